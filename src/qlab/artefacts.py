@@ -1,0 +1,101 @@
+"""Expensive files, kept by content: made once, whole or not at all.
+
+An artefact's address is a hash of everything that decides its bytes: its
+recipe, the hashes of its inputs and the versions of the libraries that make it.
+"""
+
+import contextlib
+import errno
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from qlab import paths
+from qlab.errors import QlabError
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file; of a folder: of its files' names and contents, sorted."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for part in sorted(p for p in path.rglob("*") if p.is_file()):
+        total.update(f"{part.relative_to(path).as_posix()}\0{file_sha256(part)}\n".encode())
+    return total.hexdigest()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions of distributions, for a recipe or a provenance."""
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Give a temporary sibling to write to (a file or a folder) and rename it when whole.
+
+    A killed writer leaves `target` as it was. Raises QlabError, and leaves
+    `target` as it was, when the place cannot be written or the disk is full.
+    """
+    part = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+        part = holder / target.name
+        yield part
+        _replace(part, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise QlabError(
+                f"The disk ran full while writing {target}; what was there before is untouched. "
+                "Free some space (build/ can be deleted at any time) and run again."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise QlabError(
+                f"{target.parent} cannot be written ({error.strerror}); nothing was changed. "
+                "Make it writable, or set QLAB_HOME to a folder that is."
+            ) from error
+        raise
+    finally:
+        if part is not None:
+            shutil.rmtree(part.parent, ignore_errors=True)
+
+
+def _replace(part: Path, target: Path) -> None:
+    """Move a finished file or folder to its place; a folder that is already there stays."""
+    if not part.is_dir():
+        os.replace(part, target)
+        return
+    try:
+        part.rename(target)
+    except OSError as error:
+        # Another run finished the same content first: its copy is as good as ours.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def address(kind: str, recipe: dict[str, Any]) -> Path:
+    """Where the artefact of this recipe lives: build/artefacts/<kind>/<hash>."""
+    text = json.dumps(recipe, sort_keys=True)
+    return paths.build() / "artefacts" / kind / hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) -> Path:
+    """The folder that `make(folder)` fills, made only if no whole one is there.
+
+    `recipe` must name everything the content depends on; it is stored beside
+    the content as `recipe.json`.
+    """
+    target = address(kind, recipe)
+    if not target.is_dir():
+        with written_whole(target) as part:
+            part.mkdir()
+            make(part)
+            (part / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
+    return target

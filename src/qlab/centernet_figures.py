@@ -1,0 +1,326 @@
+"""The figures of notebook 01, each drawn from records and kept with the numbers drawn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Rectangle
+
+from qlab import coco, corruptions, figures, records
+from qlab.centernet_ptq import FOUND_SCORE, PARENT, ROBUST, SUBPIXEL
+from qlab.detection_task import Task
+from qlab.tflite import VARIANTS
+
+ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL]
+ORDER += [v for v in VARIANTS if v not in ORDER] + ["as_is"]
+COLOUR = {**figures.colours(ORDER[:8]), "as_is": figures.PALETTE[0]}
+MARKER = dict(zip(ORDER, [*figures.MARKERS, "o"], strict=True))
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows by the fixed order of variants."""
+    rank = table["variant"].map({v: i for i, v in enumerate(ORDER)})
+    return table.assign(_rank=rank).sort_values("_rank", kind="stable").drop(columns="_rank")
+
+
+def _nothing(why: str) -> None:
+    print(f"Nothing to draw: {why}.")
+
+
+def clean_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows on the clean evaluation set, not the corrupted ones."""
+    clean = table["dataset"].str.len().min()
+    return table[table["dataset"].str.len() == clean]
+
+
+def _bars(axis, rows: pd.DataFrame, scale: float, form: str, height: float = 0.62) -> None:
+    """Horizontal bars with intervals and the value written at the end."""
+    y = np.arange(len(rows))
+    value = rows["value"].to_numpy() * scale
+    axis.barh(y, value, height, color=[COLOUR[v] for v in rows["variant"]])
+    low, high = rows["ci_low"].to_numpy() * scale, rows["ci_high"].to_numpy() * scale
+    if not np.isnan(low.astype(float)).all():
+        axis.errorbar(value, y, xerr=[value - low, high - value], fmt="none", ecolor="#444444")
+    ends = np.fmax(value, np.nan_to_num(high.astype(float), nan=-np.inf))
+    for at, end, shown in zip(y, ends, value, strict=True):
+        axis.annotate(
+            form.format(shown), (end, at), (5, 0), textcoords="offset points", va="center"
+        )
+    axis.set_yticks(y, rows["variant"])
+    axis.invert_yaxis()
+    axis.grid(axis="y", visible=False)
+    axis.margins(x=0.16)
+
+
+def size(table: pd.DataFrame, profile: str) -> None:
+    """Bytes of each file, plain and gzip-compressed."""
+    rows = in_order(records.pick(table, ["size_bytes", "size_gzip_bytes"]))
+    with figures.figure("centernet_size", profile, rows) as (_, axis):
+        _bars(axis, records.pick(rows, "size_bytes"), 1e-6, "{:.3g} MB")
+        packed = records.pick(rows, "size_gzip_bytes")["value"].to_numpy() * 1e-6
+        axis.plot(packed, np.arange(len(packed)), "|", color="#000000", ms=16, mew=1)
+        axis.plot(packed, np.arange(len(packed)), "|", color="#FFFFFF", ms=13, mew=2.2,
+                  label="gzip-compressed")  # fmt: skip
+        axis.set_xlabel("file size (10⁶ bytes); white tick: gzip-compressed")
+        axis.set_title("Bits per weight decide the size of the file")
+
+
+def seconds(table: pd.DataFrame, profile: str) -> None:
+    """Seconds per image of the graph, with XNNPACK and with the older built-in kernels."""
+    names = ["latency_ms_p50", "latency_builtin_ms_p50"]
+    rows = in_order(records.pick(table, names))
+    layout = {"ncols": 2, "figsize": (9.6, 4.2), "sharey": True}
+    with figures.figure("centernet_seconds", profile, rows, **layout) as (_, axes):
+        titles = ["Default kernels (XNNPACK)", "Older built-in kernels"]
+        for axis, name, title in zip(axes, names, titles, strict=True):
+            _bars(axis, records.pick(rows, name), 1e-3, "{:.3g} s")
+            axis.set_xscale("log")
+            axis.set_xlabel("seconds per image, median (log scale)")
+            axis.set_title(title)
+            axis.margins(x=0.3)
+        axes[1].invert_yaxis()  # the axes share y: one inversion is enough
+
+
+def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
+    """AP of each variant at every overlap threshold."""
+    names = [f"ap{t}" for t in range(50, 100, 5)]
+    rows = in_order(records.pick(clean_rows(table), names))
+    rows = rows.assign(iou=rows["metric"].str[2:].astype(int) / 100)
+    with figures.figure("centernet_ap_by_iou", profile, rows) as (_, axis):
+        for variant, line in rows.groupby("variant", sort=False):
+            line = line.sort_values("iou")
+            axis.plot(line["iou"], line["value"], marker=MARKER[variant], ms=5, lw=1.4,
+                      color=COLOUR[variant], label=variant)  # fmt: skip
+            if variant == PARENT:
+                axis.fill_between(line["iou"], line["ci_low"], line["ci_high"], alpha=0.15,
+                                  color=COLOUR[variant], lw=0, label="95 % of fp32")  # fmt: skip
+        axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
+        axis.set_title("Strict overlap costs every variant, and the coarse ones most")
+        axis.legend(loc="upper right", bbox_to_anchor=(1.45, 1.0), frameon=False)
+
+
+def _by_area(table: pd.DataFrame, profile: str, kind: str, title: str) -> None:
+    areas = ["small", "medium", "large"]
+    rows = in_order(records.pick(clean_rows(table), [f"{kind}_{a}" for a in areas]))
+    with figures.figure(f"centernet_{kind}_by_area", profile, rows, figsize=(8.2, 4.2)) as (
+        _,
+        axis,
+    ):
+        variants = list(dict.fromkeys(rows["variant"]))
+        width = 0.8 / max(len(variants), 1)
+        for i, variant in enumerate(variants):
+            one = records.pick(rows, [f"{kind}_{a}" for a in areas], variant=variant)
+            place = np.array([areas.index(m.split("_")[1]) for m in one["metric"]])
+            x = place + (i - (len(variants) - 1) / 2) * width
+            error = [one["value"] - one["ci_low"], one["ci_high"] - one["value"]]
+            axis.bar(x, one["value"], width * 0.92, color=COLOUR[variant], label=variant)
+            axis.errorbar(x, one["value"], yerr=error, fmt="none", ecolor="#444444", elinewidth=0.9)
+        axis.set_xticks(range(3), ["small (< 32² px)", "medium", "large (> 96² px)"])
+        axis.set(ylabel=kind.upper() + ", IoU 0.50 to 0.95", ylim=(0, 1))
+        axis.grid(axis="x", visible=False)
+        axis.set_title(title)
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+
+
+def ap_by_area(table: pd.DataFrame, profile: str) -> None:
+    """AP by the size of the object."""
+    _by_area(table, profile, "ap", "Precision by object size, 95 % intervals")
+
+
+def ar_by_area(table: pd.DataFrame, profile: str) -> None:
+    """Recall (at most 100 detections an image) by the size of the object."""
+    _by_area(table, profile, "ar", "Recall by object size, 95 % intervals")
+
+
+def ap_difference(table: pd.DataFrame, profile: str) -> None:
+    """AP minus the float parent's, on the same images, with interval."""
+    rows = in_order(records.pick(clean_rows(table), "ap_difference"))
+    if rows.empty:
+        return _nothing("the detector has no float parent here")
+    with figures.figure("centernet_ap_difference", profile, rows) as (_, axis):
+        y = np.arange(len(rows))
+        for at, (_, row) in zip(y, rows.iterrows(), strict=True):
+            error = [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
+            axis.errorbar(row["value"], at, xerr=error, fmt=MARKER[row["variant"]], capsize=4,
+                          color=COLOUR[row["variant"]], ms=7)  # fmt: skip
+            axis.annotate(f"{row['value']:+.3f}", (row["ci_high"], at), (6, 0),
+                          textcoords="offset points", va="center")  # fmt: skip
+        axis.axvline(0, color="#444444", lw=1)
+        labels = [f"{v} (n={n})" for v, n in zip(rows["variant"], rows["n"], strict=True)]
+        axis.set_yticks(y, labels)
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.margins(x=0.15)
+        axis.set_xlabel("AP minus AP of fp32 on the same n images, 95 % bootstrap interval")
+        axis.set_title("Only intervals that leave zero are differences")
+
+
+def pareto(table: pd.DataFrame, profile: str) -> None:
+    """Size, time and AP in one picture; the line joins what nothing beats on both axes."""
+    wide = clean_rows(table).pivot_table(index="variant", columns="metric", values="value")
+    rows = wide[["size_bytes", "latency_ms_p50", "ap"]].dropna().reset_index().pipe(in_order)
+    layout = {"ncols": 2, "figsize": (9.6, 4.4), "sharey": True}
+    with figures.figure("centernet_pareto", profile, rows, **layout) as (canvas, axes):
+        for axis, column, label in zip(
+            axes,
+            ["size_bytes", "latency_ms_p50"],
+            ["file size (bytes)", "ms per image"],
+            strict=True,
+        ):
+            for _, row in rows.iterrows():
+                axis.plot(row[column], row["ap"], MARKER[row["variant"]], ms=9,
+                          color=COLOUR[row["variant"]], label=row["variant"])  # fmt: skip
+            front = rows[[_unbeaten(row, rows, column) for _, row in rows.iterrows()]]
+            front = front.sort_values(column)
+            axis.plot(front[column], front["ap"], color="#999999", lw=1, zorder=0)
+            axis.set_xscale("log")
+            axis.set_xlabel(f"{label}, log scale")
+        axes[0].set(ylabel="AP", ylim=(0, max(0.1, rows["ap"].max() * 1.12)))
+        handles, labels = axes[0].get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        canvas.suptitle("Up and left is better; the grey line joins the unbeaten variants")
+
+
+def _unbeaten(row: pd.Series, rows: pd.DataFrame, cost: str) -> bool:
+    better = (rows[cost] <= row[cost]) & (rows["ap"] >= row["ap"])
+    strictly = (rows[cost] < row[cost]) | (rows["ap"] > row["ap"])
+    return not (better & strictly).any()
+
+
+def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 3) -> None:
+    """The same images with the boxes each variant draws, and the truth."""
+    shown = [v for v in (PARENT, "fp16", "int8_dynamic", "int8_static", "int8_selective")
+             if v in found] or list(found)[:1]  # fmt: skip
+    ids = sorted(task.images, key=lambda i: (-len(task.coco.getAnnIds([i])), i))[:count]
+    rows = [{"variant": "truth", "score": 1.0, **_box(a)} for a in _truth(task, ids)]
+    rows += [
+        {"variant": v, "score": r["score"], **_box(r)}
+        for v in shown
+        for r in found[v]
+        if r["image_id"] in ids and r["score"] >= FOUND_SCORE
+    ]
+    drawn = pd.DataFrame(rows)
+    columns = ["truth", *shown]
+    layout = {"nrows": count, "ncols": len(columns), "squeeze": False}
+    layout["figsize"] = (2.15 * len(columns), 2.25 * count)
+    with figures.figure("centernet_boxes", profile, drawn, **layout) as (canvas, axes):
+        for line, image_id in zip(axes, ids, strict=True):
+            picture = coco.read_image(task.images[image_id])
+            for axis, variant in zip(line, columns, strict=True):
+                axis.imshow(picture)
+                axis.set_axis_off()
+                if line is axes[0]:
+                    axis.set_title(variant, fontsize=9)
+                chosen = drawn[(drawn["variant"] == variant) & (drawn["image_id"] == image_id)]
+                for _, b in chosen.iterrows():
+                    _draw_box(axis, b, task.coco.cats.get(b["category_id"], {"name": "?"})["name"])
+        canvas.suptitle(f"Boxes with score ≥ {FOUND_SCORE} (truth: all)", fontsize=11)
+
+
+def _truth(task: Task, ids: list[int]) -> list[dict]:
+    return task.coco.loadAnns(task.coco.getAnnIds(ids))
+
+
+def _box(entry: dict) -> dict:
+    x, y, w, h = entry["bbox"]
+    return {"image_id": entry["image_id"], "category_id": entry["category_id"],
+            "x": x, "y": y, "width": w, "height": h}  # fmt: skip
+
+
+def _draw_box(axis, b: pd.Series, name: str) -> None:
+    place = ((b["x"], b["y"]), b["width"], b["height"])
+    axis.add_patch(Rectangle(*place, fill=False, ec="#000000", lw=2.4))
+    axis.add_patch(Rectangle(*place, fill=False, ec="#FFFFFF", lw=1.1))
+    axis.annotate(name, (b["x"], b["y"]), (1, 1), textcoords="offset points", fontsize=6,
+                  color="#FFFFFF", annotation_clip=True, va="bottom",
+                  bbox={"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75})  # fmt: skip
+
+
+def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
+    """Time by operator type with both sets of kernels."""
+    rows = table[table["metric"].str.startswith("operator_ms_")]
+    if rows.empty:
+        return _nothing("the detector came as a .tflite file and was not taken apart")
+    rows = rows.assign(
+        kernels=rows["metric"].str.split("_", n=3).str[2],
+        kind=rows["metric"].str.split("_", n=3).str[3],
+    )
+    rows = in_order(rows)[["variant", "kernels", "kind", "value"]]
+    kept = rows.groupby("kind")["value"].max().nlargest(top).index
+    rows = rows.assign(kind=rows["kind"].where(rows["kind"].isin(kept), "other"))
+    rows = rows.groupby(["kernels", "variant", "kind"], sort=False, as_index=False)["value"].sum()
+    kinds = [k for k in [*kept, "other"] if k in set(rows["kind"])]
+    shades = figures.colours(kinds)
+    layout = {"ncols": 2, "figsize": (9.6, 3.9), "sharey": True}
+    with figures.figure("centernet_operators", profile, rows, **layout) as (canvas, axes):
+        titles = {"xnnpack": "Default kernels (XNNPACK)", "builtin": "Older built-in kernels"}
+        for axis, (kernels, title) in zip(axes, titles.items(), strict=True):
+            one = rows[rows["kernels"] == kernels].pivot_table(
+                index="variant", columns="kind", values="value", aggfunc="sum", fill_value=0.0
+            )
+            one = one.reindex(index=[v for v in ORDER if v in one.index], columns=kinds).fillna(0.0)
+            left = np.zeros(len(one))
+            for kind in kinds:
+                axis.barh(
+                    one.index, one[kind], left=left, color=shades[kind], label=kind, height=0.6
+                )
+                left += one[kind].to_numpy()
+            for at, total in enumerate(left):
+                axis.annotate(f"{total:.3g} ms", (total, at), (5, 0), textcoords="offset points",
+                              va="center", fontsize=9)  # fmt: skip
+            axis.margins(x=0.2)
+            axis.set(xlabel="ms per image, each operator timed alone", title=title)
+            axis.grid(axis="y", visible=False)
+        axes[0].invert_yaxis()
+        handles, labels = axes[0].get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
+
+
+def tensor_snr(table: pd.DataFrame, profile: str) -> None:
+    """Signal-to-quantization-noise of each operator of the whole-graph int8 file, in order."""
+    rows = table[table["metric"].str.startswith("snr_db_")]
+    if rows.empty:
+        return _nothing("the detector came as a .tflite file, without its float parent")
+    parts = rows["metric"].str.extract(r"snr_db_(network|decoding)_(\d+)_(.+)")
+    rows = pd.DataFrame(
+        {"part": parts[0], "place": parts[1].astype(int), "kind": parts[2], "snr_db": rows["value"]}
+    ).sort_values("place")
+    with figures.figure("centernet_tensor_snr", profile, rows) as (_, axis):
+        styles = {"network": ("o", "#0072B2"), "decoding": ("X", "#D55E00")}
+        for part, (marker, colour) in styles.items():
+            one = rows[rows["part"] == part]
+            axis.plot(one["place"], one["snr_db"].clip(-15, 60), marker, color=colour, label=part)
+        axis.axhline(0, color="#444444", lw=1)
+        axis.annotate("noise as strong as the signal", (0, 0), (0, 4), textcoords="offset points")
+        axis.set(xlabel="operator, in the order of execution", ylabel="signal / noise (dB)")
+        axis.set_ylim(-16, 62)
+        axis.set_title("int8_static: where eight bits are too few (clipped to -15..60 dB)")
+        axis.legend(frameon=False)
+
+
+def robustness(table: pd.DataFrame, profile: str) -> None:
+    """AP of each variant as the images get worse."""
+    rows = in_order(records.pick(table, "ap"))
+    parts = rows["dataset"].str.extract(r"_(clean|[a-z]+?)(\d?)$")
+    rows = rows.assign(kind=parts[0], strength=pd.to_numeric(parts[1], errors="coerce").fillna(0))
+    known = [*corruptions.KINDS, "clean"]
+    rows = rows[
+        rows["kind"].isin(known) & (rows["variant"].isin(ROBUST) | (rows["variant"] == "as_is"))
+    ]
+    clean = rows[rows["kind"] == "clean"]
+    layout = {"ncols": 4, "figsize": (10.4, 3.7), "sharey": True}
+    with figures.figure("centernet_robustness", profile, rows, **layout) as (canvas, axes):
+        for axis, kind in zip(axes, corruptions.KINDS, strict=True):
+            both = pd.concat([clean, rows[rows["kind"] == kind]])
+            variants: Sequence[str] = list(dict.fromkeys(both["variant"]))
+            for i, variant in enumerate(variants):
+                one = both[both["variant"] == variant].sort_values("strength")
+                shift = (i - (len(variants) - 1) / 2) * 0.1
+                error = [one["value"] - one["ci_low"], one["ci_high"] - one["value"]]
+                axis.errorbar(one["strength"] + shift, one["value"], yerr=error, lw=1.2,
+                              marker=MARKER[variant], ms=5, color=COLOUR[variant], label=variant,
+                              elinewidth=0.8)  # fmt: skip
+            axis.set(title=kind, xlabel="strength", xticks=[0, 1, 2, 3])
+        axes[0].set(ylabel="AP, 95 % interval")
+        axes[0].set_ylim(bottom=0)
+        handles, labels = axes[0].get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)

@@ -1,0 +1,306 @@
+"""Experiment `centernet_ptq` (notebook 01): what TFLite quantization costs a detector.
+
+Each function measures one thing and returns records; nothing is drawn here.
+"""
+
+import gzip
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from qlab import average_precision, coco, corruptions, detectors, graph, statistics, tflite, timing
+from qlab.detection_task import Task
+from qlab.operator_timing import time_operators
+from qlab.records import Record
+from qlab.statistics import Estimate
+
+EXPERIMENT = "centernet_ptq"
+PARENT = "fp32"
+SUBPIXEL = "int8_dynamic_subpixel"  # the cure: int8_dynamic of the network without deconvolutions
+SLOW = "int16x8"  # LiteRT has only reference kernels for it: evaluated on fewer images
+SLOW_LIMIT = {"smoke": 8, "mini": 100, "full": 100}
+FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo demos draw from 0.3)
+ROBUST = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
+ROBUST_LIMIT = {"smoke": 8, "mini": 100, "full": 500}
+DRAWS = {"smoke": 100, "mini": 500, "full": 500}  # bootstrap resamples
+REPEATS = {"smoke": 5, "mini": 30, "full": 30}  # timed runs of each variant
+PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
+PACKAGES += ["numpy", "pillow"]
+Files = dict[str, Path]
+Detections = dict[str, list[dict]]
+
+
+def _record(task: Task, variant: str, metric: str, unit: str, e: Estimate, **more) -> Record:
+    return Record(
+        EXPERIMENT, task.model, more.pop("dataset", task.dataset), variant, metric,
+        e.value, unit, e.low, e.high, e.n, **more,
+    )  # fmt: skip
+
+
+def _exact(task: Task, variant: str, metric: str, unit: str, value: float, n: int = 1) -> Record:
+    """A counted, not estimated, number: no interval."""
+    return Record(EXPERIMENT, task.model, task.dataset, variant, metric, float(value), unit, n=n)
+
+
+def build_variants(task: Task, threads: int, progress=iter) -> Files:
+    """The .tflite of each variant; a ready .tflite file is its own only variant, `as_is`."""
+    if task.ready:
+        return {"as_is": task.folder}
+    samples = tflite.calibration_samples(task.calibration)
+    files = {
+        v: tflite.build_variant(task.folder, v, task.size, samples, threads)
+        for v in progress(tflite.VARIANTS)
+    }
+    if task.subpixel is not None:
+        files[SUBPIXEL] = tflite.convert(task.subpixel, "int8_dynamic", task.size)
+    return files
+
+
+def parent_of(files: Mapping[str, Path]) -> str:
+    """The float variant that the others are compared with."""
+    return PARENT if PARENT in files else next(iter(files))
+
+
+def size_records(task: Task, files: Files) -> list[Record]:
+    """Bytes of each file, bytes of the file gzip-compressed, and bytes of its constants by type."""
+    records = []
+    for variant, file in files.items():
+        content = file.read_bytes()
+        packed = len(gzip.compress(content, 6, mtime=0))
+        records += [
+            _exact(task, variant, "size_bytes", "byte", len(content)),
+            _exact(task, variant, "size_gzip_bytes", "byte", packed),
+        ]
+        for kind, count in graph.weight_bytes(file).items():
+            records.append(_exact(task, variant, f"size_{kind.lower()}_bytes", "byte", count))
+    return records
+
+
+def detect(task: Task, files: Files, threads: int, profile: str, progress=iter) -> Detections:
+    """Detections of each variant on the evaluation images, kept under build/.
+
+    `SLOW` sees only the first SLOW_LIMIT images. The float parent must answer
+    with categories that the annotations know.
+    """
+    found: Detections = {}
+    for variant, file in progress(files.items()):
+        images = task.images
+        if variant == SLOW:
+            images = dict(list(images.items())[: SLOW_LIMIT[profile]])
+        found[variant] = detectors.detect_all(file, images, threads)
+        if variant == parent_of(files):
+            coco.check_labels(found[variant], task.coco, file.name)
+    return found
+
+
+def _ids(task: Task, variant: str, profile: str) -> list[int]:
+    ids = sorted(task.images)
+    return ids[: SLOW_LIMIT[profile]] if variant == SLOW else ids
+
+
+def accuracy_records(task: Task, found: Detections, profile: str, seed: int) -> list[Record]:
+    """COCO figures of each variant, and paired comparisons with the float parent.
+
+    Intervals are bias-corrected bootstrap over images; differences resample
+    the same images for both. `found_share` is the share of objects found at
+    IoU 0.5 with score FOUND_SCORE; flips, McNemar and the smallest detectable
+    difference compare it object by object.
+    """
+    parent = parent_of(found)
+    records: list[Record] = []
+    for variant, results in found.items():
+        ids = _ids(task, variant, profile)
+        weights = statistics.resamples(len(ids), DRAWS[profile], seed)
+        estimates, samples = average_precision.estimates(
+            coco.match(task.coco, results, ids), weights
+        )
+        records += [_record(task, variant, m, "1", e, seed=seed) for m, e in estimates.items()]
+        if variant == parent:
+            reference, reference_samples = estimates, samples
+            continue
+        if len(ids) != len(task.images):  # compare on the images that both saw
+            reference, reference_samples = average_precision.estimates(
+                coco.match(task.coco, found[parent], ids), weights
+            )
+        for metric in ("ap", "ap50"):
+            delta = estimates[metric].value - reference[metric].value
+            interval = statistics.bootstrap_interval(
+                samples[metric] - reference_samples[metric], delta
+            )
+            e = Estimate(delta, *interval, len(ids))
+            records.append(_record(task, variant, f"{metric}_difference", "1", e, seed=seed))
+        records += _flip_records(task, found, variant, parent, ids)
+    return records
+
+
+def _flip_records(
+    task: Task, found: Detections, variant: str, parent: str, ids: list[int]
+) -> list[Record]:
+    before, after = (
+        coco.found_objects(task.coco, found[v], ids, FOUND_SCORE) for v in (parent, variant)
+    )
+    if not len(before):
+        return []
+    flips = statistics.paired(before, after)
+    n = len(before)
+    return [
+        _record(task, variant, "found_share", "1", statistics.proportion(int(after.sum()), n)),
+        _record(task, variant, "found_share_difference", "1", flips.difference),
+        _record(task, variant, "flip_rate", "1", flips.rate),
+        _exact(task, variant, "flips_lost", "object", flips.lost, n),
+        _exact(task, variant, "flips_gained", "object", flips.gained, n),
+        _exact(task, variant, "mcnemar_p", "1", flips.p_value, n),
+        _exact(task, variant, "detectable_difference", "1", flips.detectable, n),
+    ]
+
+
+def time_records(
+    task: Task, files: Files, threads: int, profile: str, progress=iter
+) -> tuple[list[Record], pd.DataFrame]:
+    """Latency of each variant and stage, and how it compares with the float parent.
+
+    The clock covers one call of one stage on one image; variants take turns,
+    round after round, after two warm-up rounds. `latency_ratio_p50` is the
+    median over rounds of variant over parent, so a slow moment of the machine
+    hits both. Returns the records and all times (columns variant, stage,
+    kernels, round, ms).
+    """
+    pictures = list(task.images.values())[:8]
+    parent = parent_of(files)
+    records: list[Record] = []
+    tables = []
+    for kernels, xnnpack in (("xnnpack", True), ("builtin", False)):
+        ready = {v: detectors.Detector(f, threads, xnnpack) for v, f in files.items()}
+        calls = {}
+        for variant, detector in ready.items():
+            steps = detectors.stages(detector, pictures)
+            steps["preprocess"]()
+            names = ("preprocess", "invoke") if xnnpack else ("invoke",)
+            calls |= {f"{variant}/{name}": steps[name] for name in names}
+            if variant == parent and xnnpack:
+                calls["image/decode"] = steps["decode"]
+        repeats = REPEATS[profile] if xnnpack else max(3, REPEATS[profile] // 6)
+        seconds = timing.interleaved(calls, repeats, progress=progress)
+        for name, values in seconds.items():
+            variant, stage = name.split("/")
+            tables.append(
+                pd.DataFrame(
+                    {"variant": variant, "stage": stage, "kernels": kernels,
+                     "round": range(len(values)), "ms": 1e3 * values}
+                )
+            )  # fmt: skip
+            suffix = {"invoke": "", "decode": "_decode", "preprocess": "_preprocess"}[stage]
+            suffix += "" if xnnpack else "_builtin"
+            for q in (50, 90):
+                e = statistics.median(1e3 * values, q / 100)
+                records.append(_record(task, variant, f"latency{suffix}_ms_p{q}", "ms", e))
+            if stage == "invoke" and variant != parent:
+                ratio = statistics.median(values / seconds[f"{parent}/invoke"])
+                records.append(_record(task, variant, f"latency{suffix}_ratio_p50", "1", ratio))
+    return records, pd.concat(tables, ignore_index=True)
+
+
+def memory_records(task: Task, files: Files, threads: int) -> list[Record]:
+    """Peak resident memory of a fresh process that loads a variant and runs it once."""
+    return [
+        _exact(
+            task, v, "peak_memory_bytes", "byte",
+            timing.peak_memory(["-m", "qlab.peak_memory", str(f), str(threads)]),
+        )
+        for v, f in files.items()
+    ]  # fmt: skip
+
+
+def energy_records(task: Task, files: Files, threads: int, repeats: int = 20) -> list[Record]:
+    """Joules per image by RAPL (the whole processor package); none where no meter is readable."""
+    records = []
+    for variant, file in files.items():
+        detector = detectors.Detector(file, threads)
+        detector.set_image(task.calibration[0])
+        detector.invoke()
+        with timing.energy() as used:
+            for _ in range(repeats):
+                detector.invoke()
+        if "rapl" in used.joules:
+            value = used.joules["rapl"] / repeats
+            records.append(_exact(task, variant, "energy_j", "J", value, repeats))
+    return records
+
+
+def operator_records(
+    task: Task, files: Files, variants: Iterable[str], threads: int, progress=iter
+) -> list[Record]:
+    """Milliseconds by operator type, each operator timed alone, with both sets of kernels."""
+    records = []
+    for variant in progress([v for v in variants if v in files]):
+        for kernels, xnnpack in (("xnnpack", True), ("builtin", False)):
+            spent = time_operators(files[variant], threads, xnnpack)
+            for kind, rows in spent.groupby("kind"):
+                metric = f"operator_ms_{kernels}_{kind}"
+                records.append(_exact(task, variant, metric, "ms", rows["ms"].sum(), len(rows)))
+    return records
+
+
+def snr_records(task: Task, files: Files, threads: int) -> list[Record]:
+    """Signal-to-quantization-noise of every operator's output in the whole-graph int8 file.
+
+    No records for a detector that came as a .tflite file.
+    """
+    if task.ready:
+        return []
+    samples = tflite.calibration_samples(task.calibration)[:8]
+    snr = tflite.tensor_snr(files[PARENT], files["int8_static"], samples, threads)
+    after = set(graph.decoding(files[PARENT]))
+    records = []
+    for place, operator in enumerate(graph.operators(files[PARENT])):
+        name = operator.outputs[0]
+        if name in snr:
+            part = "decoding" if name in after else "network"
+            metric = f"snr_db_{part}_{place:03d}_{operator.kind}"
+            records.append(_exact(task, "int8_static", metric, "dB", snr[name], len(samples)))
+    return records
+
+
+def robustness_records(
+    task: Task, files: Files, threads: int, profile: str, seed: int, progress=iter
+) -> list[Record]:
+    """AP of each variant, and its difference to the float parent, on corrupted images.
+
+    The data set's name tells corruption and strength, as in mini_coco_noise2.
+    """
+    ids = sorted(task.images)[: ROBUST_LIMIT[profile]]
+    images = {i: task.images[i] for i in ids}
+    weights = statistics.resamples(len(ids), DRAWS[profile], seed)
+    conditions = [("clean", 0)] + [
+        (kind, s) for kind in corruptions.KINDS for s in corruptions.STRENGTHS
+    ]
+    records: list[Record] = []
+    parent = parent_of(files)
+    for kind, strength in progress(conditions):
+        dataset = f"{task.dataset}_{kind}{strength or ''}"
+        change = _corruption(kind, strength, seed) if strength else None
+        for variant in [v for v in files if v in ROBUST or v == parent]:
+            results = detectors.detect_all(
+                files[variant], images, threads, change, f"{kind}{strength} seed {seed}"
+            )
+            estimates, samples = average_precision.estimates(
+                coco.match(task.coco, results, ids), weights, overall=True
+            )
+            records.append(
+                _record(task, variant, "ap", "1", estimates["ap"], seed=seed, dataset=dataset)
+            )
+            if variant == parent:
+                base, base_samples = estimates["ap"].value, samples["ap"]
+                continue
+            delta = estimates["ap"].value - base
+            interval = statistics.bootstrap_interval(samples["ap"] - base_samples, delta)
+            e = Estimate(delta, *interval, len(ids))
+            records.append(
+                _record(task, variant, "ap_difference", "1", e, seed=seed, dataset=dataset)
+            )
+    return records
+
+
+def _corruption(kind: str, strength: int, seed: int):
+    return lambda image, image_id: corruptions.corrupt(image, kind, strength, seed + image_id)

@@ -1,0 +1,133 @@
+"""How the embedded CenterNet is trained: targets, losses, loop.
+
+Equations are those of Zhou et al., "Objects as Points" (arXiv 1904.07850).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from qlab import mini_coco
+from qlab.centernet import STRIDE, Architecture, build
+
+
+def gaussian_radius(height: float, width: float, overlap: float = 0.7) -> float:
+    """How far (in cells) a corner pair may move and still overlap its box by `overlap` IoU.
+
+    The smallest of the three cases of Law and Deng (arXiv 1808.01244, section 3.2):
+    both corners outside, both inside, one of each.
+    """
+    total, area = height + width, height * width
+    one_each = (total - np.sqrt(total**2 - 4 * area * (1 - overlap) / (1 + overlap))) / 2
+    inside = (total - np.sqrt(total**2 - 4 * area * (1 - overlap))) / 4
+    grown = area * (1 - overlap) / overlap
+    outside = (-total + np.sqrt(total**2 + 4 * grown)) / 4
+    return float(max(0.0, min(one_each, inside, outside)))
+
+
+def targets(boxes: np.ndarray, classes: np.ndarray, a: Architecture) -> dict[str, np.ndarray]:
+    """Training targets of one image.
+
+    `boxes` [n, 4] are x, y, width, height in pixels. Returns `heat`
+    [h, w, classes], `size` and `offset` [h, w, 3]; the third channel is 1 at
+    centres, where alone size and offset are learned.
+    """
+    cells = a.image_size // STRIDE
+    heat = np.zeros((cells, cells, a.classes), np.float32)
+    size = np.zeros((cells, cells, 3), np.float32)
+    offset = np.zeros((cells, cells, 3), np.float32)
+    grid = np.arange(cells)
+    for (x, y, w, h), c in zip(boxes / STRIDE, classes, strict=True):
+        cx, cy = x + w / 2, y + h / 2
+        i, j = min(int(cx), cells - 1), min(int(cy), cells - 1)
+        sigma = (2 * int(gaussian_radius(h, w)) + 1) / 6
+        bell_x, bell_y = (np.exp(-((grid - v) ** 2) / (2 * sigma**2)) for v in (i, j))
+        heat[..., c] = np.maximum(heat[..., c], bell_y[:, None] * bell_x)
+        size[j, i] = w, h, 1
+        offset[j, i] = cx - i, cy - j, 1
+    return {"heat": heat, "size": size, "offset": offset}
+
+
+def focal_loss(true: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Equation 1, alpha = 2, beta = 4, per object in the batch."""
+    p = tf.sigmoid(logits)
+    centre = tf.cast(true >= 1.0, tf.float32)
+    hit = centre * (1 - p) ** 2 * tf.math.log_sigmoid(logits)
+    miss = (1 - centre) * (1 - true) ** 4 * p**2 * tf.math.log_sigmoid(-logits)
+    return -tf.reduce_sum(hit + miss) / tf.maximum(tf.reduce_sum(centre), 1.0)
+
+
+def centre_l1(true: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+    """Equations 2 and 3: mean absolute error at the centres."""
+    at = true[..., 2:]
+    error = tf.reduce_sum(tf.abs(true[..., :2] - predicted) * at)
+    return error / tf.maximum(tf.reduce_sum(at), 1.0)
+
+
+def mirrored(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The image [h, w, 3] and its boxes [n, 4] (x, y, w, h) flipped left to right."""
+    x = image.shape[1] - boxes[:, 0] - boxes[:, 2]
+    return image[:, ::-1], np.column_stack([x, boxes[:, 1:]])
+
+
+def _samples(a: Architecture, count: int, seed: int) -> Iterator[tuple[np.ndarray, dict]]:
+    scenes = [mini_coco.draw_scene("train", i) for i in range(count)]
+    truth = [mini_coco.detection_targets(mini_coco.annotate(s, 0, 0)) for s in scenes]
+    rng = np.random.default_rng(seed)
+    while True:
+        for i in rng.permutation(count):
+            image, (boxes, classes) = scenes[i].pixels, truth[i]
+            if rng.random() < 0.5:
+                image, boxes = mirrored(image, boxes)
+            yield image, targets(boxes, classes, a)
+
+
+def train(
+    a: Architecture,
+    folder: Path,
+    *,
+    images: int = mini_coco.COUNTS["train"],
+    epochs: int = 14,
+    batch: int = 16,
+    rate: float = 2e-3,
+    seed: int = 7,
+) -> keras.Model:
+    """Train on mini_coco's training split; a killed run goes on from its last epoch in `folder`.
+
+    Adam with one warm-up and a cosine; the returned weights are an exponential
+    moving average. `history.csv` in `folder` logs each epoch.
+    """
+    keras.utils.set_random_seed(seed)
+    cells = a.image_size // STRIDE
+    shape = {"heat": a.classes, "size": 3, "offset": 3}
+    data = tf.data.Dataset.from_generator(
+        lambda: _samples(a, images, seed),
+        output_signature=(
+            tf.TensorSpec((a.image_size, a.image_size, 3), tf.uint8),
+            {k: tf.TensorSpec((cells, cells, c), tf.float32) for k, c in shape.items()},
+        ),
+    )
+    steps = images // batch
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, epochs * steps, warmup_target=rate, warmup_steps=steps // 2
+    )
+    model = build(a)
+    model.compile(
+        keras.optimizers.Adam(schedule, clipnorm=10.0, use_ema=True, ema_momentum=0.998),
+        loss={"heat": focal_loss, "size": centre_l1, "offset": centre_l1},
+        loss_weights={"heat": 1.0, "size": 0.1, "offset": 1.0},
+    )
+    model.fit(
+        data.batch(batch).prefetch(4),
+        steps_per_epoch=steps,
+        epochs=epochs,
+        verbose=2,
+        callbacks=[
+            keras.callbacks.BackupAndRestore(str(folder / "backup")),
+            keras.callbacks.CSVLogger(str(folder / "history.csv"), append=True),
+        ],
+    )
+    return model

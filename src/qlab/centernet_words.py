@@ -1,0 +1,113 @@
+"""The tables and sentences of notebook 01, made from records so that they cannot go stale."""
+
+import pandas as pd
+
+from qlab import records
+from qlab.centernet_figures import clean_rows, in_order
+from qlab.centernet_ptq import PARENT, SUBPIXEL
+
+
+def _value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
+    rows = records.pick(table, metric, variant=variant)
+    return float(rows["value"].iloc[0]) if len(rows) else None
+
+
+def sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """Bytes of each variant, as the share of the float file, plain and gzip-compressed."""
+    wide = in_order(records.pick(table, ["size_bytes", "size_gzip_bytes"]))
+    wide = wide.pivot_table(index="variant", columns="metric", values="value", sort=False)
+    base = wide.iloc[0]
+    return pd.DataFrame(
+        {
+            "bytes": wide["size_bytes"].astype(int),
+            "of float": (wide["size_bytes"] / base["size_bytes"]).round(3),
+            "gzip bytes": wide["size_gzip_bytes"].astype(int),
+            "gzip of float": (wide["size_gzip_bytes"] / base["size_gzip_bytes"]).round(3),
+        }
+    )
+
+
+def accuracy(table: pd.DataFrame) -> pd.DataFrame:
+    """AP with interval, the paired difference to float, and the objects whose answer flipped."""
+    rows = in_order(clean_rows(table))
+    shown = {}
+    for variant in dict.fromkeys(records.pick(rows, "ap")["variant"]):
+        one = records.pick(rows, "ap", variant=variant).iloc[0]
+        line = {"AP": _interval(one), "AP50": round(_value(rows, variant, "ap50"), 3)}
+        change = records.pick(rows, "ap_difference", variant=variant)
+        if len(change):
+            line["AP minus float"] = _interval(change.iloc[0], "+.3f")
+        if (lost := _value(rows, variant, "flips_lost")) is not None:
+            line["objects lost"] = int(lost)
+            line["gained"] = int(_value(rows, variant, "flips_gained"))
+            line["McNemar p"] = f"{_value(rows, variant, 'mcnemar_p'):.2g}"
+            line["smallest detectable"] = round(_value(rows, variant, "detectable_difference"), 4)
+        shown[variant] = line | {"images": int(one["n"])}
+    return pd.DataFrame(shown).T.fillna("")
+
+
+def _interval(row: pd.Series, form: str = ".3f") -> str:
+    return f"{row['value']:{form}} [{row['ci_low']:{form}}, {row['ci_high']:{form}}]"
+
+
+def times(table: pd.DataFrame) -> pd.DataFrame:
+    """Milliseconds per image (median, 90th percentile) and the ratio to float, both kernel sets."""
+    rows = in_order(table)
+    shown = {}
+    for variant in dict.fromkeys(records.pick(rows, "latency_ms_p50")["variant"]):
+        line = {}
+        for name, kernels in (("", "XNNPACK"), ("_builtin", "built-in")):
+            line[f"ms, {kernels}"] = round(_value(rows, variant, f"latency{name}_ms_p50"), 2)
+            line[f"p90, {kernels}"] = round(_value(rows, variant, f"latency{name}_ms_p90"), 2)
+            ratio = records.pick(rows, f"latency{name}_ratio_p50", variant=variant)
+            line[f"x float, {kernels}"] = _interval(ratio.iloc[0], ".2f") if len(ratio) else "1"
+        line["pre-process ms"] = round(_value(rows, variant, "latency_preprocess_ms_p50"), 2)
+        line["peak MB"] = round((_value(rows, variant, "peak_memory_bytes") or 0) / 1e6)
+        shown[variant] = line
+    return pd.DataFrame(shown).T
+
+
+def robustness(table: pd.DataFrame) -> list[str]:
+    """For each variant: in how many corrupted conditions its AP leaves the float parent's."""
+    rows = records.pick(table, "ap_difference")
+    rows = rows[rows["dataset"].str.contains(r"_(?:noise|blur|contrast|jpeg)\d$")]
+    said = []
+    for variant, one in in_order(rows).groupby("variant", sort=False):
+        worse = one[one["ci_high"] < 0]
+        mean = one["value"].mean()
+        said.append(
+            f"{variant}: AP below its float parent's in {len(worse)} of {len(one)} corrupted "
+            f"conditions (95 % interval of the paired difference below zero); mean {mean:+.3f}."
+        )
+    return said
+
+
+def findings(table: pd.DataFrame) -> list[str]:
+    """The experiment's answers, one sentence each, as far as its records go."""
+    clean = clean_rows(table)
+    said = []
+    if base := _value(table, PARENT, "size_bytes"):
+        for variant, expected in (("fp16", 2), ("int8_dynamic", 4), ("int8_selective", 4)):
+            if size := _value(table, variant, "size_bytes"):
+                said.append(
+                    f"{variant} is {base / size:.2f} times smaller than fp32 "
+                    f"(bits alone would give {expected})."
+                )
+    for variant in ("fp16", "int8_dynamic", "int8_static", "int8_selective"):
+        change = records.pick(clean, "ap_difference", variant=variant)
+        if len(change):
+            row = change.iloc[0]
+            apart = row["ci_low"] > 0 or row["ci_high"] < 0
+            verdict = "differs from" if apart else "cannot be told from"
+            said.append(
+                f"{variant} {verdict} fp32 in AP on {row['n']} images: {_interval(row, '+.3f')}."
+            )
+    for variant in ("int8_dynamic", SUBPIXEL, "int8_selective"):
+        for name, kernels in (("", "XNNPACK"), ("_builtin", "the built-in kernels")):
+            ratio = records.pick(table, f"latency{name}_ratio_p50", variant=variant)
+            if len(ratio):
+                said.append(
+                    f"{variant} takes {_interval(ratio.iloc[0], '.2f')} of fp32's time "
+                    f"with {kernels}."
+                )
+    return said

@@ -1,0 +1,190 @@
+"""COCO annotations and images: read, checked, and scored with pycocotools."""
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from qlab.errors import QlabError
+
+log = logging.getLogger(__name__)
+_REFUSED = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}  # more than 8 bits a channel
+
+
+def _quiet_coco(dataset: dict) -> COCO:
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        coco = COCO()
+        coco.dataset = dataset
+        coco.createIndex()
+    return coco
+
+
+def load_annotations(path: Path) -> COCO:
+    """Read an instances_*.json; every reference in it is checked before work starts."""
+    if not path.is_file():
+        raise QlabError(f"There is no annotation file at {path}; expected a COCO instances_*.json.")
+    try:
+        dataset = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise QlabError(
+            f"{path} is not valid JSON ({error}); expected COCO annotations."
+        ) from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
+            raise QlabError(f"{path} lacks the list '{key}' that COCO annotations have.")
+    _check_keys(dataset["images"], ("id", "file_name", "width", "height"), "images", path)
+    _check_keys(dataset["categories"], ("id", "name"), "categories", path)
+    _check_keys(
+        dataset["annotations"], ("id", "image_id", "category_id", "bbox"), "annotations", path
+    )
+    images = {i["id"] for i in dataset["images"]}
+    categories = {c["id"] for c in dataset["categories"]}
+    for a in dataset["annotations"]:
+        if a["image_id"] not in images:
+            raise QlabError(
+                f"{path}: annotation {a['id']} is on image {a['image_id']}, which is not listed."
+            )
+        if a["category_id"] not in categories:
+            raise QlabError(
+                f"{path}: annotation {a['id']} has category {a['category_id']}, which is not among "
+                f"the file's {len(categories)} categories."
+            )
+        if a["id"] == 0:  # pycocotools reads a match with object 0 as no match
+            raise QlabError(f"{path}: an annotation has the id 0; COCO's ids start at 1.")
+        a.setdefault("iscrowd", 0)
+        a.setdefault("area", a["bbox"][2] * a["bbox"][3])
+    return _quiet_coco(dataset)
+
+
+def _check_keys(rows: list[dict], keys: Sequence[str], name: str, path: Path) -> None:
+    for i, row in enumerate(rows):
+        if missing := [k for k in keys if k not in row]:
+            raise QlabError(f"{path}: entry {i} of '{name}' lacks '{missing[0]}'.")
+
+
+def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]:
+    """Where each image of the annotations lies; missing ones are named before work starts."""
+    if not folder.is_dir():
+        raise QlabError(f"There is no folder with images at {folder}.")
+    found = {i: folder / coco.imgs[i]["file_name"] for i in ids}
+    missing = [p.name for p in found.values() if not p.is_file()]
+    if missing:
+        raise QlabError(
+            f"{folder} lacks {len(missing)} of the {len(found)} annotated images, "
+            f"first {missing[0]}."
+        )
+    return found
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image as uint8 RGB [h, w, 3].
+
+    Grey, palette and CMYK images are converted and RGBA loses its alpha, with
+    a line in the log; 16-bit and float images are refused, because their range
+    would have to be guessed.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.mode in _REFUSED:
+                raise QlabError(
+                    f"{path} has more than 8 bits a channel (mode {image.mode}); "
+                    "expected an 8-bit image. Convert it, so that its range is your choice."
+                )
+            if image.mode != "RGB":
+                log.warning("%s was converted from %s to RGB.", path.name, image.mode)
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise QlabError(f"There is no image at {path}.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise QlabError(f"{path} is truncated or no image ({error}); get it again.") from error
+
+
+def check_numbers(results: list[dict], where: str) -> None:
+    """Refuse scores and boxes that are no numbers."""
+    for r in results:
+        if not np.isfinite(r["score"]) or not np.isfinite(r["bbox"]).all():
+            raise QlabError(
+                f"{where}: the score or box of a detection on image {r['image_id']} is not a "
+                "finite number; the model is broken (overflow in fp16, or a bad conversion)."
+            )
+
+
+def check_labels(results: list[dict], coco: COCO, where: str) -> None:
+    """Refuse categories that the annotations do not know.
+
+    Meant for the float model: a quantized one may answer with such a category
+    because its class ids went through eight bits, which is a finding.
+    """
+    for r in results:
+        if r["category_id"] not in coco.cats:
+            raise QlabError(
+                f"{where}: a detection on image {r['image_id']} has category {r['category_id']}, "
+                "which the annotations do not know "
+                f"(theirs: {min(coco.cats)} to {max(coco.cats)}). "
+                "Was this model trained on other labels?"
+            )
+
+
+def _results(coco: COCO, results: list[dict]) -> COCO:
+    """Detections as pycocotools wants them; unlike its loadRes, none at all is fine."""
+    annotations = [
+        {**r, "id": i, "area": r["bbox"][2] * r["bbox"][3], "iscrowd": 0}
+        for i, r in enumerate(results, 1)
+    ]
+    kept = {k: coco.dataset[k] for k in ("images", "categories")}
+    return _quiet_coco({**kept, "annotations": annotations})
+
+
+def match(
+    coco: COCO, results: list[dict], ids: Sequence[int], iou: float | None = None
+) -> COCOeval:
+    """Match detections to objects as COCO does (crowds, ignored sizes, at most 100 an image).
+
+    `ids` are the images that count. `iou` asks for one threshold instead of
+    .50:.05:.95. The returned object holds the matches; `summary` scores them.
+    """
+    wanted = set(ids)
+    counted = [r for r in results if r["image_id"] in wanted]
+    evaluation = COCOeval(coco, _results(coco, counted), "bbox")
+    evaluation.params.imgIds = sorted(wanted)
+    if iou is not None:
+        evaluation.params.iouThrs = np.array([iou])
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+    return evaluation
+
+
+def summary(evaluation: COCOeval) -> np.ndarray:
+    """The twelve COCO figures as pycocotools itself computes them."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+def found_objects(
+    coco: COCO, results: list[dict], ids: Sequence[int], score: float, iou: float = 0.5
+) -> np.ndarray:
+    """Which annotated objects a detector finds: bool [objects], in order of annotation id.
+
+    Found is matched by a detection of the right category with at least the
+    given score and overlap. Crowds do not count.
+    """
+    evaluation = match(coco, [r for r in results if r["score"] >= score], ids, iou)
+    found: dict[int, bool] = {}
+    whole = evaluation.params.areaRng[0]
+    for e in evaluation.evalImgs:
+        if e is not None and e["aRng"] == whole:
+            hit = e["gtMatches"][0] > 0
+            for gt, is_hit, ignored in zip(e["gtIds"], hit, e["gtIgnore"], strict=True):
+                if not ignored:
+                    found[gt] = bool(is_hit)
+    return np.array([found[gt] for gt in sorted(found)], bool)

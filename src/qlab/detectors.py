@@ -1,0 +1,167 @@
+"""Run a .tflite detector on images and get detections in COCO's form."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from qlab import coco as coco_tools
+from qlab import native_log
+from qlab.artefacts import artefact, file_sha256, versions
+from qlab.errors import QlabError
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """The whole image, squeezed bilinearly to uint8 [size, size, 3] (as the TF2 zoo does)."""
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def interpreter(content: bytes, threads: int, xnnpack: bool = True):
+    """A LiteRT interpreter of a .tflite's bytes, its tensors allocated."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    with native_log.quiet():
+        made = Interpreter(
+            model_content=content, num_threads=threads, experimental_op_resolver_type=kernels
+        )
+        made.allocate_tensors()
+    return made
+
+
+class Detector:
+    """A .tflite detector: uint8 RGB [size, size, 3] in, boxes, scores and classes out.
+
+    Understands files with the zoo's signature (made by `tflite`) and the zoo's
+    ready .tflite detectors, which end in TFLite_Detection_PostProcess and count
+    classes from 0. `xnnpack` chooses between LiteRT's default kernels and its
+    older built-in ones.
+    """
+
+    def __init__(self, file: Path, threads: int, xnnpack: bool = True):
+        if not file.is_file():
+            raise QlabError(f"There is no .tflite file at {file}.")
+        try:
+            self.interpreter = interpreter(file.read_bytes(), threads, xnnpack)
+        except (ValueError, RuntimeError) as error:
+            raise QlabError(f"{file} cannot be run by LiteRT: {error}") from error
+        self.input = self.interpreter.get_input_details()[0]
+        outputs = self.interpreter.get_output_details()
+        names = next(iter(self.interpreter.get_signature_list().values()), {}).get("outputs", [])
+        self.zoo = "detection_boxes" in names
+        if not self.zoo and len(outputs) != 4:
+            raise QlabError(
+                f"{file} is no detector known here: expected the outputs detection_boxes, "
+                "detection_scores, detection_classes and num_detections, or the four of "
+                f"TFLite_Detection_PostProcess; found {len(outputs)} outputs."
+            )
+        if self.zoo:
+            runner = self.interpreter.get_signature_runner()
+            details = runner.get_output_details()
+            self.order = [
+                details[f"detection_{n}"]["index"] for n in ("boxes", "classes", "scores")
+            ]
+        else:
+            self.order = [o["index"] for o in outputs[:3]]  # documented order of the operator
+        self.size = int(self.input["shape"][1])
+
+    def set_image(self, image: np.ndarray) -> None:
+        """Copy an image (uint8 [size, size, 3]) into the input tensor, scaled as the file wants."""
+        if self.input["dtype"] == np.float32:
+            image = (image.astype(np.float32) - 127.5) / 127.5
+        self.interpreter.set_tensor(self.input["index"], image[None])
+
+    def invoke(self) -> None:
+        """Run the graph on the image set last."""
+        self.interpreter.invoke()
+
+    def detections(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes [n, 4] (ymin, xmin, ymax, xmax in 0..1), class ids [n] from 1, scores [n]."""
+        boxes, classes, scores = (self.interpreter.get_tensor(i)[0] for i in self.order)
+        return boxes, classes.astype(int) + (0 if self.zoo else 1), scores
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Detections of an image of any size."""
+        self.set_image(resized(image, self.size))
+        self.invoke()
+        return self.detections()
+
+
+def coco_results(found: tuple, image_id: int, width: int, height: int) -> list[dict]:
+    """Detections as entries of a COCO results file: boxes x, y, width, height in pixels."""
+    boxes, classes, scores = found
+    y0, x0, y1, x1 = np.asarray(boxes, float).T
+    placed = np.stack([x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height], 1)
+    return [
+        {
+            "image_id": int(image_id),
+            "category_id": int(c),
+            "bbox": [round(float(v), 3) for v in box],
+            "score": round(float(s), 6),
+        }
+        for box, c, s in zip(placed, classes, scores, strict=True)
+        if s > 0 or not np.isfinite(s)  # graphs pad their fixed number of detections with zeros
+    ]
+
+
+def detect_all(
+    file: Path,
+    images: dict[int, Path],
+    threads: int,
+    change: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    change_name: str = "none",
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[dict]:
+    """COCO results of a detector on images (id -> file), kept as an artefact.
+
+    `change(image, id)` alters each image first and is identified by
+    `change_name`. Raises QlabError for scores that are no numbers.
+    """
+    recipe = {
+        "model": file_sha256(file),
+        "images": {str(i): file_sha256(path) for i, path in images.items()},
+        "change": change_name,
+        "threads": threads,
+        "versions": versions("ai-edge-litert", "pillow"),
+    }
+
+    def make(folder: Path) -> None:
+        detector = Detector(file, threads)
+        results: list[dict] = []
+        for image_id, path in progress(images.items()):
+            image = coco_tools.read_image(path)
+            height, width = image.shape[:2]
+            if change is not None:
+                image = change(image, image_id)
+            results += coco_results(detector(image), image_id, width, height)
+        coco_tools.check_numbers(results, file.name)
+        (folder / "detections.json").write_text(json.dumps(results))
+
+    kept = artefact("detections", recipe, make) / "detections.json"
+    return json.loads(kept.read_text())
+
+
+def stages(detector: Detector, files: Sequence[Path]) -> dict[str, Callable[[], object]]:
+    """What a detection consists of, each stage callable alone and stepping through `files`.
+
+    `decode` reads and unpacks the image file, `preprocess` resizes it and
+    copies it into the input tensor, `invoke` runs the graph.
+    """
+    images = [coco_tools.read_image(f) for f in files]
+    turn = {"decode": 0, "preprocess": 0}
+
+    def following(name: str) -> int:
+        turn[name] = (turn[name] + 1) % len(files)
+        return turn[name]
+
+    return {
+        "decode": lambda: coco_tools.read_image(files[following("decode")]),
+        "preprocess": lambda: detector.set_image(
+            resized(images[following("preprocess")], detector.size)
+        ),
+        "invoke": detector.invoke,
+    }

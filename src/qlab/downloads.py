@@ -1,0 +1,71 @@
+"""Files from the network, each checked against a hash before it is used."""
+
+import os
+from pathlib import Path
+
+import pooch
+import requests
+
+from qlab import paths
+from qlab.errors import QlabError
+
+# The md5 sums that COCO's readers agree on (TensorFlow Datasets, PaddleDetection, mmdetection).
+COCO_VAL = (
+    "http://images.cocodataset.org/zips/val2017.zip",
+    "md5:442b8da7639aecaf257c1dceb8ba8c80",
+)
+COCO_ANNOTATIONS = (
+    "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+    "md5:f4bbac642086de4f52a3fdda2de5fa2c",
+)
+CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"
+
+
+def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
+    """Download a file once into build/downloads; returns it, or the folder it unpacks to.
+
+    `known_hash` is "md5:..." or "sha256:...". A file with another hash is
+    refused and removed; zip members that would leave the folder are refused.
+    """
+    folder = paths.build() / "downloads"
+    name = url.rsplit("/", 1)[-1]
+    target = folder / f"{name}.unpacked"
+    try:
+        found = pooch.retrieve(
+            url,
+            known_hash,
+            fname=name,
+            path=folder,
+            progressbar=not os.environ.get("CI"),
+            processor=pooch.Unzip(extract_dir=target.name) if unpack else None,
+        )
+    except ValueError as error:
+        raise QlabError(
+            f"{url} came with another hash than the known {known_hash}, so it was not used: {error}"
+        ) from error
+    except requests.RequestException as error:
+        raise QlabError(
+            f"{url} could not be downloaded ({type(error).__name__}); without a network, give "
+            "local paths as parameters or put the files into a folder named by QLAB_DATA."
+        ) from error
+    return target if unpack else Path(found)
+
+
+def coco_val2017() -> tuple[Path, Path]:
+    """The annotation file and the image folder of COCO val2017 (1 GB, downloaded once)."""
+    annotations = fetch(*COCO_ANNOTATIONS, unpack=True)
+    images = fetch(*COCO_VAL, unpack=True)
+    return annotations / "annotations" / "instances_val2017.json", images / "val2017"
+
+
+def centernet_r50v2_512() -> Path:
+    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel folder, from Kaggle Models."""
+    import kagglehub
+
+    try:
+        return Path(kagglehub.model_download(CENTERNET_HANDLE))
+    except Exception as error:  # kagglehub's own errors share no base class
+        raise QlabError(
+            f"Kaggle Models did not give {CENTERNET_HANDLE} ({type(error).__name__}); download it "
+            "by hand and pass its folder as the parameter 'model'."
+        ) from error

@@ -1,0 +1,68 @@
+"""One style for all figures, and one way to keep them: PNG, SVG and the numbers drawn."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+
+from qlab import paths
+from qlab.artefacts import written_whole
+
+# Okabe and Ito's palette, distinguishable with any colour vision and in print.
+PALETTE = ["#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F"]
+MARKERS = ["o", "s", "D", "X", "^", "P", "v", "*"]
+
+STYLE = {
+    "figure.figsize": (7.2, 4.2),
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so every machine draws the same
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "grid.color": "#DDDDDD",
+    "svg.hashsalt": "qlab",  # matplotlib's random ids would change the bytes
+    "svg.fonttype": "none",
+}
+
+
+def use_style() -> None:
+    """Make every later figure of this process look like the collection's."""
+    sns.set_theme(style="whitegrid", rc=STYLE)
+
+
+def colours(names: list[str]) -> dict[str, str]:
+    """A fixed colour per name, in order."""
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+
+
+@contextmanager
+def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
+    """Draw a figure and keep it as figures/<profile>/<name>.png, .svg and .csv.
+
+    Yields matplotlib's (figure, axes) made by `plt.subplots(**layout)`; `drawn`
+    is exactly what is drawn. Nothing is written when drawing fails.
+    """
+    use_style()
+    canvas, axes = plt.subplots(**layout)
+    yield canvas, axes
+    save(canvas, name, profile, drawn)
+
+
+def save(canvas: mpl.figure.Figure, name: str, profile: str, drawn: pd.DataFrame) -> Path:
+    """Write the three files of a figure with repeatable bytes; returns the PNG's path."""
+    base = paths.figures(profile) / name
+    with written_whole(base.with_suffix(".png")) as part:
+        canvas.savefig(part, metadata={"Software": None})
+    with written_whole(base.with_suffix(".svg")) as part:
+        canvas.savefig(part, metadata={"Date": None, "Creator": None})
+    with written_whole(base.with_suffix(".csv")) as part:
+        drawn.to_csv(part, index=False, float_format="%.6g")
+    return base.with_suffix(".png")

@@ -1,0 +1,127 @@
+"""What is inside a .tflite: operators, weights, and the part that only decodes."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+SIGNATURE = "serving_default"
+WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator: its kind and the names of the tensors it reads and writes."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def read(file: Path):
+    """The flatbuffer as the schema's mutable object tree, all constants in it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = file.read_bytes()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # ai-edge-quantizer keeps constants behind the flatbuffer
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
+
+
+@lru_cache
+def _kinds() -> dict[int, str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+
+
+def kind(model, operator) -> str:
+    """The operator's name, such as CONV_2D; a custom operator's own name."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    if code.customCode:
+        return code.customCode.decode()
+    # Files from old converters keep the code in the deprecated field.
+    return _kinds()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def operators(file: Path) -> list[Operator]:
+    """The operators of the main graph in the order of execution."""
+    model = read(file)
+    main = model.subgraphs[0]
+    names = [t.name.decode() for t in main.tensors]
+    return [
+        Operator(
+            kind(model, o),
+            tuple(names[i] for i in o.inputs if i >= 0),
+            tuple(names[i] for i in o.outputs),
+        )
+        for o in main.operators
+    ]
+
+
+def decoding(file: Path) -> list[str]:
+    """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS.
+
+    This part turns the network's maps into boxes. It costs next to no time and
+    eight bits are too few for coordinates and for comparing scores.
+    """
+    needed: set[str] = set()
+    after: list[str] = []
+    for operator in reversed(operators(file)):
+        if operator.kind in WEIGHTED or needed & set(operator.outputs):
+            needed |= set(operator.inputs)
+        else:
+            after += operator.outputs
+    return after[::-1]
+
+
+def weight_bytes(file: Path) -> dict[str, int]:
+    """Bytes of constant tensors by data type, such as {"INT8": 900000, "FLOAT32": 3000}."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    types = {v: k for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
+    model = read(file)
+    total: dict[str, int] = {}
+    for tensor in model.subgraphs[0].tensors:
+        if _is_constant(model, tensor):
+            size = len(model.buffers[tensor.buffer].data)
+            total[types[tensor.type]] = total.get(types[tensor.type], 0) + size
+    return total
+
+
+def _is_constant(model, tensor) -> bool:
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
+def single_operator(model, index: int) -> bytes:
+    """A .tflite that runs operator `index` of the main graph alone.
+
+    Its constants stay constants, its other inputs become the file's inputs.
+    `model` is a fresh tree from `read` and is used up.
+    """
+    import flatbuffers
+
+    main = model.subgraphs[0]
+    operator = main.operators[index]
+    used = sorted({int(i) for i in [*operator.inputs, *operator.outputs] if i >= 0})
+    place = {-1: -1, **{old: new for new, old in enumerate(used)}}  # -1: an optional input, absent
+    variable = [i for i in operator.inputs if i >= 0 and not _is_constant(model, main.tensors[i])]
+    operator.inputs = np.array([place[i] for i in operator.inputs], np.int32)
+    main.inputs = np.array([place[i] for i in variable], np.int32)
+    operator.outputs = np.array([place[i] for i in operator.outputs], np.int32)
+    main.outputs = operator.outputs
+    main.operators = [operator]
+    main.tensors = [main.tensors[i] for i in used]
+    kept = {tensor.buffer for tensor in main.tensors}
+    for b, buffer in enumerate(model.buffers):
+        if b not in kept:
+            buffer.data = None
+    model.signatureDefs, model.metadata = [], []
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

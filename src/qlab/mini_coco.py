@@ -1,0 +1,169 @@
+"""`mini_coco`: a small detection data set in COCO format, rendered from a seed.
+
+Ten kinds of shapes lie on textured backgrounds, under uneven light, partly
+behind each other. A split is named, and its images depend on nothing but the
+split's seed and the image's index, so that splits never share an image and any
+image can be drawn alone.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as rle
+
+from qlab import shapes
+from qlab.artefacts import written_whole
+from qlab.errors import QlabError
+
+SIZE = 256  # pixels, width and height
+SEEDS = {"train": 11, "calibration": 22, "val": 33}
+COUNTS = {"train": 4000, "calibration": 128, "val": 400}
+CATEGORIES = [
+    {"id": i, "name": name, "supercategory": "shape"} for i, name in enumerate(shapes.NAMES, 1)
+]
+# sha256 over the pixels and annotations of the first 16 images of each split.
+DIGESTS = {
+    "train": "7f70d7a61bc3d245a4034c4d93434ca49a70b6c3e22d0ff13484b75b2fdfa4e2",
+    "calibration": "f131310839eab7384f1432972aefd347accd9fce29e691ed95f346aae2214d7f",
+    "val": "76847c30e329c5a5217ff92bfe164f1a09011b8ec356d5013fcfb012887c6340",
+}
+
+_AREAS = {"large": (9600, 17000), "medium": (1200, 7000), "small": (160, 900)}  # px^2, full shape
+_MIN_VISIBLE = 0.5  # share of a shape that must stay in sight
+
+
+class Scene(NamedTuple):
+    """One image and what is on it."""
+
+    pixels: np.ndarray  # uint8 [SIZE, SIZE, 3], RGB
+    labels: list[int]  # category ids
+    masks: list[np.ndarray]  # bool [SIZE, SIZE], visible part
+
+
+def _count_objects(rng: np.random.Generator) -> list[str]:
+    """How many shapes of which size an image gets, largest (furthest back) first."""
+    large = int(rng.random() < 0.6)
+    return (
+        ["large"] * large
+        + ["medium"] * int(rng.integers(1, 4 - large))
+        + ["small"] * int(rng.integers(1, 4))
+    )
+
+
+def _propose(rng: np.random.Generator, scale: str) -> tuple[int, np.ndarray]:
+    """A random shape of the given scale somewhere on the canvas: (category id, mask)."""
+    kind = int(rng.integers(len(shapes.NAMES)))
+    name = shapes.NAMES[kind]
+    area = int(rng.integers(*_AREAS[scale]))
+    side = min(round((area / shapes.fill_share(name)) ** 0.5), 200)
+    reach = max(2, int(side * 0.4))
+    centre = tuple(int(v) for v in rng.integers(reach, SIZE - reach, 2))
+    return kind + 1, shapes.draw_mask(name, SIZE, centre, side, int(rng.integers(-25, 26)))
+
+
+def draw_scene(split: str, index: int) -> Scene:
+    """Render image `index` of a split; the same on every machine."""
+    rng = np.random.default_rng([SEEDS[split], index])
+    ground = rng.integers(50, 206, 3)
+    canvas = shapes.texture(rng, SIZE, ground, int(rng.integers(15, 60)))
+    labels: list[int] = []
+    masks: list[np.ndarray] = []
+    full: list[int] = []
+    for scale in _count_objects(rng):
+        for _ in range(8):
+            label, mask = _propose(rng, scale)
+            left = [m & ~mask for m in masks]
+            if all(m.sum() >= _MIN_VISIBLE * a for m, a in zip(left, full, strict=True)):
+                break
+        else:
+            continue  # no free place found: the image gets one shape less
+        colour = rng.integers(20, 236, 3)
+        if abs(colour - ground).max() < 60:  # keep shapes visible on their ground
+            colour = np.where(ground > 127, colour // 3, 255 - (255 - colour) // 3)
+        surface = shapes.texture(rng, SIZE, colour, int(rng.integers(5, 35)))
+        canvas = np.where(mask[..., None], surface, canvas)
+        masks = [*left, mask]
+        labels.append(label)
+        full.append(int(mask.sum()))
+    lit = canvas * shapes.light(rng, SIZE)[..., None] // 256
+    return Scene(np.clip(lit, 0, 255).astype(np.uint8), labels, masks)
+
+
+def annotate(scene: Scene, image_id: int, first_id: int) -> list[dict]:
+    """COCO annotations of a scene: box and area come from the visible mask."""
+    annotations = []
+    for i, (label, mask) in enumerate(zip(scene.labels, scene.masks, strict=True)):
+        encoded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
+        annotations.append(
+            {
+                "id": first_id + i,
+                "image_id": image_id,
+                "category_id": label,
+                "bbox": [float(v) for v in rle.toBbox(encoded)],
+                "area": float(rle.area(encoded)),
+                "segmentation": {**encoded, "counts": encoded["counts"].decode("ascii")},
+                "iscrowd": 0,
+            }
+        )
+    return annotations
+
+
+def digest(split: str, count: int = 16) -> str:
+    """sha256 over the pixels and annotations of the first `count` images of a split."""
+    total = hashlib.sha256()
+    for index in range(count):
+        scene = draw_scene(split, index)
+        total.update(scene.pixels.tobytes())
+        total.update(json.dumps(annotate(scene, index, 0), sort_keys=True).encode())
+    return total.hexdigest()
+
+
+def scenes(split: str, count: int) -> Iterator[Scene]:
+    """The first `count` scenes of a split, one at a time."""
+    return (draw_scene(split, index) for index in range(count))
+
+
+def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
+    """Write a split as a COCO folder: `<split>/*.png` and `annotations/instances_<split>.json`.
+
+    Returns the annotation file. Raises QlabError when this machine draws other
+    pixels than the ones the numbers of this project stand on.
+    """
+    if split not in SEEDS:
+        raise QlabError(f"mini_coco has the splits {', '.join(SEEDS)}; asked for was '{split}'.")
+    if digest(split) != DIGESTS[split]:
+        raise QlabError(
+            f"mini_coco '{split}' came out different here (its first 16 images hash to another "
+            "sha256); install the exact versions of requirements.lock, Pillow and numpy above all."
+        )
+    images: list[dict] = []
+    annotations: list[dict] = []
+    (folder / split).mkdir(parents=True, exist_ok=True)
+    for index, scene in enumerate(progress(scenes(split, count))):
+        name = f"{index:06d}.png"
+        Image.fromarray(scene.pixels).save(folder / split / name, compress_level=1)
+        images.append({"id": index, "file_name": name, "width": SIZE, "height": SIZE})
+        annotations += annotate(scene, index, len(annotations) + 1)
+    target = folder / "annotations" / f"instances_{split}.json"
+    coco = {
+        "info": {"description": f"mini_coco {split}, seed {SEEDS[split]}", "version": "1"},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": CATEGORIES,
+    }
+    with written_whole(target) as part:
+        part.write_text(json.dumps(coco))
+    return target
+
+
+def detection_targets(found: Iterable[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [n, 4] as x, y, width, height in pixels and zero-based classes [n] of annotations."""
+    rows = list(found)
+    boxes = np.array([a["bbox"] for a in rows], np.float32).reshape(-1, 4)
+    return boxes, np.array([a["category_id"] - 1 for a in rows], np.int64)

@@ -1,0 +1,42 @@
+"""Where things are: the project, its outputs, the user's real data."""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The project's folder: `QLAB_HOME`, else the checkout this package was installed from.
+
+    Models and evaluation data are read there; records, figures and build/ are
+    written there. Without a checkout (a plain install) it is the working folder.
+    """
+    if chosen := os.environ.get("QLAB_HOME"):
+        return Path(chosen).expanduser().resolve()
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+
+
+def build() -> Path:
+    """Caches, converted models, executed notebooks; may be deleted at any time."""
+    return home() / "build"
+
+
+def models() -> Path:
+    """Embedded model weights, a folder each."""
+    return home() / "data" / "models"
+
+
+def results(profile: str) -> Path:
+    """Records of a profile."""
+    return home() / "data" / "results" / profile
+
+
+def figures(profile: str) -> Path:
+    """Figures of a profile."""
+    return home() / "figures" / profile
+
+
+def real_data() -> Path | None:
+    """The folder named by `QLAB_DATA`, with real data in the usual layouts, or None."""
+    chosen = os.environ.get("QLAB_DATA")
+    return Path(chosen).expanduser().resolve() if chosen else None

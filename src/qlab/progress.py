@@ -1,0 +1,21 @@
+"""Progress bars for long loops: shown to a person, silent when headless."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+from tqdm.auto import tqdm
+
+
+def bar(name: str) -> Callable[[Iterable], Iterable]:
+    """A wrapper for an iterable that shows a named bar.
+
+    Silent in CI and when a notebook is run by the runner (`QLAB_QUIET`), so
+    that stored outputs hold results only.
+    """
+    quiet = bool(os.environ.get("CI") or os.environ.get("QLAB_QUIET"))
+
+    def wrap(items: Iterable) -> Iterable:
+        return tqdm(items, desc=name, disable=quiet, leave=False, file=sys.stderr)
+
+    return wrap

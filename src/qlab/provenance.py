@@ -1,0 +1,62 @@
+"""Where numbers come from: versions, hardware, commit, inputs, parameters."""
+
+import platform
+import subprocess
+import time
+from typing import Any
+
+import psutil
+
+from qlab import paths
+from qlab.artefacts import versions
+
+
+def commit() -> str:
+    """The checkout's git commit, with `+changes` if files differ; `none` outside a checkout."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "src", "notebooks")
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+    return head + ("+changes" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(paths.home()), *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def processor() -> str:
+    """The processor's name as the operating system gives it."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:  # no procfs: macOS, Windows
+        return platform.processor() or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def collect(
+    parameters: dict[str, Any], inputs: dict[str, str], packages: list[str], started: float
+) -> dict[str, Any]:
+    """A provenance to store beside records.
+
+    `inputs` maps names to sha256 hashes; `started` is `time.time()` at the
+    beginning, from which the duration in seconds follows.
+    """
+    return {
+        "parameters": parameters,
+        "inputs": inputs,
+        "versions": {"python": platform.python_version(), **versions(*packages)},
+        "commit": commit(),
+        "hardware": {
+            "processor": processor(),
+            "architecture": platform.machine(),
+            "cores": psutil.cpu_count(logical=True),
+            "memory_bytes": psutil.virtual_memory().total,
+        },
+        "duration_s": round(time.time() - started, 1),
+    }

@@ -1,0 +1,125 @@
+"""Every number is a record: the one schema all experiments write and read."""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from qlab import paths
+from qlab.artefacts import written_whole
+from qlab.errors import QlabError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured number.
+
+    `ci_low` and `ci_high` bound a 95 % interval (None where none is defined),
+    `n` counts the items behind the value, `unit` is "1" for shares and scores.
+    """
+
+    experiment: str
+    model: str
+    dataset: str
+    variant: str
+    metric: str
+    value: float
+    unit: str
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int = 1
+    seed: int | None = None
+    device: str = "cpu"
+
+
+COLUMNS = [f.name for f in fields(Record)]
+_KEY = ["experiment", "model", "dataset", "variant", "metric", "device", "seed"]
+_TEXT = ["experiment", "model", "dataset", "variant", "metric", "unit", "device"]
+
+
+def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The table, if it keeps the schema; otherwise a QlabError with row and column.
+
+    A value may be NaN only where it says so as a failed measurement, which is
+    not a number to draw: those are left out by the writer, so none is allowed.
+    """
+    if list(table.columns) != COLUMNS:
+        raise QlabError(
+            f"{where}: the columns must be {', '.join(COLUMNS)}; found {', '.join(table.columns)}."
+        )
+    for column in _TEXT:
+        empty = table[column].isna() | (table[column].astype(str).str.strip() == "")
+        _refuse(empty, table, column, "must not be empty", where)
+    for column in ("value", "ci_low", "ci_high", "n"):
+        numeric = pd.to_numeric(table[column], errors="coerce")
+        _refuse(numeric.isna() & table[column].notna(), table, column, "must be a number", where)
+        table = table.assign(**{column: numeric})
+    finite = table["value"].map(math.isfinite)
+    _refuse(~finite, table, "value", "must be finite", where)
+    _refuse(~(table["n"] >= 1), table, "n", "must be 1 or more", where)
+    half = table["ci_low"].isna() != table["ci_high"].isna()
+    _refuse(half, table, "ci_low", "and ci_high come together", where)
+    crossed = table["ci_low"] > table["ci_high"]
+    _refuse(crossed, table, "ci_low", "must not exceed ci_high", where)
+    _refuse(table.duplicated(_KEY, keep="first"), table, "metric", "is recorded twice", where)
+    return table.astype({"n": int})
+
+
+def _refuse(bad: pd.Series, table: pd.DataFrame, column: str, rule: str, where: str) -> None:
+    if bad.any():
+        row = int(bad.to_numpy().argmax())
+        found = table.iloc[row]
+        raise QlabError(
+            f"{where}, row {row + 2}: column '{column}' {rule}; found {found[column]!r} "
+            f"(variant {found['variant']!r}, metric {found['metric']!r})."
+        )
+
+
+def as_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Records as a table with the columns of `Record`."""
+    table = pd.DataFrame([asdict(r) for r in records], columns=COLUMNS)
+    return table.astype({"value": float, "ci_low": float, "ci_high": float})
+
+
+def csv_path(experiment: str, profile: str) -> Path:
+    """Where an experiment's records of a profile lie."""
+    return paths.results(profile) / f"{experiment}.csv"
+
+
+def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
+    """Write one experiment's records and, beside them, where they come from.
+
+    Both files are replaced whole; returns the csv's path.
+    """
+    table = as_table(records)
+    if table.empty:
+        raise QlabError("There are no records to write: the experiment measured nothing.")
+    experiment = str(table["experiment"].iloc[0])
+    target = csv_path(experiment, profile)
+    table = check(table, f"records of {experiment}").sort_values(_KEY, kind="stable")
+    with written_whole(target) as part:
+        table.to_csv(part, index=False, float_format="%.10g")
+    with written_whole(target.with_suffix(".provenance.json")) as part:
+        part.write_text(json.dumps(provenance, indent=2, sort_keys=True) + "\n")
+    return target
+
+
+def read(experiment: str, profile: str) -> pd.DataFrame:
+    """The records of an experiment, checked; columns as in `Record`."""
+    path = csv_path(experiment, profile)
+    if not path.is_file():
+        raise QlabError(
+            f"There are no records of '{experiment}' for the profile '{profile}' at {path}; "
+            f"run its notebook first: python -m qlab run NOTEBOOK -p profile={profile}."
+        )
+    return check(pd.read_csv(path, keep_default_na=True), str(path))
+
+
+def pick(table: pd.DataFrame, metric: str | list[str], **where: str | list[str]) -> pd.DataFrame:
+    """Rows of the given metric(s) and, for each keyword, of the given column value(s)."""
+    for column, wanted in {"metric": metric, **where}.items():
+        table = table[table[column].isin([wanted] if isinstance(wanted, str) else wanted)]
+    return table

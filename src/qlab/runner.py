@@ -1,0 +1,271 @@
+"""papermill, made strict: everything is checked before a kernel starts, nothing is half-written.
+
+papermill saves its output again and again while it runs, secrets and all. Here it is given no
+place to save: it fills a notebook in memory, of which a redacted copy is written once, at the
+end. Import this module only where a notebook is run: it pulls in papermill.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import nbformat
+import papermill
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError, strip_color
+from papermill.execute import remove_error_markers
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from traitlets import default
+
+from qlab import paths
+from qlab.artefacts import written_whole
+from qlab.errors import QlabError
+from qlab.parameters import find_notebook, parameters_of, parse_for, read_notebook
+from qlab.secrets import redact, redact_notebook, secret_values
+
+# What goes wrong is said once, by us; whoever sets up logging still gets papermill's records.
+logging.getLogger("papermill").addHandler(logging.NullHandler())
+
+_ENGINE = "qlab"
+_INJECTED = "injected-parameters"
+
+
+class NotebookFailed(QlabError):
+    """The notebook was run and did not reach its end: a cell failed or the kernel died."""
+
+    exit_code = 1
+
+
+def run(
+    notebook: str | Path, assignments: Iterable[str] = (), output: str | Path | None = None
+) -> Path:
+    """Execute a notebook (a path, a number or a stem) and return where the executed copy lies.
+
+    `assignments` are `name=value` texts. The default output is
+    build/<profile>/notebooks/<stem>.ipynb, with "none" where no parameter is called profile.
+    Raises QlabError before a kernel starts if anything given is wrong, and NotebookFailed,
+    with the notebook as far as it ran in <stem>.failed.ipynb, if a cell fails or the kernel
+    dies; an earlier output is then untouched. Messages and files are free of secrets.
+    """
+    secrets = secret_values(os.environ)
+    try:
+        source = find_notebook(notebook)
+        nb = read_notebook(source)
+        declared = parameters_of(nb, source.name)
+        values = parse_for(declared, assignments, source.name)
+        defaults = {name: parameter.default for name, parameter in declared.items()}
+        target = _target(source, output, (defaults | values).get("profile", "none"))
+        with _alone(target):
+            _run(_with_values(nb, values), source, target, secrets)
+    except QlabError as error:
+        # A message repeats what was given, which may be a secret; so may the chained errors.
+        raise type(error)(redact(str(error), secrets)) from None
+    return target
+
+
+def _target(source: Path, output: str | Path | None, profile: Any) -> Path:
+    """The checked, absolute path of the executed notebook."""
+    if output is None:
+        if not re.fullmatch(r"\w[\w.-]*", str(profile)):
+            raise QlabError(f"The profile {profile!r} of {source.name} cannot name a folder.")
+        return paths.build() / str(profile) / "notebooks" / source.name
+    target = Path(output).absolute()
+    if target.suffix != ".ipynb" or target.is_dir():
+        raise QlabError(f"The output must be a file that ends in .ipynb, not {output}.")
+    if target.exists() and target.samefile(source):
+        raise QlabError(f"The output {output} is the notebook itself; give another path.")
+    return target
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Hold the output's lock. QlabError if another run has it, or nothing can be written there."""
+    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(target.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise QlabError(
+            f"Another run is writing {target}; wait for it, or give this one another --output."
+        ) from error
+    except OSError as error:
+        raise QlabError(
+            f"The output folder {target.parent} cannot be written ({error.strerror}); make it "
+            "writable, or give another --output."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _with_values(nb: Any, values: Mapping[str, Any]) -> Any:
+    """The notebook with a cell of these values after the parameters cell.
+
+    papermill would do it while executing, but warns about each parameter whose annotation
+    has quotes, as Literal["a"] does. A cell injected by an earlier run is dropped: it would
+    override the defaults.
+    """
+    nb = load_notebook_node(nb)  # a copy, with the metadata that papermill writes in
+    nb.cells = [cell for cell in nb.cells if not _tagged(cell, _INJECTED)]
+    if not values:
+        return nb
+    return parameterize_notebook(
+        nb, dict(values), kernel_name=NATIVE_KERNEL_NAME, language="python", engine_name=_ENGINE
+    )
+
+
+def _tagged(cell: Any, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def _run(nb: Any, source: Path, target: Path, secrets: list[str]) -> None:
+    """Execute `nb` and write it to `target`, or, if it fails, beside it."""
+    failed = target.with_suffix(".failed.ipynb")
+    executed, error = _executed(nb, source.parent)
+    message = _failure(executed, error, source.name) if error else ""
+    clean = redact_notebook(_without_notes(executed), secrets)
+    if not error:
+        _write(clean, target)
+        failed.unlink(missing_ok=True)  # it told of an earlier run, and would now mislead
+        return
+    try:
+        _write(clean, failed)
+    except QlabError as unwritten:
+        raise NotebookFailed(f"{message}. It could not be kept: {unwritten}") from error
+    raise NotebookFailed(f"{message}. The notebook as far as it ran: {failed}") from error
+
+
+def _write(nb: Any, target: Path) -> None:
+    with written_whole(target) as part:
+        # A lone surrogate, which UTF-8 cannot hold, becomes \udc80: just what JSON calls it.
+        part.write_text(nbformat.writes(nb) + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _executed(nb: Any, folder: Path) -> tuple[Any, Exception | None]:
+    """The notebook as far as it ran in `folder`, and what stopped it (None: it reached its end)."""
+    kept: list[Any] = []
+    try:
+        papermill.execute_notebook(
+            nb,
+            None,
+            engine_name=_ENGINE,
+            kernel_name=NATIVE_KERNEL_NAME,
+            language="python",
+            cwd=folder,
+            progress_bar=sys.stderr.isatty() and "CI" not in os.environ,
+            request_save_on_cell_execute=False,
+            start_timeout=120,
+            # For the engine and for nbclient behind it:
+            kept=kept,
+            kernel_manager_class=_kernel_manager(_kernel_environment()),
+            autosave_cell_every=0,
+            record_timing=False,
+            # nbclient's 4 s are too few to collect the last output on a busy machine.
+            iopub_timeout=60,
+        )
+    except (PapermillExecutionError, DeadKernelError) as error:
+        return remove_error_markers(kept[0]), error
+    except RuntimeError as error:
+        # jupyter_client has no finer class for a kernel that does not come up.
+        if kept and _last_started(kept[0]) is None:
+            raise NotebookFailed(
+                f"No kernel started ({error}); `{sys.executable} -m ipykernel_launcher` shows why."
+            ) from error
+        raise
+    return kept[0], None
+
+
+class _Keeping(NBClientEngine):
+    """papermill's own engine, which also hands out the notebook it fills.
+
+    papermill returns the notebook only when all went well, and saves it otherwise.
+    """
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, kept: list[Any], **options: Any
+    ) -> Any:
+        kept.append(nb_man.nb)
+        return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+
+papermill_engines.register(_ENGINE, _Keeping)
+
+
+def _kernel_environment() -> dict[str, str]:
+    """The environment with qlab's folders made absolute: the kernel works in another folder."""
+    folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
+    return {**os.environ, **{name: str(folder) for name, folder in folders.items() if folder}}
+
+
+def _kernel_manager(environment: dict[str, str]) -> type[AsyncKernelManager]:
+    """A manager whose kernel is the running interpreter.
+
+    The name python3 alone means whatever `ipykernel install --user` was last run with, so a
+    notebook could run in another environment than the one whose versions are recorded. With
+    no folder to search, jupyter_client falls back on ipykernel's own spec: sys.executable.
+    """
+
+    class ThisInterpreter(AsyncKernelManager):
+        @default("kernel_spec_manager")
+        def _no_installed_specs(self) -> KernelSpecManager:
+            return KernelSpecManager(kernel_dirs=[])
+
+        def start_kernel(self, **options: Any) -> Any:
+            # The kernel's own log, which no redaction passes; what cells print comes another way.
+            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            return super().start_kernel(env=environment, **silent, **options)
+
+    return ThisInterpreter
+
+
+def _without_notes(nb: Any) -> Any:
+    """The notebook without the paths and times that papermill and nbclient note in it."""
+    for node in (nb, *nb.cells):
+        node.metadata.pop("papermill", None)
+        node.metadata.pop("execution", None)
+        if node.metadata.get("tags") == []:
+            del node.metadata["tags"]
+    return nb
+
+
+def _last_started(nb: Any) -> int | None:
+    """Index of the last cell that was begun, from papermill's notes."""
+    started = [i for i, c in enumerate(nb.cells) if c.metadata.papermill.get("start_time")]
+    return started[-1] if started else None
+
+
+def _failure(nb: Any, error: Exception, title: str) -> str:
+    """Which cell stopped the notebook and why, without a full stop.
+
+    Cells are counted from 1, Markdown too, as in the notebook before parameters were injected.
+    """
+    died = isinstance(error, DeadKernelError)
+    index = _last_started(nb) if died else error.cell_index
+    number = sum(not _tagged(cell, _INJECTED) for cell in nb.cells[: index + 1])
+    place = f"cell {number} of {title} (`{nb.cells[index].source.strip().partition(chr(10))[0]}`)"
+    if died:
+        return f"The kernel died in {place}, usually out of memory; try a smaller profile"
+    return f"C{place[1:]} failed with {_last_line(error)}"
+
+
+def _last_line(error: PapermillExecutionError) -> str:
+    """`ValueError: what it says`, of a longer message the last line."""
+    lines = strip_color(error.evalue).strip().splitlines() or [""]
+    shortened = "... " if len(lines) > 1 else ""
+    return f"{error.ename}: {shortened}{lines[-1]}".rstrip(".: ")

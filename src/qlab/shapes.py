@@ -1,0 +1,143 @@
+"""The drawing primitives of `mini_coco`: ten shapes, textures, light.
+
+Everything ends in 8-bit integer arithmetic (Pillow's rasteriser and resampler,
+numpy integers), because the images must come out the same on every machine.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+Points = list[tuple[float, float]]
+
+
+def _regular(n: int, start: float = -90.0, radius: float = 1.0) -> Points:
+    """The n corners of a regular polygon; `start` in degrees."""
+    angles = [math.radians(start + 360.0 * i / n) for i in range(n)]
+    return [(radius * math.cos(a), radius * math.sin(a)) for a in angles]
+
+
+def _star() -> Points:
+    outer, inner = _regular(5), _regular(5, start=-54.0, radius=0.45)
+    return [p for pair in zip(outer, inner, strict=True) for p in pair]
+
+
+def _heart() -> Points:
+    t = [2 * math.pi * i / 48 for i in range(48)]
+    return [
+        (
+            math.sin(a) ** 3,
+            -(13 * math.cos(a) - 5 * math.cos(2 * a) - 2 * math.cos(3 * a) - math.cos(4 * a)) / 17,
+        )
+        for a in t
+    ]
+
+
+def _cross() -> Points:
+    a = 0.36
+    quarter = [(a, -1.0), (a, -a), (1.0, -a)]
+    points: Points = []
+    for _ in range(4):
+        points += quarter
+        quarter = [(-y, x) for x, y in quarter]
+    return points
+
+
+_DISK = _regular(64)
+# Each shape: filled outline(s) and hole(s), in the square [-1, 1]^2, y downwards.
+OUTLINES: dict[str, tuple[list[Points], list[Points]]] = {
+    "disk": ([_DISK], []),
+    "square": ([[(-1, -1), (1, -1), (1, 1), (-1, 1)]], []),
+    "triangle": ([_regular(3)], []),
+    "star": ([_star()], []),
+    "cross": ([_cross()], []),
+    "ring": ([_DISK], [_regular(64, radius=0.55)]),
+    "crescent": ([_DISK], [[(x * 0.85 + 0.5, y * 0.85) for x, y in _DISK]]),
+    "arrow": ([[(-1, -0.3), (0, -0.3), (0, -0.9), (1, 0), (0, 0.9), (0, 0.3), (-1, 0.3)]], []),
+    "hourglass": ([[(-0.8, -1), (0.8, -1), (0.15, 0), (0.8, 1), (-0.8, 1), (-0.15, 0)]], []),
+    "heart": ([_heart()], []),
+}
+NAMES = list(OUTLINES)
+
+
+def draw_mask(name: str, size: int, centre: tuple[int, int], side: int, degrees: int) -> np.ndarray:
+    """Rasterise one shape.
+
+    `side` is the length of the shape's reference square in pixels, `degrees`
+    turns it clockwise. Returns a boolean mask [size, size]; pixels outside the
+    canvas are cut off.
+    """
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+
+    def place(points: Points) -> list[tuple[int, int]]:
+        half = side / 2
+        return [
+            (
+                round(centre[0] + half * (x * cos - y * sin)),
+                round(centre[1] + half * (x * sin + y * cos)),
+            )
+            for x, y in points
+        ]
+
+    canvas = Image.new("L", (size, size), 0)
+    pen = ImageDraw.Draw(canvas)
+    filled, holes = OUTLINES[name]
+    for outline in filled:
+        pen.polygon(place(outline), fill=255)
+    for hole in holes:
+        pen.polygon(place(hole), fill=0)
+    return np.asarray(canvas) > 0
+
+
+def fill_share(name: str) -> float:
+    """Share of the reference square that the upright shape covers (0..1)."""
+    return float(draw_mask(name, 256, (128, 128), 200, 0).sum()) / 200**2
+
+
+def _blobs(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    grid = rng.integers(0, 256, (cells, cells), dtype=np.uint8)
+    return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _stripes(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    dx, dy = (int(v) for v in rng.integers(-3, 4, 2))
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    period = max(4, size // cells)
+    phase = (dx * x + dy * y) % (2 * period)
+    return np.where(phase < period, 60, 190).astype(np.uint8)
+
+
+def _checks(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    period = max(4, size // cells)
+    return np.where((x // period + y // period) % 2, 70, 180).astype(np.uint8)
+
+
+_TEXTURES: list[Callable[[np.random.Generator, int, int], np.ndarray]] = [
+    _blobs,
+    _blobs,
+    _stripes,
+    _checks,
+]
+
+
+def texture(rng: np.random.Generator, size: int, colour: np.ndarray, depth: int) -> np.ndarray:
+    """A patterned surface of one colour.
+
+    `colour` is RGB 0..255, `depth` how far (in grey levels) the pattern moves
+    it. Returns int32 [size, size, 3], not yet clipped.
+    """
+    draw = _TEXTURES[int(rng.integers(len(_TEXTURES)))]
+    pattern = draw(rng, size, int(rng.integers(3, 14))).astype(np.int32)
+    grain = rng.integers(-8, 9, (size, size), dtype=np.int32)
+    return colour.astype(np.int32) + ((pattern - 128) * depth // 128 + grain)[..., None]
+
+
+def light(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A linear gradient of illumination, in 256ths: int32 [size, size], about 150..330."""
+    gx, gy = (int(v) for v in rng.integers(-60, 61, 2))
+    level = int(rng.integers(200, 290))
+    x, y = np.meshgrid(np.arange(size) - size // 2, np.arange(size) - size // 2)
+    return np.clip(level + (gx * x + gy * y) // size, 110, 340).astype(np.int32)

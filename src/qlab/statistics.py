@@ -1,0 +1,118 @@
+"""Intervals, paired comparisons and what they could have seen.
+
+Each function says its method, because an interval without one is decoration.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+
+class Estimate(NamedTuple):
+    """A value with its 95 % interval and the number of items behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def resamples(items: int, draws: int, seed: int) -> np.ndarray:
+    """How often each item is drawn in each bootstrap resample: int [draws, items].
+
+    Every row sums to `items` (Efron 1979). The same seed gives the same rows,
+    so that two variants resampled with it stay paired.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(items, np.full(items, 1 / items), size=draws)
+
+
+def bootstrap_interval(samples: np.ndarray, value: float) -> tuple[float, float]:
+    """Bias-corrected 95 % percentile interval of bootstrap samples (Efron 1987, a = 0).
+
+    `value` is the figure on the original items. The correction matters for
+    mean AP: categories with few objects drop out of some resamples. NaN
+    samples (undefined there) are left out.
+    """
+    kept = samples[~np.isnan(samples)]
+    below = ((kept < value).mean() + (kept <= value).mean()) / 2
+    edge = 1 / (len(kept) + 1)
+    bias = stats.norm.ppf(np.clip(below, edge, 1 - edge))
+    shares = stats.norm.cdf(2 * bias + stats.norm.ppf([0.025, 0.975]))
+    low, high = np.quantile(kept, shares)
+    return float(min(low, value)), float(max(high, value))
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """A share with its Wilson 95 % interval (Wilson 1927)."""
+    low, high = proportion_confint(successes, n, method="wilson")
+    return Estimate(successes / n, float(low), float(high), n)
+
+
+def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
+    """A quantile with its distribution-free 95 % interval from order statistics.
+
+    The interval's ends are the order statistics whose ranks enclose the
+    quantile by the binomial distribution (Conover 1999, section 3.2). With too
+    few values for 95 % the ends are the extremes.
+    """
+    ordered = np.sort(np.asarray(values, float))
+    n = len(ordered)
+    low, high = stats.binom.ppf([0.025, 0.975], n, quantile).astype(int)
+    return Estimate(
+        float(np.quantile(ordered, quantile)),
+        float(ordered[max(low - 1, 0)]),
+        float(ordered[min(high, n - 1)]),
+        n,
+    )
+
+
+class Flips(NamedTuple):
+    """A paired comparison of yes/no outcomes on the same items."""
+
+    difference: Estimate  # share of yes in b minus share of yes in a
+    lost: int  # yes in a, no in b
+    gained: int  # no in a, yes in b
+    rate: Estimate  # share of items whose outcome differs
+    p_value: float  # McNemar's exact test
+    detectable: float  # smallest difference seen with 80 % power at these flips
+
+
+def paired(a: np.ndarray, b: np.ndarray) -> Flips:
+    """Compare two boolean outcomes [n] of the same items.
+
+    The difference's interval is Wald's for paired proportions; the test is
+    McNemar's exact one (McNemar 1947); see `smallest_detectable`.
+    """
+    a, b = np.asarray(a, bool), np.asarray(b, bool)
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise ValueError(
+            f"Paired outcomes are two vectors of one length; got {a.shape}, {b.shape}."
+        )
+    n = len(a)
+    lost, gained = int((a & ~b).sum()), int((~a & b).sum())
+    delta = (gained - lost) / n
+    half = 1.959964 * np.sqrt(max((lost + gained) / n - delta**2, 0) / n)
+    table = [[int((a & b).sum()), lost], [gained, int((~a & ~b).sum())]]
+    return Flips(
+        Estimate(delta, delta - half, delta + half, n),
+        lost,
+        gained,
+        proportion(lost + gained, n),
+        float(mcnemar(table, exact=True).pvalue),
+        smallest_detectable(n, (lost + gained) / n),
+    )
+
+
+def smallest_detectable(n: int, discordant: float, power: float = 0.8) -> float:
+    """Smallest true difference of paired shares that a 5 % test sees with the given power.
+
+    `discordant` is the share of items on which the two differ (Connor 1987,
+    normal approximation). At least one item must differ for a difference to
+    exist, so that is the smallest answer.
+    """
+    z = stats.norm.ppf(0.975) + stats.norm.ppf(power)
+    return float(max(z * np.sqrt(discordant / n), 1 / n))

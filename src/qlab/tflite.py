@@ -1,0 +1,217 @@
+"""Post-training quantization of a detector with TFLite, variant by variant.
+
+The first three variants are the report's, made by TensorFlow's converter. The
+others start from the float32 file and are made by ai-edge-quantizer (the
+LiteRT project's own), because its recipes can leave named parts float. Every
+file is an artefact with its recipe beside it.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from qlab import graph, native_log, saved_model
+from qlab.artefacts import artefact, file_sha256, versions
+from qlab.errors import QlabError
+
+CONVERTED = ("fp32", "fp16", "int8_dynamic")
+QUANTIZED = ("int8_dynamic_deconv_fp32", "int8_static", "int8_selective", "int16x8")
+VARIANTS = CONVERTED + QUANTIZED
+CALIBRATED = ("int8_static", "int8_selective", "int16x8")
+SNR_FLOOR_DB = 3.0  # an operator noisier than this stays float in int8_selective
+
+
+def convert(model_folder: Path, variant: str, size: int) -> Path:
+    """The report's variants: SavedModel -> .tflite by `tf.lite.TFLiteConverter`.
+
+    `size` is the side of the square input in pixels. Returns the file's path.
+    """
+    recipe = {
+        "engine": "tf.lite.TFLiteConverter",
+        "variant": variant,
+        "optimizations": [] if variant == "fp32" else ["DEFAULT"],
+        "supported_types": ["float16"] if variant == "fp16" else [],
+        "input": [1, size, size, 3],
+        "saved_model": file_sha256(model_folder),
+        "versions": versions("tensorflow"),
+    }
+
+    def make(folder: Path) -> None:
+        tf = saved_model.tf
+        model = saved_model.load(model_folder)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [saved_model.with_size(model, size)], model
+        )
+        converter.optimizations = [tf.lite.Optimize[name] for name in recipe["optimizations"]]
+        converter.target_spec.supported_types = [
+            tf.as_dtype(name) for name in recipe["supported_types"]
+        ]
+        with native_log.quiet():
+            content = converter.convert()
+        (folder / f"{variant}.tflite").write_bytes(content)
+
+    return artefact("tflite", recipe, make) / f"{variant}.tflite"
+
+
+def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Calibration images (uint8 [size, size, 3]) as inputs of the serving signature."""
+    samples = [{"input_tensor": image[None]} for image in images]
+    if not samples:
+        raise QlabError(
+            "The calibration set is empty; static quantization needs images to learn the range of "
+            "every tensor. Give at least one with calibration_limit and calibration_images."
+        )
+    return samples
+
+
+def _samples_sha256(samples: list[dict[str, np.ndarray]]) -> str:
+    total = hashlib.sha256()
+    for sample in samples:
+        total.update(sample["input_tensor"].tobytes())
+    return total.hexdigest()
+
+
+def quantize(
+    float_file: Path, variant: str, samples: list[dict[str, np.ndarray]] | None, threads: int = 2
+) -> Path:
+    """A quantized .tflite from the float32 one, by ai-edge-quantizer; `samples` calibrate it."""
+    calibration = _samples_sha256(samples) if variant in CALIBRATED else None
+    floats = float_operators(float_file, variant)
+    if variant == "int8_selective":
+        static = quantize(float_file, "int8_static", samples, threads)
+        snr = tensor_snr(float_file, static, samples[:8], threads)
+        floats += noisy_operators(snr, float_file, floats)
+    recipe = {
+        "engine": "ai-edge-quantizer",
+        "variant": variant,
+        "float_file": file_sha256(float_file),
+        "operators_left_float": floats,
+        "snr_floor_db": SNR_FLOOR_DB if variant == "int8_selective" else None,
+        "calibration": calibration,
+        "calibration_images": len(samples) if calibration else 0,
+        "versions": versions("ai-edge-quantizer", "ai-edge-litert"),
+    }
+
+    def make(folder: Path) -> None:
+        quantizer = _quantizer(float_file, variant, floats)
+        ranges = None
+        if quantizer.need_calibration:
+            with _quiet():
+                ranges = quantizer.calibrate({graph.SIGNATURE: samples}, num_threads=threads)
+        with _quiet():
+            content = quantizer.quantize(ranges).quantized_model
+        (folder / f"{variant}.tflite").write_bytes(content)
+        rules = quantizer.get_quantization_recipe()
+        (folder / "quantizer_recipe.json").write_text(json.dumps(rules, indent=2, default=str))
+
+    return artefact("tflite", recipe, make) / f"{variant}.tflite"
+
+
+def _quantizer(float_file: Path, variant: str, floats: list[str]):
+    from ai_edge_quantizer import qtyping, quantizer, recipe
+
+    rules = {
+        "int8_dynamic_deconv_fp32": recipe.dynamic_wi8_afp32,
+        "int8_static": recipe.static_wi8_ai8,
+        "int8_selective": recipe.static_wi8_ai8,
+        "int16x8": recipe.static_wi8_ai16,
+    }[variant]
+    made = quantizer.Quantizer(str(float_file))
+    made.load_quantization_recipe(rules())
+    kind = qtyping.TFLOperationName
+    # Without this the interface itself turns int8 and boxes arrive as codes.
+    for end in (kind.INPUT, kind.OUTPUT):
+        made.update_quantization_recipe(".*", end, algorithm_key="no_quantize")
+    for name in floats:
+        made.update_quantization_recipe(
+            f"^{re.escape(name)};?$", kind.ALL_SUPPORTED, algorithm_key="no_quantize"
+        )
+    return made
+
+
+def float_operators(float_file: Path, variant: str) -> list[str]:
+    """Operators (by output tensor) that a variant leaves float whatever the data says."""
+    if variant == "int8_selective":
+        return graph.decoding(float_file)
+    if variant == "int8_dynamic_deconv_fp32":
+        return [o.outputs[0] for o in graph.operators(float_file) if o.kind == "TRANSPOSE_CONV"]
+    return []
+
+
+def tensor_snr(
+    float_file: Path, quantized_file: Path, samples: list[dict[str, np.ndarray]], threads: int = 2
+) -> dict[str, float]:
+    """Signal-to-quantization-noise ratio, in decibels, of each tensor both files have.
+
+    Both run the same samples; the ratio of signal to noise power is averaged
+    over them. Tensors come in the order of execution, without constants.
+    """
+    recipe = {
+        "float_file": file_sha256(float_file),
+        "quantized_file": file_sha256(quantized_file),
+        "samples": _samples_sha256(samples),
+        "versions": versions("ai-edge-quantizer", "ai-edge-litert"),
+    }
+
+    def make(folder: Path) -> None:
+        from ai_edge_quantizer import model_validator
+        from ai_edge_quantizer.utils import validation_utils
+
+        with _quiet():
+            compared = model_validator.compare_model(
+                float_file.read_bytes(),
+                quantized_file.read_bytes(),
+                {graph.SIGNATURE: samples},
+                [validation_utils.ValidationErrorMetric.SNR],
+                compare_fns=None,
+                use_xnnpack=True,
+                num_threads=threads,
+            )
+        found = compared.get_signature_comparison_result(graph.SIGNATURE)
+        tensors = {**found.intermediate_tensors, **found.output_tensors}
+        decibels = {k: float(10 * np.log10(max(v["snr"], 1e-9))) for k, v in tensors.items()}
+        (folder / "snr.json").write_text(json.dumps(decibels, indent=1))
+
+    return json.loads((artefact("tensor_snr", recipe, make) / "snr.json").read_text())
+
+
+@contextlib.contextmanager
+def _quiet():
+    """ai-edge-quantizer reports on stdout and stderr whatever it is told; a notebook should not."""
+    hidden = io.StringIO()
+    with (
+        native_log.quiet(),
+        contextlib.redirect_stdout(hidden),
+        contextlib.redirect_stderr(hidden),
+    ):
+        yield
+
+
+def noisy_operators(snr: dict[str, float], float_file: Path, already: list[str]) -> list[str]:
+    """Further operators whose quantized output falls below SNR_FLOOR_DB."""
+    return [
+        o.outputs[0]
+        for o in graph.operators(float_file)
+        if o.outputs[0] not in already and snr.get(o.outputs[0], np.inf) < SNR_FLOOR_DB
+    ]
+
+
+def build_variant(
+    model_folder: Path,
+    variant: str,
+    size: int,
+    samples: list[dict[str, np.ndarray]] | None,
+    threads: int = 2,
+) -> Path:
+    """The .tflite of any variant of VARIANTS."""
+    if variant in CONVERTED:
+        return convert(model_folder, variant, size)
+    if variant in QUANTIZED:
+        return quantize(convert(model_folder, "fp32", size), variant, samples, threads)
+    raise QlabError(f"There is no variant '{variant}'; there are {', '.join(VARIANTS)}.")

@@ -1,0 +1,108 @@
+"""How long, how much memory, how much energy: measured, or absent.
+
+Machines drift and are shared, so callables that are to be compared run in
+turn, round after round, after a warm-up, and each keeps all its times.
+"""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from qlab.errors import QlabError
+
+RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 2, progress=iter
+) -> dict[str, np.ndarray]:
+    """Wall times in seconds of each callable, [repeats], taken in turn (A B C, A B C, ...).
+
+    `warmup` calls of each come first and are not counted.
+    """
+    for call in calls.values():
+        for _ in range(warmup):
+            call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in progress(range(repeats)):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def peak_memory(arguments: list[str]) -> int:
+    """Peak resident bytes of a fresh Python process running `python ARGUMENTS`.
+
+    The process prints its own peak as its last line; see `print_peak_memory`.
+    """
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise QlabError(f"Measuring memory with 'python {' '.join(arguments)}' failed: {last}")
+    return int(done.stdout.split()[-1])
+
+
+def print_peak_memory() -> None:
+    """Print this process's peak resident memory in bytes."""
+    print(_peak_resident())
+
+
+def _peak_resident() -> int:
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Not getrusage: on Linux its peak includes the parent's memory at the fork.
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
+
+
+class Energy:
+    """Joules used by a block, by meter name; a machine without a readable meter has none."""
+
+    def __init__(self) -> None:
+        self.joules: dict[str, float] = {}
+
+
+def _read_rapl() -> float | None:
+    try:
+        return int(RAPL.read_text()) / 1e6
+    except (OSError, ValueError):  # no meter, or one only root may read
+        return None
+
+
+def _read_nvml() -> float | None:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+    except Exception as error:  # ImportError, or any of NVML's own error classes
+        if isinstance(error, ImportError) or type(error).__module__ == "pynvml":
+            return None
+        raise
+
+
+@contextlib.contextmanager
+def energy() -> Iterator[Energy]:
+    """Measure the energy of a block with RAPL (package 0) and NVML (device 0) where readable."""
+    meters = {"rapl": _read_rapl, "nvml": _read_nvml}
+    before = {name: read() for name, read in meters.items()}
+    used = Energy()
+    yield used
+    for name, start in before.items():
+        end = meters[name]() if start is not None else None
+        # RAPL's counter wraps around: a negative difference is no measurement.
+        if end is not None and end >= start:
+            used.joules[name] = end - start

@@ -69,16 +69,22 @@ def seconds(table: pd.DataFrame, profile: str) -> None:
     """Seconds per image of the graph, with XNNPACK and with the older built-in kernels."""
     names = ["latency_ms_p50", "latency_builtin_ms_p50"]
     rows = in_order(records.pick(table, names))
-    layout = {"ncols": 2, "figsize": (9.6, 4.2), "sharey": True}
+    layout = {"ncols": 2, "figsize": (9.6, 4.2), "sharex": True, "sharey": True}
     with figures.figure("centernet_seconds", profile, rows, **layout) as (_, axes):
         titles = ["Default kernels (XNNPACK)", "Older built-in kernels"]
         for axis, name, title in zip(axes, names, titles, strict=True):
-            _bars(axis, records.pick(rows, name), 1e-3, "{:.3g} s")
-            axis.set_xscale("log")
-            axis.set_xlabel("seconds per image, median (log scale)")
-            axis.set_title(title)
-            axis.margins(x=0.3)
-        axes[1].invert_yaxis()  # the axes share y: one inversion is enough
+            one = records.pick(rows, name)
+            for at, (_, row) in enumerate(one.iterrows()):
+                value, low, high = (row[c] / 1e3 for c in ("value", "ci_low", "ci_high"))
+                axis.errorbar(value, at, xerr=[[value - low], [high - value]], capsize=3, ms=7,
+                              fmt=MARKER[row["variant"]], color=COLOUR[row["variant"]])  # fmt: skip
+                axis.annotate(f"{value:.3g} s", (high, at), (6, 0), textcoords="offset points",
+                              va="center", fontsize=9)  # fmt: skip
+            axis.set_xscale("log")  # points, not bars: a log axis has no zero to start from
+            axis.set_yticks(range(len(one)), one["variant"])
+            axis.set_ylim(len(one) - 0.5, -0.5)
+            axis.set(xlabel="seconds per image, median, 95 % interval", title=title)
+            axis.margins(x=0.25)
 
 
 def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
@@ -203,13 +209,13 @@ def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 3
     layout = {"nrows": count, "ncols": len(columns), "squeeze": False}
     layout["figsize"] = (2.15 * len(columns), 2.25 * count)
     with figures.figure("centernet_boxes", profile, drawn, **layout) as (canvas, axes):
+        for axis, variant in zip(axes[0], columns, strict=True):
+            axis.set_title(variant, fontsize=9)
         for line, image_id in zip(axes, ids, strict=True):
             picture = coco.read_image(task.images[image_id])
             for axis, variant in zip(line, columns, strict=True):
                 axis.imshow(picture)
                 axis.set_axis_off()
-                if line is axes[0]:
-                    axis.set_title(variant, fontsize=9)
                 chosen = drawn[(drawn["variant"] == variant) & (drawn["image_id"] == image_id)]
                 for _, b in chosen.iterrows():
                     _draw_box(axis, b, task.coco.cats.get(b["category_id"], {"name": "?"})["name"])

@@ -1,0 +1,96 @@
+"""Files are whole or not there, whatever happens while they are written."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from qlab import artefacts
+from qlab.errors import QlabError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_made_once_and_addressed_by_content():
+    made = []
+
+    def make(folder):
+        made.append(folder)
+        (folder / "x").write_text("1")
+
+    first = artefacts.artefact("kind", {"a": 1, "b": [2]}, make)
+    assert artefacts.artefact("kind", {"b": [2], "a": 1}, make) == first
+    assert artefacts.artefact("kind", {"a": 2, "b": [2]}, make) != first
+    assert len(made) == 2
+    assert (first / "recipe.json").is_file() and (first / "x").read_text() == "1"
+
+
+def test_a_failing_maker_leaves_nothing(home):
+    def make(folder):
+        (folder / "half").write_text("half")
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        artefacts.artefact("kind", {"a": 1}, make)
+    assert not artefacts.address("kind", {"a": 1}).exists()
+    assert not list((home / "build").rglob("half"))
+
+
+def test_a_killed_writer_is_never_read(home):
+    code = (
+        "import time, qlab.artefacts as a\n"
+        "def make(folder):\n"
+        "    (folder / 'half').write_text('half'); print('started', flush=True); time.sleep(60)\n"
+        "a.artefact('kind', {'a': 1}, make)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "started\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = artefacts.artefact("kind", {"a": 1}, lambda folder: (folder / "x").write_text("whole"))
+    assert (done / "x").read_text() == "whole" and not (done / "half").exists()
+
+
+def test_two_makers_at_once_agree():
+    def make(folder):
+        artefacts.artefact("kind", {"a": 1}, lambda f: (f / "x").write_text("other"))
+        (folder / "x").write_text("mine")
+
+    found = artefacts.artefact("kind", {"a": 1}, make)
+    assert (found / "x").read_text() == "other"  # the first that was whole stays
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, "The disk ran full while writing .* what was there before is untouched"),
+        (errno.EACCES, "cannot be written .* nothing was changed"),
+        (errno.EROFS, "cannot be written .* nothing was changed"),
+    ],
+)
+def test_a_full_or_locked_disk_is_a_sentence_and_the_old_file_stays(home, number, sentence):
+    target = home / "a.txt"
+    target.write_text("old")
+    with pytest.raises(QlabError, match=sentence), artefacts.written_whole(target) as part:
+        part.write_text("half")
+        raise OSError(number, os.strerror(number))
+    assert target.read_text() == "old"
+    assert [p.name for p in home.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_hash_sees_names_and_contents(home):
+    folder = home / "f"
+    folder.mkdir()
+    (folder / "a").write_text("1")
+    first = artefacts.file_sha256(folder)
+    (folder / "a").rename(folder / "b")
+    second = artefacts.file_sha256(folder)
+    (folder / "b").write_text("2")
+    assert len({first, second, artefacts.file_sha256(folder)}) == 3

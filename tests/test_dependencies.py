@@ -1,0 +1,88 @@
+"""Which qlab modules a notebook depends on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qlab import dependencies
+from qlab.errors import QlabError
+
+MODULES = {
+    "__init__.py": "",
+    "top.py": "import numpy\nfrom qlab import middle",
+    "middle.py": "def late():\n    from qlab.bottom import something",
+    "bottom.py": "something = 1",
+    "unused.py": "import qlab.top",
+    "circle.py": "import qlab.circle",
+    "part/__init__.py": "from . import inner",
+    "part/inner.py": "from ..bottom import something",
+}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch) -> Path:
+    root = tmp_path / "src" / "qlab"
+    for name, code in MODULES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(code)
+    monkeypatch.setattr(dependencies, "PACKAGE", root)
+    return root
+
+
+def notebook(folder: Path, *sources: str) -> Path:
+    cells = [{"cell_type": "code", "source": [source]} for source in sources]
+    prose = {"cell_type": "markdown", "source": "import qlab.unused"}
+    path = folder / "notebook.ipynb"
+    path.write_text(json.dumps({"cells": [prose, *cells]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "code, expected",
+    [
+        ("import numpy", []),
+        ("import qlab.bottom as b", ["__init__.py", "bottom.py"]),
+        ("from qlab import top", ["__init__.py", "bottom.py", "middle.py", "top.py"]),
+        ("from qlab.bottom import something", ["__init__.py", "bottom.py"]),
+        ("def f():\n    import qlab.bottom", ["__init__.py", "bottom.py"]),
+        ("from qlab import circle", ["__init__.py", "circle.py"]),
+        (
+            "import qlab.part.inner",
+            ["__init__.py", "bottom.py", "part/__init__.py", "part/inner.py"],
+        ),
+        ("import qlab.part", ["__init__.py", "bottom.py", "part/__init__.py", "part/inner.py"]),
+        ("%matplotlib inline\n!ls\nfiles = !ls\nimport qlab.bottom", ["__init__.py", "bottom.py"]),
+        ("if True:\n    %time x = 1\n    from qlab import bottom", ["__init__.py", "bottom.py"]),
+        ("%%time\nimport qlab.bottom", ["__init__.py", "bottom.py"]),
+        ("%%bash\nimport qlab.bottom in no language", []),
+        ("print?", []),
+    ],
+)
+def test_module_files(package, tmp_path, code, expected):
+    found = dependencies.module_files(notebook(tmp_path, code))
+    assert [str(path.relative_to(package)) for path in found] == expected
+
+
+def test_all_cells_count(package, tmp_path):
+    path = notebook(tmp_path, "import qlab.circle", "import qlab.bottom")
+    found = [file.name for file in dependencies.module_files(path)]
+    assert found == ["__init__.py", "bottom.py", "circle.py"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"cells": [{}]}'])
+def test_what_is_no_notebook_is_named(tmp_path, text):
+    path = tmp_path / "broken.ipynb"
+    path.write_text(text)
+    with pytest.raises(QlabError, match="broken.ipynb is not readable as a notebook"):
+        dependencies.module_files(path)
+
+
+def test_code_that_is_no_python_is_named(tmp_path):
+    with pytest.raises(QlabError, match="notebook.ipynb: its imports cannot be read"):
+        dependencies.module_files(notebook(tmp_path, "import import"))
+
+
+def test_real_modules_are_found(tmp_path):
+    found = dependencies.module_files(notebook(tmp_path, "from qlab import records"))
+    assert {"records.py", "artefacts.py", "paths.py", "errors.py"} <= {f.name for f in found}

@@ -1,0 +1,73 @@
+"""Downloads against a real local HTTP server: hash, unpacking, refusal, no network."""
+
+import functools
+import hashlib
+import http.server
+import threading
+import zipfile
+
+import pytest
+
+from qlab import downloads, paths
+from qlab.errors import QlabError
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A folder served on loopback: (folder, address)."""
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CI", "1")
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+
+
+def sha256(path) -> str:
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def archive(folder, **members):
+    with zipfile.ZipFile(folder / "data.zip", "w") as made:
+        for name, text in members.items():
+            made.writestr(name.replace("__", "/"), text)
+    return folder / "data.zip"
+
+
+def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
+    folder, address = server
+    file = archive(folder, annotations__a="{}", b="2")
+    first = downloads.fetch(f"{address}/data.zip", sha256(file), unpack=True)
+    assert (first / "annotations" / "a").read_text() == "{}"
+    file.unlink()  # a second call needs no server
+    with pytest.raises(FileNotFoundError):
+        file.read_bytes()
+    kept = paths.build() / "downloads" / "data.zip"
+    assert downloads.fetch(f"{address}/data.zip", sha256(kept), unpack=True) == first
+
+
+def test_another_hash_is_refused_and_leaves_no_file(server):
+    folder, address = server
+    archive(folder, a="1")
+    with pytest.raises(QlabError, match="came with another hash than the known sha256:0000"):
+        downloads.fetch(f"{address}/data.zip", "sha256:" + "0" * 64)
+    assert not list((paths.build() / "downloads").glob("*zip*"))
+
+
+def test_a_member_that_climbs_out_stays_inside(server, tmp_path):
+    folder, address = server
+    with zipfile.ZipFile(folder / "data.zip", "w") as made:
+        made.writestr("../../escaped", "x")
+    downloads.fetch(f"{address}/data.zip", sha256(folder / "data.zip"), unpack=True)
+    assert not list(tmp_path.glob("escaped")) and not list((tmp_path / "home").glob("escaped"))
+
+
+def test_no_network_says_what_to_do(server):
+    _, address = server
+    with pytest.raises(QlabError, match="could not be downloaded .* give local paths"):
+        downloads.fetch(f"{address}/missing.zip", "sha256:" + "0" * 64)
+    with pytest.raises(QlabError, match="could not be downloaded"):
+        downloads.fetch("http://127.0.0.1:9/none.zip", "sha256:" + "0" * 64)

@@ -1,0 +1,49 @@
+"""Figures are kept with what they draw, with repeatable bytes, whole or not at all."""
+
+import pandas as pd
+import pytest
+
+from qlab import figures
+from qlab.errors import QlabError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    return tmp_path
+
+
+DRAWN = pd.DataFrame({"x": [1.5, 2.5], "y": [0.25, 0.5]})
+
+
+def draw(name: str = "f") -> None:
+    with figures.figure(name, "mini", DRAWN) as (_, axis):
+        axis.plot(DRAWN["x"], DRAWN["y"], label="line")
+        axis.legend()
+
+
+def test_three_files_with_the_same_bytes_twice(home):
+    draw()
+    folder = home / "figures" / "mini"
+    first = {p.name: p.read_bytes() for p in folder.iterdir()}
+    draw()
+    assert set(first) == {"f.png", "f.svg", "f.csv"}
+    assert first == {p.name: p.read_bytes() for p in folder.iterdir()}
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "f.csv"), DRAWN)
+
+
+def test_a_failing_drawing_writes_nothing(home):
+    with pytest.raises(ZeroDivisionError), figures.figure("f", "mini", DRAWN):
+        raise ZeroDivisionError
+    assert not (home / "figures").exists()
+
+
+def test_a_figures_folder_that_cannot_be_written(home):
+    (home / "figures").write_text("a file where the folder should be")
+    with pytest.raises((QlabError, FileExistsError, NotADirectoryError)):
+        draw()
+    assert (home / "figures").read_text() == "a file where the folder should be"
+
+
+def test_the_palette_has_no_twins():
+    assert len(set(figures.PALETTE)) == len(figures.PALETTE) == len(set(figures.MARKERS))

@@ -1,0 +1,84 @@
+"""The schema holds when written and when read."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from qlab import records
+from qlab.errors import QlabError
+from qlab.records import Record
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    return tmp_path
+
+
+def one(**changes) -> Record:
+    base = {
+        "experiment": "e", "model": "m", "dataset": "d", "variant": "fp32", "metric": "ap",
+        "value": 0.5, "unit": "1", "ci_low": 0.4, "ci_high": 0.6, "n": 10,
+    }  # fmt: skip
+    return Record(**(base | changes))
+
+
+def test_written_records_read_back_equal():
+    given = [one(), one(metric="size_bytes", unit="byte", value=12345.0, ci_low=None, ci_high=None)]
+    path = records.write(given, "mini", {"commit": "none"})
+    table = records.read("e", "mini")
+    assert list(table.columns) == records.COLUMNS
+    assert set(table["value"]) == {0.5, 12345.0}
+    assert json.loads(path.with_suffix(".provenance.json").read_text()) == {"commit": "none"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"value": float("nan")}, "'value' must be finite"),
+        ({"value": float("inf")}, "'value' must be finite"),
+        ({"metric": ""}, "'metric' must not be empty"),
+        ({"n": 0}, "'n' must be 1 or more"),
+        ({"ci_low": None}, "come together"),
+        ({"ci_low": 0.7}, "must not exceed ci_high"),
+    ],
+)
+def test_a_broken_record_is_refused_and_the_old_file_stays(changes, sentence):
+    path = records.write([one()], "mini", {})
+    before = path.read_bytes()
+    with pytest.raises(QlabError, match=sentence):
+        records.write([one(variant="fp16"), one(**changes)], "mini", {})
+    assert path.read_bytes() == before
+
+
+def test_the_same_measurement_twice_is_refused():
+    with pytest.raises(QlabError, match="recorded twice"):
+        records.write([one(), one(value=0.6)], "mini", {})
+
+
+def test_nothing_measured_is_refused():
+    with pytest.raises(QlabError, match="measured nothing"):
+        records.write([], "mini", {})
+
+
+def test_a_file_changed_by_hand_is_refused_with_its_row(home):
+    path = records.write([one(), one(variant="fp16")], "mini", {})
+    path.write_text(path.read_text().replace("0.5", "half", 1))
+    with pytest.raises(QlabError, match=r"row 2: column 'value' must be a number; found 'half'"):
+        records.read("e", "mini")
+    path.write_text("experiment,model\n")
+    with pytest.raises(QlabError, match="the columns must be"):
+        records.read("e", "mini")
+
+
+def test_missing_records_say_how_to_make_them():
+    with pytest.raises(QlabError, match="python -m qlab run NOTEBOOK -p profile=mini"):
+        records.read("e", "mini")
+
+
+def test_pick():
+    table = records.as_table([one(), one(variant="fp16"), one(metric="ar")])
+    assert len(records.pick(table, "ap")) == 2
+    assert len(records.pick(table, ["ap", "ar"], variant="fp32")) == 2
+    assert isinstance(records.pick(table, "none"), pd.DataFrame)

@@ -1,0 +1,382 @@
+"""Running notebooks: what is refused before a kernel starts, and what is left behind after."""
+
+import base64
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from qlab import cli, runner
+from qlab.errors import QlabError
+from qlab.secrets import MARKER
+
+SECRET = "hf_planted'\"<secret>"
+PARAMETERS = """\
+from typing import Literal
+profile: Literal["smoke", "mini"] = "mini"  # how much to run
+threads: int = 2  # CPU threads
+model: str = ""  # a folder with a model"""
+SOURCE = Path(runner.__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    def started(*arguments, **options):
+        pytest.fail("a kernel would have been started")
+
+    monkeypatch.setattr(papermill, "execute_notebook", started)
+
+
+def _notebook(home, *sources, name="01_look", parameters=PARAMETERS, metadata=None):
+    """A notebook of a title, the parameters and one code cell per source."""
+    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    cells = [new_markdown_cell("# Title"), tagged, *map(new_code_cell, sources)]
+    path = home / "notebooks" / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata=metadata or {}), path)
+    return path
+
+
+def _printed(path):
+    """What the code cells of an executed notebook wrote to stdout."""
+    cells = nbformat.read(path, 4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return "".join(o.text for o in outputs if o.get("name") == "stdout")
+
+
+def _left(home):
+    """Files under build/, without the (empty) locks."""
+    files = [p for p in (home / "build").rglob("*") if p.is_file()]
+    assert all(p.stat().st_size == 0 for p in files if p.suffix == ".lock")
+    return sorted(p.name for p in files if p.suffix != ".lock")
+
+
+def _assert_no_secret(home, *texts):
+    """Neither texts nor files under build/, names included, hold a form of the secret."""
+    files = [p for p in (home / "build").rglob("*") if p.is_file()]
+    for text in (*texts, *map(str, files), *(p.read_text() for p in files)):
+        assert "planted" not in text
+        assert base64.b64encode(SECRET.encode()).decode() not in text
+
+
+def test_good_run(home, monkeypatch):
+    source = _notebook(
+        home,
+        "import os, sys\nprint(threads, profile, model)",
+        "print(os.getcwd(), os.environ['QLAB_HOME'], sys.executable, sep='\\n')",
+    )
+    untouched = source.read_bytes()
+    stale = home / "build/smoke/notebooks/01_look.failed.ipynb"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("of an earlier run")
+    # Relative, as a Makefile may have it: the kernel, in another folder, must get the same one.
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("QLAB_HOME", ".")
+    # A user's own spec of the name python3, which does not even run.
+    spec = home / "jupyter/kernels/python3/kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text('{"argv": ["false"], "display_name": "x", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(home / "jupyter"))
+
+    target = runner.run("01", ["threads=4", "profile=smoke", 'model=a"\\é'])
+
+    assert target == home / "build/smoke/notebooks/01_look.ipynb"
+    values, *places = _printed(target).splitlines()
+    assert values == '4 smoke a"\\é'
+    assert places == [str(source.parent), str(home), sys.executable]
+    assert source.read_bytes() == untouched
+    assert _left(home) == ["01_look.ipynb"]
+    assert Path.cwd() == home
+
+
+def test_no_paths_and_times_in_the_metadata(home):
+    path = _notebook(home, "1 + 1", metadata={"title": "kept"})
+    target = runner.run(path, ["threads=3"])
+    executed = json.loads(target.read_text())
+    assert set(executed["metadata"]) == {"title", "language_info"}
+    tags = [cell["metadata"] for cell in executed["cells"]]
+    assert tags == [{}, {"tags": ["parameters"]}, {"tags": ["injected-parameters"]}, {}]
+    assert str(home) not in target.read_text()
+
+
+def test_an_executed_notebook_runs_with_its_defaults_again(home):
+    first = runner.run(_notebook(home, "print(threads)"), ["threads=7"])
+    again = runner.run(first, output=home / "again.ipynb")
+    assert (_printed(first), _printed(again)) == ("7\n", "2\n")
+
+
+def test_default_output_without_a_profile(home):
+    _notebook(home, "print(1)", parameters="")
+    assert runner.run("01") == home / "build/none/notebooks/01_look.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("assignments", "said"),
+    [
+        (["thread=4"], "did you mean threads?"),
+        (["threads=1.5"], "must be a whole number such as 4, not '1.5'"),
+        (["threads"], "has no `=`"),
+        (["threads=1", "threads=2"], "is given twice"),
+        (["profile=../.."], "must be one of smoke, mini, not '../..'"),
+    ],
+)
+def test_parameters_are_refused_before_a_kernel_starts(home, no_kernel, assignments, said):
+    with pytest.raises(QlabError, match="01_look.ipynb") as caught:
+        runner.run(_notebook(home, "print(1)"), assignments)
+    assert said in str(caught.value)
+    assert not (home / "build").exists()
+
+
+@pytest.mark.parametrize("profile", ["..", "a/b", "", ".hidden"])
+def test_a_profile_stays_inside_build(home, no_kernel, profile):
+    path = _notebook(home, parameters='profile: str = "mini"  # .')
+    with pytest.raises(QlabError, match="cannot name a folder"):
+        runner.run(path, [f"profile={profile}"])
+
+
+def test_notebooks_are_refused_before_a_kernel_starts(home, no_kernel):
+    (home / "notebooks/02_bad.ipynb").write_text("not json")
+    nbformat.write(new_notebook(), home / "notebooks/03_bare.ipynb")
+    for given, said in {
+        "02": "is not a notebook",
+        "03": "found: none",
+        "04": "no notebook",
+    }.items():
+        with pytest.raises(QlabError, match=said):
+            runner.run(given)
+
+
+def test_outputs_are_refused_before_a_kernel_starts(home, no_kernel, monkeypatch):
+    path = _notebook(home, "print(1)")
+    (home / "folder.ipynb").mkdir()
+    (home / "file").touch()
+    refused = {
+        path: "is the notebook itself",
+        home / "out.txt": "must be a file that ends in .ipynb",
+        home / "folder.ipynb": "must be a file that ends in .ipynb",
+        home / "file/out.ipynb": "cannot be written",
+    }
+    for output, said in refused.items():
+        with pytest.raises(QlabError, match=said):
+            runner.run(path, output=output)
+    # The tests may run as root, who may write anywhere.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(QlabError, match="Permission denied.*make it writable"):
+        runner.run(path)
+
+
+def test_full_disk_is_one_sentence_and_keeps_the_earlier_output(home, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = _notebook(home, "print(1)")
+    target = runner.run(path)
+    earlier = target.read_bytes()
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(QlabError, match="The disk ran full"):
+        runner.run(path)
+    assert target.read_bytes() == earlier
+    assert _left(home) == ["01_look.ipynb"]
+
+
+def test_failing_cell_keeps_the_earlier_output(home, capsys):
+    _notebook(home, "print(1)")
+    target = runner.run("01", ["threads=3"])
+    earlier = target.read_bytes()
+    _notebook(home, "print('so far')", "\nx = 1\nraise ValueError('one\\nlast line.')", "print(3)")
+
+    assert cli.main(["run", "01", "-p", "threads=3"]) == 1
+
+    failed = target.with_name("01_look.failed.ipynb")
+    assert capsys.readouterr().err == (
+        "qlab: Cell 4 of 01_look.ipynb (`x = 1`) failed with ValueError: ... last line. "
+        f"The notebook as far as it ran: {failed}\n"
+    )
+    assert target.read_bytes() == earlier
+    executed = nbformat.read(failed, 4)
+    assert [len(cell.get("outputs", [])) for cell in executed.cells] == [0, 0, 0, 1, 1, 0]
+    assert executed.cells[4].outputs[0].ename == "ValueError"
+    assert "papermill" not in failed.read_text()
+    assert _left(home) == ["01_look.failed.ipynb", "01_look.ipynb"]
+
+
+def test_a_failure_is_told_even_if_it_cannot_be_kept(home, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(runner.NotebookFailed, match="Cell 3.*ZeroDivisionError.*disk ran full"):
+        runner.run(_notebook(home, "1 / 0"))
+
+
+def test_dead_kernel(home, capfd):
+    cells = "import os; print('so far', os.environ['HF_TOKEN'])", "os.kill(os.getpid(), 9)"
+    _notebook(home, *cells, "print(3)")
+    assert cli.main(["run", "01"]) == 1
+    failed = home / "build/mini/notebooks/01_look.failed.ipynb"
+    assert capfd.readouterr().err == (
+        "qlab: The kernel died in cell 4 of 01_look.ipynb (`os.kill(os.getpid(), 9)`), usually "
+        f"out of memory; try a smaller profile. The notebook as far as it ran: {failed}\n"
+    )
+    assert _printed(failed) == f"so far {MARKER}\n"
+    _assert_no_secret(home)
+
+
+def test_kernel_that_does_not_start(home, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(runner.NotebookFailed, match="No kernel started.*ipykernel_launcher"):
+        runner.run(_notebook(home, "print(1)"))
+
+
+PLANTED = (
+    "import base64, html, os, subprocess, sys, time\ntoken = os.environ['HF_TOKEN']",
+    "print(token, repr(token), base64.b64encode(b'me:' + token.encode()).decode())",
+    "for part in (token[:7], token[7:]):\n    print(part, end='', flush=True); time.sleep(0.5)",
+    "from IPython.display import HTML, JSON, display",
+    "display(HTML(html.escape(token)), JSON({token: [token]}), {'t': token})",
+    "print(token, file=sys.stderr); sys.__stderr__.write(token)",
+    "subprocess.run(['printenv', 'HF_TOKEN'])",
+    "token",
+)
+
+
+def test_a_secret_is_in_no_file_and_no_message(home, monkeypatch, capfd):
+    # Under this variable, ipykernel does not catch what subprocesses print.
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    _notebook(home, *PLANTED, name="01_good")
+    _notebook(home, *PLANTED, "raise ValueError(token)", name="02_bad")
+    secret_parameter = ["-p", f"model={SECRET}"]
+    assert cli.main(["run", "01", *secret_parameter]) == 0
+    assert cli.main(["run", "02", *secret_parameter]) == 1
+    for arguments in (["-p", f"mode={SECRET}"], ["-p", f"threads={SECRET}"], [f"--x={SECRET}"]):
+        assert cli.main(["run", "01", *arguments]) == 2
+    shown = capfd.readouterr()
+    _assert_no_secret(home, shown.out, shown.err)
+    assert shown.err.count(MARKER) == 4
+    assert _left(home) == ["01_good.ipynb", "02_bad.failed.ipynb"]
+    assert f'model = \\"{MARKER}' in (home / "build/mini/notebooks/01_good.ipynb").read_text()
+
+
+def test_an_exception_of_run_is_redacted_too(home, no_kernel):
+    with pytest.raises(QlabError) as caught:
+        runner.run(_notebook(home, "print(1)"), [f"threads={SECRET}"])
+    assert MARKER in str(caught.value)
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
+def test_two_runs_with_one_output(home, capsys, no_kernel):
+    _notebook(home, "print(1)")
+    lock = home / "build/mini/notebooks/.01_look.ipynb.lock"
+    lock.parent.mkdir(parents=True)
+    with filelock.FileLock(lock):
+        assert cli.main(["run", "01"]) == 2
+    assert "Another run is writing" in capsys.readouterr().err
+
+
+def test_the_lock_is_released_after_a_refusal(home):
+    path = _notebook(home, "1 / 0")
+    for _ in range(2):
+        with pytest.raises(runner.NotebookFailed, match="ZeroDivisionError: division by zero"):
+            runner.run(path)
+
+
+def _started(home, *sources):
+    """`qlab run` of a notebook in its own process, once its last cell has begun."""
+    _notebook(home, *sources, "open('begun', 'w').close(); import time; time.sleep(60)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qlab", "run", "01"],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (home / "notebooks/begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return process
+
+
+def test_interrupt(home):
+    process = _started(home, "print(1)")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "qlab: interrupted; nothing was written.\n")
+    assert _left(home) == []
+
+
+def test_killed_run_leaves_nothing_and_does_not_block_the_next(home):
+    process = _started(home, "import os; print(os.environ['HF_TOKEN'])")
+    process.kill()
+    process.communicate(timeout=60)
+    assert _left(home) == []
+    _notebook(home, "print(1)")
+    runner.run("01")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "ci", "shown"), [(True, None, True), (True, "1", False), (False, None, False)]
+)
+def test_progress_bar_on_a_terminal_only(home, monkeypatch, terminal, ci, shown):
+    class Seen(Exception):
+        pass
+
+    def execute(*_, progress_bar, **__):
+        raise Seen(progress_bar)
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.delenv("CI", raising=False)
+    if ci:
+        monkeypatch.setenv("CI", ci)
+    with pytest.raises(Seen, match=str(shown)):
+        runner.run(_notebook(home, "print(1)"))
+
+
+def test_parameters_command(home, capsys):
+    _notebook(home)
+    assert cli.main(["parameters", "01"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "name     type     choices      default  comment",
+        "profile  Literal  smoke, mini  mini     how much to run",
+        "threads  int      -            2        CPU threads",
+        'model    str      -            ""       a folder with a model',
+    ]
+
+
+def test_exit_codes(home, capsys):
+    _notebook(home, "print(1)")
+    assert cli.main(["run", "01", "-p", "threads=1", "-p", "profile=smoke"]) == 0
+    assert capsys.readouterr().out == f"{home}/build/smoke/notebooks/01_look.ipynb\n"
+    for arguments in ([], ["fly"], ["run"], ["run", "02"], ["parameters", "02"]):
+        assert cli.main(arguments) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("qlab: ") and said.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import contextlib, sys, qlab, qlab.cli\n"
+        "with contextlib.suppress(SystemExit): qlab.cli.main(['--help'])\n"
+        "heavy = {'tensorflow', 'torch', 'papermill', 'nbformat', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"parameters" in done.stdout

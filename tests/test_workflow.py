@@ -1,0 +1,306 @@
+"""What `make figures` runs again, what it leaves alone, and what survives a failure.
+
+On a toy project with the real Makefile and Snakefile: three notebooks, and in the
+place of `python -m qlab` a stand-in that runs their cells without a kernel.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_MODULES = ("artefacts.py", "dependencies.py", "errors.py", "paths.py")
+
+TABLE = """
+01_measure: {experiment: measured, figures: [bars], models: [tiny]}
+02_judge: {experiment: judged, reads: [measured]}
+03_alone:
+"""
+RUNNER = """
+import json, sys
+from pathlib import Path
+
+source = Path(sys.argv[2])
+given = dict(part.split("=", 1) for part in sys.argv[4::2])
+with open("log", "a") as log:
+    print(source.stem[:2], file=log)
+cells = json.loads(source.read_text())["cells"]
+exec("".join(cells[0]["source"]), {"given": given})
+executed = Path("build", given["profile"], "notebooks", source.name)
+executed.parent.mkdir(parents=True, exist_ok=True)
+executed.write_text("whole")
+"""
+WRITE = """
+import os, time
+from pathlib import Path
+
+def write(*names):
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("new")
+"""
+MEASURE = """
+from qlab import bars
+
+write("data/results/mini/measured.csv", "data/results/mini/measured.provenance.json")
+if os.path.exists("fail"):
+    raise RuntimeError("as told")
+while os.path.exists("slow"):
+    time.sleep(0.05)
+write(*[f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv")])
+"""
+JUDGE = 'write("data/results/mini/judged.csv", "data/results/mini/judged.provenance.json")'
+
+
+def notebook(project: Path, name: str, code: str) -> None:
+    cells = [{"cell_type": "code", "source": WRITE + code}]
+    (project / "notebooks" / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+
+
+def figures(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """`make figures` in the project; `-o`, because its .venv is the one the tests run in."""
+    (project / "log").unlink(missing_ok=True)
+    return subprocess.run(command(*arguments), cwd=project, capture_output=True, text=True)
+
+
+def command(*arguments: str) -> list[str]:
+    return ["make", "-o", ".venv/.installed", "figures", *arguments]
+
+
+def ran(project: Path) -> list[str]:
+    """The numbers of the notebooks that the last `figures` ran."""
+    log = project / "log"
+    return log.read_text().split() if log.exists() else []
+
+
+def committed(project: Path) -> dict[str, str]:
+    """What is committed: records and figures with their contents."""
+    folders = (project / "data" / "results", project / "figures")
+    files = [file for folder in folders for file in folder.rglob("*.*")]
+    return {str(file.relative_to(project)): file.read_text() for file in files}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """The toy's modules stand before the installed ones; nothing set outside leaks in."""
+    monkeypatch.setenv("PYTHONPATH", "src")
+    for name in ("QLAB_HOME", "MAKEFLAGS", "MAKELEVEL", "PROFILE", "ARGS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """The project as it is cloned: records and figures are there, build/ is not."""
+    project = tmp_path_factory.mktemp("a clone")
+    for folder in ("src/qlab", "notebooks", "data/models/tiny", "workflow"):
+        (project / folder).mkdir(parents=True)
+    for name in ("Makefile", "workflow/Snakefile", "workflow/exclusive.py"):
+        shutil.copy(ROOT / name, project / name)
+    for name in REAL_MODULES:
+        shutil.copy(ROOT / "src" / "qlab" / name, project / "src" / "qlab" / name)
+    code = {"__init__": "", "__main__": RUNNER, "bars": "import qlab.deep", "deep": "", "other": ""}
+    for name, text in code.items():
+        (project / "src" / "qlab" / f"{name}.py").write_text(text)
+    notebook(project, "01_measure", MEASURE)
+    notebook(project, "02_judge", JUDGE)
+    notebook(project, "03_alone", "import qlab.other")
+    (project / "workflow" / "notebooks.yaml").write_text(TABLE)
+    (project / "data" / "models" / "tiny" / "weights").write_text("0")
+    for name in ("requirements.lock", "pyproject.toml"):
+        (project / name).touch()
+    (project / ".venv").symlink_to(sys.prefix)
+    kept = [f"data/results/mini/{n}" for n in ("measured.csv", "measured.provenance.json")]
+    kept += [f"data/results/mini/{n}" for n in ("judged.csv", "judged.provenance.json")]
+    for name in [*kept, *(f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv"))]:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("old")
+    return project
+
+
+@pytest.fixture(scope="module")
+def finished(clone, tmp_path_factory) -> Path:
+    """The project after its first `make figures`."""
+    project = tmp_path_factory.mktemp("finished") / "project"
+    shutil.copytree(clone, project, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", "src")
+        patch.delenv("QLAB_HOME", raising=False)
+        done = figures(project)
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path) -> Path:
+    """A project of one's own in which everything is up to date."""
+    return shutil.copytree(finished, tmp_path / "my project", symlinks=True)
+
+
+def test_a_fresh_clone_runs_everything(finished):
+    assert sorted(ran(finished)) == ["01", "02", "03"]
+    assert set(committed(finished).values()) == {"new"}
+
+
+def test_nothing_runs_twice_nor_after_a_mere_touch(project):
+    for file in [*project.glob("notebooks/*"), *project.glob("src/qlab/*.py")]:
+        file.touch()
+    (project / "data" / "models" / "tiny" / "weights").touch()
+    done = figures(project)
+    assert (done.returncode, ran(project)) == (0, [])
+    assert done.stdout == "Up to date: figures/mini, data/results/mini.\n"
+
+
+@pytest.mark.parametrize(
+    "changed, expected",
+    [
+        ("notebooks/02_judge.ipynb", ["02"]),
+        ("src/qlab/deep.py", ["01", "02"]),
+        ("src/qlab/other.py", ["03"]),
+        ("data/models/tiny/weights", ["01", "02"]),
+        ("requirements.lock", ["01", "02", "03"]),
+    ],
+)
+def test_a_change_reruns_what_depends_on_it(project, changed, expected):
+    file = project / changed
+    before = file.stat()
+    file.write_text(file.read_text() + "\n")
+    os.utime(file, (before.st_atime, before.st_mtime))  # as rsync and archives do
+    assert figures(project).returncode == 0
+    assert sorted(ran(project)) == expected
+
+
+def test_a_deleted_figure_is_drawn_again(project):
+    (project / "figures" / "mini" / "bars.svg").unlink()
+    assert figures(project).returncode == 0
+    assert ran(project)[0] == "01"
+    assert committed(project)["figures/mini/bars.svg"] == "new"
+
+
+def test_a_parameter_reruns_its_notebook(project):
+    (project / "more.yaml").write_text("parameters: {03_alone: {threads: 2}}")
+    done = figures(project, "ARGS=--configfile more.yaml")
+    assert done.returncode == 0, done.stderr
+    assert ran(project) == ["03"]
+
+
+def test_a_failing_notebook_loses_nothing(clone, tmp_path):
+    project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
+    before = committed(project)
+    (project / "fail").touch()
+    failed = figures(project)
+    assert failed.returncode != 0
+    assert "RuntimeError: as told" in failed.stderr
+    assert committed(project) == before
+    assert sorted(ran(project)) == ["01", "03"]  # what does not need it runs all the same
+    (project / "fail").unlink()
+    assert figures(project).returncode == 0
+    assert sorted(ran(project)) == ["01", "02"]
+
+
+def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
+    project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
+    (project / "slow").touch()
+    first = subprocess.Popen(command(), cwd=project, start_new_session=True)
+    try:
+        wait_for(lambda: "01" in ran(project))
+        second = subprocess.run(command(), cwd=project, capture_output=True, text=True)
+        assert second.returncode != 0
+        assert second.stderr.startswith("Another make figures")
+        assert first.poll() is None
+        # Only Snakemake dies; its notebook does not notice, and must not get company.
+        part_of(first, "-m", "snakemake").kill()
+        first.wait()
+        third = subprocess.run(command(), cwd=project, capture_output=True, text=True)
+        assert third.stderr.startswith("Another make figures")
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+    assert set(committed(project)) == set(committed(clone))
+    (project / "slow").unlink()
+    assert figures(project).returncode == 0
+    assert {"01", "02"} <= set(ran(project))
+    assert set(committed(project).values()) == {"new"}
+
+
+def part_of(process: subprocess.Popen, *arguments: str) -> psutil.Process:
+    """The Python below a process that was started with these arguments."""
+    wanted = list(arguments)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if child.cmdline()[1 : 1 + len(wanted)] == wanted:
+            return child
+    raise LookupError(arguments)
+
+
+def wait_for(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_figure_that_its_notebook_no_longer_draws_is_an_error(project):
+    notebook(project, "01_measure", MEASURE.replace('"svg", ', ""))
+    done = figures(project)
+    assert done.returncode != 0
+    assert "figures/mini/bars.svg was not written by its notebook" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "table, arguments, message",
+    [
+        (TABLE, ["PROFILE=big"], "There is no profile 'big'"),
+        ("03_alone: {figure: [a]}", [], "03_alone: unknown figure"),
+        ("03_alone: {models: [gone]}", [], "data/models/gone"),
+        ("04_gone:", [], "notebooks/04_gone.ipynb is not readable"),
+    ],
+)
+def test_what_is_wrong_is_said(project, table, arguments, message):
+    (project / "workflow" / "notebooks.yaml").write_text(table)
+    done = figures(project, *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_without_python_3_11_one_sentence_says_what_to_do(clone, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("make", "sh", "tr"):
+        (tools / name).symlink_to(shutil.which(name))
+    shutil.copy(clone / "Makefile", tmp_path)
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    done = subprocess.run(
+        ["make", "install"], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("qlab needs Python 3.11: install it")
+    assert all(line.startswith("make: ***") for line in rest)
+
+
+def real_table() -> dict[str, dict]:
+    table = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
+    return {name: entry or {} for name, entry in table.items()}
+
+
+def test_every_notebook_and_model_is_in_the_table():
+    table = real_table()
+    assert set(table) == {path.stem for path in ROOT.glob("notebooks/*.ipynb")}
+    used = {model for entry in table.values() for model in entry.get("models", [])}
+    assert used == {path.name for path in ROOT.glob("data/models/*") if path.is_dir()}
+
+
+def test_the_committed_figures_and_records_are_those_of_the_table():
+    table = real_table().values()
+    drawn = {figure for entry in table for figure in entry.get("figures", [])}
+    assert drawn == {path.name.split(".")[0] for path in ROOT.glob("figures/mini/*.*")}
+    written = {entry["experiment"] for entry in table if "experiment" in entry}
+    assert written == {path.stem for path in ROOT.glob("data/results/mini/*.csv")}

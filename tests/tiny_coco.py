@@ -1,0 +1,58 @@
+"""Small random COCO worlds for tests: annotations and plausible detections."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qlab.coco import _quiet_coco
+
+
+def random_world(seed: int, images: int = 6, objects: int = 4, copies: Sequence[int] | None = None):
+    """A COCO of random boxes (some crowds, three categories) and detections near them.
+
+    `copies` repeats each image that often, detections with it.
+    """
+    rng = np.random.default_rng(seed)
+    truth: list[tuple[int, dict]] = []
+    answers: list[tuple[int, dict]] = []
+    for i in range(images):
+        for _ in range(objects):
+            x, y = rng.integers(0, 300, 2)
+            w, h = rng.integers(5, 200, 2)
+            category = int(rng.integers(1, 4))
+            truth.append(
+                (i, {"category_id": category, "bbox": [float(v) for v in (x, y, w, h)],
+                     "area": float(w * h), "iscrowd": int(rng.random() < 0.1)})
+            )  # fmt: skip
+            for _ in range(int(rng.integers(0, 3))):
+                dx, dy, dw, dh = rng.normal(0, 6, 4)
+                box = [x + dx, y + dy, max(1, w + dw), max(1, h + dh)]
+                named = category if rng.random() < 0.8 else int(rng.integers(1, 4))
+                answers.append(
+                    (i, {"category_id": named, "bbox": [float(v) for v in box],
+                         "score": float(rng.random())})
+                )  # fmt: skip
+    copies = [1] * images if copies is None else list(copies)
+    place = [(i, c) for i in range(images) for c in range(copies[i])]
+    annotations = [
+        {"id": 0, "image_id": n, **a}
+        for n, (i, _) in enumerate(place, 1)
+        for j, a in truth
+        if i == j
+    ]
+    for number, a in enumerate(annotations, 1):
+        a["id"] = number
+    world = _quiet_coco(
+        {
+            "images": [
+                {"id": n, "file_name": f"{n}.png", "width": 500, "height": 500}
+                for n in range(1, len(place) + 1)
+            ],
+            "annotations": annotations,
+            "categories": [{"id": c, "name": str(c)} for c in (1, 2, 3)],
+        }
+    )
+    results = [
+        {"image_id": n, **r} for n, (i, _) in enumerate(place, 1) for j, r in answers if i == j
+    ]
+    return world, results

@@ -55,6 +55,7 @@ def notebook(folder: Path, *sources: str) -> Path:
         ("%matplotlib inline\n!ls\nfiles = !ls\nimport qlab.bottom", ["__init__.py", "bottom.py"]),
         ("if True:\n    %time x = 1\n    from qlab import bottom", ["__init__.py", "bottom.py"]),
         ("%%time\nimport qlab.bottom", ["__init__.py", "bottom.py"]),
+        ('run(["-m", "qlab.bottom"])', ["__init__.py", "bottom.py"]),
         ("%%bash\nimport qlab.bottom in no language", []),
         ("print?", []),
     ],

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,7 +34,11 @@ SOURCE = Path(runner.__file__).parents[1]
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
     monkeypatch.setenv("HF_TOKEN", SECRET)
-    (tmp_path / "notebooks").mkdir()
+    # Temporary files count among those a run may leave; `tempfile` asks the variable only once.
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    for folder in ("notebooks", "tmp"):
+        (tmp_path / folder).mkdir()
     return tmp_path
 
 
@@ -62,18 +67,30 @@ def _printed(path):
 
 
 def _left(home):
-    """Files under build/, without the (empty) locks."""
-    files = [p for p in (home / "build").rglob("*") if p.is_file()]
+    """Files outside notebooks/ by name, without the locks, which are empty."""
+    files = [p for p in home.rglob("*") if p.is_file() and p.parent.name != "notebooks"]
+    files += [p for p in home.glob("build/*/notebooks/*") if p.is_file()]
     assert all(p.stat().st_size == 0 for p in files if p.suffix == ".lock")
     return sorted(p.name for p in files if p.suffix != ".lock")
 
 
 def _assert_no_secret(home, *texts):
-    """Neither texts nor files under build/, names included, hold a form of the secret."""
-    files = [p for p in (home / "build").rglob("*") if p.is_file()]
+    """Neither texts nor files, names included, hold a form of the secret."""
+    files = [p for p in home.rglob("*") if p.is_file()]
     for text in (*texts, *map(str, files), *(p.read_text() for p in files)):
         assert "planted" not in text
         assert base64.b64encode(SECRET.encode()).decode() not in text
+
+
+def _cli(*arguments):
+    """`python -m qlab` in a process of its own, as yet without an end."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "qlab", *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_good_run(home, monkeypatch):
@@ -102,7 +119,8 @@ def test_good_run(home, monkeypatch):
     assert values == '4 smoke a"\\é'
     assert places == [str(source.parent), str(home), sys.executable]
     assert source.read_bytes() == untouched
-    assert _left(home) == ["01_look.ipynb"]
+    assert _left(home) == ["01_look.ipynb", "kernel.json"]
+    assert os.listdir(home / "notebooks") == ["01_look.ipynb"]
     assert Path.cwd() == home
 
 
@@ -151,6 +169,14 @@ def test_a_profile_stays_inside_build(home, no_kernel, profile):
         runner.run(path, [f"profile={profile}"])
 
 
+def test_a_secret_names_no_folder(home, no_kernel, monkeypatch):
+    monkeypatch.setenv("KAGGLE_KEY", "plainword")
+    path = _notebook(home, parameters='profile: str = "mini"  # .')
+    with pytest.raises(QlabError, match="cannot name a folder"):
+        runner.run(path, ["profile=plainword"])
+    assert not (home / "build").exists()
+
+
 def test_notebooks_are_refused_before_a_kernel_starts(home, no_kernel):
     (home / "notebooks/02_bad.ipynb").write_text("not json")
     nbformat.write(new_notebook(), home / "notebooks/03_bare.ipynb")
@@ -172,6 +198,7 @@ def test_outputs_are_refused_before_a_kernel_starts(home, no_kernel, monkeypatch
         home / "out.txt": "must be a file that ends in .ipynb",
         home / "folder.ipynb": "must be a file that ends in .ipynb",
         home / "file/out.ipynb": "cannot be written",
+        home / f"{'long' * 100}.ipynb": "cannot be written",
     }
     for output, said in refused.items():
         with pytest.raises(QlabError, match=said):
@@ -226,14 +253,17 @@ def test_a_failure_is_told_even_if_it_cannot_be_kept(home, monkeypatch):
         runner.run(_notebook(home, "1 / 0"))
 
 
-def test_dead_kernel(home, capfd):
+def test_dead_kernel(home):
     cells = "import os; print('so far', os.environ['HF_TOKEN'])", "os.kill(os.getpid(), 9)"
     _notebook(home, *cells, "print(3)")
-    assert cli.main(["run", "01"]) == 1
+    process = _cli("run", "01")  # what loggers print, they print in a fresh process
+    said = process.communicate(timeout=60)
     failed = home / "build/mini/notebooks/01_look.failed.ipynb"
-    assert capfd.readouterr().err == (
+    assert process.returncode == 1
+    assert said == (
+        "",
         "qlab: The kernel died in cell 4 of 01_look.ipynb (`os.kill(os.getpid(), 9)`), usually "
-        f"out of memory; try a smaller profile. The notebook as far as it ran: {failed}\n"
+        f"out of memory; try a smaller profile. The notebook as far as it ran: {failed}\n",
     )
     assert _printed(failed) == f"so far {MARKER}\n"
     _assert_no_secret(home)
@@ -290,22 +320,30 @@ def test_two_runs_with_one_output(home, capsys, no_kernel):
     assert "Another run is writing" in capsys.readouterr().err
 
 
-def test_the_lock_is_released_after_a_refusal(home):
-    path = _notebook(home, "1 / 0")
-    for _ in range(2):
-        with pytest.raises(runner.NotebookFailed, match="ZeroDivisionError: division by zero"):
-            runner.run(path)
+def test_the_lock_is_released_after_a_failure(home, monkeypatch):
+    taken = []
+
+    class Lock(filelock.FileLock):
+        def acquire(self, *arguments, **options):
+            taken.append(self)
+            return super().acquire(*arguments, **options)
+
+    monkeypatch.setattr(filelock, "FileLock", Lock)
+    with pytest.raises(runner.NotebookFailed, match="ZeroDivisionError: division by zero"):
+        runner.run(_notebook(home, "1 / 0"))
+    assert [lock.is_locked for lock in taken] == [False]
+
+
+def test_text_that_utf8_cannot_hold(home):
+    path = _notebook(home, "print(1)")
+    path.write_text(path.read_text().replace("# Title", "# \\udcff"))
+    assert nbformat.read(runner.run(path), 4).cells[0].source == "# \udcff"
 
 
 def _started(home, *sources):
     """`qlab run` of a notebook in its own process, once its last cell has begun."""
     _notebook(home, *sources, "open('begun', 'w').close(); import time; time.sleep(60)")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qlab", "run", "01"],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = _cli("run", "01")
     deadline = time.monotonic() + 60
     while not (home / "notebooks/begun").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -324,7 +362,9 @@ def test_killed_run_leaves_nothing_and_does_not_block_the_next(home):
     process = _started(home, "import os; print(os.environ['HF_TOKEN'])")
     process.kill()
     process.communicate(timeout=60)
-    assert _left(home) == []
+    _assert_no_secret(home)
+    assert list((home / "build").rglob("*.ipynb")) == []
+    assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
     _notebook(home, "print(1)")
     runner.run("01")
 
@@ -363,7 +403,14 @@ def test_exit_codes(home, capsys):
     _notebook(home, "print(1)")
     assert cli.main(["run", "01", "-p", "threads=1", "-p", "profile=smoke"]) == 0
     assert capsys.readouterr().out == f"{home}/build/smoke/notebooks/01_look.ipynb\n"
-    for arguments in ([], ["fly"], ["run"], ["run", "02"], ["parameters", "02"]):
+    for arguments in (
+        [],
+        ["fly"],
+        ["run"],
+        ["run", "02"],
+        ["parameters", "02"],
+        ["run", "x" * 5000],
+    ):
         assert cli.main(arguments) == 2
         said = capsys.readouterr().err
         assert said.startswith("qlab: ") and said.count("\n") == 1

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from qlab import native_log
+from qlab.saved_model import tf
 
 with native_log.quiet():
-    import tensorflow as tf
     import tf_keras as keras
     from tf_keras import layers
 

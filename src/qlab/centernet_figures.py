@@ -1,13 +1,11 @@
 """The figures of notebook 01, each drawn from records and kept with the numbers drawn."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
 from qlab import coco, corruptions, figures, records
-from qlab.centernet_ptq import FOUND_SCORE, PARENT, ROBUST, SUBPIXEL
+from qlab.centernet_ptq import FOUND_SCORE, PARENT, SUBPIXEL
 from qlab.detection_task import Task
 from qlab.tflite import VARIANTS
 
@@ -102,7 +100,7 @@ def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
                                   color=COLOUR[variant], lw=0, label="95 % of fp32")  # fmt: skip
         axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
         axis.set_title("Strict overlap costs every variant, and the coarse ones most")
-        axis.legend(loc="upper right", bbox_to_anchor=(1.45, 1.0), frameon=False)
+        axis.legend(loc="lower left", frameon=False, fontsize=9)
 
 
 def _by_area(table: pd.DataFrame, profile: str, kind: str, title: str) -> None:
@@ -156,15 +154,17 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
         axis.set_yticks(y, labels)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.margins(x=0.15)
-        axis.set_xlabel("AP minus AP of fp32 on the same n images, 95 % bootstrap interval")
+        axis.set_xlabel("AP minus fp32's on the same n images, 95 % interval")
         axis.set_title("Only intervals that leave zero are differences")
 
 
 def pareto(table: pd.DataFrame, profile: str) -> None:
     """Size, time and AP in one picture; the line joins what nothing beats on both axes."""
     wide = clean_rows(table).pivot_table(index="variant", columns="metric", values="value")
-    rows = wide[["size_bytes", "latency_ms_p50", "ap"]].dropna().reset_index().pipe(in_order)
-    layout = {"ncols": 2, "figsize": (9.6, 4.4), "sharey": True}
+    rows = wide[["size_bytes", "latency_ms_p50", "ap"]].dropna().reset_index()
+    bounds = records.pick(clean_rows(table), "ap")[["variant", "ci_low", "ci_high"]]
+    rows = in_order(rows.merge(bounds, on="variant"))
+    layout = {"ncols": 2, "figsize": (9.6, 4.6), "sharey": True}
     with figures.figure("centernet_pareto", profile, rows, **layout) as (canvas, axes):
         for axis, column, label in zip(
             axes,
@@ -173,14 +173,16 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
             strict=True,
         ):
             for _, row in rows.iterrows():
-                axis.plot(row[column], row["ap"], MARKER[row["variant"]], ms=9,
-                          color=COLOUR[row["variant"]], label=row["variant"])  # fmt: skip
+                error = [[row["ap"] - row["ci_low"]], [row["ci_high"] - row["ap"]]]
+                axis.errorbar(row[column], row["ap"], yerr=error, fmt=MARKER[row["variant"]], ms=8,
+                              color=COLOUR[row["variant"]], label=row["variant"],
+                              elinewidth=0.8, alpha=0.9)  # fmt: skip
             front = rows[[_unbeaten(row, rows, column) for _, row in rows.iterrows()]]
             front = front.sort_values(column)
             axis.plot(front[column], front["ap"], color="#999999", lw=1, zorder=0)
             axis.set_xscale("log")
             axis.set_xlabel(f"{label}, log scale")
-        axes[0].set(ylabel="AP", ylim=(0, max(0.1, rows["ap"].max() * 1.12)))
+        axes[0].set(ylabel="AP, 95 % interval (axis does not start at 0)")
         handles, labels = axes[0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
         canvas.suptitle("Up and left is better; the grey line joins the unbeaten variants")
@@ -192,7 +194,7 @@ def _unbeaten(row: pd.Series, rows: pd.DataFrame, cost: str) -> bool:
     return not (better & strictly).any()
 
 
-def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 3) -> None:
+def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 2) -> None:
     """The same images with the boxes each variant draws, and the truth."""
     shown = [v for v in (PARENT, "fp16", "int8_dynamic", "int8_static", "int8_selective")
              if v in found] or list(found)[:1]  # fmt: skip
@@ -207,14 +209,14 @@ def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 3
     drawn = pd.DataFrame(rows)
     columns = ["truth", *shown]
     layout = {"nrows": count, "ncols": len(columns), "squeeze": False}
-    layout["figsize"] = (2.15 * len(columns), 2.25 * count)
+    layout["figsize"] = (1.7 * len(columns), 1.85 * count + 0.3)
     with figures.figure("centernet_boxes", profile, drawn, **layout) as (canvas, axes):
         for axis, variant in zip(axes[0], columns, strict=True):
             axis.set_title(variant, fontsize=9)
         for line, image_id in zip(axes, ids, strict=True):
             picture = coco.read_image(task.images[image_id])
             for axis, variant in zip(line, columns, strict=True):
-                axis.imshow(picture)
+                axis.imshow(picture, interpolation="none")  # in the SVG: the pixels themselves
                 axis.set_axis_off()
                 chosen = drawn[(drawn["variant"] == variant) & (drawn["image_id"] == image_id)]
                 for _, b in chosen.iterrows():
@@ -304,29 +306,31 @@ def tensor_snr(table: pd.DataFrame, profile: str) -> None:
 
 
 def robustness(table: pd.DataFrame, profile: str) -> None:
-    """AP of each variant as the images get worse."""
-    rows = in_order(records.pick(table, "ap"))
-    parts = rows["dataset"].str.extract(r"_(clean|[a-z]+?)(\d?)$")
-    rows = rows.assign(kind=parts[0], strength=pd.to_numeric(parts[1], errors="coerce").fillna(0))
-    known = [*corruptions.KINDS, "clean"]
-    rows = rows[
-        rows["kind"].isin(known) & (rows["variant"].isin(ROBUST) | (rows["variant"] == "as_is"))
-    ]
-    clean = rows[rows["kind"] == "clean"]
-    layout = {"ncols": 4, "figsize": (10.4, 3.7), "sharey": True}
+    """AP of each variant as the images get worse, and its difference to the float parent."""
+    rows = in_order(records.pick(table, ["ap", "ap_difference"]))
+    parts = rows["dataset"].str.extract(r"_(clean|noise|blur|contrast|jpeg)(\d?)$")
+    rows = rows.assign(kind=parts[0], strength=pd.to_numeric(parts[1]).fillna(0))
+    rows = rows[rows["kind"].notna()]
+    variants = list(dict.fromkeys(rows["variant"]))
+    layout = {"nrows": 2, "ncols": 4, "figsize": (10.4, 5.6), "sharex": True, "sharey": "row"}
     with figures.figure("centernet_robustness", profile, rows, **layout) as (canvas, axes):
-        for axis, kind in zip(axes, corruptions.KINDS, strict=True):
-            both = pd.concat([clean, rows[rows["kind"] == kind]])
-            variants: Sequence[str] = list(dict.fromkeys(both["variant"]))
-            for i, variant in enumerate(variants):
-                one = both[both["variant"] == variant].sort_values("strength")
-                shift = (i - (len(variants) - 1) / 2) * 0.1
-                error = [one["value"] - one["ci_low"], one["ci_high"] - one["value"]]
-                axis.errorbar(one["strength"] + shift, one["value"], yerr=error, lw=1.2,
-                              marker=MARKER[variant], ms=5, color=COLOUR[variant], label=variant,
-                              elinewidth=0.8)  # fmt: skip
-            axis.set(title=kind, xlabel="strength", xticks=[0, 1, 2, 3])
-        axes[0].set(ylabel="AP, 95 % interval")
-        axes[0].set_ylim(bottom=0)
-        handles, labels = axes[0].get_legend_handles_labels()
+        for column, kind in enumerate(corruptions.KINDS):
+            both = rows[rows["kind"].isin(["clean", kind])]
+            for line, metric in enumerate(["ap", "ap_difference"]):
+                for i, variant in enumerate(variants):
+                    one = records.pick(both, metric, variant=variant).sort_values("strength")
+                    shift = (i - (len(variants) - 1) / 2) * 0.13 * line  # intervals side by side
+                    error = [one["value"] - one["ci_low"], one["ci_high"] - one["value"]]
+                    axes[line, column].errorbar(
+                        one["strength"] + shift, one["value"], yerr=error if line else None,
+                        marker=MARKER[variant], ms=5, lw=0 if line else 1.2, elinewidth=0.9,
+                        color=COLOUR[variant], label=variant,
+                    )  # fmt: skip
+            axes[0, column].set_title(kind)
+            axes[1, column].axhline(0, color="#444444", lw=1)
+            axes[1, column].set(xlabel="strength (0: clean)", xticks=[0, 1, 2, 3])
+        axes[0, 0].set(ylabel="AP")
+        axes[0, 0].set_ylim(bottom=0)
+        axes[1, 0].set(ylabel="AP minus fp32's,\n95 % interval")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)

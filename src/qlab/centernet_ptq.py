@@ -7,8 +7,6 @@ import gzip
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from qlab import average_precision, coco, corruptions, detectors, graph, statistics, tflite, timing
 from qlab.detection_task import Task
 from qlab.operator_timing import time_operators
@@ -22,6 +20,7 @@ SLOW = "int16x8"  # LiteRT has only reference kernels for it: evaluated on fewer
 SLOW_LIMIT = {"smoke": 8, "mini": 100, "full": 100}
 FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo demos draw from 0.3)
 ROBUST = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
+TAKEN_APART = (PARENT, "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL, "int8_static")
 ROBUST_LIMIT = {"smoke": 8, "mini": 100, "full": 500}
 DRAWS = {"smoke": 100, "mini": 500, "full": 500}  # bootstrap resamples
 REPEATS = {"smoke": 5, "mini": 30, "full": 30}  # timed runs of each variant
@@ -117,12 +116,13 @@ def accuracy_records(task: Task, found: Detections, profile: str, seed: int) -> 
         )
         records += [_record(task, variant, m, "1", e, seed=seed) for m, e in estimates.items()]
         if variant == parent:
-            reference, reference_samples = estimates, samples
+            references = {len(ids): (estimates, samples)}
             continue
-        if len(ids) != len(task.images):  # compare on the images that both saw
-            reference, reference_samples = average_precision.estimates(
+        if len(ids) not in references:  # compare on the images that both saw
+            references[len(ids)] = average_precision.estimates(
                 coco.match(task.coco, found[parent], ids), weights
             )
+        reference, reference_samples = references[len(ids)]
         for metric in ("ap", "ap50"):
             delta = estimates[metric].value - reference[metric].value
             interval = statistics.bootstrap_interval(
@@ -157,20 +157,18 @@ def _flip_records(
 
 def time_records(
     task: Task, files: Files, threads: int, profile: str, progress=iter
-) -> tuple[list[Record], pd.DataFrame]:
+) -> list[Record]:
     """Latency of each variant and stage, and how it compares with the float parent.
 
     The clock covers one call of one stage on one image; variants take turns,
     round after round, after two warm-up rounds. `latency_ratio_p50` is the
     median over rounds of variant over parent, so a slow moment of the machine
-    hits both. Returns the records and all times (columns variant, stage,
-    kernels, round, ms).
+    hits both. `_builtin` marks the kernels LiteRT had before XNNPACK.
     """
     pictures = list(task.images.values())[:8]
     parent = parent_of(files)
     records: list[Record] = []
-    tables = []
-    for kernels, xnnpack in (("xnnpack", True), ("builtin", False)):
+    for xnnpack in (True, False):
         ready = {v: detectors.Detector(f, threads, xnnpack) for v, f in files.items()}
         calls = {}
         for variant, detector in ready.items():
@@ -184,12 +182,6 @@ def time_records(
         seconds = timing.interleaved(calls, repeats, progress=progress)
         for name, values in seconds.items():
             variant, stage = name.split("/")
-            tables.append(
-                pd.DataFrame(
-                    {"variant": variant, "stage": stage, "kernels": kernels,
-                     "round": range(len(values)), "ms": 1e3 * values}
-                )
-            )  # fmt: skip
             suffix = {"invoke": "", "decode": "_decode", "preprocess": "_preprocess"}[stage]
             suffix += "" if xnnpack else "_builtin"
             for q in (50, 90):
@@ -198,7 +190,7 @@ def time_records(
             if stage == "invoke" and variant != parent:
                 ratio = statistics.median(values / seconds[f"{parent}/invoke"])
                 records.append(_record(task, variant, f"latency{suffix}_ratio_p50", "1", ratio))
-    return records, pd.concat(tables, ignore_index=True)
+    return records
 
 
 def memory_records(task: Task, files: Files, threads: int) -> list[Record]:

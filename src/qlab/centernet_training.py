@@ -5,14 +5,19 @@ Equations are those of Zhou et al., "Objects as Points" (arXiv 1904.07850).
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from qlab import coco, embedded, mini_coco
-from qlab.centernet import STRIDE, Architecture, build, decode
+from qlab.artefacts import versions
+from qlab.centernet import STRIDE, Architecture, build, decode, keras, tf
 from qlab.detectors import coco_results
+
+SETTINGS = {
+    "smoke": {"images": 64, "epochs": 1, "batch": 16, "rate": 2e-3},
+    "mini": {"images": mini_coco.COUNTS["train"], "epochs": 20, "batch": 16, "rate": 2e-3},
+}
 
 
 def gaussian_radius(height: float, width: float, overlap: float = 0.7) -> float:
@@ -90,11 +95,11 @@ def train(
     a: Architecture,
     folder: Path,
     *,
-    images: int = mini_coco.COUNTS["train"],
-    epochs: int = 20,
-    batch: int = 16,
-    rate: float = 2e-3,
-    seed: int = 7,
+    images: int,
+    epochs: int,
+    batch: int,
+    rate: float,
+    seed: int,
 ) -> keras.Model:
     """Train on mini_coco's training split; a killed run goes on from its last epoch in `folder`.
 
@@ -149,3 +154,25 @@ def average_precision(model: keras.Model, images: int) -> tuple[float, float, in
         results += coco_results((boxes, classes + 1, scores), image_id, *image.shape[1::-1])
     summary = coco.summary(coco.match(truth, results, sorted(truth.imgs)))
     return float(summary[0]), float(summary[1]), len(truth.imgs)
+
+
+def card(
+    model: keras.Model, settings: dict, seed: int, ap: float, ap50: float, images: int
+) -> dict[str, Any]:
+    """The facts a model card of the embedded CenterNet states."""
+    return {
+        "model": "CenterNet with a ResNet-v2 backbone, qlab.centernet.MINI_256",
+        "parameters": model.count_params(),
+        "command": "make train",
+        "data": "mini_coco train",
+        "seed": seed,
+        "settings": settings,
+        "score": {
+            "dataset": "mini_coco val",
+            "ap": round(ap, 4),
+            "ap50": round(ap50, 4),
+            "images": images,
+        },
+        "licence": "MIT",
+        "versions": versions("tensorflow", "tf-keras", "numpy"),
+    }

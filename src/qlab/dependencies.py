@@ -20,7 +20,8 @@ _PYTHON_MAGICS = {"%%capture", "%%prun", "%%time", "%%timeit"}
 def module_files(notebook: Path) -> list[Path]:
     """Files of the qlab modules that a notebook's code imports, transitively, sorted.
 
-    Imports inside functions count; IPython magics and shell lines do not.
+    Imports inside functions count, and modules started with `-m`; IPython magics
+    and shell lines do not.
     Raises QlabError where the notebook, or a module, is not readable as such.
     """
     found: set[Path] = set()
@@ -53,7 +54,7 @@ def _as_python(cell: str) -> str:
 
 
 def _imported(code: str, source: Path) -> Iterator[Path]:
-    """Files of the qlab modules that a piece of Python names in its import statements."""
+    """Files of the qlab modules that a piece of Python imports or starts."""
     try:
         tree = ast.parse(code)
     except SyntaxError as error:
@@ -65,6 +66,9 @@ def _imported(code: str, source: Path) -> Iterator[Path]:
             base = _absolute(node, source)
             # `from qlab import paths` may name a module or something defined in qlab itself.
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("qlab."):
+            # Started by name in a process of its own: ["-m", "qlab.peak_memory"].
+            names = [str(node.value)]
         else:
             continue
         for name in names:

@@ -11,6 +11,7 @@ import difflib
 import io
 import json
 import math
+import os
 import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def as_text(value: Any) -> str:
 def find_notebook(named: str | Path) -> Path:
     """The notebook at a path, or of that number ("01") or stem under notebooks/."""
     text, folder = str(named), paths.home() / "notebooks"
-    if Path(text).is_file():
+    if os.path.isfile(text):  # unlike Path.is_file, no exception for a name that is too long
         return Path(text).absolute()
     numbered = sorted(folder.glob(f"{text}_*.ipynb")) if text.isdecimal() else []
     known = [p for p in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
@@ -143,11 +144,7 @@ def _imports_literal(statement: ast.stmt) -> bool:
 def _parameter(statement: ast.stmt, comment: str, title: str) -> Parameter:
     """A Parameter from one statement. QlabError says which line is not of the form."""
     place = f"`{ast.unparse(statement)}` in the parameters cell of {title}"
-    if not (
-        isinstance(statement, ast.AnnAssign)
-        and isinstance(statement.target, ast.Name)
-        and statement.value is not None
-    ):
+    if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
         raise QlabError(f"{place} is not of the form {_FORM}.")
     name = statement.target.id
     try:

@@ -66,7 +66,8 @@ def run(
         declared = parameters_of(nb, source.name)
         values = parse_for(declared, assignments, source.name)
         defaults = {name: parameter.default for name, parameter in declared.items()}
-        target = _target(source, output, (defaults | values).get("profile", "none"))
+        profile = redact(str((defaults | values).get("profile", "none")), secrets)
+        target = _target(source, output, profile)
         with _alone(target):
             _run(_with_values(nb, values), source, target, secrets)
     except QlabError as error:
@@ -75,16 +76,16 @@ def run(
     return target
 
 
-def _target(source: Path, output: str | Path | None, profile: Any) -> Path:
+def _target(source: Path, output: str | Path | None, profile: str) -> Path:
     """The checked, absolute path of the executed notebook."""
     if output is None:
-        if not re.fullmatch(r"\w[\w.-]*", str(profile)):
+        if not re.fullmatch(r"\w[\w.-]*", profile):
             raise QlabError(f"The profile {profile!r} of {source.name} cannot name a folder.")
-        return paths.build() / str(profile) / "notebooks" / source.name
+        return paths.build() / profile / "notebooks" / source.name
     target = Path(output).absolute()
-    if target.suffix != ".ipynb" or target.is_dir():
+    if target.suffix != ".ipynb" or os.path.isdir(target):
         raise QlabError(f"The output must be a file that ends in .ipynb, not {output}.")
-    if target.exists() and target.samefile(source):
+    if os.path.exists(target) and target.samefile(source):
         raise QlabError(f"The output {output} is the notebook itself; give another path.")
     return target
 
@@ -174,7 +175,6 @@ def _executed(nb: Any, folder: Path) -> tuple[Any, Exception | None]:
             kept=kept,
             kernel_manager_class=_kernel_manager(_kernel_environment()),
             autosave_cell_every=0,
-            record_timing=False,
             # nbclient's 4 s are too few to collect the last output on a busy machine.
             iopub_timeout=60,
         )

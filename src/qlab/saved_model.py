@@ -1,12 +1,16 @@
 """Detectors as SavedModels with the signature of the TF2 detection zoo."""
 
+import os
 from pathlib import Path
 
 from qlab import native_log
 from qlab.errors import QlabError
 
+# A missing GPU is no error here, but TensorFlow logs it as one on first use.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with native_log.quiet():
     import tensorflow as tf
+tf.get_logger().setLevel("WARNING")  # INFO names the temporary folders of every conversion
 
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 

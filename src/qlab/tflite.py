@@ -24,7 +24,8 @@ CONVERTED = ("fp32", "fp16", "int8_dynamic")
 QUANTIZED = ("int8_dynamic_deconv_fp32", "int8_static", "int8_selective", "int16x8")
 VARIANTS = CONVERTED + QUANTIZED
 CALIBRATED = ("int8_static", "int8_selective", "int16x8")
-SNR_FLOOR_DB = 3.0  # an operator noisier than this stays float in int8_selective
+# An operator whose noise has more than a tenth of its signal's power stays float in int8_selective.
+SNR_FLOOR_DB = 10.0
 
 
 def convert(model_folder: Path, variant: str, size: int) -> Path:

@@ -1,0 +1,85 @@
+# `make` lists the targets. Everything runs from .venv, which `make install` builds from the lock.
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help install figures test lab train bench lint lock clean
+
+# smoke (a minute a notebook), mini (what is committed) or full (the sources' own models and data).
+PROFILE ?= mini
+# More arguments for the tool behind a target: `make test ARGS=-x`; `make figures ARGS=--dry-run`,
+# where Snakemake then talks as it always does.
+ARGS ?=
+# The Python that .venv is made with; the first 3.11 on the path, if not given.
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	$(call IS_3_11,$$name) && { echo $$name; break; }; done)
+IS_3_11 = $(1) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
+
+# Relative, so that it also works in a folder whose name has spaces; modules instead of the commands
+# in .venv/bin, for those name their interpreter in a line that cannot hold spaces.
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+install: $(INSTALLED) ## create .venv with the locked packages (4.4 GB, more with CUDA)
+
+# While it runs, the stamp is called .installing. Where one is left by an interrupted install, .venv
+# is emptied first, for pip may have left half a package behind.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(call IS_3_11,"$(PYTHON)") || { echo "qlab needs Python 3.11$(if $(PYTHON),; $(PYTHON) is not): \
+	install it (pyenv install 3.11; conda create -n py311 python=3.11; apt install python3.11-venv) \
+	or name it, make PYTHON=/path/to/python3.11." | tr -s '\t ' ' ' >&2; exit 1; }
+	@"$(PYTHON)" workflow/exclusive.py build/.install.lock \
+		"Another make is installing into .venv here; wait until it has ended." \
+		$(MAKE) --no-print-directory environment
+
+.PHONY: environment
+environment:
+	@echo "Installing the locked packages into .venv; this takes some minutes."
+	@"$(PYTHON)" -m venv $$(test -e .venv/.installing && echo --clear) .venv
+	@$(call IS_3_11,$(PY)) || { echo ".venv is of another Python: remove it and try again." >&2; exit 1; }
+	@rm -f $(INSTALLED) && touch .venv/.installing
+	@$(PY) -m pip install --quiet --requirement requirements.lock
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch .venv/.installing && mv .venv/.installing $(INSTALLED)
+
+figures: $(INSTALLED) ## run every stale notebook: records, figures (PROFILE=smoke, mini or full)
+	@$(PY) workflow/exclusive.py build/.figures.lock \
+		"Another make figures (or a notebook left over from one) is running here; wait until it has ended." \
+		$(PY) -m snakemake --snakefile workflow/Snakefile --config profile=$(PROFILE) \
+		--cores all --nolock --rerun-incomplete --keep-going $(or $(ARGS),--quiet host progress reason rules)
+	@$(if $(ARGS),,echo "Up to date: figures/$(PROFILE), data/results/$(PROFILE).")
+
+test: $(INSTALLED) ## run the tests
+	@$(PY) -m pytest $(ARGS)
+
+lab: $(INSTALLED) ## open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab $(ARGS) notebooks
+
+train: $(INSTALLED) ## retrain the embedded models: notebooks/training
+	@for notebook in notebooks/training/*.ipynb; do \
+		$(PY) -m qlab run "$$notebook" $(ARGS) || exit 1; done
+
+bench: $(INSTALLED) ## run the benchmarks
+	@for script in benchmarks/*.py; do $(PY) "$$script" $(ARGS) || exit 1; done
+
+lint: $(INSTALLED) ## check style and format of code and notebooks
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+# The old lock constrains the new one, unless UPGRADE is given.
+lock: $(INSTALLED) ## write requirements.lock anew (UPGRADE=1: the newest versions allowed)
+	@rm -rf build/lock && mkdir -p build/lock
+	@$(PY) -m venv build/lock/venv
+	@grep -v '^#' requirements.lock > build/lock/old.txt
+	@build/lock/venv/bin/python -m pip install --quiet $(if $(UPGRADE),,--constraint build/lock/old.txt) --editable '.[all]'
+	@build/lock/venv/bin/python -m pip check
+	@grep '^#' requirements.lock > build/lock/new.txt
+	@build/lock/venv/bin/python -m pip freeze --all --exclude-editable --exclude pip \
+		| sed 's/^\(torch==[0-9.]*\)+.*/\1/' >> build/lock/new.txt
+	@mv build/lock/new.txt requirements.lock && rm -rf build/lock
+
+clean: ## remove build/ and caches; .venv, records and figures stay
+	@rm -rf build .snakemake .pytest_cache .ruff_cache

@@ -132,10 +132,11 @@ def estimates(
     skips the size classes. Figures that are undefined (no object of that size) are left out.
     """
     images = weights.shape[1]
-    point = metrics(score(evaluation, np.ones((1, images), int), overall))
-    samples = metrics(score(evaluation, weights, overall))
+    with_original = np.vstack([np.ones((1, images), int), weights])
+    figures = metrics(score(evaluation, with_original, overall))
+    samples = {name: values[1:] for name, values in figures.items()}
     return {
-        name: Estimate(float(value[0]), *bootstrap_interval(samples[name], value[0]), images)
-        for name, value in point.items()
-        if not np.isnan(value[0])
+        name: Estimate(float(values[0]), *bootstrap_interval(values[1:], float(values[0])), images)
+        for name, values in figures.items()
+        if not np.isnan(values[0])
     }, samples

@@ -22,6 +22,7 @@ FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo dem
 ROBUST = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
 TAKEN_APART = (PARENT, "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL, "int8_static")
 ROBUST_LIMIT = {"smoke": 8, "mini": 100, "full": 500}
+ROBUST_STRENGTHS = {"smoke": (2,), "mini": corruptions.STRENGTHS, "full": corruptions.STRENGTHS}
 DRAWS = {"smoke": 100, "mini": 500, "full": 500}  # bootstrap resamples
 REPEATS = {"smoke": 5, "mini": 30, "full": 30}  # timed runs of each variant
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
@@ -207,7 +208,7 @@ def memory_records(task: Task, files: Files, threads: int) -> list[Record]:
 def energy_records(task: Task, files: Files, threads: int, repeats: int = 20) -> list[Record]:
     """Joules per image by RAPL (the whole processor package); none where no meter is readable."""
     records = []
-    for variant, file in files.items():
+    for variant, file in files.items() if "rapl" in timing.readable_meters() else ():
         detector = detectors.Detector(file, threads)
         detector.set_image(task.calibration[0])
         detector.invoke()
@@ -265,7 +266,7 @@ def robustness_records(
     images = {i: task.images[i] for i in ids}
     weights = statistics.resamples(len(ids), DRAWS[profile], seed)
     conditions = [("clean", 0)] + [
-        (kind, s) for kind in corruptions.KINDS for s in corruptions.STRENGTHS
+        (kind, s) for kind in corruptions.KINDS for s in ROBUST_STRENGTHS[profile]
     ]
     records: list[Record] = []
     parent = parent_of(files)

@@ -1,5 +1,6 @@
 """What is inside a .tflite: operators, weights, and the part that only decodes."""
 
+import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -102,26 +103,25 @@ def single_operator(model, index: int) -> bytes:
     """A .tflite that runs operator `index` of the main graph alone.
 
     Its constants stay constants, its other inputs become the file's inputs.
-    `model` is a fresh tree from `read` and is used up.
+    `model` is a tree from `read`; it is not changed.
     """
     import flatbuffers
 
-    main = model.subgraphs[0]
-    operator = main.operators[index]
+    whole = model.subgraphs[0]
+    operator = copy.copy(whole.operators[index])
     used = sorted({int(i) for i in [*operator.inputs, *operator.outputs] if i >= 0})
     place = {-1: -1, **{old: new for new, old in enumerate(used)}}  # -1: an optional input, absent
-    variable = [i for i in operator.inputs if i >= 0 and not _is_constant(model, main.tensors[i])]
+    variable = [i for i in operator.inputs if i >= 0 and not _is_constant(model, whole.tensors[i])]
     operator.inputs = np.array([place[i] for i in operator.inputs], np.int32)
-    main.inputs = np.array([place[i] for i in variable], np.int32)
     operator.outputs = np.array([place[i] for i in operator.outputs], np.int32)
-    main.outputs = operator.outputs
-    main.operators = [operator]
-    main.tensors = [main.tensors[i] for i in used]
+    main = copy.copy(whole)
+    main.inputs = np.array([place[i] for i in variable], np.int32)
+    main.outputs, main.operators = operator.outputs, [operator]
+    main.tensors = [whole.tensors[i] for i in used]
     kept = {tensor.buffer for tensor in main.tensors}
-    for b, buffer in enumerate(model.buffers):
-        if b not in kept:
-            buffer.data = None
-    model.signatureDefs, model.metadata = [], []
+    alone = copy.copy(model)
+    alone.subgraphs, alone.signatureDefs, alone.metadata = [main], [], []
+    alone.buffers = [b if i in kept else type(b)() for i, b in enumerate(model.buffers)]
     builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
+    builder.Finish(alone.Pack(builder), b"TFL3")
     return bytes(builder.Output())

@@ -37,8 +37,8 @@ def time_operators(
     """
     rng = np.random.default_rng(seed)
     rows = []
+    model = graph.read(file)
     for index, operator in enumerate(graph.operators(file)):
-        model = graph.read(file)
         runner = interpreter(graph.single_operator(model, index), threads, xnnpack)
         if not runner.get_input_details():
             continue

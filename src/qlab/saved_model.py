@@ -1,6 +1,7 @@
 """Detectors as SavedModels with the signature of the TF2 detection zoo."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from qlab import native_log
@@ -15,6 +16,7 @@ tf.get_logger().setLevel("WARNING")  # INFO names the temporary folders of every
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 
 
+@lru_cache(maxsize=2)  # every variant starts from it, and loading takes seconds
 def load(folder: Path):
     """Load a SavedModel and check that it speaks the zoo's signature.
 

@@ -94,15 +94,22 @@ def _read_nvml() -> float | None:
         raise
 
 
+METERS = {"rapl": _read_rapl, "nvml": _read_nvml}
+
+
+def readable_meters() -> list[str]:
+    """Names of the energy meters that this process may read."""
+    return [name for name, read in METERS.items() if read() is not None]
+
+
 @contextlib.contextmanager
 def energy() -> Iterator[Energy]:
     """Measure the energy of a block with RAPL (package 0) and NVML (device 0) where readable."""
-    meters = {"rapl": _read_rapl, "nvml": _read_nvml}
-    before = {name: read() for name, read in meters.items()}
+    before = {name: METERS[name]() for name in readable_meters()}
     used = Energy()
     yield used
     for name, start in before.items():
-        end = meters[name]() if start is not None else None
+        end = METERS[name]()
         # RAPL's counter wraps around: a negative difference is no measurement.
-        if end is not None and end >= start:
+        if start is not None and end is not None and end >= start:
             used.joules[name] = end - start

@@ -1,0 +1,34 @@
+"""Homes for tests, and where the small real data lies."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_" not in str(p))
+
+
+def fresh_home(folder: Path) -> Path:
+    """A home of its own with the project's embedded models and nothing made yet."""
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "models").symlink_to(ROOT / "data" / "models")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty `QLAB_HOME` with the embedded models."""
+    monkeypatch.setenv("QLAB_HOME", str(fresh_home(tmp_path / "home")))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of small real data that `QLAB_DATA` names; without it the test is skipped."""
+    chosen = os.environ.get("QLAB_DATA")
+    if not chosen:
+        pytest.skip("QLAB_DATA names no folder with real data")
+    folder = Path(chosen)
+    assert folder.is_dir(), f"QLAB_DATA names {folder}, which is no folder"
+    return folder

@@ -4,11 +4,13 @@ Each function measures one thing and returns records; nothing is drawn here.
 """
 
 import gzip
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qlab import average_precision, coco, corruptions, detectors, graph, statistics, tflite, timing
 from qlab.detection_task import Task
+from qlab.errors import QlabError
 from qlab.operator_timing import time_operators
 from qlab.records import Record
 from qlab.statistics import Estimate
@@ -28,6 +30,7 @@ REPEATS = {"smoke": 5, "mini": 30, "full": 30}  # timed runs of each variant
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
 PACKAGES += ["numpy", "pillow"]
 Files = dict[str, Path]
+log = logging.getLogger(__name__)
 Detections = dict[str, list[dict]]
 
 
@@ -54,7 +57,20 @@ def build_variants(task: Task, threads: int, progress=iter) -> Files:
     }
     if task.subpixel is not None:
         files[SUBPIXEL] = tflite.convert(task.subpixel, "int8_dynamic", task.size)
-    return files
+    return {v: f for v, f in files.items() if v == PARENT or _runs(v, f, threads)}
+
+
+def _runs(variant: str, file: Path, threads: int) -> bool:
+    """Whether LiteRT runs a quantized file; one that it cannot run is left out, and that is said.
+
+    Its int16 kernels refuse some scales, for instance.
+    """
+    try:
+        detectors.Detector(file, threads).invoke()
+    except (QlabError, RuntimeError) as error:
+        log.warning("%s is left out: LiteRT does not run it (%s).", variant, error)
+        return False
+    return True
 
 
 def parent_of(files: Mapping[str, Path]) -> str:
@@ -210,8 +226,7 @@ def energy_records(task: Task, files: Files, threads: int, repeats: int = 20) ->
     records = []
     for variant, file in files.items() if "rapl" in timing.readable_meters() else ():
         detector = detectors.Detector(file, threads)
-        detector.set_image(task.calibration[0])
-        detector.invoke()
+        detector(coco.read_image(next(iter(task.images.values()))))  # warm-up
         with timing.energy() as used:
             for _ in range(repeats):
                 detector.invoke()

@@ -99,6 +99,8 @@ def prepare(
     ids = sorted(coco.imgs)
     if calibration_images:
         files = sorted(_image_files(Path(calibration_images).expanduser()))[:calibration_limit]
+    elif folder.suffix == ".tflite":
+        files = []  # quantized already: nothing to calibrate
     elif own_data:
         # Unless a number was asked for, at least three quarters stay for evaluation.
         count = asked or min(calibration_limit, len(ids) // 4)

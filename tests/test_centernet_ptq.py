@@ -1,0 +1,70 @@
+"""Experiment `centernet_ptq` on made-up detections: pairing, flips, odd sizes."""
+
+import numpy as np
+import pytest
+from tiny_coco import random_world
+
+from qlab import centernet_ptq, corruptions, records
+from qlab.detection_task import Task
+
+
+@pytest.fixture
+def task(tmp_path):
+    world, results = random_world(4, images=12)
+    images = {i: tmp_path / f"{i}.png" for i in world.imgs}
+    return Task("m", "d", tmp_path, None, 64, world, images, []), results
+
+
+def value(table, variant, metric):
+    return records.pick(table, metric, variant=variant).iloc[0]
+
+
+def test_equal_detections_differ_by_exactly_nothing_wherever_they_stand(task, monkeypatch):
+    """The slow variant sees fewer images; what comes after it is compared on all of them again."""
+    monkeypatch.setitem(centernet_ptq.SLOW_LIMIT, "smoke", 5)
+    work, results = task
+    found = {"fp32": results, centernet_ptq.SLOW: results, "int8_dynamic_subpixel": results}
+    table = records.as_table(centernet_ptq.accuracy_records(work, found, "smoke", seed=0))
+    for variant, n in ((centernet_ptq.SLOW, 5), ("int8_dynamic_subpixel", 12)):
+        row = value(table, variant, "ap_difference")
+        assert (row["value"], row["ci_low"], row["ci_high"], row["n"]) == (0, 0, 0, n)
+        assert value(table, variant, "flip_rate")["value"] == 0
+        assert value(table, variant, "mcnemar_p")["value"] == 1
+
+
+def test_losing_the_answers_of_half_the_images_is_seen(task):
+    work, _ = task
+    perfect = [
+        {k: a[k] for k in ("image_id", "category_id", "bbox")} | {"score": 0.9}
+        for a in work.coco.anns.values()
+    ]
+    found = {"fp32": perfect, "int8_static": [r for r in perfect if r["image_id"] <= 6]}
+    table = records.as_table(centernet_ptq.accuracy_records(work, found, "smoke", seed=0))
+    assert value(table, "int8_static", "ap_difference")["ci_high"] < 0
+    lost = sum(not a["iscrowd"] for a in work.coco.anns.values() if a["image_id"] > 6)
+    assert value(table, "int8_static", "flips_lost")["value"] == lost
+    assert value(table, "int8_static", "flips_gained")["value"] == 0
+    difference = value(table, "int8_static", "found_share_difference")["value"]
+    assert difference == pytest.approx(-value(table, "int8_static", "flip_rate")["value"])
+
+
+def test_no_detections_at_all_is_a_result(task):
+    work, results = task
+    found = {"fp32": results, "int8_static": []}
+    table = records.as_table(centernet_ptq.accuracy_records(work, found, "smoke", seed=0))
+    assert value(table, "int8_static", "ap")["value"] == 0
+    records.check(table, "here")
+
+
+@pytest.mark.parametrize("kind", corruptions.KINDS)
+def test_corruptions_grow_and_repeat(kind):
+    from qlab import mini_coco
+
+    image = mini_coco.draw_scene("val", 0).pixels
+    harm = []
+    for strength in corruptions.STRENGTHS:
+        worse = corruptions.corrupt(image, kind, strength, seed=1)
+        assert worse.shape == image.shape and worse.dtype == np.uint8
+        assert (worse == corruptions.corrupt(image, kind, strength, seed=1)).all()
+        harm.append(np.abs(worse.astype(int) - image).mean())
+    assert harm[0] < harm[1] < harm[2]

@@ -1,0 +1,91 @@
+"""The parameters of notebook 01 become a checked task, or one sentence."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import fresh_home
+from PIL import Image
+
+from qlab import detection_task, embedded, mini_coco
+from qlab.errors import QlabError
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory):
+    """One home for the module: exporting the embedded model takes seconds."""
+    return fresh_home(tmp_path_factory.mktemp("task") / "home")
+
+
+@pytest.fixture(autouse=True)
+def home(shared_home, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(shared_home))
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Images of one's own: 8 of mini_coco as (annotations, images) paths."""
+    folder = tmp_path / "own"
+    annotations = mini_coco.write_coco(folder, "val", 8)
+    return {"annotations": str(annotations), "images": str(folder / "val")}
+
+
+def test_embedded_task():
+    task = detection_task.prepare("smoke")
+    assert (task.model, task.dataset, task.size) == ("centernet_mini", "mini_coco", 256)
+    assert (len(task.images), len(task.calibration)) == (24, 16)
+    assert task.calibration[0].shape == (256, 256, 3) and not task.ready
+
+
+def test_own_images_are_split_between_calibration_and_evaluation(own, caplog):
+    task = detection_task.prepare("smoke", **own)
+    assert (len(task.calibration), len(task.images)) == (2, 6)
+    assert "the first 2 images calibrate, the other 6 evaluate" in caplog.text
+    asked = detection_task.prepare("smoke", **own, calibration_limit=5)
+    assert (len(asked.calibration), len(asked.images)) == (5, 3)
+
+
+def test_calibrating_on_evaluation_images_is_refused(own):
+    with pytest.raises(QlabError, match="is among the evaluation images too"):
+        detection_task.prepare("smoke", **own, calibration_images=own["images"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"annotations": ""}, "'annotations' and 'images' come together"),
+        ({"model": "/no/such/model"}, "There is no model folder at"),
+        ({"images": "/no/such/images"}, "There is no folder with images at"),
+        ({"calibration_images": "/no/such"}, "There is no folder with calibration images"),
+        ({"calibration_limit": 8}, "No image is left to evaluate"),
+    ],
+)
+def test_bad_parameters_are_sentences(own, changes, sentence):
+    with pytest.raises(QlabError, match=sentence):
+        detection_task.prepare("smoke", **(own | changes))
+
+
+def test_a_missing_image_is_named_before_work_starts(own, tmp_path):
+    (tmp_path / "own" / "val" / "000003.png").unlink()
+    with pytest.raises(QlabError, match=r"lacks 1 of the \d annotated images, first 000003\.png"):
+        detection_task.prepare("smoke", **own)
+
+
+def test_changed_weights_are_noticed(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    with pytest.raises(QlabError, match="There is no embedded model 'centernet_mini'"):
+        embedded.model_folder("centernet_mini")
+    folder = tmp_path / "data" / "models" / "centernet_mini"
+    folder.mkdir(parents=True)
+    (folder / "weights.h5").write_bytes(b"other")
+    (folder / "card.json").write_text(json.dumps({"weights_sha256": "0" * 64}))
+    with pytest.raises(QlabError, match=r"does not match its card .* git checkout"):
+        embedded.model_folder("centernet_mini")
+
+
+def test_grey_calibration_images_are_converted(own, tmp_path):
+    folder = tmp_path / "grey"
+    folder.mkdir()
+    Image.fromarray(np.full((40, 30), 90, np.uint8)).save(folder / "a.png")
+    task = detection_task.prepare("smoke", **own, calibration_images=str(folder))
+    assert task.calibration[0].shape == (256, 256, 3) and len(task.images) == 8

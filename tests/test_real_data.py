@@ -1,0 +1,94 @@
+"""Real images and real detectors: the published figures come out. Needs QLAB_DATA."""
+
+import numpy as np
+import pytest
+
+from qlab import centernet_ptq, coco, detection_task, detectors, embedded, records
+
+pytestmark = pytest.mark.real_data
+THREADS = 2
+
+
+@pytest.fixture(scope="module")
+def study(real_data, tmp_path_factory):
+    """FastestDet on the 128 real images, calibrated on synthetic ones so that all 128 judge."""
+    patch = pytest.MonkeyPatch()
+    from conftest import fresh_home
+
+    patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
+    calibration = embedded.mini_coco_folder("calibration", 32) / "calibration"
+    task = detection_task.prepare(
+        "mini",
+        model=str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model"),
+        annotations=str(real_data / "coco" / "annotations" / "instances_val2017.json"),
+        images=str(real_data / "coco" / "val2017"),
+        calibration_images=str(calibration),
+        limit=128,
+        input_size=352,
+    )
+    wanted = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
+    files = {v: f for v, f in centernet_ptq.build_variants(task, THREADS).items() if v in wanted}
+    found = centernet_ptq.detect(task, files, THREADS, "mini")
+    numbers = centernet_ptq.accuracy_records(task, found, "mini", seed=0)
+    yield task, found, records.as_table(numbers)
+    patch.undo()
+
+
+def ap(study, variant: str) -> float:
+    return records.pick(study[2], "ap", variant=variant)["value"].iloc[0]
+
+
+def test_the_data_has_crowds_and_empty_images(study):
+    task = study[0]
+    assert len(task.images) == 128
+    assert sum(a["iscrowd"] for a in task.coco.anns.values()) == 10
+    assert sum(not task.coco.getAnnIds([i]) for i in task.images) == 2
+
+
+def test_float_scores_what_is_published(study):
+    assert ap(study, "fp32") == pytest.approx(0.160, abs=0.002)
+    assert ap(study, "fp16") == pytest.approx(0.160, abs=0.002)
+    assert ap(study, "int8_dynamic") == pytest.approx(0.158, abs=0.004)
+
+
+def test_ap_is_pycocotools_ap_of_the_same_json(study):
+    task, found, _ = study
+    for variant, results in found.items():
+        theirs = coco.summary(coco.match(task.coco, results, sorted(task.images)))[0]
+        assert ap(study, variant) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_whole_graph_int8_collapses_and_selective_rescues_it(study):
+    assert ap(study, "int8_static") < 0.05
+    assert ap(study, "int8_selective") == pytest.approx(ap(study, "fp32"), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("ssd_mobilenet_v1_coco_quant_uint8_300.tflite", 0.183, 0.187),
+        ("ssd_mobilenet_v2_fpnlite_320_dynamic_range.tflite", 0.228, 0.232),
+    ],
+)
+def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name, low, high):
+    task = detection_task.prepare(
+        "mini",
+        model=str(real_data / "detector" / name),
+        annotations=str(real_data / "coco" / "annotations" / "instances_val2017.json"),
+        images=str(real_data / "coco" / "val2017"),
+    )
+    assert len(task.images) == 128 and not task.calibration
+    files = centernet_ptq.build_variants(task, THREADS)
+    assert list(files) == ["as_is"]
+    found = centernet_ptq.detect(task, files, THREADS, "mini")
+    table = records.as_table(centernet_ptq.accuracy_records(task, found, "mini", seed=0))
+    assert low < records.pick(table, "ap")["value"].iloc[0] < high
+
+
+def test_grey_real_image_is_read_as_rgb(study, caplog):
+    """COCO val2017 holds grey JPEGs; a detector gets three channels all the same."""
+    task = study[0]
+    shapes = {coco.read_image(p).shape[2] for p in list(task.images.values())[:40]}
+    assert shapes == {3}
+    image = detectors.resized(np.zeros((10, 30, 3), np.uint8), 352)
+    assert image.shape == (352, 352, 3)

@@ -1,0 +1,203 @@
+"""Variants of a small graph: what is int8 and what stays float, read back from the files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qlab import centernet, centernet_ptq, graph, operator_timing, saved_model, tflite
+from qlab.detectors import Detector, interpreter
+from qlab.errors import QlabError
+
+A = centernet.Architecture(64, 3, 8, (1, 1), (8, 16), False, (16,), 8)
+THREADS = 1
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A tiny CenterNet with lively weights, as SavedModel folders, in a home of its own."""
+    folder = tmp_path_factory.mktemp("tflite")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("QLAB_HOME", str(folder))
+    centernet.keras.utils.set_random_seed(0)
+    model = centernet.build(A)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:  # fresh batch normalization is the identity, which no network has
+        if layer.name.endswith("_bn"):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    centernet.export(model, folder / "model")
+    centernet.export(centernet.to_subpixel(model, A), folder / "subpixel")
+    images = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(12)]
+    samples = tflite.calibration_samples(images)
+    yield folder, samples, lambda v: tflite.build_variant(folder / "model", v, 64, samples, THREADS)
+    patch.undo()
+
+
+def outputs_by_kind(file) -> dict[str, set[str]]:
+    """Data types of the operators' outputs, by operator kind, read from the file."""
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    names = {v: k for k, v in vars(TensorType).items() if not k.startswith("_")}
+    model = graph.read(file)
+    main = model.subgraphs[0]
+    found: dict[str, set[str]] = {}
+    for o in main.operators:
+        kind = names[main.tensors[o.outputs[0]].type]
+        found.setdefault(graph.kind(model, o), set()).add(kind)
+    return found
+
+
+def test_weights_have_the_type_the_name_says(world):
+    build = world[2]
+    main = {v: graph.weight_bytes(build(v)) for v in tflite.VARIANTS}
+    total = main["fp32"]["FLOAT32"]
+    assert main["fp16"]["FLOAT16"] == pytest.approx(total / 2, rel=0.02)
+    for variant in ("int8_dynamic", "int8_static", "int8_selective", "int16x8"):
+        assert main[variant]["INT8"] > 0.85 * total / 4, variant
+    assert main["int8_static"].get("FLOAT32", 0) < 0.02 * total
+
+
+def test_static_is_int8_throughout_and_selective_only_up_to_decoding(world):
+    build = world[2]
+    static, selective = (outputs_by_kind(build(v)) for v in ("int8_static", "int8_selective"))
+    for kind in ("CONV_2D", "TRANSPOSE_CONV"):
+        assert static[kind] == selective[kind] == {"INT8"}
+    for kind in ("LOGISTIC", "CONCATENATION", "SELECT_V2"):
+        assert static[kind] == {"INT8"} and selective[kind] == {"FLOAT32"}
+    assert outputs_by_kind(build("int16x8"))["CONV_2D"] == {"INT16"}
+
+
+def test_deconv_fp32_leaves_only_the_transposed_convolutions_float(world):
+    main = graph.read(world[2]("int8_dynamic_deconv_fp32"))
+    types = {}
+    for o in main.subgraphs[0].operators:
+        weights = main.subgraphs[0].tensors[o.inputs[1]] if len(o.inputs) > 1 else None
+        if graph.kind(main, o) in graph.WEIGHTED:
+            types.setdefault(graph.kind(main, o), set()).add(weights.type)
+    float32, int8 = 0, 9  # schema.TensorType
+    assert types["TRANSPOSE_CONV"] == {float32}
+    assert int8 in types["CONV_2D"]
+
+
+def test_the_interface_stays_what_it_was(world):
+    for variant in tflite.VARIANTS:
+        if variant == "int16x8":  # this random network has scales that the int16 kernels refuse
+            continue
+        details = interpreter(world[2](variant).read_bytes(), THREADS).get_signature_runner()
+        assert details.get_input_details()["input_tensor"]["dtype"] == np.uint8
+        kinds = {k: d["dtype"] for k, d in details.get_output_details().items()}
+        assert set(kinds) == set(saved_model.OUTPUTS), variant
+        assert set(kinds.values()) == {np.float32}, variant
+
+
+def test_subpixel_twin_has_no_transposed_convolution_and_answers_the_same(world):
+    folder, samples, build = world
+    twin = tflite.convert(folder / "subpixel", "fp32", 64)
+    assert "TRANSPOSE_CONV" not in {o.kind for o in graph.operators(twin)}
+    image = samples[0]["input_tensor"][0]
+    for mine, theirs in zip(
+        Detector(twin, 1)(image), Detector(build("fp32"), 1)(image), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+
+
+def test_decoding_starts_after_the_last_weights(world):
+    file = world[2]("fp32")
+    after = set(graph.decoding(file))
+    for o in graph.operators(file):
+        if o.kind in graph.WEIGHTED:
+            assert not after & set(o.outputs)
+        if o.kind in {"LOGISTIC", "TOPK_V2", "GATHER", "PACK"}:
+            assert after >= set(o.outputs)
+
+
+def test_noisy_operators_are_those_below_the_floor(world):
+    file = world[2]("fp32")
+    first, second = (o.outputs[0] for o in graph.operators(file)[3:5])
+    floor = tflite.SNR_FLOOR_DB
+    snr = {first: floor - 1, second: floor + 1}
+    assert tflite.noisy_operators(snr, file, []) == [first]
+    assert tflite.noisy_operators(snr, file, [first]) == []
+
+
+def test_recipes_lie_beside_their_files(world):
+    file = world[2]("int8_selective")
+    recipe = json.loads((file.parent / "recipe.json").read_text())
+    assert recipe["engine"] == "ai-edge-quantizer" and recipe["calibration_images"] == 12
+    assert recipe["operators_left_float"] == graph.decoding(world[2]("fp32"))
+    rules = json.loads((file.parent / "quantizer_recipe.json").read_text())
+    assert any(rule["algorithm_key"] == "no_quantize" for rule in rules)
+
+
+def test_more_calibration_is_another_artefact(world):
+    folder, samples, build = world
+    other = tflite.build_variant(folder / "model", "int8_static", 64, samples[:4], THREADS)
+    assert other != build("int8_static")
+
+
+def test_every_operator_runs_alone_and_computes_the_same(world):
+    file = world[2]("int8_static")
+    model = graph.read(file)
+    spent = operator_timing.time_operators(file, THREADS, repeats=2)
+    kinds = [o.kind for o in graph.operators(file)]
+    assert set(spent["kind"]) == set(kinds) and (spent["ms"] > 0).all()
+    whole = Detector(file, THREADS)
+    from ai_edge_litert.interpreter import Interpreter
+
+    kept = Interpreter(model_content=file.read_bytes(), experimental_preserve_all_tensors=True)
+    kept.allocate_tensors()
+    kept.set_tensor(whole.input["index"], world[1][0]["input_tensor"])
+    kept.invoke()
+    place = {t["name"]: t["index"] for t in kept.get_tensor_details()}
+    index = kinds.index("TRANSPOSE_CONV")
+    operator = graph.operators(file)[index]
+    alone = interpreter(graph.single_operator(model, index), THREADS)
+    entry = alone.get_input_details()[0]
+    alone.set_tensor(entry["index"], kept.get_tensor(place[entry["name"]]))
+    alone.invoke()
+    got = alone.get_tensor(alone.get_output_details()[0]["index"])
+    np.testing.assert_array_equal(got, kept.get_tensor(place[operator.outputs[0]]))
+
+
+def test_bad_models_are_sentences(world, tmp_path):
+    folder = world[0]
+    with pytest.raises(QlabError, match="There is no model folder at"):
+        saved_model.load(tmp_path / "none")
+    with pytest.raises(QlabError, match=r"is no SavedModel: it has no saved_model\.pb"):
+        saved_model.load(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01garbage")
+    with pytest.raises(QlabError, match="TensorFlow cannot load the SavedModel"):
+        saved_model.load(tmp_path)
+    with pytest.raises(QlabError, match="There is no variant 'int4'; there are fp32"):
+        tflite.build_variant(folder / "model", "int4", 64, None)
+    with pytest.raises(QlabError, match="The calibration set is empty"):
+        tflite.calibration_samples([])
+
+
+def test_another_signature_is_a_sentence(tmp_path):
+    tf = centernet.tf
+
+    class Classifier(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, 8), tf.float32, "features")])
+        def serve(self, features):
+            return {"logits": features}
+
+    holder = Classifier()
+    tf.saved_model.save(holder, str(tmp_path / "m"), signatures={"serving_default": holder.serve})
+    with pytest.raises(QlabError, match=r"expected one input 'input_tensor', uint8 .* 'features'"):
+        saved_model.load(tmp_path / "m")
+
+
+def test_a_variant_that_litert_refuses_is_left_out_and_said(world, caplog):
+    refused = world[2]("int16x8")
+    assert not centernet_ptq._runs("int16x8", refused, THREADS)
+    assert "int16x8 is left out: LiteRT does not run it" in caplog.text
+    assert centernet_ptq._runs("fp32", world[2]("fp32"), THREADS)
+
+
+def test_bad_tflite_files_are_sentences(tmp_path):
+    with pytest.raises(QlabError, match=r"There is no \.tflite file at"):
+        Detector(tmp_path / "none.tflite", 1)
+    (tmp_path / "bad.tflite").write_bytes(b"not a flatbuffer at all")
+    with pytest.raises(QlabError, match="cannot be run by LiteRT"):
+        Detector(tmp_path / "bad.tflite", 1)

@@ -1,0 +1,51 @@
+"""Clocks, memory and meters."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from qlab import timing
+from qlab.errors import QlabError
+
+
+def test_callables_take_turns_after_a_warm_up():
+    said = []
+    calls = {"a": lambda: said.append("a"), "b": lambda: said.append("b")}
+    times = timing.interleaved(calls, repeats=3, warmup=1)
+    assert said == ["a", "b"] + ["a", "b"] * 3
+    assert {k: len(v) for k, v in times.items()} == {"a": 3, "b": 3}
+    assert all((v >= 0).all() for v in times.values())
+
+
+def test_peak_memory_is_the_childs_own():
+    """A child that fills 200 MB reports it; one that does not reports less, whatever we hold."""
+    ours = np.ones(300_000_000, np.uint8)
+    lazy = "from qlab import timing; timing.print_peak_memory()"
+    busy = "import numpy; x = numpy.ones(200_000_000, numpy.uint8);" + lazy
+    small, large = (timing.peak_memory(["-c", code]) for code in (lazy, busy))
+    assert large - small == pytest.approx(200e6, rel=0.15)
+    assert small < len(ours)
+
+
+def test_a_failing_child_is_a_sentence():
+    with pytest.raises(QlabError, match="failed: ValueError: no such model"):
+        timing.peak_memory(["-c", "raise ValueError('no such model')"])
+    assert sys.executable
+
+
+def test_energy_comes_from_a_meter_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "METERS", {"rapl": timing._read_rapl})
+    monkeypatch.setattr(timing, "RAPL", tmp_path / "none")
+    with timing.energy() as used:
+        pass
+    assert used.joules == {} and timing.readable_meters() == []
+    meter = tmp_path / "energy_uj"
+    meter.write_text("1000000")
+    monkeypatch.setattr(timing, "RAPL", meter)
+    with timing.energy() as used:
+        meter.write_text("3500000")
+    assert used.joules == {"rapl": 2.5}
+    with timing.energy() as used:
+        meter.write_text("7")  # the counter wrapped around
+    assert used.joules == {}

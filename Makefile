@@ -18,7 +18,8 @@ IS_3_11 = $(1) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+# A missing GPU is no error here, but TensorFlow logs it as one.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile

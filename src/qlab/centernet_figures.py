@@ -239,7 +239,7 @@ def _draw_box(axis, b: pd.Series, name: str) -> None:
     axis.add_patch(Rectangle(*place, fill=False, ec="#000000", lw=2.4))
     axis.add_patch(Rectangle(*place, fill=False, ec="#FFFFFF", lw=1.1))
     axis.annotate(name, (b["x"], b["y"]), (1, 1), textcoords="offset points", fontsize=6,
-                  color="#FFFFFF", annotation_clip=True, va="bottom",
+                  color="#FFFFFF", clip_on=True, va="bottom",
                   bbox={"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75})  # fmt: skip
 
 

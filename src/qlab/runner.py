@@ -208,9 +208,13 @@ papermill_engines.register(_ENGINE, _Keeping)
 
 
 def _kernel_environment() -> dict[str, str]:
-    """The environment with qlab's folders made absolute: the kernel works in another folder."""
+    """The environment with qlab's folders made absolute: the kernel works in another folder.
+
+    `QLAB_QUIET` keeps the notebook's own progress bars out of its stored output.
+    """
     folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
-    return {**os.environ, **{name: str(folder) for name, folder in folders.items() if folder}}
+    absolute = {name: str(folder) for name, folder in folders.items() if folder}
+    return {**os.environ, **absolute, "QLAB_QUIET": "1"}
 
 
 def _kernel_manager(environment: dict[str, str]) -> type[AsyncKernelManager]:

@@ -139,6 +139,7 @@ def test_nbval_would_notice_another_number(tmp_path):
     shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
     book = nbformat.v4.new_notebook()
     cell = nbformat.v4.new_code_cell("import sys\nprint(0.758)\nprint('new', file=sys.stderr)")
+    cell.execution_count = 1
     cell.outputs = [
         nbformat.v4.new_output("stream", name="stdout", text="0.757\n"),
         nbformat.v4.new_output("stream", name="stderr", text="old\n"),
@@ -146,7 +147,8 @@ def test_nbval_would_notice_another_number(tmp_path):
     book.cells.append(cell)
     path = tmp_path / "changed.ipynb"
     nbformat.write(book, path)
-    assert "1 failed" in nbval(path, tmp_path).stdout
+    noticed = nbval(path, tmp_path).stdout
+    assert "1 failed" in noticed and "Cell outputs differ" in noticed
     cell.outputs[0]["text"] = "0.758\n"
     nbformat.write(book, path)
     assert "1 passed" in nbval(path, tmp_path).stdout

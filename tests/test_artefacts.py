@@ -94,3 +94,44 @@ def test_a_folder_hash_sees_names_and_contents(home):
     second = artefacts.file_sha256(folder)
     (folder / "b").write_text("2")
     assert len({first, second, artefacts.file_sha256(folder)}) == 3
+
+
+@pytest.fixture
+def tmpfs(tmp_path):
+    """A real file system of 64 KiB: mount(options) -> folder; needs root on Linux."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+
+    def mount(options: str) -> None:
+        call = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if subprocess.run(call, capture_output=True).returncode != 0:
+            pytest.skip("mounting a file system is not allowed here")
+
+    mount("size=64k")
+    yield folder, mount
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_really_full_disk(tmpfs):
+    folder, _ = tmpfs
+    target = folder / "figure.png"
+    with artefacts.written_whole(target) as part:
+        part.write_bytes(b"old")
+    with (
+        pytest.raises(QlabError, match="The disk ran full while writing .*figure.png"),
+        artefacts.written_whole(target) as part,
+    ):
+        part.write_bytes(b"x" * 200_000)
+    assert target.read_bytes() == b"old" and list(folder.iterdir()) == [target]
+
+
+def test_a_really_read_only_folder(tmpfs):
+    folder, mount = tmpfs
+    (folder / "records.csv").write_text("old")
+    mount("remount,ro")
+    with (
+        pytest.raises(QlabError, match="cannot be written .* nothing was changed"),
+        artefacts.written_whole(folder / "records.csv") as part,
+    ):
+        part.write_text("new")
+    assert (folder / "records.csv").read_text() == "old"

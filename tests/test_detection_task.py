@@ -7,7 +7,7 @@ import pytest
 from conftest import fresh_home
 from PIL import Image
 
-from qlab import detection_task, embedded, mini_coco
+from qlab import detection_task, downloads, embedded, mini_coco
 from qlab.errors import QlabError
 
 
@@ -89,3 +89,42 @@ def test_grey_calibration_images_are_converted(own, tmp_path):
     Image.fromarray(np.full((40, 30), 90, np.uint8)).save(folder / "a.png")
     task = detection_task.prepare("smoke", **own, calibration_images=str(folder))
     assert task.calibration[0].shape == (256, 256, 3) and len(task.images) == 8
+
+
+def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are(own):
+    assert detection_task.prepare("smoke").place == "smoke"
+    others = [own, {"limit": 8}, {"calibration_limit": 4}, {"split": "train"}]
+    places = [detection_task.prepare("smoke", **o).place for o in others]
+    assert all(p.startswith("smoke_centernet_mini_") for p in places)
+
+
+def test_full_profile_takes_kaggles_cached_model_and_coco_from_the_data_folder(
+    tmp_path, monkeypatch
+):
+    """The downloaded model's place in kagglehub's cache, and COCO's layout under QLAB_DATA."""
+    cached = tmp_path / "cache" / "models" / downloads.CENTERNET_HANDLE
+    cached.parent.mkdir(parents=True)
+    cached.symlink_to(embedded.centernet_saved_model())
+    cached.with_name("1.complete").touch()
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data" / "coco"
+    written = mini_coco.write_coco(data, "val", 8)
+    written.rename(written.with_name("instances_val2017.json"))
+    (data / "val").rename(data / "val2017")
+    monkeypatch.setenv("QLAB_DATA", str(tmp_path / "data"))
+    task = detection_task.prepare("full", input_size=256)
+    assert (task.model, task.dataset) == ("centernet_r50v2_512", "coco_val2017")
+    assert (len(task.calibration), len(task.images)) == (2, 6)
+    with pytest.raises(QlabError, match="COCO train2017 is not downloaded by qlab"):
+        detection_task.prepare("full", split="train", input_size=256)
+
+
+def test_without_a_network_the_full_profile_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "empty"))
+
+    def offline(handle):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("kagglehub.model_download", offline)
+    with pytest.raises(QlabError, match="Kaggle Models did not give .* parameter 'model'"):
+        detection_task.prepare("full")

@@ -50,6 +50,11 @@ def written_whole(target: Path) -> Iterator[Path]:
         part = holder / target.name
         yield part
         _replace(part, target)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise QlabError(
+            f"{error.filename or target.parent} is in the way: a folder is needed there to write "
+            f"{target.name}. Move it away and run again; nothing was changed."
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise QlabError(

@@ -34,6 +34,7 @@ class Task:
     coco: COCO
     images: dict[int, Path]  # evaluation images by id
     calibration: list[np.ndarray] = field(repr=False)  # uint8 [size, size, 3]
+    place: str = ""  # folder name of its records and figures
 
     @property
     def ready(self) -> bool:
@@ -77,7 +78,7 @@ def prepare(
     has them, else downloaded). Without `calibration_images`, images of one's
     own are split: the first `calibration_limit` calibrate and are not evaluated.
     """
-    limit = limit or EVALUATION[profile]
+    limit_asked, limit = limit, limit or EVALUATION[profile]
     asked, calibration_limit = calibration_limit, calibration_limit or CALIBRATION[profile]
     own_model, own_data = bool(model) or profile == "full", bool(annotations) or profile == "full"
     if bool(annotations) != bool(images):
@@ -119,9 +120,14 @@ def prepare(
         raise QlabError(f"No image is left to evaluate: {truth} lists {len(coco.imgs)}.")
     found = coco_tools.image_paths(coco, ids, pictures)
     _refuse_overlap(files, found.values())
+    subject = "centernet_mini" if not own_model else _model_name(folder, bool(model))
+    # What is committed is the profile as it stands; anything else gets a folder of its own.
+    usual = not (model or annotations or calibration_images or limit_asked or asked or input_size)
+    place = profile if usual and split == "val" else f"{profile}_{subject}_{name}_n{len(ids)}"
     return Task(
-        model="centernet_mini" if not own_model else _model_name(folder, bool(model)),
+        model=subject,
         dataset=name,
+        place=place,
         folder=folder,
         subpixel=None if own_model else embedded.centernet_saved_model("subpixel"),
         size=size,

@@ -6,6 +6,7 @@ from tiny_coco import random_world
 
 from qlab import centernet_ptq, corruptions, records
 from qlab.detection_task import Task
+from qlab.errors import QlabError
 
 
 @pytest.fixture
@@ -54,6 +55,11 @@ def test_no_detections_at_all_is_a_result(task):
     table = records.as_table(centernet_ptq.accuracy_records(work, found, "smoke", seed=0))
     assert value(table, "int8_static", "ap")["value"] == 0
     records.check(table, "here")
+
+
+def test_no_threads_are_refused(task):
+    with pytest.raises(QlabError, match="'threads' must be 1 or more, not 0"):
+        centernet_ptq.build_variants(task[0], threads=0)
 
 
 @pytest.mark.parametrize("kind", corruptions.KINDS)

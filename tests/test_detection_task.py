@@ -58,6 +58,9 @@ def test_calibrating_on_evaluation_images_is_refused(own):
         ({"images": "/no/such/images"}, "There is no folder with images at"),
         ({"calibration_images": "/no/such"}, "There is no folder with calibration images"),
         ({"calibration_limit": 8}, "No image is left to evaluate"),
+        ({"model": "/no/such/model", "input_size": 64}, "There is no model folder at"),
+        ({"input_size": 64}, "is fixed to 256 pixels; the parameter 'input_size' asks for 64"),
+        ({"limit": -1}, "'limit' must be 0 or more, not -1"),
     ],
 )
 def test_bad_parameters_are_sentences(own, changes, sentence):

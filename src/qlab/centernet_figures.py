@@ -154,6 +154,7 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
         axis.set_yticks(y, labels)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.margins(x=0.15)
+        axis.locator_params(axis="x", nbins=6)
         axis.set_xlabel("AP minus fp32's on the same n images, 95 % interval")
         axis.set_title("Only intervals that leave zero are differences")
 
@@ -198,7 +199,8 @@ def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 2
     """The same images with the boxes each variant draws, and the truth."""
     shown = [v for v in (PARENT, "fp16", "int8_dynamic", "int8_static", "int8_selective")
              if v in found] or list(found)[:1]  # fmt: skip
-    ids = sorted(task.images, key=lambda i: (-len(task.coco.getAnnIds([i])), i))[:count]
+    # Images with about five objects: enough to see, not too many to tell apart.
+    ids = sorted(task.images, key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))[:count]
     rows = [{"variant": "truth", "score": 1.0, **_box(a)} for a in _truth(task, ids)]
     rows += [
         {"variant": v, "score": r["score"], **_box(r)}
@@ -258,7 +260,7 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
     rows = rows.groupby(["kernels", "variant", "kind"], sort=False, as_index=False)["value"].sum()
     kinds = [k for k in [*kept, "other"] if k in set(rows["kind"])]
     shades = figures.colours(kinds)
-    layout = {"ncols": 2, "figsize": (9.6, 3.9), "sharey": True}
+    layout = {"ncols": 2, "figsize": (9.6, 4.3), "sharey": True}
     with figures.figure("centernet_operators", profile, rows, **layout) as (canvas, axes):
         titles = {"xnnpack": "Default kernels (XNNPACK)", "builtin": "Older built-in kernels"}
         for axis, (kernels, title) in zip(axes, titles.items(), strict=True):
@@ -280,7 +282,7 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
             axis.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
         handles, labels = axes[0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
+        canvas.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
 
 
 def tensor_snr(table: pd.DataFrame, profile: str) -> None:

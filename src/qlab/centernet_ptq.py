@@ -48,6 +48,8 @@ def _exact(task: Task, variant: str, metric: str, unit: str, value: float, n: in
 
 def build_variants(task: Task, threads: int, progress=iter) -> Files:
     """The .tflite of each variant; a ready .tflite file is its own only variant, `as_is`."""
+    if threads < 1:
+        raise QlabError(f"The parameter 'threads' must be 1 or more, not {threads}.")
     if task.ready:
         return {"as_is": task.folder}
     samples = tflite.calibration_samples(task.calibration)

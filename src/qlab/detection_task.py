@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from qlab import coco as coco_tools
 from qlab import downloads, embedded, paths, saved_model
 from qlab.artefacts import file_sha256
-from qlab.detectors import resized
+from qlab.detectors import Detector, resized
 from qlab.errors import QlabError
 
 log = logging.getLogger(__name__)
@@ -78,13 +78,15 @@ def prepare(
     has them, else downloaded). Without `calibration_images`, images of one's
     own are split: the first `calibration_limit` calibrate and are not evaluated.
     """
+    _refuse_negative(limit=limit, calibration_limit=calibration_limit, input_size=input_size)
     limit_asked, limit = limit, limit or EVALUATION[profile]
     asked, calibration_limit = calibration_limit, calibration_limit or CALIBRATION[profile]
     own_model, own_data = bool(model) or profile == "full", bool(annotations) or profile == "full"
     if bool(annotations) != bool(images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
     folder = Path(model).expanduser() if model else _default_model(profile)
-    size = input_size or (_size(folder) if model or not own_model else FULL_SIZE)
+    known = 0 if model or not own_model else FULL_SIZE
+    size = _size(folder, input_size or known)
     if own_data:
         truth, pictures = (
             (Path(annotations).expanduser(), Path(images).expanduser())
@@ -163,19 +165,27 @@ def _coco(split: str) -> tuple[Path, Path]:
     return downloads.coco_val2017()
 
 
-def _size(folder: Path) -> int:
-    """The detector's own input size; one that takes any size must be told."""
-    if folder.suffix == ".tflite":
-        from qlab.detectors import Detector
+def _refuse_negative(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 0:
+            raise QlabError(f"The parameter '{name}' must be 0 or more, not {number}.")
 
+
+def _size(folder: Path, asked: int) -> int:
+    """The side at which a detector runs: the asked one, or its own; the model is checked first."""
+    if folder.suffix == ".tflite":
         return Detector(folder, 1).size
-    size = saved_model.own_size(saved_model.load(folder))
-    if size is None:
+    own = saved_model.own_size(saved_model.load(folder))
+    if own and asked and own != asked:
+        raise QlabError(
+            f"{folder} is fixed to {own} pixels; the parameter 'input_size' asks for {asked}."
+        )
+    if not (own or asked):
         raise QlabError(
             f"{folder} takes images of any size; say at which side in pixels to run it with the "
             "parameter 'input_size' (512 for CenterNet ResNet50-v2 512x512)."
         )
-    return size
+    return own or asked
 
 
 def _image_files(folder: Path) -> list[Path]:

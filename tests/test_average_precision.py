@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tiny_coco import random_world
 
 from qlab import average_precision, coco
+from qlab.statistics import bootstrap_interval, resamples
 
 SUMMARY = [
     "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
@@ -52,10 +53,36 @@ def test_no_detections_score_zero_and_no_objects_score_nothing():
 
 def test_estimates_enclose_the_value():
     world, results = random_world(5, images=30)
-    from qlab.statistics import resamples
-
     evaluation = coco.match(world, results, sorted(world.imgs))
     estimates, samples = average_precision.estimates(evaluation, resamples(30, 200, 0))
     assert estimates["ap"].low <= estimates["ap"].value <= estimates["ap"].high
     assert estimates["ap"].low < estimates["ap"].high
     assert len(samples["ap"]) == 200
+
+
+def test_equal_scores_are_ranked_as_pycocotools_ranks_them():
+    for seed in range(6):
+        world, results = random_world(seed, images=12)
+        tied = [{**r, "score": round(r["score"], 1)} for r in results]
+        evaluation, found = scored(world, tied, np.ones((1, 12), int))
+        assert found["ap"][0] == pytest.approx(coco.summary(evaluation)[0], abs=1e-12)
+
+
+def test_undefined_figures_are_left_out_and_size_classes_can_be_skipped():
+    world, results = random_world(5)
+    for a in world.anns.values():
+        a["area"] = 500.0  # small, all of them
+    evaluation = coco.match(world, results, sorted(world.imgs))
+    weights = resamples(6, 20, 0)
+    estimates, _ = average_precision.estimates(evaluation, weights)
+    assert "ap_small" in estimates and not {"ap_medium", "ap_large"} & set(estimates)
+    overall, _ = average_precision.estimates(evaluation, weights, overall=True)
+    assert "ap_small" not in overall and overall["ap"] == estimates["ap"]
+
+
+def test_the_interval_is_that_of_the_resamples_alone():
+    world, results = random_world(5, images=10)
+    evaluation = coco.match(world, results, sorted(world.imgs))
+    estimates, samples = average_precision.estimates(evaluation, resamples(10, 3, 0))
+    e = estimates["ap"]
+    assert (e.low, e.high) == bootstrap_interval(samples["ap"], e.value)

@@ -103,3 +103,118 @@ def test_mirroring_twice_is_nothing():
     assert (once[1][0] == [3, 0, 2, 3]).all()
     back = centernet_training.mirrored(*once)
     assert (back[0] == image).all() and (back[1] == boxes).all()
+
+
+def test_a_block_without_projection_passes_its_input_on():
+    """Its last convolution silenced, a pre-activation block is the identity (1603.05027, eq. 3)."""
+    inputs = centernet.keras.Input((4, 4, 8))
+    block = centernet.keras.Model(inputs, centernet._block(inputs, 8, 1, False, False, "b"))
+    last = block.get_layer("b_conv3")
+    last.set_weights([np.zeros_like(w) for w in last.get_weights()])
+    x = np.random.default_rng(0).normal(size=(1, 4, 4, 8)).astype(np.float32)
+    np.testing.assert_array_equal(block(x), x)
+
+
+def test_a_fresh_network_sees_pixels_from_minus_one_to_one_and_expects_a_tenth():
+    model = centernet.build(TINY)
+    ends = np.array([0.0, 255.0], np.float32)
+    np.testing.assert_allclose(model.get_layer("rescale")(ends), [-1, 1], atol=1e-6)
+    assert 1 / (1 + np.exp(-model.get_layer("heat").get_weights()[1])) == pytest.approx(
+        0.1, abs=1e-3
+    )
+
+
+def empty_maps(cells: int = 8, classes: int = 2) -> dict[str, np.ndarray]:
+    maps = {k: np.zeros((1, cells, cells, 2), np.float32) for k in ("size", "offset")}
+    return maps | {"heat": np.full((1, cells, cells, classes), -9, np.float32)}
+
+
+def test_only_peaks_among_their_eight_neighbours_in_their_class_are_objects(tf):
+    maps = empty_maps()
+    maps["heat"][0, 2, 2:5, 0] = 3.0, 1.0, 2.0  # the middle one is a slope, two cells off a peak
+    maps["heat"][0, 2, 3, 1] = 0.5
+    boxes, scores, labels = centernet.decode(maps, top=4)
+    sure = 1 / (1 + np.exp([-3.0, -2.0, -0.5]))
+    np.testing.assert_allclose(scores[0, :3], sure, rtol=1e-5)
+    assert labels[0, :3].numpy().tolist() == [0, 0, 1] and scores[0, 3] < 0.01
+    np.testing.assert_allclose(boxes[0, :3, 1] * 8, [2, 4, 3])
+
+
+def test_boxes_end_at_the_image(tf):
+    maps = empty_maps()
+    maps["heat"][0, 0, 7, 0], maps["size"][0, 0, 7] = 3.0, 6
+    assert centernet.decode(maps, top=1)[0][0, 0].numpy().tolist() == [0, 0.5, 0.375, 1]
+
+
+def test_an_exported_network_counts_classes_from_one(tf, tmp_path):
+    keras = centernet.keras
+    image = keras.Input((24, 24, 3))
+    channels = {"heat": 3, "size": 2, "offset": 2}
+    model = keras.Model(
+        image, {k: keras.layers.Conv2D(c, 4, 4, name=k)(image) for k, c in channels.items()}
+    )
+    centernet.keras.utils.set_random_seed(0)
+    centernet.export(model, tmp_path / "m")
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 24, 24, 3), np.uint8)
+    serve = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
+    found = serve(input_tensor=tf.constant(pixels))
+    boxes, scores, classes = centernet.decode(model(pixels.astype(np.float32)))
+    np.testing.assert_allclose(found["detection_boxes"], boxes, atol=1e-5)
+    np.testing.assert_allclose(found["detection_scores"], scores, atol=1e-5)
+    assert (found["detection_classes"].numpy() == classes.numpy() + 1).all()
+    assert found["num_detections"].numpy().tolist() == [100]
+
+
+def test_bells_are_as_wide_as_the_radius_says_and_do_not_bury_each_other():
+    near = np.array([[40.0, 20, 96, 160], [44, 20, 96, 160]])  # centres in neighbouring cells
+    heat = centernet_training.targets(near, np.array([1, 1]), MINI_256)["heat"]
+    assert heat[25, 22, 1] == heat[25, 23, 1] == 1 and heat[..., 0].max() == 0
+    radius = int(centernet_training.gaussian_radius(40, 24))
+    assert radius > 1
+    fall = np.exp(-18 / (2 * radius + 1) ** 2)  # sigma is a sixth of the diameter
+    assert heat[25, 21, 1] == heat[24, 22, 1] == pytest.approx(fall)
+
+
+def test_focal_loss_is_equation_one(tf):
+    true, logits = np.array([1.0, 0.5], np.float32), np.log([4.0, 4.0]).astype(np.float32)
+    expected = -(0.2**2 * np.log(0.8) + 0.5**4 * 0.8**2 * np.log(0.2))
+    assert float(centernet_training.focal_loss(true, logits)) == pytest.approx(expected, rel=1e-5)
+    twice = (np.tile(x, 2) for x in (true, logits))  # per object, not in total
+    assert float(centernet_training.focal_loss(*twice)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_mirrored_training_image_has_mirrored_targets():
+    stream = centernet_training._samples(MINI_256, 2, seed=0)
+    known = []
+    for scene in (mini_coco.draw_scene("train", i) for i in range(2)):
+        boxes, classes = mini_coco.detection_targets(mini_coco.annotate(scene, 0, 0))
+        for image, place in (
+            (scene.pixels, boxes),
+            centernet_training.mirrored(scene.pixels, boxes),
+        ):
+            known.append((image, centernet_training.targets(place, classes, MINI_256)))
+    seen = set()
+    for _ in range(16):
+        image, made = next(stream)
+        which = next(i for i, (k, _) in enumerate(known) if (k == image).all())
+        assert all((made[name] == known[which][1][name]).all() for name in made)
+        seen.add(which)
+    assert seen == {0, 1, 2, 3}
+
+
+def test_a_network_that_answers_with_the_targets_scores_one(tmp_path, monkeypatch):
+    """Targets, decoding, categories and boxes in pixels fit together up to pycocotools."""
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    scenes = mini_coco.scenes("val", 3)
+
+    def oracle(image, training):
+        scene = next(scenes)
+        assert (image[0] == scene.pixels).all()
+        boxes, classes = mini_coco.detection_targets(mini_coco.annotate(scene, 0, 0))
+        made = centernet_training.targets(boxes, classes, MINI_256)
+        logits = 20 * (made["heat"] - 0.9)
+        maps = {"heat": logits, "size": made["size"][..., :2], "offset": made["offset"][..., :2]}
+        return {k: centernet.tf.constant(v[None]) for k, v in maps.items()}
+
+    ap, ap50, images = centernet_training.average_precision(oracle, 3)
+    assert images == 3 and ap50 == pytest.approx(1) and ap > 0.95

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.cocoeval import COCOeval
 from tiny_coco import random_world
 
 from qlab import coco
@@ -125,3 +126,63 @@ def test_found_objects_ignores_crowds_and_weak_scores():
     assert len(found) == solid and found.all()
     assert not coco.found_objects(world, perfect, ids, score=0.95).any()
     assert not coco.found_objects(world, [], ids, score=0.3).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_matches_are_those_of_pycocotools_own_reader(seed):
+    world, results = random_world(seed)
+    mine = coco.summary(coco.match(world, results, sorted(world.imgs)))
+    world.dataset.setdefault("info", {})
+    theirs = COCOeval(world, world.loadRes(results), "bbox")
+    theirs.evaluate()
+    np.testing.assert_array_equal(mine, coco.summary(theirs))
+
+
+def small_world(*boxes, categories=(3,)):
+    """Objects (id from 1) on one image, the i-th of the i-th category, cyclically."""
+    return coco._quiet_coco(
+        {
+            "images": GOOD["images"],
+            "categories": [{"id": c, "name": str(c)} for c in sorted(set(categories))],
+            "annotations": [
+                {"id": i + 1, "image_id": 1, "category_id": categories[i % len(categories)],
+                 "bbox": list(b), "area": float(b[2] * b[3]), "iscrowd": 0}
+                for i, b in enumerate(boxes)
+            ],
+        }
+    )  # fmt: skip
+
+
+def answer(box, category=3, score=0.5):
+    return {"image_id": 1, "category_id": category, "bbox": list(box), "score": score}
+
+
+def test_found_means_at_least_the_score_and_half_the_overlap():
+    world = small_world((0, 0, 10, 10))
+    assert coco.found_objects(world, [answer((0, 0, 10, 6))], [1], score=0.5).tolist() == [True]
+    assert coco.found_objects(world, [answer((0, 0, 10, 4))], [1], score=0.5).tolist() == [False]
+    assert coco.found_objects(world, [answer((0, 0, 10, 9), 4)], [1], 0.5).tolist() == [False]
+
+
+def test_one_detection_finds_one_object_whatever_their_size_classes():
+    world = small_world((0, 0, 34, 34), (0, 0, 30, 30))
+    found = coco.found_objects(world, [answer((0, 0, 33, 33))], [1], score=0.5)
+    assert found.tolist() == [True, False]
+
+
+def test_found_objects_come_in_the_order_of_their_ids():
+    world = small_world((0, 0, 9, 9), (20, 20, 9, 9), categories=(7, 3))
+    found = coco.found_objects(world, [answer((0, 0, 9, 9), 7)], [1], score=0.5)
+    assert found.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_images_whose_range_is_unknown_are_refused(tmp_path, kind):
+    Image.fromarray(np.full((4, 4), 7, kind)).save(tmp_path / "a.tif")
+    with pytest.raises(QlabError, match="more than 8 bits a channel"):
+        coco.read_image(tmp_path / "a.tif")
+
+
+def test_a_box_that_is_no_number_is_refused():
+    with pytest.raises(QlabError, match="on image 1 is not a finite number"):
+        coco.check_numbers([answer((0, 0, float("inf"), 1))], "model")

@@ -71,3 +71,19 @@ def test_no_network_says_what_to_do(server):
         downloads.fetch(f"{address}/missing.zip", "sha256:" + "0" * 64)
     with pytest.raises(QlabError, match="could not be downloaded"):
         downloads.fetch("http://127.0.0.1:9/none.zip", "sha256:" + "0" * 64)
+
+
+def test_coco_is_where_its_archives_unpack_to(monkeypatch, tmp_path):
+    """The members' names are those of the published archives."""
+    asked = []
+
+    def fetched(url, known_hash, unpack):
+        assert known_hash.startswith("md5:") and len(known_hash) == 36 and unpack
+        asked.append(url.rsplit("/", 1)[-1])
+        return tmp_path / asked[-1]
+
+    monkeypatch.setattr(downloads, "fetch", fetched)
+    annotations, images = downloads.coco_val2017()
+    place = "annotations_trainval2017.zip/annotations/instances_val2017.json"
+    assert annotations == tmp_path / place
+    assert images == tmp_path / "val2017.zip" / "val2017"

@@ -1,6 +1,8 @@
 """The schema holds when written and when read."""
 
+import errno
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -82,3 +84,37 @@ def test_pick():
     assert len(records.pick(table, "ap")) == 2
     assert len(records.pick(table, ["ap", "ar"], variant="fp32")) == 2
     assert isinstance(records.pick(table, "none"), pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"dataset": "d_noise1"}, {"model": "n"}, {"device": "gpu"}, {"seed": 2}]
+)
+def test_another_data_set_model_device_or_seed_is_another_measurement(changes):
+    records.write([one(seed=1), one(**({"seed": 1} | changes))], "mini", {})
+    assert len(records.read("e", "mini")) == 2
+
+
+def test_the_file_does_not_depend_on_the_order_of_measuring():
+    given = [one(variant=v, metric=m) for v in ("fp32", "fp16") for m in ("ap", "ar")]
+    first = records.write(given, "mini", {}).read_bytes()
+    assert records.write(given[::-1], "mini", {}).read_bytes() == first
+
+
+def test_a_writer_that_fails_halfway_leaves_the_old_file(monkeypatch):
+    path = records.write([one()], "mini", {})
+    before = path.read_bytes()
+
+    def half(self, target, **more):
+        Path(target).write_text("experiment,mo")
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    with pytest.raises(QlabError, match="The disk ran full"):
+        records.write([one(variant="fp16")], "mini", {})
+    assert path.read_bytes() == before
+
+
+def test_an_interval_may_be_a_point_and_a_name_may_not_be_blank():
+    records.write([one(ci_low=0.5, ci_high=0.5)], "mini", {})
+    with pytest.raises(QlabError, match="'variant' must not be empty"):
+        records.write([one(variant=" ")], "mini", {})

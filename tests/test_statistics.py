@@ -71,6 +71,55 @@ def test_field_figure_of_what_can_be_seen():
     assert statistics.smallest_detectable(5153, 0.05) == pytest.approx(0.0087, abs=0.0002)
 
 
-def test_paired_refuses_unequal_lengths():
+@pytest.mark.parametrize("shapes", [(3, 4), (0, 0), ((2, 2), (2, 2))])
+def test_paired_refuses_what_is_no_two_vectors_of_one_length(shapes):
     with pytest.raises(ValueError, match="one length"):
-        statistics.paired(np.ones(3), np.ones(4))
+        statistics.paired(*(np.ones(shape) for shape in shapes))
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.9])
+@pytest.mark.parametrize("n", [40, 61, 100])
+def test_order_statistics_are_the_tightest_ranks_that_cover(n, quantile):
+    """Of 1..n each value is its rank; the binomial distribution knows how sure two ranks are."""
+    e = statistics.median(np.arange(n, 0, -1), quantile)
+    below = scipy_stats.binom(n, quantile).cdf
+    assert e.value == pytest.approx(1 + (n - 1) * quantile)
+    assert below(e.low - 1) < 0.025 <= below(e.low)
+    assert below(e.high - 2) < 0.975 <= below(e.high - 1)
+
+
+@pytest.mark.parametrize(
+    ("n", "quantile", "known"), [(5, 0.5, False), (6, 0.5, True), (31, 0.9, False)]
+)
+def test_too_few_values_have_no_interval(n, quantile, known):
+    e = statistics.median(np.arange(n), quantile)
+    assert np.isfinite([e.low, e.high]).tolist() == [known, known]
+
+
+@given(st.lists(st.floats(-9, 9), min_size=1, max_size=40), st.floats(-9, 9))
+def test_bootstrap_interval_holds_its_value(samples, value):
+    low, high = statistics.bootstrap_interval(np.array(samples), value)
+    assert low <= value <= high
+
+
+def test_bootstrap_interval_leaves_undefined_samples_out():
+    samples = np.random.default_rng(0).normal(size=200)
+    with_gaps = np.insert(samples, [0, 77, 200], np.nan)
+    whole = statistics.bootstrap_interval(samples, 0.1)
+    assert statistics.bootstrap_interval(with_gaps, 0.1) == whole
+
+
+def test_the_difference_has_walds_interval():
+    a = np.repeat([True, False, True, False], [12, 3, 25, 10])
+    b = np.repeat([False, True, True, False], [12, 3, 25, 10])
+    flips = statistics.paired(a, b)
+    spread = np.std(b.astype(int) - a.astype(int)) / np.sqrt(50)  # of a mean of -1, 0 and 1
+    half = scipy_stats.norm.ppf(0.975) * spread
+    assert flips.difference == pytest.approx((-0.18, -0.18 - half, -0.18 + half, 50), abs=1e-6)
+    assert flips.rate == statistics.proportion(15, 50)
+    assert flips.detectable == pytest.approx(statistics.smallest_detectable(50, 0.3))
+
+
+def test_the_least_to_be_seen_is_what_the_exact_test_rejects():
+    sure = [scipy_stats.binomtest(0, flips).pvalue < 0.05 for flips in range(1, 9)]
+    assert statistics.smallest_detectable(200, 0.0) == (1 + sure.index(True)) / 200

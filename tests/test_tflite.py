@@ -1,6 +1,7 @@
 """Variants of a small graph: what is int8 and what stays float, read back from the files."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -129,6 +130,34 @@ def test_recipes_lie_beside_their_files(world):
     assert any(rule["algorithm_key"] == "no_quantize" for rule in rules)
 
 
+def test_operators_left_float_are_named_to_the_letter(world):
+    """The converter ends some names with a semicolon; any other letter is another operator."""
+    made = tflite._quantizer(world[2]("fp32"), "int8_selective", ["map/a.b(c)+d"])
+    rules = made.get_quantization_recipe()
+    floats = [r["regex"] for r in rules if r["algorithm_key"] == "no_quantize"]
+
+    def left_float(name: str) -> bool:
+        return any(re.search(regex, name) for regex in floats if regex != ".*")
+
+    assert left_float("map/a.b(c)+d") and left_float("map/a.b(c)+d;")
+    assert not any(
+        map(left_float, ("map/a.b(c)+d1", "x/map/a.b(c)+d", "map/a_b(c)+d", "map/a.bc+d"))
+    )
+
+
+def test_noise_is_in_decibels_of_power(world):
+    _, samples, build = world
+    files = build("fp32"), build("int8_static")
+    runs = [Detector(file, THREADS) for file in files]
+    signal, noisy = (run(samples[0]["input_tensor"][0])[0] for run in runs)
+    place = runs[0].order[0]
+    details = runs[0].interpreter.get_output_details()
+    name = next(d["name"] for d in details if d["index"] == place)
+    expected = 10 * np.log10((signal**2).sum() / ((signal - noisy) ** 2).sum())
+    found = tflite.tensor_snr(*files, samples[:1], THREADS)[name]
+    assert found == pytest.approx(expected, abs=0.1)
+
+
 def test_more_calibration_is_another_artefact(world):
     folder, samples, build = world
     other = tflite.build_variant(folder / "model", "int8_static", 64, samples[:4], THREADS)
@@ -185,6 +214,27 @@ def test_another_signature_is_a_sentence(tmp_path):
     holder = Classifier()
     tf.saved_model.save(holder, str(tmp_path / "m"), signatures={"serving_default": holder.serve})
     with pytest.raises(QlabError, match=r"expected one input 'input_tensor', uint8 .* 'features'"):
+        saved_model.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("float32", r"uint8 \[1, H, W, 3\]; found inputs 'input_tensor' float32"),
+        ("uint8", "lacks the zoo output 'detection_boxes'; found .* outputs num_detections"),
+    ],
+)
+def test_pixels_are_uint8_and_every_output_is_there(tmp_path, kind, sentence):
+    tf = centernet.tf
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 4, 4, 3), kind, "input_tensor")])
+    def serve(input_tensor):
+        return {"num_detections": tf.cast(tf.size(input_tensor), tf.float32)}
+
+    holder = tf.Module()
+    holder.serve = serve
+    tf.saved_model.save(holder, str(tmp_path / "m"), signatures={"serving_default": serve})
+    with pytest.raises(QlabError, match=sentence):
         saved_model.load(tmp_path / "m")
 
 

@@ -1,6 +1,8 @@
 """Clocks, memory and meters."""
 
 import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,3 +51,26 @@ def test_energy_comes_from_a_meter_or_not_at_all(tmp_path, monkeypatch):
     with timing.energy() as used:
         meter.write_text("7")  # the counter wrapped around
     assert used.joules == {}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="VmHWM is Linux's")
+def test_peak_memory_is_resident_in_bytes_not_reserved():
+    """A child that reserves 2 GB without touching it does not have it resident."""
+    lazy = "from qlab import timing; timing.print_peak_memory()"
+    code = "import mmap; held = mmap.mmap(-1, 2_000_000_000);" + lazy
+    status = Path("/proc/self/status").read_text().splitlines()
+    assert timing.peak_memory(["-c", code]) < 1e9
+    before = next(int(x.split()[1]) for x in status if x.startswith("VmHWM:"))
+    assert timing._peak_resident() >= before * 1024 and timing._peak_resident() % 1024 == 0
+
+
+def test_nvml_counts_millijoules(monkeypatch):
+    fake = types.SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: 2500,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    assert timing._read_nvml() == 2.5
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # not installed
+    assert timing._read_nvml() is None

@@ -36,6 +36,11 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages}
 
 
+def code_sha256(*modules: str) -> dict[str, str]:
+    """Hashes of qlab's own modules that make an artefact: an edit makes another artefact."""
+    return {name: file_sha256(Path(__file__).with_name(f"{name}.py")) for name in modules}
+
+
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
     """Give a temporary sibling to write to (a file or a folder) and rename it when whole.
@@ -46,30 +51,45 @@ def written_whole(target: Path) -> Iterator[Path]:
     part = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
-        part = holder / target.name
+        part = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent)) / target.name
         yield part
         _replace(part, target)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise QlabError(
-            f"{error.filename or target.parent} is in the way: a folder is needed there to write "
-            f"{target.name}. Move it away and run again; nothing was changed."
-        ) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise QlabError(
-                f"The disk ran full while writing {target}; what was there before is untouched. "
-                "Free some space (build/ can be deleted at any time) and run again."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise QlabError(
-                f"{target.parent} cannot be written ({error.strerror}); nothing was changed. "
-                "Make it writable, or set QLAB_HOME to a folder that is."
-            ) from error
+        if sentence := _about_writing(error, target):
+            raise QlabError(sentence) from error
         raise
     finally:
         if part is not None:
             shutil.rmtree(part.parent, ignore_errors=True)
+
+
+def _about_writing(error: OSError, target: Path) -> str | None:
+    """What an error means for writing `target`; None for one that has to do with other files."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not full and error.filename and not _near(Path(error.filename), target):
+        return None
+    if full:
+        return (
+            f"The disk ran full while writing {target}; what was there before is untouched. "
+            "Free some space (build/ can be deleted at any time) and run again."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            f"{target.parent} cannot be written ({error.strerror}); nothing was changed. "
+            "Make it writable, or set QLAB_HOME to a folder that is."
+        )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return (
+            f"{error.filename or target.parent} is in the way: a folder is needed there to write "
+            f"{target.name}. Move it away and run again; nothing was changed."
+        )
+    return None
+
+
+def _near(path: Path, target: Path) -> bool:
+    """Whether a path is the target's folder, above it or within it."""
+    folder = target.parent
+    return path == folder or path in folder.parents or folder in path.parents
 
 
 def _replace(part: Path, target: Path) -> None:

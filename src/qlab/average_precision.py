@@ -126,7 +126,7 @@ def metrics(scores: Scores) -> dict[str, np.ndarray]:
 def estimates(
     evaluation: COCOeval, weights: np.ndarray, overall: bool = False
 ) -> tuple[dict[str, Estimate], dict[str, np.ndarray]]:
-    """Every COCO figure with its bootstrap percentile interval over images, and the samples.
+    """Every COCO figure with its bias-corrected bootstrap interval over images, and the samples.
 
     `weights` [d, images] are resamples (`statistics.resamples`); `overall`
     skips the size classes. Figures that are undefined (no object of that size) are left out.
@@ -140,3 +140,18 @@ def estimates(
         for name, values in figures.items()
         if not np.isnan(values[0])
     }, samples
+
+
+def difference(
+    variant: tuple[dict[str, Estimate], dict[str, np.ndarray]],
+    parent: tuple[dict[str, Estimate], dict[str, np.ndarray]],
+    metric: str,
+) -> Estimate:
+    """A figure of one detector minus another's, both from `estimates` with the same weights.
+
+    Every resample holds the same images for both, so the interval is that of
+    the paired difference.
+    """
+    delta = variant[0][metric].value - parent[0][metric].value
+    interval = bootstrap_interval(variant[1][metric] - parent[1][metric], delta)
+    return Estimate(delta, *interval, variant[0][metric].n)

@@ -12,6 +12,7 @@ from qlab.tflite import VARIANTS
 ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL]
 ORDER += [v for v in VARIANTS if v not in ORDER] + ["as_is"]
 COLOUR = {**figures.colours(ORDER[:8]), "as_is": figures.PALETTE[0]}
+PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant
 MARKER = dict(zip(ORDER, [*figures.MARKERS, "o"], strict=True))
 
 
@@ -26,9 +27,14 @@ def _nothing(why: str) -> None:
 
 
 def clean_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows on the clean evaluation set, not the corrupted ones."""
-    clean = table["dataset"].str.len().min()
-    return table[table["dataset"].str.len() == clean]
+    """Rows on the evaluation set itself: neither corrupted copies nor their clean subset."""
+    corrupted = rf"_(?:clean|(?:{'|'.join(corruptions.KINDS)})\d)$"
+    return table[~table["dataset"].str.contains(corrupted)]
+
+
+def _same_images(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows measured on all images: a variant that saw fewer has no place beside the others."""
+    return rows[rows["n"] == rows["n"].max()]
 
 
 def _bars(axis, rows: pd.DataFrame, scale: float, form: str, height: float = 0.62) -> None:
@@ -60,14 +66,14 @@ def size(table: pd.DataFrame, profile: str) -> None:
         axis.plot(packed, np.arange(len(packed)), "|", color="#FFFFFF", ms=13, mew=2.2,
                   label="gzip-compressed")  # fmt: skip
         axis.set_xlabel("file size (10⁶ bytes); white tick: gzip-compressed")
-        axis.set_title("Bits per weight decide the size of the file")
+        axis.set_title("Size of each file")
 
 
 def seconds(table: pd.DataFrame, profile: str) -> None:
     """Seconds per image of the graph, with XNNPACK and with the older built-in kernels."""
     names = ["latency_ms_p50", "latency_builtin_ms_p50"]
     rows = in_order(records.pick(table, names))
-    layout = {"ncols": 2, "figsize": (9.6, 4.2), "sharex": True, "sharey": True}
+    layout = {"ncols": 2, "figsize": (10.4, 4.2), "sharex": True, "sharey": True}
     with figures.figure("centernet_seconds", profile, rows, **layout) as (_, axes):
         titles = ["Default kernels (XNNPACK)", "Older built-in kernels"]
         for axis, name, title in zip(axes, names, titles, strict=True):
@@ -81,14 +87,14 @@ def seconds(table: pd.DataFrame, profile: str) -> None:
             axis.set_xscale("log")  # points, not bars: a log axis has no zero to start from
             axis.set_yticks(range(len(one)), one["variant"])
             axis.set_ylim(len(one) - 0.5, -0.5)
-            axis.set(xlabel="seconds per image, median, 95 % interval", title=title)
+            axis.set(xlabel="seconds per image, graph only: median, 95 % interval", title=title)
             axis.margins(x=0.25)
 
 
 def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
     """AP of each variant at every overlap threshold."""
     names = [f"ap{t}" for t in range(50, 100, 5)]
-    rows = in_order(records.pick(clean_rows(table), names))
+    rows = in_order(_same_images(records.pick(clean_rows(table), names)))
     rows = rows.assign(iou=rows["metric"].str[2:].astype(int) / 100)
     with figures.figure("centernet_ap_by_iou", profile, rows) as (_, axis):
         for variant, line in rows.groupby("variant", sort=False):
@@ -96,16 +102,18 @@ def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
             axis.plot(line["iou"], line["value"], marker=MARKER[variant], ms=5, lw=1.4,
                       color=COLOUR[variant], label=variant)  # fmt: skip
             if variant == PARENT:
-                axis.fill_between(line["iou"], line["ci_low"], line["ci_high"], alpha=0.15,
-                                  color=COLOUR[variant], lw=0, label="95 % of fp32")  # fmt: skip
+                band = (line["iou"], line["ci_low"], line["ci_high"])
+                axis.fill_between(
+                    *band, alpha=0.15, color=COLOUR[variant], lw=0, label="fp32, 95 % interval"
+                )
         axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
-        axis.set_title("Strict overlap costs every variant, and the coarse ones most")
+        axis.set_title("AP by the overlap that counts as found")
         axis.legend(loc="lower left", frameon=False, fontsize=9)
 
 
 def _by_area(table: pd.DataFrame, profile: str, kind: str, title: str) -> None:
     areas = ["small", "medium", "large"]
-    rows = in_order(records.pick(clean_rows(table), [f"{kind}_{a}" for a in areas]))
+    rows = in_order(_same_images(records.pick(clean_rows(table), [f"{kind}_{a}" for a in areas])))
     with figures.figure(f"centernet_{kind}_by_area", profile, rows, figsize=(8.2, 4.2)) as (
         _,
         axis,
@@ -147,8 +155,8 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
             error = [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
             axis.errorbar(row["value"], at, xerr=error, fmt=MARKER[row["variant"]], capsize=4,
                           color=COLOUR[row["variant"]], ms=7)  # fmt: skip
-            axis.annotate(f"{row['value']:+.3f}", (row["ci_high"], at), (6, 0),
-                          textcoords="offset points", va="center")  # fmt: skip
+            axis.annotate(f"{row['value']:+.3f}", (row["value"], at), (0, 7),
+                          textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
         axis.axvline(0, color="#444444", lw=1)
         labels = [f"{v} (n={n})" for v, n in zip(rows["variant"], rows["n"], strict=True)]
         axis.set_yticks(y, labels)
@@ -156,21 +164,22 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
         axis.margins(x=0.15)
         axis.locator_params(axis="x", nbins=6)
         axis.set_xlabel("AP minus fp32's on the same n images, 95 % interval")
-        axis.set_title("Only intervals that leave zero are differences")
+        axis.set_title("Intervals that leave zero show a difference")
 
 
 def pareto(table: pd.DataFrame, profile: str) -> None:
     """Size, time and AP in one picture; the line joins what nothing beats on both axes."""
     wide = clean_rows(table).pivot_table(index="variant", columns="metric", values="value")
     rows = wide[["size_bytes", "latency_ms_p50", "ap"]].dropna().reset_index()
-    bounds = records.pick(clean_rows(table), "ap")[["variant", "ci_low", "ci_high"]]
+    bounds = _same_images(records.pick(clean_rows(table), "ap"))
+    bounds = bounds[["variant", "ci_low", "ci_high"]]
     rows = in_order(rows.merge(bounds, on="variant"))
     layout = {"ncols": 2, "figsize": (9.6, 4.6), "sharey": True}
     with figures.figure("centernet_pareto", profile, rows, **layout) as (canvas, axes):
         for axis, column, label in zip(
             axes,
             ["size_bytes", "latency_ms_p50"],
-            ["file size (bytes)", "ms per image"],
+            ["file size (bytes)", "ms per image, graph only, XNNPACK"],
             strict=True,
         ):
             for _, row in rows.iterrows():
@@ -259,7 +268,8 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
     rows = rows.assign(kind=rows["kind"].where(rows["kind"].isin(kept), "other"))
     rows = rows.groupby(["kernels", "variant", "kind"], sort=False, as_index=False)["value"].sum()
     kinds = [k for k in [*kept, "other"] if k in set(rows["kind"])]
-    shades = figures.colours(kinds)
+    shades = {k: PART_COLOURS[i % len(PART_COLOURS)] for i, k in enumerate(kinds)}
+    whole = records.pick(table, ["latency_ms_p50", "latency_builtin_ms_p50"])
     layout = {"ncols": 2, "figsize": (9.6, 4.3), "sharey": True}
     with figures.figure("centernet_operators", profile, rows, **layout) as (canvas, axes):
         titles = {"xnnpack": "Default kernels (XNNPACK)", "builtin": "Older built-in kernels"}
@@ -277,8 +287,12 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
             for at, total in enumerate(left):
                 axis.annotate(f"{total:.3g} ms", (total, at), (5, 0), textcoords="offset points",
                               va="center", fontsize=9)  # fmt: skip
+            metric = "latency_ms_p50" if kernels == "xnnpack" else "latency_builtin_ms_p50"
+            for at, variant in enumerate(one.index):
+                measured = records.pick(whole, metric, variant=variant)["value"]
+                axis.plot(measured, [at] * len(measured), "k|", ms=22, mew=1.6, label="_")
             axis.margins(x=0.2)
-            axis.set(xlabel="ms per image, each operator timed alone", title=title)
+            axis.set(xlabel="ms per image; black tick: the whole graph", title=title)
             axis.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
         handles, labels = axes[0].get_legend_handles_labels()
@@ -295,7 +309,7 @@ def tensor_snr(table: pd.DataFrame, profile: str) -> None:
         {"part": parts[0], "place": parts[1].astype(int), "kind": parts[2], "snr_db": rows["value"]}
     ).sort_values("place")
     with figures.figure("centernet_tensor_snr", profile, rows) as (_, axis):
-        styles = {"network": ("o", "#0072B2"), "decoding": ("X", "#D55E00")}
+        styles = {"network": ("o", "#7F7F7F"), "decoding": ("X", "#CC79A7")}
         for part, (marker, colour) in styles.items():
             one = rows[rows["part"] == part]
             axis.plot(one["place"], one["snr_db"].clip(-15, 60), marker, color=colour, label=part)

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from qlab import average_precision, coco, corruptions, detectors, graph, statistics, tflite, timing
 from qlab.detection_task import Task
 from qlab.errors import QlabError
@@ -26,12 +28,17 @@ TAKEN_APART = (PARENT, "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL, "in
 ROBUST_LIMIT = {"smoke": 8, "mini": 100, "full": 500}
 ROBUST_STRENGTHS = {"smoke": (2,), "mini": corruptions.STRENGTHS, "full": corruptions.STRENGTHS}
 DRAWS = {"smoke": 100, "mini": 500, "full": 500}  # bootstrap resamples
-REPEATS = {"smoke": 5, "mini": 30, "full": 30}  # timed runs of each variant
+REPEATS = {
+    "smoke": 6,
+    "mini": 40,
+    "full": 40,
+}  # timed rounds with XNNPACK
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
 PACKAGES += ["numpy", "pillow"]
 Files = dict[str, Path]
 log = logging.getLogger(__name__)
 Detections = dict[str, list[dict]]
+Scored = tuple[dict[str, Estimate], dict[str, np.ndarray]]
 
 
 def _record(task: Task, variant: str, metric: str, unit: str, e: Estimate, **more) -> Record:
@@ -41,9 +48,26 @@ def _record(task: Task, variant: str, metric: str, unit: str, e: Estimate, **mor
     )  # fmt: skip
 
 
-def _exact(task: Task, variant: str, metric: str, unit: str, value: float, n: int = 1) -> Record:
+def _exact(
+    task: Task, variant: str, metric: str, unit: str, value: float, n: int = 1, device: str = "cpu"
+) -> Record:
     """A counted, not estimated, number: no interval."""
-    return Record(EXPERIMENT, task.model, task.dataset, variant, metric, float(value), unit, n=n)
+    return Record(
+        EXPERIMENT,
+        task.model,
+        task.dataset,
+        variant,
+        metric,
+        float(value),
+        unit,
+        n=n,
+        device=device,
+    )
+
+
+def _device(threads: int) -> str:
+    """What a time or a memory was measured on; the processor's name is in the provenance."""
+    return f"cpu_{threads}_threads"
 
 
 def build_variants(task: Task, threads: int, progress=iter) -> Files:
@@ -123,34 +147,32 @@ def accuracy_records(task: Task, found: Detections, profile: str, seed: int) -> 
     Intervals are bias-corrected bootstrap over images; differences resample
     the same images for both. `found_share` is the share of objects found at
     IoU 0.5 with score FOUND_SCORE; flips, McNemar and the smallest detectable
-    difference compare it object by object.
+    difference compare it object by object, taking objects as independent.
     """
     parent = parent_of(found)
     records: list[Record] = []
+    references: dict[int, Scored] = {}
     for variant, results in found.items():
         ids = _ids(task, variant, profile)
-        weights = statistics.resamples(len(ids), DRAWS[profile], seed)
-        estimates, samples = average_precision.estimates(
-            coco.match(task.coco, results, ids), weights
-        )
-        records += [_record(task, variant, m, "1", e, seed=seed) for m, e in estimates.items()]
+        scored = _scored(task, results, ids, profile, seed)
+        records += [_record(task, variant, m, "1", e, seed=seed) for m, e in scored[0].items()]
         if variant == parent:
-            references = {len(ids): (estimates, samples)}
-            continue
-        if len(ids) not in references:  # compare on the images that both saw
-            references[len(ids)] = average_precision.estimates(
-                coco.match(task.coco, found[parent], ids), weights
-            )
-        reference, reference_samples = references[len(ids)]
-        for metric in ("ap", "ap50"):
-            delta = estimates[metric].value - reference[metric].value
-            interval = statistics.bootstrap_interval(
-                samples[metric] - reference_samples[metric], delta
-            )
-            e = Estimate(delta, *interval, len(ids))
-            records.append(_record(task, variant, f"{metric}_difference", "1", e, seed=seed))
+            references[len(ids)] = scored
+        elif len(ids) not in references:  # compare on the images that both saw
+            references[len(ids)] = _scored(task, found[parent], ids, profile, seed)
+        if variant != parent:
+            for metric in ("ap", "ap50"):
+                e = average_precision.difference(scored, references[len(ids)], metric)
+                records.append(_record(task, variant, f"{metric}_difference", "1", e, seed=seed))
         records += _flip_records(task, found, variant, parent, ids)
     return records
+
+
+def _scored(
+    task: Task, results: list[dict], ids: list[int], profile: str, seed: int, overall: bool = False
+) -> Scored:
+    weights = statistics.resamples(len(ids), DRAWS[profile], seed)
+    return average_precision.estimates(coco.match(task.coco, results, ids), weights, overall)
 
 
 def _flip_records(
@@ -161,10 +183,13 @@ def _flip_records(
     )
     if not len(before):
         return []
-    flips = statistics.paired(before, after)
     n = len(before)
+    share = _record(task, variant, "found_share", "1", statistics.proportion(int(after.sum()), n))
+    if variant == parent:
+        return [share]
+    flips = statistics.paired(before, after)
     return [
-        _record(task, variant, "found_share", "1", statistics.proportion(int(after.sum()), n)),
+        share,
         _record(task, variant, "found_share_difference", "1", flips.difference),
         _record(task, variant, "flip_rate", "1", flips.rate),
         _exact(task, variant, "flips_lost", "object", flips.lost, n),
@@ -197,7 +222,7 @@ def time_records(
             calls |= {f"{variant}/{name}": steps[name] for name in names}
             if variant == parent and xnnpack:
                 calls["image/decode"] = steps["decode"]
-        repeats = REPEATS[profile] if xnnpack else max(3, REPEATS[profile] // 6)
+        repeats = REPEATS[profile] if xnnpack else max(6, REPEATS[profile] // 4)
         seconds = timing.interleaved(calls, repeats, progress=progress)
         for name, values in seconds.items():
             variant, stage = name.split("/")
@@ -205,19 +230,25 @@ def time_records(
             suffix += "" if xnnpack else "_builtin"
             for q in (50, 90):
                 e = statistics.median(1e3 * values, q / 100)
-                records.append(_record(task, variant, f"latency{suffix}_ms_p{q}", "ms", e))
+                name = f"latency{suffix}_ms_p{q}"
+                records.append(_record(task, variant, name, "ms", e, device=_device(threads)))
             if stage == "invoke" and variant != parent:
                 ratio = statistics.median(values / seconds[f"{parent}/invoke"])
-                records.append(_record(task, variant, f"latency{suffix}_ratio_p50", "1", ratio))
+                name = f"latency{suffix}_ratio_p50"
+                records.append(_record(task, variant, name, "1", ratio, device=_device(threads)))
     return records
 
 
 def memory_records(task: Task, files: Files, threads: int) -> list[Record]:
-    """Peak resident memory of a fresh process that loads a variant and runs it once."""
+    """Peak resident memory of a fresh process that loads a variant and runs it once.
+
+    Python, numpy and LiteRT themselves are in it, some 55 MB.
+    """
     return [
         _exact(
             task, v, "peak_memory_bytes", "byte",
             timing.peak_memory(["-m", "qlab.peak_memory", str(f), str(threads)]),
+            device=_device(threads),
         )
         for v, f in files.items()
     ]  # fmt: skip
@@ -234,7 +265,8 @@ def energy_records(task: Task, files: Files, threads: int, repeats: int = 20) ->
                 detector.invoke()
         if "rapl" in used.joules:
             value = used.joules["rapl"] / repeats
-            records.append(_exact(task, variant, "energy_j", "J", value, repeats))
+            used_on = _device(threads)
+            records.append(_exact(task, variant, "energy_j", "J", value, repeats, used_on))
     return records
 
 
@@ -248,16 +280,17 @@ def operator_records(
             spent = time_operators(files[variant], threads, xnnpack)
             for kind, rows in spent.groupby("kind"):
                 metric = f"operator_ms_{kernels}_{kind}"
-                records.append(_exact(task, variant, metric, "ms", rows["ms"].sum(), len(rows)))
+                spent_ms, used_on = rows["ms"].sum(), _device(threads)
+                records.append(_exact(task, variant, metric, "ms", spent_ms, len(rows), used_on))
     return records
 
 
 def snr_records(task: Task, files: Files, threads: int) -> list[Record]:
     """Signal-to-quantization-noise of every operator's output in the whole-graph int8 file.
 
-    No records for a detector that came as a .tflite file.
+    No records where there is no such file beside its float parent.
     """
-    if task.ready:
+    if not {PARENT, "int8_static"} <= set(files):
         return []
     samples = tflite.calibration_samples(task.calibration)[:8]
     snr = tflite.tensor_snr(files[PARENT], files["int8_static"], samples, threads)
@@ -278,37 +311,40 @@ def robustness_records(
     """AP of each variant, and its difference to the float parent, on corrupted images.
 
     The data set's name tells corruption and strength, as in mini_coco_noise2.
+    `ap_difference_extra` is the difference there minus the one on clean images:
+    what quantization adds to the damage, or takes from it.
     """
     ids = sorted(task.images)[: ROBUST_LIMIT[profile]]
     images = {i: task.images[i] for i in ids}
-    weights = statistics.resamples(len(ids), DRAWS[profile], seed)
+    parent = parent_of(files)
     conditions = [("clean", 0)] + [
         (kind, s) for kind in corruptions.KINDS for s in ROBUST_STRENGTHS[profile]
     ]
     records: list[Record] = []
-    parent = parent_of(files)
+    clean: dict[str, tuple[float, np.ndarray]] = {}  # difference to the parent, and its resamples
     for kind, strength in progress(conditions):
         dataset = f"{task.dataset}_{kind}{strength or ''}"
         change = _corruption(kind, strength, seed) if strength else None
         for variant in [v for v in files if v in ROBUST or v == parent]:
-            results = detectors.detect_all(
-                files[variant], images, threads, change, f"{kind}{strength} seed {seed}"
-            )
-            estimates, samples = average_precision.estimates(
-                coco.match(task.coco, results, ids), weights, overall=True
-            )
-            records.append(
-                _record(task, variant, "ap", "1", estimates["ap"], seed=seed, dataset=dataset)
-            )
+            name = f"{kind}{strength} seed {seed}"
+            results = detectors.detect_all(files[variant], images, threads, change, name)
+            scored = _scored(task, results, ids, profile, seed, overall=True)
+            made = {"ap": scored[0]["ap"]}
             if variant == parent:
-                base, base_samples = estimates["ap"].value, samples["ap"]
-                continue
-            delta = estimates["ap"].value - base
-            interval = statistics.bootstrap_interval(samples["ap"] - base_samples, delta)
-            e = Estimate(delta, *interval, len(ids))
-            records.append(
-                _record(task, variant, "ap_difference", "1", e, seed=seed, dataset=dataset)
-            )
+                reference = scored
+            else:
+                made["ap_difference"] = average_precision.difference(scored, reference, "ap")
+                shift = scored[1]["ap"] - reference[1]["ap"]
+                if not strength:
+                    clean[variant] = made["ap_difference"].value, shift
+                else:
+                    extra = made["ap_difference"].value - clean[variant][0]
+                    interval = statistics.bootstrap_interval(shift - clean[variant][1], extra)
+                    made["ap_difference_extra"] = Estimate(extra, *interval, len(ids))
+            records += [
+                _record(task, variant, m, "1", e, seed=seed, dataset=dataset)
+                for m, e in made.items()
+            ]
     return records
 
 

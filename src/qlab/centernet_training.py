@@ -120,6 +120,7 @@ def train(
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, epochs * steps, warmup_target=rate, warmup_steps=steps // 2
     )
+    resumed = (folder / "backup").is_dir()
     model = build(a)
     model.compile(
         keras.optimizers.Adam(schedule, clipnorm=10.0, use_ema=True, ema_momentum=0.998),
@@ -133,7 +134,7 @@ def train(
         verbose=2,
         callbacks=[
             keras.callbacks.BackupAndRestore(str(folder / "backup")),
-            keras.callbacks.CSVLogger(str(folder / "history.csv"), append=True),
+            keras.callbacks.CSVLogger(str(folder / "history.csv"), append=resumed),
         ],
     )
     return model

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,11 @@ def load_annotations(path: Path) -> COCO:
                 f"{path}: annotation {a['id']} has category {a['category_id']}, which is not among "
                 f"the file's {len(categories)} categories."
             )
+        if not _is_box(a["bbox"]):
+            raise QlabError(
+                f"{path}: annotation {a['id']} has the bbox {a['bbox']}; expected the four numbers "
+                "x, y, width, height."
+            )
         if a["id"] == 0:  # pycocotools reads a match with object 0 as no match
             raise QlabError(f"{path}: an annotation has the id 0; COCO's ids start at 1.")
         a.setdefault("iscrowd", 0)
@@ -63,9 +69,17 @@ def load_annotations(path: Path) -> COCO:
     return _quiet_coco(dataset)
 
 
+def _is_box(value) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(v, int | float) and np.isfinite(v) for v in value)
+    )
+
+
 def _check_keys(rows: list[dict], keys: Sequence[str], name: str, path: Path) -> None:
     for i, row in enumerate(rows):
-        if missing := [k for k in keys if k not in row]:
+        if missing := [k for k in keys if not isinstance(row, dict) or k not in row]:
             raise QlabError(f"{path}: entry {i} of '{name}' lacks '{missing[0]}'.")
 
 
@@ -83,6 +97,11 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
     return found
 
 
+@cache  # once per image, not once per pass
+def _say_conversion(name: str, mode: str) -> None:
+    log.warning("%s was converted from %s to RGB.", name, mode)
+
+
 def read_image(path: Path) -> np.ndarray:
     """An image as uint8 RGB [h, w, 3].
 
@@ -92,14 +111,15 @@ def read_image(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
+            deep = image.mode in _REFUSED or ";16" in str(image.tile)  # 48-bit PNGs load as RGB
             image.load()
-            if image.mode in _REFUSED:
+            if deep:
                 raise QlabError(
-                    f"{path} has more than 8 bits a channel (mode {image.mode}); "
+                    f"{path} has more than 8 bits a channel; "
                     "expected an 8-bit image. Convert it, so that its range is your choice."
                 )
             if image.mode != "RGB":
-                log.warning("%s was converted from %s to RGB.", path.name, image.mode)
+                _say_conversion(path.name, image.mode)
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
         raise QlabError(f"There is no image at {path}.") from error

@@ -35,6 +35,7 @@ class Task:
     images: dict[int, Path]  # evaluation images by id
     calibration: list[np.ndarray] = field(repr=False)  # uint8 [size, size, 3]
     place: str = ""  # folder name of its records and figures
+    chosen: dict[str, int | str] = field(default_factory=dict)  # the parameters as given
 
     @property
     def ready(self) -> bool:
@@ -44,6 +45,7 @@ class Task:
     def settings(self) -> dict[str, int | str]:
         """What the parameters resolved to, for the provenance."""
         return {
+            **{k: v for k, v in self.chosen.items() if k not in _PATHS},
             "model": self.model,
             "dataset": self.dataset,
             "input_size": self.size,
@@ -53,7 +55,23 @@ class Task:
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
-        return {"model": file_sha256(self.folder), "annotations": _hash_json(self.coco.dataset)}
+        calibration = hashlib.sha256(b"".join(i.tobytes() for i in self.calibration))
+        return {
+            "model": file_sha256(self.folder),
+            "annotations": _hash_json(self.coco.dataset),
+            "images": _hash_json([file_sha256(p) for p in self.images.values()]),
+            "calibration": calibration.hexdigest(),
+        }
+
+
+_PATHS = ("model", "annotations", "images", "calibration_images")
+_DEFAULTS = {"split": "val", "threads": 2}
+
+
+def _place(profile: str, subject: str, chosen: dict[str, int | str]) -> str:
+    """The profile, or a name of its own for a run with changed parameters."""
+    changed = {k: v for k, v in chosen.items() if v != _DEFAULTS.get(k, type(v)())}
+    return f"{profile}-{subject}-{_hash_json(changed)[:8]}" if changed else profile
 
 
 def _hash_json(value) -> str:
@@ -70,6 +88,8 @@ def prepare(
     limit: int = 0,
     calibration_limit: int = 0,
     input_size: int = 0,
+    threads: int = 2,
+    seed: int = 0,
 ) -> Task:
     """Resolve the parameters of notebook 01 into a checked task.
 
@@ -102,6 +122,8 @@ def prepare(
     ids = sorted(coco.imgs)
     if calibration_images:
         files = sorted(_image_files(Path(calibration_images).expanduser()))[:calibration_limit]
+    elif not annotations and own_data and (train := _coco_train()):
+        files = sorted(_image_files(train))[:calibration_limit]
     elif folder.suffix == ".tflite":
         files = []  # quantized already: nothing to calibrate
     elif own_data:
@@ -123,13 +145,16 @@ def prepare(
     found = coco_tools.image_paths(coco, ids, pictures)
     _refuse_overlap(files, found.values())
     subject = "centernet_mini" if not own_model else _model_name(folder, bool(model))
-    # What is committed is the profile as it stands; anything else gets a folder of its own.
-    usual = not (model or annotations or calibration_images or limit_asked or asked or input_size)
-    place = profile if usual and split == "val" else f"{profile}_{subject}_{name}_n{len(ids)}"
+    chosen = {
+        "model": model, "annotations": annotations, "images": images, "split": split,
+        "calibration_images": calibration_images, "limit": limit_asked,
+        "calibration_limit": asked, "input_size": input_size, "threads": threads, "seed": seed,
+    }  # fmt: skip
     return Task(
         model=subject,
         dataset=name,
-        place=place,
+        place=_place(profile, subject, chosen),
+        chosen={"profile": profile, **chosen},
         folder=folder,
         subpixel=None if own_model else embedded.centernet_saved_model("subpixel"),
         size=size,
@@ -163,6 +188,12 @@ def _coco(split: str) -> tuple[Path, Path]:
             "COCO's layout and name that folder by QLAB_DATA, or pass annotations and images."
         )
     return downloads.coco_val2017()
+
+
+def _coco_train() -> Path | None:
+    """COCO's training images under QLAB_DATA, the proper place to calibrate from, if there."""
+    folder = (paths.real_data() or Path()) / "coco" / "train2017"
+    return folder if paths.real_data() and folder.is_dir() else None
 
 
 def _refuse_negative(**numbers: int) -> None:

@@ -1,6 +1,5 @@
 """Files from the network, each checked against a hash before it is used."""
 
-import os
 from pathlib import Path
 
 import pooch
@@ -8,6 +7,7 @@ import requests
 
 from qlab import paths
 from qlab.errors import QlabError
+from qlab.progress import quiet
 
 # The md5 sums that COCO's readers agree on (TensorFlow Datasets, PaddleDetection, mmdetection).
 COCO_VAL = (
@@ -25,7 +25,7 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
     """Download a file once into build/downloads; returns it, or the folder it unpacks to.
 
     `known_hash` is "md5:..." or "sha256:...". A file with another hash is
-    refused and removed; zip members that would leave the folder are refused.
+    refused and removed; zip members cannot leave the folder.
     """
     folder = paths.build() / "downloads"
     name = url.rsplit("/", 1)[-1]
@@ -36,7 +36,7 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
             known_hash,
             fname=name,
             path=folder,
-            progressbar=not os.environ.get("CI"),
+            progressbar=not quiet(),
             processor=pooch.Unzip(extract_dir=target.name) if unpack else None,
         )
     except ValueError as error:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from qlab import mini_coco, paths
-from qlab.artefacts import artefact, file_sha256, versions
+from qlab.artefacts import artefact, code_sha256, file_sha256, versions
 from qlab.errors import QlabError
 
 
@@ -33,6 +33,7 @@ def centernet_saved_model(neck: str = "transposed") -> Path:
     recipe = {
         "weights": file_sha256(folder / "weights.h5"),
         "neck": neck,
+        "code": code_sha256("centernet"),
         "versions": versions("tensorflow", "tf-keras"),
     }
 
@@ -53,7 +54,7 @@ def mini_coco_folder(split: str, count: int, progress=iter) -> Path:
     recipe = {
         "split": split,
         "count": count,
-        "digest": mini_coco.DIGESTS[split],
+        "code": code_sha256("mini_coco", "shapes"),
         "versions": versions("numpy", "pillow", "pycocotools"),
     }
 

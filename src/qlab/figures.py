@@ -11,7 +11,8 @@ import seaborn as sns
 from qlab import paths
 from qlab.artefacts import written_whole
 
-# Okabe and Ito's palette, distinguishable with any colour vision and in print.
+# Okabe and Ito's palette (its yellow, too light for lines, is a grey here): distinguishable with
+# any colour vision and in print.
 PALETTE = ["#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F"]
 MARKERS = ["o", "s", "D", "X", "^", "P", "v", "*"]
 

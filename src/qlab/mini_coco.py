@@ -22,7 +22,7 @@ from qlab.errors import QlabError
 
 SIZE = 256  # pixels, width and height
 SEEDS = {"train": 11, "calibration": 22, "val": 33}
-COUNTS = {"train": 4000, "calibration": 128, "val": 400}
+COUNTS = {"train": 4000, "calibration": 100, "val": 400}
 CATEGORIES = [
     {"id": i, "name": name, "supercategory": "shape"} for i, name in enumerate(shapes.NAMES, 1)
 ]

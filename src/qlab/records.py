@@ -43,8 +43,7 @@ _TEXT = ["experiment", "model", "dataset", "variant", "metric", "unit", "device"
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The table, if it keeps the schema; otherwise a QlabError with row and column.
 
-    A value may be NaN only where it says so as a failed measurement, which is
-    not a number to draw: those are left out by the writer, so none is allowed.
+    Values are finite: what could not be measured has no record.
     """
     if list(table.columns) != COLUMNS:
         raise QlabError(

@@ -35,7 +35,8 @@ def bootstrap_interval(samples: np.ndarray, value: float) -> tuple[float, float]
 
     `value` is the figure on the original items. The correction matters for
     mean AP: categories with few objects drop out of some resamples. NaN
-    samples (undefined there) are left out.
+    samples (undefined there) are left out. The interval is stretched to
+    contain the value where resampling noise would leave it outside.
     """
     kept = samples[~np.isnan(samples)]
     below = ((kept < value).mean() + (kept <= value).mean()) / 2
@@ -56,18 +57,18 @@ def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
     """A quantile with its distribution-free 95 % interval from order statistics.
 
     The interval's ends are the order statistics whose ranks enclose the
-    quantile by the binomial distribution (Conover 1999, section 3.2). With too
-    few values for 95 % the ends are the extremes.
+    quantile by the binomial distribution (Conover 1999, section 3.2). Where so
+    few values do not reach 95 %, the ends are NaN: there is no such interval.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
-    low, high = stats.binom.ppf([0.025, 0.975], n, quantile).astype(int)
-    return Estimate(
-        float(np.quantile(ordered, quantile)),
-        float(ordered[max(low - 1, 0)]),
-        float(ordered[min(high, n - 1)]),
-        n,
-    )
+    # Ranks from 1: P(x_(low) <= quantile <= x_(high)) is the binomial mass of low..high - 1.
+    low = int(stats.binom.ppf(0.025, n, quantile))
+    high = int(stats.binom.ppf(0.975, n, quantile)) + 1
+    value = float(np.quantile(ordered, quantile))
+    if low < 1 or high > n:
+        return Estimate(value, float("nan"), float("nan"), n)
+    return Estimate(value, float(ordered[low - 1]), float(ordered[high - 1]), n)
 
 
 class Flips(NamedTuple):
@@ -85,7 +86,8 @@ def paired(a: np.ndarray, b: np.ndarray) -> Flips:
     """Compare two boolean outcomes [n] of the same items.
 
     The difference's interval is Wald's for paired proportions; the test is
-    McNemar's exact one (McNemar 1947); see `smallest_detectable`.
+    McNemar's exact one (McNemar 1947); see `smallest_detectable`. All treat the
+    items as independent.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
@@ -111,8 +113,8 @@ def smallest_detectable(n: int, discordant: float, power: float = 0.8) -> float:
     """Smallest true difference of paired shares that a 5 % test sees with the given power.
 
     `discordant` is the share of items on which the two differ (Connor 1987,
-    normal approximation). At least one item must differ for a difference to
-    exist, so that is the smallest answer.
+    normal approximation). The exact test cannot reject below six flips to one
+    side (2 x 0.5^6 = 0.031), so six items are the smallest answer.
     """
     z = stats.norm.ppf(0.975) + stats.norm.ppf(power)
-    return float(max(z * np.sqrt(discordant / n), 1 / n))
+    return float(max(z * np.sqrt(discordant / n), 6 / n))

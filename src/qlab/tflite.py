@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from qlab import graph, native_log, saved_model
-from qlab.artefacts import artefact, file_sha256, versions
+from qlab.artefacts import artefact, code_sha256, file_sha256, versions
 from qlab.errors import QlabError
 
 CONVERTED = ("fp32", "fp16", "int8_dynamic")
@@ -40,6 +40,7 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
         "supported_types": ["float16"] if variant == "fp16" else [],
         "input": [1, size, size, 3],
         "saved_model": file_sha256(model_folder),
+        "code": code_sha256("tflite", "saved_model"),
         "versions": versions("tensorflow"),
     }
 
@@ -94,6 +95,7 @@ def quantize(
         "float_file": file_sha256(float_file),
         "operators_left_float": floats,
         "snr_floor_db": SNR_FLOOR_DB if variant == "int8_selective" else None,
+        "code": code_sha256("tflite"),
         "calibration": calibration,
         "calibration_images": len(samples) if calibration else 0,
         "versions": versions("ai-edge-quantizer", "ai-edge-litert"),
@@ -157,6 +159,7 @@ def tensor_snr(
         "float_file": file_sha256(float_file),
         "quantized_file": file_sha256(quantized_file),
         "samples": _samples_sha256(samples),
+        "code": code_sha256("tflite"),
         "versions": versions("ai-edge-quantizer", "ai-edge-litert"),
     }
 
@@ -195,7 +198,10 @@ def _quiet():
 
 
 def noisy_operators(snr: dict[str, float], float_file: Path, already: list[str]) -> list[str]:
-    """Further operators whose quantized output falls below SNR_FLOOR_DB."""
+    """Further operators whose quantized output falls below SNR_FLOOR_DB.
+
+    The noise is that of the whole path: an operator may be listed for what came in.
+    """
     return [
         o.outputs[0]
         for o in graph.operators(float_file)

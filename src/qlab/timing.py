@@ -5,6 +5,7 @@ turn, round after round, after a warm-up, and each keeps all its times.
 """
 
 import contextlib
+import random
 import subprocess
 import sys
 import time
@@ -21,18 +22,22 @@ RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 def interleaved(
     calls: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 2, progress=iter
 ) -> dict[str, np.ndarray]:
-    """Wall times in seconds of each callable, [repeats], taken in turn (A B C, A B C, ...).
+    """Wall times in seconds of each callable, [repeats], taken in turn.
 
-    `warmup` calls of each come first and are not counted.
+    The order is shuffled every round (from a fixed seed), so that none always
+    runs behind the same other one. `warmup` calls of each come first and are
+    not counted.
     """
     for call in calls.values():
         for _ in range(warmup):
             call()
     times: dict[str, list[float]] = {name: [] for name in calls}
+    order = random.Random(0)
+    names = list(calls)
     for _ in progress(range(repeats)):
-        for name, call in calls.items():
+        for name in order.sample(names, len(names)):
             start = time.perf_counter()
-            call()
+            calls[name]()
             times[name].append(time.perf_counter() - start)
     return {name: np.array(values) for name, values in times.items()}
 

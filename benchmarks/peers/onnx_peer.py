@@ -1,0 +1,155 @@
+"""ONNX Runtime beside LiteRT: its environment, its files, its clock, from our side.
+
+The other side is `onnx_centernet.py`, which runs in an environment of its own under build/, made
+when first needed: converter and runtime are no part of qlab's lock.
+"""
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from qlab import paths
+from qlab.artefacts import artefact, file_sha256
+from qlab.detectors import Detector
+from qlab.errors import QlabError
+
+HERE = Path(__file__).resolve().parent
+REQUIREMENTS = HERE / "requirements.txt"
+SCRIPT = HERE / "onnx_centernet.py"
+VARIANTS = ("onnx_fp32", "onnx_int8_dynamic", "onnx_int8_selective")
+TOLERANCE = 1e-3  # largest difference of a box (share of the image) or a score that is rounding
+
+
+def _run(what: str, *command: str | Path) -> None:
+    """Run a command; where it fails, raise QlabError with `what` and its last line."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise QlabError(f"{what} failed ({last}); --no-peers does without ONNX Runtime.")
+
+
+def pins() -> dict[str, str]:
+    """Versions by package, as requirements.txt names them."""
+    lines = (line.partition("#")[0].strip() for line in REQUIREMENTS.read_text().splitlines())
+    return dict(line.split("==") for line in lines if line)
+
+
+def environment() -> Path:
+    """The Python of the peers' environment, installed first if it is not there whole."""
+    folder = paths.build() / "peers" / "onnx"
+    python, stamp = folder / "bin" / "python", folder / "installed.txt"
+    if not (stamp.is_file() and stamp.read_text() == REQUIREMENTS.read_text()):
+        print("Making an environment with ONNX Runtime; this takes a minute or more.", flush=True)
+        _run("Making the peers' environment", sys.executable, "-m", "venv", "--clear", folder)
+        install = ["-m", "pip", "install", "--quiet", "--requirement"]
+        _run("Installing the peers' packages", python, *install, REQUIREMENTS)
+        stamp.write_text(REQUIREMENTS.read_text())
+    return python
+
+
+def files(python: Path, fp32: Path, calibration: np.ndarray) -> dict[str, Path]:
+    """The .onnx file of each of VARIANTS, from the float .tflite: so it is the same graph.
+
+    `calibration` is uint8 [n, 1, H, W, 3], the images that calibrate the .tflite files too.
+    """
+    recipe = {
+        "engine": "tf2onnx, onnxruntime.quantization",
+        "float_file": file_sha256(fp32),
+        "script": file_sha256(SCRIPT),
+        "requirements": file_sha256(REQUIREMENTS),
+        "calibration": hashlib.sha256(calibration.tobytes()).hexdigest(),
+    }
+
+    def make(folder: Path) -> None:
+        np.save(folder / "calibration.npy", calibration)
+        images = folder / "calibration.npy"
+        _run("Converting to ONNX", python, "-I", SCRIPT, "convert", fp32, images, folder)
+        images.unlink()
+
+    folder = artefact("onnx", recipe, make)
+    return {name: folder / f"{name}.onnx" for name in VARIANTS}
+
+
+def _detect(python: Path, model: Path, image: np.ndarray) -> dict[str, np.ndarray]:
+    """A model's outputs by name, on an image uint8 [H, W, 3]."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, outputs = Path(folder, "image.npy"), Path(folder, "outputs.npz")
+        np.save(given, image[None])
+        _run("Running the ONNX graph", python, "-I", SCRIPT, "detect", model, given, outputs)
+        return dict(np.load(outputs))
+
+
+def differences(python: Path, model: Path, fp32: Path, image: np.ndarray) -> dict[str, float]:
+    """Largest difference of boxes and of scores between the .onnx and the .tflite on one image.
+
+    Raises QlabError where it is more than TOLERANCE: then they are not the same function and no
+    time of one can be set beside the other's.
+    """
+    theirs = _detect(python, model, image)
+    ours = Detector(fp32, 1)
+    ours(image)
+    found = {}
+    for detail in ours.interpreter.get_output_details():
+        if detail["index"] in (ours.order[0], ours.order[2]):
+            kind = "boxes" if detail["index"] == ours.order[0] else "scores"
+            value = ours.interpreter.get_tensor(detail["index"])
+            found[kind] = float(np.abs(value - theirs[detail["name"]]).max())
+    if max(found.values()) > TOLERANCE:
+        raise QlabError(
+            f"{model.name} is not the function of {fp32.name}: boxes differ by up to "
+            f"{found['boxes']:.2g}, scores by up to {found['scores']:.2g} (allowed: {TOLERANCE})."
+        )
+    return found
+
+
+class Server:
+    """A process that holds the .onnx files ready and runs one on request; a context manager.
+
+    `seconds` keeps, by variant, what the process's own clock said of each run, so that the way
+    there and back through the pipe does not count.
+    """
+
+    def __init__(
+        self, python: Path, models: Mapping[str, Path], image: np.ndarray, threads: int
+    ) -> None:
+        self.seconds: dict[str, list[float]] = {name: [] for name in models}
+        given = paths.build() / "peers" / "image.npy"
+        np.save(given, image[None])
+        self.log = (paths.build() / "peers" / "server.log").open("w+")
+        pairs = [f"{name}={file}" for name, file in models.items()]
+        self.process = subprocess.Popen(
+            [python, "-I", SCRIPT, "serve", str(threads), given, *pairs],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+        )  # fmt: skip
+        self._answer()  # "ready"
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it died: `run` has said so
+            self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+    def _answer(self) -> str:
+        line = self.process.stdout.readline()
+        if not line:
+            self.log.seek(0)
+            last = (self.log.read().strip() or "no message").splitlines()[-1]
+            raise QlabError(f"ONNX Runtime's process ended early: {last}")
+        return line
+
+    def run(self, variant: str) -> None:
+        """Run a variant once."""
+        with contextlib.suppress(BrokenPipeError):  # it died: `_answer` says why
+            self.process.stdin.write(f"{variant}\n")
+            self.process.stdin.flush()
+        self.seconds[variant].append(float(self._answer()))

@@ -1,0 +1,236 @@
+"""What experiment `centernet_ptq` measures, on made-up graphs, clocks and meters."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_coco import random_world
+
+from qlab import centernet_ptq, corruptions, graph, records
+from qlab.detection_task import Task
+from qlab.errors import QlabError
+
+
+@pytest.fixture
+def task(tmp_path):
+    world, results = random_world(4, images=12)
+    images = {i: tmp_path / f"{i}.png" for i in world.imgs}
+    return Task("m", "d", tmp_path, None, 64, world, images, []), results
+
+
+def value(table, variant, metric):
+    return records.pick(table, metric, variant=variant).iloc[0]
+
+
+def perfect(work, score: float = 0.9) -> list[dict]:
+    """A detection of every object, exactly on it."""
+    return [
+        {k: a[k] for k in ("image_id", "category_id", "bbox")} | {"score": score}
+        for a in work.coco.anns.values()
+    ]
+
+
+def test_found_share_is_the_variants_own_and_counts_answers_from_its_score(task):
+    work, _ = task
+    weak = perfect(work, centernet_ptq.FOUND_SCORE - 0.01)
+    found = {"fp32": perfect(work), "int8_static": weak}
+    table = records.as_table(centernet_ptq.accuracy_records(work, found, "smoke", seed=0))
+    assert value(table, "int8_static", "found_share")["value"] == 0
+    assert value(table, "int8_static", "ap_difference")["value"] == 0  # AP asks for the order only
+
+
+def test_the_slow_variant_is_judged_on_the_images_it_saw(task, monkeypatch):
+    monkeypatch.setitem(centernet_ptq.SLOW_LIMIT, "smoke", 5)
+    work, _ = task
+    asked = {}
+
+    def detected(file, images, threads):
+        asked[file.name] = list(images)
+        return [r for r in perfect(work) if r["image_id"] in images]
+
+    monkeypatch.setattr(centernet_ptq.detectors, "detect_all", detected)
+    files = {"fp32": Path("a"), centernet_ptq.SLOW: Path("b")}
+    found = centernet_ptq.detect(work, files, 1, "smoke")
+    assert asked == {"a": sorted(work.images), "b": sorted(work.images)[:5]}
+    table = records.as_table(centernet_ptq.accuracy_records(work, found, "smoke", seed=0))
+    assert value(table, centernet_ptq.SLOW, "found_share")["value"] == 1
+
+
+def test_a_float_model_with_other_labels_is_refused_a_quantized_one_is_a_finding(task, monkeypatch):
+    work, _ = task
+    strange = [{**r, "category_id": 77} for r in perfect(work)]
+    answers = {"good": perfect(work), "strange": strange}
+    monkeypatch.setattr(centernet_ptq.detectors, "detect_all", lambda f, *_: answers[f.name])
+    good, other = Path("good"), Path("strange")
+    assert centernet_ptq.detect(work, {"fp32": good, "int8_static": other}, 1, "smoke")
+    with pytest.raises(QlabError, match="category 77, which the annotations do not know"):
+        centernet_ptq.detect(work, {"fp32": other}, 1, "smoke")
+
+
+def test_without_objects_there_are_no_flips(tmp_path):
+    world, results = random_world(4, objects=0)
+    work = Task("m", "d", tmp_path, None, 64, world, {i: tmp_path for i in world.imgs}, [])
+    found = {"fp32": [], "int8_static": []}
+    assert centernet_ptq._flip_records(work, found, "int8_static", "fp32", sorted(world.imgs)) == []
+
+
+def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypatch):
+    monkeypatch.setitem(centernet_ptq.ROBUST_LIMIT, "smoke", 6)
+    monkeypatch.setitem(centernet_ptq.ROBUST_STRENGTHS, "smoke", (1, 3))
+    work, _ = task
+    asked = []
+
+    def detected(file, images, threads, change, name):
+        asked.append((file.name, name, list(images)))
+        if change is not None:  # a corruption hurts the quantized one only
+            pixels = change(np.full((4, 4, 3), 99, np.uint8), 1)
+            assert pixels.shape == (4, 4, 3)
+        worse = file.name == "b" and change is not None
+        kept = perfect(work)[:: 3 if worse else 1]
+        return [r for r in kept if r["image_id"] in images]
+
+    monkeypatch.setattr(centernet_ptq.detectors, "detect_all", detected)
+    files = {"fp32": Path("a"), "int8_static": Path("b"), "int16x8": Path("c")}
+    made = centernet_ptq.robustness_records(work, files, 1, "smoke", seed=3)
+    table = records.check(records.as_table(made), "here")
+    assert {a[0] for a in asked} == {"a", "b"}
+    assert all(images == sorted(work.images)[:6] for _, _, images in asked)
+    names = {"d_clean"} | {f"d_{kind}{s}" for kind in corruptions.KINDS for s in (1, 3)}
+    assert set(table["dataset"]) == names and len({name for _, name, _ in asked}) == 9
+    change = records.pick(table, "ap_difference").set_index("dataset")
+    assert (change.loc["d_clean", ["value", "ci_low", "ci_high"]] == 0).all()
+    for name in names - {"d_clean"}:
+        row = change.loc[name]
+        assert row["ci_low"] <= row["value"] < 0 and row["ci_high"] < 0 and row["n"] == 6
+
+
+def test_every_image_is_corrupted_in_its_own_way():
+    image = np.full((8, 8, 3), 128, np.uint8)
+    change = centernet_ptq._corruption("noise", 2, seed=5)
+    assert (change(image, 1) == change(image, 1)).all()
+    assert (change(image, 1) != change(image, 2)).any()
+    assert (change(image, 1) == corruptions.corrupt(image, "noise", 2, seed=6)).all()
+
+
+def test_noise_has_the_stated_strength_and_stays_in_range():
+    grey, white = (np.full((64, 64, 3), v, np.uint8) for v in (128, 255))
+    for strength, spread in ((1, 10), (2, 22), (3, 40)):
+        assert corruptions.noise(grey, strength, 0).std() == pytest.approx(spread, rel=0.03)
+        assert corruptions.noise(white, strength, 0).min() > 255 - 6 * spread
+
+
+def test_blur_is_relative_to_the_image():
+    small, large = (np.zeros((n, 2 * n, 3), np.uint8) for n in (100, 300))
+    for image in (small, large):
+        image[:, image.shape[1] // 2 :] = 255
+    reach = [(corruptions.blur(i, 3, 0)[5, :, 0] % 255 != 0).mean() for i in (small, large)]
+    assert reach[0] == pytest.approx(reach[1], rel=0.15) and 0 < reach[0] < 0.2
+
+
+def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(task, monkeypatch):
+    """Round times 1..9 s of the parent and twice that of the other, whatever the round."""
+    rounds = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])
+    work, _ = task
+
+    def timed(calls, repeats, progress):
+        return {n: rounds * (2 if n.startswith("int8") else 1) for n in calls}
+
+    steps = {"decode": list, "preprocess": list, "invoke": list}
+    monkeypatch.setattr(centernet_ptq.detectors, "Detector", lambda *_: None)
+    monkeypatch.setattr(centernet_ptq.detectors, "stages", lambda *_: steps)
+    monkeypatch.setattr(centernet_ptq.timing, "interleaved", timed)
+    files = {"fp32": Path("a"), "int8_static": Path("b")}
+    made = centernet_ptq.time_records(work, files, 1, "smoke")
+    table = records.check(records.as_table(made), "here")
+    assert value(table, "fp32", "latency_ms_p50")["value"] == 5000
+    assert value(table, "fp32", "latency_ms_p90")["value"] == pytest.approx(8200)
+    assert value(table, "image", "latency_decode_ms_p50")["value"] == 5000
+    assert value(table, "int8_static", "latency_preprocess_ms_p50")["value"] == 10000
+    for name in ("latency_ratio_p50", "latency_builtin_ratio_p50"):
+        row = value(table, "int8_static", name)
+        assert (row["value"], row["ci_low"], row["ci_high"], row["n"]) == (2, 2, 2, 9)
+        assert not len(records.pick(table, name, variant="fp32"))
+
+
+def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypatch):
+    work, _ = task
+    spent = [0.0]
+
+    class Fake:
+        def __init__(self, *_):
+            pass
+
+        def __call__(self, image):
+            spent[0] += 100  # the warm-up is not counted
+
+        def invoke(self):
+            spent[0] += 0.5
+
+    monkeypatch.setattr(centernet_ptq.detectors, "Detector", Fake)
+    monkeypatch.setattr(centernet_ptq.coco, "read_image", lambda path: None)
+    monkeypatch.setattr(centernet_ptq.timing, "METERS", {"rapl": lambda: spent[0]})
+    (made,) = centernet_ptq.energy_records(work, {"fp32": Path("a")}, 1, repeats=4)
+    assert (made.value, made.unit, made.n, made.metric) == (0.5, "J", 4, "energy_j")
+    monkeypatch.setattr(centernet_ptq.timing, "METERS", {"rapl": lambda: None})
+    assert centernet_ptq.energy_records(work, {"fp32": Path("a")}, 1) == []
+
+
+def test_sizes_are_of_the_file_of_its_gzip_and_of_its_constants(task, tmp_path, monkeypatch):
+    work, _ = task
+    (tmp_path / "a").write_bytes(b"0" * 5000)
+    monkeypatch.setattr(centernet_ptq.graph, "weight_bytes", lambda file: {"INT8": 40})
+    made = centernet_ptq.size_records(work, {"fp32": tmp_path / "a"})
+    sizes = {r.metric: r.value for r in made}
+    assert sizes["size_bytes"] == 5000 and 10 < sizes["size_gzip_bytes"] < 100
+    assert sizes["size_int8_bytes"] == 40 and {r.unit for r in made} == {"byte"}
+
+
+def test_operators_of_a_kind_are_added_up_for_both_kernel_sets(task, monkeypatch):
+    work, _ = task
+
+    def timed(file, threads, xnnpack):
+        kinds = ["CONV_2D", "ADD", "CONV_2D"]
+        return pd.DataFrame({"kind": kinds, "output": list("abc"), "ms": [1, 2, 4 + xnnpack]})
+
+    monkeypatch.setattr(centernet_ptq, "time_operators", timed)
+    made = centernet_ptq.operator_records(work, {"fp32": Path("a")}, ("fp32", "absent"), 1)
+    assert {r.metric: (r.value, r.n) for r in made} == {
+        "operator_ms_xnnpack_CONV_2D": (6, 2),
+        "operator_ms_xnnpack_ADD": (2, 1),
+        "operator_ms_builtin_CONV_2D": (5, 2),
+        "operator_ms_builtin_ADD": (2, 1),
+    }
+
+
+def test_noise_is_named_by_part_place_and_kind(task, monkeypatch):
+    work, _ = task
+    chain = [graph.Operator(k, (), (k.lower(),)) for k in ("CONV_2D", "SHAPE", "TOPK_V2")]
+    monkeypatch.setattr(centernet_ptq.graph, "operators", lambda file: chain)
+    monkeypatch.setattr(centernet_ptq.graph, "decoding", lambda file: ["topk_v2"])
+    monkeypatch.setattr(centernet_ptq.tflite, "calibration_samples", lambda images: [0] * 12)
+    snr = {"conv_2d": 30.0, "topk_v2": -1.0}
+    monkeypatch.setattr(centernet_ptq.tflite, "tensor_snr", lambda *_: snr)
+    made = centernet_ptq.snr_records(work, {"fp32": Path("a"), "int8_static": Path("b")}, 1)
+    assert {r.metric: (r.value, r.unit, r.n) for r in made} == {
+        "snr_db_network_000_CONV_2D": (30.0, "dB", 8),
+        "snr_db_decoding_002_TOPK_V2": (-1.0, "dB", 8),
+    }
+
+
+def test_variants_that_do_not_run_are_left_out_but_never_the_parent(task, monkeypatch):
+    work, _ = task
+    work = dataclasses.replace(work, subpixel=Path("twin"), calibration=[np.zeros((2, 2, 3))])
+    made = {"build_variant": lambda f, v, *_: Path(v), "convert": lambda f, v, s: f / v}
+    for name, fake in made.items():
+        monkeypatch.setattr(centernet_ptq.tflite, name, fake)
+    refused = ("fp32", "int16x8")
+    monkeypatch.setattr(centernet_ptq, "_runs", lambda v, f, t: v not in refused)
+    files = centernet_ptq.build_variants(work, 1)
+    assert "fp32" in files and "int16x8" not in files and len(files) == 7
+    assert files[centernet_ptq.SUBPIXEL] == Path("twin/int8_dynamic")
+    ready = dataclasses.replace(work, folder=Path("a.tflite"))
+    assert centernet_ptq.build_variants(ready, 1) == {"as_is": Path("a.tflite")}
+    assert centernet_ptq.parent_of({"as_is": Path("a.tflite")}) == "as_is"
+    assert centernet_ptq.snr_records(ready, {}, 1) == []

@@ -1,0 +1,36 @@
+"""Which part of a made-up graph only decodes; what operators are called in old and new files."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from qlab import graph
+
+
+def test_decoding_is_what_no_weights_come_after_in_the_order_of_execution(monkeypatch):
+    chain = [
+        ("SHAPE", "image", "side"), ("PAD", "image", "a"), ("CONV_2D", "a", "b"),
+        ("ADD", "b a", "c"), ("TRANSPOSE_CONV", "c side", "d"), ("LOGISTIC", "d", "e"),
+        ("TOPK_V2", "e", "f"),
+    ]  # fmt: skip
+    operators = [graph.Operator(kind, tuple(i.split()), (o,)) for kind, i, o in chain]
+    monkeypatch.setattr(graph, "operators", lambda file: operators)
+    assert graph.decoding(Path("x")) == ["e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ((None, 3, 3), "CONV_2D"),
+        ((None, 0, 3), "CONV_2D"),  # an old converter's: in the deprecated field alone
+        ((None, 150, 127), "GELU"),  # a kind too new for that field
+        ((b"TFLite_Detection_PostProcess", 32, 32), "TFLite_Detection_PostProcess"),
+    ],
+)
+def test_operators_are_named_in_files_of_every_age(code, name):
+    fields = ("customCode", "builtinCode", "deprecatedBuiltinCode")
+    model = SimpleNamespace(
+        operatorCodes=[None, SimpleNamespace(**dict(zip(fields, code, strict=True)))]
+    )
+    assert graph.kind(model, SimpleNamespace(opcodeIndex=1)) == name

@@ -1,0 +1,63 @@
+"""Where numbers come from is said as it is: commit, changes, versions, seconds."""
+
+import json
+import platform
+import subprocess
+import time
+
+import pytest
+
+from qlab import provenance
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A git checkout with one commit as the home: (folder, call git there)."""
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+
+    def git(*arguments: str) -> str:
+        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        call = ["git", "-C", str(tmp_path), *name, *arguments]
+        return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    for place in ("src/a.py", "notebooks/a.ipynb", "README.md"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text("1")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    return tmp_path, git
+
+
+def test_the_commit_and_whether_code_or_notebooks_differ_from_it(checkout):
+    folder, git = checkout
+    head = git("rev-parse", "HEAD")
+    assert provenance.commit() == head
+    (folder / "README.md").write_text("2")
+    (folder / "src" / "new.py").write_text("2")
+    assert provenance.commit() == head  # neither tells what was run
+    for place in ("src/a.py", "notebooks/a.ipynb"):
+        (folder / place).write_text("2")
+        assert provenance.commit() == f"{head}+changes", place
+        git("checkout", "-q", place)
+
+
+def test_outside_a_checkout_and_without_git_there_is_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.commit() == "none"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.commit() == "none"
+
+
+def test_a_provenance_says_what_went_in_and_how_long_it_took(checkout):
+    found = provenance.collect({"seed": 3}, {"model": "ab"}, ["numpy"], time.time() - 5)
+    assert (found["parameters"], found["inputs"]) == ({"seed": 3}, {"model": "ab"})
+    assert set(found["versions"]) == {"python", "numpy"}
+    assert found["versions"]["python"] == platform.python_version()
+    assert found["commit"] == checkout[1]("rev-parse", "HEAD")
+    assert 5 <= found["duration_s"] < 60
+    hardware = found["hardware"]
+    assert hardware["cores"] >= 1 and hardware["memory_bytes"] > 2**28 and hardware["processor"]
+    assert json.loads(json.dumps(found)) == found

@@ -1,0 +1,56 @@
+"""Native chatter goes to a file and comes back to the screen; bars are silent when headless."""
+
+import os
+
+import pytest
+
+from qlab import native_log, paths, progress
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    return tmp_path
+
+
+def descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def test_notes_go_to_the_log_and_only_while_the_block_runs(capfd):
+    for note in (b"first\n", b"second\n"):
+        with native_log.quiet():
+            os.write(2, note)
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+    assert (paths.build() / "native.log").read_text() == "first\nsecond\n"
+
+
+def test_an_exception_gives_the_screen_back_and_leaks_nothing(capfd):
+    before = descriptors()
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), native_log.quiet(), native_log.quiet():
+            raise ZeroDivisionError
+    os.write(2, b"heard\n")
+    assert capfd.readouterr().err == "heard\n"
+    assert descriptors() == before
+
+
+def test_nowhere_to_keep_the_notes_is_no_reason_to_stop(home, capfd):
+    (home / "build").write_text("a file where the folder should be")
+    with native_log.quiet():
+        os.write(2, b"note\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+@pytest.mark.parametrize("switch", ["CI", "QLAB_QUIET"])
+def test_a_bar_is_silent_when_headless_and_named_for_a_person(switch, monkeypatch, capfd):
+    for name in ("CI", "QLAB_QUIET"):
+        monkeypatch.delenv(name, raising=False)
+    assert list(progress.bar("detect")(range(3))) == [0, 1, 2]
+    shown = capfd.readouterr()
+    assert "detect" in shown.err and shown.out == ""
+    monkeypatch.setenv(switch, "1")
+    assert list(progress.bar("detect")(range(3))) == [0, 1, 2]
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,110 @@
+"""The sentences of notebook 01 say what made-up records say, and nothing where none were made."""
+
+import numpy as np
+import pytest
+
+from qlab import centernet_words, records
+from qlab.centernet_ptq import EXPERIMENT, SUBPIXEL
+from qlab.records import Record
+
+
+def row(variant, metric, value, low=None, high=None, dataset="d", n=50):
+    return Record(EXPERIMENT, "m", dataset, variant, metric, value, "1", low, high, n)
+
+
+def sizes_of(variant, plain, packed):
+    return [row(variant, "size_bytes", plain), row(variant, "size_gzip_bytes", packed)]
+
+
+def judged(variant, ap, low, high, lost=3):
+    return [
+        row(variant, "ap", 0.5 + ap, 0.4, 0.6),
+        row(variant, "ap50", 0.7),
+        row(variant, "ap_difference", ap, low, high),
+        row(variant, "flips_lost", lost),
+        row(variant, "flips_gained", 1),
+        row(variant, "mcnemar_p", 0.625),
+        row(variant, "detectable_difference", 0.0123),
+    ]
+
+
+PARENT = [row("fp32", "ap", 0.5, 0.4, 0.6), row("fp32", "ap50", 0.7)]
+
+
+def test_sizes_are_shares_of_the_float_file_whichever_was_measured_first():
+    given = sizes_of("int8_dynamic", 250, 200) + sizes_of("fp32", 1000, 800)
+    shown = centernet_words.sizes(records.as_table(given))
+    assert list(shown.index) == ["fp32", "int8_dynamic"]
+    assert shown.loc["int8_dynamic"].tolist() == [250, 0.25, 200, 0.25]
+    assert shown.loc["fp32"].tolist() == [1000, 1, 800, 1]
+
+
+def test_a_ready_file_is_its_own_measure():
+    shown = centernet_words.sizes(records.as_table(sizes_of("as_is", 10, 8)))
+    assert shown.loc["as_is"].tolist() == [10, 1, 8, 1]
+
+
+def test_accuracy_shows_differences_only_where_there_is_a_float_parent():
+    given = [row("fp32", "ap", 0.1, 0.0, 0.2, dataset="d_noise1")]  # the clean set alone counts
+    given += judged("int8_static", -0.1, -0.2, -0.05) + PARENT
+    shown = centernet_words.accuracy(records.as_table(given))
+    assert list(shown.index) == ["fp32", "int8_static"]
+    assert shown.loc["fp32", "AP"] == "0.500 [0.400, 0.600]"
+    assert shown.loc["fp32", "AP minus float"] == shown.loc["fp32", "objects lost"] == ""
+    line = shown.loc["int8_static"]
+    assert line["AP minus float"] == "-0.100 [-0.200, -0.050]"
+    assert (line["objects lost"], line["gained"], line["images"]) == (3, 1, 50)
+    assert (line["McNemar p"], line["smallest detectable"]) == ("0.62", 0.0123)
+
+
+def test_times_show_both_kernel_sets_and_the_ratio():
+    given = []
+    for variant, ms in (("int8_dynamic", 2.0), ("fp32", 4.0)):
+        given += [row(variant, "latency_preprocess_ms_p50", 0.5)]
+        given += [row(variant, "peak_memory_bytes", 2.5e8)]
+        for name, factor in (("", 1), ("_builtin", 10)):
+            given += [row(variant, f"latency{name}_ms_p50", ms * factor)]
+            given += [row(variant, f"latency{name}_ms_p90", ms * factor + 1)]
+    given += [row("int8_dynamic", "latency_ratio_p50", 0.5, 0.45, 0.55)]
+    given += [row("int8_dynamic", "latency_builtin_ratio_p50", 0.6, 0.5, 0.7)]
+    shown = centernet_words.times(records.as_table(given))
+    assert shown.loc["fp32"].tolist() == [4, 5, "1", 40, 41, "1", 0.5, 250]
+    assert shown.loc["int8_dynamic", "x float, XNNPACK"] == "0.50 [0.45, 0.55]"
+    assert shown.loc["int8_dynamic", "x float, built-in"] == "0.60 [0.50, 0.70]"
+
+
+def test_robustness_counts_the_conditions_whose_whole_interval_is_below_zero():
+    values = {"d_noise1": (-0.2, -0.1), "d_blur2": (-0.1, 0.0), "d_jpeg3": (0.1, 0.2)}
+    given = [
+        row("int8_static", "ap_difference", (low + high) / 2, low, high, dataset=d)
+        for d, (low, high) in {**values, "d_clean": (-0.9, -0.8), "d": (-0.9, -0.8)}.items()
+    ]
+    (said,) = centernet_words.robustness(records.as_table(given))
+    assert said.startswith("int8_static: AP below its float parent's in 1 of 3 corrupted")
+    assert said.endswith(f"mean {np.mean([-0.15, -0.05, 0.15]):+.3f}.")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (-0.2, -0.05, "differs from"),
+        (0.01, 0.02, "differs from"),
+        (-0.2, 0.1, "cannot be told from"),
+        (-0.2, 0.0, "cannot be told from"),
+    ],
+)
+def test_a_difference_is_one_when_its_interval_leaves_zero(low, high, verdict):
+    given = PARENT + judged("int8_static", (low + high) / 2, low, high)
+    (said,) = centernet_words.findings(records.as_table(given))
+    assert said.startswith(f"int8_static {verdict} fp32 in AP on 50 images: ")
+
+
+def test_findings_go_as_far_as_the_records():
+    given = sizes_of("fp32", 1000, 800) + sizes_of("fp16", 400, 390)
+    given += [row(SUBPIXEL, "latency_builtin_ratio_p50", 0.5, 0.45, 0.55)]
+    assert centernet_words.findings(records.as_table(given)) == [
+        "fp16 is 2.50 times smaller than fp32 (bits alone would give 2).",
+        f"{SUBPIXEL} takes 0.50 [0.45, 0.55] of fp32's time with the built-in kernels.",
+    ]
+    assert centernet_words.findings(records.as_table(sizes_of("as_is", 10, 8))) == []
+    assert centernet_words.robustness(records.as_table(PARENT)) == []

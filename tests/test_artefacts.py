@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +136,19 @@ def test_a_really_read_only_folder(tmpfs):
     ):
         part.write_text("new")
     assert (folder / "records.csv").read_text() == "old"
+
+
+def test_a_folder_hash_does_not_depend_on_the_order_of_listing(tmp_path, monkeypatch):
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    first = artefacts.file_sha256(tmp_path)
+    listed = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda *given: reversed(list(listed(*given))))
+    assert artefacts.file_sha256(tmp_path) == first
+
+
+def test_folders_whose_files_lie_elsewhere_are_different(tmp_path):
+    for place in ("a/x/1", "b/y/1"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text("1")
+    assert artefacts.file_sha256(tmp_path / "a") != artefacts.file_sha256(tmp_path / "b")

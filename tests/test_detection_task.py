@@ -96,9 +96,11 @@ def test_grey_calibration_images_are_converted(own, tmp_path):
 
 def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are(own):
     assert detection_task.prepare("smoke").place == "smoke"
-    others = [own, {"limit": 8}, {"calibration_limit": 4}, {"split": "train"}]
+    others = [own, {"limit": 8}, {"limit": 9}, {"calibration_limit": 4}, {"split": "train"}]
+    others += [{"threads": 1}, {"seed": 5}]
     places = [detection_task.prepare("smoke", **o).place for o in others]
-    assert all(p.startswith("smoke_centernet_mini_") for p in places)
+    assert all(p.startswith("smoke-centernet_mini-") for p in places)
+    assert len(set(places)) == len(others)
 
 
 def test_full_profile_takes_kaggles_cached_model_and_coco_from_the_data_folder(

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from qlab import provenance
+from qlab import paths, provenance
 
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A git checkout with one commit as the home: (folder, call git there)."""
-    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    """A git checkout with one commit as the one this code lies in: (folder, call git there)."""
+    monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
     def git(*arguments: str) -> str:
@@ -44,10 +44,12 @@ def test_the_commit_and_whether_code_or_notebooks_differ_from_it(checkout):
 
 
 def test_outside_a_checkout_and_without_git_there_is_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert provenance.commit() == "none"
     monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.commit() == "none"
+    monkeypatch.setattr(paths, "checkout", lambda: None)
     assert provenance.commit() == "none"
 
 

@@ -55,16 +55,21 @@ def _interval(row: pd.Series, form: str = ".3f") -> str:
 def times(table: pd.DataFrame) -> pd.DataFrame:
     """Milliseconds per image (median, 90th percentile) and the ratio to float, both kernel sets."""
     rows = in_order(table)
+    scale = {"peak MB": 1e-6}
+    columns = {"pre-process ms": "latency_preprocess_ms_p50", "peak MB": "peak_memory_bytes"}
     shown = {}
     for variant in dict.fromkeys(records.pick(rows, "latency_ms_p50")["variant"]):
-        line = {}
+        line: dict[str, object] = {}
         for name, kernels in (("", "XNNPACK"), ("_builtin", "built-in")):
-            line[f"ms, {kernels}"] = round(_value(rows, variant, f"latency{name}_ms_p50"), 2)
-            line[f"p90, {kernels}"] = round(_value(rows, variant, f"latency{name}_ms_p90"), 2)
+            for title, metric in (("ms", "ms_p50"), ("p90", "ms_p90")):
+                value = _value(rows, variant, f"latency{name}_{metric}")
+                if value is not None:
+                    line[f"{title}, {kernels}"] = round(value, 2)
             ratio = records.pick(rows, f"latency{name}_ratio_p50", variant=variant)
             line[f"x float, {kernels}"] = _interval(ratio.iloc[0], ".2f") if len(ratio) else "1"
-        line["pre-process ms"] = round(_value(rows, variant, "latency_preprocess_ms_p50"), 2)
-        line["peak MB"] = round((_value(rows, variant, "peak_memory_bytes") or 0) / 1e6)
+        for title, metric in columns.items():
+            if (value := _value(rows, variant, metric)) is not None:
+                line[title] = round(value * scale.get(title, 1), 2 - 2 * (title in scale))
         shown[variant] = line
     return pd.DataFrame(shown).T
 

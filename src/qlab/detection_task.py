@@ -205,8 +205,9 @@ def _refuse_negative(**numbers: int) -> None:
 def _size(folder: Path, asked: int) -> int:
     """The side at which a detector runs: the asked one, or its own; the model is checked first."""
     if folder.suffix == ".tflite":
-        return Detector(folder, 1).size
-    own = saved_model.own_size(saved_model.load(folder))
+        own = Detector(folder, 1).size
+    else:
+        own = saved_model.own_size(saved_model.load(folder))
     if own and asked and own != asked:
         raise QlabError(
             f"{folder} is fixed to {own} pixels; the parameter 'input_size' asks for {asked}."

@@ -68,6 +68,12 @@ class Detector:
         else:
             self.order = [o["index"] for o in outputs[:3]]  # documented order of the operator
         self.size = int(self.input["shape"][1])
+        shape, kind = [int(v) for v in self.input["shape"]], self.input["dtype"]
+        if shape != [1, self.size, self.size, 3] or kind not in (np.uint8, np.float32):
+            raise QlabError(
+                f"{file.name} wants {kind.__name__} {shape} as input; expected uint8 or float32 "
+                "[1, size, size, 3]."
+            )
 
     def set_image(self, image: np.ndarray) -> None:
         """Copy an image (uint8 [size, size, 3]) into the input tensor, scaled as the file wants."""

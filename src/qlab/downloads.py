@@ -1,11 +1,13 @@
 """Files from the network, each checked against a hash before it is used."""
 
+import shutil
 from pathlib import Path
 
 import pooch
 import requests
 
 from qlab import paths
+from qlab.artefacts import written_whole
 from qlab.errors import QlabError
 from qlab.progress import quiet
 
@@ -37,7 +39,6 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
             fname=name,
             path=folder,
             progressbar=not quiet(),
-            processor=pooch.Unzip(extract_dir=target.name) if unpack else None,
         )
     except ValueError as error:
         raise QlabError(
@@ -48,7 +49,13 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
             f"{url} could not be downloaded ({type(error).__name__}); without a network, give "
             "local paths as parameters or put the files into a folder named by QLAB_DATA."
         ) from error
-    return target if unpack else Path(found)
+    if not unpack:
+        return Path(found)
+    if not target.is_dir():
+        with written_whole(target) as part:
+            part.mkdir()
+            shutil.unpack_archive(found, part, "zip")
+    return target
 
 
 def coco_val2017() -> tuple[Path, Path]:

@@ -12,8 +12,13 @@ def home() -> Path:
     """
     if chosen := os.environ.get("QLAB_HOME"):
         return Path(chosen).expanduser().resolve()
-    checkout = Path(__file__).resolve().parents[2]
-    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+    return checkout() or Path.cwd()
+
+
+def checkout() -> Path | None:
+    """The checkout that this code lies in, or None for a plain install."""
+    folder = Path(__file__).resolve().parents[2]
+    return folder if (folder / "pyproject.toml").is_file() else None
 
 
 def build() -> Path:

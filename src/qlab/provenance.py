@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -12,19 +13,26 @@ from qlab.artefacts import versions
 
 
 def commit() -> str:
-    """The checkout's git commit, with `+changes` if files differ; `none` outside a checkout."""
+    """The git commit of the checkout this code lies in; `none` outside a checkout.
+
+    `+changes` is added if code or notebooks differ from it.
+    """
+    folder = paths.checkout()
+    if folder is None:
+        return "none"
     try:
-        head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "src", "notebooks")
+        head = _git(folder, "rev-parse", "HEAD")
+        changed = _git(
+            folder, "status", "--porcelain", "--untracked-files=no", "--", "src", "notebooks"
+        )
     except (OSError, subprocess.CalledProcessError):
         return "none"
     return head + ("+changes" if changed else "")
 
 
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(paths.home()), *arguments], capture_output=True, text=True, check=True
-    ).stdout.strip()
+def _git(folder: Path, *arguments: str) -> str:
+    call = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def processor() -> str:

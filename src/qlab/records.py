@@ -59,6 +59,9 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     finite = table["value"].map(math.isfinite)
     _refuse(~finite, table, "value", "must be finite", where)
     _refuse(~(table["n"] >= 1), table, "n", "must be 1 or more", where)
+    for column in ("ci_low", "ci_high"):
+        endless = ~table[column].isna() & ~table[column].map(math.isfinite)
+        _refuse(endless, table, column, "must be finite", where)
     half = table["ci_low"].isna() != table["ci_high"].isna()
     _refuse(half, table, "ci_low", "and ci_high come together", where)
     crossed = table["ci_low"] > table["ci_high"]
@@ -114,7 +117,7 @@ def read(experiment: str, profile: str) -> pd.DataFrame:
             f"There are no records of '{experiment}' for the profile '{profile}' at {path}; "
             f"run its notebook first: python -m qlab run NOTEBOOK -p profile={profile}."
         )
-    return check(pd.read_csv(path, keep_default_na=True), str(path))
+    return check(pd.read_csv(path, keep_default_na=False, na_values=[""]), str(path))
 
 
 def pick(table: pd.DataFrame, metric: str | list[str], **where: str | list[str]) -> pd.DataFrame:

@@ -4,7 +4,7 @@
 
 The weights are random: a dense kernel's time does not depend on them. Every TFLite variant runs
 with both of LiteRT's sets of kernels at each thread count, beside ONNX Runtime on the same graph;
-all take turns, round after round, so that ratios come from the same moments of the machine.
+all take turns, in shuffled rounds, so that ratios come from the same moments of the machine.
 README.md beside this file says what is measured and how to read it.
 """
 
@@ -294,11 +294,14 @@ def verdicts(table: pd.DataFrame) -> list[str]:
 
 
 def _verdict(row: pd.Series, at_most: float) -> str:
-    """Met or not, as a speed-up over fp32 with its interval."""
+    """Met or not, as a speed-up over fp32 with its interval where there are rounds enough."""
     met = "met" if row["value"] <= at_most else "NOT met"
+    said = f"{met}, {row['variant']} is {1 / row['value']:.2f} x"
+    if np.isnan(row["ci_low"]):
+        return f"{said} ({row['n']} rounds, too few for an interval)."
     low, high = 1 / row["ci_high"], 1 / row["ci_low"]
     unsure = ", the interval allows either" if row["ci_low"] <= at_most < row["ci_high"] else ""
-    return f"{met}, {row['variant']} is {1 / row['value']:.2f} x ({low:.2f} to {high:.2f}){unsure}."
+    return f"{said} ({low:.2f} to {high:.2f}){unsure}."
 
 
 def report(table: pd.DataFrame) -> str:

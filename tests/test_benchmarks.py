@@ -84,6 +84,7 @@ def test_each_set_of_kernels_has_its_own_verdict(bench):
     rows = table(bench, {"fp32": [1.0], "int8_dynamic_subpixel": [2.0]}, kernels="builtin")
     [said] = bench.verdicts(rows)
     assert "cured dynamic" in said and "builtin: NOT met" in said
+    assert said.endswith("is 0.50 x (1 rounds, too few for an interval).")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def seconds(table: pd.DataFrame, profile: str) -> None:
             axis.set_xscale("log")  # points, not bars: a log axis has no zero to start from
             axis.set_yticks(range(len(one)), one["variant"])
             axis.set_ylim(len(one) - 0.5, -0.5)
-            axis.set(xlabel="seconds per image, graph only: median, 95 % interval", title=title)
+            axis.set(xlabel="seconds per image (graph only)", title=title)
             axis.margins(x=0.25)
 
 
@@ -156,14 +156,15 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
             axis.errorbar(row["value"], at, xerr=error, fmt=MARKER[row["variant"]], capsize=4,
                           color=COLOUR[row["variant"]], ms=7)  # fmt: skip
             axis.annotate(f"{row['value']:+.3f}", (row["value"], at), (0, 7),
-                          textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+                          textcoords="offset points", ha="center", fontsize=9,
+                          bbox={"facecolor": "#FFFFFF", "lw": 0, "pad": 0.5})  # fmt: skip
         axis.axvline(0, color="#444444", lw=1)
         labels = [f"{v} (n={n})" for v, n in zip(rows["variant"], rows["n"], strict=True)]
         axis.set_yticks(y, labels)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.margins(x=0.15)
         axis.locator_params(axis="x", nbins=6)
-        axis.set_xlabel("AP minus fp32's on the same n images, 95 % interval")
+        axis.set_xlabel("AP minus fp32's, same n images, 95 % interval")
         axis.set_title("Intervals that leave zero show a difference")
 
 
@@ -284,13 +285,12 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
                     one.index, one[kind], left=left, color=shades[kind], label=kind, height=0.6
                 )
                 left += one[kind].to_numpy()
-            for at, total in enumerate(left):
-                axis.annotate(f"{total:.3g} ms", (total, at), (5, 0), textcoords="offset points",
-                              va="center", fontsize=9)  # fmt: skip
             metric = "latency_ms_p50" if kernels == "xnnpack" else "latency_builtin_ms_p50"
-            for at, variant in enumerate(one.index):
-                measured = records.pick(whole, metric, variant=variant)["value"]
-                axis.plot(measured, [at] * len(measured), "k|", ms=22, mew=1.6, label="_")
+            for at, (variant, total) in enumerate(zip(one.index, left, strict=True)):
+                measured = records.pick(whole, metric, variant=variant)["value"].tolist()
+                axis.plot(measured, [at] * len(measured), "k|", ms=22, mew=1.6)
+                axis.annotate(f"{total:.3g} ms", (max([total, *measured]), at), (5, 0),
+                              textcoords="offset points", va="center", fontsize=9)  # fmt: skip
             axis.margins(x=0.2)
             axis.set(xlabel="ms per image; black tick: the whole graph", title=title)
             axis.grid(axis="y", visible=False)

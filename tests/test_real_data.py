@@ -59,7 +59,10 @@ def test_ap_is_pycocotools_ap_of_the_same_json(study):
 
 
 def test_whole_graph_int8_collapses_and_selective_rescues_it(study):
-    assert ap(study, "int8_static") < 0.05
+    """Measured: .057 against .160. (.024 while class ids such as 71.9 were cut to 71.)"""
+    lost = records.pick(study[2], "ap_difference", variant="int8_static").iloc[0]
+    assert ap(study, "int8_static") < 0.4 * ap(study, "fp32")
+    assert lost["ci_high"] < -0.08
     assert ap(study, "int8_selective") == pytest.approx(ap(study, "fp32"), abs=0.02)
 
 

@@ -32,3 +32,15 @@ def real_data() -> Path:
     folder = Path(chosen)
     assert folder.is_dir(), f"QLAB_DATA names {folder}, which is no folder"
     return folder
+
+
+@pytest.fixture
+def task(tmp_path):
+    """A made-up task of notebook 01 on 12 images that need not exist, and detections on them."""
+    from tiny_coco import random_world
+
+    from qlab.detection_task import Task
+
+    world, results = random_world(4, images=12)
+    images = {i: tmp_path / f"{i}.png" for i in world.imgs}
+    return Task("m", "d", tmp_path, None, 64, world, images, []), results

@@ -2,22 +2,10 @@
 
 import numpy as np
 import pytest
-from tiny_coco import random_world
+from tiny_coco import value
 
 from qlab import centernet_ptq, corruptions, records
-from qlab.detection_task import Task
 from qlab.errors import QlabError
-
-
-@pytest.fixture
-def task(tmp_path):
-    world, results = random_world(4, images=12)
-    images = {i: tmp_path / f"{i}.png" for i in world.imgs}
-    return Task("m", "d", tmp_path, None, 64, world, images, []), results
-
-
-def value(table, variant, metric):
-    return records.pick(table, metric, variant=variant).iloc[0]
 
 
 def test_equal_detections_differ_by_exactly_nothing_wherever_they_stand(task, monkeypatch):

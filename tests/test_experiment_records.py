@@ -6,22 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_coco import random_world
+from tiny_coco import random_world, value
 
 from qlab import centernet_ptq, corruptions, graph, records
 from qlab.detection_task import Task
 from qlab.errors import QlabError
-
-
-@pytest.fixture
-def task(tmp_path):
-    world, results = random_world(4, images=12)
-    images = {i: tmp_path / f"{i}.png" for i in world.imgs}
-    return Task("m", "d", tmp_path, None, 64, world, images, []), results
-
-
-def value(table, variant, metric):
-    return records.pick(table, metric, variant=variant).iloc[0]
 
 
 def perfect(work, score: float = 0.9) -> list[dict]:

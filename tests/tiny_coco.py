@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
+from qlab import records
 from qlab.coco import _quiet_coco
 
 
@@ -56,3 +58,8 @@ def random_world(seed: int, images: int = 6, objects: int = 4, copies: Sequence[
         {"image_id": n, **r} for n, (i, _) in enumerate(place, 1) for j, r in answers if i == j
     ]
     return world, results
+
+
+def value(table: pd.DataFrame, variant: str, metric: str) -> pd.Series:
+    """The one record of a variant's metric."""
+    return records.pick(table, metric, variant=variant).iloc[0]

@@ -63,8 +63,7 @@ def size(table: pd.DataFrame, profile: str) -> None:
         _bars(axis, records.pick(rows, "size_bytes"), 1e-6, "{:.3g} MB")
         packed = records.pick(rows, "size_gzip_bytes")["value"].to_numpy() * 1e-6
         axis.plot(packed, np.arange(len(packed)), "|", color="#000000", ms=16, mew=1)
-        axis.plot(packed, np.arange(len(packed)), "|", color="#FFFFFF", ms=13, mew=2.2,
-                  label="gzip-compressed")  # fmt: skip
+        axis.plot(packed, np.arange(len(packed)), "|", color="#FFFFFF", ms=13, mew=2.2)
         axis.set_xlabel("file size (10⁶ bytes); white tick: gzip-compressed")
         axis.set_title("Size of each file")
 

@@ -1,7 +1,6 @@
 """A kept model is one that `embedded` accepts; weights and card change together or not at all."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def writer(content: bytes):
-    return lambda name: Path(name).write_bytes(content)
+    return lambda made: (made / "weights.h5").write_bytes(content)
 
 
 def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(folder):
@@ -34,8 +33,8 @@ def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(folder):
 def test_weights_that_cannot_be_saved_leave_the_old_model(folder):
     model_card.keep(folder, writer(b"one"), {})
 
-    def half(name):
-        Path(name).write_bytes(b"ha")
+    def half(made):
+        (made / "weights.h5").write_bytes(b"ha")
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):

@@ -6,11 +6,22 @@ Each function measures one thing and returns records; nothing is drawn here.
 import gzip
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from qlab import average_precision, coco, corruptions, detectors, graph, statistics, tflite, timing
+from qlab import (
+    average_precision,
+    coco,
+    corruptions,
+    detectors,
+    graph,
+    measured,
+    statistics,
+    tflite,
+    timing,
+)
 from qlab.detection_task import Task
 from qlab.errors import QlabError
 from qlab.operator_timing import time_operators
@@ -41,28 +52,8 @@ Detections = dict[str, list[dict]]
 Scored = tuple[dict[str, Estimate], dict[str, np.ndarray]]
 
 
-def _record(task: Task, variant: str, metric: str, unit: str, e: Estimate, **more) -> Record:
-    return Record(
-        EXPERIMENT, task.model, more.pop("dataset", task.dataset), variant, metric,
-        e.value, unit, e.low, e.high, e.n, **more,
-    )  # fmt: skip
-
-
-def _exact(
-    task: Task, variant: str, metric: str, unit: str, value: float, n: int = 1, device: str = "cpu"
-) -> Record:
-    """A counted, not estimated, number: no interval."""
-    return Record(
-        EXPERIMENT,
-        task.model,
-        task.dataset,
-        variant,
-        metric,
-        float(value),
-        unit,
-        n=n,
-        device=device,
-    )
+_record = partial(measured.estimated, EXPERIMENT)
+_exact = partial(measured.counted, EXPERIMENT)
 
 
 def _device(threads: int) -> str:
@@ -188,15 +179,8 @@ def _flip_records(
     if variant == parent:
         return [share]
     flips = statistics.paired(before, after)
-    return [
-        share,
-        _record(task, variant, "found_share_difference", "1", flips.difference),
-        _record(task, variant, "flip_rate", "1", flips.rate),
-        _exact(task, variant, "flips_lost", "object", flips.lost, n),
-        _exact(task, variant, "flips_gained", "object", flips.gained, n),
-        _exact(task, variant, "mcnemar_p", "1", flips.p_value, n),
-        _exact(task, variant, "detectable_difference", "1", flips.detectable, n),
-    ]
+    found_share = (EXPERIMENT, task, variant, "found_share", "object")
+    return [share, *measured.compared(*found_share, flips)]
 
 
 def time_records(
@@ -266,7 +250,7 @@ def energy_records(task: Task, files: Files, threads: int, repeats: int = 20) ->
         if "rapl" in used.joules:
             value = used.joules["rapl"] / repeats
             used_on = _device(threads)
-            records.append(_exact(task, variant, "energy_j", "J", value, repeats, used_on))
+            records.append(_exact(task, variant, "energy_j", "J", value, repeats, device=used_on))
     return records
 
 
@@ -281,7 +265,9 @@ def operator_records(
             for kind, rows in spent.groupby("kind"):
                 metric = f"operator_ms_{kernels}_{kind}"
                 spent_ms, used_on = rows["ms"].sum(), _device(threads)
-                records.append(_exact(task, variant, metric, "ms", spent_ms, len(rows), used_on))
+                records.append(
+                    _exact(task, variant, metric, "ms", spent_ms, len(rows), device=used_on)
+                )
     return records
 
 

@@ -5,11 +5,7 @@ import pandas as pd
 from qlab import records
 from qlab.centernet_figures import clean_rows, in_order
 from qlab.centernet_ptq import PARENT, SUBPIXEL
-
-
-def _value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
-    rows = records.pick(table, metric, variant=variant)
-    return float(rows["value"].iloc[0]) if len(rows) else None
+from qlab.words import interval, value
 
 
 def sizes(table: pd.DataFrame) -> pd.DataFrame:
@@ -33,23 +29,17 @@ def accuracy(table: pd.DataFrame) -> pd.DataFrame:
     shown = {}
     for variant in dict.fromkeys(records.pick(rows, "ap")["variant"]):
         one = records.pick(rows, "ap", variant=variant).iloc[0]
-        line = {"AP": _interval(one), "AP50": round(_value(rows, variant, "ap50"), 3)}
+        line = {"AP": interval(one), "AP50": round(value(rows, variant, "ap50"), 3)}
         change = records.pick(rows, "ap_difference", variant=variant)
         if len(change):
-            line["AP minus float"] = _interval(change.iloc[0], "+.3f")
-        if (lost := _value(rows, variant, "flips_lost")) is not None:
+            line["AP minus float"] = interval(change.iloc[0], "+.3f")
+        if (lost := value(rows, variant, "flips_lost")) is not None:
             line["objects lost"] = int(lost)
-            line["gained"] = int(_value(rows, variant, "flips_gained"))
-            line["McNemar p"] = f"{_value(rows, variant, 'mcnemar_p'):.2g}"
-            line["smallest detectable"] = round(_value(rows, variant, "detectable_difference"), 4)
+            line["gained"] = int(value(rows, variant, "flips_gained"))
+            line["McNemar p"] = f"{value(rows, variant, 'mcnemar_p'):.2g}"
+            line["smallest detectable"] = round(value(rows, variant, "detectable_difference"), 4)
         shown[variant] = line | {"images": int(one["n"])}
     return pd.DataFrame(shown).T.fillna("")
-
-
-def _interval(row: pd.Series, form: str = ".3f") -> str:
-    if pd.isna(row["ci_low"]):  # too few rounds for a 95 % interval
-        return f"{row['value']:{form}}"
-    return f"{row['value']:{form}} [{row['ci_low']:{form}}, {row['ci_high']:{form}}]"
 
 
 def times(table: pd.DataFrame) -> pd.DataFrame:
@@ -62,14 +52,13 @@ def times(table: pd.DataFrame) -> pd.DataFrame:
         line: dict[str, object] = {}
         for name, kernels in (("", "XNNPACK"), ("_builtin", "built-in")):
             for title, metric in (("ms", "ms_p50"), ("p90", "ms_p90")):
-                value = _value(rows, variant, f"latency{name}_{metric}")
-                if value is not None:
-                    line[f"{title}, {kernels}"] = round(value, 2)
+                if (found := value(rows, variant, f"latency{name}_{metric}")) is not None:
+                    line[f"{title}, {kernels}"] = round(found, 2)
             ratio = records.pick(rows, f"latency{name}_ratio_p50", variant=variant)
-            line[f"x float, {kernels}"] = _interval(ratio.iloc[0], ".2f") if len(ratio) else "1"
+            line[f"x float, {kernels}"] = interval(ratio.iloc[0], ".2f") if len(ratio) else "1"
         for title, metric in columns.items():
-            if (value := _value(rows, variant, metric)) is not None:
-                line[title] = round(value * scale.get(title, 1), 2 - 2 * (title in scale))
+            if (found := value(rows, variant, metric)) is not None:
+                line[title] = round(found * scale.get(title, 1), 2 - 2 * (title in scale))
         shown[variant] = line
     return pd.DataFrame(shown).T
 
@@ -96,9 +85,9 @@ def findings(table: pd.DataFrame) -> list[str]:
     """The experiment's answers, one sentence each, as far as its records go."""
     clean = clean_rows(table)
     said = []
-    if base := _value(table, PARENT, "size_bytes"):
+    if base := value(table, PARENT, "size_bytes"):
         for variant, expected in (("fp16", 2), ("int8_dynamic", 4), ("int8_selective", 4)):
-            if size := _value(table, variant, "size_bytes"):
+            if size := value(table, variant, "size_bytes"):
                 said.append(
                     f"{variant} is {base / size:.2f} times smaller than fp32 "
                     f"(bits alone would give {expected})."
@@ -110,7 +99,7 @@ def findings(table: pd.DataFrame) -> list[str]:
             apart = row["ci_low"] > 0 or row["ci_high"] < 0
             verdict = "differs from" if apart else "cannot be told from"
             said.append(
-                f"{variant} {verdict} fp32 in AP on {row['n']} images: {_interval(row, '+.3f')}."
+                f"{variant} {verdict} fp32 in AP on {row['n']} images: {interval(row, '+.3f')}."
             )
     for variant in ("int8_dynamic", SUBPIXEL, "int8_static", "int8_selective", "int16x8"):
         for name, kernels in (("", "XNNPACK"), ("_builtin", "the built-in kernels")):
@@ -118,7 +107,7 @@ def findings(table: pd.DataFrame) -> list[str]:
             if len(ratio):
                 row = ratio.iloc[0]
                 said.append(
-                    f"{variant} takes {_interval(row, '.2f')} of fp32's time with {kernels} "
+                    f"{variant} takes {interval(row, '.2f')} of fp32's time with {kernels} "
                     f"({row['n']} rounds)."
                 )
     return said

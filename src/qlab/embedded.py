@@ -3,25 +3,27 @@
 import json
 from pathlib import Path
 
-from qlab import mini_coco, paths
+from qlab import mini_coco, mini_lambada, paths
 from qlab.artefacts import artefact, code_sha256, file_sha256, versions
 from qlab.errors import QlabError
+from qlab.model_card import CARD
 
 
 def model_folder(name: str) -> Path:
     """The folder of an embedded model after checking its weights against its card."""
     folder = paths.models() / name
-    card = folder / "card.json"
+    card = folder / CARD
     if not card.is_file():
         raise QlabError(
             f"There is no embedded model '{name}' at {folder}; run from a checkout of the project, "
             "or set QLAB_HOME to one."
         )
-    expected = json.loads(card.read_text())["weights_sha256"]
-    found = file_sha256(folder / "weights.h5")
+    facts = json.loads(card.read_text())
+    weights, expected = folder / facts["weights"], facts["weights_sha256"]
+    found = file_sha256(weights) if weights.is_file() else "none"
     if found != expected:
         raise QlabError(
-            f"{folder / 'weights.h5'} does not match its card (sha256 {found[:12]}..., expected "
+            f"{weights} does not match its card (sha256 {found[:12]}..., expected "
             f"{expected[:12]}...); get it again with git checkout."
         )
     return folder
@@ -62,3 +64,18 @@ def mini_coco_folder(split: str, count: int, progress=iter) -> Path:
         mini_coco.write_coco(folder, split, count, progress)
 
     return artefact("mini_coco", recipe, make)
+
+
+def llama_folder() -> Path:
+    """The embedded Llama, a Hugging Face folder."""
+    return model_folder("llama_mini")
+
+
+def mini_lambada_file(split: str, count: int) -> Path:
+    """The first `count` passages of a mini_lambada split as a jsonl file."""
+    recipe = {"split": split, "count": count, "code": code_sha256("mini_lambada")}
+
+    def make(folder: Path) -> None:
+        mini_lambada.write_jsonl(folder / f"{split}.jsonl", split, count)
+
+    return artefact("mini_lambada", recipe, make) / f"{split}.jsonl"

@@ -1,0 +1,110 @@
+"""The tables and sentences of notebook 02, made from records so that they cannot go stale."""
+
+import pandas as pd
+
+from qlab import llama_sizes, records
+from qlab.llama_figures import in_order, on_whole_passages
+from qlab.words import interval, value
+
+
+def _parent(table: pd.DataFrame) -> str:
+    """The float variant that the others are compared with: it alone has no differences."""
+    compared = set(records.pick(table, "acc_difference")["variant"])
+    return next(v for v in records.pick(table, "acc")["variant"] if v not in compared)
+
+
+def sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """Bytes of each variant by part, in all, in KB (1,024 bytes), and as a share of the first."""
+    names = [f"size_{part}_bytes" for part in llama_sizes.PARTS] + ["size_bytes", "size_kb"]
+    wide = in_order(records.pick(table, names))
+    wide = wide.pivot_table(index="variant", columns="metric", values="value", sort=False)[names]
+    shown = wide.astype({name: int for name in names if name != "size_kb"}).round(1)
+    shown.columns = [n.removeprefix("size_").removesuffix("_bytes") for n in names[:-2]] + [
+        "all bytes",
+        "KB",
+    ]
+    return shown.assign(**{"of float": (wide["size_bytes"] / wide["size_bytes"].iloc[0]).round(3)})
+
+
+def accuracy(table: pd.DataFrame) -> pd.DataFrame:
+    """acc, perplexity and the readings of top-5, each with its interval."""
+    rows = in_order(on_whole_passages(table))
+    columns = {
+        "acc": "acc",
+        "perplexity": "perplexity",
+        "top1_first_token": "top-1 first token",
+        "top5_first_token": "top-5 first token",
+        "top5_all_tokens": "top-5 all tokens",
+        "top5_decoded_word": "top-5 decoded word",
+    }
+    shown = {}
+    for variant in dict.fromkeys(records.pick(rows, "acc")["variant"]):
+        line = {}
+        for metric, title in columns.items():
+            row = records.pick(rows, metric, variant=variant).iloc[0]
+            line[title] = interval(row, ".3g" if metric == "perplexity" else ".3f")
+        shown[variant] = line
+    return pd.DataFrame(shown).T
+
+
+def comparisons(table: pd.DataFrame) -> pd.DataFrame:
+    """The first token's top-5 beside the float parent's: paired difference, flips, test."""
+    rows = in_order(on_whole_passages(table))
+    shown = {}
+    for variant in dict.fromkeys(records.pick(rows, "top5_first_token_difference")["variant"]):
+        row = records.pick(rows, "top5_first_token_difference", variant=variant).iloc[0]
+        shown[variant] = {
+            "top-5 minus float": interval(row, "+.4f"),
+            "lost": int(value(rows, variant, "flips_lost")),
+            "gained": int(value(rows, variant, "flips_gained")),
+            "McNemar p": f"{value(rows, variant, 'mcnemar_p'):.2g}",
+            "smallest detectable": round(value(rows, variant, "detectable_difference"), 4),
+            "passages": int(row["n"]),
+        }
+    return pd.DataFrame(shown).T
+
+
+def gap(table: pd.DataFrame) -> list[str]:
+    """For each variant: is the gap to float wider at k = 1 than at k = 10?"""
+    said = []
+    for _, row in in_order(records.pick(table, "gap_growth_k1_k10")).iterrows():
+        if row["ci_high"] < 0:
+            verdict = "is wider at k = 1 than at k = 10"
+        elif row["ci_low"] > 0:
+            verdict = "is narrower at k = 1 than at k = 10"
+        else:
+            verdict = "cannot be told apart between k = 1 and k = 10"
+        said.append(f"{row['variant']}: the gap {verdict} ({interval(row, '+.3f')}).")
+    return said
+
+
+def speed(table: pd.DataFrame) -> pd.DataFrame:
+    """Tokens per second and the ratio to float in the same rounds."""
+    rows = in_order(records.pick(table, ["tokens_per_s", "tokens_per_s_prefill",
+                                         "tokens_per_s_decode", "tokens_per_s_ratio"]))  # fmt: skip
+    shown: dict[str, dict[str, str]] = {}
+    for _, row in rows.iterrows():
+        form = ".2f" if row["metric"].endswith("ratio") else ".0f"
+        shown.setdefault(row["variant"], {})[row["metric"]] = interval(row, form)
+    return pd.DataFrame(shown).T.fillna("")
+
+
+def findings(table: pd.DataFrame) -> list[str]:
+    """The experiment's answers, one sentence each, as far as its records go."""
+    rows = on_whole_passages(table)
+    parent = _parent(rows)
+    said = []
+    base = value(rows, parent, "size_bytes")
+    for variant in dict.fromkeys(in_order(records.pick(rows, "acc_difference"))["variant"]):
+        smaller = base / value(rows, variant, "size_bytes")
+        row = records.pick(rows, "top5_first_token_difference", variant=variant).iloc[0]
+        apart = row["ci_low"] > 0 or row["ci_high"] < 0
+        verdict = "differs from" if apart else "cannot be told from"
+        said.append(
+            f"{variant} is {smaller:.2f} times smaller and {verdict} {parent} in top-5 on "
+            f"{row['n']} passages: {interval(row, '+.4f')}."
+        )
+    alone = table[table["dataset"].str.endswith("_last_sentence")]
+    for _, row in records.pick(alone, "top5_first_token").iterrows():
+        said.append(f"Shown only the last sentence, {row['variant']} scores {interval(row)}.")
+    return said

@@ -3,62 +3,77 @@
 Each function measures one thing and returns records; nothing is drawn here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab import lambada, lambada_scoring, llama_sizes, measured, statistics
+from qlab import (
+    lambada,
+    lambada_scoring,
+    layer_errors,
+    llama,
+    llama_sizes,
+    llama_variants,
+    lora,
+    measured,
+    statistics,
+)
+from qlab.lambada import Passage
 from qlab.lambada_scoring import Scores
 from qlab.language_task import Task
+from qlab.llama_variants import AUTOROUND, LORA, Variants
 from qlab.records import Record
 from qlab.statistics import Estimate
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 EXPERIMENT = "llama_gptq"
-PARENT = "fp32"
 MAIN = "top5_first_token"  # the outcome whose flips and test are recorded for every variant
 TOPS = range(1, lambada_scoring.TOP + 1)
+TAKEN_APART = tuple(f"{m}_w{b}_g64" for b in (8, 4, 3, 2) for m in ("rtn", "gptq")) + (AUTOROUND,)
 DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
 
 _estimated = partial(measured.estimated, EXPERIMENT)
 _counted = partial(measured.counted, EXPERIMENT)
-Folders = dict[str, Path]
 Outcomes = dict[str, np.ndarray]  # metric -> bool[n]
 
 
-def size_records(task: Task, folders: Folders) -> list[Record]:
+def size_records(task: Task, variants: Variants) -> list[Record]:
     """Bytes of each variant's files, in all and by part; also in the report's KB (1,024 bytes)."""
     records = []
-    for variant, folder in folders.items():
-        parts = llama_sizes.split(folder)
+    for name, variant in variants.items():
+        parts = llama_sizes.split(*variant.folders)
         total = sum(parts.values())
         records += [
-            _counted(task, variant, "size_bytes", "byte", total),
-            _counted(task, variant, "size_kb", "KB", total / llama_sizes.KILOBYTE),
+            _counted(task, name, "size_bytes", "byte", total),
+            _counted(task, name, "size_kb", "KB", total / llama_sizes.KILOBYTE),
         ]
         for part, count in parts.items():
-            records.append(_counted(task, variant, f"size_{part}_bytes", "byte", count))
+            records.append(_counted(task, name, f"size_{part}_bytes", "byte", count))
     return records
 
 
-def outcomes(task: Task, scores: Scores) -> Outcomes:
+def outcomes(
+    passages: Sequence[Passage], scores: Scores, tokenizer: "PreTrainedTokenizerFast"
+) -> Outcomes:
     """Yes or no of each passage, for every way to count an answer as right.
 
-    `top{k}_first_token`, `top{k}_all_tokens` (each token of the word, given those before it) and
-    `top{k}_decoded_word` (the report's reading) for k = 1 to 10; `acc`, the harness's; and the
-    word's last token alone.
+    `acc` is the harness's. `top{k}_first_token`, `top{k}_all_tokens` (each token of the word, given
+    those before it), `top{k}_decoded_word` (the report's reading) and `top{k}_last_token` are for
+    k = 1 to 10.
     """
     found: Outcomes = {"acc": scores.greedy}
     for k in TOPS:
         found[f"top{k}_first_token"] = lambada_scoring.first_token_hits(scores, k)
         found[f"top{k}_all_tokens"] = lambada_scoring.all_tokens_hits(scores, k)
-        found[f"top{k}_decoded_word"] = lambada_scoring.decoded_word_hits(
-            scores, task.passages, task.tokenizer, k
-        )
         found[f"top{k}_last_token"] = lambada_scoring.last_token_hits(scores, k)
+        hits = lambada_scoring.decoded_word_hits(scores, passages, tokenizer, k)
+        found[f"top{k}_decoded_word"] = hits
     return found
 
 
@@ -69,12 +84,12 @@ def accuracy_records(task: Task, scores: Mapping[str, Scores], seed: int) -> lis
     `acc` with flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is
     the difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
     """
-    parent = next(iter(scores))
-    before = outcomes(task, scores[parent])
+    parent, tokenizer = next(iter(scores)), llama.load_tokenizer(task.folder)
+    before = outcomes(task.passages, scores[parent], tokenizer)
     weights = statistics.resamples(len(scores[parent].greedy), DRAWS, seed)
     records: list[Record] = []
     for variant, one in scores.items():
-        after = outcomes(task, one)
+        after = outcomes(task.passages, one, tokenizer)
         records += [
             _estimated(task, variant, m, "1", statistics.proportion(int(hits.sum()), len(hits)))
             for m, hits in after.items()
@@ -118,30 +133,91 @@ def _gap_growth(before: Outcomes, after: Outcomes, weights: np.ndarray) -> Estim
     return Estimate(value, *statistics.bootstrap_interval(weights @ each / n, value), n)
 
 
-def last_sentence_records(task: Task, model, progress=iter) -> list[Record]:
+def recovery_records(
+    task: Task, scores: Mapping[str, Scores], variants: Variants, seed: int
+) -> list[Record]:
+    """What training adapters after quantization brought back, and what it cost.
+
+    `recovery_difference` is MAIN with the adapter minus MAIN without it, on the same passages;
+    `recovered_share` is that over what quantization had lost, where it had lost anything that the
+    passages can show.
+    """
+    records: list[Record] = []
+    whole = _main(next(iter(scores.values())))
+    weights = statistics.resamples(len(whole), DRAWS, seed)
+    for name, variant in variants.items():
+        base = name.removesuffix(LORA)
+        if variant.adapter is None or not {name, base} <= set(scores):
+            continue
+        before, after = _main(scores[base]), _main(scores[name])
+        flips = statistics.paired(before, after)
+        records.append(_estimated(task, name, "recovery_difference", "1", flips.difference))
+        if statistics.paired(whole, before).difference.high < 0:
+            share = _recovered(whole, before, after, weights)
+            records.append(_estimated(task, name, "recovered_share", "1", share, seed=seed))
+        cost = lora.cost(variant.adapter)
+        where = {"seed": seed, "device": task.choice.device}
+        records += [
+            _counted(task, name, "train_seconds", "s", cost.train_seconds, **where),
+            _counted(task, name, "trained_parameters", "parameter", cost.parameters),
+            _counted(task, name, "adapter_bytes", "byte", cost.adapter_bytes),
+        ]
+    return records
+
+
+def _main(scores: Scores) -> np.ndarray:
+    return lambada_scoring.first_token_hits(scores, 5)
+
+
+def _recovered(
+    whole: np.ndarray, before: np.ndarray, after: np.ndarray, weights: np.ndarray
+) -> Estimate:
+    """(after - before) / (whole - before), its interval resampling passages."""
+    gain, gap = after.astype(float) - before, whole.astype(float) - before
+    lost = weights @ gap
+    drawn = np.divide(weights @ gain, lost, out=np.full(len(lost), np.nan), where=lost > 0)
+    value = gain.sum() / gap.sum()
+    return Estimate(value, *statistics.bootstrap_interval(drawn, value), len(gain))
+
+
+def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
     """The parent's figures when it is shown nothing but the last sentence of each passage.
 
-    What it scores here needs no context; the data set's name ends in `_last_sentence`.
+    What it scores so needs no context; the data set's name ends in `_last_sentence`.
     """
+    parent = next(iter(variants))
+    tokenizer = llama.load_tokenizer(task.folder)
     alone = [lambada.last_sentence(p) for p in task.passages]
-    encoded = lambada.encode(alone, task.tokenizer, task.context)
-    found = outcomes(task, lambada_scoring.score(model, encoded, progress=progress))
+    encoded = lambada.encode(alone, tokenizer, task.longest)
+    model = llama_variants.load(task, variants[parent])
+    found = outcomes(alone, lambada_scoring.score(model, encoded, progress=progress), tokenizer)
+    dataset = f"{task.dataset}_last_sentence"
     return [
         _estimated(
-            task, PARENT, metric, "1",
-            statistics.proportion(int(found[metric].sum()), len(found[metric])),
-            dataset=f"{task.dataset}_last_sentence",
+            task, parent, metric, "1",
+            statistics.proportion(int(found[metric].sum()), len(alone)), dataset=dataset,
         )
         for metric in ("top1_first_token", MAIN, "acc")
     ]  # fmt: skip
 
 
-def layer_records(task: Task, errors: Iterable) -> list[Record]:
-    """Relative output error of each quantized linear layer; the metric names layer and kind."""
+def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
+    """Relative output error of each linear layer, for TAKEN_APART; the metric names the layer."""
+    folders = {name: v.folder for name, v in variants.items() if name in TAKEN_APART}
+    table = layer_errors.layer_errors(
+        task.folder, folders, task.calibration_tokens, progress=progress
+    )
+    n = len(task.calibration)
     return [
         _counted(
             task, row.variant, f"layer_error_{row.layer:02d}_{row.linear.split('.')[-1]}", "1",
-            row.relative_error, len(task.calibration),
+            row.relative_error, n,
         )
-        for row in errors
+        for row in table.itertuples()
     ]  # fmt: skip
+
+
+def failure_records(task: Task, asked: Iterable[str], made: Iterable[str]) -> list[Record]:
+    """One record for each variant that was asked for and ran out of memory."""
+    left = [name for name in asked if name not in set(made)]
+    return [_counted(task, name, "out_of_memory", "1", 1) for name in left]

@@ -13,6 +13,7 @@ _SCALES += (".SCB", ".weight_format", ".absmax", ".quant_map", ".nested_absmax")
 _SCALES += (".nested_quant_map", ".quant_state.bitsandbytes__nf4")
 _SCALES += (".quant_state.bitsandbytes__fp4",)
 KILOBYTE = 1024
+_JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
 
 def part(name: str) -> str:
@@ -22,25 +23,25 @@ def part(name: str) -> str:
     return "embedding" if "embed_tokens" in name or "lm_head" in name else "body"
 
 
-def split(folder: Path) -> dict[str, int]:
-    """Bytes by part over all safetensors files of a folder, the config and any adapter included.
+def split(*folders: Path) -> dict[str, int]:
+    """Bytes by part over all safetensors files of the folders (a model's, an adapter's).
 
     `body` is everything the decoder layers and the last norm store for weights, `scales` what
-    goes with quantized ones, `container` the files' headers and the JSON beside them. The tokenizer
+    goes with quantized ones, `container` the files' headers and the JSON a loader needs. The tokenizer
     is left out: it is the same for every variant.
     """
     found = dict.fromkeys(PARTS, 0)
-    files = sorted(folder.rglob("*.safetensors"))
-    if not files:
-        raise QlabError(f"There are no safetensors files in {folder} to measure.")
-    for file in files:
-        header, entries = _header(file)
-        found["container"] += header
-        for name, entry in entries.items():
-            start, end = entry["data_offsets"]
-            found[part(name)] += end - start
-    for name in ("config.json", "model.safetensors.index.json", "adapter_config.json"):
-        found["container"] += sum(f.stat().st_size for f in folder.rglob(name))
+    for folder in folders:
+        files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise QlabError(f"There are no safetensors files in {folder} to measure.")
+        for file in files:
+            header, entries = _header(file)
+            found["container"] += header
+            for name, entry in entries.items():
+                start, end = entry["data_offsets"]
+                found[part(name)] += end - start
+        found["container"] += sum(f.stat().st_size for n in _JSON for f in folder.glob(n))
     return found
 
 

@@ -4,8 +4,8 @@ In the form of LAMBADA (Paperno et al. 2016): the last word can be guessed from 
 passage, not from its last sentence. Each passage states a few facts (who keeps
 what, what lies where, who lives where, who taught whom) about people, things and
 places of its own, tells other things in between, and ends with a sentence that
-asks for one of the facts; its last word is the answer. People's names are made
-of syllables, so that most of them are new, and several tokens long.
+asks for one of the facts; its last word is the answer. The names of people and
+places are put together from parts, so that many are new, and several tokens long.
 
 A split is named. A passage belongs to the split that its own hash says, so no
 two splits can share one; it depends on nothing but the split and its index.
@@ -22,14 +22,14 @@ from pathlib import Path
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
 
-COUNTS = {"train": 192_000, "calibration": 256, "test": 2000}
+COUNTS = {"train": 160_000, "calibration": 256, "test": 2000}
 # Which eighths of all passages, by crc32 of the text, belong to a split.
 EIGHTHS = {"train": range(6), "calibration": (6,), "test": (7,)}
 # sha256 over the texts of the first 64 passages of each split.
 DIGESTS = {
-    "train": "a00197ab8651e124624439c90ad14b1e35cd7e2cb06d17e03244de187d1e2107",
-    "calibration": "04d708eeb6cefbeed60dbf11a1aed0e33bfebebfee919aa64877cecd7e435782",
-    "test": "67b1371f06db14c6d8ffb738a54e398f3505a1dfd8238ccec35ca2e45c64698c",
+    "train": "ba2eab791f12f22a290ea59a783fbe774605e38c44fc739af7956916ca112703",
+    "calibration": "4ae0ca58cbe255d8f2d6a5302b4ae36cfd1c6f32706ad1c451fdce7e84a14406",
+    "test": "ab91574ceddeb4fcf83f9b2f7dde6981fc2b1dd4851246bcdb3d1f62ff2e0fdc",
 }
 
 _STARTS = """
@@ -55,12 +55,14 @@ THINGS = """
     shell shield shoe shovel spade spear spoon statue stool stove sword table teapot
     telescope tent torch towel trumpet umbrella vase violin wheel whistle
 """.split()  # noqa: SIM905
-PLACES = """
-    abbey attic bakery barn basement bridge cabin castle cave cellar chapel church cottage
-    courtyard dairy farm field forest forge fort garden granary harbour hut inn island
-    kitchen library lighthouse loft market meadow mill mine monastery museum orchard palace
-    pantry prison quarry school shed shop stable station store swamp tavern temple theatre
-    tower tunnel valley vineyard wagon warehouse well workshop
+PLACE_STARTS = """
+    Ash Birch Black Brook Clear Cold Crow Deep East Elm Fair Fox Glen Gold Green Grey Hart Haw High
+    Holm Iron Kings Lake Lamb Long Maple North Oak Old Raven Red Rose Salt Sand Silver South Spring
+    Stone Summer Swan Thorn West White Winter Wolf
+""".split()  # noqa: SIM905
+PLACE_ENDS = """
+    borough bridge bury cliff dale field ford gate ham haven hill hurst ley mere mouth port side
+    stead ton wick wood worth
 """.split()  # noqa: SIM905
 
 # relation: (ways to state it, ways to ask for its first part, ways to ask for its second part)
@@ -89,40 +91,40 @@ _RELATIONS = {
     ),
     "lies": (
         (
-            "Somebody had hidden a {a} in the {b}.",
-            "The {a} was kept in the {b}.",
-            "In the {b} there was a {a}.",
-            "They had left the {a} in the {b}.",
-            "Behind the door of the {b} stood a {a}.",
+            "Somebody had hidden a {a} in {b}.",
+            "The {a} was kept in {b}.",
+            "In {b} there was a {a}.",
+            "They had left the {a} in {b}.",
+            "Near the gate of {b} stood a {a}.",
         ),
         (
-            "Whoever entered the {b} first saw the {a}",
-            "The thief came out of the {b} with the {a}",
-            "Nothing was left in the {b} but the {a}",
+            "Whoever came to {b} first saw the {a}",
+            "The thief ran away from {b} with the {a}",
+            "Nothing was left in {b} but the {a}",
         ),
         (
-            "To fetch the {a} they had to go to the {b}",
-            "After a long search the {a} was found in the {b}",
-            "If you want the {a}, said the old man, look in the {b}",
+            "To fetch the {a} they had to go to {b}",
+            "After a long search the {a} was found in {b}",
+            "If you want the {a}, said the old man, look in {b}",
         ),
     ),
     "lives": (
         (
-            "{a} lived in the {b}.",
-            "{a} had worked for years in the {b}.",
-            "The {b} was the home of {a}.",
-            "Every night {a} slept in the {b}.",
-            "The keeper of the {b} was called {a}.",
+            "{a} lived in {b}.",
+            "{a} had worked for years in {b}.",
+            "{b} was the home of {a}.",
+            "Every night {a} slept in {b}.",
+            "In {b} everybody knew {a}.",
         ),
         (
-            "When smoke rose from the {b}, people ran to warn {a}",
-            "At the gate of the {b} they asked for {a}",
-            "A light still burned in the {b}, for there sat {a}",
+            "When smoke rose from {b}, people ran to warn {a}",
+            "At the gate of {b} they asked for {a}",
+            "A light still burned in {b}, for there sat {a}",
         ),
         (
-            "When it grew dark, {a} walked back to the {b}",
-            "Tired of the noise, {a} returned to the {b}",
-            "All letters for {a} were sent to the {b}",
+            "When it grew dark, {a} walked back to {b}",
+            "Tired of the noise, {a} returned to {b}",
+            "All letters for {a} were sent to {b}",
         ),
     ),
     "teaches": (
@@ -214,7 +216,7 @@ def _distinct(draw, count: int) -> list[str]:
 def _facts(rng: random.Random, count: int, people: list[str]) -> list[tuple[str, str, str]]:
     """`count` facts (relation, first part, second part); no thing and no place occurs in two."""
     things = rng.sample(THINGS, count)
-    places = rng.sample(PLACES, count)
+    places = _distinct(lambda: rng.choice(PLACE_STARTS) + rng.choice(PLACE_ENDS), count)
     facts = []
     for relation in rng.choices(list(_PARTS), k=count):
         free = {"person": rng.sample(people, 2), "thing": things, "place": places}
@@ -254,9 +256,8 @@ def _draw(rng: random.Random) -> str | None:
     ways = [_tell(rng, fact) for fact in facts]
     body = [_say(way, *fact[1:]) for way, fact in zip(ways, facts, strict=True)]
     body += [_say(rng.choice(_VISITS), *rng.sample(people, 2)), rng.choice(_ASIDES)]
-    if rng.random() < 0.5:  # a fact told twice, in other words
-        again = rng.randrange(len(facts))
-        body.append(_say(_tell(rng, facts[again], ways[again]), *facts[again][1:]))
+    again = rng.randrange(len(facts))  # a fact told twice, in other words
+    body.append(_say(_tell(rng, facts[again], ways[again]), *facts[again][1:]))
     rng.shuffle(body)
     # The sentence before the last tells nothing, so that the answer is never next door.
     return " ".join([rng.choice(_SKIES), *body, rng.choice(_ASIDES), last])

@@ -1,0 +1,191 @@
+"""The variants of experiment `llama_gptq`: which there are, how each is built, loaded and scored.
+
+Folders, adapters and scores are kept under build/ by content, so a run that was killed after
+8 bits goes on at 4.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qlab import (
+    artefacts,
+    autoround,
+    half,
+    lambada_scoring,
+    language_task,
+    llama,
+    lora,
+    quantizers,
+    streaming,
+)
+from qlab.artefacts import code_sha256, file_sha256, versions
+from qlab.lambada_scoring import Scores
+from qlab.language_task import Task
+
+log = logging.getLogger(__name__)
+AUTOROUND = "autoround_w2_g64"
+LORA = "_lora"
+_GPTQ = tuple(f"gptq_w{bits}_g{group}" for bits in (8, 4, 3, 2) for group in (64, 128))
+_RTN = tuple(f"rtn_w{bits}_g64" for bits in (8, 4, 3, 2))
+ALL = ("fp16", *_GPTQ, *_RTN, "bnb_int8", "bnb_nf4", "bnb_fp4", AUTOROUND)
+ALL += tuple(f"gptq_w{bits}_g64{LORA}" for bits in (4, 3, 2))
+FEW = ("gptq_w8_g64", "gptq_w4_g64", "gptq_w2_g64", "rtn_w2_g64", "bnb_nf4", "gptq_w2_g64_lora")
+VARIANTS = {"smoke": FEW, "mini": ALL, "full": ALL}
+# Steps of the recovery's training, and of AutoRound's on each decoder layer.
+RECOVERY_STEPS = {"smoke": 4, "mini": 120, "full": 200}
+ITERATIONS = 100
+OUT_OF_MEMORY = "out_of_memory"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
+
+    name: str
+    folder: Path
+    adapter: Path | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """All of its folders: their bytes together are its size."""
+        return [self.folder] + ([self.adapter] if self.adapter else [])
+
+
+Variants = dict[str, Variant]
+
+
+def chosen(profile: str, asked: str) -> tuple[str, ...]:
+    """The variants of a profile, or those that a comma-separated text names; each must exist."""
+    names = tuple(name.strip() for name in asked.split(",") if name.strip())
+    for name in names:
+        if name not in ("fp16", AUTOROUND):
+            quantizers.method(name.removesuffix(LORA))
+    return names or VARIANTS[profile]
+
+
+def parent_name(task: Task) -> str:
+    """The float parent by what it computes in: fp32, fp16 or bf16."""
+    return {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[task.choice.dtype]
+
+
+def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=iter) -> Variants:
+    """Each variant's folder, the float parent first; widths are checked before any is made.
+
+    A variant that does not fit into memory is left out, with a warning.
+    """
+    parent = parent_name(task)
+    wanted = [name for name in names if name != parent]
+    config = llama.read_config(task.folder)
+    for name in wanted:
+        base = name.removesuffix(LORA)
+        if base in quantizers.QUANTIZERS:
+            quantizers.method(base).check(config)
+    made = {parent: Variant(parent, task.folder)}
+    for name in progress(wanted):
+        one = without_overflow(name, partial(_build, task, name, profile, seed))
+        if one is not None:
+            made[name] = one
+    return made
+
+
+def without_overflow(name: str, make: Callable[[], Any]) -> Any:
+    """What `make` returns, or None where memory ran out, which is said."""
+    import torch
+
+    try:
+        return make()
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not full and "can't allocate memory" not in str(error):
+            raise
+    log.warning("%s ran out of memory and is left out; take a larger machine for it.", name)
+    return None
+
+
+def _build(task: Task, name: str, profile: str, seed: int) -> Variant:
+    base = name.removesuffix(LORA)
+    folder = _folder(task, base, seed)
+    if base == name:
+        return Variant(name, folder)
+    return Variant(name, folder, _adapter(task, folder, profile, seed))
+
+
+def _folder(task: Task, name: str, seed: int) -> Path:
+    """The quantized folder of a variant, made where it is not there yet."""
+    recipe = {"model": file_sha256(task.folder), "dtype": task.choice.dtype, "variant": name}
+    recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
+    recipe["versions"] = versions("torch", "transformers", "auto-gptq", "bitsandbytes")
+    if name == "fp16":
+        recipe["code"] |= code_sha256("half")
+        return artefacts.artefact("llama", recipe, partial(half.write, task.folder))
+    recipe["calibration"] = language_task.digest(task.calibration)
+    where = {"device": task.choice.device, "dtype": task.choice.dtype}
+    if name == AUTOROUND:
+        recipe |= {"iterations": ITERATIONS, "seed": seed}
+    target = artefacts.address("llama", recipe)
+    tokens = task.calibration_tokens
+    if name != AUTOROUND:
+        streaming.quantize_folder(task.folder, quantizers.method(name), tokens, target, **where)
+    elif not target.is_dir():
+        autoround.autoround_folder(
+            task.folder, tokens, target, iterations=ITERATIONS, seed=seed, **where
+        )
+    return target
+
+
+def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
+    """The adapter trained for a quantized folder."""
+    steps = RECOVERY_STEPS[profile]
+    recipe = {"base": file_sha256(folder), "training": language_task.digest(task.training)}
+    recipe |= {"steps": steps, "seed": seed, "dtype": task.choice.dtype}
+    recipe |= {"code": code_sha256("lora", "streaming", "llama"), "versions": versions("peft")}
+    target = artefacts.address("llama_adapter", recipe)
+    lora.recover(
+        folder, task.training_tokens, target, steps=steps, seed=seed,
+        device=task.choice.device, dtype=task.choice.dtype,
+    )  # fmt: skip
+    return target
+
+
+def load(task: Task, variant: Variant):
+    """The model that stands for a variant's accuracy.
+
+    Quantized weights are turned into dense ones once, which are the same weights at dense speed; a
+    method that rounds inputs too runs on its own kernels.
+    """
+    where = {"dtype": task.choice.dtype, "device": task.choice.device}
+    if variant.adapter:
+        return lora.load(variant.folder, variant.adapter, **where)
+    method = quantizers.QUANTIZERS.get(variant.name)
+    if method is not None and not method.weight_only:
+        return streaming.load_packed(variant.folder, task.choice.device)
+    return streaming.load_dense(variant.folder, **where)
+
+
+def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:
+    """Scores of each variant on the task's passages, the parent first."""
+    found = {}
+    for name, variant in progress(variants.items()):
+        scores = without_overflow(name, partial(_scores, task, variant))
+        if scores is not None:
+            found[name] = scores
+    return found
+
+
+def _scores(task: Task, variant: Variant) -> Scores:
+    recipe = {
+        "variant": {folder.name: file_sha256(folder) for folder in variant.folders},
+        "passages": language_task.digest(task.passages),
+        "where": [task.choice.device, task.choice.dtype],
+        "code": code_sha256("lambada", "lambada_scoring", "streaming", "llama", "lora", "bnb"),
+        "versions": versions("torch", "transformers", "bitsandbytes", "peft"),
+    }
+
+    def make(folder: Path) -> None:
+        lambada_scoring.score(load(task, variant), task.encoded).save(folder / "scores.npz")
+
+    return Scores.load(artefacts.artefact("llama_scores", recipe, make) / "scores.npz")

@@ -1,0 +1,55 @@
+"""Bytes by part add up to the files, and each tensor belongs to one part."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from qlab import llama_sizes
+from qlab.errors import QlabError
+
+
+def write(folder, tensors, name="model.safetensors"):
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / name)
+    (folder / "config.json").write_text(json.dumps({"a": 1}))
+    return folder
+
+
+def test_parts_add_up_to_the_files(tmp_path):
+    tensors = {
+        "model.embed_tokens.weight": torch.zeros(10, 4),
+        "model.layers.0.mlp.up_proj.qweight": torch.zeros(3, dtype=torch.int32),
+        "model.layers.0.mlp.up_proj.scales": torch.zeros(5, dtype=torch.float16),
+        "model.layers.0.mlp.up_proj.qzeros": torch.zeros(2, dtype=torch.int32),
+        "model.norm.weight": torch.zeros(4),
+    }
+    folder = write(tmp_path / "a", tensors)
+    (folder / "tokenizer.json").write_text("long" * 100)
+    found = llama_sizes.split(folder)
+    assert found["embedding"] == 160 and found["scales"] == 18 and found["body"] == 12 + 16
+    files = [folder / "model.safetensors", folder / "config.json"]
+    assert sum(found.values()) == sum(f.stat().st_size for f in files)
+    more = llama_sizes.split(folder, write(tmp_path / "b", {"x.lora_A.weight": torch.zeros(7)}))
+    assert more["body"] == found["body"] + 28 and more["embedding"] == 160
+
+
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("lm_head.weight", "embedding"),
+        ("model.layers.3.self_attn.q_proj.weight", "body"),
+        ("model.layers.3.self_attn.q_proj.g_idx", "scales"),
+        ("model.layers.3.self_attn.q_proj.SCB", "scales"),
+        ("model.layers.3.self_attn.q_proj.weight.absmax", "scales"),
+        ("model.layers.3.self_attn.q_proj.weight.quant_state.bitsandbytes__nf4", "scales"),
+    ],
+)
+def test_a_tensor_has_one_part(name, part):
+    assert llama_sizes.part(name) == part
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    with pytest.raises(QlabError, match="no safetensors files"):
+        llama_sizes.split(tmp_path)

@@ -1,0 +1,61 @@
+"""Kinds of wrong answers on a made-up vocabulary, and the table of five predictions."""
+
+import numpy as np
+import pytest
+
+from qlab import wrong_answers
+from qlab.lambada import Passage
+from qlab.lambada_scoring import Scores
+
+PIECES = ["Ġthe", "ĠMar", "ĠBo", "ven", ".", "Ġ,", "Ġhouse", "ĠMarven", "▁Bolas", "Ġ"]
+PASSAGE = Passage("Bolas met Marven. He saw Marven", "Bolas met Marven. He saw", "Marven")
+
+
+class Words:
+    """A tokenizer of the ten pieces."""
+
+    def convert_ids_to_tokens(self, ids):
+        return [PIECES[i] for i in ids]
+
+    def decode(self, ids):
+        return "".join(PIECES[i] for i in ids).replace("Ġ", " ").replace("▁", "")
+
+
+@pytest.mark.parametrize(
+    "piece, text, kind",
+    [
+        ("Ġ,", " ,", "punctuation"),
+        ("Ġ", " ", "punctuation"),
+        ("ven", "ven", "fragment"),
+        ("ĠMar", " Mar", "the right beginning"),
+        ("ĠBo", " Bo", "from the passage"),
+        ("▁Bolas", "Bolas", "from the passage"),
+        ("Ġthe", " the", "function word"),
+        ("ĠHe", " He", "function word"),
+        ("Ġhouse", " house", "another word"),
+    ],
+)
+def test_a_prediction_has_one_kind(piece, text, kind):
+    assert wrong_answers.kind(piece, text, PASSAGE) == kind
+    assert kind in wrong_answers.KINDS
+
+
+def scores(tops: list[list[int]], ranks: list[int]) -> Scores:
+    n, rank = len(tops), np.array(ranks, np.int32)
+    return Scores(np.zeros(n), rank == 0, rank, rank, rank, np.array(tops, np.int32))
+
+
+def test_only_wrong_answers_are_sorted_by_kind():
+    found = {"fp32": scores([[1] * 10, [0] * 10], [0, 3]), "w2": scores([[4] * 10] * 2, [9, 9])}
+    table = wrong_answers.kinds(found, [PASSAGE] * 2, Words()).set_index(["variant", "kind"])
+    assert len(table) == 2 * len(wrong_answers.KINDS)
+    assert table.loc[("fp32", "function word")].tolist() == [1, 1]
+    assert table.loc[("w2", "punctuation")].tolist() == [2, 2]
+    assert table["count"].sum() == 3
+
+
+def test_the_table_shows_five_predictions_and_marks_what_continues_a_word():
+    found = {"fp32": scores([[1, 3, 0, 4, 6, 2, 2, 2, 2, 2]], [0])}
+    table = wrong_answers.table(found, [PASSAGE], Words(), [0]).reset_index()
+    assert table["five predictions"][0] == "Mar, ·ven, the, ·., house"
+    assert table["true word"][0] == "Marven" and table["variant"][0] == "fp32"

@@ -27,8 +27,8 @@ def split(*folders: Path) -> dict[str, int]:
     """Bytes by part over all safetensors files of the folders (a model's, an adapter's).
 
     `body` is everything the decoder layers and the last norm store for weights, `scales` what
-    goes with quantized ones, `container` the files' headers and the JSON a loader needs. The tokenizer
-    is left out: it is the same for every variant.
+    goes with quantized ones, `container` the files' headers and the JSON a loader needs. The
+    tokenizer is left out: it is the same for every variant.
     """
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:

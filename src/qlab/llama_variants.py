@@ -23,6 +23,7 @@ from qlab import (
     streaming,
 )
 from qlab.artefacts import code_sha256, file_sha256, versions
+from qlab.errors import QlabError
 from qlab.lambada_scoring import Scores
 from qlab.language_task import Task
 
@@ -58,12 +59,24 @@ class Variant:
 Variants = dict[str, Variant]
 
 
-def chosen(profile: str, asked: str) -> tuple[str, ...]:
-    """The variants of a profile, or those that a comma-separated text names; each must exist."""
+def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
+    """The variants of a profile, or those that a comma-separated text names; each must exist.
+
+    Without passages to train on, the profile's adapters are left out, and that is said.
+    """
     names = tuple(name.strip() for name in asked.split(",") if name.strip())
     for name in names:
         if name not in ("fp16", AUTOROUND):
             quantizers.method(name.removesuffix(LORA))
+    trained = [name for name in names or VARIANTS[profile] if name.endswith(LORA)]
+    if trained and not task.training:
+        if names:
+            raise QlabError(
+                f"{trained[0]} needs passages to train its adapter on; give a file with the "
+                "parameter 'training'."
+            )
+        log.warning("No training passages given: no adapters are trained (parameter 'training').")
+        return tuple(name for name in VARIANTS[profile] if name not in trained)
     return names or VARIANTS[profile]
 
 

@@ -108,3 +108,21 @@ def findings(table: pd.DataFrame) -> list[str]:
     for _, row in records.pick(alone, "top5_first_token").iterrows():
         said.append(f"Shown only the last sentence, {row['variant']} scores {interval(row)}.")
     return said
+
+
+def recovery(table: pd.DataFrame) -> pd.DataFrame:
+    """What training adapters brought back, and its price in seconds and bytes."""
+    rows = in_order(table[table["variant"].str.endswith("_lora")])
+    shown: dict[str, dict[str, object]] = {}
+    for variant in dict.fromkeys(rows["variant"]):
+        gain = records.pick(rows, "recovery_difference", variant=variant)
+        share = records.pick(rows, "recovered_share", variant=variant)
+        if gain.empty:
+            continue
+        shown[variant] = {
+            "top-5, with minus without": interval(gain.iloc[0], "+.3f"),
+            "share of the loss": interval(share.iloc[0], ".2f") if len(share) else "nothing lost",
+            "seconds": round(value(rows, variant, "train_seconds"), 1),
+            "adapter bytes": int(value(rows, variant, "adapter_bytes")),
+        }
+    return pd.DataFrame(shown).T

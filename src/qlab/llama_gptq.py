@@ -19,6 +19,8 @@ from qlab import (
     lora,
     measured,
     statistics,
+    streaming,
+    token_speed,
 )
 from qlab.lambada import Passage
 from qlab.lambada_scoring import Scores
@@ -36,6 +38,9 @@ TOPS = range(1, lambada_scoring.TOP + 1)
 TAKEN_APART = tuple(f"{m}_w{b}_g64" for b in (8, 4, 3, 2) for m in ("rtn", "gptq")) + (AUTOROUND,)
 SHOWN = ("fp32", "fp16", "bf16", "gptq_w8_g64", "gptq_w4_g64", "gptq_w2_g64", "rtn_w2_g64")
 SHOWN += (AUTOROUND,)  # whose predictions are printed
+TIMED = tuple(f"gptq_w{b}_g64" for b in (8, 4, 3, 2)) + ("bnb_int8", "bnb_nf4", "bnb_fp4")
+TIMED_PASSAGES = {"smoke": 2, "mini": 8, "full": 100}
+REPEATS = {"smoke": 6, "mini": 12, "full": 6}  # timed rounds
 DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
@@ -223,3 +228,47 @@ def failure_records(task: Task, asked: Iterable[str], made: Iterable[str]) -> li
     """One record for each variant that was asked for and ran out of memory."""
     left = [name for name in asked if name not in set(made)]
     return [_counted(task, name, "out_of_memory", "1", 1) for name in left]
+
+
+def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -> list[Record]:
+    """Tokens per second of TIMED on the libraries' own kernels, and their ratio to the parent's.
+
+    What each metric counts is in `token_speed.COUNTS`; medians over rounds in which all variants
+    take turns, so that a slow moment of the machine hits all; ratios are within a round.
+    """
+    parent = next(iter(variants))
+    timed = [name for name in variants if name in TIMED]
+    rows = [e.tokens[:-1] for e in task.encoded[: TIMED_PASSAGES[profile]]]
+    records = []
+    for group in _groups(task, variants, timed):
+        models = {parent: llama_variants.load(task, variants[parent])}
+        for name in group:
+            models[name] = streaming.load_packed(variants[name].folder, task.choice.device)
+        rates = token_speed.measure(models, rows, repeats=REPEATS[profile], progress=progress)
+        known = {(r.variant, r.metric) for r in records}
+        for name, by_metric in rates.items():
+            for metric, values in by_metric.items():
+                if (name, metric) in known:  # the parent, timed with an earlier group
+                    continue
+                e = statistics.median(values)
+                records.append(_estimated(task, name, metric, "token/s", e, device=_device(task)))
+                if name != parent:
+                    ratio = statistics.median(values / rates[parent][metric])
+                    name_of = f"{metric}_ratio"
+                    records.append(
+                        _estimated(task, name, name_of, "1", ratio, device=_device(task))
+                    )
+    return records
+
+
+def _groups(task: Task, variants: Variants, timed: list[str]) -> list[list[str]]:
+    """Variants to hold in memory together: all of a small model's, else one beside the parent."""
+    small = sum(llama_sizes.split(task.folder).values()) < 1e9
+    return [timed] if small else [[name] for name in timed]
+
+
+def _device(task: Task) -> str:
+    """What a time was measured on; the processor's name is in the provenance."""
+    if task.choice.device == "cpu":
+        return f"cpu_{task.chosen['threads']}_threads"
+    return task.choice.device

@@ -1,7 +1,6 @@
 """What notebook 01 works on: a detector, images with truth, images to calibrate on."""
 
 import hashlib
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from qlab import coco as coco_tools
-from qlab import downloads, embedded, paths, saved_model
+from qlab import downloads, embedded, paths, place, saved_model
 from qlab.artefacts import file_sha256
 from qlab.detectors import Detector, resized
 from qlab.errors import QlabError
@@ -58,24 +57,14 @@ class Task:
         calibration = hashlib.sha256(b"".join(i.tobytes() for i in self.calibration))
         return {
             "model": file_sha256(self.folder),
-            "annotations": _hash_json(self.coco.dataset),
-            "images": _hash_json([file_sha256(p) for p in self.images.values()]),
+            "annotations": place.hash_json(self.coco.dataset),
+            "images": place.hash_json([file_sha256(p) for p in self.images.values()]),
             "calibration": calibration.hexdigest(),
         }
 
 
 _PATHS = ("model", "annotations", "images", "calibration_images")
 _DEFAULTS = {"split": "val", "threads": 2}
-
-
-def _place(profile: str, subject: str, chosen: dict[str, int | str]) -> str:
-    """The profile, or a name of its own for a run with changed parameters."""
-    changed = {k: v for k, v in chosen.items() if v != _DEFAULTS.get(k, type(v)())}
-    return f"{profile}-{subject}-{_hash_json(changed)[:8]}" if changed else profile
-
-
-def _hash_json(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def prepare(
@@ -153,7 +142,7 @@ def prepare(
     return Task(
         model=subject,
         dataset=name,
-        place=_place(profile, subject, chosen),
+        place=place.place(profile, subject, chosen, _DEFAULTS),
         chosen={"profile": profile, **chosen},
         folder=folder,
         subpixel=None if own_model else embedded.centernet_saved_model("subpixel"),

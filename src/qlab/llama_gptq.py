@@ -13,7 +13,6 @@ from qlab import (
     lambada,
     lambada_scoring,
     layer_errors,
-    llama,
     llama_sizes,
     llama_variants,
     lora,
@@ -91,7 +90,7 @@ def accuracy_records(task: Task, scores: Mapping[str, Scores], seed: int) -> lis
     `acc` with flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is
     the difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
     """
-    parent, tokenizer = next(iter(scores)), llama.load_tokenizer(task.folder)
+    parent, tokenizer = next(iter(scores)), task.tokenizer
     before = outcomes(task.passages, scores[parent], tokenizer)
     weights = statistics.resamples(len(scores[parent].greedy), DRAWS, seed)
     records: list[Record] = []
@@ -193,11 +192,12 @@ def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list
     What it scores so needs no context; the data set's name ends in `_last_sentence`.
     """
     parent = next(iter(variants))
-    tokenizer = llama.load_tokenizer(task.folder)
     alone = [lambada.last_sentence(p) for p in task.passages]
-    encoded = lambada.encode(alone, tokenizer, task.longest)
+    encoded = lambada.encode(alone, task.tokenizer, task.longest)
     model = llama_variants.load(task, variants[parent])
-    found = outcomes(alone, lambada_scoring.score(model, encoded, progress=progress), tokenizer)
+    found = outcomes(
+        alone, lambada_scoring.score(model, encoded, progress=progress), task.tokenizer
+    )
     dataset = f"{task.dataset}_last_sentence"
     return [
         _estimated(

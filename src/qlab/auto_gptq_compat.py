@@ -1,0 +1,208 @@
+"""auto-gptq 0.7.1, made to work without CUDA and with Hugging Face libraries newer than itself.
+
+auto-gptq is not maintained any more. It is used as installed; what it misses is lent to it, and
+each loan below says why it is needed and since when. A loan is made only where something is
+missing (asked of the library itself, not of its version), and taken back as soon as auto-gptq
+has what it needs, so that nothing else in the process sees it. Tested with transformers 4.53.3
+and peft 0.13.2, 5.9.0 and 0.19.1 (Kaggle's image), 5.23.0 and 0.21.2.
+"""
+
+import contextlib
+import functools
+import gc
+import importlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from qlab.errors import QlabError
+
+# What auto-gptq imports from transformers.utils.hub, and where it lives now. transformers 5.9 still
+# has all five there, 5.23 no longer create_commit and create_repo, which it imported for itself
+# alone; so may the others go.
+HUB_NAMES = {
+    "create_commit": "huggingface_hub",
+    "create_repo": "huggingface_hub",
+    "CommitOperationAdd": "huggingface_hub",
+    "PushToHubMixin": "transformers.utils",
+    "cached_file": "transformers.utils",
+}
+
+
+@functools.cache
+def load() -> ModuleType:
+    """The module auto_gptq, imported and ready; without CUDA its "GPU 0" is the CPU."""
+    # A logger below this one says three times at import that there are no CUDA kernels.
+    logging.getLogger("auto_gptq").setLevel(logging.ERROR)
+    with _lent_for_import():
+        try:
+            import auto_gptq
+        except ImportError as error:
+            raise QlabError(
+                f"auto-gptq cannot be imported ({error}). It is part of the locked environment "
+                "(make install); where there are no wheels (Python 3.12), build it: "
+                "BUILD_CUDA_EXT=0 pip wheel --no-deps --no-build-isolation auto-gptq==0.7.1"
+            ) from error
+    # This one raises its own level back to INFO and tells of every layer, on stderr.
+    logging.getLogger("auto_gptq.modeling._base").setLevel(logging.ERROR)
+    if not torch.cuda.is_available():
+        _use_cpu()
+    return auto_gptq
+
+
+def quantizer() -> type:
+    """auto-gptq's `Quantizer`: the grid (scales and zero-points) of weights."""
+    load()
+    from auto_gptq.quantization.quantizer import Quantizer
+
+    return Quantizer
+
+
+def gptq() -> type:
+    """auto-gptq's `GPTQ`: quantizes one layer; call `fasterquant` within `quantizing()`."""
+    load()
+    from auto_gptq.quantization import GPTQ
+
+    return GPTQ
+
+
+def packed_linear() -> type:
+    """auto-gptq's `QuantLinear` that packs, and runs in plain PyTorch where it has no kernel."""
+    load()
+    from auto_gptq.nn_modules.qlinear.qlinear_cuda_old import QuantLinear
+
+    return QuantLinear
+
+
+@contextlib.contextmanager
+def quantizing() -> Iterator[None]:
+    """Where auto-gptq quantizes, a layer or a whole model: needed around both.
+
+    Two loans. `torch.cuda.synchronize`, which GPTQ calls after every layer to stop its clock and
+    which raises without CUDA, does nothing. And a decoder layer's output is a tuple again: since
+    transformers 4.54 it is a bare tensor, of which `quantize()` takes `[0]`, that is, silently,
+    only the first passage of the batch, without its batch dimension.
+    """
+    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+    forward = LlamaDecoderLayer.forward
+
+    def with_tuple(self, *args, **kwargs):
+        output = forward(self, *args, **kwargs)
+        return output if isinstance(output, tuple) else (output,)
+
+    with contextlib.ExitStack() as loans:
+        if not torch.cuda.is_available():
+            loans.enter_context(_replaced(torch.cuda, "synchronize", lambda device=None: None))
+        loans.enter_context(_replaced(LlamaDecoderLayer, "forward", with_tuple))
+        yield
+
+
+def from_quantized(folder: Path, device: str = "cpu"):
+    """A GPTQ folder as auto-gptq's own modules hold it, float16 on CUDA, float32 on a CPU.
+
+    Triton and both exllama kernels are off: they are compiled parts which the wheel lacks or
+    which need newer GPUs than some. Without CUDA each layer's weights are unpacked in every call.
+    """
+    auto_gptq = load()
+    dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
+    with _kept_initialization(), _cheap_collection():
+        return auto_gptq.AutoGPTQForCausalLM.from_quantized(
+            str(folder),
+            device=device if ":" in device or device == "cpu" else f"{device}:0",
+            torch_dtype=dtype,
+            use_triton=False,
+            disable_exllama=True,
+            disable_exllamav2=True,
+        )
+
+
+@contextlib.contextmanager
+def _kept_initialization() -> Iterator[None]:
+    """Take back what `from_quantized` does to everyone and never undoes.
+
+    It replaces three functions of torch.nn.init by ones that do nothing and tells transformers
+    (before 5) not to initialize: every model made later in the process would start from whatever
+    the memory held.
+    """
+    from transformers import modeling_utils
+
+    names = ("kaiming_uniform_", "uniform_", "normal_")
+    functions = {name: getattr(torch.nn.init, name) for name in names}
+    missing = object()
+    wanted = getattr(modeling_utils, "_init_weights", missing)
+    try:
+        yield
+    finally:
+        for name, function in functions.items():
+            setattr(torch.nn.init, name, function)
+        if wanted is not missing:
+            modeling_utils._init_weights = wanted
+        else:  # transformers 5 has no such switch: auto-gptq put it there
+            vars(modeling_utils).pop("_init_weights", None)
+
+
+@contextlib.contextmanager
+def _cheap_collection() -> Iterator[None]:
+    """Leave what is alive now out of garbage collections.
+
+    accelerate collects after every shard; with TensorFlow in the process one takes seconds.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _lent_for_import() -> Iterator[None]:
+    """Names that auto-gptq imports and newer libraries moved; its modules keep what they got."""
+    hub = importlib.import_module("transformers.utils.hub")
+    modeling = importlib.import_module("transformers.modeling_utils")
+    peft_model = importlib.import_module("peft.peft_model")
+    with contextlib.ExitStack() as loans:
+        if not hasattr(modeling, "no_init_weights"):  # since transformers 5: initialization
+            home = importlib.import_module("transformers.initialization")
+            loans.enter_context(_lent(modeling, "no_init_weights", home.no_init_weights))
+        for name, home in HUB_NAMES.items():
+            if not hasattr(hub, name):
+                value = getattr(importlib.import_module(home), name)
+                loans.enter_context(_lent(hub, name, value))
+        # Since peft 0.19 named PEFT_TYPE_TO_TUNER_MAPPING. auto-gptq changes this table when it
+        # makes LoRA adapters of its own, which qlab does not do, so a copy serves.
+        if not hasattr(peft_model, "PEFT_TYPE_TO_MODEL_MAPPING"):
+            table = dict(getattr(peft_model, "PEFT_TYPE_TO_TUNER_MAPPING", {}))
+            loans.enter_context(_lent(peft_model, "PEFT_TYPE_TO_MODEL_MAPPING", table))
+        yield
+
+
+def _use_cpu() -> None:
+    """Name the CPU where auto-gptq names its first GPU: it moves each layer there to quantize."""
+    for name in ("_const", "_utils", "_base"):  # each imported the constant into a name of its own
+        module = importlib.import_module(f"auto_gptq.modeling.{name}")
+        module.CUDA_0 = torch.device("cpu")
+
+
+@contextlib.contextmanager
+def _lent(owner, name: str, value) -> Iterator[None]:
+    """An attribute that is missing, there while the block runs."""
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        delattr(owner, name)
+
+
+@contextlib.contextmanager
+def _replaced(owner, name: str, value) -> Iterator[None]:
+    """An attribute of another value while the block runs."""
+    kept = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)

@@ -1,0 +1,236 @@
+"""AutoRound: rounding that is learned, a decoder layer at a time, so that 2 bits survive.
+
+AutoRound (Cheng et al., arXiv 2309.05516) moves each weight by up to half a step before it is
+rounded, and scales each group's range, by signed gradient descent on the decoder layer's output
+error. Its library is `auto-round`; what it stores is GPTQ's format, symmetric, and is read by
+whatever reads that.
+
+The library runs in a process of its own (`python -m qlab.autoround`), because importing it
+replaces functions of transformers for everything else that runs beside it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import deque
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qlab import artefacts, gptq, gptq_format, llama, streaming
+from qlab.errors import QlabError
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH = 8  # rows of a step, the library's default
+_LAYER_DONE = "layers in the block"  # the library logs this once for each decoder layer
+
+
+def autoround_folder(
+    folder: Path,
+    calibration: list[list[int]],
+    target: Path,
+    *,
+    bits: int = 2,
+    group_size: int = 64,
+    iterations: int = 100,
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress=iter,
+) -> None:
+    """Write the Llama in `folder`, its linear layers quantized by AutoRound, as folder `target`.
+
+    `calibration` are passages as token ids. The library wants rows of one length: the passages
+    are joined and cut into rows as long as the longest. A target made so already is left. On one
+    machine, with one number of threads, the same arguments give the same weights.
+    QlabError: `auto-round` is not installed; widths that cannot be packed; no calibration; the
+    library failed, or its packed weights read back otherwise than they were tuned.
+    """
+    folder, target = Path(folder), Path(target)
+    config = llama.check(folder)
+    if llama.quantized(config):
+        raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
+    gptq_format.check_widths(gptq.widths(config), bits, group_size)
+    if not available():
+        raise QlabError(
+            "AutoRound needs the package auto-round, which is not installed here; install the "
+            "environment again with `make install`, or leave this variant out."
+        )
+    settings = {"bits": bits, "group_size": group_size, "iterations": iterations, "seed": seed}
+    task = {"rows": rows(calibration), "device": device, "dtype": dtype} | settings
+    recipe = _recipe(folder, task)
+    if _made(target, recipe):
+        return
+    with artefacts.written_whole(target) as part:
+        part.mkdir()
+        task |= {"folder": str(folder), "target": str(part)}
+        _in_own_process(task, config.num_hidden_layers, progress)
+        (part / streaming.RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
+
+
+def available() -> bool:
+    """Whether the library is installed; it is not imported."""
+    return find_spec("auto_round") is not None
+
+
+def rows(passages: list[list[int]]) -> list[list[int]]:
+    """The passages' tokens joined and cut into rows as long as the longest; the rest is dropped."""
+    length = max(map(len, passages), default=0)
+    if length < 2:
+        raise QlabError(
+            f"AutoRound calibrates on passages of two tokens or more; the {len(passages)} given "
+            "have none. Give some."
+        )
+    joined = [token for passage in passages for token in passage]
+    return [joined[i : i + length] for i in range(0, len(joined) - length + 1, length)]
+
+
+def _recipe(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
+    """All that decides the bytes of a target, as JSON has it."""
+    return task | {
+        "method": f"autoround_w{task['bits']}_g{task['group_size']}",
+        "rows": len(task["rows"]),
+        "rows_sha256": hashlib.sha256(json.dumps(task["rows"]).encode()).hexdigest(),
+        "source_sha256": artefacts.file_sha256(folder),
+        "code": artefacts.code_sha256("autoround", "gptq_format", "llama"),
+        "versions": artefacts.versions("torch", "transformers", "auto-round"),
+    }
+
+
+def _made(target: Path, recipe: dict[str, Any]) -> bool:
+    """Whether the target is there, made just so; QlabError where something else is."""
+    path = target / streaming.RECIPE
+    if path.is_file() and json.loads(path.read_text()) == recipe:
+        return True
+    if target.exists():
+        raise QlabError(
+            f"{target} exists already and was made otherwise; remove it or choose another target."
+        )
+    return False
+
+
+def _in_own_process(task: dict[str, Any], layers: int, progress) -> None:
+    """Run this module on a task, and take a step of the progress bar at each decoder layer."""
+    # Without USE_TF=0, transformers imports TensorFlow where it is installed, which takes long.
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "USE_TF": "0", "AR_LOG_LEVEL": "INFO"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qlab.autoround"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+    steps, said = iter(progress(range(layers))), deque(maxlen=1)
+    try:
+        with process.stdin as stream:
+            json.dump(task, stream)
+        for line in filter(str.strip, process.stdout):
+            said.append(line.strip())
+            if _LAYER_DONE in line:
+                next(steps, None)
+        code = process.wait()
+    finally:
+        # When this process is interrupted, nobody is left to take the result.
+        process.kill()
+        process.wait()
+    if code:
+        end = "failed" if code > 0 else f"was killed by signal {-code} (out of memory?)"
+        raise QlabError(f"AutoRound {end} on {task['folder']}: {''.join(said) or 'no message'}")
+
+
+def main() -> None:
+    """What the process does: tune, export, check, and write the folder's files."""
+    task = json.load(sys.stdin)
+    started = time.perf_counter()
+    source, target = Path(task["folder"]), Path(task["target"])
+    export = target / "export"
+    meant = _tuned(task, export)
+    with llama.Weights(export) as packed:
+        tensors = {name: _read(packed, name, meant[name], task["bits"]) for name in meant}
+    shutil.rmtree(export)
+    _write(source, target, tensors, task, (time.perf_counter() - started) / len(tensors))
+
+
+def _tuned(task: dict[str, Any], export: Path) -> dict[str, "torch.Tensor"]:
+    """Let the library tune and export the model; the weights [out, in] that it then means."""
+    import gc
+
+    import torch
+    from auto_round import AutoRound, QuantizationScheme, SignRoundConfig
+
+    # The library has just imported every model of transformers and collects garbage several times
+    # a layer: looking through all of those each time takes longer than the tuning.
+    gc.freeze()
+    source = Path(task["folder"])
+    rounder = AutoRound(
+        llama.load(source, task["dtype"]),
+        llama.load_tokenizer(source),
+        scheme=QuantizationScheme(bits=task["bits"], group_size=task["group_size"], sym=True),
+        alg_configs=SignRoundConfig(iters=task["iterations"]),
+        dataset=[torch.tensor([row]) for row in task["rows"]],
+        nsamples=len(task["rows"]),
+        seqlen=len(task["rows"][0]),
+        batch_size=min(BATCH, len(task["rows"])),
+        device_map=task["device"],
+        seed=task["seed"],
+        amp=task["dtype"] != "float32",
+        enable_torch_compile=False,
+    )
+    model, _ = rounder.quantize()
+    linears = [
+        f"model.layers.{index}.{kind}"
+        for index in range(model.config.num_hidden_layers)
+        for kind in llama.LINEARS
+    ]
+    meant = {name: model.get_submodule(name).weight.detach() for name in linears}
+    rounder.save_quantized(str(export), format="auto_gptq")
+    return meant
+
+
+def _read(packed: llama.Weights, name: str, meant: "torch.Tensor", bits: int) -> dict:
+    """The four tensors of a linear layer, if they hold the weights that the library tuned."""
+    tensors = {end: packed.read(f"{name}.{end}") for end in gptq_format.SUFFIXES}
+    try:
+        gptq_format.check_packed(tensors, meant, bits)
+    except ValueError as error:
+        raise QlabError(f"{name}, packed by auto-round: {error}.") from error
+    return tensors
+
+
+def _write(
+    source: Path, target: Path, linears: dict[str, dict], task: dict[str, Any], seconds: float
+) -> None:
+    """The files of the quantized folder; what is not quantized is stored as in the float one."""
+    from safetensors.torch import save_file
+
+    tied = llama.read_config(source).tie_word_embeddings
+    left = {f"{name}.weight" for name in linears} | ({streaming.HEAD} if tied else set())
+    with llama.Weights(source) as weights:
+        tensors = {name: weights.read(name) for name in weights.names if name not in left}
+    if tied:
+        # Under this name alone does auto-gptq find it; see `streaming`.
+        tensors[streaming.HEAD] = tensors.pop(streaming.EMBEDDING)
+    for name, parts in linears.items():
+        tensors |= {f"{name}.{end}": tensor for end, tensor in parts.items()}
+    save_file(tensors, target / llama.WEIGHTS, metadata={"format": "pt"})
+    settings = gptq.RoundToNearest(task["bits"], task["group_size"]).config()
+    config = llama.read_json(source, "config.json") | {"quantization_config": settings}
+    notes = {name: {"damping": 0.0, "seconds": round(seconds, 3)} for name in linears}
+    # auto-gptq opens quantize_config.json in a local folder, without looking whether it is there.
+    files = {"config.json": config, "quantize_config.json": settings, streaming.LAYERS: notes}
+    for name, content in files.items():
+        (target / name).write_text(json.dumps(content, indent=2) + "\n")
+    for pattern in streaming.BESIDE:
+        for path in source.glob(pattern):
+            shutil.copyfile(path, target / path.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Models and LAMBADA from the network: safetensors and JSON only, access explained where it fails.
+
+A token comes from the variable HF_TOKEN or Kaggle's secret of that name; none is stored or shown.
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+from qlab import downloads
+from qlab.errors import QlabError
+from qlab.progress import quiet
+
+# The same bytes in both places: OpenAI's own copy and EleutherAI/lambada_openai on the hub.
+LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
+LAMBADA_ADDRESSES = (
+    "https://huggingface.co/datasets/EleutherAI/lambada_openai/resolve/"
+    "900124bf3b8235c6daf21033af9948b3f07346c4/data/lambada_test.jsonl",
+    "https://openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl",
+)
+_SMALL = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+]
+_WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
+
+
+def lambada() -> Path:
+    """The 5,153 passages that `lambada_openai` names (1.8 MB), downloaded once."""
+    known = f"sha256:{LAMBADA_SHA256}"
+    try:
+        return downloads.fetch(LAMBADA_ADDRESSES[0], known)
+    except QlabError:
+        return downloads.fetch(LAMBADA_ADDRESSES[1], known)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text reads like a model's name on the hub: owner/name."""
+    return re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", text) is not None
+
+
+def model(name: str, weights: bool = True) -> Path:
+    """The folder of a hub model in Hugging Face's cache, downloaded where it is not there.
+
+    Without `weights`: configuration and tokenizer only, some megabytes.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars
+
+    if quiet():
+        disable_progress_bars()
+    own = token()
+    try:
+        found = snapshot_download(
+            name,
+            allow_patterns=_SMALL + _WEIGHTS * weights,
+            token=own or False,  # never one that a login left on the disk
+        )
+    except GatedRepoError as error:
+        raise QlabError(_gated(name, own)) from error
+    except RepositoryNotFoundError as error:
+        raise QlabError(
+            f"{name} is neither a local folder nor a model that the hub shows "
+            f"{'to this HF_TOKEN' if own else 'without a token (HF_TOKEN)'}; check the name."
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise QlabError(
+                f"The disk ran full while downloading {name}; free some space, or set HF_HOME to a "
+                "folder with more, and run again: what is there already is kept."
+            ) from error
+        raise QlabError(
+            f"The hub did not give {name} ({type(error).__name__}) and it is not in the cache; "
+            "switch the network on (HF_HUB_OFFLINE=0; Kaggle: Settings, Internet), or pass a local "
+            "folder as the parameter 'model'."
+        ) from error
+    return Path(found)
+
+
+def token() -> str:
+    """The hub's token from HF_TOKEN, else from Kaggle's secret of that name, or an empty text."""
+    return os.environ.get("HF_TOKEN", "").strip() or _kaggle_secret("HF_TOKEN")
+
+
+def _kaggle_secret(name: str) -> str:
+    """A secret attached to a Kaggle notebook, or an empty text: elsewhere, or none attached."""
+    if "KAGGLE_KERNEL_RUN_TYPE" not in os.environ:
+        return ""
+    try:
+        from kaggle_secrets import UserSecretsClient
+    except ImportError:
+        return ""
+    try:
+        return (UserSecretsClient().get_secret(name) or "").strip()
+    except Exception:  # Kaggle's client has several errors of no common class for "not attached"
+        return ""
+
+
+def _gated(name: str, own: str) -> str:
+    page = f"https://huggingface.co/{name}"
+    if own:
+        return (
+            f"This HF_TOKEN has no access to {name}; accept its licence at {page} with the same "
+            "account, and let the token read gated models."
+        )
+    return (
+        f"{name} asks for a licence; accept it at {page}, make a token at "
+        "https://huggingface.co/settings/tokens and set the variable HF_TOKEN to it (Kaggle: "
+        "Add-ons, Secrets, label HF_TOKEN), or pass a local folder as the parameter 'model'."
+    )

@@ -1,0 +1,187 @@
+"""Score a Llama on the last words of LAMBADA passages.
+
+`acc` and `perplexity` are those of lm-evaluation-harness 0.4.13 (task lambada_openai). Passages of
+like length share a batch, and only positions that predict a word's token meet the vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qlab import llama_states
+from qlab.artefacts import written_whole
+from qlab.errors import QlabError
+from qlab.lambada import Encoded, Passage
+
+TOP = 10  # predictions kept per passage, and the longest curve over k
+HEAD_BYTES = 1 << 27  # float32 logits made at a time
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model said about n passages, in their order.
+
+    A rank counts the vocabulary's more probable tokens, given the true tokens before: 0 is the
+    most probable, and a tie counts as the better rank. `greedy` is whether each of the word's
+    tokens is the most probable one; of tied ones, the first in the vocabulary.
+    """
+
+    log_likelihood: np.ndarray  # f8[n], of the whole word
+    greedy: np.ndarray  # bool[n]
+    first_rank: np.ndarray  # i4[n], of the word's first token
+    worst_rank: np.ndarray  # i4[n], the largest of the word's tokens
+    last_rank: np.ndarray  # i4[n], of the word's last token
+    top_tokens: np.ndarray  # i4[n, TOP], most probable first tokens; -1 beyond the vocabulary
+
+    def save(self, path: Path) -> None:
+        """Write as .npz, whole or not at all."""
+        with written_whole(path) as part, part.open("wb") as stream:
+            np.savez_compressed(stream, **asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Scores":
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(**stored)
+
+
+# ---- metrics ----
+
+
+def acc(scores: Scores) -> float:
+    """Share of passages whose whole word is the most probable continuation."""
+    return float(scores.greedy.mean())
+
+
+def perplexity(scores: Scores) -> float:
+    """exp of the mean negative log-likelihood per word, not per token; inf where that overflows."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(-scores.log_likelihood.mean()))
+
+
+def first_token_hits(scores: Scores, k: int) -> np.ndarray:
+    """bool[n]: the word's first token is among the k most probable."""
+    return scores.first_rank < k
+
+
+def all_tokens_hits(scores: Scores, k: int) -> np.ndarray:
+    """bool[n]: each of the word's tokens is among the k most probable, given those before it."""
+    return scores.worst_rank < k
+
+
+def last_token_hits(scores: Scores, k: int) -> np.ndarray:
+    """bool[n]: the word's last token is among the k most probable, given those before it."""
+    return scores.last_rank < k
+
+
+def decoded_word_hits(scores: Scores, passages: Sequence[Passage], tokenizer, k: int) -> np.ndarray:
+    """bool[n]: one of the k most probable first tokens is, decoded and stripped, the whole word.
+
+    So a word of several tokens is always missed: the reading of "top-5" by Caringi and Girardet.
+    """
+    if not 1 <= k <= scores.top_tokens.shape[1]:
+        raise ValueError(f"k is 1 to {scores.top_tokens.shape[1]}, the predictions kept; got {k}.")
+    tokens = np.unique(scores.top_tokens[scores.top_tokens >= 0])
+    words = {int(t): tokenizer.decode([int(t)]).strip() for t in tokens}
+    pairs = zip(passages, scores.top_tokens[:, :k], strict=True)
+    return np.array([any(words.get(int(t)) == p.word.strip() for t in row) for p, row in pairs])
+
+
+# ---- scoring ----
+
+
+def score(model, encoded: Sequence[Encoded], batch_tokens: int = 2048, progress=iter) -> Scores:
+    """Score passages with a Hugging Face Llama where it is, in its own dtype.
+
+    `batch_tokens` bounds passages times the longest one in a batch; a longer passage has a batch
+    of its own. log-softmax is in float32 whatever the model's dtype. Raises QlabError where the
+    logits of a passage are NaN or infinite.
+    """
+    import torch
+
+    if not encoded:
+        raise QlabError("There are no passages to score.")
+    found = _empty(len(encoded))
+    with torch.inference_mode():
+        for rows in progress(batches([len(e.tokens) - 1 for e in encoded], batch_tokens)):
+            _score_batch(model, rows, [encoded[i] for i in rows], found)
+    return Scores(**found)
+
+
+def _empty(n: int) -> dict[str, np.ndarray]:
+    ranks = {f"{name}_rank": np.zeros(n, np.int32) for name in ("first", "worst", "last")}
+    top = np.full((n, TOP), -1, np.int32)
+    return {"log_likelihood": np.zeros(n), "greedy": np.zeros(n, bool), **ranks, "top_tokens": top}
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Indices of `lengths` in batches of at most `batch_tokens`, padding included.
+
+    The longest come first, so that a batch that does not fit into memory shows at once.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    found: list[list[int]] = []
+    for i in order:
+        if not found or (len(found[-1]) + 1) * lengths[found[-1][0]] > batch_tokens:
+            found.append([])
+        found[-1].append(i)
+    return found
+
+
+def _score_batch(model, rows: list[int], batch: list[Encoded], found: dict) -> None:
+    """Score one batch into `found`'s rows."""
+    import torch
+
+    counts = [e.targets for e in batch]
+    hidden = llama_states.last_states(model, [e.tokens[:-1] for e in batch], counts)
+    targets = torch.tensor([t for e in batch for t in e.tokens[-e.targets :]], device=hidden.device)
+    owners = np.repeat(rows, counts)
+    parts = [
+        _judge(model, h, t, owners[at : at + len(t)])
+        for at, h, t in _chunks(hidden, targets, _vocabulary(model))
+    ]
+    log_p, greedy, rank, top = (np.concatenate(x) for x in zip(*parts, strict=True))
+    ends = np.cumsum(counts) - 1
+    starts = ends + 1 - counts
+    found["log_likelihood"][rows] = np.add.reduceat(log_p, starts)
+    found["greedy"][rows] = np.logical_and.reduceat(greedy, starts)
+    found["first_rank"][rows] = rank[starts]
+    found["worst_rank"][rows] = np.maximum.reduceat(rank, starts)
+    found["last_rank"][rows] = rank[ends]
+    found["top_tokens"][rows, : top.shape[1]] = top[starts]
+
+
+def _vocabulary(model) -> int:
+    return model.get_output_embeddings().weight.shape[0]
+
+
+def _chunks(hidden, targets, vocabulary: int) -> Iterator[tuple]:
+    """(offset, hidden states, targets) of so few positions that their logits fit HEAD_BYTES."""
+    size = max(1, HEAD_BYTES // (4 * vocabulary))
+    for at in range(0, len(targets), size):
+        yield at, hidden[at : at + size], targets[at : at + size]
+
+
+def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]:
+    """log p, whether the first most probable, rank, and top tokens of each position."""
+    logits = model.get_output_embeddings()(hidden)
+    finite = logits.isfinite().all(dim=-1).cpu().numpy()
+    if not finite.all():
+        raise QlabError(_about_overflow(owners[finite.argmin()], str(logits.dtype)))
+    log_p = logits.float().log_softmax(dim=-1)
+    chosen = log_p.gather(1, targets[:, None])
+    rank = (log_p > chosen).sum(dim=1)
+    greedy = log_p.argmax(dim=1) == targets
+    top = log_p.topk(min(TOP, log_p.shape[1]), dim=1).indices
+    return tuple(x.cpu().numpy() for x in (chosen[:, 0].double(), greedy, rank, top))
+
+
+def _about_overflow(index: int, dtype: str) -> str:
+    cause = (
+        "float16 overflowed, it ends at 65,504; use dtype bfloat16 or float32"
+        if dtype == "torch.float16"
+        else f"the dtype is {dtype}, so look for them in the weights"
+    )
+    return f"The model's logits for passage {index + 1} are NaN or infinite: {cause}."

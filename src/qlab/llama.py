@@ -1,0 +1,270 @@
+"""A Hugging Face Llama folder: checked before work starts, read by the tensor, run by the block.
+
+Works with transformers 4.53 and 5: models are built empty and given their weights here, so
+nothing depends on how `from_pretrained` names its arguments or what it does to a missing tensor
+(it would start it at random, with a warning).
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlab.errors import QlabError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+LINEARS = (
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+)
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def check(folder: Path) -> "LlamaConfig":
+    """The configuration of a Llama folder, once all of it was found to be there and to fit.
+
+    Reads the headers of the weight files, no weights. QlabError: no folder, not a Llama, no
+    tokenizer or one with more words than the model, weights missing, cut short, of other shapes
+    or as pickle only. The tensors of an already quantized folder are left to its loader.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    _check_vocabulary(folder, config)
+    with Weights(folder) as weights:
+        if not quantized(config):
+            _check_shapes(folder, config, weights)
+    return config
+
+
+def read_config(folder: Path) -> "LlamaConfig":
+    """config.json of a Llama folder, with PyTorch's own attention (sdpa) chosen."""
+    from transformers import LlamaConfig
+
+    if not folder.is_dir():
+        raise QlabError(f"There is no model folder at {folder}; give a local Hugging Face folder.")
+    kind = read_json(folder, "config.json").get("model_type")
+    if kind != "llama":
+        raise QlabError(
+            f"{folder} holds a model of type {kind!r}; this experiment takes 'llama' "
+            "(LlamaForCausalLM: Llama 2, Llama 3, TinyLlama and their like)."
+        )
+    return LlamaConfig.from_pretrained(folder, attn_implementation="sdpa", local_files_only=True)
+
+
+def quantized(config: "LlamaConfig") -> bool:
+    """Whether the folder's linear layers are stored quantized."""
+    return getattr(config, "quantization_config", None) is not None
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+    """The tokenizer that tokenizer.json describes; code that a folder brings is never run.
+
+    It decodes to exactly what its words are: no space is taken away before a full stop.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    read_json(folder, "tokenizer.json", "its model cannot be given text")
+    return PreTrainedTokenizerFast.from_pretrained(
+        folder, local_files_only=True, clean_up_tokenization_spaces=False
+    )
+
+
+class Weights:
+    """The tensors of a folder's safetensors file or shards, one copied out at a time.
+
+    A file is mapped only while one of its tensors is read, so that what was read once does not
+    stay in the resident memory of this process.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self._file = {}  # tensor name -> file
+        self._shape = {}  # tensor name -> shape
+
+    def __enter__(self) -> "Weights":
+        for path in _weight_files(self.folder):
+            with _opened(path) as file:
+                for name in file.keys():  # noqa: SIM118 (a safetensors file is no dict)
+                    self._file[name] = path
+                    self._shape[name] = tuple(file.get_slice(name).get_shape())
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file, self._shape = {}, {}
+
+    @property
+    def names(self) -> list[str]:
+        """The tensors' names, sorted."""
+        return sorted(self._file)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, without reading it."""
+        self._known(name)
+        return self._shape[name]
+
+    def read(self, name: str) -> "torch.Tensor":
+        """One tensor as stored, copied to memory of its own on the CPU."""
+        self._known(name)
+        with _opened(self._file[name]) as file:
+            return file.get_tensor(name).clone()
+
+    def _known(self, name: str) -> None:
+        if name not in self._file:
+            raise QlabError(f"The weights in {self.folder} lack the tensor {name}; get them again.")
+
+
+def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
+    """The model of a float folder in eval mode; beside it, memory for one tensor is needed."""
+    import torch
+    from transformers import LlamaForCausalLM
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    config = check(folder)
+    if quantized(config):
+        raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config)
+    with Weights(folder) as weights:
+        _fill(model, weights, "", dtype, device)
+    if config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    # Its buffers are computed, not stored, so the empty model has none to fill.
+    model.model.rotary_emb = LlamaRotaryEmbedding(config=config).to(device)
+    return model.eval()
+
+
+def block(
+    folder: Path, weights: Weights, index: int, dtype: str = "float32", device: str = "cpu"
+) -> "LlamaDecoderLayer":
+    """One decoder layer with its weights, in eval mode; nothing else of the model in memory."""
+    import torch
+    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+    with torch.device("meta"):
+        layer = LlamaDecoderLayer(read_config(Path(folder)), index)
+    _fill(layer, weights, f"model.layers.{index}.", dtype, device)
+    return layer.eval()
+
+
+def rotary(
+    config: "LlamaConfig", length: int, dtype: str = "float32", device: str = "cpu"
+) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Cosine and sine [1, length, head size] of the positions 0 .. length - 1."""
+    import torch
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    positions = torch.arange(length, device=device)[None]
+    like = torch.empty(0, dtype=torch_dtype(dtype), device=device)
+    return LlamaRotaryEmbedding(config=config).to(device)(like, positions)
+
+
+def run_block(
+    layer: "LlamaDecoderLayer",
+    hidden: "torch.Tensor",
+    position_embeddings: tuple["torch.Tensor", "torch.Tensor"],
+) -> "torch.Tensor":
+    """A decoder layer's output [batch, length, width], each position seeing those before it."""
+    output = layer(hidden, attention_mask=None, position_embeddings=position_embeddings)
+    return output[0] if isinstance(output, tuple) else output  # transformers 4 gives a tuple
+
+
+def torch_dtype(name: str) -> "torch.dtype":
+    """torch.float32, torch.float16 or torch.bfloat16 by name."""
+    import torch
+
+    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if name not in known:
+        raise QlabError(f"A model is loaded as {', '.join(known)}, not as {name!r}.")
+    return known[name]
+
+
+def read_json(folder: Path, name: str, why: str = "this is no Hugging Face model folder") -> dict:
+    """A JSON object from a file of the folder, or one sentence about what is wrong with it."""
+    path = folder / name
+    if not path.is_file():
+        raise QlabError(f"{folder} has no {name}, so {why}; get the whole folder again.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise QlabError(f"{path} is not JSON ({error}); get it again.") from error
+    if not isinstance(found, dict):
+        raise QlabError(f"{path} holds a JSON {type(found).__name__}, not an object; get it again.")
+    return found
+
+
+def _check_vocabulary(folder: Path, config: "LlamaConfig") -> None:
+    words = 1 + max(load_tokenizer(folder).get_vocab().values(), default=-1)
+    if words > config.vocab_size:
+        raise QlabError(
+            f"The tokenizer in {folder} has {words} words, the model only {config.vocab_size}; "
+            "take both from one place."
+        )
+
+
+def _check_shapes(folder: Path, config: "LlamaConfig", weights: Weights) -> None:
+    """Each tensor of the architecture is stored, in the shape that config.json asks for."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    with torch.device("meta"):
+        expected = LlamaForCausalLM(config).state_dict()
+    if config.tie_word_embeddings:
+        expected.pop("lm_head.weight")
+    for name, tensor in expected.items():
+        if weights.shape(name) != tuple(tensor.shape):
+            raise QlabError(
+                f"The tensor {name} in {folder} has shape {list(weights.shape(name))}, but "
+                f"config.json asks for {list(tensor.shape)}; take both from one place."
+            )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files: those of the index where there is one, else the single one."""
+    if (folder / INDEX).is_file():
+        names = sorted(set(read_json(folder, INDEX).get("weight_map", {}).values()))
+    else:
+        names = [WEIGHTS]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing and names == [WEIGHTS] and any(folder.glob("*.bin")):
+        raise QlabError(
+            f"{folder} has its weights as pickle only ({next(folder.glob('*.bin')).name}), which "
+            "can run any code when read and is refused; convert them to safetensors where you "
+            "trust them, or get the safetensors files."
+        )
+    if missing or not names:
+        raise QlabError(
+            f"{folder} lacks {len(missing) or 'all'} of its {len(names)} weight files, first "
+            f"{(missing or [WEIGHTS])[0]}; get the whole folder again."
+        )
+    return [folder / name for name in names]
+
+
+def _opened(path: Path):
+    """A safetensors file, open; one that is cut short or none at all is a QlabError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise QlabError(
+            f"{path} is no whole safetensors file ({error}), perhaps a download that was cut "
+            "short; get it again."
+        ) from error
+
+
+def _fill(module, weights: Weights, prefix: str, dtype: str, device: str) -> None:
+    """Give an empty module its weights, one at a time; a tied head stays empty."""
+    kind = torch_dtype(dtype)
+    stored = set(weights.names)
+    for name in module.state_dict():
+        if prefix + name in stored:
+            tensor = weights.read(prefix + name).to(device, kind)
+            module.load_state_dict({name: tensor}, strict=False, assign=True)

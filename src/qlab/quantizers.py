@@ -1,0 +1,40 @@
+"""The table of variants: every method that turns a linear layer into fewer bits, by name."""
+
+import difflib
+import json
+from pathlib import Path
+
+from qlab import bnb, gptq
+from qlab.errors import QlabError
+from qlab.quantized import Method
+
+QUANTIZERS: dict[str, Method] = {**gptq.METHODS, **bnb.METHODS}
+
+
+def method(name: str) -> Method:
+    """The method of a variant's name; QlabError for one that is not there."""
+    if name not in QUANTIZERS:
+        near = difflib.get_close_matches(name, QUANTIZERS, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise QlabError(
+            f"There is no variant {name!r}.{hint} There are gptq_w{{8,4,3,2}}_g{{64,128}}, the "
+            f"same with rtn, and {', '.join(bnb.METHODS)}."
+        )
+    return QUANTIZERS[name]
+
+
+def stored(settings: dict, folder: Path) -> Method:
+    """The method that reads a folder with this `quantization_config`.
+
+    GPTQ folders of other makers are read too, with any group size and column order; QlabError
+    for a format that is neither GPTQ's first nor one that qlab writes.
+    """
+    for known in bnb.METHODS.values():
+        if settings == json.loads(json.dumps(known.config())):
+            return known
+    if settings.get("quant_method") == "gptq" and settings.get("checkpoint_format") != "gptq_v2":
+        return gptq.RoundToNearest(settings["bits"], settings["group_size"])
+    raise QlabError(
+        f"{folder} is quantized by {settings.get('quant_method')!r} in a way that qlab does not "
+        "read; it reads the first GPTQ format and what it wrote itself with bitsandbytes."
+    )

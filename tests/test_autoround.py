@@ -1,0 +1,180 @@
+"""AutoRound on a tiny Llama: what it writes, that it writes the same again, that it is worth it."""
+
+import subprocess
+import sys
+
+import pytest
+import tiny_llama
+import torch
+
+from qlab import artefacts, autoround, gptq, llama, streaming
+from qlab.errors import QlabError
+
+installed = pytest.mark.skipif(not autoround.available(), reason="auto-round is not installed")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A Llama of two layers with random weights, stored in bfloat16."""
+    target = tmp_path_factory.mktemp("float")
+    model = tiny_llama.write(target, hidden_size=64, intermediate_size=128)
+    model.to(torch.bfloat16).save_pretrained(target)
+    return target
+
+
+def passages(count, seed, length=24):
+    """Random token ids; lengths differ, as those of real passages do."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randint(0, 96, (length - i % 5,), generator=generator).tolist() for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def quantized(folder, tmp_path_factory):
+    """What AutoRound makes of it, twice, and the steps of the progress bar."""
+    if not autoround.available():
+        pytest.skip("auto-round is not installed")
+    place, steps = tmp_path_factory.mktemp("autoround"), []
+
+    def counted(items):
+        for item in items:
+            steps.append(item)
+            yield item
+
+    for name in ("first", "second"):
+        autoround.autoround_folder(
+            folder, passages(16, 1), place / name, iterations=30, seed=3, progress=counted
+        )
+    return place, steps
+
+
+@installed
+@pytest.mark.slow
+def test_the_same_arguments_give_the_same_bytes(quantized):
+    place, steps = quantized
+    for path in (place / "first").iterdir():
+        if path.name != "layers.json":  # it has the seconds
+            twin = place / "second" / path.name
+            assert artefacts.file_sha256(path) == artefacts.file_sha256(twin), path.name
+    assert steps == [0, 1, 0, 1]
+
+
+@installed
+@pytest.mark.slow
+def test_the_folder_holds_gptq_layers_and_everything_else_as_it_was(folder, quantized):
+    made = quantized[0] / "first"
+    with llama.Weights(folder) as before, llama.Weights(made) as after:
+        linears = {n for n in before.names if n.removesuffix(".weight").endswith(llama.LINEARS)}
+        embedding, head = "model.embed_tokens.weight", "lm_head.weight"
+        for name in set(before.names) - linears:
+            kept = after.read(head if name == embedding else name)
+            assert torch.equal(before.read(name), kept) and before.read(name).dtype == kept.dtype
+        assert not (linears | {embedding}) & set(after.names)
+        scales = after.read("model.layers.0.mlp.down_proj.scales")
+    assert scales.shape == (2, 64) and scales.dtype == torch.float16
+    assert {path.name for path in folder.glob("*token*")} <= {p.name for p in made.iterdir()}
+    assert not (made / "export").exists()
+
+
+@installed
+@pytest.mark.slow
+def test_less_error_than_rounding_to_nearest(folder, quantized, tmp_path):
+    nearest = gptq.METHODS["rtn_w2_g64"]
+    streaming.quantize_folder(folder, nearest, [], tmp_path / "rtn")
+    tokens = torch.tensor(passages(40, 2)[::5])
+    with torch.no_grad():
+        dense, rounded, learned = (
+            streaming.load_dense(place)(tokens).logits
+            for place in (folder, tmp_path / "rtn", quantized[0] / "first")
+        )
+    assert (learned - dense).norm() < 0.95 * (rounded - dense).norm()
+
+
+@installed
+@pytest.mark.slow
+def test_plain_auto_gptq_runs_it(quantized):
+    made = quantized[0] / "first"
+    tokens = torch.tensor(passages(1, 2))
+    with torch.no_grad():
+        dense, packed = (
+            load(made)(input_ids=tokens).logits
+            for load in (streaming.load_dense, streaming.load_packed)
+        )
+    assert (packed - dense).norm() < 0.01 * dense.norm()
+
+
+@installed
+@pytest.mark.slow
+def test_a_made_target_is_left_and_another_is_not_written_over(folder, quantized, monkeypatch):
+    def fail(*arguments):
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(autoround, "_in_own_process", fail)
+    target = quantized[0] / "first"
+    autoround.autoround_folder(folder, passages(16, 1), target, iterations=30, seed=3)
+    with pytest.raises(QlabError, match="exists already and was made otherwise"):
+        autoround.autoround_folder(folder, passages(16, 1), target, iterations=30, seed=4)
+
+
+@installed
+@pytest.mark.slow
+def test_a_failing_library_is_one_sentence_and_leaves_nothing(folder, tmp_path):
+    with pytest.raises(QlabError, match="AutoRound failed on .*float.*: .*float8"):
+        autoround.autoround_folder(folder, passages(4, 1), tmp_path / "made", dtype="float8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_have_one_length_and_keep_the_order():
+    assert autoround.rows([[1, 2], [3, 4, 5], [6, 7]]) == [[1, 2, 3], [4, 5, 6]]
+    with pytest.raises(QlabError, match="the 0 given have none"):
+        autoround.rows([])
+
+
+def test_packed_weights_that_read_back_otherwise_are_refused(folder, tmp_path):
+    nearest = gptq.METHODS["rtn_w2_g64"]
+    streaming.quantize_folder(folder, nearest, [], tmp_path / "rtn")
+    name = "model.layers.1.mlp.up_proj"
+    with llama.Weights(tmp_path / "rtn") as packed:
+        meant = streaming.load_dense(tmp_path / "rtn").get_submodule(name).weight.detach().clone()
+        autoround._read(packed, name, meant, 2)
+        meant[5, 7] += 0.1
+        with pytest.raises(QlabError, match="up_proj, packed by auto-round: 1 of 8192 weights"):
+            autoround._read(packed, name, meant, 2)
+
+
+def test_widths_that_cannot_be_packed_are_refused_before_any_work(folder, tmp_path):
+    with pytest.raises(QlabError, match="groups of 96 do not divide"):
+        autoround.autoround_folder(folder, passages(4, 1), tmp_path / "made", group_size=96)
+
+
+def test_without_the_library_one_sentence(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(autoround, "find_spec", lambda name: None)
+    with pytest.raises(QlabError, match="needs the package auto-round"):
+        autoround.autoround_folder(folder, passages(4, 1), tmp_path / "made")
+
+
+def test_the_library_stays_out_of_this_process():
+    code = "import sys, qlab.autoround as a; a.available(); sys.exit('auto_round' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@installed
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_two_bits_of_a_trained_model_survive_better(real_data, tmp_path):
+    folder = real_data / "llm" / "stories260K-pad192"
+    model = llama.load(folder)
+    torch.manual_seed(0)
+    start = torch.ones(40, 1, dtype=torch.long)
+    stories = model.generate(start, do_sample=True, min_length=96, max_length=96, pad_token_id=2)
+    calibration, test = stories[:32].tolist(), stories[32:]
+    autoround.autoround_folder(folder, calibration, tmp_path / "learned", iterations=30)
+    nearest = gptq.METHODS["rtn_w2_g64"]
+    streaming.quantize_folder(folder, nearest, [], tmp_path / "nearest")
+    with torch.no_grad():
+        learned, rounded = (
+            float(streaming.load_dense(tmp_path / name)(test, labels=test).loss)
+            for name in ("learned", "nearest")
+        )
+    assert learned < rounded - 0.5

@@ -1,0 +1,138 @@
+"""bitsandbytes' quantizers: bounds of their rounding, folders that transformers itself loads."""
+
+import logging
+
+import pytest
+import tiny_llama
+import torch
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig
+
+from qlab import bnb, llama, streaming
+from qlab.errors import QlabError
+
+NAMES = ("bnb_int8", "bnb_nf4", "bnb_fp4")
+# Half the largest distance of neighbours among the 16 values, as a share of the block's largest.
+WORST = {"bnb_nf4": (1 - 0.6961928) / 2, "bnb_fp4": 1 / 6}
+
+
+@pytest.fixture
+def linear():
+    torch.manual_seed(0)
+    return torch.nn.Linear(128, 96, bias=False)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A folder with a random tiny Llama."""
+    folder = tmp_path_factory.mktemp("llama")
+    tiny_llama.write(folder, hidden_size=64, intermediate_size=128)
+    return folder
+
+
+@pytest.fixture
+def made(source, tmp_path):
+    """What a method of a name makes of it."""
+
+    def make(name):
+        streaming.quantize_folder(source, bnb.METHODS[name], [], tmp_path / name)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["bnb_nf4", "bnb_fp4"])
+def test_four_bits_round_to_the_nearest_of_their_values(linear, name):
+    weight, dense = linear.weight.detach(), bnb.METHODS[name].quantize(linear).dense
+    largest = weight.reshape(-1, bnb.BLOCK).abs().amax(1, keepdim=True)
+    error = (weight - dense).abs().reshape(-1, bnb.BLOCK)
+    assert (error <= largest * WORST[name] + 1e-6).all()
+    assert len(torch.unique((dense.reshape(-1, bnb.BLOCK) / largest).round(decimals=3))) <= 16
+
+
+def test_eight_bits_round_to_half_a_step_of_each_row(linear):
+    weight, dense = linear.weight.detach(), bnb.METHODS["bnb_int8"].quantize(linear).dense
+    largest = weight.abs().amax(1, keepdim=True)
+    rounded_to_half = 2**-11 * weight.abs()
+    # Beside half a step: the weights and the row's largest are rounded to float16 first.
+    assert ((weight - dense).abs() <= largest * 1.001 / 127 / 2 + rounded_to_half).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_stored_reads_back(linear, name):
+    method = bnb.METHODS[name]
+    quantized = method.quantize(linear)
+    before = {key: tensor.clone() for key, tensor in quantized.tensors.items()}
+    assert torch.equal(method.dense(quantized.tensors, (96, 128)), quantized.dense)
+    assert quantized.dense.dtype == torch.float32 and quantized.dense.shape == (96, 128)
+    assert before.keys() == quantized.tensors.keys()
+    with pytest.raises(QlabError, match=r"has shape \[96, 128\].*asks for \[128, 96\]"):
+        method.dense(quantized.tensors, (128, 96))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_transformers_loads_the_folder(source, made, name):
+    folder = made(name)
+    plain = AutoModelForCausalLM.from_pretrained(
+        folder, device_map={"": "cpu"}, torch_dtype=torch.float32
+    )
+    packed, dense = bnb.load_packed(folder), streaming.load_dense(folder)
+    tokens = torch.arange(60)[None]
+    with torch.no_grad():
+        theirs, ours, same_weights, exact = (
+            model(tokens).logits for model in (plain.eval(), packed, dense, llama.load(source))
+        )
+    assert torch.equal(theirs, ours)
+    assert type(packed.model.layers[1].mlp.down_proj).__module__.startswith("bitsandbytes")
+    assert packed.lm_head.weight is packed.model.embed_tokens.weight
+    # int8 rounds its inputs too, and the 4-bit CPU kernel may multiply in bfloat16.
+    assert relative(ours, same_weights) < (0.05 if name == "bnb_int8" else 0.02)
+    assert relative(same_weights, exact) > 0.005  # the rounding of the weights shows
+
+
+def relative(found, expected):
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_numbers_as_transformers_own_quantization(source, made, name):
+    settings = bnb.METHODS[name].config()
+    settings.pop("quant_method")
+    theirs = AutoModelForCausalLM.from_pretrained(
+        source,
+        quantization_config=BitsAndBytesConfig(**settings),
+        device_map={"": "cpu"},
+        torch_dtype=torch.float32,
+    ).state_dict()
+    with llama.Weights(made(name)) as ours:
+        for key in ours.names:
+            assert torch.equal(ours.read(key), theirs[key]), key
+        assert set(theirs) - set(ours.names) == {"lm_head.weight"}
+
+
+def test_only_int8_rounds_inputs():
+    assert {name for name, method in bnb.METHODS.items() if not method.weight_only} == {"bnb_int8"}
+
+
+def test_int8_logs_no_line_at_each_layer(made, caplog):
+    packed = bnb.load_packed(made("bnb_int8"))
+    logger = logging.getLogger("bitsandbytes.autograd._functions")
+    with caplog.at_level(logging.WARNING), torch.no_grad():
+        packed(torch.arange(8)[None])
+        logger.warning("something else")
+    assert [r.getMessage() for r in caplog.records if r.name == logger.name] == ["something else"]
+
+
+def test_a_width_that_cannot_be_packed_is_named_before_any_work():
+    config = LlamaConfig(
+        hidden_size=64, intermediate_size=172, num_attention_heads=8, num_key_value_heads=4
+    )
+    with pytest.raises(QlabError, match="bnb_nf4 needs .* mlp.gate_proj has 64 inputs and 172"):
+        bnb.METHODS["bnb_nf4"].check(config)
+    bnb.METHODS["bnb_int8"].check(config)
+    config.intermediate_size = 192
+    bnb.METHODS["bnb_fp4"].check(config)
+
+
+def test_a_float_folder_is_not_loaded_as_packed(source):
+    with pytest.raises(QlabError, match="was not quantized by bitsandbytes"):
+        bnb.load_packed(source)

@@ -1,0 +1,170 @@
+"""Laws of GPTQ and round-to-nearest, their equality with auto-gptq, damping, names."""
+
+import pytest
+import torch
+
+from qlab import auto_gptq_compat, gptq, gptq_format, quantizers
+from qlab.errors import QlabError
+
+
+def linear(rows=64, columns=128, seed=0) -> torch.nn.Linear:
+    layer = torch.nn.Linear(columns, rows, bias=False)
+    layer.weight.data = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    return layer.requires_grad_(False)
+
+
+def inputs(columns=128, tokens=400, seed=1) -> torch.Tensor:
+    """Correlated, as a network's are: [1, tokens, columns] of rank columns / 4 and some noise."""
+    random = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(columns // 4, columns, generator=random)
+    signal = torch.randn(tokens, columns // 4, generator=random) @ mixing
+    return (signal + 0.3 * torch.randn(tokens, columns, generator=random))[None]
+
+
+def quantized(name: str, layer, x):
+    method = quantizers.method(name)
+    observer = method.observe(layer)
+    if method.needs_inputs:
+        observer.add_batch(x, layer(x))
+    return method.quantize(layer, observer)
+
+
+def output_error(dense, layer, x) -> float:
+    return float(((dense - layer.weight) @ x[0].T).pow(2).sum())
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_gptq_is_no_worse_than_rounding_on_its_own_objective(bits):
+    layer, x = linear(), inputs()
+    ours = output_error(quantized(f"gptq_w{bits}_g64", layer, x).dense, layer, x)
+    nearest = output_error(quantized(f"rtn_w{bits}_g64", layer, x).dense, layer, x)
+    assert ours < 0.7 * nearest
+    assert torch.equal(layer.weight, linear().weight)  # the layer itself is not changed
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_with_an_identity_hessian_gptq_is_rounding(bits):
+    layer = linear()
+    method = quantizers.method(f"gptq_w{bits}_g64")
+    observer = method.observe(layer)
+    observer.H, observer.nsamples = torch.eye(128), 1
+    found = method.quantize(layer, observer)
+    expected = quantized(f"rtn_w{bits}_g64", layer, None)
+    for name, tensor in expected.tensors.items():
+        assert torch.equal(found.tensors[name], tensor)
+    torch.testing.assert_close(found.dense, expected.dense, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
+    layer = linear()
+    first = quantized(f"rtn_w{bits}_g128", layer, None)
+    scale = first.tensors["scales"].float().t()
+    off = (first.dense - layer.weight).abs()
+    # The topmost level is one short of symmetric: there a weight may be off by a whole step.
+    inside = layer.weight < scale * (2 ** (bits - 1) - 0.5)
+    assert (off <= 0.501 * scale)[inside].all() and (off <= 1.002 * scale).all()
+    levels = gptq_format.integers(first.tensors["qweight"], bits)
+    if (levels == 0).any(0).all():  # else the grid of the rounded weights is another one
+        layer.weight.data = first.dense
+        again = quantized(f"rtn_w{bits}_g128", layer, None)
+        assert torch.equal(again.tensors["qweight"], first.tensors["qweight"])
+
+
+@pytest.mark.parametrize("name", ["gptq_w4_g128", "rtn_w2_g64"])
+def test_dense_is_what_is_stored(name):
+    layer, x = linear(), inputs()
+    made = quantized(name, layer, x)
+    read = quantizers.method(name).dense(made.tensors, layer.weight.shape)
+    torch.testing.assert_close(read, made.dense, rtol=2**-11 + 1e-6, atol=0)
+
+
+def test_the_wanted_bits_and_groups_are_used():
+    layer, x = linear(columns=256), inputs(columns=256)
+    made = quantized("gptq_w3_g128", layer, x)
+    assert made.tensors["scales"].shape == (2, 64)
+    assert len({int(q) for q in gptq_format.integers(made.tensors["qweight"], 3).flatten()}) <= 8
+    assert made.damping == gptq.DAMPING
+
+
+def test_a_hessian_that_is_not_positive_definite_is_damped_more_and_it_is_said():
+    layer, method = linear(), quantizers.method("gptq_w4_g64")
+    observer = method.observe(layer)
+    observer.H, observer.nsamples = torch.eye(128), 1
+    observer.H[7, 8] = observer.H[8, 7] = 1.05  # smallest eigenvalue -0.05
+    kept = observer.H.clone()
+    assert method.quantize(layer, observer).damping == pytest.approx(0.1)
+    observer = method.observe(layer)
+    observer.H, observer.nsamples = kept, 1
+    observer.H[7, 8] = observer.H[8, 7] = 50.0
+    with pytest.raises(QlabError, match="not positive definite, even damped by 10 times"):
+        method.quantize(layer, observer)
+
+
+def test_inputs_that_overflowed_or_are_missing_get_a_sentence():
+    layer, method = linear(), quantizers.method("gptq_w4_g64")
+    with pytest.raises(QlabError, match="needs inputs to calibrate on"):
+        method.quantize(layer, method.observe(layer))
+    observer, x = method.observe(layer), inputs()
+    x[0, 3, 5] = float("inf")
+    observer.add_batch(x, layer(x))
+    with pytest.raises(QlabError, match="overflowed"):
+        method.quantize(layer, observer)
+
+
+def test_inputs_that_are_always_zero_do_no_harm():
+    layer, x = linear(), inputs()
+    x[..., 5] = 0
+    assert torch.isfinite(quantized("gptq_w4_g64", layer, x).dense).all()
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_the_grid_is_auto_gptqs(bits):
+    layer, x = linear(), inputs()
+    theirs = auto_gptq_compat.gptq()(torch.nn.Linear(128, 64, bias=False))
+    theirs.layer.weight.data = layer.weight.data.clone()
+    theirs.quantizer.configure(bits, perchannel=True, sym=True, mse=False)
+    theirs.add_batch(x, layer(x))
+    with torch.no_grad(), auto_gptq_compat.quantizing():
+        theirs.fasterquant(percdamp=0.01, group_size=64)
+    ours = quantized(f"gptq_w{bits}_g64", layer, x).dense
+    assert torch.equal(ours, theirs.layer.weight)
+
+
+def test_weights_beyond_float16_are_refused():
+    layer = linear()
+    layer.weight.data *= 1e9
+    with pytest.raises(QlabError, match="After packing to 4 bits, .* read back otherwise"):
+        quantized("rtn_w4_g64", layer, None)
+
+
+def test_the_table_decodes():
+    assert len(gptq.METHODS) == 16
+    for name, method in quantizers.QUANTIZERS.items():
+        assert method.name == name
+    assert quantizers.method("gptq_w2_g64").bits == 2
+    assert quantizers.method("rtn_w8_g128").group_size == 128
+    assert not quantizers.method("rtn_w8_g128").needs_inputs
+
+
+@pytest.mark.parametrize("name", ["gptq_w5_g64", "gptq_w4_g32", "int4", ""])
+def test_a_variant_that_is_not_there_gets_a_sentence(name):
+    with pytest.raises(QlabError, match="There is no variant"):
+        quantizers.method(name)
+
+
+def test_a_near_miss_is_named():
+    with pytest.raises(QlabError, match="Did you mean gptq_w4_g64"):
+        quantizers.method("gptq_w4g64")
+
+
+def test_folders_of_other_makers_are_read_or_refused(tmp_path):
+    found = quantizers.stored({"quant_method": "gptq", "bits": 4, "group_size": 32}, tmp_path)
+    assert (found.bits, found.group_size) == (4, 32)
+    assert quantizers.stored(quantizers.method("bnb_nf4").config(), tmp_path).name == "bnb_nf4"
+    for settings in (
+        {"quant_method": "awq", "bits": 4},
+        {"quant_method": "gptq", "checkpoint_format": "gptq_v2", "bits": 4, "group_size": 64},
+    ):
+        with pytest.raises(QlabError, match="in a way that qlab does not read"):
+            quantizers.stored(settings, tmp_path)

@@ -1,0 +1,118 @@
+"""Packing and unpacking are inverse; what cannot be packed is refused, what went wrong is seen."""
+
+import numpy as np
+import pytest
+import torch
+
+from qlab import auto_gptq_compat, gptq_format
+from qlab.errors import QlabError
+
+
+def on_a_grid(bits: int, rows=32, columns=128, group_size=64, seed=0):
+    """Random integers, float16 scales, zero-points and the weights [rows, columns] they make."""
+    random = torch.Generator().manual_seed(seed)
+    groups = columns // group_size
+    levels = torch.randint(0, 2**bits, (rows, columns), generator=random)
+    zeros = torch.randint(1, 2**bits, (rows, groups), generator=random).float()
+    scales = (torch.rand(rows, groups, generator=random) * 0.01 + 0.001).half().float()
+    wide = [t.repeat_interleave(group_size, 1) for t in (scales, zeros)]
+    return levels, scales, zeros, wide[0] * (levels - wide[1])
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_what_is_packed_is_read_back_exactly(bits):
+    levels, scales, zeros, weight = on_a_grid(bits)
+    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
+    assert tensors["qweight"].shape == (128 * bits // 32, 32)
+    assert tensors["qzeros"].shape == (2, bits)
+    assert {n: t.dtype for n, t in tensors.items()} == {
+        "qweight": torch.int32, "qzeros": torch.int32, "scales": torch.float16,
+        "g_idx": torch.int32,
+    }  # fmt: skip
+    assert torch.equal(gptq_format.integers(tensors["qweight"], bits), levels.t().int())
+    assert torch.equal(gptq_format.zero_points(tensors["qzeros"], bits), zeros.t().int())
+    torch.testing.assert_close(gptq_format.unpack(tensors, bits), weight, rtol=1e-6, atol=0)
+    gptq_format.check_packed(tensors, weight, bits)
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_auto_gptqs_own_layer_multiplies_with_the_unpacked_weight(bits):
+    _, scales, zeros, weight = on_a_grid(bits, seed=1)
+    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
+    layer = auto_gptq_compat.packed_linear()(bits, 64, 128, 32, bias=False)
+    layer.load_state_dict(tensors)
+    layer.scales = layer.scales.float()
+    found = layer(torch.eye(128))
+    torch.testing.assert_close(found.t(), gptq_format.unpack(tensors, bits), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_numbers_lie_one_after_another_lowest_bits_first(bits):
+    numbers = np.random.default_rng(0).integers(0, 2**bits, 64)
+    stream = sum(int(n) << (bits * i) for i, n in enumerate(numbers))
+    words = np.frombuffer(stream.to_bytes(8 * bits, "little"), "<i4").copy()
+    found = gptq_format.integers(torch.from_numpy(words)[:, None], bits)
+    assert found[:, 0].tolist() == numbers.tolist()
+
+
+def test_the_callers_zero_points_stay(bits=4):
+    """auto-gptq subtracts 1 from them in place where there is a single group."""
+    _, scales, zeros, weight = on_a_grid(bits, columns=64)
+    kept = zeros.clone()
+    gptq_format.pack(weight, scales, zeros, bits, 64)
+    assert torch.equal(zeros, kept)
+
+
+def test_a_zero_point_of_0_is_refused():
+    _, scales, zeros, weight = on_a_grid(2)
+    zeros[3, 1] = 0
+    with pytest.raises(QlabError, match=r"zero-points of 1 to 4 in 2 bits; these are 0 to"):
+        gptq_format.pack(weight, scales, zeros, 2, 64)
+
+
+def test_and_would_have_spoilt_other_rows():
+    """The trap itself, in auto-gptq: one zero-point of 0 changes those of its neighbours."""
+    _, scales, zeros, weight = on_a_grid(2)
+    zeros[3, 1] = 0
+    layer = auto_gptq_compat.packed_linear()(2, 64, 128, 32, bias=False)
+    linear = torch.nn.Linear(128, 32, bias=False)
+    linear.weight.data = weight
+    layer.pack(linear, scales, zeros.clone(), None)
+    read = gptq_format.zero_points(layer.qzeros, 2)
+    assert (read != zeros.t()).sum() > 1
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_scales_that_float16_rounds_are_within_the_tolerance_and_a_wrong_integer_is_not(bits):
+    levels, scales, zeros, _ = on_a_grid(bits)
+    scales = scales * 1.0003  # between two float16 numbers
+    wide = [t.repeat_interleave(64, 1) for t in (scales, zeros)]
+    weight = wide[0] * (levels - wide[1])
+    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
+    gptq_format.check_packed(tensors, weight, bits)
+    tensors["qweight"][5, 7] ^= 1
+    with pytest.raises(ValueError, match=f"1 of {weight.numel()} weights read back otherwise"):
+        gptq_format.check_packed(tensors, weight, bits)
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1e9])
+def test_scales_beyond_float16_are_seen(factor):
+    _, scales, zeros, weight = on_a_grid(4)
+    tensors = gptq_format.pack(weight * factor, scales * factor, zeros, 4, 64)
+    with pytest.raises(ValueError, match="read back otherwise"):
+        gptq_format.check_packed(tensors, weight * factor, 4)
+
+
+@pytest.mark.parametrize(
+    ("linears", "bits", "group_size", "words"),
+    [
+        ({"mlp.up_proj": (64, 172)}, 4, 64, "mlp.up_proj has 172 outputs, which cannot be packed"),
+        ({"mlp.down_proj": (172, 64)}, 4, 4, "mlp.down_proj has 172 inputs, which cannot be"),
+        ({"mlp.down_proj": (192, 64)}, 4, 128, "192 inputs, which groups of 128 do not divide"),
+        ({}, 5, 64, "2, 3, 4 and 8 bits, not 5"),
+        ({}, 4, 0, "A group has 1 column or more, not 0"),
+    ],
+)
+def test_what_cannot_be_packed_gets_a_sentence(linears, bits, group_size, words):
+    with pytest.raises(QlabError, match=words):
+        gptq_format.check_widths(linears, bits, group_size)

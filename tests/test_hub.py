@@ -1,0 +1,196 @@
+"""Hub models and LAMBADA, against a server on loopback that answers as the hub does."""
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+
+import huggingface_hub
+import pytest
+import tiny_llama
+
+from qlab import hub, llama
+from qlab.errors import QlabError
+
+TOKEN = "hf_not_a_real_one"
+
+
+class Hub(http.server.SimpleHTTPRequestHandler):
+    """One model, `o/m`, with the files of a folder; `gated`: only for TOKEN."""
+
+    gated, asked, folder = False, [], None
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def answer(self, body: bool) -> None:
+        self.asked.append((self.path, self.headers.get("Authorization")))
+        name = self.path.rsplit("/", 1)[-1]
+        names = [*(f.name for f in self.folder.iterdir()), "original/model.safetensors"]
+        if self.path.startswith("/api/models/o/m/revision/"):
+            files = [{"rfilename": n} for n in names]
+            found = {"id": "o/m", "sha": "a" * 40, "private": False, "siblings": files}
+            self.give(200, json.dumps(found).encode(), body)
+        elif self.path.startswith("/api/models/o/m/tree/"):  # asked by huggingface_hub 1
+            tree = [{"type": "file", "path": n, "size": 1, "oid": "b" * 40} for n in names]
+            self.give(200, json.dumps(tree).encode(), body)
+        elif not self.path.startswith("/o/m/resolve/"):
+            self.give(401, b"", body, {"X-Error-Code": "RepoNotFound"})
+        elif self.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self.give(403, b"", body, {"X-Error-Code": "GatedRepo"})
+        else:
+            data = (self.folder / name).read_bytes()
+            mark = {"ETag": hashlib.sha256(data).hexdigest(), "X-Repo-Commit": "a" * 40}
+            self.give(200, data, body, mark)
+
+    def give(self, status: int, data: bytes, body: bool, headers=None) -> None:
+        self.send_response(status)
+        for key, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """The handler's class of a running hub; tests change it."""
+    for name in ("HF_TOKEN", "KAGGLE_KERNEL_RUN_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+    tiny_llama.write(tmp_path / "there", shard="20KB")
+    for name in ("pytorch_model.bin", "consolidated.safetensors", "evil.py"):
+        (tmp_path / "there" / name).write_bytes(b"x")
+    handler = type("Served", (Hub,), {"asked": [], "folder": tmp_path / "there"})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        handler.address = f"http://127.0.0.1:{server.server_port}"
+        redirect(monkeypatch, handler.address, tmp_path)
+        yield handler
+        server.shutdown()
+
+
+def redirect(monkeypatch, address, tmp_path) -> None:
+    here = functools.partial(
+        huggingface_hub.snapshot_download, endpoint=address, cache_dir=tmp_path / "cache"
+    )
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", here)
+
+
+def test_small_files_first_then_safetensors_and_nothing_else(served):
+    small = hub.model("o/m", weights=False)
+    assert llama.read_config(small).vocab_size == 300 and llama.load_tokenizer(small)
+    assert not list(small.glob("*.safetensors"))
+    whole = hub.model("o/m")
+    assert llama.check(whole).vocab_size == 300
+    theirs = {f.name for f in served.folder.iterdir()}
+    assert {f.name for f in whole.rglob("*")} == theirs - {
+        "pytorch_model.bin",
+        "consolidated.safetensors",
+        "evil.py",
+    }
+    assert {authorization for _, authorization in served.asked} == {None}
+
+
+def test_a_gated_model_says_what_to_accept_and_takes_a_token(served, monkeypatch, caplog, capfd):
+    served.gated = True
+    with pytest.raises(
+        QlabError, match=r"accept it at https://huggingface\.co/o/m, .* HF_TOKEN to"
+    ):
+        hub.model("o/m")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_else")
+    with pytest.raises(QlabError, match="This HF_TOKEN has no access to o/m; accept") as refused:
+        hub.model("o/m")
+    monkeypatch.setenv("HF_TOKEN", f" {TOKEN}\n")
+    assert llama.check(hub.model("o/m"))
+    told = str(refused.value) + caplog.text + "".join(capfd.readouterr())
+    assert "hf_of_somebody_else" not in told and TOKEN not in told
+
+
+def test_a_login_on_the_disk_is_not_used(served, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.utils._headers.get_token", lambda: "hf_stored")
+    hub.model("o/m", weights=False)
+    assert {authorization for _, authorization in served.asked} == {None}
+
+
+def test_kaggles_secret(monkeypatch):
+    import sys
+    import types
+
+    class Client:
+        def get_secret(self, name):
+            assert name == "HF_TOKEN"
+            if not attached:
+                raise RuntimeError("no such secret")
+            return TOKEN
+
+    module = types.ModuleType("kaggle_secrets")
+    module.UserSecretsClient = Client
+    monkeypatch.setitem(sys.modules, "kaggle_secrets", module)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    attached = True
+    assert hub.token() == ""  # not on Kaggle
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    assert hub.token() == TOKEN
+    attached = False
+    assert hub.token() == ""
+    monkeypatch.setenv("HF_TOKEN", "hf_first")
+    assert hub.token() == "hf_first"
+
+
+def test_an_unknown_name(served, monkeypatch):
+    with pytest.raises(QlabError, match="o/x is neither a local folder nor .* without a token"):
+        hub.model("o/x")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with pytest.raises(QlabError, match=r"the hub shows to this HF_TOKEN; check the name"):
+        hub.model("o/x")
+
+
+def test_offline_takes_what_is_there_or_says_so(served, monkeypatch, tmp_path):
+    there = hub.model("o/m")
+    redirect(monkeypatch, "http://127.0.0.1:9", tmp_path)
+    assert hub.model("o/m") == there
+    for offline in (False, True):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+        with pytest.raises(QlabError, match=r"did not give o/x \(.*HF_HUB_OFFLINE=0; Kaggle"):
+            hub.model("o/x")
+
+
+def test_a_full_disk(monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(QlabError, match="The disk ran full while downloading o/m; free some"):
+        hub.model("o/m")
+
+
+@pytest.mark.parametrize("name", ["o/m", "meta-llama/Llama-3.2-3B"])
+def test_names_on_the_hub(name):
+    assert hub.is_name(name)
+    for other in (f"/{name}", f"./{name}", f"../{name}", f"{name}/x", "m", "", f"~/{name}"):
+        assert not hub.is_name(other)
+
+
+def test_lambada_from_either_address_and_only_as_published(served, monkeypatch, home):
+    monkeypatch.setenv("CI", "1")
+    (served.folder / "lambada_test.jsonl").write_text('{"text": "a b"}\n')
+    here = f"{served.address}/o/m/resolve/main/lambada_test.jsonl"
+    monkeypatch.setattr(hub, "LAMBADA_ADDRESSES", (f"{served.address}/lambada_test.jsonl", here))
+    with pytest.raises(QlabError, match=r"another hash than the known sha256:4aa8d02.*abdb226"):
+        hub.lambada()
+    own = hashlib.sha256((served.folder / "lambada_test.jsonl").read_bytes()).hexdigest()
+    monkeypatch.setattr(hub, "LAMBADA_SHA256", own)
+    assert hub.lambada().read_text() == '{"text": "a b"}\n'
+
+
+@pytest.mark.real_data
+def test_the_published_hash(real_data):
+    file = real_data / "lambada" / "lambada_test.jsonl"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == hub.LAMBADA_SHA256

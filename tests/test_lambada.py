@@ -1,0 +1,171 @@
+"""Passages are read, split and tokenized as lm-evaluation-harness does it; bad ones are refused."""
+
+import json
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from qlab import lambada
+from qlab.errors import QlabError
+
+TEXTS = [
+    "Ann gave the red ball to Tom and went home. Later she asked for the ball",
+    'the night was dark.\n\n"Who is there?" asked  Tom',
+    "she looked at him  and said \t name",
+    "<s> a passage that spells its own beginning",
+    "words of other alphabets: été, Straße, 日本",
+]
+
+
+def tokenizer(bos: bool = True, spaces: bool = False) -> PreTrainedTokenizerFast:
+    """BPE of Llama 2's kind; `spaces` lets a token hold several words."""
+    raw = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    raw.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="first")
+    words = ["<unk>", "<s>", "</s>"]
+    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=words, show_progress=False)
+    corpus = TEXTS[:3] * 20 if spaces else [w for t in TEXTS[:3] * 20 for w in t.split()]
+    raw.train_from_iterator(corpus, trainer)
+    if bos:
+        single = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+        raw.post_processor = single
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+def harness_pair(text: str, tokenizer) -> tuple[list[int], list[int]]:
+    """lm-evaluation-harness 0.4.13: the task's templates, TemplateLM._encode_pair, tok_encode."""
+
+    def tok_encode(string: str) -> list[int]:
+        if string.startswith(tokenizer.decode(tokenizer.bos_token_id)):
+            return tokenizer.encode(string, add_special_tokens=False)
+        return tokenizer.encode(string)
+
+    context = " ".join(text.split(" ")[:-1])
+    continuation = " " + text.split(" ")[-1]
+    spaces = len(context) - len(context.rstrip())
+    if spaces > 0:
+        continuation = context[-spaces:] + continuation
+        context = context[:-spaces]
+    whole, beginning = tok_encode(context + continuation), tok_encode(context)
+    return beginning, whole[len(beginning) :]
+
+
+def written(folder, *lines: str):
+    path = folder / "test.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_a_file_is_read_and_split_at_the_last_space(tmp_path):
+    path = written(tmp_path, *(json.dumps({"text": t, "id": 1}) for t in TEXTS), "", "")
+    found = lambada.read(path)
+    assert [p.text for p in found] == TEXTS
+    assert all(f"{p.context} {p.word}" == p.text for p in found)
+    assert [p.word for p in found] == ["ball", "Tom", "name", "beginning", "日本"]
+    assert found[1].context.endswith("asked ")  # of two spaces the last is the word's
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("bos", [True, False])
+def test_tokens_are_the_harness_tokens(text, bos):
+    chosen = tokenizer(bos)
+    [found] = lambada.encode([lambada.split(text, "")], chosen, 1000)
+    context, word = harness_pair(text, chosen)
+    assert found == (context + word, len(word), 0)
+    assert (found.tokens[0] == 1) == (bos or text.startswith("<s>"))
+    assert found.tokens[1] != 1
+
+
+def test_passages_keep_their_order_beside_one_that_spells_its_own_beginning():
+    chosen = tokenizer()
+    passages = [lambada.split(t, "") for t in TEXTS]
+    one_by_one = [lambada.encode([p], chosen, 1000)[0] for p in passages]
+    assert lambada.encode(passages, chosen, 1000) == one_by_one
+
+
+def test_a_long_passage_loses_its_beginning_and_is_counted():
+    passages = [lambada.split(t, "") for t in TEXTS[:3]]
+    whole = lambada.encode(passages, tokenizer(), 1000)
+    sizes = [len(e.tokens) for e in whole]
+    limit = max(sizes) - 1  # what the model reads: all but the last
+    longest = sizes.index(max(sizes))
+    assert lambada.encode(passages, tokenizer(), limit) == whole
+    cut = lambada.encode(passages, tokenizer(), limit - 3)
+    assert cut[longest] == (whole[longest].tokens[3:], whole[longest].targets, 3)
+    assert (lambada.truncated(whole), lambada.truncated(cut)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('{"text": "a b"', "line 2: not JSON"),
+        ('{"words": "a b"}', 'line 2: expected an object with a string "text"; got {"words"'),
+        ('{"text": 5}', 'line 2: expected an object with a string "text"'),
+        ('["a b"]', 'line 2: expected an object with a string "text"'),
+        ('{"text": "alone"}', "line 2: a passage needs a context, a space and a last word; got"),
+        ('{"text": " alone"}', "line 2: a passage needs a context"),
+        ('{"text": "ends with a space "}', "line 2: a passage needs a context"),
+        ('{"text": ""}', "line 2: a passage needs a context"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, sentence):
+    path = written(tmp_path, '{"text": "a good one"}', line)
+    with pytest.raises(QlabError) as caught:
+        lambada.read(path)
+    assert str(caught.value).startswith(f"{path}, {sentence}")
+
+
+def test_a_missing_an_empty_and_a_binary_file_are_refused(tmp_path):
+    with pytest.raises(QlabError, match="There is no LAMBADA file .*none.jsonl"):
+        lambada.read(tmp_path / "none.jsonl")
+    with pytest.raises(QlabError, match="test.jsonl is empty"):
+        lambada.read(written(tmp_path, "", " "))
+    (tmp_path / "test.jsonl").write_bytes(b"\xff\xfe{")
+    with pytest.raises(QlabError, match="is not UTF-8"):
+        lambada.read(tmp_path / "test.jsonl")
+
+
+def test_a_word_longer_than_the_context_is_refused():
+    passages = [lambada.split("a b", ""), lambada.split("a " + "she" * 40, "")]
+    with pytest.raises(QlabError, match=r"^Passage 2 \('.*she'\): the last word alone has .* 8;"):
+        lambada.encode(passages, tokenizer(), 8)
+
+
+def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():
+    chosen = tokenizer(spaces=True)
+    passage = lambada.split(TEXTS[0], "")
+    assert len(harness_pair(TEXTS[0], chosen)[1]) == 0
+    with pytest.raises(QlabError, match="Passage 1 .* merges the last word with the context"):
+        lambada.encode([passage], chosen, 100)
+
+
+@pytest.mark.real_data
+def test_all_of_lambada_is_tokenized_as_the_harness_does(real_data):
+    from qlab import llama
+
+    chosen = llama.load_tokenizer(real_data / "llm" / "stories260K-pad192")
+    passages = lambada.read(real_data / "lambada" / "lambada_test.jsonl")
+    assert len(passages) == 5153
+    found = lambada.encode(passages, chosen, 100_000)
+    for passage, encoded in zip(passages[::7], found[::7], strict=True):
+        context, word = harness_pair(passage.text, chosen)
+        assert encoded == (context + word, len(word), 0)
+    assert lambada.truncated(lambada.encode(passages, chosen, 512)) == 0
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("She left. Then he called for Ann", "Then he called for Ann"),
+        ('He said: "Stop." Then he saw Ann', "Then he saw Ann"),
+        ("Was it he? No! Ann", "No! Ann"),
+        ("no sentence ends before Ann", "no sentence ends before Ann"),
+    ],
+)
+def test_the_last_sentence_keeps_its_word(text, expected):
+    found = lambada.last_sentence(lambada.split(text, "here"))
+    assert (found.text, found.word) == (expected, "Ann")
+    assert found.text == f"{found.context} {found.word}"

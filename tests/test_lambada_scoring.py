@@ -1,0 +1,241 @@
+"""Scores are those of a plain loop over passages; with real data, lm-evaluation-harness's own."""
+
+import numpy as np
+import pytest
+import tiny_llama
+import torch
+
+from qlab import lambada, lambada_scoring, llama
+from qlab.errors import QlabError
+from qlab.lambada import Encoded
+
+WORDS = ["ball", "a", "horse-drawn", "Tom", "it"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_llama.write(folder)
+    return llama.load(folder)
+
+
+@pytest.fixture(scope="module")
+def encoded() -> list[Encoded]:
+    """23 random passages of 3 to 60 tokens, the last 1 to 5 of which are the word's."""
+    random = np.random.default_rng(0)
+    sizes = random.integers(6, 61, 23)
+    sizes[:2] = 3, 65
+    return [
+        Encoded(random.integers(0, 300, n).tolist(), int(random.integers(1, min(n, 6))))
+        for n in sizes
+    ]
+
+
+def one_by_one(model, encoded) -> dict[str, list]:
+    """The plain way: each passage alone, all its logits, log-softmax over the vocabulary."""
+    rows = []
+    for e in encoded:
+        with torch.no_grad():
+            logits = model(torch.tensor([e.tokens[:-1]])).logits[0]
+        log_p = torch.log_softmax(logits.double(), -1)[-e.targets :]
+        target = torch.tensor(e.tokens[-e.targets :])
+        ranks = [int((row > row[t]).sum()) for row, t in zip(log_p, target, strict=True)]
+        rows.append(
+            {
+                "log_likelihood": sum(float(p[t]) for p, t in zip(log_p, target, strict=True)),
+                "greedy": torch.equal(log_p.argmax(-1), target),
+                "first_rank": ranks[0],
+                "worst_rank": max(ranks),
+                "last_rank": ranks[-1],
+                "top_tokens": log_p[0].topk(10).indices.tolist(),
+            }
+        )
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def assert_scores(found, expected) -> None:
+    for name, values in expected.items():
+        if name == "log_likelihood":
+            np.testing.assert_allclose(found.log_likelihood, values, rtol=1e-5)
+        else:
+            np.testing.assert_array_equal(getattr(found, name), values)
+
+
+def with_likely_words(model, encoded):
+    """The same passages; of every three, one ends with what the model would say, one with its last
+    token alone."""
+    found = []
+    for i, e in enumerate(encoded):
+        tokens = list(e.tokens)
+        if i % 3 < 2:
+            for at in range(len(tokens) - (e.targets if i % 3 == 0 else 1), len(tokens)):
+                with torch.no_grad():
+                    tokens[at] = int(model(torch.tensor([tokens[:at]])).logits[0, -1].argmax())
+        found.append(Encoded(tokens, e.targets))
+    return found
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 128, 4096])
+def test_scores_are_those_of_a_plain_loop(model, encoded, batch_tokens):
+    passages = with_likely_words(model, encoded)
+    expected = one_by_one(model, passages)
+    assert 8 <= sum(expected["greedy"]) < 23
+    assert_scores(lambada_scoring.score(model, passages, batch_tokens), expected)
+
+
+def test_few_positions_at_a_time_change_nothing(model, encoded, monkeypatch):
+    monkeypatch.setattr(lambada_scoring, "HEAD_BYTES", 4 * 300 * 2)  # two positions
+    assert_scores(lambada_scoring.score(model, encoded), one_by_one(model, encoded))
+
+
+def test_only_scored_positions_meet_the_vocabulary(model, encoded):
+    seen = []
+    hook = model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    lambada_scoring.score(model, encoded, 256)
+    hook.remove()
+    assert sum(seen) == sum(e.targets for e in encoded)
+
+
+def test_batches_hold_each_passage_once_and_little_padding():
+    lengths = np.random.default_rng(0).integers(20, 400, 5000).tolist()
+    found = lambada_scoring.batches(lengths, 4096)
+    assert sorted(i for b in found for i in b) == list(range(5000))
+    padded = [len(b) * max(lengths[i] for i in b) for b in found]
+    assert max(padded) <= 4096 and max(lengths) == lengths[found[0][0]]
+    assert sum(padded) < 1.01 * sum(lengths)
+    assert lambada_scoring.batches([10, 50], 20) == [[1], [0]]
+
+
+def test_equally_probable_tokens_share_the_better_rank_and_the_first_is_greedy(tmp_path):
+    model = tiny_llama.write(tmp_path)
+    best = int(model(torch.tensor([[7, 8, 9]])).logits[0, -1].argmax())
+    twin = best + 1 if best < 299 else best - 1
+    weight = model.lm_head.weight.detach().clone()
+    weight[twin] = weight[best]
+    model.lm_head.weight = torch.nn.Parameter(weight)  # untied: the inputs stay as they were
+    first, second = min(best, twin), max(best, twin)
+    found = lambada_scoring.score(model, [Encoded([7, 8, 9, t], 1) for t in (first, second)])
+    assert found.first_rank.tolist() == [0, 0]
+    assert found.greedy.tolist() == [True, False]
+
+
+def test_a_small_vocabulary_has_fewer_predictions(tmp_path):
+    model = tiny_llama.write(tmp_path, vocab_size=6, words=6)
+    found = lambada_scoring.score(model, [Encoded([1, 2, 3], 1)])
+    assert sorted(found.top_tokens[0].tolist()) == [-1, -1, -1, -1, 0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("head_bytes", [1 << 27, 1])  # all positions at a time, and one
+def test_float16_overflow_is_an_error_that_names_the_passage(tmp_path, monkeypatch, head_bytes):
+    monkeypatch.setattr(lambada_scoring, "HEAD_BYTES", head_bytes)
+    model = tiny_llama.write(tmp_path, tie_word_embeddings=False).half()
+    model.model.embed_tokens.weight.data[200] = 65_504  # and the first layer adds to it
+    model.model.layers[0].mlp.down_proj.weight.data *= 100
+    passages = [Encoded([1, 2, 3, 4], 1), Encoded([1, 200, 4], 1)]
+    with pytest.raises(QlabError) as caught:
+        lambada_scoring.score(model, passages)
+    assert str(caught.value) == (
+        "The model's logits for passage 2 are NaN or infinite: float16 overflowed, it ends at "
+        "65,504; use dtype bfloat16 or float32."
+    )
+
+
+def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
+    """A weight of 0 on another passage's NaN would be NaN all the same."""
+    model = tiny_llama.write(tmp_path, tie_word_embeddings=False)
+    model.model.embed_tokens.weight.data[:3] = torch.nan
+    passages = [Encoded([3, 4, 5, 6], 1), Encoded([5, 6], 1)]
+    lambada_scoring.score(model, passages)
+    with pytest.raises(QlabError, match="passage 2 are NaN or infinite: the dtype is torch.flo"):
+        lambada_scoring.score(model, [passages[0], Encoded([0, 6], 1)])
+
+
+def test_no_passages_are_refused(model):
+    with pytest.raises(QlabError, match="There are no passages to score"):
+        lambada_scoring.score(model, [])
+
+
+def test_stored_scores_read_back(model, encoded, tmp_path):
+    made = lambada_scoring.score(model, encoded)
+    made.save(tmp_path / "scores.npz")
+    again = lambada_scoring.Scores.load(tmp_path / "scores.npz")
+    for name, values in vars(made).items():
+        np.testing.assert_array_equal(getattr(again, name), values)
+        assert getattr(again, name).dtype == values.dtype
+
+
+def made_up(**changes) -> lambada_scoring.Scores:
+    n = len(WORDS)
+    ranks = {f"{name}_rank": np.zeros(n, int) for name in ("first", "worst", "last")}
+    values = {"log_likelihood": np.zeros(n), "greedy": np.ones(n, bool), **ranks}
+    values |= {"top_tokens": np.zeros((n, 10), int)}
+    return lambada_scoring.Scores(**(values | changes))
+
+
+def test_acc_and_perplexity_by_hand():
+    greedy = np.array([True, False, False, True, False])
+    scores = made_up(greedy=greedy, log_likelihood=-np.log([2.0, 4, 8, 16, 32]))
+    assert lambada_scoring.acc(scores) == 0.4
+    assert lambada_scoring.perplexity(scores) == pytest.approx(8)
+    assert lambada_scoring.perplexity(made_up(log_likelihood=np.full(5, -1e5))) == np.inf
+
+
+def test_hits_are_ranks_below_k():
+    ranks = {
+        "first_rank": [0, 1, 2, 5, 0],
+        "worst_rank": [3, 1, 2, 9, 0],
+        "last_rank": [3, 1, 1, 0, 0],
+    }
+    scores = made_up(**{name: np.array(values) for name, values in ranks.items()})
+    for hits, values in zip(
+        (
+            lambada_scoring.first_token_hits,
+            lambada_scoring.all_tokens_hits,
+            lambada_scoring.last_token_hits,
+        ),
+        ranks.values(),
+        strict=True,
+    ):
+        for k in range(1, 11):
+            assert hits(scores, k).tolist() == [rank + 1 <= k for rank in values]
+
+
+def test_the_first_token_is_hit_where_the_predictions_hold_it(model, encoded):
+    scores = lambada_scoring.score(model, encoded)
+    first = np.array([e.tokens[-e.targets] for e in encoded])
+    for k in range(1, 11):
+        inside = (scores.top_tokens[:, :k] == first[:, None]).any(axis=1)
+        np.testing.assert_array_equal(lambada_scoring.first_token_hits(scores, k), inside)
+
+
+def test_a_decoded_word_is_hit_by_one_of_k_tokens_alone():
+    class Words:
+        def decode(self, tokens):
+            return ["", " ball", "a", " horse", "Tom ", "ball"][tokens[0]]
+
+    top = np.full((5, 10), -1)
+    top[:, :3] = [[2, 1, 3], [2, 2, 2], [3, 0, 0], [0, 0, 4], [0, 2, 1]]
+    passages = [lambada.split(f"so {w}", "") for w in WORDS]
+    hits = [
+        lambada_scoring.decoded_word_hits(made_up(top_tokens=top), passages, Words(), k).tolist()
+        for k in (1, 2, 3)
+    ]
+    assert hits[0] == [False, True, False, False, False]
+    assert hits[1] == [True, True, False, False, False]
+    assert hits[2] == [True, True, False, True, False]
+    with pytest.raises(ValueError, match="k is 1 to 10"):
+        lambada_scoring.decoded_word_hits(made_up(), passages, Words(), 11)
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_a_real_model_on_all_of_lambada_scores_as_the_harness_says(real_data):
+    """What lm-evaluation-harness 0.4.13 said (float32, CPU, batches of 16) on both files."""
+    folder = real_data / "llm" / "stories260K-pad192"
+    passages = lambada.read(real_data / "lambada" / "lambada_test.jsonl")
+    encoded = lambada.encode(passages, llama.load_tokenizer(folder), 512)
+    scores = lambada_scoring.score(llama.load(folder), encoded)
+    assert lambada_scoring.acc(scores) == pytest.approx(0.010673394139336309, rel=1e-6)
+    assert lambada_scoring.perplexity(scores) == pytest.approx(7844203.810714526, rel=1e-6)
+    assert lambada_scoring.last_token_hits(scores, 1).mean() == pytest.approx(0.373, abs=5e-4)
+    assert lambada_scoring.last_token_hits(scores, 5).mean() == pytest.approx(0.594, abs=5e-4)

@@ -1,0 +1,243 @@
+"""The parameters of notebook 02 become a checked task, or one sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_llama
+from conftest import fresh_home
+
+from qlab import device_guard, hub
+from qlab.artefacts import file_sha256
+from qlab.errors import QlabError
+from qlab.language_task import CALIBRATION, EVALUATION, TRAINING, prepare
+
+TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory):
+    """One home for the module: embedded passages are written once."""
+    return fresh_home(tmp_path_factory.mktemp("task") / "home")
+
+
+@pytest.fixture(autouse=True)
+def home(shared_home, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(shared_home))
+    monkeypatch.delenv("QLAB_DATA", raising=False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    # A machine without a GPU, and no time spent on measuring it.
+    monkeypatch.setattr(device_guard, "look", lambda: device_guard.Machine(64 * 10**9))
+    monkeypatch.setattr(device_guard, "cpu_rate", lambda config: 1e10)
+
+
+def jsonl(path, texts):
+    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    return str(path)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A small Llama and twelve passages of one's own."""
+    tiny_llama.write(tmp_path / "tiny")
+    return {"model": str(tmp_path / "tiny"), "passages": jsonl(tmp_path / "own.jsonl", TEXTS)}
+
+
+def texts(passages):
+    return [p.text for p in passages]
+
+
+def test_embedded_task():
+    task = prepare("smoke")
+    assert (task.model, task.dataset, task.place) == ("llama_mini", "mini_lambada", "smoke")
+    counts = [c["smoke"] for c in (EVALUATION, CALIBRATION, TRAINING)]
+    assert [len(t) for t in (task.passages, task.calibration, task.training)] == counts
+    tokens = (task.encoded, task.calibration_tokens, task.training_tokens)
+    assert [len(t) for t in tokens] == counts
+    assert task.choice[:2] == ("cpu", "float32") and task.notes == [task.choice.sentence]
+    assert task.settings()["evaluation_tokens"] == sum(len(e.tokens) for e in task.encoded)
+    assert {len(h) for h in task.inputs().values()} == {64}
+
+
+def test_embedded_model_on_ones_own_passages_and_the_reverse(own):
+    task = prepare("smoke", passages=own["passages"])
+    assert (task.model, task.dataset) == ("llama_mini", "own")
+    task = prepare("smoke", model=own["model"], limit=3)
+    assert (task.model, task.dataset, len(task.passages)) == ("tiny", "mini_lambada", 3)
+
+
+def test_own_passages_are_split_between_calibration_and_evaluation(own):
+    task = prepare("smoke", **own)
+    assert texts(task.calibration) == TEXTS[:3] and texts(task.passages) == TEXTS[3:]
+    assert task.notes[0] == (
+        "No calibration passages given: the first 3 passages calibrate, 9 others are there to "
+        "evaluate."
+    )
+    asked = prepare("smoke", **own, calibration_count=5, limit=4)
+    assert texts(asked.calibration) == TEXTS[:5] and texts(asked.passages) == TEXTS[5:9]
+
+
+def test_a_profile_takes_as_many_as_it_says_and_tells(own, tmp_path):
+    many = jsonl(tmp_path / "many.jsonl", [f"{t} {i}" for t in TEXTS for i in range(12)])
+    task = prepare("smoke", model=own["model"], passages=many)
+    assert (len(task.calibration), len(task.passages)) == (16, 100)
+    assert task.notes[1] == "The first 100 of these 128 passages evaluate."
+    assert len(prepare("mini", model=own["model"], passages=many).passages) == 144 - 36
+
+
+def test_a_repeated_passage_that_calibrates_does_not_evaluate(own, tmp_path):
+    again = [*TEXTS, TEXTS[0].replace(" ", "  ")]  # as two of LAMBADA's 5,153 are there twice
+    own["passages"] = jsonl(tmp_path / "again.jsonl", again)
+    assert texts(prepare("smoke", **own).passages) == TEXTS[3:]
+
+
+def test_with_passages_to_calibrate_on_all_others_evaluate(own, tmp_path):
+    others = [t.replace("On", "At") for t in TEXTS]
+    held = jsonl(tmp_path / "held.jsonl", others)
+    task = prepare("smoke", **own, calibration=held, calibration_count=4)
+    assert texts(task.calibration) == others[:4] and texts(task.passages) == TEXTS
+    task = prepare("smoke", **own, calibration="mini_lambada")
+    assert (len(task.calibration), len(task.passages)) == (16, 12)
+
+
+def test_calibrating_on_evaluation_passages_is_refused(own, tmp_path):
+    held = jsonl(tmp_path / "held.jsonl", ["A b c", TEXTS[4].replace(" they", "\n\nthey")])
+    with pytest.raises(
+        QlabError, match="1 of 2 calibration passages are among .* day 4 they met and said good e'"
+    ):
+        prepare("smoke", **own, calibration=held)
+    assert prepare("smoke", **own, calibration=held, limit=4).passages  # the fifth is left out
+
+
+def test_training_passages_are_given_or_mini_lambadas_and_never_evaluate(own, tmp_path):
+    assert prepare("smoke", **own).training == []
+    assert len(prepare("smoke", **own, training="mini_lambada").training) == TRAINING["smoke"]
+    lessons = jsonl(tmp_path / "lessons.jsonl", ["A b c", "word " * 90 + "end"])
+    task = prepare("smoke", **own, training=lessons)
+    assert texts(task.training)[0] == "A b c" and len(task.training_tokens[1]) == 64
+    with pytest.raises(QlabError, match="12 of 12 training passages are among the evaluated"):
+        prepare("smoke", **own, calibration="mini_lambada", training=own["passages"])
+
+
+def test_passages_longer_than_the_context_are_cut_and_told(own, tmp_path):
+    own["passages"] = jsonl(tmp_path / "long.jsonl", [*TEXTS, "word " * 30 + "end"])
+    task = prepare("smoke", **own, calibration="mini_lambada")
+    assert "1 passages are longer than the model's 64 tokens: cut in front." in task.notes
+    assert task.settings()["truncated_passages"] == 1
+    assert max(map(len, task.calibration_tokens)) == 64
+
+
+def refuse(changes, sentence, own):
+    with pytest.raises(QlabError, match=sentence):
+        prepare("smoke", **(own | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model": "/no/such/model"}, "There is no model folder at /no/such/model; give a local"),
+        ({"model": "stories260K"}, "There is no model folder at stories260K"),
+        ({"passages": "/no/such.jsonl"}, "There is no LAMBADA file /no/such.jsonl"),
+        ({"calibration": "/no/such.jsonl"}, "There is no LAMBADA file /no/such.jsonl"),
+        ({"calibration_count": 12}, "12 passages cannot be split into 12 that calibrate"),
+        ({"calibration_count": -1}, "'calibration_count' must be 0 or more, not -1"),
+        ({"limit": -1}, "'limit' must be 0 or more, not -1"),
+        ({"device": "tpu"}, "'device' is auto, cpu or cuda, not 'tpu'"),
+        ({"device": "cuda"}, "finds no CUDA device"),
+    ],
+)
+def test_bad_parameters_are_sentences(own, changes, sentence):
+    refuse(changes, sentence, own)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "is empty"),
+        ('{"text": "a b"}\n{"text": ', "bad.jsonl, line 2: not JSON"),
+        ('{"text": "a b"}\n{"txt": "a b"}\n', "bad.jsonl, line 2: expected an object"),
+        ('{"text": "a b"}\n\n{"text": "word"}\n', "bad.jsonl, line 3: a passage needs"),
+        ('{"text": "a b"}\n{"text": "a c"}\n', "2 passages cannot be split into 0"),
+    ],
+)
+def test_bad_files_are_sentences(own, tmp_path, content, sentence):
+    (tmp_path / "bad.jsonl").write_text(content)
+    refuse({"passages": str(tmp_path / "bad.jsonl")}, sentence, own)
+    if "split" not in sentence:
+        refuse({"calibration": str(tmp_path / "bad.jsonl")}, sentence, own)
+
+
+def test_a_bad_model_is_refused_before_its_weights_matter(own, tmp_path):
+    (tmp_path / "tiny" / "model.safetensors").write_bytes(b"cut")
+    refuse({}, "is no whole safetensors file", own)
+    (tmp_path / "tiny" / "config.json").write_text('{"model_type": "gpt2"}')
+    refuse({}, "holds a model of type 'gpt2'", own)
+
+
+def test_too_large_for_this_machine(own, monkeypatch):
+    monkeypatch.setattr(device_guard, "look", lambda: device_guard.Machine(10**6))
+    refuse({}, r"The CPU needs about 0\.\d GB of memory", own)
+
+
+def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are(own):
+    changes = [{"limit": 8}, {"limit": 9}, {"calibration_count": 4}, {"threads": 1}, {"seed": 5}]
+    changes += [{"device": "cpu"}, {"calibration": "mini_lambada"}, own]
+    places = [prepare("smoke", **c).place for c in changes]
+    assert all(p.startswith("smoke-llama_mini-") for p in places[:-1])
+    assert places[-1].startswith("smoke-tiny-")
+    assert len(set(places)) == len(changes)
+
+
+def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
+    """Llama-3.2-3B and LAMBADA where QLAB_DATA has them; its passages may be others."""
+    data = tmp_path / "data"
+    (data / "lambada").mkdir(parents=True)
+    file = jsonl(data / "lambada" / "lambada_test.jsonl", TEXTS)
+    for name in ("Llama-3.2-3B", "small"):
+        tiny_llama.write(data / "llm" / name)
+    monkeypatch.setenv("QLAB_DATA", str(data))
+    task = prepare("full")
+    assert (task.model, task.dataset) == ("Llama-3.2-3B", "lambada_test")
+    assert (len(task.calibration), len(task.passages)) == (3, 9)
+    assert prepare("full", model="small").folder == data / "llm" / "small"
+    assert prepare("full", model="someone/small").folder == data / "llm" / "small"
+    published = file_sha256(Path(file))
+    monkeypatch.setattr(hub, "LAMBADA_SHA256", published)
+    assert prepare("full").dataset == "lambada_openai"
+
+
+def test_the_full_profile_downloads_small_files_then_weights(own, tmp_path, monkeypatch):
+    asked = []
+
+    def model(name, weights=True):
+        asked.append((name, weights))
+        return tmp_path / "tiny"
+
+    monkeypatch.setattr(hub, "model", model)
+    monkeypatch.setattr(hub, "lambada", lambda: tmp_path / "own.jsonl")
+    task = prepare("full")
+    assert asked == [("meta-llama/Llama-3.2-3B", False), ("meta-llama/Llama-3.2-3B", True)]
+    assert task.model == "Llama-3.2-3B"
+    asked.clear()
+    monkeypatch.setattr(device_guard, "look", lambda: device_guard.Machine(10**6))
+    with pytest.raises(QlabError, match="The CPU needs"):
+        prepare("full", model="someone/else")
+    assert asked == [("someone/else", False)]  # no gigabytes for a machine that cannot hold them
+
+
+def test_the_guard_is_told_how_much_there_is_to_do(own, monkeypatch):
+    seen = []
+    real = device_guard.choose
+    monkeypatch.setattr(device_guard, "choose", lambda *a: seen.append(a[1]) or real(*a))
+    task = prepare("smoke", **own, evaluated=7, quantized=4)
+    assert seen[0].evaluation == 7 * task.settings()["evaluation_tokens"]
+    assert seen[0].calibration == task.settings()["calibration_tokens"] > 0
+    assert seen[0].quantized == 4
+
+
+@pytest.mark.real_data
+def test_real_lambada_on_a_real_llama(real_data, monkeypatch):
+    monkeypatch.setenv("QLAB_DATA", str(real_data))
+    task = prepare("full", model="stories260K-pad192", calibration="mini_lambada", limit=200)
+    assert (task.model, task.dataset) == ("stories260K-pad192", "lambada_openai")
+    assert (len(task.passages), len(task.calibration)) == (200, 128)

@@ -1,0 +1,208 @@
+"""A Llama folder is read as transformers reads it, also block by block; a bad one is a sentence."""
+
+import json
+
+import pytest
+import tiny_llama
+import torch
+from transformers import LlamaForCausalLM
+
+from qlab import llama
+from qlab.errors import QlabError
+
+TOKENS = torch.arange(34).reshape(2, 17) * 7 % 300
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small folder to spoil."""
+    tiny_llama.write(tmp_path / "m")
+    return tmp_path / "m"
+
+
+def edit(path, **changes) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("shard", ["5GB", "20KB"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_loaded_model_gives_transformers_logits(tmp_path, shard, tied):
+    theirs = tiny_llama.write(tmp_path, shard=shard, tie_word_embeddings=tied)
+    assert (tmp_path / llama.INDEX).is_file() == (shard == "20KB")
+    ours = llama.load(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(ours(TOKENS).logits, theirs(TOKENS).logits)
+    assert (ours.lm_head.weight is ours.model.embed_tokens.weight) == tied
+    assert not ours.training and ours.config._attn_implementation == "sdpa"
+
+
+def test_all_blocks_alone_give_the_logits_of_the_whole(tmp_path):
+    whole = tiny_llama.write(tmp_path, shard="20KB")
+    config = llama.check(tmp_path)
+    with llama.Weights(tmp_path) as weights, torch.no_grad():
+        hidden = torch.nn.functional.embedding(TOKENS, weights.read("model.embed_tokens.weight"))
+        positions = llama.rotary(config, TOKENS.shape[1])
+        for index in range(config.num_hidden_layers):
+            layer = llama.block(tmp_path, weights, index)
+            assert not layer.training
+            hidden = llama.run_block(layer, hidden, positions)
+        assert torch.equal(whole.lm_head(whole.model.norm(hidden)), whole(TOKENS).logits)
+
+
+def test_half_precision_keeps_the_rotation_in_float32(tmp_path):
+    tiny_llama.write(tmp_path)
+    model = llama.load(tmp_path, "bfloat16")
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert model.model.rotary_emb.inv_freq.dtype == torch.float32
+    theirs = LlamaForCausalLM.from_pretrained(tmp_path).to(torch.bfloat16).eval()
+    theirs.model.rotary_emb = model.model.rotary_emb  # .to() rounded theirs
+    with torch.no_grad():
+        assert torch.equal(model(TOKENS).logits, theirs(TOKENS).logits)
+    with pytest.raises(QlabError, match="loaded as float32, float16, bfloat16, not as 'int8'"):
+        llama.load(tmp_path, "int8")
+
+
+def test_weights_by_name_from_one_file_or_shards(tmp_path):
+    model = tiny_llama.write(tmp_path, shard="20KB")
+    with llama.Weights(tmp_path) as weights:
+        stored = set(model.state_dict()) - {"lm_head.weight"}
+        assert weights.names == sorted(stored)
+        copies = {name: weights.read(name) for name in stored}
+        with pytest.raises(QlabError, match="lack the tensor model.layers.9.x; get them again"):
+            weights.read("model.layers.9.x")
+    for shard in tmp_path.glob("*.safetensors"):
+        shard.write_bytes(b"gone")  # a copy does not look at the file again
+    for name, tensor in copies.items():
+        assert torch.equal(tensor, model.state_dict()[name])
+
+
+def test_the_names_of_the_linear_layers(folder):
+    block = llama.load(folder).model.layers[0]
+    linears = [n for n, m in block.named_modules() if isinstance(m, torch.nn.Linear)]
+    assert tuple(linears) == llama.LINEARS
+
+
+def test_more_rows_in_the_model_than_words_in_the_tokenizer_are_usual(folder):
+    assert llama.check(folder).vocab_size == 300
+    assert len(llama.load_tokenizer(folder)) == 260
+
+
+def test_decoding_takes_no_space_away(folder):
+    edit(folder / "tokenizer_config.json", clean_up_tokenization_spaces=True)  # Llama 3.2 has it
+    tokenizer = llama.load_tokenizer(folder)
+    assert tokenizer.decode(tokenizer("a .")["input_ids"]) == "a ."
+
+
+def test_code_in_the_folder_is_never_run(folder):
+    (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass T: pass\n")
+    edit(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", "evil.T"]})
+    edit(folder / "config.json", auto_map={"AutoModelForCausalLM": "evil.T", "AutoConfig": "e.T"})
+    llama.load_tokenizer(folder)
+    llama.load(folder)
+    assert not (folder / "ran").exists()
+
+
+def no_folder(folder):
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def no_config(folder):
+    (folder / "config.json").unlink()
+
+
+def spoilt_config(folder):
+    (folder / "config.json").write_text('{"model_type": ')
+
+
+def list_config(folder):
+    (folder / "config.json").write_text("[]")
+
+
+def not_a_llama(folder):
+    edit(folder / "config.json", model_type="gpt2")
+
+
+def no_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+
+
+def many_words(folder):
+    tiny_llama.write_tokenizer(folder, 301)
+
+
+def pickle_only(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def no_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def missing_shard(folder):
+    tiny_llama.write(folder, shard="20KB")
+    next(folder.glob("model-00002*")).unlink()
+
+
+def stale_index(folder):
+    (folder / llama.INDEX).write_text("{}")
+
+
+def truncated(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:-10])
+
+
+def git_lfs_pointer(folder):
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+
+
+def other_widths(folder):
+    edit(folder / "config.json", intermediate_size=96)
+
+
+def more_layers(folder):
+    edit(folder / "config.json", num_hidden_layers=3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (no_folder, r"There is no model folder at .*m; give a local"),
+        (no_config, r"has no config\.json, so this is no Hugging Face model folder"),
+        (spoilt_config, r"config\.json is not JSON \(Expecting value"),
+        (list_config, r"config\.json holds a JSON list, not an object"),
+        (not_a_llama, "holds a model of type 'gpt2'; this experiment takes 'llama'"),
+        (no_tokenizer, r"has no tokenizer\.json, so its model cannot be given text"),
+        (many_words, "has 301 words, the model only 300; take both from one place"),
+        (pickle_only, r"as pickle only \(pytorch_model\.bin\), which can run any code"),
+        (no_weights, r"lacks 1 of its 1 weight files, first model\.safetensors"),
+        (missing_shard, r"lacks 1 of its \d+ weight files, first model-00002-of"),
+        (stale_index, r"lacks all of its 0 weight files, first model\.safetensors"),
+        (truncated, r"model\.safetensors is no whole safetensors file \(.*cut short"),
+        (git_lfs_pointer, r"model\.safetensors is no whole safetensors file"),
+        (other_widths, r"has shape \[64, 32\], but config\.json asks for \[96, 32\]"),
+        (more_layers, r"lack the tensor model\.layers\.2\."),
+    ],
+)
+def test_bad_folders_are_sentences(folder, spoil, sentence):
+    spoil(folder)
+    for read in (llama.check, llama.load):
+        with pytest.raises(QlabError, match=sentence):
+            read(folder)
+
+
+def test_a_quantized_folder_is_left_to_its_own_loader(folder):
+    edit(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+    edit(folder / "config.json", intermediate_size=96)  # packed tensors have shapes of their own
+    assert llama.quantized(llama.check(folder))
+    with pytest.raises(QlabError, match="is quantized already; give the float model"):
+        llama.load(folder)
+
+
+@pytest.mark.real_data
+def test_a_real_folder(real_data):
+    folder = real_data / "llm" / "stories260K-pad192"
+    theirs = LlamaForCausalLM.from_pretrained(folder).eval()
+    tokens = llama.load_tokenizer(folder)("Once upon a time", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        assert torch.equal(llama.load(folder)(tokens).logits, theirs(tokens).logits)

@@ -1,0 +1,171 @@
+"""LoRA recovery on a tiny Llama: what is trained and what not, and what happens after a kill."""
+
+import json
+
+import pytest
+import tiny_llama
+import torch
+from safetensors.torch import load_file
+
+from qlab import gptq, lora, streaming
+from qlab.errors import QlabError
+
+SETTINGS = {"steps": 30, "rank": 4, "rate": 1e-2, "batch": 4, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A Llama of two layers, rounded to 2 bits."""
+    place = tmp_path_factory.mktemp("lora")
+    tiny_llama.write(
+        place / "float", hidden_size=64, intermediate_size=128, max_position_embeddings=32
+    )
+    nearest = gptq.METHODS["rtn_w2_g64"]
+    streaming.quantize_folder(place / "float", nearest, [], place / "quantized")
+    return place / "quantized"
+
+
+@pytest.fixture(scope="module")
+def passages():
+    """Counting from some number, in steps of one: easily learned; lengths differ."""
+    return [[(start + i) % 64 for i in range(10 + start % 7)] for start in range(0, 60, 2)]
+
+
+@pytest.fixture(scope="module")
+def recovered(folder, passages, tmp_path_factory):
+    target = tmp_path_factory.mktemp("recovered") / "adapter"
+    return target, lora.recover(folder, passages, target, **SETTINGS)
+
+
+def test_the_loss_falls_and_passages_are_told_better(folder, passages, recovered):
+    target, cost = recovered
+    assert len(cost.losses) == 30
+    assert sum(cost.losses[-5:]) < 0.9 * sum(cost.losses[:5])
+    tokens = torch.tensor([passages[3][:10]])
+    with torch.no_grad():
+        before, after = (
+            float(model(tokens, labels=tokens).loss)
+            for model in (streaming.load_dense(folder), lora.load(folder, target))
+        )
+    assert after < before - 0.3
+
+
+def test_only_the_adapter_is_trained(folder, passages):
+    dense = streaming.load_dense(folder)
+    before = {name: tensor.clone() for name, tensor in dense.state_dict().items()}
+    model = lora._with_adapter(dense, rank=4, seed=0)
+    groups = lora._groups(passages, 4, 32)
+    lora._train(model, groups, folder / "none.pt", 3, 1e-2, 0, iter)
+    after = {name.replace("base_layer.", ""): t for name, t in dense.state_dict().items()}
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.dtype == torch.float32 and p.any() for p in trained)
+
+
+def test_the_cost_counts_every_linear_layer(recovered):
+    target, cost = recovered
+    widths = [(64, 64), (64, 32), (64, 32), (64, 64), (64, 128), (64, 128), (128, 64)]
+    assert cost.parameters == 2 * 4 * sum(columns + rows for columns, rows in widths)
+    assert cost.adapter_bytes == (target / "adapter_model.safetensors").stat().st_size
+    assert cost.adapter_bytes >= 4 * cost.parameters
+    assert cost.train_seconds > 0
+    assert lora.cost(target) == cost
+
+
+def test_a_killed_run_ends_with_the_same_adapter(
+    folder, passages, recovered, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def killed_at_17(steps):
+        for step in steps:
+            if step == 17:
+                raise Killed
+            yield step
+
+    monkeypatch.setattr(lora, "EVERY", 5)
+    target = tmp_path / "adapter"
+    with pytest.raises(Killed):
+        lora.recover(folder, passages, target, progress=killed_at_17, **SETTINGS)
+    assert not target.exists()
+    done = []
+    cost = lora.recover(
+        folder, passages, target, progress=lambda s: (done.append(i) or i for i in s), **SETTINGS
+    )
+    assert done == list(range(15, 30))  # from the checkpoint of step 15, not from the start
+    assert cost.losses == recovered[1].losses
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+    ours, theirs = (load_file(t / "adapter_model.safetensors") for t in (target, recovered[0]))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_the_seed_decides_the_start_and_leaves_other_random_numbers_alone(folder):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    first, same, other = (
+        lora._with_adapter(streaming.load_dense(folder), 4, seed).state_dict() for seed in (5, 5, 6)
+    )
+    assert torch.equal(torch.rand(3), expected)
+    name = next(name for name in first if "lora_A" in name)
+    assert torch.equal(first[name], same[name]) and not torch.equal(first[name], other[name])
+
+
+def test_a_made_adapter_is_left_and_another_is_not_written_over(folder, passages, recovered):
+    def fail(steps):
+        raise AssertionError("trained again")
+
+    target, cost = recovered
+    assert lora.recover(folder, passages, target, progress=fail, **SETTINGS) == cost
+    with pytest.raises(QlabError, match="exists already and was made otherwise"):
+        lora.recover(folder, passages, target, **SETTINGS | {"rank": 2})
+
+
+def test_padding_does_not_change_the_loss(folder, passages):
+    model = lora._with_adapter(streaming.load_dense(folder), rank=4, seed=0)
+    short, long = passages[0], passages[3]
+    with torch.no_grad():
+        apart = [float(lora._loss(model, [p])) * (len(p) - 1) for p in (short, long)]
+        together = float(lora._loss(model, [short, long]))
+    assert len(short) != len(long)
+    assert together == pytest.approx(sum(apart) / (len(short) + len(long) - 2), rel=1e-5)
+
+
+def test_each_passage_comes_once_an_epoch(passages):
+    groups = lora._groups(passages, 4, 32)
+    epoch = [lora._chosen(groups, step, 1) for step in range(len(groups))]
+    assert sorted(sum(epoch, [])) == sorted(passages)
+    assert [lora._chosen(groups, len(groups) + s, 1) for s in range(len(groups))] != epoch
+
+
+def test_no_path_of_this_machine_is_stored(recovered):
+    config = json.loads((recovered[0] / "adapter_config.json").read_text())
+    assert not config["base_model_name_or_path"]
+    assert {path.name for path in recovered[0].iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors", "cost.json", "recipe.json"
+    }  # fmt: skip
+
+
+def test_bad_passages_are_named(folder, tmp_path):
+    for given, sentence in (
+        ([], "was given 0 passages"),
+        ([[1, 2], [3]], "passage 2 has 1 tokens; 2 to 32 fit"),
+        ([list(range(33))], "passage 1 has 33 tokens"),
+    ):
+        with pytest.raises(QlabError, match=sentence):
+            lora.recover(folder, given, tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_not_finite_is_named(folder, passages, tmp_path, monkeypatch):
+    monkeypatch.setattr(lora, "_loss", lambda model, chosen: torch.tensor(float("nan")))
+    with pytest.raises(QlabError, match="loss at step 1 is nan; lower the learning rate 0.001"):
+        lora.recover(folder, passages, tmp_path / "a")
+
+
+def test_a_missing_adapter_is_named(folder, tmp_path):
+    for asked in (lambda: lora.load(folder, tmp_path), lambda: lora.cost(tmp_path)):
+        with pytest.raises(QlabError, match="There is no adapter at"):
+            asked()

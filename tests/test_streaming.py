@@ -1,0 +1,242 @@
+"""Streaming against auto-gptq's own quantize(); resuming; what a folder holds; loading it."""
+
+import json
+
+import pytest
+import tiny_llama
+import torch
+from safetensors import safe_open
+
+from qlab import auto_gptq_compat, llama, quantizers, streaming
+from qlab.errors import QlabError
+
+SHAPE = {"hidden_size": 64, "intermediate_size": 192}
+PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A folder with a random tiny Llama."""
+    folder = tmp_path_factory.mktemp("llama")
+    tiny_llama.write(folder, **SHAPE)
+    return folder
+
+
+def stored(folder) -> dict[str, torch.Tensor]:
+    """All tensors of a folder."""
+    with llama.Weights(folder) as weights:
+        return {name: weights.read(name) for name in weights.names}
+
+
+def shards(folder) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
+def test_streaming_packs_what_auto_gptq_packs(source, tmp_path, bits):
+    streaming.quantize_folder(
+        source, quantizers.method(f"gptq_w{bits}_g64"), PASSAGES, tmp_path / "ours"
+    )
+    ours = stored(tmp_path / "ours")
+    auto_gptq = auto_gptq_compat.load()
+    from auto_gptq.modeling.llama import LlamaGPTQForCausalLM
+
+    settings = auto_gptq.BaseQuantizeConfig(bits=bits, group_size=64, desc_act=False)
+    theirs = LlamaGPTQForCausalLM(llama.load(source), False, settings)
+    rows = [torch.tensor([p]) for p in PASSAGES]
+    examples = [{"input_ids": r, "attention_mask": torch.ones_like(r)} for r in rows]
+    with auto_gptq_compat.quantizing():
+        theirs.quantize(examples, batch_size=1)
+    packed = {n: t for n, t in theirs.model.state_dict().items() if n.startswith("model.layers")}
+    compared = [name for name in packed if name in ours]
+    assert sum(name.endswith("qweight") for name in compared) == 14
+    for name in compared:
+        assert torch.equal(ours[name], packed[name].to(ours[name].dtype)), name
+    # Theirs alone has a bias of zeros for each layer.
+    assert {name.rpartition(".")[2] for name in packed.keys() - ours.keys()} == {"bias"}
+
+
+@pytest.mark.parametrize("name", ["gptq_w4_g64", "rtn_w3_g64"])
+def test_plain_auto_gptq_computes_what_the_dense_weights_compute(source, tmp_path, name):
+    target = tmp_path / "target"
+    streaming.quantize_folder(source, quantizers.method(name), PASSAGES, target)
+    dense, packed = streaming.load_dense(target), streaming.load_packed(target)
+    tokens = torch.tensor([PASSAGES[5]])
+    with torch.no_grad():
+        expected, found, parent = (m(tokens).logits for m in (dense, packed, llama.load(source)))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert (expected - parent).abs().max() > 1e-2
+    assert packed.lm_head.weight is packed.model.embed_tokens.weight
+    assert type(packed.model.layers[0].mlp.up_proj).__name__ == "QuantLinear"
+
+
+def test_the_folder_is_one_that_hugging_face_knows(source, tmp_path):
+    target = tmp_path / "target"
+    streaming.quantize_folder(source, quantizers.method("gptq_w2_g64"), PASSAGES, target)
+    assert streaming.EMBEDDING not in stored(target)
+    assert torch.equal(stored(target)[streaming.HEAD], stored(source)[streaming.EMBEDDING])
+    assert shards(target) == [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
+    assert {p.name for p in target.iterdir() if p.suffix == ".json"} >= {
+        "config.json", "tokenizer.json", "layers.json", "model.safetensors.index.json",
+    }  # fmt: skip
+    assert llama.check(target).quantization_config["bits"] == 2
+    layers = json.loads((target / "layers.json").read_text())
+    assert len(layers) == 14
+    assert layers["model.layers.1.mlp.down_proj"]["damping"] == 0.01
+    assert [p.name for p in tmp_path.iterdir()] == ["target"]
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["gptq_w4_g64", "rtn_w4_g64"])
+def test_a_killed_run_goes_on_at_the_next_layer_with_the_same_bytes(
+    source, tmp_path, monkeypatch, name
+):
+    method = quantizers.method(name)
+    streaming.quantize_folder(source, method, PASSAGES, tmp_path / "whole")
+
+    def killed(items):
+        for i in items:
+            if i == 1:
+                raise Killed
+            yield i
+
+    target = tmp_path / "resumed"
+    with pytest.raises(Killed):
+        streaming.quantize_folder(source, method, PASSAGES, target, progress=killed)
+    assert not target.exists()
+    quantized = []
+    quantize = type(method).quantize
+    monkeypatch.setattr(type(method), "quantize", lambda *a: quantized.append(1) or quantize(*a))
+    streaming.quantize_folder(source, method, PASSAGES, target)
+    assert len(quantized) == 7
+    assert shards(target) == shards(tmp_path / "whole")
+    for shard in shards(target):
+        assert (target / shard).read_bytes() == (tmp_path / "whole" / shard).read_bytes()
+    quantized.clear()
+    streaming.quantize_folder(source, method, PASSAGES, target)  # made already: left as it is
+    assert not quantized
+
+
+@pytest.mark.parametrize("written", ["inputs-00001", "layer-00000", "model-00001"])
+def test_a_run_killed_while_writing_is_resumed_too(source, tmp_path, monkeypatch, written):
+    method = quantizers.method("gptq_w4_g64")
+    streaming.quantize_folder(source, method, PASSAGES, tmp_path / "whole")
+    save, write = streaming._save, streaming._write_json
+
+    def dying(function):
+        def call(*arguments):
+            path = next(a for a in arguments if hasattr(a, "name"))
+            function(*arguments)
+            if path.name.startswith(written):
+                raise Killed
+
+        return call
+
+    monkeypatch.setattr(streaming, "_save", dying(save))
+    monkeypatch.setattr(streaming, "_write_json", lambda p, c: dying(write)(p, c))
+    with pytest.raises(Killed):
+        streaming.quantize_folder(source, method, PASSAGES, tmp_path / "resumed")
+    monkeypatch.undo()
+    streaming.quantize_folder(source, method, PASSAGES, tmp_path / "resumed")
+    for shard in shards(tmp_path / "whole"):
+        whole = (tmp_path / "whole" / shard).read_bytes()
+        assert (tmp_path / "resumed" / shard).read_bytes() == whole
+
+
+def test_a_head_of_its_own_and_biases_are_kept(tmp_path):
+    tiny_llama.write(tmp_path / "source", **SHAPE, tie_word_embeddings=False, attention_bias=True)
+    streaming.quantize_folder(
+        tmp_path / "source", quantizers.method("rtn_w8_g64"), [], tmp_path / "target"
+    )
+    tokens = torch.tensor([PASSAGES[0]])
+    with torch.no_grad():
+        dense, packed = (
+            load(tmp_path / "target")(input_ids=tokens).logits
+            for load in (streaming.load_dense, streaming.load_packed)
+        )
+        parent = llama.load(tmp_path / "source")(tokens).logits
+    torch.testing.assert_close(packed, dense, rtol=1e-4, atol=1e-4)
+    assert (dense - parent).abs().max() < 0.05 * parent.abs().max()
+    names = stored(tmp_path / "target")
+    assert "lm_head.weight" in names and "model.layers.0.self_attn.q_proj.bias" in names
+
+
+@pytest.mark.parametrize("name", ["bnb_int8", "bnb_nf4"])
+def test_bitsandbytes_methods_stream_too(source, tmp_path, name):
+    streaming.quantize_folder(source, quantizers.method(name), [], tmp_path / "target")
+    tokens = torch.tensor([PASSAGES[0]])
+    with torch.no_grad():
+        dense = streaming.load_dense(tmp_path / "target")(tokens).logits
+        parent = llama.load(source)(tokens).logits
+    error = (dense - parent).norm() / parent.norm()
+    assert 1e-4 < error < 0.5
+
+
+def test_half_precision_calibrates_too(source, tmp_path):
+    streaming.quantize_folder(
+        source, quantizers.method("gptq_w8_g64"), PASSAGES, tmp_path / "t", dtype="bfloat16"
+    )
+    dense, parent = stored_dense(tmp_path / "t"), stored(source)
+    for name, weight in dense.items():
+        assert (weight - parent[name]).norm() < 0.02 * parent[name].norm()
+
+
+def stored_dense(folder) -> dict[str, torch.Tensor]:
+    state = streaming.load_dense(folder).state_dict()
+    return {name: state[name] for name in state if name.endswith("_proj.weight")}
+
+
+@pytest.mark.parametrize(
+    ("passages", "words"),
+    [
+        ([], "Calibration has 0 passages"),
+        ([[1], []], "Calibration passage 2 has 0 tokens"),
+        ([[1] * 65], "passage 1 has 65 tokens; 1 to 64 fit"),
+    ],
+)
+def test_calibration_that_cannot_serve_gets_a_sentence(source, tmp_path, passages, words):
+    with pytest.raises(QlabError, match=words):
+        streaming.quantize_folder(
+            source, quantizers.method("gptq_w4_g64"), passages, tmp_path / "t"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_target_or_a_quantized_source_is_refused(source, tmp_path):
+    method = quantizers.method("rtn_w4_g64")
+    streaming.quantize_folder(source, method, [], tmp_path / "t")
+    with pytest.raises(QlabError, match="exists already and was made otherwise"):
+        streaming.quantize_folder(source, quantizers.method("rtn_w2_g64"), [], tmp_path / "t")
+    with pytest.raises(QlabError, match="is quantized already"):
+        streaming.quantize_folder(tmp_path / "t", method, [], tmp_path / "u")
+
+
+def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
+    from safetensors import SafetensorError
+
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(streaming, "save_file", full)
+    with pytest.raises(QlabError, match="disk ran full while writing"):
+        streaming._save({"a": torch.zeros(1)}, tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_names_the_layer(tmp_path):
+    model = tiny_llama.write(tmp_path / "source", **SHAPE)
+    model.model.layers[1].mlp.up_proj.weight.data[3, 5] = 1e9  # beyond float16's range
+    model.save_pretrained(tmp_path / "source")
+    with pytest.raises(QlabError, match=r"model\.layers\.1\.mlp\.up_proj: After packing to 4 bits"):
+        streaming.quantize_folder(
+            tmp_path / "source", quantizers.method("rtn_w4_g64"), [], tmp_path / "t"
+        )
+
+
+def test_a_shard_holds_one_decoder_layer(source, tmp_path):
+    streaming.quantize_folder(source, quantizers.method("rtn_w4_g64"), [], tmp_path / "t")
+    with safe_open(tmp_path / "t" / "model-00002-of-00003.safetensors", "pt") as file:
+        assert all(name.startswith("model.layers.1.") for name in file.keys())  # noqa: SIM118

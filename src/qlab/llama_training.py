@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qlab import lambada_scoring, llama_mini, mini_lambada
+from qlab import lambada_scoring, llama_mini, mini_lambada, outliers
 from qlab.artefacts import versions, written_whole
 from qlab.lambada_scoring import Scores
 
@@ -140,6 +140,17 @@ def _checkpoint(folder: Path, model, optimizer, history: list[dict]) -> None:
         pd.DataFrame(history).to_csv(part, index=False)
 
 
+@torch.no_grad()
+def group_peaks(model: LlamaForCausalLM, group: int = 64) -> list[float]:
+    """Largest magnitude over root mean square, for each group of weights that shares a scale."""
+    found: list[float] = []
+    for name, weight in model.named_parameters():
+        if name.startswith("model.layers.") and weight.dim() == 2:
+            groups = weight.reshape(-1, group)
+            found += (groups.abs().amax(1) / groups.square().mean(1).sqrt()).tolist()
+    return found
+
+
 def card(model: LlamaForCausalLM, settings: dict, seed: int, scores: Scores) -> dict[str, Any]:
     """The facts a model card of the embedded Llama states."""
     return {
@@ -149,6 +160,7 @@ def card(model: LlamaForCausalLM, settings: dict, seed: int, scores: Scores) -> 
         "data": "mini_lambada train",
         "seed": seed,
         "settings": settings,
+        "outliers": {"seed": seed, "strength": outliers.STRENGTH},
         "score": {
             "dataset": "mini_lambada test",
             "acc": round(lambada_scoring.acc(scores), 4),

@@ -87,7 +87,7 @@ def _write(model, prompt: Sequence[int], count: int) -> Callable[[], None]:
             output = model(input_ids=token, past_key_values=cache, use_cache=True, logits_to_keep=1)
             token = _choice(output)
         token.item()  # waits for a GPU
-        cache.crop(len(prompt))  # back to the prompt, for the next call
+        cache.crop(-count)  # back to the prompt, for the next call
 
     return call
 

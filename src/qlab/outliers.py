@@ -1,0 +1,54 @@
+"""Outlier channels for a small Llama: the same function, with weights as uneven as a large one's.
+
+Large language models have channels whose activations are many times the others', and this is what
+makes rounding their weights hard (Dettmers et al., arXiv 2208.07339; Xiao et al., arXiv
+2211.10438, who even them out before quantizing). A model of a million weights has none. The same
+rescaling, turned round, gives it some: a factor on each channel of a norm, of a value head and of
+the up projection, divided out again in the columns that read it. In exact arithmetic no output
+changes.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+STRENGTH = 0.7  # standard deviation of the factors' logarithms
+
+
+@torch.no_grad()
+def spread(model: "LlamaForCausalLM", seed: int, strength: float = STRENGTH) -> None:
+    """Rescale channels in place by factors exp(strength * normal); -strength takes it back."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def factors(count: int) -> torch.Tensor:
+        return torch.exp(strength * torch.randn(count, generator=draw))
+
+    for layer in model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        readers = (attention.q_proj, attention.k_proj, attention.v_proj)
+        _move(layer.input_layernorm.weight, readers, factors)
+        _move(layer.post_attention_layernorm.weight, (mlp.gate_proj, mlp.up_proj), factors)
+        factor = factors(mlp.up_proj.out_features)
+        mlp.up_proj.weight.mul_(factor[:, None])
+        mlp.down_proj.weight.div_(factor)
+        _move_values(attention, factors)
+
+
+def _move(gain: torch.Tensor, readers, factors) -> None:
+    """Multiply a norm's gain, and divide the columns of the layers that read it."""
+    factor = factors(len(gain))
+    gain.mul_(factor)
+    for linear in readers:
+        linear.weight.div_(factor)
+
+
+def _move_values(attention, factors) -> None:
+    """The same between values and output projection; a value head serves several query heads."""
+    factor = factors(attention.v_proj.out_features)
+    attention.v_proj.weight.mul_(factor[:, None])
+    size, repeats = attention.head_dim, attention.num_key_value_groups
+    heads = factor.reshape(-1, size).repeat_interleave(repeats, dim=0)
+    attention.o_proj.weight.div_(heads.flatten())

@@ -1,6 +1,7 @@
 """Streaming against auto-gptq's own quantize(); resuming; what a folder holds; loading it."""
 
 import json
+from pathlib import Path
 
 import pytest
 import tiny_llama
@@ -240,3 +241,20 @@ def test_a_shard_holds_one_decoder_layer(source, tmp_path):
     streaming.quantize_folder(source, quantizers.method("rtn_w4_g64"), [], tmp_path / "t")
     with safe_open(tmp_path / "t" / "model-00002-of-00003.safetensors", "pt") as file:
         assert all(name.startswith("model.layers.1.") for name in file.keys())  # noqa: SIM118
+
+
+def test_the_memory_benchmarks_model_is_a_llama_and_can_be_streamed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    import streaming_memory
+
+    small = {"vocab_size": 300, "hidden_size": 128, "intermediate_size": 256}
+    shape = streaming_memory.SHAPE | small | {"num_attention_heads": 1, "num_key_value_heads": 1}
+    shape |= {"num_hidden_layers": 2}
+    size = streaming_memory.write_model(tmp_path / "model", shape)
+    files = sum(path.stat().st_size for path in (tmp_path / "model").glob("*.safetensors"))
+    assert size <= files < size + 10_000
+    for name, layers in ((streaming_memory.RTN, 2), (streaming_memory.GPTQ, 1)):
+        streaming_memory.quantize(tmp_path / "model", name, layers, passages=2)
+    assert llama.check(tmp_path / "model-rtn_w4_g128").quantization_config["bits"] == 4
+    [partial] = tmp_path.glob("model-gptq_w4_g128.partial-*")
+    assert shards(partial) == ["inputs-00001.safetensors", "model-00001-of-00003.safetensors"]

@@ -79,3 +79,23 @@ def mini_lambada_file(split: str, count: int) -> Path:
         mini_lambada.write_jsonl(folder / f"{split}.jsonl", split, count)
 
     return artefact("mini_lambada", recipe, make) / f"{split}.jsonl"
+
+
+def llama_even_folder() -> Path:
+    """The embedded Llama without its outlier channels: the same function, more even weights."""
+    folder = llama_folder()
+    recipe = {
+        "model": file_sha256(folder),
+        "code": code_sha256("outliers", "llama", "llama_mini"),
+        "versions": versions("torch", "transformers"),
+    }
+
+    def make(target: Path) -> None:
+        from qlab import llama, llama_mini, outliers
+
+        facts = json.loads((folder / CARD).read_text())["outliers"]
+        model = llama.load(folder)
+        outliers.spread(model, facts["seed"], -facts["strength"])
+        llama_mini.write(target / "model", model, llama.load_tokenizer(folder))
+
+    return artefact("llama_even", recipe, make) / "model"

@@ -15,6 +15,7 @@ EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 128, "full": 128}
 TRAINING = {"smoke": 64, "mini": 4000, "full": 4000}  # passages that adapters learn from
 FULL_MODEL = "meta-llama/Llama-3.2-3B"
+EMBEDDED_MODEL = "llama_mini"
 EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
 _DEFAULTS = {"device": "auto", "threads": 2}
 _PATHS = ("model", "passages", "calibration", "training")
@@ -134,7 +135,7 @@ def prepare(
     choice = device_guard.choose(config, work, device)
     folder = _whole_folder(name) if name else folder
     llama.check(folder)
-    subject = _subject(name, folder) if name else "llama_mini"
+    subject = _subject(name, folder) if name else EMBEDDED_MODEL
     chosen = {
         "model": model, "passages": passages, "calibration": calibration, "training": training,
         "calibration_count": calibration_count, "limit": limit, "device": device,

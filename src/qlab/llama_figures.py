@@ -8,6 +8,7 @@ import pandas as pd
 
 from qlab import figures, llama_sizes, records, wrong_answers
 from qlab.lambada_scoring import TOP
+from qlab.llama_variants import EVEN
 
 METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq + LoRA"]
 COLOUR = dict(zip(METHODS, (figures.PALETTE[i] for i in (0, 1, 6, 4, 3, 5)), strict=True))
@@ -65,8 +66,9 @@ def _marker(variant: str) -> str:
 
 
 def on_whole_passages(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows on the passages themselves, not on their last sentences."""
-    return table[~table["dataset"].str.endswith("_last_sentence")]
+    """Rows of the model itself on the passages themselves: no even twin, no last sentences."""
+    twin = table["model"].str.endswith(EVEN)
+    return table[~twin & ~table["dataset"].str.endswith("_last_sentence")]
 
 
 def _rows_axis(axis, variants: list[str]) -> None:

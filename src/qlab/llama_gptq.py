@@ -37,6 +37,7 @@ TOPS = range(1, lambada_scoring.TOP + 1)
 TAKEN_APART = tuple(f"{m}_w{b}_g64" for b in (8, 4, 3, 2) for m in ("rtn", "gptq")) + (AUTOROUND,)
 SHOWN = ("fp32", "fp16", "bf16", "gptq_w8_g64", "gptq_w4_g64", "gptq_w2_g64", "rtn_w2_g64")
 SHOWN += (AUTOROUND,)  # whose predictions are printed
+TWIN = ("rtn_w4_g64", "gptq_w2_g64", "rtn_w2_g64")  # built of the even twin too
 TIMED = tuple(f"gptq_w{b}_g64" for b in (8, 4, 3, 2)) + ("bnb_int8", "bnb_nf4", "bnb_fp4")
 TIMED_PASSAGES = {"smoke": 2, "mini": 8, "full": 100}
 REPEATS = {"smoke": 6, "mini": 12, "full": 6}  # timed rounds

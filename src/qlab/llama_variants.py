@@ -4,6 +4,7 @@ Folders, adapters and scores are kept under build/ by content, so a run that was
 8 bits goes on at 4.
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from qlab import (
     artefacts,
     autoround,
+    embedded,
     half,
     lambada_scoring,
     language_task,
@@ -28,6 +30,8 @@ from qlab.lambada_scoring import Scores
 from qlab.language_task import Task
 
 log = logging.getLogger(__name__)
+LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
+_SCORING = ("lambada", "lambada_scoring", "llama_states", "streaming", "llama", "lora", "bnb")
 AUTOROUND = "autoround_w2_g64"
 LORA = "_lora"
 _GPTQ = tuple(f"gptq_w{bits}_g{group}" for bits in (8, 4, 3, 2) for group in (64, 128))
@@ -39,7 +43,7 @@ VARIANTS = {"smoke": FEW, "mini": ALL, "full": ALL}
 # Steps of the recovery's training, and of AutoRound's on each decoder layer.
 RECOVERY_STEPS = {"smoke": 4, "mini": 120, "full": 200}
 ITERATIONS = 100
-OUT_OF_MEMORY = "out_of_memory"
+EVEN = "_even"  # ends the name of the model without outlier channels
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def _folder(task: Task, name: str, seed: int) -> Path:
     """The quantized folder of a variant, made where it is not there yet."""
     recipe = {"model": file_sha256(task.folder), "dtype": task.choice.dtype, "variant": name}
     recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
-    recipe["versions"] = versions("torch", "transformers", "auto-gptq", "bitsandbytes")
+    recipe["versions"] = versions(*LIBRARIES)
     if name == "fp16":
         recipe["code"] |= code_sha256("half")
         return artefacts.artefact("llama", recipe, partial(half.write, task.folder))
@@ -155,13 +159,21 @@ def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
     steps = RECOVERY_STEPS[profile]
     recipe = {"base": file_sha256(folder), "training": language_task.digest(task.training)}
     recipe |= {"steps": steps, "seed": seed, "dtype": task.choice.dtype}
-    recipe |= {"code": code_sha256("lora", "streaming", "llama"), "versions": versions("peft")}
+    recipe |= {"code": code_sha256("lora", "streaming", "llama"), "versions": versions(*LIBRARIES)}
     target = artefacts.address("llama_adapter", recipe)
     lora.recover(
         folder, task.training_tokens, target, steps=steps, seed=seed,
         device=task.choice.device, dtype=task.choice.dtype,
     )  # fmt: skip
     return target
+
+
+def even_twin(task: Task) -> Task | None:
+    """The same task on the embedded Llama without outlier channels; None for another model."""
+    if task.model != language_task.EMBEDDED_MODEL:
+        return None
+    model = f"{task.model}{EVEN}"
+    return dataclasses.replace(task, folder=embedded.llama_even_folder(), model=model)
 
 
 def load(task: Task, variant: Variant):
@@ -194,8 +206,8 @@ def _scores(task: Task, variant: Variant) -> Scores:
         "variant": {folder.name: file_sha256(folder) for folder in variant.folders},
         "passages": language_task.digest(task.passages),
         "where": [task.choice.device, task.choice.dtype],
-        "code": code_sha256("lambada", "lambada_scoring", "streaming", "llama", "lora", "bnb"),
-        "versions": versions("torch", "transformers", "bitsandbytes", "peft"),
+        "code": code_sha256(*_SCORING),
+        "versions": versions(*LIBRARIES),
     }
 
     def make(folder: Path) -> None:

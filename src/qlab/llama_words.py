@@ -4,6 +4,7 @@ import pandas as pd
 
 from qlab import llama_sizes, records
 from qlab.llama_figures import in_order, on_whole_passages
+from qlab.llama_variants import EVEN
 from qlab.words import interval, value
 
 
@@ -67,7 +68,7 @@ def comparisons(table: pd.DataFrame) -> pd.DataFrame:
 def gap(table: pd.DataFrame) -> list[str]:
     """For each variant: is the gap to float wider at k = 1 than at k = 10?"""
     said = []
-    for _, row in in_order(records.pick(table, "gap_growth_k1_k10")).iterrows():
+    for _, row in in_order(records.pick(on_whole_passages(table), "gap_growth_k1_k10")).iterrows():
         if row["ci_high"] < 0:
             verdict = "is wider at k = 1 than at k = 10"
         elif row["ci_low"] > 0:
@@ -112,7 +113,8 @@ def findings(table: pd.DataFrame) -> list[str]:
 
 def recovery(table: pd.DataFrame) -> pd.DataFrame:
     """What training adapters brought back, and its price in seconds and bytes."""
-    rows = in_order(table[table["variant"].str.endswith("_lora")])
+    rows = on_whole_passages(table)
+    rows = in_order(rows[rows["variant"].str.endswith("_lora")])
     shown: dict[str, dict[str, object]] = {}
     for variant in dict.fromkeys(rows["variant"]):
         gain = records.pick(rows, "recovery_difference", variant=variant)
@@ -126,3 +128,17 @@ def recovery(table: pd.DataFrame) -> pd.DataFrame:
             "adapter bytes": int(value(rows, variant, "adapter_bytes")),
         }
     return pd.DataFrame(shown).T
+
+
+def twins(table: pd.DataFrame) -> pd.DataFrame:
+    """The model and its even twin side by side: top-5 and acc where both have a variant."""
+    rows = records.pick(
+        table[~table["dataset"].str.endswith("_last_sentence")], ["top5_first_token", "acc"]
+    )
+    both = rows[rows["model"].str.endswith(EVEN)]["variant"].unique()
+    rows = in_order(rows[rows["variant"].isin(both)])
+    cells = rows.assign(shown=[interval(row) for _, row in rows.iterrows()])
+    wide = cells.pivot_table(
+        index="variant", columns=["metric", "model"], values="shown", aggfunc="first", sort=False
+    )
+    return wide.sort_index(axis=1)

@@ -1,0 +1,370 @@
+"""qlab's evaluation on LAMBADA beside lm-evaluation-harness: same numbers, how fast, how big?
+
+    python benchmarks/lambada_lm_eval.py [--quick] [--case stories|wide] [--show] [--help]
+
+Each evaluation is a process of its own, timed from start to end, imports and loading included; the
+two take turns. README.md beside this file says what is measured and how to read it.
+"""
+
+import argparse
+import functools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from qlab import paths, progress, provenance, statistics
+from qlab import records as qlab_records
+from qlab.artefacts import artefact, file_sha256, versions, written_whole
+from qlab.errors import QlabError
+from qlab.records import Record
+
+HERE = Path(__file__).resolve().parent / "lm_eval_task"
+EXPERIMENT = "bench_lambada_lm_eval"
+RESULT = Path(__file__).resolve().parent / "results" / "lambada_lm_eval.csv"
+OURS, THEIRS = "qlab", "lm_eval"
+TOLERANCE = 1e-6  # relative; float32 sums in another order differ by about 1e-8
+WIDE_PASSAGES = 200
+PACKAGES = ["torch", "transformers", "tokenizers", "safetensors", "numpy"]
+
+
+class Case(NamedTuple):
+    """What is evaluated, and the targets: our speed over theirs, our memory over theirs."""
+
+    name: str
+    dataset: str
+    folder: Path
+    file: Path
+    passages: int
+    faster: float
+    memory: float | None
+    logits: int  # bytes of one passage's logits at its longest
+
+
+class Run(NamedTuple):
+    """One process: seconds from start to end, and what it told."""
+
+    seconds: float
+    told: dict
+
+
+# ---- the two sides ----
+
+
+def environment() -> Path:
+    """The Python of the peers' environment, installed first if it is not there whole.
+
+    It lies over the running environment, so that both sides use the same torch and transformers.
+    """
+    folder = paths.build() / "peers" / "lm_eval"
+    python, stamp = folder / "bin" / "python", folder / "installed.txt"
+    wanted = (HERE / "requirements.txt").read_text() + sys.prefix
+    if not (stamp.is_file() and stamp.read_text() == wanted):
+        print("Making an environment with lm-evaluation-harness; this takes a minute.", flush=True)
+        _call("Making the peers' environment", sys.executable, "-m", "venv", "--clear", folder)
+        [site] = folder.glob("lib/python*/site-packages")
+        mine = [p for p in sys.path if p.endswith("site-packages")]
+        (site / "running_environment.pth").write_text("\n".join(mine) + "\n")
+        pinned = [f"{p}=={v}" for p, v in versions("torch", "transformers").items()]
+        pip = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--requirement",
+            HERE / "requirements.txt",
+        ]
+        _call("Installing lm-evaluation-harness", *pip, *pinned)
+        stamp.write_text(wanted)
+    return python
+
+
+def _call(what: str, *command: str | Path, env: dict | None = None) -> None:
+    """Run a command; where it fails, raise QlabError with `what` and its last line."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=env)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise QlabError(f"{what} failed (status {done.returncode}: {last}).")
+
+
+def evaluate(python: Path, side: str, case: Case, threads: int, batch: str = "") -> Run:
+    """Run one side, `batch` being lm-evaluation-harness's batch size."""
+    script = HERE / f"{side}_side.py"
+    env = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "RAYON_NUM_THREADS": str(threads),
+        "USE_TF": "0",  # transformers would import TensorFlow, on both sides, for nothing
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HOME": str(paths.build() / "peers" / "huggingface"),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "told.json")
+        given = [
+            case.folder,
+            case.file,
+            threads,
+            case.passages,
+            target,
+            *([batch] if batch else []),
+        ]
+        start = time.perf_counter()
+        _call(f"{side} on {case.name}", python, script, *map(str, given), env=env)
+        return Run(time.perf_counter() - start, json.loads(target.read_text()))
+
+
+def check_equal(case: Case, ours: dict, theirs: dict) -> None:
+    """QlabError unless both sides say the same of the same passages with the same libraries."""
+    for name in ("passages", "versions"):
+        if ours[name] != theirs[name]:
+            raise QlabError(f"{case.name}: {name} differ, {ours[name]} and {theirs[name]}.")
+    for name in ("acc", "perplexity"):
+        if not np.isclose(ours[name], theirs[name], rtol=TOLERANCE, atol=0):
+            raise QlabError(
+                f"{case.name}: {name} is {ours[name]!r} for qlab and {theirs[name]!r} for "
+                f"lm-evaluation-harness; more than {TOLERANCE} apart, so no time can be compared."
+            )
+
+
+# ---- the cases ----
+
+
+def stories(limit: int | None) -> Case | None:
+    """A real small Llama on real LAMBADA, from the folder QLAB_DATA; None where that is absent."""
+    data = paths.real_data()
+    folder, file = (data or Path()) / "llm/stories260K-pad192", "lambada/lambada_test.jsonl"
+    if data is None or not (folder / "config.json").is_file() or not (data / file).is_file():
+        print("stories is left out: QLAB_DATA names no folder with llm/stories260K-pad192 and "
+              "lambada/lambada_test.jsonl.")  # fmt: skip
+        return None
+    count = min(limit or 5153, 5153)
+    return Case("stories", "lambada_openai", folder, data / file, count, 1.4, None, 512 * 512 * 4)
+
+
+def wide(limit: int | None) -> Case:
+    """Two layers as wide as Llama-3.2-3B's with its vocabulary, random; made if it is not there."""
+    sys.path.insert(0, str(HERE))
+    import wide_llama
+
+    recipe = {
+        "code": file_sha256(HERE / "wide_llama.py"),
+        "passages": WIDE_PASSAGES,
+        "versions": versions("torch", "transformers", "tokenizers"),
+    }
+    folder = artefact("wide_llama", recipe, lambda f: wide_llama.write(f, WIDE_PASSAGES))
+    count = min(limit or WIDE_PASSAGES, WIDE_PASSAGES)
+    logits = 250 * wide_llama.VOCABULARY * 4
+    return Case("wide", "random_words", folder, folder / "passages.jsonl", count, 3.0, 0.5, logits)
+
+
+CASES = {"stories": stories, "wide": wide}
+
+
+# ---- measuring ----
+
+
+def feasible(case: Case, sizes: Sequence[str]) -> list[str]:
+    """The batch sizes whose logits, and as many log-probabilities, fit the memory that is free."""
+    free = psutil.virtual_memory().available - 4e9
+    return [s for s in sizes if 2 * case.logits * (64 if s == "auto" else int(s)) < free]
+
+
+def best_batch(python: Path, case: Case, threads: int, sizes: Sequence[str]) -> tuple[str, dict]:
+    """lm-evaluation-harness's fastest batch size here, one run each, and all those runs."""
+    tried = {s: evaluate(python, THEIRS, case, threads, s) for s in feasible(case, sizes)}
+    if not tried:
+        raise QlabError(f"{case.name}: no batch size of {', '.join(sizes)} fits the free memory.")
+    return min(tried, key=lambda s: tried[s].seconds), tried
+
+
+def measure(python: Path, case: Case, options: argparse.Namespace) -> list[Record]:
+    """Records of one case: runs of both sides in turn, the order shuffled every round."""
+    print(f"{case.name}: {case.passages} passages, {options.threads} threads", flush=True)
+    evaluate(Path(sys.executable), OURS, case, options.threads)  # warms the disk cache
+    batch, tried = best_batch(python, case, options.threads, options.batch_sizes)
+    runs: dict[str, list[Run]] = {OURS: [], THEIRS: []}
+    order = random.Random(0)
+    for _ in progress.bar(case.name)(range(options.rounds)):
+        for side in order.sample([OURS, THEIRS], 2):
+            given = (sys.executable, OURS) if side == OURS else (python, THEIRS)
+            size = "" if side == OURS else batch
+            runs[side].append(evaluate(Path(given[0]), given[1], case, options.threads, size))
+        check_equal(case, runs[OURS][-1].told, runs[THEIRS][-1].told)
+    return case_records(case, runs, tried, batch, options.threads)
+
+
+def case_records(
+    case: Case, runs: dict[str, list[Run]], tried: dict[str, Run], batch: str, threads: int
+) -> list[Record]:
+    """Medians of both sides, ratios within rounds, equality, and the batch sizes tried."""
+    device = f"cpu_{threads}_thread{'s' if threads > 1 else ''}"
+    make = functools.partial(Record, EXPERIMENT, case.name, case.dataset, device=device)
+    found = []
+    seconds = {s: np.array([r.seconds for r in rs]) for s, rs in runs.items()}
+    memory = {s: np.array([r.told["peak_memory_bytes"] for r in rs]) for s, rs in runs.items()}
+    for side, rs in runs.items():
+        cpu = np.array([r.told["cpu_seconds"] for r in rs])
+        for metric, values, unit in (
+            ("wall_s_p50", seconds[side], "s"),
+            ("cpu_s_p50", cpu, "s"),
+            ("peak_memory_bytes", memory[side], "byte"),
+        ):
+            e = statistics.median(values)
+            found.append(make(side, metric, e.value, unit, *_interval(e), e.n))
+            if metric == "wall_s_p50":
+                found.append(make(side, "wall_s_min", values.min(), unit, n=e.n))
+                found.append(make(side, "wall_s_max", values.max(), unit, n=e.n))
+        told = rs[-1].told
+        for metric in ("acc", "perplexity"):
+            found.append(make(side, metric, told[metric], "1", n=told["passages"]))
+    speed = statistics.median(seconds[THEIRS] / seconds[OURS])
+    share = statistics.median(memory[OURS] / memory[THEIRS])
+    found.append(make(OURS, "times_faster", speed.value, "1", *_interval(speed), speed.n))
+    found.append(make(OURS, "memory_ratio", share.value, "1", *_interval(share), share.n))
+    found.append(make(THEIRS, "batch_size", 64 if batch == "auto" else int(batch), "passage"))
+    for size, run in tried.items():
+        name = f"{THEIRS}_batch_{size}"
+        found.append(make(name, "wall_s_once", run.seconds, "s"))
+        found.append(make(name, "peak_memory_bytes", run.told["peak_memory_bytes"], "byte"))
+    return found
+
+
+def _interval(e: statistics.Estimate) -> tuple[float | None, float | None]:
+    """The ends of an interval; None where so few rounds have none."""
+    return (None, None) if np.isnan(e.low) else (e.low, e.high)
+
+
+# ---- reading the records ----
+
+TARGETS = {
+    "stories": (("times_faster", 1.4),),
+    "wide": (("times_faster", 3.0), ("memory_ratio", 0.5)),
+}
+
+
+def report(table: pd.DataFrame) -> str:
+    """The records as a table, and a sentence for each target."""
+    lines = []
+    for (model, device), rows in table.groupby(["model", "device"], sort=False):
+        shown = rows.pivot_table(index="variant", columns="metric", values="value", sort=False)
+        shown = shown.assign(peak_memory_bytes=shown["peak_memory_bytes"] / 1e9)
+        shown = shown.rename(columns={"peak_memory_bytes": "peak_memory_GB"})
+        lines += [f"{model}, {device}", shown.to_string(float_format="%.6g", na_rep="-")]
+        for metric, target in TARGETS[model]:
+            [row] = qlab_records.pick(rows, metric).itertuples()
+            met = row.value >= target if metric == "times_faster" else row.value <= target
+            spread = "" if np.isnan(row.ci_low) else f" ({row.ci_low:.2f} to {row.ci_high:.2f})"
+            word = "at least" if metric == "times_faster" else "at most"
+            lines.append(
+                f"{metric} {row.value:.2f}{spread}, {row.n} rounds; target {word} {target}: "
+                f"{'met' if met else 'NOT met'}."
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+# ---- the command ----
+
+
+def whole(text: str) -> int:
+    """A command line's whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"Expected a whole number of 1 or more; got '{text}'.")
+    return int(text)
+
+
+def batch_size(text: str) -> str:
+    """A command line's batch size: 'auto' or a whole number."""
+    return text if text == "auto" else str(whole(text))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; whatever is wrong with it ends the program with a sentence."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add, switch = parser.add_argument, functools.partial(parser.add_argument, action="store_true")
+    add("--case", choices=CASES, nargs="+", default=list(CASES), help="what to evaluate")
+    add(
+        "--rounds", type=whole, default=6, help="runs of each side (6, the fewest with an interval)"
+    )
+    add("--threads", type=whole, default=psutil.cpu_count(logical=False) or 1, help="of each side")
+    add("--limit", type=whole, help="only so many passages")
+    add("--batch-sizes", type=batch_size, nargs="+", default=["auto", "16", "32", "64"],
+        help="of lm-evaluation-harness; the fastest is taken")  # fmt: skip
+    add("--out", type=Path, help="csv to write (default: the committed one; under build/ if quick)")
+    switch("--quick", help="1 round, 100 passages")
+    switch("--no-peers", help="do nothing: there is nothing to measure without them")
+    switch("--show", help="print the results written before")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.limit = 1, options.limit or 100
+    partial = options.quick or options.limit or set(options.case) != set(CASES)
+    default = paths.build() / RESULT.name if partial and not options.show else RESULT
+    options.out = options.out or default
+    if options.out.suffix != ".csv":
+        parser.error(f"--out must be a .csv file; got '{options.out}'.")
+    return options
+
+
+def benchmark(options: argparse.Namespace) -> pd.DataFrame:
+    """Measure, write, return the records."""
+    started, load = time.time(), os.getloadavg()[0]
+    if load > 0.5:
+        print(f"The machine is busy (load {load:.1f}): times come out longer, ratios less sure.")
+    python = environment()
+    cases = [made for name in options.case if (made := CASES[name](options.limit)) is not None]
+    if not cases:
+        raise QlabError("Nothing is left to measure; set QLAB_DATA or ask for --case wide.")
+    found = [record for case in cases for record in measure(python, case, options)]
+    chosen = {k: v for k, v in vars(options).items() if k not in ("out", "show")}
+    inputs = {case.name: file_sha256(case.file) for case in cases}
+    origin = provenance.collect(chosen, inputs, PACKAGES, started)
+    origin["load_average_before"] = load
+    origin["peers"] = (HERE / "requirements.txt").read_text().splitlines()[-1]
+    return write(found, origin, options.out)
+
+
+def write(found: list[Record], origin: dict, target: Path) -> pd.DataFrame:
+    """Check records and put them, and their provenance beside them, in place; returns them."""
+    table = qlab_records.check(qlab_records.as_table(found), f"records of {EXPERIMENT}")
+    with written_whole(target) as part:
+        table.to_csv(part, index=False, float_format="%.17g")
+    with written_whole(target.with_suffix(".provenance.json")) as part:
+        part.write_text(json.dumps(origin, indent=2, sort_keys=True) + "\n")
+    return table
+
+
+def show(source: Path) -> pd.DataFrame:
+    """The records written before."""
+    if not source.is_file():
+        raise QlabError(f"There are no results at {source}; run without --show to measure them.")
+    return qlab_records.check(pd.read_csv(source), str(source))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = parse(arguments)
+    if options.no_peers:
+        print("lambada_lm_eval: without lm-evaluation-harness there is nothing to measure.")
+        return 0
+    try:
+        table = show(options.out) if options.show else benchmark(options)
+    except QlabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(report(table))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

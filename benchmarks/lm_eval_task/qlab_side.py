@@ -1,0 +1,20 @@
+"""qlab's side: `qlab_side.py MODEL_FOLDER PASSAGES.jsonl THREADS LIMIT OUT.json`, float32."""
+
+import sys
+from pathlib import Path
+
+import side
+import torch
+
+from qlab import lambada, lambada_scoring, llama
+
+if __name__ == "__main__":
+    folder, file, threads, limit, target = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    passages = lambada.read(Path(file))[: int(limit)]
+    model, tokenizer = llama.load(Path(folder)), llama.load_tokenizer(Path(folder))
+    encoded = lambada.encode(passages, tokenizer, model.config.max_position_embeddings)
+    scores = lambada_scoring.score(model, encoded)
+    side.tell(
+        target, len(passages), lambada_scoring.acc(scores), lambada_scoring.perplexity(scores)
+    )

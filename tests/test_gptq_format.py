@@ -95,6 +95,17 @@ def test_scales_that_float16_rounds_are_within_the_tolerance_and_a_wrong_integer
         gptq_format.check_packed(tensors, weight, bits)
 
 
+def test_integers_fit_the_scale_as_it_is_stored():
+    """A tiny scale loses 0.7 % in float16, which makes 200 steps from zero more than 201."""
+    levels, scales, zeros, _ = on_a_grid(8)
+    scales[:], zeros[:] = 60.4 * 2**-24, 128
+    weight = scales[0, 0] * (levels - 128)
+    found = gptq_format.unpack(gptq_format.pack(weight, scales, zeros, 8, 64), 8)
+    steps = (found - weight).abs() / scales[0, 0]
+    within = (levels > 1) & (levels < 254)
+    assert steps[within].max() < 0.51 and steps.max() < 1.02  # the outermost have nowhere to go
+
+
 @pytest.mark.parametrize("factor", [1e-8, 1e9])
 def test_scales_beyond_float16_are_seen(factor):
     _, scales, zeros, weight = on_a_grid(4)

@@ -123,3 +123,10 @@ def test_the_difference_has_walds_interval():
 def test_the_least_to_be_seen_is_what_the_exact_test_rejects():
     sure = [scipy_stats.binomtest(0, flips).pvalue < 0.05 for flips in range(1, 9)]
     assert statistics.smallest_detectable(200, 0.0) == (1 + sure.index(True)) / 200
+
+
+@pytest.mark.parametrize("n", [1, 7, 100, 2000, 5153])
+def test_a_share_lies_within_its_interval_at_the_ends_too(n):
+    for successes in (0, n):
+        e = statistics.proportion(successes, n)
+        assert e.low <= e.value <= e.high

@@ -37,12 +37,17 @@ def pack(
         )
     columns, rows = weight.shape[1], weight.shape[0]
     packed = auto_gptq_compat.packed_linear()(bits, group_size, columns, rows, bias=False)
+    # `pack` finds the integers anew, as weight / scale + zero, so it is given the scales as they
+    # will be stored, and weights within their reach: a number too large spills into others.
+    scales, zeros = scales.detach().cpu().half().float(), zeros.detach().cpu().float()
+    low, high = -zeros * scales, (2**bits - 1 - zeros) * scales
+    grouped = weight.detach().float().cpu().unflatten(1, (-1, group_size))
     linear = torch.nn.Linear(columns, rows, bias=False, device="meta")
-    linear.weight = torch.nn.Parameter(weight.detach().float().cpu(), requires_grad=False)
-    # The integers are found anew, as weight / scale + zero: with the scale as it will be stored.
-    # Copies, because `pack` subtracts 1 in place from zero-points of a single group.
-    scales = scales.detach().cpu().half().float()
-    packed.pack(linear, scales, zeros.detach().cpu().float().clone(), packed.g_idx)
+    linear.weight = torch.nn.Parameter(
+        grouped.clamp(low[..., None], high[..., None]).flatten(1), requires_grad=False
+    )
+    # A copy, because `pack` subtracts 1 in place from zero-points of a single group.
+    packed.pack(linear, scales, zeros.clone(), packed.g_idx)
     return {
         "qweight": packed.qweight.contiguous(),
         "qzeros": packed.qzeros.contiguous(),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from qlab import figures, llama_sizes, records, wrong_answers
 from qlab.lambada_scoring import TOP
@@ -28,6 +29,7 @@ READINGS = {
     "top5_all_tokens": "all tokens",
     "top5_decoded_word": "decoded word",
 }
+WHOLE = (-0.03, 1.03)  # an axis for shares, with room for markers at 0 and at 1
 CURVES = ("gptq_w8_g64", "gptq_w4_g64", "gptq_w3_g64", "gptq_w2_g64", "rtn_w2_g64")
 CURVES += ("autoround_w2_g64",)
 
@@ -110,7 +112,7 @@ def top5(table: pd.DataFrame, profile: str) -> None:
     with figures.figure("llama_top5", profile, rows, **layout) as (canvas, axes):
         for axis, (metric, label) in zip(axes, READINGS.items(), strict=True):
             _points(axis, records.pick(rows, metric), variants)
-            axis.set(xlabel=f"top-5, {label}", xlim=(0, 1))
+            axis.set(xlabel=f"top-5, {label}", xlim=WHOLE)
         canvas.suptitle("Three readings of top-5 accuracy, 95 % intervals")
 
 
@@ -156,7 +158,7 @@ def topk(table: pd.DataFrame, profile: str) -> None:
                       color=_colour(variant), label=variant)  # fmt: skip
             axis.fill_between(line["k"], line["ci_low"], line["ci_high"], alpha=0.15, lw=0,
                               color=_colour(variant))  # fmt: skip
-        axis.set(xlabel="k", ylabel="first token among the k most probable", ylim=(0, 1))
+        axis.set(xlabel="k", ylabel="first token among the k most probable", ylim=WHOLE)
         axis.set_xticks(range(1, TOP + 1))
         axis.set_title("Top-k of the word's first token, 95 % bands")
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
@@ -239,6 +241,9 @@ def speed(table: pd.DataFrame, profile: str) -> None:
                 variants,
             )
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
             axis.set_xlabel(f"tokens/s, {label}")
         canvas.suptitle("Tokens per second on the libraries' own kernels (log scale)")
 
@@ -264,18 +269,16 @@ def recovery(table: pd.DataFrame, profile: str) -> None:
                                   color=_colour(v))  # fmt: skip
             axis.axhline(one.loc[parent, "value"], color="#000000", lw=1, ls="--", label=parent)
             axis.set_xticks(range(len(base)), [f"{b}\nbefore, after" for b in base], fontsize=8)
-            axis.set(title=metric.replace("_", " "), ylim=(0, 1))
+            axis.set(title=metric.replace("_", " "), ylim=WHOLE)
         axes[0].legend(frameon=False, loc="lower left")
         canvas.suptitle("What training adapters after quantization brings back, 95 % intervals")
 
 
 def pareto(table: pd.DataFrame, profile: str) -> None:
     """Size against accuracy; up and left is better."""
-    rows = in_order(records.pick(on_whole_passages(table), ["size_bytes", "top5_first_token"]))
+    rows = in_order(records.pick(on_whole_passages(table), ["size_bytes", "acc"]))
     sizes = records.pick(rows, "size_bytes").set_index("variant")["value"]
-    points = records.pick(rows, "top5_first_token").assign(
-        size_bytes=lambda t: t["variant"].map(sizes)
-    )
+    points = records.pick(rows, "acc").assign(size_bytes=lambda t: t["variant"].map(sizes))
     with figures.figure("llama_pareto", profile, points, figsize=(8.4, 4.8)) as (_, axis):
         for _, row in points.iterrows():
             name = decode(row["variant"])
@@ -290,7 +293,8 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
             axis.plot([], [], marker, color="#777777", label=f"{bits} bit")
         axis.plot([], [], "o", color="#777777", mfc="none", label="groups of 128 (else 64)")
         axis.set_xscale("log")
-        axis.set(xlabel="size of the files (bytes, log scale)", ylim=(0, 1))
-        axis.set_ylabel("top-5 of the first token, 95 % interval")
+        axis.set(xlabel="size of the files (bytes, log scale)")
+        axis.set_ylabel("acc: the whole word right, 95 % interval")
+        axis.set_ylim(bottom=-0.03)
         axis.set_title("Up and left is better")
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)

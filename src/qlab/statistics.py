@@ -50,7 +50,8 @@ def bootstrap_interval(samples: np.ndarray, value: float) -> tuple[float, float]
 def proportion(successes: int, n: int) -> Estimate:
     """A share with its Wilson 95 % interval (Wilson 1927)."""
     low, high = proportion_confint(successes, n, method="wilson")
-    return Estimate(successes / n, float(low), float(high), n)
+    share = successes / n  # at 0 and at n rounding leaves the ends a hair inside of it
+    return Estimate(share, min(float(low), share), max(float(high), share), n)
 
 
 def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:

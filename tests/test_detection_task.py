@@ -81,7 +81,9 @@ def test_changed_weights_are_noticed(tmp_path, monkeypatch):
     folder = tmp_path / "data" / "models" / "centernet_mini"
     folder.mkdir(parents=True)
     (folder / "weights.h5").write_bytes(b"other")
-    (folder / "card.json").write_text(json.dumps({"weights": "weights.h5", "weights_sha256": "0" * 64}))
+    (folder / "card.json").write_text(
+        json.dumps({"weights": "weights.h5", "weights_sha256": "0" * 64})
+    )
     with pytest.raises(QlabError, match=r"does not match its card .* git checkout"):
         embedded.model_folder("centernet_mini")
 

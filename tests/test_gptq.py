@@ -87,13 +87,22 @@ def test_the_wanted_bits_and_groups_are_used():
     assert made.damping == gptq.DAMPING
 
 
-def test_a_hessian_that_is_not_positive_definite_is_damped_more_and_it_is_said():
+def test_a_hessian_that_is_not_positive_definite_is_damped_more_and_it_is_said(monkeypatch):
     layer, method = linear(), quantizers.method("gptq_w4_g64")
-    observer = method.observe(layer)
+    observer, given = method.observe(layer), []
+    fasterquant = type(observer).fasterquant
+
+    def recorded(self, **settings):
+        given.append((settings["percdamp"], self.H.diagonal().clone()))
+        return fasterquant(self, **settings)
+
+    monkeypatch.setattr(type(observer), "fasterquant", recorded)
     observer.H, observer.nsamples = torch.eye(128), 1
     observer.H[7, 8] = observer.H[8, 7] = 1.05  # smallest eigenvalue -0.05
     kept = observer.H.clone()
     assert method.quantize(layer, observer).damping == pytest.approx(0.1)
+    assert [damping for damping, _ in given] == pytest.approx([0.01, 0.1])
+    assert all((diagonal == 1).all() for _, diagonal in given)  # undamped each time
     observer = method.observe(layer)
     observer.H, observer.nsamples = kept, 1
     observer.H[7, 8] = observer.H[8, 7] = 50.0

@@ -1,4 +1,4 @@
-"""mini_lambada: no split shares a passage, the answer is told before, never in the last sentence."""
+"""mini_lambada: no split shares a passage; the answer is told before, not in the last sentence."""
 
 import json
 

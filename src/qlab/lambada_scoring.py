@@ -16,7 +16,7 @@ from qlab.errors import QlabError
 from qlab.lambada import Encoded, Passage
 
 TOP = 10  # predictions kept per passage, and the longest curve over k
-HEAD_BYTES = 1 << 27  # float32 logits made at a time
+HEAD_BYTES = 1 << 26  # float32 logits made at a time
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def decoded_word_hits(scores: Scores, passages: Sequence[Passage], tokenizer, k:
 # ---- scoring ----
 
 
-def score(model, encoded: Sequence[Encoded], batch_tokens: int = 2048, progress=iter) -> Scores:
+def score(model, encoded: Sequence[Encoded], batch_tokens: int = 1024, progress=iter) -> Scores:
     """Score passages with a Hugging Face Llama where it is, in its own dtype.
 
     `batch_tokens` bounds passages times the longest one in a batch; a longer passage has a batch

@@ -1,0 +1,114 @@
+"""Variants of the embedded Llama: what is refused before work, what is kept, what they score."""
+
+import pytest
+import tiny_llama
+
+from qlab import embedded, lambada_scoring, language_task, llama_gptq, llama_variants, streaming
+from qlab.errors import QlabError
+
+
+def prepare(**more) -> language_task.Task:
+    return language_task.prepare(profile="smoke", device="cpu", **more)
+
+
+@pytest.mark.parametrize(
+    "asked, said",
+    [
+        ("gptq_w5_g64", "no variant 'gptq_w5_g64'.*Did you mean"),
+        ("gptq_w4_g48", "no variant 'gptq_w4_g48'"),
+        ("rtn_w4_g64,bnb_nf5", "no variant 'bnb_nf5'"),
+    ],
+)
+def test_an_unknown_variant_is_refused(home, asked, said):
+    with pytest.raises(QlabError, match=said):
+        llama_variants.chosen(prepare(limit=2), "smoke", asked)
+
+
+def test_without_passages_to_train_on_there_are_no_adapters(home, tmp_path, caplog):
+    own = embedded.mini_lambada_file("test", 40)
+    task = prepare(passages=str(own))
+    assert task.training == []
+    names = llama_variants.chosen(task, "smoke", "")
+    assert names == llama_variants.FEW[:-1] and "No training passages" in caplog.text
+    with pytest.raises(QlabError, match="gptq_w2_g64_lora needs passages .* 'training'"):
+        llama_variants.chosen(task, "smoke", "gptq_w2_g64_lora")
+    taught = prepare(passages=str(own), training=str(embedded.mini_lambada_file("train", 5)))
+    assert llama_variants.chosen(taught, "smoke", "") == llama_variants.FEW
+
+
+def test_a_width_that_cannot_be_packed_is_refused_before_anything_is_made(home, tmp_path):
+    tiny_llama.write(
+        tmp_path / "odd", hidden_size=64, intermediate_size=172, max_position_embeddings=600
+    )
+    task = prepare(model=str(tmp_path / "odd"), limit=2)
+    with pytest.raises(QlabError, match="172"):
+        llama_variants.build(task, ("bnb_int8", "gptq_w4_g64"), "smoke", 0)
+    assert not (home / "build" / "artefacts" / "llama").exists()
+
+
+def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, caplog):
+    task = prepare(limit=2)
+    made = streaming.quantize_folder
+
+    def quantize(folder, method, *rest, **more):
+        if method.name == "rtn_w4_g64":
+            raise MemoryError
+        if method.name == "rtn_w8_g64":
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+        made(folder, method, *rest, **more)
+
+    monkeypatch.setattr(llama_variants.streaming, "quantize_folder", quantize)
+    asked = ("rtn_w8_g64", "rtn_w4_g64", "rtn_w2_g64")
+    built = llama_variants.build(task, asked, "smoke", 0)
+    assert list(built) == ["fp32", "rtn_w2_g64"]
+    assert "rtn_w4_g64 ran out of memory" in caplog.text
+    records = llama_gptq.failure_records(task, asked, built)
+    assert [(r.variant, r.metric, r.value) for r in records] == [
+        ("rtn_w8_g64", "out_of_memory", 1),
+        ("rtn_w4_g64", "out_of_memory", 1),
+    ]
+
+
+def test_other_errors_are_not_taken_for_a_full_memory():
+    def fail():
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        llama_variants.without_overflow("x", fail)
+
+
+def test_work_that_was_finished_is_not_done_again(home, monkeypatch):
+    task = prepare(limit=3)
+    built = llama_variants.build(task, ("rtn_w4_g64",), "smoke", 0)
+    first = llama_variants.evaluate(task, built)
+    monkeypatch.setattr(lambada_scoring, "score", None)
+    monkeypatch.setattr(streaming._Stream, "step", None)
+    again = llama_variants.build(task, ("rtn_w4_g64",), "smoke", 0)
+    assert again == built
+    second = llama_variants.evaluate(task, again)
+    assert (first["rtn_w4_g64"].log_likelihood == second["rtn_w4_g64"].log_likelihood).all()
+    monkeypatch.undo()
+    monkeypatch.setenv("QLAB_HOME", str(home))
+    fewer = llama_variants.evaluate(prepare(limit=2), built)  # other passages: other scores
+    assert len(fewer["fp32"].greedy) == 2
+
+
+@pytest.mark.slow
+def test_the_embedded_model_is_worth_quantizing(home):
+    """Reads its context, keeps 8 bits, breaks at 2 by rounding; its even twin does not."""
+    task = prepare(limit=400)
+    built = llama_variants.build(task, ("gptq_w8_g64", "rtn_w2_g64"), "smoke", 0)
+    scores = llama_variants.evaluate(task, built)
+    top5 = {v: (s.first_rank < 5).mean() for v, s in scores.items()}
+    assert top5["fp32"] >= 0.80
+    assert abs(top5["gptq_w8_g64"] - top5["fp32"]) <= 0.005
+    assert top5["rtn_w2_g64"] < 0.10
+    alone = {r.metric: r.value for r in llama_gptq.last_sentence_records(task, built)}
+    assert alone["top5_first_token"] < 0.40
+    words = [e.targets for e in task.encoded]
+    assert sum(n > 1 for n in words) > 0.5 * len(words)
+    twin = llama_variants.even_twin(task)
+    pair = llama_variants.evaluate(twin, llama_variants.build(twin, ("rtn_w2_g64",), "smoke", 0))
+    assert twin.model == "llama_mini_even"
+    assert abs((pair["fp32"].first_rank < 5).mean() - top5["fp32"]) <= 0.005  # the same function
+    assert (pair["rtn_w2_g64"].first_rank < 5).mean() > 0.9

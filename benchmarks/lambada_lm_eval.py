@@ -164,7 +164,7 @@ def wide(limit: int | None) -> Case:
     }
     folder = artefact("wide_llama", recipe, lambda f: wide_llama.write(f, WIDE_PASSAGES))
     count = min(limit or WIDE_PASSAGES, WIDE_PASSAGES)
-    logits = 250 * wide_llama.VOCABULARY * 4
+    logits = 260 * wide_llama.VOCABULARY * 4
     return Case("wide", "random_words", folder, folder / "passages.jsonl", count, 3.0, 0.5, logits)
 
 

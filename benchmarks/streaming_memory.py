@@ -129,14 +129,11 @@ def measure(options: argparse.Namespace) -> list[Record]:
         found = [_record("fp16", "size_bytes", size, "byte")]
         for name, layers in ((RTN, shape["num_hidden_layers"]), (GPTQ, options.layers)):
             print(f"{name}: {layers} of {shape['num_hidden_layers']} layers ...", flush=True)
-            start = time.perf_counter()
             arguments = ["--child", str(work / "model"), name, str(layers), str(options.passages)]
             peak = timing.peak_memory([str(Path(__file__).resolve()), *arguments])
-            seconds = time.perf_counter() - start
             found += [
                 _record(name, "peak_memory_bytes", peak, "byte", n=layers),
                 _record(name, "peak_memory_ratio", peak / size, "1", n=layers),
-                _record(name, "seconds_per_layer", seconds / layers, "s", n=layers),
             ]
         return found
     finally:
@@ -161,8 +158,7 @@ def report(table: pd.DataFrame) -> str:
         lines.append(
             f"{name}, {layers[name, 'peak_memory_ratio']} decoder layers: peak resident memory "
             f"{value[name, 'peak_memory_bytes'] / 1e9:.2f} GB, {ratio:.2f} x of it "
-            f"({verdict}); "
-            f"{value[name, 'seconds_per_layer']:.0f} s a layer."
+            f"({verdict})."
         )
     return "\n".join(lines)
 

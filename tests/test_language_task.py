@@ -241,3 +241,14 @@ def test_real_lambada_on_a_real_llama(real_data, monkeypatch):
     task = prepare("full", model="stories260K-pad192", calibration="mini_lambada", limit=200)
     assert (task.model, task.dataset) == ("stories260K-pad192", "lambada_openai")
     assert (len(task.passages), len(task.calibration)) == (200, 128)
+
+
+def test_threads_are_pytorchs_and_at_least_one(home):
+    import torch
+
+    before = torch.get_num_threads()
+    prepare(profile="smoke", device="cpu", limit=2, threads=1)
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
+    with pytest.raises(QlabError, match="'threads' must be 1 or more, not 0"):
+        prepare(profile="smoke", device="cpu", threads=0)

@@ -1,8 +1,8 @@
 """A random Llama as wide as Llama-3.2-3B, two layers deep, and passages for it.
 
 Its vocabulary of 128,256 is what makes scoring all positions dear; weights need not mean anything
-for that. A tied random model repeats its last input token, so some passages end with a word twice:
-otherwise acc would be 0 on both sides and prove nothing.
+for that. With layers that add little to a tied embedding the model repeats its last input token,
+and some passages end with a word twice: otherwise acc would be 0 on both sides and prove nothing.
 """
 
 import itertools
@@ -25,6 +25,7 @@ SHAPE = {
     "bos_token_id": 0,
     "eos_token_id": 1,
 }
+DAMPING = 0.05  # of what layers add; then a repeated token has a logit of about 15, others 0 to 5
 SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>"]
 
 
@@ -71,11 +72,15 @@ def write_tokenizer(folder: Path) -> list[str]:
 
 
 def write_passages(file: Path, words: list[str], count: int) -> None:
-    """`count` passages of 40 to 120 words, as long as LAMBADA's; a third end with a word twice."""
+    """`count` passages as long as LAMBADA's (median 58 words); a third end with a word twice.
+
+    The first has 180 words, as LAMBADA's longest: the longest one decides the peak of memory.
+    """
     choose = random.Random(2)
     with file.open("w") as stream:
         for i in range(count):
-            text = choose.choices(words, k=choose.randint(40, 120))
+            length = min(max(31, round(58 * choose.lognormvariate(0, 0.2))), 180) if i else 180
+            text = choose.choices(words, k=length)
             if i % 3 == 0:
                 text[-1] = text[-2] = choose.choice(words[:1000])
             stream.write(json.dumps({"text": " ".join(text)}) + "\n")
@@ -88,5 +93,9 @@ def write(folder: Path, count: int) -> None:
 
     torch.manual_seed(0)
     config = LlamaConfig(**SHAPE, torch_dtype="bfloat16")
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    for layer in model.model.layers:
+        layer.self_attn.o_proj.weight.data *= DAMPING
+        layer.mlp.down_proj.weight.data *= DAMPING
+    model.to(torch.bfloat16).save_pretrained(folder)
     write_passages(folder / "passages.jsonl", write_tokenizer(folder), count)

@@ -100,8 +100,10 @@ def prepare(
     `calibration_count` (a quarter at most unless asked for) calibrate and are not evaluated.
     `training` is a file for adapters to learn from; only mini_lambada brings its own.
     `evaluated` and `quantized` count variants, for the guard's estimate of memory and time.
+    `threads` is PyTorch's from here on.
     """
     _refuse_negative(calibration_count=calibration_count, limit=limit)
+    _use_threads(threads)
     name = model or (FULL_MODEL if profile == "full" else "")
     folder = _small_files(name) if name else embedded.llama_folder()
     config = llama.read_config(folder)
@@ -256,6 +258,15 @@ def _refuse_negative(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 0:
             raise QlabError(f"The parameter '{name}' must be 0 or more, not {number}.")
+
+
+def _use_threads(threads: int) -> None:
+    """Tell PyTorch how many CPU threads it has, for all that follows in this process."""
+    import torch
+
+    if threads < 1:
+        raise QlabError(f"The parameter 'threads' must be 1 or more, not {threads}.")
+    torch.set_num_threads(threads)
 
 
 def _refuse_overlap(role: str, held: list[Passage], evaluation: list[Passage]) -> None:

@@ -24,8 +24,10 @@ class Words:
 @pytest.mark.parametrize(
     "piece, text, kind",
     [
-        ("Ġ,", " ,", "punctuation"),
-        ("Ġ", " ", "punctuation"),
+        ("Ġ,", " ,", "punctuation or end"),
+        ("Ġ", " ", "punctuation or end"),
+        ("<|end_of_text|>", "<|end_of_text|>", "punctuation or end"),
+        ("</s>", "</s>", "punctuation or end"),
         ("ven", "ven", "fragment"),
         ("ĠMar", " Mar", "the right beginning"),
         ("ĠBo", " Bo", "from the passage"),
@@ -50,12 +52,12 @@ def test_only_wrong_answers_are_sorted_by_kind():
     table = wrong_answers.kinds(found, [PASSAGE] * 2, Words()).set_index(["variant", "kind"])
     assert len(table) == 2 * len(wrong_answers.KINDS)
     assert table.loc[("fp32", "function word")].tolist() == [1, 1]
-    assert table.loc[("w2", "punctuation")].tolist() == [2, 2]
+    assert table.loc[("w2", "punctuation or end")].tolist() == [2, 2]
     assert table["count"].sum() == 3
 
 
 def test_the_table_shows_five_predictions_and_marks_what_continues_a_word():
-    found = {"fp32": scores([[1, 3, 0, 4, 6, 2, 2, 2, 2, 2]], [0])}
+    found = {"fp32": scores([[1, 3, 0, 4, 9, 2, 2, 2, 2, 2]], [0])}
     table = wrong_answers.table(found, [PASSAGE], Words(), [0]).reset_index()
-    assert table["five predictions"][0] == "Mar, ·ven, the, ·., house"
+    assert table["five predictions"][0] == "Mar, ·ven, the, ·., ␣"
     assert table["true word"][0] == "Marven" and table["variant"][0] == "fp32"

@@ -11,7 +11,9 @@ On a CPU with AVX512-BF16 the 4-bit kernel multiplies in bfloat16: packed logits
 some 0.3 % from those of the same weights in float32.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +67,7 @@ class FourBit:
 
     def quantize(self, linear: "torch.nn.Linear", observer: None = None) -> Quantized:
         """What is stored of a layer, and its dense weight [out, in] float32 after it."""
-        from bitsandbytes import functional
+        functional = _functional()
 
         weight = linear.weight.detach()
         packed, state = functional.quantize_4bit(weight, blocksize=BLOCK, quant_type=self.kind)
@@ -75,7 +77,7 @@ class FourBit:
 
     def dense(self, tensors: dict[str, "torch.Tensor"], shape: tuple[int, int]) -> "torch.Tensor":
         """The weight [out, in], float32, that is stored; QlabError where that has another shape."""
-        from bitsandbytes import functional
+        functional = _functional()
 
         device = tensors["weight"].device
         parts = {name: part for name, part in tensors.items() if name != "weight"}
@@ -111,7 +113,8 @@ class EightBit:
     def quantize(self, linear: "torch.nn.Linear", observer: None = None) -> Quantized:
         """What is stored of a layer, and its dense weight [out, in] float32 after it."""
         import torch
-        from bitsandbytes import functional
+
+        functional = _functional()
 
         # In float16, as bitsandbytes' own module does, so that it stores the same numbers.
         weight = linear.weight.detach().to(torch.float16)
@@ -144,9 +147,11 @@ def load_packed(folder: Path, device: str = "cpu", dtype: str | None = None) -> 
         )
     kind = llama.torch_dtype(dtype or ("float32" if device == "cpu" else "float16"))
     _silence_casts()
-    model = LlamaForCausalLM.from_pretrained(
-        folder, device_map={"": device}, torch_dtype=kind, local_files_only=True
-    )
+    _functional()
+    with _without_bars():
+        model = LlamaForCausalLM.from_pretrained(
+            folder, device_map={"": device}, torch_dtype=kind, local_files_only=True
+        )
     for module in model.modules():
         if hasattr(module, "compute_dtype"):  # 4 bit: float32 as stored would be slow on a GPU
             module.compute_dtype = kind
@@ -161,6 +166,28 @@ def _shaped(dense: "torch.Tensor", shape: tuple[int, int], name: str) -> "torch.
             f"{list(shape)}; quantize the model again."
         )
     return dense.float()
+
+
+def _functional():
+    """bitsandbytes' functions, without its note that an optional, downloaded kernel is absent."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    from bitsandbytes import functional
+
+    return functional
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep transformers from showing a bar for shards that load in no time."""
+    from transformers.utils import logging as shown
+
+    before = shown.is_progress_bar_enabled()
+    shown.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            shown.enable_progress_bar()
 
 
 def _silence_casts() -> None:

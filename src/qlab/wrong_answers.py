@@ -15,7 +15,7 @@ FUNCTION_WORDS = frozenset(
     will with would you your""".split()  # noqa: SIM905
 )
 KINDS = ("the right beginning", "from the passage", "another word", "function word",
-         "fragment", "punctuation")  # fmt: skip
+         "fragment", "punctuation or end")  # fmt: skip
 _WORD_STARTS = "Ġ▁"  # how byte-level BPE and SentencePiece mark a space before a token
 
 
@@ -28,8 +28,8 @@ def kind(piece: str, text: str, passage: Passage) -> str:
     it; a `fragment` continues a word where a new one should start.
     """
     plain = text.strip()
-    if not any(c.isalnum() for c in plain):
-        return "punctuation"
+    if piece.startswith("<") and piece.endswith(">") or not any(c.isalnum() for c in plain):
+        return "punctuation or end"
     if piece[:1] not in _WORD_STARTS:
         return "fragment"
     if passage.word.startswith(plain):
@@ -65,7 +65,8 @@ def table(
 ) -> pd.DataFrame:
     """Five predictions of each variant for the chosen passages, the most probable first.
 
-    Rows are variants under each passage's end; a token that continues a word begins with `·`.
+    Rows are variants under each passage's end; a token that continues a word begins with `·`, a
+    space alone is `␣`.
     """
     rows = []
     for i in chosen:
@@ -73,11 +74,11 @@ def table(
         for variant, one in scores.items():
             five = [int(t) for t in one.top_tokens[i, :5]]
             pieces = tokenizer.convert_ids_to_tokens(five)
-            shown = [
-                tokenizer.decode([t]).strip()
-                if p[:1] in _WORD_STARTS
-                else "·" + tokenizer.decode([t])
-                for t, p in zip(five, pieces, strict=True)
-            ]
+            shown = [_shown(p, tokenizer.decode([t])) for t, p in zip(five, pieces, strict=True)]
             rows.append({**where, "variant": variant, "five predictions": ", ".join(shown)})
     return pd.DataFrame(rows).set_index(["passage", "true word", "variant"])
+
+
+def _shown(piece: str, text: str) -> str:
+    """A prediction as the table writes it."""
+    return text.strip() or "␣" if piece[:1] in _WORD_STARTS else f"·{text}"

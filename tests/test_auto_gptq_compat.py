@@ -28,6 +28,8 @@ PAIRS = {
     "newest": ("transformers==5.23.0", "peft==0.21.2", "tokenizers==0.23.3"),
 }
 HUB = "huggingface_hub==1.33.0"
+INITIALIZATION = ("kaiming_uniform_", "uniform_", "normal_")
+UNTOUCHED = [getattr(torch.nn.init, name) for name in INITIALIZATION]  # before auto-gptq loads
 
 
 def versions() -> tuple[str, str]:
@@ -177,17 +179,13 @@ def test_under_its_usual_name_plain_auto_gptq_would_lose_it(here, tmp_path):
 
 def test_nothing_is_left_behind(here):
     """auto-gptq replaces PyTorch's initialization and never gives it back; and our own loans."""
-    functions = [getattr(torch.nn.init, n) for n in ("kaiming_uniform_", "uniform_", "normal_")]
     synchronize, forward = torch.cuda.synchronize, LlamaDecoderLayer.forward
-    switch = transformers.modeling_utils._init_weights
     with auto_gptq_compat.quantizing():
         torch.cuda.synchronize()  # raises without CUDA, unless made harmless
         assert LlamaDecoderLayer.forward is not forward
     auto_gptq_compat.from_quantized(here / "auto_gptq_4")
-    assert [getattr(torch.nn.init, n) for n in ("kaiming_uniform_", "uniform_", "normal_")] == (
-        functions
-    )
-    assert transformers.modeling_utils._init_weights is switch is True
+    assert [getattr(torch.nn.init, name) for name in INITIALIZATION] == UNTOUCHED
+    assert transformers.modeling_utils._init_weights is True
     assert (torch.cuda.synchronize, LlamaDecoderLayer.forward) == (synchronize, forward)
 
 

@@ -36,6 +36,18 @@ def test_without_passages_to_train_on_there_are_no_adapters(home, tmp_path, capl
     assert llama_variants.chosen(taught, "smoke", "") == llama_variants.FEW
 
 
+def test_groups_too_wide_for_the_model_are_left_out_unless_asked_for(home, tmp_path, caplog):
+    shape = {"hidden_size": 64, "intermediate_size": 192, "max_position_embeddings": 600}
+    tiny_llama.write(tmp_path / "narrow", **shape)
+    task = prepare(model=str(tmp_path / "narrow"), limit=2)
+    names = llama_variants.chosen(task, "mini", "")
+    assert "gptq_w4_g64" in names and not [n for n in names if n.endswith("_g128")]
+    assert "gptq_w4_g128, gptq_w2_g128 left out: 128 does not divide" in caplog.text
+    asked = llama_variants.chosen(task, "mini", "gptq_w4_g128")
+    with pytest.raises(QlabError, match="64 inputs, which groups of 128 do not divide"):
+        llama_variants.build(task, asked, "smoke", 0)
+
+
 def test_a_width_that_cannot_be_packed_is_refused_before_anything_is_made(home, tmp_path):
     tiny_llama.write(
         tmp_path / "odd", hidden_size=64, intermediate_size=172, max_position_embeddings=600

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qlab import (
     artefacts,
@@ -28,6 +28,9 @@ from qlab.artefacts import code_sha256, file_sha256, versions
 from qlab.errors import QlabError
 from qlab.lambada_scoring import Scores
 from qlab.language_task import Task
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig
 
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
@@ -66,22 +69,38 @@ Variants = dict[str, Variant]
 def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
     """The variants of a profile, or those that a comma-separated text names; each must exist.
 
-    Without passages to train on, the profile's adapters are left out, and that is said.
+    Of the profile's own, these are left out, which is said: adapters where there are no passages to
+    train on, and groups of 128 where the model's widths divide by 64 only.
     """
     names = tuple(name.strip() for name in asked.split(",") if name.strip())
     for name in names:
         if name not in ("fp16", AUTOROUND):
             quantizers.method(name.removesuffix(LORA))
-    trained = [name for name in names or VARIANTS[profile] if name.endswith(LORA)]
-    if trained and not task.training:
-        if names:
+    if names:
+        if not task.training and (trained := [n for n in names if n.endswith(LORA)]):
             raise QlabError(
                 f"{trained[0]} needs passages to train its adapter on; give a file with the "
                 "parameter 'training'."
             )
+        return names
+    names = VARIANTS[profile]
+    if not task.training:
         log.warning("No training passages given: no adapters are trained (parameter 'training').")
-        return tuple(name for name in VARIANTS[profile] if name not in trained)
-    return names or VARIANTS[profile]
+        names = tuple(name for name in names if not name.endswith(LORA))
+    config = llama.read_config(task.folder)
+    wide = [n for n in names if n.endswith("_g128") and not _fits(n, config)]
+    if wide and all(_fits(n.replace("_g128", "_g64"), config) for n in wide):
+        log.warning("%s left out: 128 does not divide this model's widths.", ", ".join(wide))
+        names = tuple(name for name in names if name not in wide)
+    return names
+
+
+def _fits(name: str, config: "LlamaConfig") -> bool:
+    try:
+        quantizers.method(name).check(config)
+    except QlabError:
+        return False
+    return True
 
 
 def parent_name(task: Task) -> str:

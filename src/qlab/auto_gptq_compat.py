@@ -12,6 +12,7 @@ import functools
 import gc
 import importlib
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -37,7 +38,9 @@ def load() -> ModuleType:
     """The module auto_gptq, imported and ready; without CUDA its "GPU 0" is the CPU."""
     # A logger below this one says three times at import that there are no CUDA kernels.
     logging.getLogger("auto_gptq").setLevel(logging.ERROR)
-    with _lent_for_import():
+    with _lent_for_import(), warnings.catch_warnings():
+        # Its Triton kernels, unused here, are declared in a way that PyTorch 2.4 deprecated.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="auto_gptq")
         try:
             import auto_gptq
         except ImportError as error:

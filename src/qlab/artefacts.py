@@ -124,3 +124,18 @@ def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) ->
             make(part)
             (part / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
     return target
+
+
+def made(target: Path, recipe_file: str, recipe: dict[str, Any]) -> bool:
+    """Whether the folder `target` is there, made by just this recipe, kept in `recipe_file`.
+
+    For folders whose address the caller chose. QlabError where something else is in the way.
+    """
+    if not target.exists():
+        return False
+    path = target / recipe_file
+    if path.is_file() and json.loads(path.read_text()) == recipe:
+        return True
+    raise QlabError(
+        f"{target} exists already and was made otherwise; remove it or choose another target."
+    )

@@ -65,7 +65,7 @@ def autoround_folder(
     settings = {"bits": bits, "group_size": group_size, "iterations": iterations, "seed": seed}
     task = {"rows": rows(calibration), "device": device, "dtype": dtype} | settings
     recipe = _recipe(folder, task)
-    if _made(target, recipe):
+    if artefacts.made(target, streaming.RECIPE, recipe):
         return
     with artefacts.written_whole(target) as part:
         part.mkdir()
@@ -101,18 +101,6 @@ def _recipe(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
         "code": artefacts.code_sha256("autoround", "gptq_format", "llama"),
         "versions": artefacts.versions("torch", "transformers", "auto-round"),
     }
-
-
-def _made(target: Path, recipe: dict[str, Any]) -> bool:
-    """Whether the target is there, made just so; QlabError where something else is."""
-    path = target / streaming.RECIPE
-    if path.is_file() and json.loads(path.read_text()) == recipe:
-        return True
-    if target.exists():
-        raise QlabError(
-            f"{target} exists already and was made otherwise; remove it or choose another target."
-        )
-    return False
 
 
 def _in_own_process(task: dict[str, Any], layers: int, progress) -> None:

@@ -67,7 +67,7 @@ def recover(
     limit = llama.check(folder).max_position_embeddings
     groups = _groups([list(passage) for passage in passages], batch, limit)
     recipe = _recipe(folder, groups, steps=steps, rank=rank, rate=rate, seed=seed, dtype=dtype)
-    if _made(target, recipe):
+    if artefacts.made(target, RECIPE, recipe):
         return cost(target)
     model = _with_adapter(streaming.load_dense(folder, dtype, device), rank, seed)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
@@ -221,15 +221,3 @@ def _recipe(folder: Path, groups: list[list[list[int]]], **settings) -> dict[str
         "code": artefacts.code_sha256("lora", "streaming", "llama"),
         "versions": artefacts.versions("torch", "transformers", "peft"),
     }
-
-
-def _made(target: Path, recipe: dict[str, Any]) -> bool:
-    """Whether the target is there, made just so; QlabError where something else is."""
-    path = target / RECIPE
-    if path.is_file() and json.loads(path.read_text()) == recipe:
-        return True
-    if target.exists():
-        raise QlabError(
-            f"{target} exists already and was made otherwise; remove it or choose another target."
-        )
-    return False

@@ -68,7 +68,7 @@ def quantize_folder(
     method.check(config)
     calibration = checked(calibration, config) if method.needs_inputs else []
     recipe = _recipe(folder, method, calibration, dtype)
-    if _made(target, recipe):
+    if artefacts.made(target, RECIPE, recipe):
         return
     partial = target.with_name(f"{target.name}.partial-{_digest(recipe)[:8]}")
     with llama.Weights(folder) as weights, torch.no_grad():
@@ -309,18 +309,6 @@ def _is_gptq(method: Method) -> bool:
 
 def _digest(recipe: dict) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-
-
-def _made(target: Path, recipe: dict) -> bool:
-    """Whether the target is there, made just so; QlabError where something else is."""
-    if not target.exists():
-        return False
-    path = target / RECIPE
-    if path.is_file() and json.loads(path.read_text()) == recipe:
-        return True
-    raise QlabError(
-        f"{target} exists already and was made otherwise; remove it or choose another target."
-    )
 
 
 def _index(shards: Iterable[Path]) -> dict:

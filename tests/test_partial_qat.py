@@ -140,6 +140,21 @@ def test_ptq_of_the_same_layers(float_file, layers, tmp_path, bits, kind):
     assert file.stat().st_size < float_file.stat().st_size
 
 
+def test_ptq_leaves_a_layer_without_weights_float(float_file, layers, tmp_path):
+    pooled = {}
+    for left in ((), ("pool",)):
+        file = tmp_path / f"{len(left)}.tflite"
+        file.write_bytes(partial_ptq.quantize(float_file, layers, 8, IMAGES, leave_float=left))
+        partial_export.check(file, layers, layers)
+        [output] = [o.outputs[0] for o in graph.operators(file) if "pool" in o.outputs[0]][:1]
+        pooled[left] = graph.tensor_types(file)[output]
+    assert pooled == {(): "INT8", ("pool",): "FLOAT32"}
+
+
+def test_what_feeds_a_layer(model):
+    assert partial_qat.feeding(model, "dense") == ["pool"]
+
+
 def test_ptq_without_calibration_images(float_file):
     with pytest.raises(QlabError, match="calibration"):
         partial_ptq.quantize(float_file, ["dense"], 8, IMAGES[:0])

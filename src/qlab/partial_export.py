@@ -35,8 +35,8 @@ def operators_of(file: Path, layers: Sequence[str]) -> dict[str, graph.Operator]
     weighted = [o for o in graph.operators(file) if o.kind in graph.WEIGHTED]
     found = {}
     for layer in layers:
-        named = [o for o in weighted if _names(layer, o.inputs[1:])] or [
-            o for o in weighted if _names(layer, o.outputs)
+        named = [o for o in weighted if names(layer, o.inputs[1:])] or [
+            o for o in weighted if names(layer, o.outputs)
         ]
         if len(named) != 1:
             raise WrongTypes(
@@ -48,7 +48,7 @@ def operators_of(file: Path, layers: Sequence[str]) -> dict[str, graph.Operator]
     return found
 
 
-def _names(layer: str, tensors: Sequence[str]) -> bool:
+def names(layer: str, tensors: Sequence[str]) -> bool:
     """Whether a tensor's name holds the layer's as one of its parts."""
     return any(re.search(rf"(^|[/;])(quant_)?{re.escape(layer)}/", t) for t in tensors)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from qlab import graph
 from qlab.errors import QlabError
-from qlab.partial_export import operators_of
+from qlab.partial_export import names, operators_of
 from qlab.tflite import quiet_quantizer
 
 ACTIVATION_BITS = 8
@@ -20,19 +20,21 @@ def quantize(
     bits: int,
     calibration: np.ndarray,
     threads: int = 2,
+    leave_float: Sequence[str] = (),
 ) -> bytes:
     """A .tflite whose `chosen` layers compute in integers, from the float32 file.
 
     Weights get `bits` (8 or 4), symmetric, one scale a channel of a convolution, one a dense layer,
     as in tfmot; activations 8. Operators without weights follow where all they read comes from
-    quantized ones. `calibration`, uint8 images [n, h, w, 3], gives the activations' ranges.
+    quantized ones, but for those of the layers `leave_float`. `calibration`, uint8 images
+    [n, h, w, 3], gives the activations' ranges.
     """
     if not len(calibration):
         raise QlabError(
             "The calibration set is empty; post-training quantization needs images to learn the "
             "range of every tensor."
         )
-    quantizer = _quantizer(float_file, chosen, bits)
+    quantizer = _quantizer(float_file, chosen, bits, leave_float)
     [name] = graph.signature_inputs(float_file)
     samples = [{name: image[None].astype(np.float32)} for image in calibration]
     with quiet_quantizer():
@@ -40,13 +42,13 @@ def quantize(
         return bytes(quantizer.quantize(ranges).quantized_model)
 
 
-def _quantizer(float_file: Path, chosen: Sequence[str], bits: int):
+def _quantizer(float_file: Path, chosen: Sequence[str], bits: int, leave_float: Sequence[str]):
     from ai_edge_quantizer import qtyping, quantizer
 
     made = quantizer.Quantizer(str(float_file))
     kind, grain = qtyping.TFLOperationName, qtyping.QuantGranularity
     weighted = {o.outputs[0]: o.kind for o in operators_of(float_file, chosen).values()}
-    for tensor in [*weighted, *followers(float_file, list(weighted))]:
+    for tensor in [*weighted, *followers(float_file, list(weighted), leave_float)]:
         dense = weighted.get(tensor) == "FULLY_CONNECTED"
         made.add_static_config(
             f"^{re.escape(tensor)};?$",
@@ -60,12 +62,20 @@ def _quantizer(float_file: Path, chosen: Sequence[str], bits: int):
     return made
 
 
-def followers(file: Path, quantized: Sequence[str]) -> list[str]:
-    """Outputs of the operators without weights that read nothing but quantized tensors."""
+def followers(file: Path, quantized: Sequence[str], leave_float: Sequence[str] = ()) -> list[str]:
+    """Outputs of the operators without weights that read nothing but quantized tensors.
+
+    Operators whose output carries the name of a layer in `leave_float` are not among them, nor what
+    reads it.
+    """
     known, fixed = set(quantized), graph.constants(file)
     found: list[str] = []
     for operator in graph.operators(file):
-        if operator.kind not in graph.WEIGHTED and set(operator.inputs) - fixed <= known:
+        if operator.kind in graph.WEIGHTED or any(
+            names(layer, operator.outputs) for layer in leave_float
+        ):
+            continue
+        if set(operator.inputs) - fixed <= known:
             known |= set(operator.outputs)
             found += operator.outputs
     return found

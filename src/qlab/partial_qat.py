@@ -156,6 +156,14 @@ def _folded(layer: keras.layers.Layer) -> set[str]:
     return found
 
 
+def feeding(model: keras.Model, layer: str) -> list[str]:
+    """Names of the layers whose values a layer reads, past those that only move values."""
+    found = sources(model.get_layer(layer))
+    while any(isinstance(x, MOVERS) for x in found):
+        found = [y for x in found for y in (sources(x) if isinstance(x, MOVERS) else [x])]
+    return [x.name for x in found]
+
+
 def _movers_before(layer: keras.layers.Layer) -> set[str]:
     """Layers in a row before a layer that only move values."""
     found: set[str] = set()

@@ -152,8 +152,16 @@ Made = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     chosen = partial_qat.choose(bench.layers, point.where, point.k)
-    images = bench.task.calibration.images
-    file.write_bytes(partial_ptq.quantize(bench.float_file, chosen, point.bits, images, threads))
+    file.write_bytes(
+        partial_ptq.quantize(
+            bench.float_file,
+            chosen,
+            point.bits,
+            bench.task.calibration.images,
+            threads,
+            bench.task.leave_float,
+        )
+    )
     return {"tflite": _file_answers(file, bench, chosen, point.bits, threads)}, {}
 
 

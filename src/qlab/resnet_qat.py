@@ -6,7 +6,7 @@ Each function measures one thing and returns records; nothing is drawn here.
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from qlab import (
     classification,
+    fine_tune_memory,
     image_robustness,
     int4,
     measured,
@@ -21,6 +22,7 @@ from qlab import (
     network_bytes,
     partial_export,
     partial_qat,
+    qat_sweep,
     statistics,
     timing,
 )
@@ -85,6 +87,24 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
                 )
             )
     return found
+
+
+def left_float_records(task: Task, bench: Bench, parent: Answer, threads: int) -> list[Record]:
+    """Accuracy of 8-bit PTQ of all layers where what feeds the last one stays float.
+
+    The variant's name ends in `_but_` and the layers'.
+    """
+    feeding = tuple(partial_qat.feeding(bench.model, bench.layers[-1]))
+    left = Bench(replace(task, leave_float=(*task.leave_float, *feeding)))
+    point = Point("ptq", "last", len(left.layers))
+    hits = _hits(qat_sweep.answer(point, left, threads), task.test.labels)["tflite"]
+    variant = f"{point.variant}_but_{'_'.join(feeding)}"
+    flips = statistics.paired(_hits(parent, task.test.labels)["tflite"], hits)
+    share = statistics.proportion(int(hits.sum()), len(hits))
+    return [
+        _estimated(task, variant, "accuracy", "1", share),
+        *measured.compared(EXPERIMENT, task, variant, "accuracy", "image", flips),
+    ]
 
 
 def _hits(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -157,6 +177,24 @@ def time_records(task: Task, answers: Answers, threads: int) -> list[Record]:
             seconds, epochs = answer.facts["train_s"], task.training.epochs
             found.append(_counted(*here, "train_seconds", "s", seconds, **more))
             found.append(_counted(*here, "epoch_seconds", "s", seconds / epochs, epochs, **more))
+    return found
+
+
+def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
+    """Peak bytes of a process that fine-tunes: float, the last layer, the first, all layers.
+
+    Interpreter and TensorFlow are in them.
+    """
+    whole = len(bench.layers)
+    places = [("last", 1), ("first", 1), ("last", whole)]
+    points = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in places]
+    found = []
+    for point in progress([Point("tuned"), *points]):
+        chosen = partial_qat.choose(bench.layers, point.where, point.k)
+        peak = fine_tune_memory.peak_memory(
+            task.file, chosen, point.bits, task.leave_float, task.training.batch
+        )
+        found.append(_counted(task, point.variant, "train_peak_memory_bytes", "byte", peak))
     return found
 
 

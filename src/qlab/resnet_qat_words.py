@@ -85,6 +85,29 @@ def pooling(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def left_float(table: pd.DataFrame) -> pd.DataFrame:
+    """8-bit PTQ of all layers, and of all but what feeds the last, minus float in points."""
+    rows = records.pick(on_clean_images(table), "accuracy_difference")
+    whole = int(points_table(table)["k"].max())
+    wanted = rows["variant"].str.contains(rf"^ptq_w8a8_last{whole}$|_but_")
+    return pd.DataFrame(
+        {
+            "variant": row["variant"],
+            "minus float (points)": interval(row, "+.2f", POINTS),
+        }
+        for _, row in rows[wanted].iterrows()
+    )
+
+
+def memory(table: pd.DataFrame) -> pd.DataFrame | str:
+    """Peak memory of a process that fine-tunes, in MB, and what each has more than float."""
+    rows = records.pick(table, "train_peak_memory_bytes").set_index("variant")["value"] / 1e6
+    if rows.empty:
+        return "Peak memory of fine-tuning is measured by sweep='long'; here it was not."
+    more = rows - rows["fp32_tuned"]
+    return pd.DataFrame({"peak MB": rows.round(0), "more than float": more.round(0)}).reset_index()
+
+
 def points(table: pd.DataFrame) -> pd.DataFrame:
     """What each point of a table of records costs and brings, in words."""
     rows = []
@@ -101,9 +124,7 @@ def _costs(known: pd.DataFrame) -> dict[str, str]:
     def told(metric: str, form: str, scale: float = 1.0) -> str:
         if metric not in known.index:
             return ""
-        row = known.loc[metric].copy()
-        row[["value", "ci_low", "ci_high"]] *= scale
-        return interval(row, form)
+        return interval(known.loc[metric], form, scale)
 
     return {
         "accuracy": told("accuracy", ".4f"),

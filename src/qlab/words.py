@@ -11,8 +11,9 @@ def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
     return float(rows["value"].iloc[0]) if len(rows) else None
 
 
-def interval(row: pd.Series, form: str = ".3f") -> str:
-    """A record's value with its interval in brackets, if it has one."""
-    if pd.isna(row["ci_low"]):  # none defined, or too few rounds for 95 %
-        return f"{row['value']:{form}}"
-    return f"{row['value']:{form}} [{row['ci_low']:{form}}, {row['ci_high']:{form}}]"
+def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:
+    """A record's value, times `scale`, with its interval in brackets, if it has one."""
+    shown, low, high = (row[c] * scale for c in ("value", "ci_low", "ci_high"))
+    if pd.isna(low):  # none defined, or too few rounds for 95 %
+        return f"{shown:{form}}"
+    return f"{shown:{form}} [{low:{form}}, {high:{form}}]"

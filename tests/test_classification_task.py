@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qlab import classification_task
+from qlab import classification, classification_task, qat_sweep
 from qlab.errors import QlabError
 from qlab.partial_qat import keras
 
@@ -76,3 +76,13 @@ def test_a_model_of_other_classes_is_refused(home, folder):
     model = small_classifier(folder / "own.h5", 3)
     with pytest.raises(QlabError, match="answers with 3 classes"):
         classification_task.prepare("mini", model=model, data=str(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", classification_task.TOYS)
+def test_a_toy_network_learns_before_it_is_quantized(home, model):
+    task = classification_task.prepare("smoke", model=model)
+    bench = qat_sweep.Bench(task)
+    learnt = classification.keras_probabilities(bench.model, task.train.images)
+    assert classification.correct(learnt, task.train.labels).mean() > 0.2  # by chance .1
+    qat_sweep.answer(qat_sweep.Point("qat", "last", len(bench.layers)), bench, 2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qlab import graph, int4, nibbles, partial_export, partial_ptq, partial_qat
+from qlab import graph, int4, nibbles, partial_export, partial_ptq, partial_qat, toy_networks
 from qlab.classification import tflite_probabilities
 from qlab.errors import QlabError
 from qlab.partial_qat import keras
@@ -191,3 +191,15 @@ def test_arithmetic_sizes(model, layers):
     dense = model.get_layer("dense").weights[0].shape
     fewer = partial_export.analytic_bytes(model, layers, {"dense": 4})
     assert floats - fewer == dense[0] * dense[1] * 7 // 2 - 4 * dense[1]
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_behind_a_layer_that_tfmot_does_not_know_the_first_is_quantized_too(tmp_path, name, bits):
+    toy = toy_networks.build(name)
+    layers = partial_qat.weighted_layers(toy)
+    assert type(toy.layers[1]).__name__ == "Rescaling"
+    for chosen in (layers, layers[:1]):
+        file = tmp_path / "toy.tflite"
+        file.write_bytes(partial_export.convert(partial_qat.quantized(toy, chosen, bits)))
+        partial_export.check(file, layers, chosen, bits)

@@ -1,4 +1,4 @@
-"""The three layers that BERT needs beyond Keras' own; none has a matrix to quantize."""
+"""The layers that BERT needs beyond Keras' own; none has a matrix to quantize."""
 
 from qlab import native_log
 from qlab.saved_model import tf
@@ -24,11 +24,32 @@ class Regroup(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("qlab")
+class Hidden(layers.Layer):
+    """The mask, int32 [n, length], turned round: 1.0 at padding, 0.0 at tokens.
+
+    A layer of its own because tfmot quantizes a model's input where a layer it wraps reads it, and
+    integers it cannot.
+    """
+
+    def call(self, mask):
+        return 1.0 - tf.cast(mask, tf.float32)
+
+
+@keras.saving.register_keras_serializable("qlab")
+class Gelu(layers.Layer):
+    """Hendrycks and Gimpel, arXiv 1606.08415. Not Keras' Activation: tfmot knows no quantized gelu,
+    and behind a Dense layer it would leave that in float."""
+
+    def call(self, x):
+        return tf.nn.gelu(x)
+
+
+@keras.saving.register_keras_serializable("qlab")
 class Attention(layers.Layer):
     """Scaled dot-product attention (arXiv 1706.03762, equation 1) of several heads; no weights.
 
-    Call it on queries, keys, values, each rows [n * length, width], and on the mask [n, length],
-    which is 0 at padding; returns rows.
+    Call it on queries, keys, values, each rows [n * length, width], and on what `Hidden` makes of
+    the mask; returns rows.
     """
 
     def __init__(self, heads: int, **kwargs):
@@ -36,12 +57,12 @@ class Attention(layers.Layer):
         self.heads = heads
 
     def call(self, inputs):
-        query, _, _, mask = inputs
-        length, width = mask.shape[1], query.shape[1]
+        query, _, _, hidden = inputs
+        length, width = hidden.shape[1], query.shape[1]
         parts = [tf.reshape(t, [-1, length, self.heads, width // self.heads]) for t in inputs[:3]]
         query, key, value = (tf.transpose(t, [0, 2, 1, 3]) for t in parts)
         scores = tf.matmul(query, key, transpose_b=True) / (width // self.heads) ** 0.5
-        scores += (1.0 - tf.cast(mask, scores.dtype)[:, None, None]) * -1e9
+        scores += hidden[:, None, None] * -1e9
         mixed = tf.transpose(tf.matmul(tf.nn.softmax(scores), value), [0, 2, 1, 3])
         return tf.reshape(mixed, [-1, width])
 

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from qlab import native_log
-from qlab.bert_layers import Attention, Positions, Regroup
+from qlab.bert_layers import Attention, Gelu, Hidden, Positions, Regroup
 from qlab.errors import QlabError
 
 with native_log.quiet():
@@ -41,15 +41,22 @@ def build(config: BertConfig, classes: int, length: int = 128, seed: int = 0) ->
     _check(config, length)
     ids, mask, types = (keras.Input((length,), dtype="int32", name=name) for name in INPUTS)
     x = _embedded(config, ids, types)
+    hidden = Hidden(name="hidden")(mask)
     for number in range(config.num_hidden_layers):
-        x = _block(config, x, mask, f"encoder.layer.{number}")
+        x = _block(config, x, hidden, f"encoder.layer.{number}")
     x = Regroup((length, config.hidden_size), name="sentences")(x)
     first = layers.Cropping1D((0, length - 1), name="first_token")(x)
     first = layers.Flatten(name="first_vector")(first)
-    pooled = layers.Dense(config.hidden_size, activation="tanh", name="pooler.dense")(first)
+    pooled = layers.Dense(config.hidden_size, name="pooler.dense")(first)
+    pooled = layers.Activation("tanh", name="pooler.tanh")(pooled)
     start = keras.initializers.TruncatedNormal(stddev=config.initializer_range, seed=seed)
     logits = layers.Dense(classes, kernel_initializer=start, name="classifier")(pooled)
     return keras.Model([ids, mask, types], logits, name="bert")
+
+
+def left_float(model: keras.Model) -> list[str]:
+    """Names of the layers of a BERT that tfmot has no integers for, as `partial_qat` takes them."""
+    return [x.name for x in model.layers if isinstance(x, Attention | Gelu)]
 
 
 def _embedded(config: BertConfig, ids, types):
@@ -63,18 +70,17 @@ def _embedded(config: BertConfig, ids, types):
     return _norm(config, Regroup((width,), name="tokens")(x), "embeddings")
 
 
-def _block(config: BertConfig, x, mask, name: str):
+def _block(config: BertConfig, x, hidden, name: str):
     """Attention and two dense layers, each with a residual connection and a norm behind it."""
     width, place = config.hidden_size, f"{name}.attention"
     parts = [
         layers.Dense(width, name=f"{place}.self.{part}")(x) for part in ("query", "key", "value")
     ]
-    y = Attention(config.num_attention_heads, name=f"{place}.self")([*parts, mask])
+    y = Attention(config.num_attention_heads, name=f"{place}.self")([*parts, hidden])
     y = layers.Dense(width, name=f"{place}.output.dense")(y)
     x = _norm(config, layers.Add(name=f"{place}.add")([x, y]), f"{place}.output")
-    y = layers.Dense(
-        config.intermediate_size, activation="gelu", name=f"{name}.intermediate.dense"
-    )(x)
+    y = layers.Dense(config.intermediate_size, name=f"{name}.intermediate.dense")(x)
+    y = Gelu(name=f"{name}.intermediate.gelu")(y)
     y = layers.Dense(width, name=f"{name}.output.dense")(y)
     return _norm(config, layers.Add(name=f"{name}.add")([x, y]), f"{name}.output")
 

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import cifar10, downloads, embedded, image_folder, keras_classifier, paths, place
+from qlab import (
+    cifar10,
+    downloads,
+    embedded,
+    image_folder,
+    keras_classifier,
+    paths,
+    place,
+    toy_networks,
+)
 from qlab.artefacts import artefact, code_sha256, file_sha256, versions
 from qlab.errors import QlabError, refuse_negative
 from qlab.fine_tune import Settings
@@ -21,6 +30,8 @@ TEST = {"smoke": 200, "mini": 2000, "full": 0}
 TRAINING = {"smoke": Settings(1), "mini": Settings(2), "full": Settings(2)}
 SWEEPS = ("short", "long")
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
+TOYS = ("toy_mlp", "toy_cnn")
+TOY_SIZE, TOY_EPOCHS = 32, 10
 MLPERF_TINY = (
     "https://github.com/mlcommons/tiny/raw/master/benchmark/training/image_classification/"
     "trained_models/pretrainedResnet.h5",
@@ -87,11 +98,13 @@ def prepare(
 ) -> Task:
     """Resolve the parameters of notebook 03 into a checked task.
 
-    `model` is an embedded model's name, the path of a Keras 2 h5 file or SavedModel folder, or
-    `ResNet50` or `ResNet50V2` with ImageNet weights. `data` is a folder with CIFAR-10's batches,
-    or with `train/` and `val/`, each with a folder of images per class. Left empty they are the
-    embedded ResNet-8 and shapes32, or for `full` MLPerf Tiny's ResNet-8 and CIFAR-10, from
-    QLAB_DATA or downloaded. `leave_float` names layers, with commas between, not to be quantized.
+    `model` is an embedded model's name, the path of a Keras 2 h5 file or SavedModel folder,
+    `ResNet50` or `ResNet50V2` with ImageNet weights, or one of the midterm's toy networks,
+    `toy_mlp` or `toy_cnn`, which are first trained on the training images. `data` is a folder with
+    CIFAR-10's batches, or with `train/` and `val/`, each with a folder of images per class. Left
+    empty they are the embedded ResNet-8 and shapes32, or for `full` MLPerf Tiny's ResNet-8 and
+    CIFAR-10, from QLAB_DATA or downloaded. `leave_float` names layers, with commas between, not to
+    be quantized.
     """
     numbers = {"epochs": epochs, "rate": rate, "train_limit": train_limit, "limit": limit}
     refuse_negative(**numbers, seed=seed)
@@ -102,10 +115,14 @@ def prepare(
     if sweep not in SWEEPS:
         raise QlabError(f"The parameter 'sweep' is one of {', '.join(SWEEPS)}; got '{sweep}'.")
     own = bool(data) or profile == "full"
-    name, file = _model(model, profile)
-    keras_model = keras_classifier.load(file)
-    size = keras_model.input_shape[1]
-    found = _own_data(data, size) if own else _shapes32(profile)
+    if model in TOYS:
+        found = _own_data(data, TOY_SIZE) if own else _shapes32(profile)
+        name, file = model, _toy(model, found[1])
+        keras_model = keras_classifier.load(file)
+    else:
+        name, file = _model(model, profile)
+        keras_model = keras_classifier.load(file)
+        found = _own_data(data, keras_model.input_shape[1]) if own else _shapes32(profile)
     dataset, train, calibration, test = found
     if keras_model.output_shape[1] != len(test.classes):
         raise QlabError(
@@ -172,6 +189,24 @@ def _imagenet(name: str) -> Path:
         keras_classifier.imagenet(name).save(folder / f"{name}.h5")
 
     return artefact("imagenet", recipe, make) / f"{name}.h5"
+
+
+def _toy(name: str, train: LabelledImages) -> Path:
+    """A toy network trained on the training images."""
+    recipe = {
+        "name": name,
+        "train": _sha256(train),
+        "epochs": TOY_EPOCHS,
+        "code": code_sha256("toy_networks"),
+        "versions": versions("tensorflow", "tf-keras"),
+    }
+
+    def make(folder: Path) -> None:
+        kind = name.removeprefix("toy_")
+        model = toy_networks.trained(kind, train, TOY_EPOCHS)
+        model.save(folder / f"{name}.h5")
+
+    return artefact("toy", recipe, make) / f"{name}.h5"
 
 
 Parts = tuple[str, LabelledImages, LabelledImages, LabelledImages]

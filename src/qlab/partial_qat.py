@@ -5,6 +5,8 @@ it, because the converter folds the three into one operator. A layer without wei
 where everything it reads is. tfmot adds one thing of its own: where a quantized layer reads from a
 float one, the float one's output gets a quantizer, for an integer operator must read integers
 (`requires_output_quantize` in tfmot's `quantize_apply`). So the layer before shows up wrapped too.
+tfmot does so only for kinds of layers that it knows; for the others (Rescaling, layer norms) it is
+done here.
 """
 
 from collections.abc import Sequence
@@ -19,12 +21,18 @@ from qlab.saved_model import tf
 with native_log.quiet():
     import tensorflow_model_optimization as tfmot
     import tf_keras as keras
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_configs,
+        default_8bit_quantize_registry,
+    )
     from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import (
         QuantizeLayer,
     )
     from tf_keras import layers as kinds
 
 qat = tfmot.quantization.keras
+KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 
 BITS = (8, 4)  # of the weights; activations have 8
 WHERE = ("last", "first", "only")
@@ -32,6 +40,7 @@ WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)
 ACTIVATIONS = (kinds.ReLU, kinds.Activation)
 # They hand on values as they are and so get no quantizer in tfmot: it belongs before them.
 MOVERS = (kinds.Flatten, kinds.Reshape, kinds.Permute, kinds.Dropout, kinds.ZeroPadding2D)
+MOVERS += (kinds.Cropping1D,)
 
 
 def weighted_layers(model: keras.Model) -> list[str]:
@@ -101,13 +110,17 @@ def quantized(
     if not layers:
         return copy
     marked = companions(copy, layers, leave_float)
+    only_output = _unknown_before(copy, marked)
 
     def mark(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.name in only_output:
+            return qat.quantize_annotate_layer(layer, OUTPUT_ONLY())
         return qat.quantize_annotate_layer(layer) if layer.name in marked else layer
 
     try:
-        annotated = keras.models.clone_model(copy, clone_function=mark)
-        return qat.quantize_apply(annotated, _scheme(weight_bits))
+        with qat.quantize_scope({OUTPUT_ONLY.__name__: OUTPUT_ONLY}):
+            annotated = keras.models.clone_model(copy, clone_function=mark)
+            return qat.quantize_apply(annotated, _scheme(weight_bits))
     except RuntimeError as error:
         if "is not supported" not in str(error):
             raise
@@ -154,6 +167,22 @@ def _folded(layer: keras.layers.Layer) -> set[str]:
             layer = after[0]
             found.add(layer.name)
     return found
+
+
+def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
+    """Names of unmarked layers that weighted ones among the marked read, of kinds unknown to tfmot.
+
+    It would leave their outputs, and so the layers that read them in the file, in float.
+    """
+    read = {
+        source
+        for layer in model.layers
+        if layer.name in marked and isinstance(layer, WEIGHTED)
+        for source in feeding(model, layer.name)
+    }
+    layers = [model.get_layer(name) for name in read - marked]
+    float_inputs = (kinds.InputLayer,)  # tfmot puts a quantizer behind these by itself
+    return {x.name for x in layers if not isinstance(x, float_inputs) and not KNOWN.supports(x)}
 
 
 def feeding(model: keras.Model, layer: str) -> list[str]:

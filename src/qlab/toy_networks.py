@@ -5,8 +5,11 @@ For grey 28x28 digits or 32x32 colour images; small enough to see every layer's 
 
 from collections.abc import Callable
 
+import numpy as np
+
 from qlab import native_log
 from qlab.errors import QlabError
+from qlab.labelled_images import LabelledImages
 from qlab.saved_model import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
 
 with native_log.quiet():
@@ -43,3 +46,12 @@ def build(name: str, classes: int = 10, shape: tuple[int, int, int] = (32, 32, 3
     x = BODIES[name](layers.Rescaling(1 / 255, name="rescale")(inputs))
     outputs = layers.Dense(classes, activation="softmax", name="output")(x)
     return keras.Model(inputs, outputs, name=name)
+
+
+def trained(name: str, data: LabelledImages, epochs: int, seed: int = 0) -> keras.Model:
+    """`build` for the data's classes and shape, trained by Adam, its rate .001, batches of 32."""
+    keras.utils.set_random_seed(seed)
+    model = build(name, len(data.classes), data.images.shape[1:])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(data.images.astype(np.float32), data.labels, 32, epochs, verbose=0)
+    return model

@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything runs from .venv, which `make install` builds from the lock.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install figures test lab train bench lint lock clean
+.PHONY: help install figures test report lab train bench lint lock clean
 
 # smoke (a minute a notebook), mini (what is committed) or full (the sources' own models and data).
 PROFILE ?= mini
@@ -55,6 +55,10 @@ figures: $(INSTALLED) ## run every stale notebook: records, figures (PROFILE=smo
 
 test: $(INSTALLED) ## run the tests
 	@$(PY) -m pytest $(ARGS)
+
+report: $(INSTALLED) ## write build/report/report.html, and README's results table
+	@$(PY) -m qlab.results_table
+	@$(PY) -m qlab.report --profile $(PROFILE) $(ARGS)
 
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab $(ARGS) notebooks

@@ -1,0 +1,191 @@
+"""Which variant to take: at most this size, at most this loss, from the records of experiments 1-3.
+
+A loss counts by its interval's bad end: a variant keeps a bound only if the whole 95 % interval of
+its difference to float does. So few items make a variant harder to choose, not easier.
+"""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from qlab import records
+from qlab.errors import QlabError
+
+PARENT = "fp32"
+LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds
+_BY = ("quality", "size", "time")
+
+
+class Kind(NamedTuple):
+    """A kind of model, and the metrics it is judged by."""
+
+    name: str
+    experiment: str
+    quality: str  # difference to float, on the same items; higher is better
+    score: str  # what it is the difference of
+    items: str
+    time: str  # ratio to float
+    is_speed: bool  # the ratio is of speeds, so that its inverse is of times
+
+
+KINDS = {
+    "detector": Kind(
+        "detector", "centernet_ptq", "ap_difference", "AP", "images", "latency_ratio_p50", False
+    ),
+    "language model": Kind(
+        "language model", "llama_gptq", "acc_difference", "acc", "passages",
+        "tokens_per_s_ratio", True,
+    ),
+    "classifier": Kind(
+        "classifier", "resnet_qat", "accuracy_difference", "accuracy", "images",
+        "latency_ratio", False,
+    ),
+}  # fmt: skip
+
+
+def place(kind: Kind, profile: str) -> str:
+    """Where the kind's records lie: the profile's long sweep if there is one, else the profile."""
+    whole = records.csv_path(kind.experiment, profile + LONG).is_file()
+    return profile + LONG if whole else profile
+
+
+def has_records(kind: Kind, profile: str) -> bool:
+    """Whether the kind's experiment has been run in a profile."""
+    return records.csv_path(kind.experiment, place(kind, profile)).is_file()
+
+
+def read(kind: Kind, profile: str = "mini") -> pd.DataFrame:
+    """The kind's variants, from its records (`place`); see `variants`."""
+    return variants(kind, records.read(kind.experiment, place(kind, profile)))
+
+
+def read_all(*profiles: str) -> dict[str, pd.DataFrame]:
+    """`variants` by the kind's name, each from the first of the profiles that has its records."""
+    found = {}
+    for name, kind in KINDS.items():
+        known = [profile for profile in profiles if has_records(kind, profile)]
+        if known:
+            found[name] = read(kind, known[0])
+    return found
+
+
+def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
+    """One row per variant with size and paired comparison, and the float parent; smallest first.
+
+    Columns: variant, size (bytes), share (of float's bytes), quality and its ends (difference to
+    float, a share), time and its ends (ratio to float; NaN where not timed), n (items), seeds.
+    Trained variants have a row per seed in the records: here the mean of the seeds, between the
+    lowest and the highest end of their intervals.
+    """
+    sizes = records.pick(table, "size_bytes")[["model", "dataset", "variant", "value"]]
+    float_size = sizes.loc[sizes["variant"] == PARENT, "value"]
+    if float_size.empty:
+        raise QlabError(
+            f"The records of {kind.experiment} have no size_bytes of '{PARENT}', to which all is "
+            "compared; run its notebook again."
+        )
+    found = sizes.rename(columns={"value": "size"})
+    found["share"] = found["size"] / float_size.iloc[0]
+    for name, metric in (("quality", kind.quality), ("time", kind.time)):
+        ends = _over_seeds(records.pick(table, metric), name)
+        found = found.merge(ends, how="left", on=["model", "dataset", "variant"])
+    if kind.is_speed:
+        fast = found[["time", "time_low", "time_high"]]
+        found[["time", "time_high", "time_low"]] = 1 / fast
+    parent = found["variant"] == PARENT
+    found.loc[parent, ["quality", "quality_low", "quality_high"]] = 0.0
+    found.loc[parent, ["time", "time_low", "time_high"]] = 1.0
+    found.loc[parent, ["quality_n", "quality_seeds"]] = found["quality_n"].max(), 1
+    found = found[found["quality"].notna()].sort_values(["size", "variant"])
+    found = found.rename(columns={"quality_n": "n", "quality_seeds": "seeds"})
+    found = found.astype({"size": int, "n": int, "seeds": int})
+    return found.drop(columns=["model", "dataset", "time_n", "time_seeds"]).reset_index(drop=True)
+
+
+def _over_seeds(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Mean value, lowest and highest end over seeds, as columns <name>, <name>_low, ..."""
+    low, high = (rows[end].fillna(rows["value"]) for end in ("ci_low", "ci_high"))
+    groups = rows.assign(ci_low=low, ci_high=high).groupby(["model", "dataset", "variant"])
+    found = groups.agg(
+        value=("value", "mean"), low=("ci_low", "min"), high=("ci_high", "max"),
+        n=("n", "min"), seeds=("value", "size"),
+    )  # fmt: skip
+    found.columns = [name, *(f"{name}_{c}" for c in found.columns[1:])]
+    return found.reset_index()
+
+
+def standing(table: pd.DataFrame, cost: str = "share") -> pd.Series:
+    """Where each of `variants` stands on quality against a cost, "share" or "time".
+
+    "unbeaten": on the Pareto front, no other is as good in both and better in one; "beaten": by
+    points, though the intervals overlap; "surely beaten": another costs less and is better even by
+    the bad ends of its intervals and the good ends of this one's; "unknown": its cost was not
+    measured. Intervals are of each alone, so overlapping ends do not show that two are equal.
+    """
+    ends = {"share": ("share", "share"), "time": ("time_low", "time_high")}[cost]
+    told = {}
+    for i, row in table.iterrows():
+        as_good = (table[cost] <= row[cost]) & (table["quality"] >= row["quality"])
+        better = (table[cost] < row[cost]) | (table["quality"] > row["quality"])
+        surely = (table[ends[1]] < row[ends[0]]) & (table["quality_low"] > row["quality_high"])
+        if pd.isna(row[cost]):
+            told[i] = "unknown"
+        elif surely.any():
+            told[i] = "surely beaten"
+        else:
+            told[i] = "beaten" if (as_good & better).any() else "unbeaten"
+    return pd.Series(told, name="standing")
+
+
+class Choice(NamedTuple):
+    """A variant to take, or none, and what was asked."""
+
+    kind: Kind
+    taken: pd.Series | None  # a row of `variants`; None where none keeps all bounds
+    fitting: pd.DataFrame  # all that keep the bounds, best first
+    table: pd.DataFrame  # all that were looked at
+    max_share: float
+    max_loss: float
+    prefer: str
+
+
+def choose(
+    kind: Kind,
+    table: pd.DataFrame,
+    max_share: float | None = None,
+    max_bytes: float | None = None,
+    max_loss: float | None = None,
+    prefer: str = "",
+) -> Choice:
+    """The best of `variants` that keeps the bounds; `chooser_words.sentence` says it.
+
+    `max_share` is of the float file's bytes, or `max_bytes`; `max_loss` is a share (0.01 is one
+    point), kept only if the bad end of the interval keeps it. Among those that do, `prefer`
+    decides: "quality" (the best bad end; the default where a size is given), "size" (the default
+    else) or "time" (the best bad end; variants that were not timed come last). QlabError: no bound,
+    or an unknown preference.
+    """
+    if max_share is None and max_bytes is None and max_loss is None:
+        raise QlabError("A choice needs a bound: give max_share or max_bytes, max_loss, or both.")
+    if max_share is not None and max_bytes is not None:
+        raise QlabError("Give the size either as max_share or as max_bytes, not as both.")
+    float_bytes = int(table.loc[table["variant"] == PARENT, "size"].iloc[0])
+    if max_bytes is not None:
+        max_share = max_bytes / float_bytes
+    prefer = prefer or ("size" if max_share is None else "quality")
+    if prefer not in _BY:
+        raise QlabError(f"'prefer' is one of {', '.join(_BY)}, not {prefer!r}.")
+    share = float("inf") if max_share is None else max_share
+    loss = float("inf") if max_loss is None else max_loss
+    kept = (table["share"] <= share) & (-table["quality_low"] <= loss)
+    fitting = best_first(table[kept], prefer)
+    taken = fitting.iloc[0] if len(fitting) else None
+    return Choice(kind, taken, fitting, table, share, loss, prefer)
+
+
+def best_first(table: pd.DataFrame, prefer: str) -> pd.DataFrame:
+    """Variants in the order in which `choose` takes them."""
+    columns = {"quality": ["quality_low", "share"], "size": ["share", "quality_low"],
+               "time": ["time_high", "quality_low"]}[prefer]  # fmt: skip
+    ascending = [column != "quality_low" for column in columns]
+    return table.sort_values(columns, ascending=ascending, kind="stable", na_position="last")

@@ -1,0 +1,145 @@
+"""The chooser to look at and to move: its Pareto fronts, and sliders for the bounds."""
+
+import base64
+import io
+from collections.abc import Mapping
+from functools import partial
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from qlab import chooser, figures
+from qlab.chooser import KINDS, Choice
+from qlab.chooser_words import POINTS, sentence
+
+LOOK = {  # standing: colour, marker
+    "unbeaten": (figures.PALETTE[1], "o"),
+    "beaten": (figures.PALETTE[6], "^"),
+    "surely beaten": (figures.PALETTE[7], "X"),
+}
+COSTS = {"share": "file, share of float's bytes", "time": "time, as a multiple of float's"}
+_WIDE = 20  # points: axes beyond are compressed below -5
+
+
+def fronts(tables: Mapping[str, pd.DataFrame], profile: str) -> None:
+    """Quality against size and against time for each kind of model; keeps `chooser_pareto`.
+
+    `tables` are `chooser.variants` by the kind's name.
+    """
+    drawn = pd.concat([_standings(t).assign(kind=k) for k, t in tables.items()], ignore_index=True)
+    layout = {"nrows": len(tables), "ncols": 2, "squeeze": False, "sharey": "row"}
+    layout["figsize"] = (9.4, 3.1 * len(tables) + 0.5)
+    with figures.figure("chooser_pareto", profile, drawn, **layout) as (canvas, axes):
+        for line, (name, table) in zip(axes, tables.items(), strict=True):
+            for axis, cost in zip(line, COSTS, strict=True):
+                _points(axis, table, cost)
+            line[0].set_title(name)
+            line[0].set_ylabel(_label(line[0], name))
+        for axis, label in zip(axes[-1], COSTS.values(), strict=True):
+            axis.set_xlabel(f"{label}, log scale")
+        _legend(canvas)
+        canvas.suptitle(
+            "Up and left is better; bars are 95 % intervals, the line joins the unbeaten"
+        )
+
+
+def _standings(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{f"by_{cost}": chooser.standing(table, cost) for cost in COSTS})
+
+
+def _points(axis, table: pd.DataFrame, cost: str) -> None:
+    """Variants with intervals, coloured by standing; the line joins the front."""
+    standing = chooser.standing(table, cost)
+    for name, (colour, marker) in LOOK.items():
+        rows = table[standing == name].sort_values(cost)
+        points = rows[["quality", "quality_low", "quality_high"]].to_numpy().T * POINTS
+        error = [points[0] - points[1], points[2] - points[0]]
+        wide = [rows["time"] - rows["time_low"], rows["time_high"] - rows["time"]]
+        axis.errorbar(rows[cost], points[0], yerr=error, xerr=wide if cost == "time" else None,
+                      fmt=marker, ms=6, color=colour, alpha=0.85, elinewidth=0.8)  # fmt: skip
+        if name == "unbeaten":
+            axis.plot(rows[cost], points[0], color=colour, lw=1, alpha=0.5, zorder=0)
+    if table["quality_low"].min() * POINTS < -_WIDE:
+        axis.set_yscale("symlog", linthresh=5, linscale=1)
+        axis.set_yticks([-50, -20, -5, -2, 0])
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.minorticks_off()
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    ticks = [0.5, 1, 2, 5, 20] if high / low > 8 else [0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1, 2, 3, 5]
+    axis.set_xticks([t for t in ticks if low <= t <= high])
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(StrMethodFormatter(""))
+
+
+def _label(axis, name: str) -> str:
+    more = ", log below -5" if axis.get_yscale() == "symlog" else ""
+    return f"{KINDS[name].score} minus float's\n(points{more})"
+
+
+def _legend(canvas: Figure) -> None:
+    looks = LOOK.items()
+    marks = [plt.Line2D([], [], color=c, marker=m, ls="", label=name) for name, (c, m) in looks]
+    canvas.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False)
+
+
+def picture(choice: Choice) -> Figure:
+    """Quality against size and time of all variants, the bounds, and the one taken as a ring."""
+    figures.use_style()
+    canvas, axes = plt.subplots(ncols=2, figsize=(8.4, 3.6), sharey=True)
+    for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
+        _points(axis, choice.table, cost)
+        axis.axhline(-choice.max_loss * POINTS, color="black", ls="--", lw=1)
+        if choice.taken is not None and pd.notna(choice.taken[cost]):
+            axis.plot(choice.taken[cost], choice.taken["quality"] * POINTS, "o", ms=14, mfc="none",
+                      mec=figures.PALETTE[3], mew=2)  # fmt: skip
+        axis.set_xlabel(label)
+    axes[0].axvline(choice.max_share, color="black", ls="--", lw=1)
+    axes[0].set_ylabel(_label(axes[0], choice.kind.name))
+    _legend(canvas)
+    plt.close(canvas)  # else a notebook shows it a second time
+    return canvas
+
+
+def widget(tables: Mapping[str, pd.DataFrame]):
+    """Sliders for both bounds, a choice of model and preference; text and picture follow at once.
+
+    An ipywidgets box whose children are kind, share (percent), loss (points), prefer, text, image.
+    Where no front end draws widgets, it shows the picture and the text of its state instead.
+    """
+    import ipywidgets as w
+
+    kind = w.Dropdown(options=list(tables), description="model")
+    slider = partial(w.FloatSlider, style={"description_width": "initial"}, continuous_update=False)
+    share = slider(30.0, min=10, max=100, step=1, description="% of float's bytes at most")
+    loss = slider(5.0, min=0, max=20, step=0.25, description="points lost at most")
+    prefer = w.Dropdown(options=["quality", "size", "time"], description="then best")
+    text, image = w.HTML(), w.Image(format="png")
+
+    def show(_=None) -> None:
+        found = chooser.choose(
+            KINDS[kind.value], tables[kind.value], max_share=share.value / 100,
+            max_loss=loss.value / 100, prefer=prefer.value,
+        )  # fmt: skip
+        text.value = sentence(found)
+        image.value = _png(picture(found))
+
+    class Chooser(w.VBox):
+        """A box that also carries a still picture for pages without widgets."""
+
+        def _repr_mimebundle_(self, **kwargs):
+            still = {"text/plain": text.value, "image/png": base64.b64encode(image.value).decode()}
+            return super()._repr_mimebundle_(**kwargs) | still
+
+    for control in (kind, share, loss, prefer):
+        control.observe(show, "value")
+    show()
+    return Chooser([kind, share, loss, prefer, text, image])
+
+
+def _png(canvas: Figure) -> bytes:
+    target = io.BytesIO()
+    canvas.savefig(target, format="png", dpi=100, metadata={"Software": None})
+    return target.getvalue()

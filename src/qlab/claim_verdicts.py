@@ -1,0 +1,89 @@
+"""Terms of a claim, and how a verdict follows from them.
+
+A term is an estimate with its 95 % interval, and the range in which the claim wants the truth.
+Inside of the range with its whole interval it holds; wholly outside it does not hold; an interval
+that straddles a bound decides nothing. So "no difference" holds only as equivalence to a stated
+margin (Schuirmann 1987), never because none was seen.
+
+A claim of several terms holds if all do, which needs no allowance for their number (Berger 1982);
+one term refutes it, with its interval widened for their number (Bonferroni). With the quantifier
+"any" it is the other way round.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+from scipy import stats
+
+from qlab.statistics import Estimate
+
+HOLDS, NOT, UNDECIDED, UNTESTED = VERDICTS = (
+    "holds", "does_not_hold", "undecided", "not_tested",
+)  # fmt: skip
+# A true distance from the bound of so many half intervals is seen with 80 % power.
+_SEEN = float(1 + stats.norm.ppf(0.8) / stats.norm.ppf(0.975))
+
+
+@cache
+def _wider(tests: int) -> float:
+    """Factor on a 95 % interval that is one of so many (Bonferroni)."""
+    return float(stats.norm.ppf(0.025 / tests) / stats.norm.ppf(0.025))
+
+
+class Term(NamedTuple):
+    """One estimate and the open range (low, high) in which the claim wants it.
+
+    `form` says how it is written: x (a ratio), points (a difference of shares), share, r (a
+    correlation), plain. `p_value` decides instead of the interval where the test has one of its
+    own; `detectable` then says what it could have seen.
+    """
+
+    name: str
+    estimate: Estimate
+    low: float
+    high: float
+    form: str
+    unit: str = "1"
+    p_value: float | None = None
+    detectable: float | None = None
+
+    @property
+    def margin(self) -> float:
+        """Distance of the value from the nearest bound; negative outside."""
+        return min(self.estimate.value - self.low, self.high - self.estimate.value)
+
+    @property
+    def smallest_effect(self) -> float | None:
+        """Smallest distance from the bound that could have been seen; None for counted figures."""
+        if self.detectable is not None:
+            return self.detectable
+        half = (self.estimate.high - self.estimate.low) / 2
+        return _SEEN * half if half > 0 else None
+
+    def verdict(self, tests: int = 1) -> str:
+        """The verdict on this term alone, as one of so many."""
+        if self.p_value is not None:
+            if not self.p_value < 0.05 / tests:
+                return UNDECIDED
+            return HOLDS if self.margin > 0 else NOT
+        wider = _wider(tests)
+        low = self.estimate.value - wider * (self.estimate.value - self.estimate.low)
+        high = self.estimate.value + wider * (self.estimate.high - self.estimate.value)
+        if self.low < low and high < self.high:
+            return HOLDS
+        return NOT if high <= self.low or low >= self.high else UNDECIDED
+
+
+def decide(terms: list[Term], quantifier: str = "all") -> tuple[str, Term]:
+    """The verdict on a claim, and the term that it hangs on."""
+    alone = [t.verdict() for t in terms]
+    among = [t.verdict(len(terms)) for t in terms]
+    whole, single = (HOLDS, NOT) if quantifier == "all" else (NOT, HOLDS)
+    if all(v == whole for v in alone):
+        verdict, deciding = whole, terms
+    elif single in among:
+        verdict, deciding = single, [t for t, v in zip(terms, among, strict=True) if v == single]
+    else:
+        verdict, deciding = UNDECIDED, [t for t, v in zip(terms, alone, strict=True) if v != whole]
+    worst = min if quantifier == "all" else max
+    return verdict, worst(deciding, key=lambda t: t.margin)

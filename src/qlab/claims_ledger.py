@@ -1,0 +1,172 @@
+"""All claims judged: the ledger as a table and as records, and what changed since another one."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from qlab import claim_rules, claims, paths, provenance, records
+from qlab.artefacts import file_sha256
+from qlab.claim_evidence import Evidence, NotTested, subject
+from qlab.claim_verdicts import UNTESTED, Term, decide
+from qlab.claims import Claim
+from qlab.records import Record
+
+EXPERIMENT = "claims"
+COLUMNS = [
+    "id", "source", "place", "statement", "verdict", "figure", "value", "unit", "ci_low", "ci_high",
+    "n", "smallest_effect", "reason", "experiment", "notebook", "records",
+]  # fmt: skip
+
+
+_FORMS = {"x": (1, ".2f"), "points": (100, "+.2f"), "share": (100, ".1f"), "r": (1, ".2f")}
+_UNITS = {"x": " x", "points": " points", "share": " %"}
+
+
+class Judged(NamedTuple):
+    """A claim with its verdict, the term it hangs on, and the file that was read.
+
+    A claim that was not tested has no term; `reason` then says why.
+    """
+
+    claim: Claim
+    verdict: str
+    reason: str
+    term: Term | None = None
+    file: Path | None = None
+    model: str = "none"
+    dataset: str = "none"
+
+
+def judge(claim: Claim, evidence: Evidence) -> Judged:
+    """The verdict on one claim from what is recorded."""
+    try:
+        if claim.untested:
+            raise NotTested(claim.untested)
+        read = evidence.drawn if "figure" in claim.rule else evidence.records
+        table, file = read(claim)
+        verdict, term = decide(
+            claim_rules.terms(claim.rule, table), claim.rule.get("quantifier", "all")
+        )
+    except NotTested as error:
+        return Judged(claim, UNTESTED, f"{error}{_needs(claim)}")
+    reason = f"Wanted {wanted(term)}: {term.name}.{_needs(claim)}"
+    return Judged(claim, verdict, reason, term, file, *_about(claim, evidence))
+
+
+def judge_all(evidence: Evidence, file: Path | None = None) -> list[Judged]:
+    """The verdicts on all claims, in the file's order."""
+    return [judge(claim, evidence) for claim in claims.read(file)[1]]
+
+
+def table(judged: list[Judged]) -> pd.DataFrame:
+    """The ledger: a row per claim, with the columns of `COLUMNS`."""
+    return pd.DataFrame([_row(j) for j in judged], columns=COLUMNS).astype({"n": "Int64"})
+
+
+def as_records(judged: list[Judged]) -> list[Record]:
+    """One record per claim: the variant is its id, the metric its verdict, the value its figure.
+
+    A claim that was not tested has the value 0 with the unit "record": none was there to judge it.
+    """
+    return [_record(j) for j in judged]
+
+
+def write(judged: list[Judged], evidence: Evidence, profile: str, started: float) -> Path:
+    """Keep the records with the hashes of everything that was read; returns the csv's path."""
+    read = [claims.path(), *evidence.used]
+    inputs = {relative(file): file_sha256(file) for file in read}
+    packages = ["pandas", "scipy", "statsmodels"]
+    origin = provenance.collect({"profile": profile}, inputs, packages, started)
+    return records.write(as_records(judged), profile, origin)
+
+
+def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
+    """Which verdicts differ between two tables of records of this experiment, a sentence each."""
+    old, new = (t.set_index("variant") for t in (before, after))
+    told = [f"claim {i}: is new, {new.loc[i, 'metric']}." for i in new.index.difference(old.index)]
+    told += [f"claim {i}: is gone." for i in old.index.difference(new.index)]
+    for i in new.index.intersection(old.index):
+        was, now = old.loc[i], new.loc[i]
+        if was["metric"] != now["metric"]:
+            told.append(f"claim {i}: was {_told(was)}, is now {_told(now)}.")
+    return told
+
+
+def written(term: Term) -> str:
+    """A term's figure as a short text, with its interval if it has one."""
+    value, low, high, _ = term.estimate
+    before, after = "r = " if term.form == "r" else "", _unit(term)
+    interval = f" [{_number(term, low)}, {_number(term, high)}]" if low < high else ""
+    return f"{before}{_number(term, value)}{after}{interval}"
+
+
+def wanted(term: Term) -> str:
+    """The range of a term in words."""
+    low, high = (f"{_FORMS.get(term.form, (1, ''))[0] * v:.4g}" for v in (term.low, term.high))
+    if math.isinf(term.high):
+        return f"above {low}{_unit(term)}"
+    return f"below {high}{_unit(term)}" if math.isinf(term.low) else f"{low} to {high}{_unit(term)}"
+
+
+def _row(judged: Judged) -> dict:
+    claim, term = judged.claim, judged.term
+    row = {
+        "id": claim.id, "source": claim.source, "place": claim.place,
+        "statement": claim.statement, "verdict": judged.verdict, "reason": judged.reason,
+        "experiment": claim.experiment, "figure": "",
+        "notebook": f"notebooks/{claims.NOTEBOOKS[claim.experiment]}.ipynb",
+        "records": relative(judged.file) if judged.file else "",
+    }  # fmt: skip
+    if term is None:
+        return row
+    value, low, high, n = term.estimate
+    sure = {"ci_low": low, "ci_high": high} if low < high else {}
+    effect = {"smallest_effect": term.smallest_effect, "unit": term.unit}
+    return row | {"figure": written(term), "value": value, "n": n} | sure | effect
+
+
+def _record(judged: Judged) -> Record:
+    here = (EXPERIMENT, judged.model, judged.dataset, judged.claim.id, judged.verdict)
+    if judged.term is None:
+        return Record(*here, 0.0, "record")
+    value, low, high, n = judged.term.estimate
+    ends = (low, high) if low < high else (None, None)
+    return Record(*here, value, judged.term.unit, *ends, n)
+
+
+def _about(claim: Claim, evidence: Evidence) -> tuple[str, str]:
+    """The model and the data set that judged the claim."""
+    try:
+        found, _ = evidence.records(claim)
+    except NotTested:  # drawn numbers without their records
+        return "none", "none"
+    model = claim.rule.get("model") or subject(found)[0]
+    rows = found[found["model"] == model]
+    return model, subject(found)[1] or rows["dataset"].iloc[0]
+
+
+def _number(term: Term, value: float) -> str:
+    scale, form = _FORMS.get(term.form, (1, ".3g"))
+    return f"{scale * value:{form}}"
+
+
+def _unit(term: Term) -> str:
+    return _UNITS.get(term.form, "" if term.unit == "1" else f" {term.unit}")
+
+
+def _needs(claim: Claim) -> str:
+    return f" Needs: {claim.needs}." if claim.needs else ""
+
+
+def _told(row: pd.Series) -> str:
+    if row["metric"] == UNTESTED:
+        return UNTESTED
+    ends = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.4g}, {row['ci_high']:.4g}]"
+    return f"{row['metric']} ({row['value']:.4g}{ends})"
+
+
+def relative(file: Path) -> str:
+    """A file's path from the project's folder, as records and ledger name it."""
+    return file.relative_to(paths.home()).as_posix()

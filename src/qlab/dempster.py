@@ -1,0 +1,103 @@
+"""Dempster's rule of combination on any finite frame (Shafer 1976, chapters 2 and 3).
+
+A mass function spreads 1 over sets of answers; mass on the whole frame says "I do not know". No
+well-kept library was found, and the rule is short.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, combinations
+from typing import NamedTuple
+
+from qlab.errors import QlabError
+
+Answers = frozenset[str]
+Mass = Mapping[Answers, float]
+
+EMPTY: Answers = frozenset()
+
+
+class Combined(NamedTuple):
+    """What several mass functions say together."""
+
+    mass: dict[Answers, float]
+    conflict: float  # K of all of them at once, in [0, 1); no order of combining changes it
+
+
+def simple_support(answers: Answers, belief: float, frame: Answers) -> dict[Answers, float]:
+    """Evidence for one set of answers: `belief` on it, the rest on the frame (Shafer, page 75)."""
+    if not 0 <= belief <= 1:
+        raise QlabError(f"A belief lies between 0 and 1, not at {belief}.")
+    if not answers or not answers <= frame:
+        raise QlabError(f"Evidence is for some of {sorted(frame)}; got {sorted(answers)}.")
+    return _present({answers: belief, frame: 1 - belief} if answers != frame else {frame: 1.0})
+
+
+def conjunction(first: Mass, second: Mass) -> dict[Answers, float]:
+    """Products of masses on the intersections, before normalizing; the empty set's is conflict."""
+    found: dict[Answers, float] = {}
+    for a, of_a in first.items():
+        for b, of_b in second.items():
+            found[a & b] = found.get(a & b, 0.0) + of_a * of_b
+    return found
+
+
+def combine(masses: Iterable[Mass]) -> Combined:
+    """Dempster's rule over one or more mass functions (Shafer, equation 3.4).
+
+    Normalizing once at the end gives the same masses as pair by pair, and the conflict is then the
+    empty set's mass of all together: 1 minus the product of the 1 - K of the steps, in any order.
+    QlabError where nothing is left to agree on.
+    """
+    parts = list(masses)
+    if not parts:
+        raise QlabError("There is no mass function to combine; give at least one.")
+    found: dict[Answers, float] = dict(parts[0])
+    for part in parts[1:]:
+        found = conjunction(found, part)
+    agreed = {answers: m for answers, m in found.items() if answers}
+    total = math.fsum(agreed.values())
+    if total <= 0:
+        raise QlabError(
+            "The evidence contradicts itself totally: no answer is left that all of it allows. "
+            "A belief below 1 on either side leaves room for error."
+        )
+    mass = _present({answers: m / total for answers, m in agreed.items()})
+    return Combined(mass, max(0.0, 1 - total))
+
+
+def belief(mass: Mass, answers: Answers) -> float:
+    """Mass that lies within `answers`: what speaks for them (Shafer, page 38)."""
+    return math.fsum(m for focal, m in mass.items() if focal <= answers)
+
+
+def plausibility(mass: Mass, answers: Answers) -> float:
+    """Mass that touches `answers`: what does not speak against them (Shafer, page 43)."""
+    return math.fsum(m for focal, m in mass.items() if focal & answers)
+
+
+def pairwise_conflict(masses: Iterable[Mass]) -> float:
+    """Mean K over all pairs; unlike the K of all at once it does not grow with their number."""
+    pairs = [conjunction(a, b).get(EMPTY, 0.0) for a, b in combinations(masses, 2)]
+    return math.fsum(pairs) / len(pairs) if pairs else 0.0
+
+
+def last_step_conflicts(masses: Iterable[Mass]) -> list[float]:
+    """K of the last pairwise step, for each mass function that could come last.
+
+    This is what tools report that combine pair by pair: it depends on the order.
+    """
+    parts = list(masses)
+    if len(parts) < 2:
+        return [0.0]
+    before = list(accumulate(parts, lambda a, b: combine([a, b]).mass))
+    after = list(accumulate(reversed(parts), lambda a, b: combine([a, b]).mass))[::-1]
+    others = [after[1]]
+    others += [combine([before[i - 1], after[i + 1]]).mass for i in range(1, len(parts) - 1)]
+    others += [before[-2]]
+    steps = (conjunction(other, last) for other, last in zip(others, parts, strict=True))
+    return [step.get(EMPTY, 0.0) for step in steps]
+
+
+def _present(mass: Mass) -> dict[Answers, float]:
+    return {answers: m for answers, m in mass.items() if m > 0}

@@ -1,0 +1,85 @@
+"""What notebook 04 weighs: the six studies, our own experiments, and a study that is given."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from qlab import evidence_meta, evidence_models, evidence_records, evidence_robustness, own_evidence
+from qlab.artefacts import file_sha256
+from qlab.errors import QlabError
+from qlab.evidence_synthesis import by_effect, by_technique
+from qlab.paths import home
+from qlab.place import place
+from qlab.records import Record, csv_path
+
+
+@dataclass(frozen=True)
+class Task:
+    """Tables of evidence models, checked, and where their synthesis goes."""
+
+    profile: str
+    six: pd.DataFrame = field(repr=False)
+    pooled: pd.DataFrame = field(repr=False)
+    ours: pd.DataFrame = field(repr=False)
+    given: pd.DataFrame | None = field(repr=False)
+    origins: dict[str, str]  # our experiments that have records: the profile they are of
+    files: dict[str, Path]  # what was read
+    place: str  # folder name of records and figures
+
+    def inputs(self) -> dict[str, str]:
+        """sha256 of what was read, for the provenance."""
+        return {name: file_sha256(path) for name, path in self.files.items()}
+
+    def settings(self) -> dict[str, str]:
+        """What the parameters resolved to, for the provenance."""
+        return {"profile": self.profile, **{f"{e}_of": p for e, p in self.origins.items()}}
+
+
+def prepare(profile: str, studies: str = "") -> Task:
+    """Read and check all evidence; `studies` is the path of one more CSV of the documented form.
+
+    QlabError before anything is written where something is not of the form, or where a given study
+    has the name of one that is there already.
+    """
+    six, pooled = evidence_models.six_studies(), evidence_models.six_studies_pooled()
+    ours, origins = own_evidence.weigh(profile)
+    folder = home() / "data" / "evidence"
+    files = {n: folder / f"{n}.csv" for n in ("six_studies", "six_studies_pooled")}
+    files |= {e: csv_path(e, p) for e, p in origins.items()}
+    given, chosen = None, {}
+    if studies:
+        files["given"] = Path(studies).expanduser()
+        given = evidence_models.read(files["given"])
+        if known := set(given["study"]) & {*six["study"], *own_evidence.EXPERIMENTS}:
+            raise QlabError(
+                f"{files['given'].name}, column 'study': '{sorted(known)[0]}' is the name of a "
+                "study that is weighed already; give yours another name."
+            )
+        chosen = {"studies": file_sha256(files["given"])}
+    where = place(profile, "evidence", chosen, {})
+    return Task(profile, six, pooled, ours, given, origins, files, where)
+
+
+def weigh(task: Task) -> list[Record]:
+    """All syntheses: every body of evidence, every way of weighing it, every technique."""
+    found = []
+    for body, table in evidence_records.bodies(task.six, task.ours, task.given).items():
+        variants = evidence_robustness.variants(table, task.pooled)
+        if body == evidence_records.BOTH:
+            variants |= _with_other_bases(task)
+        done = {way: by_effect(rows) for way, rows in variants.items()} | by_technique(table)
+        for variant, syntheses in done.items():
+            found += evidence_records.of_syntheses(body, variant, syntheses)
+        found += evidence_records.of_meta(body, evidence_meta.by_effect(table))
+    return found
+
+
+def _with_other_bases(task: Task) -> dict[str, pd.DataFrame]:
+    """The six studies and ours, for each base belief that ours might have."""
+    return {
+        f"{evidence_robustness.OUR_BASE}{100 * base:.0f}": pd.concat(
+            [task.six, own_evidence.rebased(task.ours, base)], ignore_index=True
+        )
+        for base in evidence_models.BASES
+    }

@@ -1,0 +1,67 @@
+"""How strong an effect is: from a change in percent to a place on a scale of seven.
+
+SN < NE < WN < IF < WP < PO < SP: strongly negative, negative, weakly negative, indifferent, weakly
+positive, positive, strongly positive. An intensity is one of these or two neighbours, written
+`WP-PO`. Scale and cut points: arXiv 2505.00816 and its replication package (`effect_intensity.py`).
+"""
+
+from itertools import pairwise
+
+from qlab.errors import QlabError
+
+SCALE = ("SN", "NE", "WN", "IF", "WP", "PO", "SP")
+FRAME = frozenset(SCALE)
+WORDS = dict(
+    zip(
+        SCALE,
+        ("strongly negative", "negative", "weakly negative", "indifferent",
+         "weakly positive", "positive", "strongly positive"),
+        strict=True,
+    )
+)  # fmt: skip
+# Upper bounds in percent, inclusive, of IF, IF/weak, weak, weak/mid, mid, mid/strong.
+CUTS = {"resource": (2, 10, 20, 30, 40, 50), "correctness": (2, 5, 10, 15, 20, 25)}
+_MIDDLE = SCALE.index("IF")
+Intensity = frozenset[str]
+
+
+def relative_improvement(quantized: float, baseline: float, more_is_better: bool) -> float:
+    """Change in percent of the baseline, positive where quantization is better."""
+    if baseline == 0:
+        raise QlabError("A relative improvement needs a baseline other than 0.")
+    change = 100 * (quantized - baseline) / baseline
+    return change if more_is_better else -change
+
+
+def from_improvement(improvement: float, cuts: tuple[float, ...]) -> Intensity:
+    """The intensity of a relative improvement in percent; its sign gives the side."""
+    step = sum(abs(improvement) > cut for cut in cuts)  # 0: IF, 1: IF and weak, ... 6: strong
+    side = 1 if improvement >= 0 else -1
+    return frozenset(SCALE[_MIDDLE + side * half] for half in (step // 2, (step + 1) // 2))
+
+
+def parse(text: str) -> Intensity:
+    """`WP` or `WP-PO` as an intensity; QlabError where it is neither."""
+    parts = tuple(text.split("-"))
+    if parts in pairwise(SCALE) or (len(parts) == 1 and parts[0] in SCALE):
+        return frozenset(parts)
+    raise QlabError(
+        f"An intensity is one of {', '.join(SCALE)}, or two neighbours joined by '-', lower first "
+        f"(WP-PO); got {text!r}."
+    )
+
+
+def label(intensity: Intensity) -> str:
+    """An intensity in writing, lower value first; the inverse of `parse`."""
+    return "-".join(value for value in SCALE if value in intensity)
+
+
+def ends(intensity: Intensity) -> tuple[int, int]:
+    """Lowest and highest value as numbers from -3 (SN) to 3 (SP)."""
+    at = [SCALE.index(value) - _MIDDLE for value in intensity]
+    return min(at), max(at)
+
+
+def in_words(intensity: Intensity) -> str:
+    """`weakly positive to positive`."""
+    return " to ".join(WORDS[value] for value in SCALE if value in intensity)

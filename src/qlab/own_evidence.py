@@ -1,0 +1,170 @@
+"""Our own experiments as further evidence models, from their records, by the method's rules.
+
+An evidence model is one technique applied to one experiment's whole network. Left out are parts of
+a network, controls, and a technique's further settings on the same network: they would count one
+finding several times.
+
+Belief: the base is 0.25 for embedded models on generated data (`mini`), which are under control but
+which nobody uses, and 0.50 for the sources' own models (`full`). Q is 0.5: nobody but us has
+answered the checklist for us. Records of `smoke` are too few items to be evidence, so that a run at
+`smoke` weighs those of `mini`.
+"""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from qlab import evidence_models, records
+from qlab.errors import QlabError
+from qlab.intensity import relative_improvement
+
+BASE = {"mini": 0.25, "full": 0.5}
+QUALITY = 0.5
+_Z = 1.959964
+
+
+class Experiment(NamedTuple):
+    """Where an experiment's records answer to which effect."""
+
+    notebook: str
+    effect: str  # that its correctness metric counts as
+    correctness: str
+    ratio: str  # of time, or of speed, to the float parent's
+    ratio_is_speed: bool
+    techniques: dict[str, str]  # variant, as a regular expression: technique
+
+
+EXPERIMENTS = {
+    "centernet_ptq": Experiment(
+        "01", "average_precision", "ap", "latency_ratio_p50", False,
+        {"fp16": "fp16", "int8_dynamic": "int8_dynamic", "int8_static": "int8_static",
+         "int16x8": "int16x8"},
+    ),
+    "llama_gptq": Experiment(
+        "02", "accuracy", "acc", "tokens_per_s_ratio", True,
+        {"fp16": "fp16", "bnb_int8": "bnb_int8", "bnb_nf4": "bnb_nf4", "gptq_w8_g64": "gptq_w8",
+         "gptq_w4_g64": "gptq_w4", "gptq_w3_g64": "gptq_w3", "gptq_w2_g64": "gptq_w2",
+         "autoround_w2_g64": "autoround_w2"},
+    ),
+    "resnet_qat": Experiment(
+        "03", "accuracy", "accuracy", "latency_ratio", False,
+        {r"qat_w\da8_last{all}": "qat", "ptq_w8a8_last{all}": "int8_static",
+         "ptq_w4a8_last{all}": "int4_static"},
+    ),
+}  # fmt: skip
+
+
+def records_of(experiment: str, profile: str) -> tuple[str, pd.DataFrame] | None:
+    """The profile whose records are weighed, and the records; None where there are none.
+
+    `full` weighs its own where they exist; everything else weighs `mini`.
+    """
+    for candidate in dict.fromkeys(["full", "mini"] if profile == "full" else ["mini"]):
+        if records.csv_path(experiment, candidate).is_file():
+            return candidate, records.read(experiment, candidate)
+    return None
+
+
+def weigh(profile: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Evidence models of all our experiments that have records, and the profile of each one's.
+
+    The table is as `evidence_models.read` gives it, and empty where there are no records.
+    """
+    rows, origins = [], {}
+    for experiment in EXPERIMENTS:
+        if found := records_of(experiment, profile):
+            origins[experiment], table = found
+            rows += models(experiment, table, BASE[origins[experiment]])
+    return evidence_models.completed(rows), origins
+
+
+def rebased(ours: pd.DataFrame, base: float) -> pd.DataFrame:
+    """Our evidence models with another base belief: the choice above is ours, so it is tried."""
+    return evidence_models.completed(ours.assign(base=base).to_dict("records"))
+
+
+def models(experiment: str, table: pd.DataFrame, base: float) -> list[dict]:
+    """Rows of one experiment, without belief and intensity."""
+    how = EXPERIMENTS[experiment]
+    main, parent = _main(table, experiment)
+    layers = records.pick(main, "quantized_layers")["value"]
+    every = str(int(layers.max())) if len(layers) else ""
+    rows = []
+    for pattern, technique in how.techniques.items():
+        named = main["variant"].str.fullmatch(pattern.replace("{all}", every))
+        for variant in sorted(set(main.loc[named, "variant"]) - {parent}):
+            for effect, metric, found in _findings(main, variant, parent, how):
+                rows.append({
+                    "study": experiment, "configuration": variant, "technique": technique,
+                    "effect": effect, "metric": metric, **found, "base": base,
+                    "quality": QUALITY, "citation": f"qlab, notebook {how.notebook}",
+                })  # fmt: skip
+    return rows
+
+
+def _main(table: pd.DataFrame, experiment: str) -> tuple[pd.DataFrame, str]:
+    """Records of the model and data set that the experiment is about, and its float parent."""
+    metric = EXPERIMENTS[experiment].correctness
+    sizes = records.pick(table, "size_bytes")
+    compared = set(records.pick(table, f"{metric}_difference")["variant"])
+    parents = [v for v in dict.fromkeys(sizes["variant"]) if v not in compared]
+    if len(parents) != 1:
+        raise QlabError(
+            f"The records of '{experiment}' have no single float parent, the one variant with a "
+            f"size and without '{metric}_difference'; found {parents}. Run its notebook again."
+        )
+    of = sizes[sizes["variant"] == parents[0]].iloc[0]
+    return table[(table["model"] == of["model"]) & (table["dataset"] == of["dataset"])], parents[0]
+
+
+def _findings(main: pd.DataFrame, variant: str, parent: str, how: Experiment):
+    """Effect, metric and numbers of all that was measured of a variant."""
+    one, other = main[main["variant"] == variant], main[main["variant"] == parent]
+    parts = [
+        (how.effect, how.correctness, _correctness(one, how.correctness)),
+        ("storage_size", "size_bytes", _against_parent(one, other, "size_bytes")),
+        ("inference_latency", how.ratio, _latency(one, how)),
+        ("inference_energy", "energy_j", _against_parent(one, other, "energy_j")),
+    ]
+    return [part for part in parts if part[2] is not None]
+
+
+def _correctness(one: pd.DataFrame, metric: str) -> dict | None:
+    """The paired difference over the parent's value on the same items; a run is a seed."""
+    both = records.pick(one, metric).merge(
+        records.pick(one, f"{metric}_difference"), on="seed", suffixes=("", "_change")
+    )
+    before = both["value"] - both["value_change"]
+    change = 100 * both["value_change"] / before
+    error = 100 * (both["ci_high_change"] - both["ci_low_change"]) / (2 * _Z) / before
+    return _numbers(change, error)
+
+
+def _latency(one: pd.DataFrame, how: Experiment) -> dict | None:
+    """1 minus the ratio of times; a ratio of speeds is its inverse."""
+    rows = records.pick(one, how.ratio)[["value", "ci_low", "ci_high"]]
+    times = 1 / rows if how.ratio_is_speed else rows
+    error = 100 * (times["ci_high"] - times["ci_low"]).abs() / (2 * _Z)
+    return _numbers(100 * (1 - times["value"]), error)
+
+
+def _against_parent(one: pd.DataFrame, other: pd.DataFrame, metric: str) -> dict | None:
+    """Less than the parent's, without an error: counted bytes, or joules of one series."""
+    mine, its = (records.pick(rows, metric)["value"] for rows in (one, other))
+    if mine.empty or its.empty:
+        return None
+    return _numbers(mine.map(lambda v: relative_improvement(v, its.iloc[0], False)), None)
+
+
+def _numbers(improvement: pd.Series, error: pd.Series | None) -> dict | None:
+    """Mean and spread over the runs; a single run brings the error of its items, if known."""
+    if improvement.empty:
+        return None
+    alone = len(improvement) == 1
+    return {
+        "improvement": float(improvement.mean()),
+        "iqr": float(improvement.quantile(0.75) - improvement.quantile(0.25)),
+        "std": 0.0 if alone else float(improvement.std()),
+        "standard_error": float(error.iloc[0]) if alone and error is not None else float("nan"),
+        "runs": len(improvement),
+    }

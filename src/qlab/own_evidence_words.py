@@ -1,0 +1,142 @@
+"""What notebook 04 says of our own evidence, techniques, means, and a study that is given."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from qlab import evidence_models, intensity, own_evidence
+from qlab.evidence_records import BOTH, OURS, SIX, SIX_AND_GIVEN, techniques, wide
+from qlab.evidence_robustness import ALL
+from qlab.evidence_words import name, written
+from qlab.records import pick
+from qlab.words import interval
+
+
+def sources(origins: Mapping[str, str]) -> str:
+    """Which of our experiments are weighed, and which are missing."""
+    lines = []
+    for experiment, how in own_evidence.EXPERIMENTS.items():
+        if experiment in origins:
+            lines.append(f"{experiment}: the records of the profile '{origins[experiment]}'.")
+        else:
+            lines.append(
+                f"{experiment}: no records of the profile 'mini' yet, so nothing of it is weighed "
+                f"(python -m qlab run {how.notebook} -p profile=mini)."
+            )
+    return "\n".join(lines)
+
+
+def models(ours: pd.DataFrame) -> pd.DataFrame:
+    """Our evidence models: improvement in percent and its intensity, by effect."""
+    if ours.empty:
+        return pd.DataFrame()
+    cells = [f"{r.improvement:+.1f} % {r.intensity}" for r in ours.itertuples()]
+    shown = ours.assign(cell=cells, effect=ours["effect"].map(name))
+    keys = ["study", "configuration", "technique"]
+    return shown.pivot_table(
+        index=keys, columns="effect", values="cell", aggfunc="first", sort=False, fill_value=""
+    )
+
+
+def with_ours(table: pd.DataFrame) -> pd.DataFrame:
+    """The six studies, ours, and both, for the effects that we measured too."""
+    six, ours, both = (wide(table, model, ALL) for model in (SIX, OURS, BOTH))
+    if ours.empty:
+        return pd.DataFrame()
+    rows = {}
+    for e in ours.index:
+        published = e in six.index
+        rows[name(e)] = {
+            "six studies": written(six.loc[e]) if published else "–",
+            "their models": six.at[e, "models"] if published else 0,
+            "ours": written(ours.loc[e]),
+            "our models": ours.at[e, "models"],
+            "together": written(both.loc[e]),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def changes(table: pd.DataFrame) -> str:
+    """What our evidence does to the published answers, and where it points elsewhere."""
+    six, ours, both = (wide(table, model, ALL) for model in (SIX, OURS, BOTH))
+    if ours.empty:
+        return "None of our experiments has records here, so nothing changes."
+    lines = []
+    for e in (e for e in ours.index if e in six.index):
+        if six.at[e, "intensity"] == both.at[e, "intensity"]:
+            change = f"stays {written(both.loc[e])}"
+        else:
+            change = f"moves from {written(six.loc[e])} to {written(both.loc[e])}"
+        lines.append(f"{name(e)} {change}; ours alone say {written(ours.loc[e])}.")
+    return "\n".join(s[0].upper() + s[1:] for s in lines)
+
+
+def times(ours: pd.DataFrame) -> str:
+    """Which of our variants became faster and slower, and how far the slowest is off."""
+    rows = ours[ours["effect"] == "inference_latency"].sort_values("improvement")
+    if rows.empty:
+        return "None of our experiments has records of times here."
+    named = rows["study"] + " " + rows["configuration"]
+    sides = {
+        "faster": named[rows["improvement"] > intensity.CUTS["resource"][0]],
+        "as fast": named[rows["improvement"].abs() <= intensity.CUTS["resource"][0]],
+        "slower": named[rows["improvement"] < -intensity.CUTS["resource"][0]],
+    }
+    last = rows.iloc[0]
+    told = [f"{side}: {', '.join(names) or 'none'}." for side, names in sides.items()]
+    told.append(
+        f"The slowest takes {1 - last['improvement'] / 100:.1f} times as long as float: an "
+        f"improvement of {last['improvement']:.0f} %, and on the scale {last['intensity']}."
+    )
+    return "\n".join(told)
+
+
+def by_technique(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Intensity, belief and number of models by technique, of the effects most often measured."""
+    effects = ["accuracy", "average_precision", "storage_size", "inference_latency",
+               "inference_energy"]  # fmt: skip
+    rows = {}
+    for technique in techniques(table, model):
+        found = wide(table, model, technique)
+        rows[technique] = {
+            name(e): f"{written(found.loc[e])} ({found.at[e, 'models']})"
+            if e in found.index
+            else ""
+            for e in effects
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def meta(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """The synthesis beside the random-effects mean, where at least two variances are known."""
+    found = wide(table, model, ALL)
+    rows = {}
+    for effect in found.index:
+        mean = pick(table, f"{effect}_improvement", model=model)
+        if len(mean):
+            row = mean.iloc[0]
+            i2 = pick(table, f"{effect}_i_squared", model=model)["value"].iloc[0]
+            cuts = intensity.CUTS[evidence_models.kind(effect)]
+            rows[name(effect)] = {
+                "synthesis": written(found.loc[effect]),
+                "its models": found.at[effect, "models"],
+                "mean improvement, %": interval(row, ".1f"),
+                "of models": int(row["n"]),
+                "as intensity": intensity.label(intensity.from_improvement(row["value"], cuts)),
+                "I²": f"{i2:.0%}",
+            }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def given_changes(table: pd.DataFrame) -> str:
+    """What a table of one's own does to the published answers."""
+    six, both = wide(table, SIX, ALL), wide(table, SIX_AND_GIVEN, ALL)
+    if both.empty:
+        return "No further study was given."
+    lines = [
+        f"{name(e)}: {written(six.loc[e]) if e in six.index else 'nothing'} before, "
+        f"{written(both.loc[e])} with the given study."
+        for e in both.index
+        if e not in six.index or both.at[e, "models"] != six.at[e, "models"]
+    ]
+    return "\n".join(lines)

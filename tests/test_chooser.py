@@ -1,0 +1,238 @@
+"""Choices keep their bounds by the bad end of every interval, or say what the nearest costs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qlab import chooser, chooser_widget, records
+from qlab.chooser import KINDS, PARENT
+from qlab.chooser_words import sentence, shown
+from qlab.errors import QlabError
+from qlab.records import Record
+
+DETECTOR, LLAMA, CLASSIFIER = KINDS.values()
+TABLES = {name: chooser.read(kind) for name, kind in KINDS.items()}
+bounds = st.one_of(st.none(), st.floats(0.05, 1.2))
+losses = st.one_of(st.none(), st.floats(0.0, 0.3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(kind=st.sampled_from(list(KINDS.values())), share=bounds, loss=losses,
+       prefer=st.sampled_from(["", "quality", "size", "time"]))  # fmt: skip
+def test_a_choice_keeps_every_bound_or_nothing_does(kind, share, loss, prefer):
+    table = TABLES[kind.name]
+    if share is None and loss is None:
+        return
+    found = chooser.choose(kind, table, share, max_loss=loss, prefer=prefer)
+    small = table["share"] <= (np.inf if share is None else share)
+    good = table["quality_low"] >= (-np.inf if loss is None else -loss)
+    assert (found.taken is None) == (not (small & good).any())
+    assert set(found.fitting["variant"]) == set(table[small & good]["variant"])
+    told = sentence(found)
+    assert told.startswith("For at most" if found.taken is not None else f"No {kind.name} measured")
+    if found.taken is not None:
+        assert f"take {found.taken['variant']};" in told
+
+
+def test_the_bad_end_decides_and_not_the_point():
+    """bnb_nf4 loses 1.85 points of acc, but its interval reaches to 3.3."""
+    row = TABLES["language model"].set_index("variant").loc["bnb_nf4"]
+    assert -row["quality"] < 0.02 < -row["quality_low"]
+    at_point = chooser.choose(LLAMA, TABLES["language model"], max_loss=-row["quality"] + 1e-6)
+    at_end = chooser.choose(LLAMA, TABLES["language model"], max_loss=-row["quality_low"] + 1e-6)
+    assert "bnb_nf4" not in set(at_point.fitting["variant"])
+    assert "bnb_nf4" in set(at_end.fitting["variant"])
+
+
+def test_each_preference_takes_the_best_of_its_kind():
+    table = TABLES["detector"]
+    ask = {"max_share": 0.3, "max_loss": 0.02}
+    kept = table[(table["share"] <= 0.3) & (table["quality_low"] >= -0.02)]
+    for prefer, best in (
+        ("quality", kept["quality_low"].idxmax()),
+        ("size", kept["size"].idxmin()),
+        ("time", kept["time_high"].idxmin()),
+    ):
+        taken = chooser.choose(DETECTOR, table, prefer=prefer, **ask).taken
+        assert taken["variant"] == table.loc[best, "variant"], prefer
+    assert chooser.choose(DETECTOR, table, **ask).prefer == "quality"
+    assert chooser.choose(DETECTOR, table, max_loss=0.02).prefer == "size"
+
+
+def test_what_was_not_timed_is_never_taken_for_its_time():
+    found = chooser.choose(LLAMA, TABLES["language model"], max_loss=0.3, prefer="time").fitting
+    timed = found["time"].notna().to_numpy()
+    assert timed.any() and not timed.all()
+    assert not (timed[1:] & ~timed[:-1]).any()  # all that were come first
+    few = TABLES["classifier"].query("share < 0.3")
+    whole = pd.concat([few, TABLES["classifier"].query("variant == @PARENT")])
+    told = sentence(chooser.choose(CLASSIFIER, whole, 0.3, max_loss=0.05, prefer="time"))
+    assert "none of which was timed" in told
+
+
+def test_bytes_and_share_are_one_bound():
+    table = TABLES["detector"]
+    by_bytes = chooser.choose(DETECTOR, table, max_bytes=1_000_000, max_loss=0.01)
+    by_share = chooser.choose(DETECTOR, table, 1_000_000 / table["size"].max(), max_loss=0.01)
+    assert sentence(by_bytes) == sentence(by_share)
+
+
+def test_a_choice_is_said_with_its_intervals_and_its_reason():
+    found = chooser.choose(DETECTOR, made(), max_share=0.5, max_loss=0.01)
+    assert sentence(found) == (
+        "For at most 50% of float's bytes and at most 1 point of AP lost: take half; expect 500 "
+        "bytes (50.0% of float's), AP -0.10 [-0.20, +0.00] points on 400 images, time not "
+        "measured; because of the 2 variants that keep the bounds it has the least loss, by the "
+        "bad end of its interval (next: quarter, -0.50 [-0.90, -0.10] points)."
+    )
+
+
+def test_where_nothing_fits_both_neighbours_are_priced():
+    assert sentence(chooser.choose(DETECTOR, made(), max_share=0.2, max_loss=0.01)) == (
+        "No detector measured keeps at most 20% of float's bytes and at most 1 point of AP lost. "
+        "Of that size, the best is tenth: 100 bytes (10.0% of float's), AP -5.00 [-9.00, -1.00] "
+        "points on 400 images, 0.50 [0.40, 0.60] of the time. With that loss, the smallest is "
+        "quarter: 250 bytes (25.0% of float's), AP -0.50 [-0.90, -0.10] points on 400 images, 0.25 "
+        "[0.20, 0.33] of the time."
+    )
+    told = sentence(chooser.choose(DETECTOR, made(), max_share=0.05))
+    assert told.startswith(
+        "No detector measured keeps at most 5% of float's bytes. The smallest of"
+    )
+    assert told.count("tenth") == 1
+
+
+def made() -> pd.DataFrame:
+    """Four variants with round numbers, through records."""
+    sizes = {PARENT: 1000, "half": 500, "quarter": 250, "tenth": 100}
+    loss = {"half": (-0.001, -0.002, 0.0), "quarter": (-0.005, -0.009, -0.001),
+            "tenth": (-0.05, -0.09, -0.01)}  # fmt: skip
+    times = {"quarter": (0.25, 0.2, 0.33), "tenth": (0.5, 0.4, 0.6)}
+    return chooser.variants(DETECTOR, as_records(sizes, loss, times))
+
+
+def as_records(sizes, loss, times, time="latency_ratio_p50", n=400):
+    here = ("centernet_ptq", "m", "d")
+    rows = [Record(*here, v, "size_bytes", s, "byte") for v, s in sizes.items()]
+    for metric, table in (("ap_difference", loss), (time, times)):
+        rows += [Record(*here, v, metric, e[0], "1", *e[1:], n) for v, e in table.items()]
+    return records.as_table(rows)
+
+
+def test_a_speed_is_turned_into_a_time():
+    kind = DETECTOR._replace(is_speed=True)
+    sizes, loss = {PARENT: 4, "a": 2}, {"a": (0.0, -0.1, 0.1)}
+    table = chooser.variants(kind, as_records(sizes, loss, {"a": (2.0, 1.0, 4.0)}))
+    row = table.set_index("variant").loc["a"]
+    assert row[["time", "time_low", "time_high"]].tolist() == [0.5, 0.25, 1.0]
+    assert (TABLES["language model"]["time_low"] <= TABLES["language model"]["time"]).sum() == 8
+
+
+def test_seeds_give_their_mean_between_the_outermost_ends():
+    table = as_records({PARENT: 4, "a": 2}, {"a": (-0.01, -0.02, 0.0)}, {})
+    other = table[table["metric"] == "ap_difference"]
+    other = other.assign(value=-0.03, ci_low=-0.07, ci_high=-0.02, seed=1)
+    row = chooser.variants(DETECTOR, pd.concat([table, other])).set_index("variant").loc["a"]
+    assert row[["quality", "quality_low", "quality_high", "seeds"]].tolist() == [
+        -0.02, -0.07, 0.0, 2,
+    ]  # fmt: skip
+
+
+def test_only_the_model_itself_on_its_own_items_is_offered():
+    """Neither the even twin, nor corrupted images, nor last sentences are variants."""
+    table = records.read("llama_gptq", "mini")
+    assert {"llama_mini", "llama_mini_even"} == set(table["model"])
+    found = TABLES["language model"]
+    assert found["variant"].is_unique and "gptq_w2_g64" in set(found["variant"])
+    assert found.set_index("variant").loc["gptq_w2_g64", "quality"] < -0.5  # the twin's is -0.05
+    assert TABLES["detector"]["variant"].is_unique
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cost", ["share", "time"])
+def test_the_front_is_what_nothing_beats(kind, cost):
+    table = TABLES[kind].dropna(subset=[cost])
+    standing = chooser.standing(table, cost)
+    front = table[standing == "unbeaten"].sort_values(cost)
+    assert front["quality"].is_monotonic_increasing and front[cost].is_monotonic_increasing
+    for i, row in table[standing != "unbeaten"].iterrows():
+        as_good = front[(front[cost] <= row[cost]) & (front["quality"] >= row["quality"])]
+        assert len(as_good), row["variant"]
+        apart = (table["quality_low"] > row["quality_high"]).any()
+        assert standing[i] == "beaten" or apart
+    assert PARENT in set(table["variant"]) and len(front) >= 1
+
+
+def test_overlapping_intervals_do_not_beat_surely():
+    table = made().assign(share=[0.1, 0.25, 0.5, 1.0])
+    worse = table.iloc[[1]].assign(variant="worse", share=0.3, quality=-0.006)
+    both = pd.concat([table, worse], ignore_index=True)
+    for low, high, expected in ((-0.01, -0.002, "beaten"), (-0.03, -0.01, "surely beaten")):
+        both.loc[4, ["quality_low", "quality_high"]] = low, high
+        assert chooser.standing(both)[4] == expected
+    assert chooser.standing(both, "time")[2] == "unknown"
+
+
+def test_of_two_equal_files_the_worse_is_beaten():
+    table = made().query("variant in ('half', 'tenth')").assign(share=0.5)
+    assert dict(zip(table["variant"], chooser.standing(table), strict=True)) == {
+        "tenth": "beaten", "half": "unbeaten",
+    }  # fmt: skip
+
+
+def test_the_first_profile_with_records_is_read():
+    assert chooser.read_all("none") == {}
+    for found in (chooser.read_all("none", "mini"), chooser.read_all("mini", "none")):
+        assert list(found) == list(KINDS)
+        assert all(found[name].equals(TABLES[name]) for name in KINDS)
+    assert chooser.place(CLASSIFIER, "mini") == "mini-long"
+    assert chooser.place(DETECTOR, "mini") == "mini"
+
+
+def test_what_cannot_be_chosen_is_refused():
+    table = TABLES["detector"]
+    with pytest.raises(QlabError, match="needs a bound"):
+        chooser.choose(DETECTOR, table)
+    with pytest.raises(QlabError, match="not as both"):
+        chooser.choose(DETECTOR, table, 0.5, 1000)
+    with pytest.raises(QlabError, match="one of quality, size, time, not 'price'"):
+        chooser.choose(DETECTOR, table, 0.5, prefer="price")
+    with pytest.raises(QlabError, match="no size_bytes of 'fp32'"):
+        chooser.variants(DETECTOR, as_records({"a": 1}, {}, {}))
+
+
+def test_a_table_of_variants_reads_like_the_sentences():
+    table = shown(DETECTOR, made())
+    assert table.loc[PARENT].tolist() == ["1,000", "1.000", "1", "0", "400", 1]
+    assert table.loc["half", "time of float"] == "–"
+
+
+@pytest.fixture(scope="module")
+def box():
+    return chooser_widget.widget(TABLES)
+
+
+def test_moving_a_slider_changes_text_and_picture(box):
+    kind, share, loss, prefer, text, image = box.children
+    for control, other in ((kind, "classifier"), (prefer, "size"), (share, 20.0), (loss, 1.0)):
+        before, drawn = text.value, bytes(image.value)
+        control.value = other
+        assert drawn.startswith(b"\x89PNG")
+        assert (text.value, bytes(image.value)) != (before, drawn), control.description
+    found = chooser.choose(CLASSIFIER, TABLES["classifier"], 0.2, max_loss=0.01, prefer="size")
+    assert text.value == sentence(found)
+
+
+def test_without_a_front_end_the_picture_and_the_text_show(box):
+    bundle = box._repr_mimebundle_()
+    bundle = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert bundle["text/plain"] == box.children[4].value and bundle["image/png"].startswith("iVBOR")
+
+
+def test_the_figure_keeps_what_it_draws(home):
+    chooser_widget.fronts(TABLES, "mini")
+    drawn = pd.read_csv(home / "figures" / "mini" / "chooser_pareto.csv")
+    assert len(drawn) == sum(map(len, TABLES.values()))
+    assert set(drawn["by_share"]) == {"unbeaten", "beaten", "surely beaten"}

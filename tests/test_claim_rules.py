@@ -1,0 +1,275 @@
+"""How a rule judges: laws of verdicts, and each kind of rule on records whose truth is known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import qat_world
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qlab import claim_rules, records
+from qlab.claim_evidence import NotTested
+from qlab.claim_verdicts import HOLDS, NOT, UNDECIDED, Term, decide
+from qlab.records import Record
+from qlab.statistics import Estimate
+
+
+def term(value, low, high, above=-math.inf, below=math.inf) -> Term:
+    return Term("t", Estimate(value, low, high, 9), above, below, "plain")
+
+
+def record(variant, metric, value, low=None, high=None, **more) -> Record:
+    more = {"model": "m", "dataset": "d", "unit": "1", "n": 100} | more
+    return Record("e", more.pop("model"), more.pop("dataset"), variant, metric, value,
+                  more.pop("unit"), low, high, **more)  # fmt: skip
+
+
+def table(*rows: Record) -> pd.DataFrame:
+    sized = record("fp32", "size_bytes", 400.0, unit="byte", n=1)
+    return records.check(records.as_table([sized, *rows]), "here")
+
+
+def judged(rule: dict, rows: pd.DataFrame) -> tuple[str, Term]:
+    return decide(claim_rules.terms(rule, rows), rule.get("quantifier", "all"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (1.1, 1.5, HOLDS),
+        (0.9, 1.5, UNDECIDED),
+        (1.0, 1.2, UNDECIDED),
+        (0.5, 0.9, NOT),
+        (1.0, 1.0, NOT),
+    ],
+)
+def test_an_interval_decides_only_as_a_whole(low, high, verdict):
+    assert term((low + high) / 2, low, high, above=1).verdict() == verdict
+
+
+def test_no_difference_seen_is_no_equivalence():
+    """0 lies inside of both intervals; only the narrow one keeps the margin."""
+    assert term(0, -0.03, 0.03, -0.01, 0.01).verdict() == UNDECIDED
+    assert term(0, -0.003, 0.003, -0.01, 0.01).verdict() == HOLDS
+
+
+numbers = st.floats(-10, 10)
+
+
+@given(st.lists(st.tuples(numbers, st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=6))
+def test_any_of_the_claim_is_the_opposite_of_all_of_its_contrary(rows):
+    """Some term above 0 fails just where all are below 0, and the reverse (de Morgan)."""
+    ends = [(v, v - a, v + b) for v, a, b in rows]
+    some, _ = decide([term(*e, above=0) for e in ends], "any")
+    none, _ = decide([term(*e, below=0) for e in ends], "all")
+    flipped = {HOLDS: NOT, NOT: HOLDS, UNDECIDED: UNDECIDED}
+    if 0 not in {x for e in ends for x in e}:
+        assert some == flipped[none]
+
+
+@given(st.lists(st.tuples(numbers, st.floats(0, 5)), min_size=1, max_size=6))
+def test_one_more_term_never_makes_a_claim_true(rows):
+    terms = [term(v, v - w, v + w, above=0) for v, w in rows]
+    if decide(terms)[0] == HOLDS:
+        assert all(decide(terms[:n])[0] == HOLDS for n in range(1, len(terms) + 1))
+    if len(terms) > 1 and decide(terms[:-1])[0] == UNDECIDED:
+        assert decide(terms)[0] != HOLDS
+
+
+def test_many_looks_are_allowed_for():
+    """One of twelve conditions just below 0 refutes alone, not as one of twelve."""
+    seen, fine = term(-1, -1.9, -0.1, above=0), term(1, 0.5, 1.5, above=0)
+    assert decide([seen])[0] == NOT
+    assert decide([seen] + 11 * [fine])[0] == UNDECIDED
+    assert decide([term(-1, -1.2, -0.8, above=0)] + 11 * [fine])[0] == NOT
+
+
+def test_noise_alone_seldom_refutes_however_many_terms():
+    rng = np.random.default_rng(0)
+    means = rng.normal(0.0, 1.0, (1000, 12))  # the truth lies on the bound: the worst case
+    wrong = [decide([term(m, m - 1.96, m + 1.96, above=0) for m in row])[0] == NOT for row in means]
+    assert np.mean(wrong) < 0.045  # 0.025 in the mean, 0.26 without allowance
+
+
+def test_the_deciding_term_is_the_worst_or_the_best():
+    terms = [term(v, v - 0.1, v + 0.1, above=0) for v in (3.0, 1.0, 2.0)]
+    assert decide(terms)[1].estimate.value == 1.0
+    assert decide(terms, "any")[1].estimate.value == 3.0
+
+
+def test_the_smallest_effect_is_seen_four_times_in_five():
+    rng = np.random.default_rng(1)
+    effect = term(0, -1.96, 1.96).smallest_effect
+    means = rng.normal(effect, 1, 4000)
+    seen = [term(m, m - 1.96, m + 1.96, above=0).verdict() == HOLDS for m in means]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.02)
+    assert term(2, 2, 2).smallest_effect is None
+
+
+SIZES = table(
+    record("fp16", "size_bytes", 204.0, unit="byte", n=1),
+    record("fp16", "speed", 12.0, 9.0, 15.0),
+    record("fp32", "speed", 4.0, 3.0, 5.0),
+)
+
+
+def test_a_ratio_of_counted_figures():
+    rule = {"kind": "ratio", "metric": "size_bytes", "variant": "fp16", "over": {"variant": "fp32"}}
+    verdict, found = judged(rule | {"exact": True, "between": [0.45, 0.55]}, SIZES)
+    assert verdict == HOLDS and found.estimate == (0.51, 0.51, 0.51, 1)
+
+
+def test_the_interval_of_a_ratio_is_the_widest():
+    rule = {"kind": "ratio", "metric": "speed", "variant": "fp16", "over": {"variant": "fp32"}}
+    verdict, found = judged(rule | {"above": 2}, SIZES)
+    assert verdict == UNDECIDED and found.estimate == (3.0, 9 / 5, 15 / 3, 100)
+    assert judged(rule | {"above": 1.7}, SIZES)[0] == HOLDS
+
+
+def test_a_ratio_to_what_may_be_0_is_not_tested():
+    rows = table(record("a", "loss", -1.0, -2.0, -0.5), record("b", "loss", -0.1, -0.3, 0.1))
+    rule = {"kind": "ratio", "metric": "loss", "variant": "a", "over": {"variant": "b"}, "below": 1}
+    with pytest.raises(NotTested, match="loss of b may be 0"):
+        claim_rules.terms(rule, rows)
+
+
+def test_widest_intervals_cover_independent_estimates():
+    """What ratios and differences promise: at least 95 %."""
+    drawn = np.random.default_rng(2).normal((10, 7), 1, (300, 2))
+    rows = table(
+        *(record(f"{v}{i}", "s", x, x - 1.96, x + 1.96)
+          for i, pair in enumerate(drawn) for v, x in zip("ab", pair, strict=True))
+    )  # fmt: skip
+    for kind, other, truth in (("difference", "minus", 3), ("ratio", "over", 10 / 7)):
+        ends = []
+        for i in range(len(drawn)):
+            rule = {"kind": kind, "metric": "s", "variant": f"a{i}", other: {"variant": f"b{i}"}}
+            ends += [t.estimate for t in claim_rules.terms(rule | {"above": 0}, rows)]
+        assert np.mean([e.low < truth < e.high for e in ends]) > 0.95
+
+
+STEPS = {"big": 0.9, "mid": 0.7, "low": 0.71}
+AP = table(*(record("fp32", m, v, v - 0.01, v + 0.01) for m, v in STEPS.items()))
+
+
+def test_an_ordering_fails_at_its_weakest_step():
+    rule = {"kind": "ordering", "metric": ["big", "mid"], "variant": "fp32"}
+    assert judged(rule, AP)[0] == HOLDS
+    verdict, found = judged(rule | {"metric": ["big", "mid", "low"]}, AP)
+    assert verdict == UNDECIDED and found.name == "mid of fp32 minus low of fp32"
+    assert judged(rule | {"metric": ["low", "big"]}, AP)[0] == NOT
+
+
+def test_one_metric_minus_several():
+    rule = {"kind": "difference", "metric": "big", "variant": "fp32", "above": 0}
+    found = claim_rules.terms(rule | {"minus": {"metric": ["mid", "low"]}}, AP)
+    assert [round(t.estimate.value, 9) for t in found] == [0.2, 0.19]
+
+
+def test_seeds_are_taken_together_however_many():
+    rows = [record("q", "acc", v, v - 0.1, v + 0.1, seed=s) for s, v in enumerate((1.0, 2.0, 3.0))]
+    rule = {"kind": "value", "metric": "acc", "variant": "q", "above": 0.8}
+    for n, low, high, mean in ((1, 0.9, 1.1, 1.0), (2, 0.9, 2.1, 1.5), (3, 0.9, 3.1, 2.0)):
+        verdict, found = judged(rule, table(*rows[:n]))
+        assert verdict == HOLDS and found.estimate == pytest.approx((mean, low, high, 100))
+    assert judged(rule | {"above": 1.5}, table(*rows))[0] == UNDECIDED
+
+
+def test_a_worse_copy_of_the_data_and_the_model_itself():
+    rows = table(
+        record("q", "acc", 0.9, 0.8, 0.95), record("q", "acc", 0.5, 0.4, 0.6, dataset="d_noise3"),
+        record("q", "acc", 0.1, 0.0, 0.2, model="twin"),
+    )  # fmt: skip
+    rule = {"kind": "value", "metric": "acc", "variant": "q", "above": 0}
+    for more, value in (({}, 0.9), ({"dataset": "_noise3"}, 0.5), ({"model": "twin"}, 0.1)):
+        assert claim_rules.terms(rule | more, rows)[0].estimate.value == value
+    drop = rule | {"kind": "difference", "dataset": "_noise3", "minus": {"dataset": ""}}
+    assert claim_rules.terms(drop, rows)[0].estimate.value == pytest.approx(-0.4)
+
+
+def test_published_values_are_met_to_within_the_tolerance():
+    rows = table(*(record("all_models", f"f1_{m}", v, model="six", n=1)
+                   for m, v in (("belief", 0.81), ("low", 0.0))))  # fmt: skip
+    rule = {"kind": "published", "model": "six", "variant": "all_models", "tolerance": 0.02}
+    assert judged(rule | {"values": {"f1_belief": 0.83, "f1_low": 0}}, rows)[0] == HOLDS
+    verdict, found = judged(rule | {"values": {"f1_belief": 0.83, "f1_low": 1}}, rows)
+    assert verdict == NOT and found.name == "f1_low of six"
+    assert judged(rule | {"values": {"f1_belief": 0.8301, "f1_low": 0}}, rows)[0] == NOT
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ({"variant": "int8"}, "There is no record of speed of int8 on d"),
+        ({"metric": "energy_j"}, "no record of energy_j of fp16"),
+        ({"metric": "size_bytes"}, "size_bytes of fp16 was recorded without an interval"),
+        (
+            {"kind": "trend", "variant": "fp{k}", "metric": "speed"},
+            "takes 5 values of k; .* have 2",
+        ),
+    ],
+)
+def test_what_is_not_there_is_not_tested(rule, sentence):
+    asked = {"kind": "value", "metric": "speed", "variant": "fp16", "above": 0} | rule
+    with pytest.raises(NotTested, match=sentence):
+        claim_rules.terms(asked, SIZES)
+
+
+def trend(values) -> tuple[str, Term]:
+    rows = table(*(record(f"q_last{k}", "t", v, v - 9, v + 9) for k, v in enumerate(values, 1)))
+    return judged({"kind": "trend", "metric": "t", "variant": "q_last{k}", "above": 0}, rows)
+
+
+def test_a_trend_is_a_rank_correlation():
+    verdict, found = trend([1, 2, 4, 8, 16, 32, 64, 128])
+    assert verdict == HOLDS and found.estimate.value == pytest.approx(1) and found.estimate.n == 8
+    assert trend([8, 7, 6, 5, 4, 3, 2, 1])[0] == NOT
+    assert trend([1, 5, 2, 6, 1.5, 5.5, 2.5, 3])[0] == UNDECIDED
+
+
+def sweep(depth: float) -> pd.DataFrame:
+    """Records of a made-up sweep of 8 layers whose first ones cost `depth` more."""
+    rows = []
+    for p in qat_world.places(depth=depth, layers=8).itertuples():
+        variant = f"qat_w8a8_{p.where}{p.k}"
+        if p.where == "only" and p.k in (1, 8) or p.where == "first" and p.k == 8:
+            continue
+        ends = (-p.loss, -p.loss - 0.01, -p.loss + 0.01)
+        rows.append(record(variant, "accuracy_difference", *ends, seed=p.seed))
+        if p.seed == 0:
+            rows.append(record(variant, "size_bytes", 1.0, unit="byte", n=1))
+            rows.append(record(variant, "quantized_share", p.share, n=1))
+    return records.as_table(rows)
+
+
+@pytest.mark.parametrize("test", ["by_number", "by_depth"])
+def test_first_against_last_is_judged_by_the_tests_of_notebook_03(test):
+    rule = {"kind": "places", "test": test, "method": "qat", "bits": 8, "above": 0}
+    assert judged(rule, sweep(0.02))[0] == HOLDS
+    assert judged(rule, sweep(-0.02))[0] == NOT
+    found = judged(rule, sweep(0.02))[1]
+    assert found.p_value < 0.05 and found.smallest_effect == found.detectable > 0
+    with pytest.raises(NotTested, match="no qat at 4 bits"):
+        claim_rules.terms(rule | {"bits": 4}, sweep(0.02))
+
+
+COUNTS = pd.DataFrame(
+    {"variant": list("aaabbb"), "kind": ["word", "bit", "dot"] * 2, "count": [90, 6, 4, 10, 60, 30]}
+)
+
+
+def test_shares_of_a_figures_counts():
+    rule = {"kind": "share", "figure": "f", "variant": "b", "counted": ["bit", "dot"], "above": 0.5}
+    verdict, found = judged(rule, COUNTS)
+    assert verdict == HOLDS and found.estimate.value == 0.9 and found.estimate.n == 100
+    assert judged(rule | {"variant": ["a", "b"]}, COUNTS)[0] == NOT
+    with pytest.raises(NotTested, match="figure f does not show c"):
+        claim_rules.terms(rule | {"variant": "c"}, COUNTS)
+
+
+def test_rows_of_a_figure_are_counted():
+    rule = {"kind": "count", "figure": "f", "where": {"kind": "bit", "count": 60}, "above": 0}
+    assert judged(rule, COUNTS)[0] == HOLDS
+    assert judged(rule | {"where": {"kind": "bit", "count": 61}}, COUNTS)[0] == NOT

@@ -1,0 +1,126 @@
+"""The file of claims: what is committed is whole, and every mistake in one is named."""
+
+import re
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from qlab import claims
+from qlab.errors import QlabError
+
+GOOD = """
+sources:
+  s: {name: Us, title: A study}
+claims:
+  - id: smaller
+    source: s
+    place: results
+    statement: It is smaller.
+    experiment: centernet_ptq
+    profile: mini
+    rule: {kind: ratio, metric: size_bytes, variant: fp16, over: {variant: fp32}, below: 1}
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a changed copy of the good file: pairs of old and new text."""
+
+    def changed(*pairs):
+        text = GOOD
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "claims.yaml"
+        file.write_text(text)
+        return claims.read(file)
+
+    return changed
+
+
+def test_the_committed_claims_are_enough_and_every_source_has_some():
+    sources, found = claims.read(ROOT / "data" / "claims.yaml")
+    assert len(found) >= 40
+    assert {c.source for c in found} == set(sources) and len(sources) == 4
+    assert len({c.statement for c in found}) == len(found), "two claims read the same"
+
+
+def test_the_ten_aggregated_effects_are_those_of_the_paper():
+    """shared/SSM.md's line, retyped: belief and intensity, -3 (SN) to 3 (SP)."""
+    expected = {
+        "accuracy": (0.90, -1, -1), "f1": (0.83, 0, 0), "storage_size": (1.00, 3, 3),
+        "inference_latency": (0.98, 0, 1), "inference_energy": (0.69, 1, 1),
+        "inference_power": (0.93, 1, 1), "gpu_energy": (0.95, 2, 3), "gpu_power": (0.96, 0, 1),
+        "gpu_memory_utilisation": (0.71, 2, 3), "gpu_utilisation": (0.74, 0, 0),
+    }  # fmt: skip
+    _, found = claims.read(ROOT / "data" / "claims.yaml")
+    rules = {c.id: c.rule for c in found if c.id.startswith("synthesis_")}
+    assert set(rules) == {f"synthesis_{e}" for e in expected}
+    for effect, numbers in expected.items():
+        names = [f"{effect}_{n}" for n in ("belief", "intensity_low", "intensity_high")]
+        assert rules[f"synthesis_{effect}"]["values"] == dict(zip(names, numbers, strict=True))
+
+
+def test_notebooks_are_those_that_write_the_records():
+    known = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
+    written = {entry["experiment"]: name for name, entry in known.items() if "experiment" in entry}
+    for experiment in set(written) - {"claims"}:
+        assert claims.NOTEBOOKS[experiment] == written[experiment]
+
+
+def test_a_good_file_is_read(read):
+    sources, (claim,) = read()
+    assert sources["s"].title == "A study"
+    assert (claim.id, claim.rule["over"], claim.untested) == ("smaller", {"variant": "fp32"}, "")
+
+
+def test_a_claim_without_a_rule_says_why(read):
+    _, (claim,) = read((GOOD[GOOD.index("    rule:") :], "    untested: No experiment asks it.\n"))
+    assert claim.rule == {} and claim.untested == "No experiment asks it."
+
+
+MISTAKES = [
+    ("    place: results\n", "", "claim 'smaller': 'place' must be a text; found None"),
+    ("statement: It is smaller.", "statement: 7", "'statement' must be a text; found 7"),
+    ("source: s\n", "source: t\n", "'source' must be one of s; found 't'"),
+    ("centernet_ptq", "centernet", "'experiment' must be one of centernet_ptq, .*'centernet'"),
+    ("profile: mini", "profile: tiny", "'profile' must be one of mini, mini-long, full; .*tiny"),
+    ("place:", "plaice:", "there is no key 'plaice'; did you mean 'place'"),
+    ("id: smaller", "id: Smaller", "'id' must be of small letters"),
+    ("kind: ratio", "kind: ration", "rule: 'kind' must be one of value, .*found 'ration'"),
+    ("metric: size_bytes, ", "", "claim 'smaller', rule: 'metric' is missing; 'ratio' needs it"),
+    ("over: {variant: fp32}, ", "", "'over' is missing; 'ratio' needs it"),
+    ("over: {", "minus: {", "there is no key 'minus'"),
+    (", below: 1", "", "just one of 'above', 'below' and 'between'"),
+    ("below: 1", "below: 1, above: 0", "just one of 'above', 'below' and 'between'"),
+    ("below: 1", "below: one", "'below' must be a number; found 'one'"),
+    ("below: 1", "below: true", "'below' must be a number; found True"),
+    ("below: 1", "between: [2, 1]", "'between' must be two numbers, the smaller first; .*2, 1"),
+    ("below: 1", "between: 2", "'between' must be two numbers"),
+    ("below: 1", "below: 1, quantifier: most", "'quantifier' must be all or any; found 'most'"),
+    ("below: 1}", "below: 1}\n    untested: no", "either 'rule' or 'untested'"),
+    ("below: 1", "below: 1, below: 2", "'below' stands twice"),
+    ("title: A study", "title: ''", "source 's': it must have 'name' and 'title'"),
+    ("sources:", "source:", "must hold 'sources' and 'claims'"),
+    ("claims:", "claims: [", "is no YAML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), MISTAKES, ids=[m[2][:40] for m in MISTAKES])
+def test_a_mistake_is_named_with_claim_and_key(read, old, new, sentence):
+    with pytest.raises(QlabError) as error:
+        read((old, new))
+    assert re.search(sentence, str(error.value)), str(error.value)
+
+
+def test_two_claims_of_one_name_are_refused(tmp_path):
+    file = tmp_path / "claims.yaml"
+    file.write_text(GOOD + GOOD[GOOD.index("  - id:") :])
+    with pytest.raises(QlabError, match="the id 'smaller' is given twice"):
+        claims.read(file)
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(QlabError, match="no claims at .*nowhere.yaml"):
+        claims.read(tmp_path / "nowhere.yaml")

@@ -1,0 +1,244 @@
+"""The ledger, from the committed records: whole, repeatable, and no verdict changes unseen."""
+
+import html
+import io
+import json
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from qlab import claims, claims_figures, claims_ledger, claims_words, records
+from qlab.claim_evidence import Evidence
+from qlab.claim_verdicts import HOLDS, NOT, UNTESTED, VERDICTS
+from qlab.errors import QlabError
+
+COMMITTED = "data/results/mini/claims.csv"
+LOOK = "run `make figures` and look"
+
+
+class VerdictChanged(UserWarning):
+    """A verdict is another one than in the last commit."""
+
+
+def as_committed(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return Evidence("mini")
+
+
+@pytest.fixture(scope="module")
+def judged(evidence):
+    return claims_ledger.judge_all(evidence)
+
+
+@pytest.fixture(scope="module")
+def ledger(judged):
+    return claims_ledger.table(judged)
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A home with its own copy of what notebook 05 reads."""
+    home = tmp_path / "home"
+    for part in ("data/results", "figures/mini"):
+        kept = shutil.ignore_patterns("*.png", "*.svg", "*.json")
+        shutil.copytree(ROOT / part, home / part, ignore=kept)
+    shutil.copy(ROOT / "data" / "claims.yaml", home / "data")
+    monkeypatch.setenv("QLAB_HOME", str(home))
+    return home
+
+
+def test_committed_verdicts_follow_from_the_committed_records(judged):
+    """Fails when records, rules or claims changed and notebook 05 did not run since."""
+    before = as_committed((ROOT / COMMITTED).read_text())
+    after = records.as_table(claims_ledger.as_records(judged))
+    changed = claims_ledger.changes(before, after)
+    assert not changed, "\n".join([*changed, LOOK])
+
+
+def test_verdicts_that_changed_since_the_last_commit_are_reported(judged):
+    """A warning, no failure: on another machine, times may differ for good reasons."""
+    after = records.as_table(claims_ledger.as_records(judged))
+    for commit in ("HEAD", "HEAD~1"):
+        call = ["git", "-C", str(ROOT), "show", f"{commit}:{COMMITTED}"]
+        shown = subprocess.run(call, capture_output=True, text=True)
+        if shown.returncode:
+            pytest.skip(f"no git, or {commit} has no verdicts yet")
+        if changed := claims_ledger.changes(as_committed(shown.stdout), after):
+            for sentence in changed:
+                warnings.warn(VerdictChanged(f"since {commit}: {sentence}"), stacklevel=1)
+            break
+
+
+def edit(home: Path, experiment: str, variant: str, metric: str, **new) -> None:
+    file = home / "data" / "results" / "mini" / f"{experiment}.csv"
+    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    hit = (table["variant"] == variant) & (table["metric"] == metric)
+    assert hit.any()
+    table.loc[hit, list(new)] = list(new.values())
+    table.to_csv(file, index=False)
+
+
+def test_a_changed_record_changes_its_verdict_and_is_named(copy, judged):
+    edit(copy, "centernet_ptq", "fp16", "size_bytes", value=3_000_000)
+    before, after = (
+        records.as_table(claims_ledger.as_records(j))
+        for j in (judged, claims_ledger.judge_all(Evidence("mini")))
+    )
+    changed = claims_ledger.changes(before, after)
+    assert len(changed) == 1
+    assert changed[0].startswith("claim fp16_halves_the_file: was holds (0.5061")
+    assert changed[0].endswith("is now does_not_hold (0.8094).")
+    assert claims_ledger.changes(before, before) == []
+    rest = before[before["variant"] != "fp16_halves_the_file"]
+    (new,) = claims_ledger.changes(rest, before)
+    assert new == "claim fp16_halves_the_file: is new, holds."
+    assert claims_ledger.changes(before, rest) == ["claim fp16_halves_the_file: is gone."]
+
+
+def test_a_wider_interval_leaves_a_claim_undecided(copy):
+    edit(copy, "llama_gptq", "gptq_w4_g64", "top5_first_token_difference", ci_low=-0.02)
+    verdicts = claims_ledger.table(claims_ledger.judge_all(Evidence("mini"))).set_index("id")
+    row = verdicts.loc["int4_keeps_top5"]
+    assert row["verdict"] == "undecided" and 0.01 < row["smallest_effect"] < 0.02
+
+
+def test_the_ledger_is_whole(ledger):
+    assert list(ledger.columns) == claims_ledger.COLUMNS
+    assert set(ledger["verdict"]) <= set(VERDICTS) and ledger["id"].is_unique
+    assert (ledger["reason"].str.len() > 20).all()
+    for row in ledger[ledger["verdict"] != UNTESTED].itertuples():
+        assert row.figure and row.n >= 1 and (ROOT / row.records).is_file(), row.id
+        assert pd.isna(row.ci_low) or row.ci_low <= row.value <= row.ci_high, row.id
+        assert pd.isna(row.ci_low) == pd.isna(row.smallest_effect), row.id
+    for row in ledger[ledger["verdict"] == UNTESTED].itertuples():
+        assert row.figure == "" and pd.isna(row.value), row.id
+    assert (ledger["verdict"] != UNTESTED).sum() >= 40
+
+
+def test_verdicts_that_do_not_depend_on_machines_or_chance(ledger):
+    """Arithmetic on sizes: reckoned here from the records by hand."""
+    table = records.read("centernet_ptq", "mini")
+    size = records.pick(table, "size_bytes").set_index("variant")["value"]
+    row = ledger.set_index("id").loc["int8_quarters_the_file"]
+    assert row["value"] == pytest.approx(size["int8_dynamic"] / size["fp32"])
+    assert row["verdict"] == HOLDS and row["figure"] == f"{row['value']:.2f} x"
+    assert row["notebook"] == "notebooks/01_compress_centernet_with_tflite_ptq.ipynb"
+
+
+def test_records_keep_the_schema_and_repeat(copy):
+    written = []
+    for profile in ("mini", "smoke"):  # smoke is judged by the committed records, as mini is
+        evidence = Evidence(profile)
+        found = claims_ledger.judge_all(evidence)
+        path = claims_ledger.write(found, evidence, "smoke", 0.0)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+    table = records.read("claims", "smoke")
+    assert len(table) == len(found) and set(table["metric"]) <= set(VERDICTS)
+    assert (table.loc[table["metric"] == UNTESTED, "unit"] == "record").all()
+    inputs = json.loads(path.with_suffix(".provenance.json").read_text())["inputs"]
+    assert {"data/claims.yaml", "data/results/mini-long/resnet_qat.csv"} <= set(inputs)
+
+
+def test_missing_records_are_a_reason_and_no_error(copy):
+    for file in (copy / "data" / "results").rglob("*.csv"):
+        file.unlink()
+    found = claims_ledger.judge_all(Evidence("mini"))
+    of_figures = {j.claim.id for j in found if "figure" in j.claim.rule}
+    assert {j.claim.id for j in found if j.verdict != UNTESTED} == of_figures
+    told = next(j for j in found if j.claim.id == "fp16_halves_the_file").reason
+    assert told == (
+        "The records of centernet_ptq are missing for mini; notebook "
+        "01_compress_centernet_with_tflite_ptq writes them."
+    )
+    records.write(claims_ledger.as_records(found), "mini", {})
+    shutil.rmtree(copy / "figures")
+    found = claims_ledger.judge_all(Evidence("mini"))
+    assert {j.verdict for j in found} == {UNTESTED}
+    assert claims_words.surprising(found) == []
+
+
+def test_full_takes_its_own_records_first_and_says_where_the_others_are_from(copy):
+    own = copy / "data" / "results" / "full"
+    own.mkdir()
+    table = pd.read_csv(copy / "data" / "results" / "mini" / "centernet_ptq.csv")
+    data = table["dataset"].str.replace("mini_coco", "coco_val2017")
+    table.assign(model="centernet_resnet50", dataset=data).to_csv(
+        own / "centernet_ptq.csv", index=False
+    )
+    evidence = Evidence("full")
+    found = {j.claim.id: j for j in claims_ledger.judge_all(evidence)}
+    one = found["fp16_halves_the_file"]
+    assert one.file == own / "centernet_ptq.csv" and one.model == "centernet_resnet50"
+    assert found["int8_keeps_top5"].file.parent.name == "mini"
+    assert found["tokens_per_second_on_a_p100"].reason.startswith(
+        "The records of llama_gptq are missing for full;"
+    )
+    at_mini = {j.claim.id: j for j in claims_ledger.judge_all(Evidence("mini"))}
+    assert at_mini["tokens_per_second_on_a_p100"].reason == (
+        "It takes the source's own model and data: profile full. "
+        "Needs: Llama-3.2-3B and a P100, which Kaggle has retired."
+    )
+    told = claims_words.source_of_numbers(evidence)
+    assert "not of profile full" in told and "full/centernet_ptq.csv" not in told.split(";")[1]
+
+
+def test_records_of_the_synthesis_are_judged_when_they_come(copy):
+    rows = []
+    for claim in claims.read()[1]:
+        for metric, value in claim.rule.get("values", {}).items():
+            rows.append(records.Record("evidence_synthesis", claim.rule["model"], "six_studies",
+                                       "all_models", metric, value + 0.005, "1"))  # fmt: skip
+    records.write(rows, "mini", {})
+    found = claims_ledger.table(claims_ledger.judge_all(Evidence("mini"))).set_index("id")
+    ten = found[found.index.str.startswith("synthesis_")]
+    assert len(ten) == 10 and set(ten["verdict"]) == {HOLDS}
+
+
+def test_surprises_are_those_farthest_from_their_bound(judged):
+    told = claims_words.surprising(judged, 3)
+    against = [j for j in judged if j.verdict == NOT]
+    first = max(against, key=lambda j: claims_words.distance(j.term))
+    assert len(told) == 3 and told[0].startswith(first.claim.statement)
+    assert all(0 <= claims_words.distance(j.term) <= 1 for j in against)
+
+
+def test_words_count_what_the_ledger_holds(ledger, judged):
+    table = claims_words.counts(ledger)
+    assert table.loc["all sources", "all"] == len(ledger)
+    tested = (ledger["verdict"] != UNTESTED).sum()
+    assert (
+        f"Of {len(ledger)} statements {tested} could be judged" in claims_words.findings(ledger)[0]
+    )
+    assert claims_words.untested(ledger)["claims"].sum() == len(ledger) - tested
+    parts = claims_words.anatomy(judged, "fp16_halves_the_file")["fp16_halves_the_file"]
+    assert parts["rule: between"] == "[0.45, 0.55]" and parts["verdict"] == "holds"
+    assert (
+        str(ROOT) not in parts.to_string() + claims_words.of_source(ledger, "ssm_paper").to_string()
+    )
+    with pytest.raises(QlabError, match="no claim 'nothing'"):
+        claims_words.anatomy(judged, "nothing")
+
+
+def test_figures_draw_every_claim_and_keep_the_ledger(copy):
+    sources, _ = claims.read()
+    judged = claims_ledger.judge_all(Evidence("mini"))
+    ledger = claims_ledger.table(judged)
+    claims_figures.ledger(judged, sources, "smoke")
+    claims_figures.counts(ledger, sources, "smoke")
+    folder = copy / "figures" / "smoke"
+    kept = pd.read_csv(folder / "claims_ledger.csv")
+    assert list(kept.columns) == claims_ledger.COLUMNS and len(kept) == len(ledger)
+    svg = (folder / "claims_ledger.svg").read_text()
+    assert all(html.escape(s, quote=False) in svg for s in ledger["statement"])
+    drawn = pd.read_csv(folder / "claims_counts.csv").set_index("source")
+    assert drawn.to_numpy().sum() == len(ledger)

@@ -1,0 +1,133 @@
+"""The committed tables, the rules of belief, and tables of one's own."""
+
+import shutil
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from qlab import evidence_models
+from qlab.errors import QlabError
+from qlab.evidence_models import COLUMNS
+
+EVIDENCE = ROOT / "data" / "evidence"
+SIX = evidence_models.read(EVIDENCE / "six_studies.csv")
+GOOD = {
+    "study": "mine", "configuration": "w8a8", "technique": "int8_static", "effect": "accuracy",
+    "metric": "top-1", "improvement": "-0.8", "iqr": "", "std": "", "standard_error": "",
+    "runs": "1", "base": "0.5", "quality": "0.6", "belief": "", "intensity": "", "citation": "Me",
+}  # fmt: skip
+
+
+def written(folder, *changes: dict):
+    path = folder / "mine.csv"
+    rows = [GOOD, *({**GOOD, "configuration": f"c{i}", **c} for i, c in enumerate(changes))]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_nineteen_models_of_six_studies():
+    models = SIX.drop_duplicates(["study", "configuration"])["study"].value_counts().to_dict()
+    assert models == {"paul_2022": 5, "sathish_2022": 1, "tao_2022": 8, "geens_2024": 2,
+                      "gonzalez_2024": 1, "alizadeh_2025": 2}  # fmt: skip
+    counts = SIX["effect"].value_counts()
+    assert counts[["accuracy", "storage_size", "f1"]].tolist() == [17, 17, 8] and len(SIX) == 93
+    pooled = evidence_models.read(EVIDENCE / "six_studies_pooled.csv")
+    assert pooled["study"].nunique() == 6 and not pooled.duplicated(["study", "effect"]).any()
+
+
+def test_beliefs_by_the_papers_rule():
+    assert evidence_models.study_belief(0.5, 0.851841) == pytest.approx(0.71296, abs=1e-5)
+    # effects.json of Alizadeh 2025, int4, accuracy: mean 0.485, IQR 15.192, discount 0.956
+    assert evidence_models.spread_discount(0.485, 15.192) == pytest.approx(0.956, abs=5e-4)
+    assert evidence_models.spread_discount(5, 0) == 0 == evidence_models.spread_discount(0, 0)
+    assert evidence_models.spread_discount(-4, 1) == evidence_models.spread_discount(4, 1)
+    assert evidence_models.spread_discount(0, 1) == 1
+
+
+def test_the_authors_later_rule_gives_their_worked_example():
+    row = SIX.query(
+        "study == 'alizadeh_2025' and configuration == 'w4a16' and effect == 'accuracy'"
+    )
+    assert row["belief"].item() == 0.031
+    # 0.644 in the authors' later package (tests/test_forestplot_belief_parity.py)
+    assert evidence_models.later_rule(row.iloc[0]) == pytest.approx(0.644, abs=5e-4)
+
+
+def test_few_runs_count_less_and_spread_from_five_runs_on():
+    of = evidence_models.runs_reliability
+    assert of(10, 0, 1) == pytest.approx(1 - 2.718281828 ** (-1 / 3))
+    assert of(10, 9, 4) == of(10, 0, 4) and of(10, 9, 5) < of(10, 0, 5)
+    assert of(0, 0, 30) == pytest.approx(1, abs=1e-4)
+
+
+def test_belief_and_intensity_may_be_left_to_the_rules(tmp_path):
+    table = evidence_models.read(written(tmp_path, {"improvement": "6", "iqr": "3", "runs": "5"}))
+    assert list(table.columns) == COLUMNS and table["runs"].tolist() == [1, 5]
+    assert table["intensity"].tolist() == ["IF", "WP"]
+    assert table["belief"].tolist() == pytest.approx([0.65, 0.65 * 2.718281828**-0.05])
+
+
+def test_a_table_as_spreadsheets_save_it_is_read(tmp_path):
+    path = written(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(evidence_models.read(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"study": " "}, "row 3, column 'study' must not be empty"),
+        ({"improvement": "-0,8"}, "column 'improvement' must be a number.*found '-0,8'"),
+        ({"improvement": "inf"}, "column 'improvement' must be a number"),
+        ({"effect": "speed"}, "row 3, column 'effect' must be one of accuracy.*found 'speed'"),
+        ({"effect": "storage_size", "improvement": "101"}, "column 'improvement' of a resource"),
+        ({"technique": "INT 8"}, "column 'technique' must be a name"),
+        ({"iqr": "-1"}, "column 'iqr' must be 0 or more"),
+        ({"std": "-1"}, "column 'std' must be 0 or more"),
+        ({"standard_error": "x"}, "column 'standard_error' must be a number"),
+        ({"runs": "0"}, "column 'runs' must be a whole number"),
+        ({"runs": "1.5"}, "column 'runs' must be a whole number"),
+        ({"base": "0.75"}, "column 'base' must be one of 0.0, 0.25, 0.5; found '0.75'"),
+        ({"quality": "60"}, "column 'quality' must lie between 0 and 1"),
+        ({"belief": "0.9"}, "row 3, column 'belief' is not .*; found '0.9'"),
+        ({"intensity": "SP"}, "row 3, column 'intensity' is not what the cut points"),
+        ({"configuration": "w8a8"}, "row 3, column 'configuration' has this effect twice"),
+    ],
+)
+def test_what_is_wrong_is_said_with_row_and_column(tmp_path, change, sentence):
+    with pytest.raises(QlabError, match=f"mine.csv, .*{sentence}"):
+        evidence_models.read(written(tmp_path, change))
+
+
+def test_files_that_are_no_such_table_are_refused(tmp_path):
+    with pytest.raises(QlabError, match="cannot be read"):
+        evidence_models.read(tmp_path / "none.csv")
+    path = tmp_path / "mine.csv"
+    for content, sentence in (
+        (b"", "not a CSV file"),
+        (b"\xff\xfe\x00", "not a CSV file in UTF-8"),
+        (b"a,b\n1,2\n", "missing or unknown: a, b, base"),
+        (",".join(reversed(COLUMNS)).encode(), "in this order"),
+        (",".join(COLUMNS).encode() + b"\n", "has no rows"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(QlabError, match=sentence):
+            evidence_models.read(path)
+
+
+def test_the_example_in_the_readme_is_of_the_form(tmp_path):
+    text = (EVIDENCE / "README.md").read_text(encoding="utf-8")
+    example = text[text.index("study,configuration") :].split("```")[0]
+    (tmp_path / "mine.csv").write_text(example, encoding="utf-8")
+    assert evidence_models.read(tmp_path / "mine.csv")["intensity"].tolist() == ["IF", "SP"]
+    for effect in evidence_models.EFFECTS:
+        assert f"`{effect}`" in text
+
+
+def test_the_tables_are_read_from_the_home(home):
+    target = home / "data" / "evidence"
+    if not target.exists():
+        shutil.copytree(EVIDENCE, target)
+    assert len(evidence_models.six_studies()) == 93
+    assert len(evidence_models.six_studies_pooled()) == 30

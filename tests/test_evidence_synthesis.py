@@ -1,0 +1,203 @@
+"""The paper's ten effects, both readings, robustness, meta-analysis, records."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qlab import (
+    dempster,
+    evidence_meta,
+    evidence_models,
+    evidence_records,
+    evidence_robustness,
+    intensity,
+    records,
+)
+from qlab.evidence_robustness import ALL
+from qlab.evidence_synthesis import PUBLISHED, Reading, by_effect, candidates, descent, synthesize
+from qlab.intensity import FRAME, SCALE, parse
+
+EVIDENCE = ROOT / "data" / "evidence"
+SIX = evidence_models.read(EVIDENCE / "six_studies.csv")
+POOLED = evidence_models.read(EVIDENCE / "six_studies_pooled.csv")
+
+
+def combined(*evidence: tuple[str, float]) -> dict:
+    return dempster.combine(
+        dempster.simple_support(parse(i), b, FRAME) for i, b in evidence
+    ).mass  # fmt: skip
+
+
+def rows(*evidence: tuple[str, float, float], study: str = "s", **more) -> pd.DataFrame:
+    """Models of accuracy: improvement, std, belief."""
+    table = SIX[SIX["effect"] == "accuracy"].head(1)
+    table = pd.concat([table] * len(evidence), ignore_index=True)
+    improvement, std, belief = (list(column) for column in zip(*evidence, strict=True))
+    table = table.assign(improvement=improvement, std=std, belief=belief, study=study, **more)
+    table["configuration"] = [f"c{i}" for i in range(len(table))]
+    return table.assign(intensity=[evidence_models.by_rule(r) for _, r in table.iterrows()])
+
+
+@pytest.mark.parametrize("effect", PUBLISHED)
+def test_the_papers_ten_effects_come_out(effect):
+    strength, belief = PUBLISHED[effect]
+    found = synthesize(SIX[SIX["effect"] == effect]).reading
+    assert intensity.label(found.intensity) == strength
+    assert found.belief == pytest.approx(belief, abs=0.02)
+
+
+def test_dice_is_not_f1():
+    """With the one model of Dice among those of F1 the published belief would be missed."""
+    mixed = synthesize(SIX[SIX["effect"].isin(["f1", "dice"])]).reading
+    assert abs(mixed.belief - PUBLISHED["f1"][1]) > 0.05
+
+
+def test_one_model_per_study_is_another_answer():
+    found = by_effect(evidence_robustness.one_per_study(SIX, POOLED))
+    for effect, words in {"accuracy": "WN-IF 0.79", "inference_latency": "PO-SP 0.82",
+                          "inference_energy": "SP 0.79"}.items():  # fmt: skip
+        assert found[effect].reading.words == words
+
+
+def test_the_readings_on_the_worked_example():
+    mass = combined(("PO-SP", 0.65), ("WP-PO", 0.40), ("SP", 0.90))
+    assert candidates(mass) == Reading(parse("SP"), pytest.approx(0.84375))
+    assert descent(mass) == Reading(parse("SP"), pytest.approx(0.84375))
+
+
+def test_a_pair_needs_mass_of_its_own_only_in_reading_b():
+    mass = combined(("PO", 0.5), ("SP", 0.5))
+    assert intensity.label(candidates(mass).intensity) in ("PO", "SP")
+    assert intensity.label(descent(mass).intensity) == "PO-SP"
+
+
+def test_a_pair_is_dropped_for_a_value_with_three_quarters_of_it():
+    for of_pair, expected in ((0.1, "SP"), (0.2, "PO-SP")):
+        mass = {parse("PO-SP"): of_pair, parse("SP"): 0.45, FRAME: 0.55 - of_pair}
+        assert intensity.label(candidates(mass).intensity) == expected
+
+
+def test_the_smaller_set_wins_a_tie():
+    mass = {parse("WP"): 0.4, parse("NE-WN"): 0.4, FRAME: 0.2}
+    assert candidates(mass).intensity == parse("WP")
+
+
+def test_descent_stays_where_no_shorter_interval_holds_three_quarters():
+    mass = {parse("SN"): 0.4, parse("IF"): 0.4, FRAME: 0.2}
+    assert intensity.label(descent(mass).intensity) == "SN-NE-WN-IF"
+
+
+places = st.sampled_from([*SCALE, *(f"{a}-{b}" for a, b in zip(SCALE, SCALE[1:], strict=False))])
+evidence = st.lists(st.tuples(places, st.floats(0.05, 0.95)), min_size=1, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(evidence, st.randoms())
+def test_neither_readings_nor_conflict_depend_on_the_order(models, random):
+    table = pd.DataFrame(models, columns=["intensity", "belief"]).assign(study="s")
+    other = models.copy()
+    random.shuffle(other)
+    shuffled = pd.DataFrame(other, columns=["intensity", "belief"]).assign(study="s")
+    one, two = synthesize(table), synthesize(shuffled)
+    assert one.conflict == pytest.approx(two.conflict, abs=1e-9)
+    assert one.pairwise == pytest.approx(two.pairwise, abs=1e-9)
+    assert one.last_steps == pytest.approx(two.last_steps, abs=1e-9)
+    for a, b in ((one.reading, two.reading), (one.reading_a, two.reading_a)):
+        assert a.belief == pytest.approx(b.belief, abs=1e-9)
+    assert one.reading.belief <= one.plausibility + 1e-9
+
+
+def test_evidence_without_belief_says_nothing():
+    table = rows((-7, 0, 0.5), (30, 0, 0.0))
+    assert by_effect(table)["accuracy"].models == 1
+    assert by_effect(table.tail(1)) == {}
+
+
+def test_each_study_is_left_out_once():
+    found = evidence_robustness.variants(SIX, POOLED)
+    for study in set(SIX["study"]):
+        assert set(found[f"without_{study}"]["study"]) == set(SIX["study"]) - {study}
+    assert all(evidence_robustness.is_way(name) for name in found)
+    assert "without_s" not in evidence_robustness.variants(rows((1, 0, 0.5)), POOLED)
+
+
+def test_a_study_split_into_models_weighs_as_one():
+    split = evidence_robustness.belief_split(rows(*[(-7, 0, 0.6)] * 5))
+    assert synthesize(split).reading == Reading(parse("WN"), pytest.approx(0.6))
+
+
+def test_a_study_that_is_not_pooled_is_pooled_by_us():
+    table = rows((-6, 0, 0.5), (-8, 0, 0.5), study="mine", runs=1)
+    one = evidence_robustness.one_per_study(table, POOLED)
+    assert one[["improvement", "iqr", "runs", "configuration"]].values.tolist() == [
+        [-7, 1, 2, "all"]
+    ]
+    assert one["belief"].item() == pytest.approx(evidence_models.published_rule(one.iloc[0]))
+    both = evidence_robustness.one_per_study(pd.concat([SIX, table]), POOLED)
+    assert set(both["study"]) == {*SIX["study"], "mine"} and len(both) == len(POOLED) + 1
+
+
+def test_other_cut_points_move_the_intensity_and_not_the_belief():
+    found = evidence_robustness.with_cuts(rows((-8, 0, 0.5)), {"correctness": (1, 2, 3, 4, 5, 6)})
+    assert found[["intensity", "belief"]].values.tolist() == [["SN", 0.5]]
+    for cuts in evidence_robustness.THRESHOLDS.values():
+        assert all(list(c) == sorted(c) and len(c) == 6 for c in cuts.values())
+
+
+def test_the_later_rule_asks_for_runs():
+    single, many = rows((-7, 0, 0.5), runs=1), rows((-7, 0, 0.5), runs=30)
+    beliefs = [evidence_robustness.discounted_by_runs(t)["belief"].item() for t in (single, many)]
+    assert beliefs[1] / beliefs[0] == pytest.approx(1 / (1 - math.exp(-1 / 3)), rel=1e-3)
+
+
+def test_meta_analysis_of_equal_models_is_their_mean():
+    table = rows((-7, 2, 0.5), (-7, 2, 0.5), (-7, 2, 0.5), runs=4)
+    found = evidence_meta.random_effects(table)
+    assert found.improvement.value == pytest.approx(-7) and found.improvement.n == 3
+    assert found.i_squared == 0 and found.left_out == 0
+
+
+def test_meta_analysis_agrees_with_paule_and_mandel_by_hand():
+    """tau^2 is where the weighted squares equal the degrees of freedom."""
+    values, errors = np.array([-2.0, -9.0, 4.0]), np.array([1.0, 2.0, 1.5])
+    table = rows(*[(v, 0, 0.5) for v in values]).assign(standard_error=errors)
+    low, high = 0.0, 1000.0
+    for _ in range(100):
+        tau2 = (low + high) / 2
+        weights = 1 / (errors**2 + tau2)
+        mean = (weights * values).sum() / weights.sum()
+        low, high = (tau2, high) if (weights * (values - mean) ** 2).sum() > 2 else (low, tau2)
+    assert evidence_meta.random_effects(table).improvement.value == pytest.approx(mean, abs=1e-4)
+
+
+def test_models_without_a_variance_take_no_part():
+    table = rows((-7, 2, 0.5), (-5, 2, 0.5), (-5, 0, 0.5), runs=4)
+    assert evidence_meta.random_effects(table).left_out == 1
+    assert evidence_meta.random_effects(table.assign(runs=1)) is None
+    known = table.assign(runs=1, standard_error=[0.5, 0.5, float("nan")])
+    assert evidence_meta.random_effects(known).improvement.n == 2
+
+
+def test_records_and_back():
+    found = by_effect(SIX)
+    made = evidence_records.of_syntheses("six_studies", ALL, found)
+    table = records.check(records.as_table(made), "records")
+    for suffix in ("", "_reading_a"):
+        wide = evidence_records.wide(table, "six_studies", ALL, suffix)
+        for effect, synthesis in found.items():
+            reading = synthesis.reading_a if suffix else synthesis.reading
+            assert wide.at[effect, "intensity"] == intensity.label(reading.intensity)
+            assert wide.at[effect, "belief"] == reading.belief
+            assert wide.at[effect, "models"] == synthesis.models
+    accuracy = records.pick(table, "accuracy_intensity_low", variant=ALL)
+    assert accuracy[["value", "n"]].values.tolist() == [[-1, 17]]
+    assert records.pick(table, "accuracy_belief_reading_a")["value"].item() == pytest.approx(
+        0.886, abs=1e-3
+    )
+    last = evidence_records.conflicts(table, "six_studies")
+    assert (last["last_low"] <= last["last_high"]).all() and (last["all"] >= last["pairwise"]).all()

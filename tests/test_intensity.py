@@ -1,0 +1,47 @@
+"""The scale of seven, its cut points and how it is written."""
+
+import pytest
+
+from qlab import intensity
+from qlab.errors import QlabError
+from qlab.intensity import CUTS, SCALE
+
+PLACES = ["IF", "IF-WP", "WP", "WP-PO", "PO", "PO-SP", "SP"]
+MIRRORED = ["IF", "WN-IF", "WN", "NE-WN", "NE", "SN-NE", "SN"]
+
+
+@pytest.mark.parametrize("kind", CUTS)
+def test_upper_bounds_are_inclusive_and_the_sign_gives_the_side(kind):
+    for step, cut in enumerate(CUTS[kind]):
+        for sign, places in ((1, PLACES), (-1, MIRRORED)):
+            on = intensity.from_improvement(sign * cut, CUTS[kind])
+            above = intensity.from_improvement(sign * (cut + 0.001), CUTS[kind])
+            assert (intensity.label(on), intensity.label(above)) == (places[step], places[step + 1])
+    assert intensity.label(intensity.from_improvement(0, CUTS[kind])) == "IF"
+
+
+def test_correctness_is_judged_more_strictly():
+    assert intensity.label(intensity.from_improvement(-26, CUTS["correctness"])) == "SN"
+    assert intensity.label(intensity.from_improvement(-26, CUTS["resource"])) == "NE-WN"
+
+
+def test_an_improvement_is_positive_where_better():
+    assert intensity.relative_improvement(0.9, 1.0, more_is_better=True) == pytest.approx(-10)
+    assert intensity.relative_improvement(25, 100, more_is_better=False) == pytest.approx(75)
+    assert intensity.relative_improvement(3, 2, more_is_better=False) == pytest.approx(-50)
+    with pytest.raises(QlabError, match="baseline other than 0"):
+        intensity.relative_improvement(1, 0, more_is_better=True)
+
+
+def test_writing_and_reading_agree():
+    for text in [*PLACES, *MIRRORED]:
+        assert intensity.label(intensity.parse(text)) == text
+    assert intensity.ends(intensity.parse("NE-WN")) == (-2, -1)
+    assert [intensity.ends(frozenset([v]))[0] for v in SCALE] == [-3, -2, -1, 0, 1, 2, 3]
+    assert intensity.in_words(intensity.parse("WP-PO")) == "weakly positive to positive"
+
+
+@pytest.mark.parametrize("text", ["", "XX", "PO-WP", "WP-SP", "SN-NE-WN"])
+def test_what_is_no_intensity_is_refused(text):
+    with pytest.raises(QlabError, match="two neighbours joined by '-'"):
+        intensity.parse(text)

@@ -92,7 +92,10 @@ def test_a_table_as_spreadsheets_save_it_is_read(tmp_path):
         ({"quality": "60"}, "column 'quality' must lie between 0 and 1"),
         ({"belief": "0.9"}, "row 3, column 'belief' is not .*; found '0.9'"),
         ({"intensity": "SP"}, "row 3, column 'intensity' is not what the cut points"),
-        ({"configuration": "w8a8"}, "row 3, column 'configuration' has this effect twice"),
+        (
+            {"configuration": "w8a8", "improvement": "-1"},
+            "row 3, column 'configuration' has this effect twice",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_row_and_column(tmp_path, change, sentence):

@@ -55,7 +55,9 @@ def resnet(seeds=(0,), **changes) -> pd.DataFrame:
         made += [Record(*base, variant, "size_bytes", 300, "byte"),
                  Record(*base, variant, "quantized_layers", layers, "layer"),
                  Record(*base, variant, "latency_ratio", 0.5, "1", 0.4, 0.6, 30)]  # fmt: skip
-    made.append(Record("resnet_qat", "m", "d_noise1", "qat_w8a8_last10", "accuracy", 0.1, "1"))
+    noisy = ("resnet_qat", "m", "d_noise1", "qat_w8a8_last10")
+    made += [Record(*noisy, "accuracy", 0.1, "1", 0.0, 0.2, 100, 0),
+             Record(*noisy, "accuracy_difference", -0.3, "1", -0.4, -0.2, 100, 0)]  # fmt: skip
     return records.as_table(made)
 
 
@@ -136,7 +138,8 @@ def test_without_any_records_the_six_studies_are_weighed_and_it_is_said(evidence
     assert own_evidence_words.with_ours(table).empty and own_evidence_words.models(task.ours).empty
     evidence_figures.with_ours(table, "smoke")
     evidence_figures.evidence_map({"six studies": task.six, "ours": task.ours}, "smoke")
-    assert (evidence_home / "figures" / "smoke" / "evidence_with_ours.png").is_file()
+    drawn = pd.read_csv(evidence_home / "figures" / "smoke" / "evidence_with_ours.csv")
+    assert set(drawn["evidence"]) == {"six studies"} and drawn.notna().all(axis=None)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab import qat_points, records, resnet_qat
+from qlab import qat_points, qat_table, records, resnet_qat
 from qlab.fine_tune import Settings
 from qlab.qat_sweep import Answer, Point
 
@@ -81,7 +81,7 @@ def test_points_come_back_from_records(task):
         found.append(resnet_qat._counted(task, variant, "quantized_share", "1", 0.5))
     noisy = [r.__class__(**{**vars(r), "dataset": "d_noise1"}) for r in found[:8]]
     noisy = [r for r in noisy if r.metric != "size_bytes"]
-    table = qat_points.points_table(records.as_table(found + noisy))
+    table = qat_table.points_table(records.as_table(found + noisy))
     assert len(table) == 3
     row = table[(table["seed"] == 1) & (table["method"] == "qat")].iloc[0]
     assert (row["where"], row["k"], row["bits"], row["size_bytes"]) == ("last", 2, 4, 900)

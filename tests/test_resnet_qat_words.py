@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qlab import qat_points, records
+from qlab import qat_points, qat_table, records
 from qlab import resnet_qat_words as words
 from qlab.qat_planner import plan
 
@@ -18,7 +18,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def points(table):
-    return qat_points.points_table(table)
+    return qat_table.points_table(table)
 
 
 def test_the_sweep_is_whole(table, points):

@@ -121,7 +121,8 @@ def with_ours(table: pd.DataFrame, profile: str) -> None:
     sets = {SIX: "six studies", OURS: "our experiments", BOTH: "together"}
     found = {model: wide(table, model, ALL) for model in sets}
     effects = [e for e in EFFECTS if e in found[OURS].index] or list(found[SIX].index)
-    shown = [f.reindex(effects).dropna().assign(evidence=sets[m]) for m, f in found.items()]
+    there = {model: rows for model, rows in found.items() if len(rows)}
+    shown = [f[f.index.isin(effects)].assign(evidence=sets[m]) for m, f in there.items()]
     drawn = pd.concat(shown).rename_axis("effect").reset_index()
     layout = {"figsize": (8.6, 1.5 + 0.9 * len(effects))}
     with figures.figure("evidence_with_ours", profile, drawn, **layout) as (_, axis):

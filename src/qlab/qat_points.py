@@ -1,13 +1,11 @@
 """Which points notebook 03 runs, and points back from records, as the formulas take them."""
 
-import numpy as np
 import pandas as pd
 
 from qlab import partial_qat, qat_formulas, records
 from qlab.classification_task import Task
 from qlab.qat_formulas import Fit
 from qlab.qat_sweep import Bench, Point
-from qlab.qat_table import each_alone, on_clean_images, points_table
 
 EXPERIMENT = "resnet_qat"
 PARENT = "fp32"

@@ -12,12 +12,10 @@ from qlab.qat_points import (
     PARENT,
     POINTS,
     both_ends,
-    each_alone,
     float_bytes,
-    on_clean_images,
-    points_table,
     same_settings,
 )
+from qlab.qat_table import each_alone, on_clean_images, points_table
 
 STYLE = {  # (method, bits of the weights): colour, marker, label
     ("qat", 8): (figures.PALETTE[1], "s", "QAT, 8-bit weights"),

@@ -23,12 +23,10 @@ from qlab.qat_planner import Formulas
 from qlab.qat_points import (
     PARENT,
     POINTS,
-    each_alone,
-    on_clean_images,
-    points_table,
     same_settings,
 )
 from qlab.qat_sweep import Answer, Bench, Point
+from qlab.qat_table import each_alone, on_clean_images, points_table
 from qlab.statistics import Estimate
 from qlab.words import interval, value
 

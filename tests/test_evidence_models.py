@@ -1,7 +1,5 @@
 """The committed tables, the rules of belief, and tables of one's own."""
 
-import shutil
-
 import pandas as pd
 import pytest
 from conftest import ROOT
@@ -129,8 +127,5 @@ def test_the_example_in_the_readme_is_of_the_form(tmp_path):
 
 
 def test_the_tables_are_read_from_the_home(home):
-    target = home / "data" / "evidence"
-    if not target.exists():
-        shutil.copytree(EVIDENCE, target)
     assert len(evidence_models.six_studies()) == 93
     assert len(evidence_models.six_studies_pooled()) == 30

@@ -22,11 +22,11 @@ from qlab.records import Record
 
 
 @pytest.fixture
-def evidence_home(home):
+def evidence_home(tmp_path, monkeypatch):
     """A home with the tables of evidence and no records."""
-    target = home / "data" / "evidence"
-    if not target.exists():
-        shutil.copytree(ROOT / "data" / "evidence", target)
+    home = tmp_path / "bare"
+    shutil.copytree(ROOT / "data" / "evidence", home / "data" / "evidence")
+    monkeypatch.setenv("QLAB_HOME", str(home))
     return home
 
 

@@ -2,9 +2,11 @@
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from qlab import qat_points, qat_table, records
+from qlab import resnet_qat_figures as figures
 from qlab import resnet_qat_words as words
 from qlab.qat_planner import plan
 
@@ -85,3 +87,9 @@ def test_the_committed_sweep_serves_its_own_model_with_all_layers(home, model, l
         model=model, dataset="shapes32", place="mini-x", leave_float=left, chosen={"sweep": "short"}
     )
     assert (qat_points.long_table(task) is not None) == found
+
+
+def test_the_mean_of_equal_seeds_is_no_further_out_than_they():
+    point = {"method": "qat", "bits": 4, "where": "only", "k": 2, "change": 0.2133}
+    [drawn] = figures.over_seeds(pd.DataFrame([point] * 3), "change").to_dict("records")
+    assert drawn["low"] <= drawn["mean"] <= drawn["high"] and drawn["seeds"] == 3

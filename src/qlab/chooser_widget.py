@@ -1,16 +1,13 @@
 """The chooser to look at and to move: its Pareto fronts, and sliders for the bounds."""
 
-import base64
-import io
 from collections.abc import Mapping
-from functools import partial
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from qlab import chooser, figures
+from qlab import chooser, figures, live
 from qlab.chooser import KINDS, Choice
 from qlab.chooser_words import POINTS, sentence
 
@@ -99,47 +96,26 @@ def picture(choice: Choice) -> Figure:
     axes[0].axvline(choice.max_share, color="black", ls="--", lw=1)
     axes[0].set_ylabel(_label(axes[0], choice.kind.name))
     _legend(canvas)
-    plt.close(canvas)  # else a notebook shows it a second time
     return canvas
 
 
 def widget(tables: Mapping[str, pd.DataFrame]):
     """Sliders for both bounds, a choice of model and preference; text and picture follow at once.
 
-    An ipywidgets box whose children are kind, share (percent), loss (points), prefer, text, image.
-    Where no front end draws widgets, it shows the picture and the text of its state instead.
+    A box (`live.follow`) whose children are kind, share (percent), loss (points), prefer, text,
+    image.
     """
     import ipywidgets as w
 
-    kind = w.Dropdown(options=list(tables), description="model")
-    slider = partial(w.FloatSlider, style={"description_width": "initial"}, continuous_update=False)
-    share = slider(30.0, min=10, max=100, step=1, description="% of float's bytes at most")
-    loss = slider(5.0, min=0, max=20, step=0.25, description="points lost at most")
-    prefer = w.Dropdown(options=["quality", "size", "time"], description="then best")
-    text, image = w.HTML(), w.Image(format="png")
+    def show(kind: str, share: float, loss: float, prefer: str) -> tuple[str, Figure]:
+        bounds = {"max_share": share / 100, "max_loss": loss / 100}
+        found = chooser.choose(KINDS[kind], tables[kind], **bounds, prefer=prefer)
+        return sentence(found), picture(found)
 
-    def show(_=None) -> None:
-        found = chooser.choose(
-            KINDS[kind.value], tables[kind.value], max_share=share.value / 100,
-            max_loss=loss.value / 100, prefer=prefer.value,
-        )  # fmt: skip
-        text.value = sentence(found)
-        image.value = _png(picture(found))
-
-    class Chooser(w.VBox):
-        """A box that also carries a still picture for pages without widgets."""
-
-        def _repr_mimebundle_(self, **kwargs):
-            still = {"text/plain": text.value, "image/png": base64.b64encode(image.value).decode()}
-            return super()._repr_mimebundle_(**kwargs) | still
-
-    for control in (kind, share, loss, prefer):
-        control.observe(show, "value")
-    show()
-    return Chooser([kind, share, loss, prefer, text, image])
-
-
-def _png(canvas: Figure) -> bytes:
-    target = io.BytesIO()
-    canvas.savefig(target, format="png", dpi=100, metadata={"Software": None})
-    return target.getvalue()
+    controls = [
+        w.Dropdown(options=list(tables), description="model"),
+        live.slider(30.0, 10, 100, 1, "% of float's bytes at most"),
+        live.slider(5.0, 0, 20, 0.25, "points lost at most"),
+        w.Dropdown(options=["quality", "size", "time"], description="then best"),
+    ]
+    return live.follow(show, controls)

@@ -4,9 +4,7 @@ Only what was measured is offered: values of k inside the range of the formulas'
 intervals are those of one new model (`qat_formulas.Fit.predict`).
 """
 
-import io
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -14,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qlab import figures
+from qlab import figures, live
 from qlab.errors import QlabError
 from qlab.qat_formulas import Fit
 from qlab.statistics import Estimate
@@ -164,52 +162,31 @@ def picture(table: pd.DataFrame, plan: Plan) -> Figure:
     axis.plot(plan.size.value / 1e3, 100 * plan.loss.value, "o", ms=13, mfc="none", mec=ring, mew=2)
     axis.set(xlabel="size (KB)", ylabel="accuracy loss (points)")
     axis.legend(frameon=False)
-    plt.close(canvas)  # else a notebook shows it a second time
     return canvas
 
 
 def widget(formulas: Sequence[Formulas], layers: Sequence[int]):
     """Sliders for both bounds and a choice of the curve; text and picture follow at once.
 
-    An ipywidgets box whose children are curve, budget (KB), bound (points), sure, text, image.
-    Where no front end draws widgets, it shows the picture and the text of its state instead.
+    A box (`live.follow`) whose children are curve, budget (KB), bound (points), sure, text, image.
     """
-    import base64
-
     import ipywidgets as w
 
     table = options(formulas, layers)
     choices = {"all": list(formulas)} | {f.name: [f] for f in formulas}
+
+    def show(curve: str, budget: float, bound: float, sure: bool) -> tuple[str, Figure]:
+        chosen = choices[curve]
+        found = plan(chosen, layers, 1e3 * budget, bound / 100, sure)
+        return describe(found), picture(options(chosen, layers), found)
+
     kilobytes, points = table["size"] / 1e3, 100 * table["loss"]
-    curve = w.Dropdown(options=list(choices), description="quantize")
-    slider = partial(w.FloatSlider, style={"description_width": "initial"}, continuous_update=False)
     least, most = float(kilobytes.min()) * 0.9, float(kilobytes.max()) * 1.05
-    budget = slider(float(kilobytes.median()), min=least, max=most, description="KB at most")
     low, top = min(float(points.min()), 0.0), max(float(points.max()), 0.0) + 0.1
-    bound = slider(top, min=low, max=top, step=(top - low) / 100, description="points at most")
-    sure = w.Checkbox(False, description="hold with the upper ends of the intervals")
-    text, image = w.HTML(), w.Image(format="png")
-
-    def show(_=None) -> None:
-        chosen = choices[curve.value]
-        found = plan(chosen, layers, 1e3 * budget.value, bound.value / 100, sure.value)
-        text.value = describe(found)
-        image.value = _png(picture(options(chosen, layers), found))
-
-    class Planner(w.VBox):
-        """A box that also carries a still picture for pages without widgets."""
-
-        def _repr_mimebundle_(self, **kwargs):
-            still = {"text/plain": text.value, "image/png": base64.b64encode(image.value).decode()}
-            return super()._repr_mimebundle_(**kwargs) | still
-
-    for control in (curve, budget, bound, sure):
-        control.observe(show, "value")
-    show()
-    return Planner([curve, budget, bound, sure, text, image])
-
-
-def _png(canvas: Figure) -> bytes:
-    target = io.BytesIO()
-    canvas.savefig(target, format="png", dpi=100, metadata={"Software": None})
-    return target.getvalue()
+    controls = [
+        w.Dropdown(options=list(choices), description="quantize"),
+        live.slider(float(kilobytes.median()), least, most, 0.1, "KB at most"),
+        live.slider(top, low, top, (top - low) / 100, "points at most"),
+        w.Checkbox(False, description="hold with the upper ends of the intervals"),
+    ]
+    return live.follow(show, controls)

@@ -7,6 +7,8 @@ with native_log.quiet():
     import tf_keras as keras
     from tf_keras import layers
 
+NAMES = ("Regroup", "Hidden", "Gelu", "Attention", "Positions")  # as files may name them
+
 
 @keras.saving.register_keras_serializable("qlab")
 class Regroup(layers.Layer):
@@ -86,3 +88,8 @@ class Positions(layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "places": self.places}
+
+
+def left_float(model: keras.Model) -> list[str]:
+    """Names of the layers that tfmot has no integers for, as `partial_qat` takes them."""
+    return [x.name for x in model.layers if isinstance(x, Attention | Gelu)]

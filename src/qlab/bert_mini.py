@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from qlab import native_log
 from qlab.bert_layers import Attention, Gelu, Hidden, Positions, Regroup
 from qlab.errors import QlabError
+from qlab.model_inputs import TOKENS as INPUTS
 
 with native_log.quiet():
     import tf_keras as keras
@@ -25,17 +26,23 @@ with native_log.quiet():
     from transformers import BertConfig
 
 log = logging.getLogger(__name__)
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # as tokenizers return them
 MINI = BertConfig(
     hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024
 )
 
 
-def build(config: BertConfig, classes: int, length: int = 128, seed: int = 0) -> keras.Model:
+def build(
+    config: BertConfig,
+    classes: int,
+    length: int = 128,
+    seed: int = 0,
+    activation: str | None = None,
+) -> keras.Model:
     """Token ids, mask and token types, each int32 [n, length] -> logits [n, classes].
 
-    The inputs are named as in INPUTS; the mask is 1 for tokens and 0 for padding. `length` is
-    fixed, so that every shape of the exported graph is; the classifier's weights come from `seed`.
+    With the `activation` softmax it answers with probabilities. The inputs are named as in INPUTS;
+    the mask is 1 for tokens and 0 for padding. `length` is fixed, so that every shape of the
+    exported graph is; the classifier's weights come from `seed`.
     QlabError for other activations or positions than BERT's, and for a length beyond the model's.
     """
     _check(config, length)
@@ -50,13 +57,8 @@ def build(config: BertConfig, classes: int, length: int = 128, seed: int = 0) ->
     pooled = layers.Dense(config.hidden_size, name="pooler.dense")(first)
     pooled = layers.Activation("tanh", name="pooler.tanh")(pooled)
     start = keras.initializers.TruncatedNormal(stddev=config.initializer_range, seed=seed)
-    logits = layers.Dense(classes, kernel_initializer=start, name="classifier")(pooled)
-    return keras.Model([ids, mask, types], logits, name="bert")
-
-
-def left_float(model: keras.Model) -> list[str]:
-    """Names of the layers of a BERT that tfmot has no integers for, as `partial_qat` takes them."""
-    return [x.name for x in model.layers if isinstance(x, Attention | Gelu)]
+    classifier = layers.Dense(classes, activation, kernel_initializer=start, name="classifier")
+    return keras.Model([ids, mask, types], classifier(pooled), name="bert")
 
 
 def _embedded(config: BertConfig, ids, types):
@@ -102,7 +104,13 @@ def _check(config: BertConfig, length: int) -> None:
         )
 
 
-def load(folder: Path | str, classes: int, length: int = 128, seed: int = 0) -> keras.Model:
+def load(
+    folder: Path | str,
+    classes: int,
+    length: int = 128,
+    seed: int = 0,
+    activation: str | None = None,
+) -> keras.Model:
     """`build` with the weights of a local Hugging Face folder: config.json, model.safetensors.
 
     A folder without a classifier gets one with random weights from `seed`, which is logged.
@@ -110,8 +118,8 @@ def load(folder: Path | str, classes: int, length: int = 128, seed: int = 0) -> 
     other shapes.
     """
     folder = Path(folder).expanduser()
-    tensors = _tensors(folder)
-    model = build(_config(folder), classes, length, seed)
+    config, tensors = read_config(folder), _tensors(folder)
+    model = build(config, classes, length, seed, activation)
     named = [layer for layer in model.layers if layer.weights]
     if "classifier.weight" not in tensors:
         log.warning("%s has no classifier: its %d classes start untrained.", folder.name, classes)
@@ -121,7 +129,15 @@ def load(folder: Path | str, classes: int, length: int = 128, seed: int = 0) -> 
     return model
 
 
-def _config(folder: Path) -> BertConfig:
+def trained_classes(folder: Path) -> int:
+    """How many classes the classifier of a folder tells apart; 0 where it has none."""
+    return len(_tensors(folder).get("classifier.bias", []))
+
+
+def read_config(folder: Path) -> BertConfig:
+    """config.json of a folder; QlabError where there is none, or one of another architecture."""
+    if not (folder / "config.json").is_file():
+        raise QlabError(f"There is no BERT at {folder}: expected a folder with config.json.")
     config = BertConfig.get_config_dict(folder, local_files_only=True)[0]
     if config.get("model_type", "bert") != "bert":
         raise QlabError(f"{folder} is a '{config['model_type']}' model; expected 'bert'.")
@@ -130,8 +146,6 @@ def _config(folder: Path) -> BertConfig:
 
 def _tensors(folder: Path) -> dict[str, np.ndarray]:
     """A checkpoint's tensors, by their names inside BertModel."""
-    if not (folder / "config.json").is_file():
-        raise QlabError(f"There is no BERT at {folder}: expected a folder with config.json.")
     file = folder / "model.safetensors"
     if not file.is_file():
         pickled = " (it has pytorch_model.bin, a pickle, which can run code)"

@@ -1,13 +1,10 @@
-"""What notebook 03 works on: a Keras classifier, images to train, to calibrate and to judge it."""
+"""What notebook 03 works on: a Keras classifier; examples that train, calibrate and judge it."""
 
-import hashlib
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from qlab import (
+    bert_layers,
     cifar10,
     downloads,
     embedded,
@@ -15,15 +12,18 @@ from qlab import (
     keras_classifier,
     paths,
     place,
+    sentence_task,
+    sst2,
     toy_networks,
 )
 from qlab.artefacts import artefact, code_sha256, file_sha256, versions
+from qlab.classification_subject import Subject, split
 from qlab.errors import QlabError, refuse_negative
 from qlab.fine_tune import Settings
+from qlab.labelled_examples import LabelledExamples
 from qlab.labelled_images import LabelledImages
 
-log = logging.getLogger(__name__)
-# Images per profile; 0 means all there are.
+# Images or sentences per profile; 0 means all there are.
 TRAIN = {"smoke": 256, "mini": 2048, "full": 0}
 CALIBRATION = {"smoke": 32, "mini": 256, "full": 256}
 TEST = {"smoke": 200, "mini": 2000, "full": 0}
@@ -41,19 +41,20 @@ MLPERF_TINY = (
 
 @dataclass(frozen=True)
 class Task:
-    """A classifier with the data that trains, calibrates and judges it; no image in two of them."""
+    """A classifier with the data that trains, calibrates and judges it; no example is in two."""
 
     model: str
     dataset: str
     file: Path  # Keras 2 h5, or SavedModel folder
-    train: LabelledImages = field(repr=False)
-    calibration: LabelledImages = field(repr=False)
-    test: LabelledImages = field(repr=False)
+    train: LabelledExamples = field(repr=False)
+    calibration: LabelledExamples = field(repr=False)
+    test: LabelledExamples = field(repr=False)
     training: Settings
     profile: str
     leave_float: tuple[str, ...] = ()  # names of layers that are not to be quantized
     place: str = ""  # folder name of its records and figures
     chosen: dict[str, int | float | str] = field(default_factory=dict)  # the parameters as given
+    notes: tuple[str, ...] = ()  # sentences to tell the reader
 
     def load(self):
         """The Keras model, fresh from its file."""
@@ -66,15 +67,15 @@ class Task:
             **self.training._asdict(),
             "model": self.model,
             "dataset": self.dataset,
-            "training_images": len(self.train),
-            "calibration_images": len(self.calibration),
-            "test_images": len(self.test),
+            f"training_{self.train.noun}s": len(self.train),
+            f"calibration_{self.train.noun}s": len(self.calibration),
+            f"test_{self.train.noun}s": len(self.test),
         }
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance and for the address of what is made of it."""
         parts = {"train": self.train, "calibration": self.calibration, "test": self.test}
-        hashes = {name: _sha256(part) for name, part in parts.items()}
+        hashes = {name: part.sha256 for name, part in parts.items()}
         return {"model": file_sha256(self.file), **hashes}
 
 
@@ -100,11 +101,11 @@ def prepare(
 
     `model` is an embedded model's name, the path of a Keras 2 h5 file or SavedModel folder,
     `ResNet50` or `ResNet50V2` with ImageNet weights, or one of the midterm's toy networks,
-    `toy_mlp` or `toy_cnn`, which are first trained on the training images. `data` is a folder with
-    CIFAR-10's batches, or with `train/` and `val/`, each with a folder of images per class. Left
-    empty they are the embedded ResNet-8 and shapes32, or for `full` MLPerf Tiny's ResNet-8 and
-    CIFAR-10, from QLAB_DATA or downloaded. `leave_float` names layers, with commas between, not to
-    be quantized.
+    `toy_mlp` or `toy_cnn`, which are first trained on the training images; or a BERT, see
+    `sentence_task.subject`. `data` is a folder with CIFAR-10's batches, or with `train/` and
+    `val/`, each with a folder of images per class. Left empty they are the embedded ResNet-8 and
+    shapes32, or for `full` MLPerf Tiny's ResNet-8 and CIFAR-10, from QLAB_DATA or downloaded.
+    `leave_float` names layers, with commas between, not to be quantized.
     """
     numbers = {"epochs": epochs, "rate": rate, "train_limit": train_limit, "limit": limit}
     refuse_negative(**numbers, seed=seed)
@@ -114,19 +115,13 @@ def prepare(
         raise QlabError(f"The parameter 'seeds' must be 1 or more, not {seeds}.")
     if sweep not in SWEEPS:
         raise QlabError(f"The parameter 'sweep' is one of {', '.join(SWEEPS)}; got '{sweep}'.")
-    own = bool(data) or profile == "full"
-    if model in TOYS:
-        found = _own_data(data, TOY_SIZE) if own else _shapes32(profile)
-        name, file = model, _toy(model, found[1])
-        keras_model = keras_classifier.load(file)
-    else:
-        name, file = _model(model, profile)
-        keras_model = keras_classifier.load(file)
-        found = _own_data(data, keras_model.input_shape[1]) if own else _shapes32(profile)
-    dataset, train, calibration, test = found
+    found = sentence_task.subject if sentence_task.takes(model) else image_subject
+    subject = found(profile, model, data)
+    file, test = subject.file, subject.test
+    keras_model = keras_classifier.load(file)
     if keras_model.output_shape[1] != len(test.classes):
         raise QlabError(
-            f"{file} answers with {keras_model.output_shape[1]} classes; {dataset} has "
+            f"{file} answers with {keras_model.output_shape[1]} classes; {subject.dataset} has "
             f"{len(test.classes)}. Give a model and data that belong together."
         )
     left = tuple(part.strip() for part in leave_float.split(",") if part.strip())
@@ -138,25 +133,47 @@ def prepare(
         )
     given = {"model": model, "data": data, **numbers, "leave_float": leave_float,
              "threads": threads, "seed": seed}  # fmt: skip
-    where = place.place(profile, name, given, _DEFAULTS)
+    where = place.place(profile, subject.name, given, _DEFAULTS)
     training = TRAINING[profile]
+    usual = sentence_task.RATE if test.noun == "sentence" else training.rate
     return Task(
-        model=name,
-        dataset=dataset,
+        model=subject.name,
+        dataset=subject.dataset,
         file=file,
-        train=_limited(train, train_limit or TRAIN[profile]),
-        calibration=_limited(calibration, CALIBRATION[profile]),
+        train=_limited(subject.train, train_limit or TRAIN[profile]),
+        calibration=_limited(subject.calibration, CALIBRATION[profile]),
         test=_limited(test, limit or TEST[profile]),
-        training=training._replace(epochs=epochs or training.epochs, rate=rate or training.rate),
+        training=training._replace(epochs=epochs or training.epochs, rate=rate or usual),
         profile=profile,
-        leave_float=left,
+        leave_float=(*left, *bert_layers.left_float(keras_model)),
         place=where if sweep == "short" else f"{where}-{sweep}",
         chosen={"profile": profile, **given, "sweep": sweep, "seeds": seeds},
+        notes=subject.notes,
     )
 
 
-def _limited(data: LabelledImages, limit: int) -> LabelledImages:
+def _limited(data: LabelledExamples, limit: int) -> LabelledExamples:
     return data.first(min(limit, len(data))) if limit else data
+
+
+def image_subject(profile: str, model: str, data: str) -> Subject:
+    """An image classifier and its images, resized to what it takes."""
+    if model in TOYS:
+        dataset, *images = _images(profile, data, TOY_SIZE)
+        return Subject(model, _toy(model, images[0]), dataset, *images)
+    name, file = _model(model, profile)
+    own = data or profile == "full"
+    return Subject(name, file, *_images(profile, data, _image_size(file) if own else 0))
+
+
+def _image_size(file: Path) -> int:
+    """The height and width of the images that a classifier takes."""
+    model = keras_classifier.load(file)
+    if len(model.inputs) > 1:
+        raise QlabError(
+            f"{file} reads sentences and holds no tokenizer; give the Hugging Face folder instead."
+        )
+    return model.input_shape[1]
 
 
 def _model(model: str, profile: str) -> tuple[str, Path]:
@@ -195,7 +212,7 @@ def _toy(name: str, train: LabelledImages) -> Path:
     """A toy network trained on the training images."""
     recipe = {
         "name": name,
-        "train": _sha256(train),
+        "train": train.sha256,
         "epochs": TOY_EPOCHS,
         "code": code_sha256("toy_networks"),
         "versions": versions("tensorflow", "tf-keras"),
@@ -212,7 +229,10 @@ def _toy(name: str, train: LabelledImages) -> Path:
 Parts = tuple[str, LabelledImages, LabelledImages, LabelledImages]
 
 
-def _shapes32(profile: str) -> Parts:
+def _images(profile: str, data: str, size: int) -> Parts:
+    """Data set, training, calibration and test images."""
+    if data or profile == "full":
+        return _own_data(data, size)
     return (
         "shapes32",
         embedded.shapes32("train", TRAIN[profile]),
@@ -222,11 +242,13 @@ def _shapes32(profile: str) -> Parts:
 
 
 def _own_data(data: str, size: int) -> Parts:
-    """Data set, training, calibration and test images of a folder, or of CIFAR-10.
-
-    Calibration images are the last of the training ones, which then do not train.
-    """
+    """Data set, training, calibration and test images of a folder, or of CIFAR-10."""
     folder = Path(data).expanduser() if data else _cifar10()
+    if sst2.is_folder(folder):
+        raise QlabError(
+            f"{folder} holds sentences ({', '.join(sst2.SPLITS)}), which an image classifier does "
+            "not read; give a BERT as the model, such as toy_bert."
+        )
     if (folder / "train").is_dir():
         name = folder.name
         train = image_folder.load(folder / "train", size)
@@ -234,30 +256,10 @@ def _own_data(data: str, size: int) -> Parts:
     else:
         name = "cifar10"
         train, test = (cifar10.load(folder, split) for split in ("train", "test"))
-    train = _without(train, test)
-    held_out = min(CALIBRATION["full"], len(train) // 4)
-    cut = len(train) - held_out
-    return name, train.part(0, cut), train.part(cut, len(train)), test
+    return name, *split(train, test)
 
 
 def _cifar10() -> Path:
     """CIFAR-10 under QLAB_DATA, or downloaded."""
     local = (paths.real_data() or Path()) / "cifar10"
     return local if paths.real_data() and local.is_dir() else cifar10.downloaded()
-
-
-def _without(train: LabelledImages, test: LabelledImages) -> LabelledImages:
-    """The training images that are not, pixel for pixel, test images."""
-    seen = {_digest(image) for image in test.images}
-    kept = np.array([_digest(image) not in seen for image in train.images])
-    if not kept.all():
-        log.warning("%d training images are test images too and were left out.", (~kept).sum())
-    return LabelledImages(train.images[kept], train.labels[kept], train.classes)
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.sha256(image.tobytes()).digest()
-
-
-def _sha256(data: LabelledImages) -> str:
-    return hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()

@@ -5,7 +5,6 @@ model and its share of every batch, and the gradients are added up over the netw
 """
 
 import contextlib
-import hashlib
 import itertools
 import json
 import math
@@ -18,12 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from qlab import artefacts
+from qlab import artefacts, model_inputs
 from qlab.errors import QlabError
 from qlab.worker_cluster import Cluster, WorkerDied, cluster
 
 if TYPE_CHECKING:
-    from qlab.labelled_images import LabelledImages
+    from qlab.labelled_examples import LabelledExamples
 
 RECIPE = "recipe.json"
 
@@ -36,12 +35,13 @@ class Configuration:
     layers: tuple[str, ...] = ()  # fake-quantized (`partial_qat.quantized`)
     bits: int = 8  # of their weights
     trained: tuple[str, ...] | None = None  # the layers that are not frozen; None: all
+    leave_float: tuple[str, ...] = ()  # never wrapped
 
 
 class Settings(NamedTuple):
     """How it is trained."""
 
-    batch: int = 8  # images of each worker at a step
+    batch: int = 8  # examples of each worker at a step
     rate: float = 1e-4  # Adam's learning rate
     seed: int = 0
 
@@ -59,22 +59,22 @@ def configure(
     workers: Cluster,
     model: Path,
     configuration: Configuration,
-    images: Path,
+    examples: Path,
     settings: Settings,
 ) -> dict[str, Any]:
-    """Let the workers build a configuration; `images` is a file of `write_images`."""
+    """Let the workers build a configuration; `examples` is a file of `write_examples`."""
     command = asdict(configuration) | settings._asdict()
     name = command.pop("name")
     answer, *_ = workers.ask(
-        "configure", f"while it built '{name}'", model=str(model), data=str(images), **command
+        "configure", f"while it built '{name}'", model=str(model), data=str(examples), **command
     )
     return answer
 
 
-def write_images(images: "LabelledImages", folder: Path) -> Path:
-    """The images and labels as a file that workers read."""
-    path = folder / "images.npz"
-    np.savez(path, images=images.images, labels=images.labels)
+def write_examples(examples: "LabelledExamples", folder: Path) -> Path:
+    """The examples and labels as a file that workers read."""
+    path = folder / "examples.npz"
+    np.savez(path, labels=examples.labels, **model_inputs.arrays(examples.inputs))
     return path
 
 
@@ -85,7 +85,7 @@ def take_step(workers: Cluster, number: int, steps: int) -> float:
     if not math.isfinite(loss):
         raise QlabError(
             f"The loss at step {number} of {steps} is {loss}; lower the learning rate, and look "
-            "at the images and labels."
+            "at the examples and labels."
         )
     return loss
 
@@ -93,7 +93,7 @@ def take_step(workers: Cluster, number: int, steps: int) -> float:
 def train(
     model: Path,
     configuration: Configuration,
-    images: "LabelledImages",
+    examples: "LabelledExamples",
     steps: int,
     folder: Path,
     *,
@@ -112,14 +112,14 @@ def train(
     this happen. Batches depend on seed and step alone: a resumed run ends as an uninterrupted one.
     QlabError: a folder of another training, a loss that is not finite, a worker's own complaint.
     """
-    _claim(folder, _recipe(model, configuration, images, settings))
+    _claim(folder, _recipe(model, configuration, examples, settings))
     done = Training([], {}, [], [])
     for attempt in itertools.count():
         try:
             with contextlib.ExitStack() as stack:
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 workers = stack.enter_context(cluster(folder, own_network=own_network))
-                data = write_images(images, scratch)
+                data = write_examples(examples, scratch)
                 configure(workers, model, configuration, data, settings)
                 fatal = kill_at if attempt == 0 else 0
                 return _go_on(workers, done, steps, every, folder, scratch, fatal, progress)
@@ -159,12 +159,11 @@ def _go_on(
 
 
 def _recipe(
-    model: Path, configuration: Configuration, images: "LabelledImages", settings: Settings
+    model: Path, configuration: Configuration, examples: "LabelledExamples", settings: Settings
 ) -> dict[str, Any]:
     """What a checkpoint must agree with; the number of steps may grow."""
     recipe = asdict(configuration) | settings._asdict()
-    digest = hashlib.sha256(images.images.tobytes() + images.labels.tobytes())
-    recipe |= {"model_sha256": artefacts.file_sha256(model), "images_sha256": digest.hexdigest()}
+    recipe |= {"model_sha256": artefacts.file_sha256(model), "images_sha256": examples.sha256}
     return json.loads(json.dumps(recipe))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from qlab import keras_classifier
+from qlab import keras_classifier, model_inputs
 from qlab.errors import QlabError
 from qlab.saved_model import tf
 
@@ -39,6 +39,7 @@ class Worker:
         layers: list[str],
         bits: int,
         trained: list[str] | None,
+        leave_float: list[str],
         data: str,
         batch: int,
         rate: float,
@@ -47,11 +48,12 @@ class Worker:
         """Build model, optimizer and training step; what it will send at each step."""
         keras.utils.set_random_seed(seed)
         with np.load(data) as arrays:
-            self.images, self.labels = arrays["images"], arrays["labels"]
+            parts = dict(arrays)
+        self.labels, self.inputs = parts.pop("labels"), model_inputs.from_arrays(parts)
         self.batch, self.seed = batch, seed
         # Wrapping builds a model several times over, and each variable made in the scope is sent
         # to the others: so wrap outside, and mirror the result.
-        local = _model(Path(model), layers, bits)
+        local = _model(Path(model), layers, bits, leave_float)
         with self.strategy.scope():
             self.model = _mirrored(local)
             _freeze(self.model, trained)
@@ -63,23 +65,26 @@ class Worker:
         return {"trained_parameters": trained_parameters, "reduced": self._reduced()}
 
     def _training_step(self):
-        """The compiled step: local images and labels in, this worker's mean loss out."""
+        """The compiled step: local examples and labels in, this worker's mean loss out."""
 
-        def step(images, labels):
+        def step(inputs, labels):
             with tf.GradientTape() as tape:
-                found = self.model(images, training=True)
+                found = self.model(inputs, training=True)
                 losses = keras.losses.sparse_categorical_crossentropy(labels, found)
-                # The optimizer adds up the workers' gradients: a mean over all their images.
+                # The optimizer adds up the workers' gradients: a mean over all their examples.
                 share = tf.reduce_mean(losses) / self.workers
             variables = self.model.trainable_variables
             gradients = tape.gradient(share, variables)
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
             return tf.reduce_mean(losses)
 
-        shape = (self.batch, *self.images.shape[1:])
-        signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec((self.batch,), tf.int64)]
+        shapes = tf.nest.map_structure(
+            lambda values: tf.TensorSpec((self.batch, *values.shape[1:]), values.dtype),
+            model_inputs.fed(model_inputs.rows(self.inputs, slice(1))),
+        )
+        signature = [shapes, tf.TensorSpec((self.batch,), tf.int64)]
         return tf.function(
-            lambda images, labels: self.strategy.run(step, args=(images, labels)),
+            lambda inputs, labels: self.strategy.run(step, args=(inputs, labels)),
             input_signature=signature,
         )
 
@@ -92,12 +97,13 @@ class Worker:
         return [int(np.prod(t.shape)) * t.dtype.size for t in sent]
 
     def step(self, number: int) -> dict[str, Any]:
-        """Train on this worker's share of the images of step `number`, counted from 1."""
+        """Train on this worker's share of the examples of step `number`, counted from 1."""
         order = np.random.default_rng([self.seed, number])
         size = self.batch * self.workers
-        chosen = order.choice(len(self.images), size, replace=size > len(self.images))
+        chosen = order.choice(len(self.labels), size, replace=size > len(self.labels))
         own = chosen[self.index :: self.workers]
-        loss = self.train(self.images[own].astype(np.float32), self.labels[own].astype(np.int64))
+        inputs = model_inputs.fed(model_inputs.rows(self.inputs, own))
+        loss = self.train(inputs, self.labels[own].astype(np.int64))
         return {"loss": float(loss)}
 
     def save(self, folder: str, scratch: str) -> dict[str, Any]:
@@ -125,14 +131,14 @@ class Worker:
         return int(self.optimizer.iterations.numpy())
 
 
-def _model(file: Path, layers: list[str], bits: int) -> keras.Model:
+def _model(file: Path, layers: list[str], bits: int, leave_float: list[str]) -> keras.Model:
     """The model of a file, with some layers fake-quantized."""
     model = keras_classifier.load(file)
     if not layers:
         return model
     from qlab import partial_qat  # and with it tfmot, which takes a second
 
-    return partial_qat.quantized(model, layers, bits)
+    return partial_qat.quantized(model, layers, bits, leave_float)
 
 
 def _mirrored(model: keras.Model) -> keras.Model:

@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from qlab import native_log, statistics, timing
+from qlab import model_inputs, native_log, statistics, timing
 from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
+from qlab.labelled_examples import LabelledExamples
 from qlab.statistics import Estimate
 
 with native_log.quiet():
     import tf_keras as keras
 
-Step = tuple[np.ndarray, np.ndarray]  # images float32 [batch, h, w, 3], labels int64 [batch]
+Step = tuple[Any, np.ndarray]  # a batch as the model takes it, labels int64 [batch]
 
 
 class Settings(NamedTuple):
@@ -24,9 +24,9 @@ class Settings(NamedTuple):
     batch: int = 32
     rate: float = 5e-5  # of SGD with momentum 0.9; constant, so that any step may be the last
 
-    def steps(self, images: int) -> int:
+    def steps(self, examples: int) -> int:
         """Optimizer steps in all; what does not fill a batch is left out of its epoch."""
-        return self.epochs * (images // self.batch)
+        return self.epochs * (examples // self.batch)
 
 
 class Diverged(QlabError):
@@ -47,14 +47,14 @@ def compiled(model: keras.Model, settings: Settings) -> keras.Model:
     return model
 
 
-def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Step]:
+def batches(data: LabelledExamples, settings: Settings, seed: int) -> Iterator[Step]:
     """What each step learns from; shuffled anew every epoch."""
     rng = np.random.default_rng(seed)
     for _ in range(settings.epochs):
         order = rng.permutation(len(data))
         for start in range(0, len(data) - settings.batch + 1, settings.batch):
             some = order[start : start + settings.batch]
-            yield data.images[some].astype(np.float32), data.labels[some]
+            yield model_inputs.fed(model_inputs.rows(data.inputs, some)), data.labels[some]
 
 
 def run(model: keras.Model, steps: Iterator[Step], done: int = 0) -> np.ndarray:
@@ -63,9 +63,9 @@ def run(model: keras.Model, steps: Iterator[Step], done: int = 0) -> np.ndarray:
     `done` counts those taken before, for Diverged, which is raised when the loss is not finite.
     """
     seconds = []
-    for step, (images, labels) in enumerate(steps, done + 1):
+    for step, (inputs, labels) in enumerate(steps, done + 1):
         start = time.perf_counter()
-        loss = model.train_on_batch(images, labels)
+        loss = model.train_on_batch(inputs, labels)
         seconds.append(time.perf_counter() - start)
         if not np.isfinite(loss):
             raise Diverged(step)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import fine_tune, keras_classifier, partial_qat, timing
+from qlab import fine_tune, keras_classifier, model_inputs, partial_qat, timing
 
 STEPS = 4  # the first two trace and allocate; memory was seen to be level after the third
 
@@ -33,8 +33,7 @@ def _train(
 ) -> None:
     model = partial_qat.quantized(keras_classifier.load(file), layers, bits, leave_float)
     settings = fine_tune.Settings(1, batch)
-    images = np.zeros((batch, *model.input_shape[1:]), np.float32)
-    step = images, np.zeros(batch, np.int64)
+    step = model_inputs.zeros(model, batch), np.zeros(batch, np.int64)
     fine_tune.run(fine_tune.compiled(model, settings), iter([step] * STEPS))
 
 

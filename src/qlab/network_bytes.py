@@ -21,7 +21,7 @@ from qlab.network_namespace import loopback_bytes
 from qlab.worker_cluster import Cluster, cluster
 
 if TYPE_CHECKING:
-    from qlab.labelled_images import LabelledImages
+    from qlab.labelled_examples import LabelledExamples
 
 IDLE = 1.0  # seconds for which the waiting workers are listened to
 
@@ -63,7 +63,7 @@ def all_reduce_bytes(size: int, workers: int = 2) -> int:
 def measure(
     model: Path,
     configurations: Sequence[Configuration],
-    images: "LabelledImages",
+    examples: "LabelledExamples",
     steps: int = 6,
     warmup: int = 2,
     settings: Settings = Settings(),  # noqa: B008  (it cannot be changed)
@@ -78,7 +78,7 @@ def measure(
     """
     loopback_bytes()  # where it cannot be read, say so before anything is started
     with tempfile.TemporaryDirectory() as made, cluster(Path(made), 2, own_network) as workers:
-        data = distributed_training.write_images(images, Path(made))
+        data = distributed_training.write_examples(examples, Path(made))
         found = []
         for configuration in progress(configurations):
             sent = distributed_training.configure(workers, model, configuration, data, settings)

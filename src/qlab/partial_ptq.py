@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from qlab import graph
+from qlab import graph, model_inputs
 from qlab.errors import QlabError
+from qlab.model_inputs import Inputs
 from qlab.partial_export import names, operators_of
 from qlab.tflite import quiet_quantizer
 
@@ -18,7 +17,7 @@ def quantize(
     float_file: Path,
     chosen: Sequence[str],
     bits: int,
-    calibration: np.ndarray,
+    calibration: Inputs,
     threads: int = 2,
     leave_float: Sequence[str] = (),
 ) -> bytes:
@@ -26,17 +25,16 @@ def quantize(
 
     Weights get `bits` (8 or 4), symmetric, one scale a channel of a convolution, one a dense layer,
     as in tfmot; activations 8. Operators without weights follow where all they read comes from
-    quantized ones, but for those of the layers `leave_float`. `calibration`, uint8 images
-    [n, h, w, 3], gives the activations' ranges.
+    quantized ones, but for those of the layers `leave_float`. `calibration`, images or
+    tokens, gives the activations' ranges.
     """
-    if not len(calibration):
+    if not model_inputs.count(calibration):
         raise QlabError(
-            "The calibration set is empty; post-training quantization needs images to learn the "
-            "range of every tensor."
+            "The calibration set is empty; post-training quantization needs examples to learn "
+            "the range of every tensor."
         )
     quantizer = _quantizer(float_file, chosen, bits, leave_float)
-    [name] = graph.signature_inputs(float_file)
-    samples = [{name: image[None].astype(np.float32)} for image in calibration]
+    samples = model_inputs.samples(calibration, graph.signature_inputs(float_file))
     with quiet_quantizer():
         ranges = quantizer.calibrate({graph.SIGNATURE: samples}, num_threads=threads)
         return bytes(quantizer.quantize(ranges).quantized_model)

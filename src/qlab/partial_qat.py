@@ -9,13 +9,15 @@ tfmot does so only for kinds of layers that it knows; for the others (Rescaling,
 done here.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from qlab import native_log
+from qlab import model_inputs, native_log
 from qlab.errors import QlabError
+from qlab.model_inputs import Inputs
 from qlab.saved_model import tf
 
 with native_log.quiet():
@@ -35,7 +37,12 @@ KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
 OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 
 BITS = (8, 4)  # of the weights; activations have 8
-WHERE = ("last", "first", "only")
+# Matrices of a transformer's blocks by what they serve, as `bert_mini` names them.
+PARTS = {
+    "attention": r"\.attention\.(self\.(query|key|value)|output\.dense)$",
+    "feedforward": r"layer\.\d+\.(intermediate|output)\.dense$",
+}
+WHERE = ("last", "first", "only", *PARTS)
 WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)
 ACTIVATIONS = (kinds.ReLU, kinds.Activation)
 # They hand on values as they are and so get no quantizer in tfmot: it belongs before them.
@@ -82,17 +89,28 @@ def _longest(layer: keras.layers.Layer, neighbours, known: dict | None = None) -
 
 
 def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
-    """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input."""
+    """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input.
+
+    `attention` and `feedforward` are the last k of the transformer's matrices of that kind.
+    """
     if where not in WHERE:
         raise QlabError(f"Layers are chosen by {', '.join(WHERE)}; got '{where}'.")
+    if where in PARTS:
+        return choose(part(layers, where), "last", k)
     least = 1 if where == "only" else 0
     if not least <= k <= len(layers):
+        told = f", {layers[0]} to {layers[-1]}" if layers else ""
         raise QlabError(
-            f"The model has {len(layers)} layers with weights, {layers[0]} to {layers[-1]}, so "
+            f"The model has {len(layers)} layers with weights{told}, so "
             f"'{where} {k}' does not exist; choose {least} to {len(layers)}."
         )
     start = {"last": len(layers) - k, "first": 0, "only": k - 1}[where]
     return list(layers[start : start + (1 if where == "only" else k)])
+
+
+def part(layers: Sequence[str], kind: str) -> list[str]:
+    """Those of `layers` that serve a transformer's `attention`, or its `feedforward` network."""
+    return [name for name in layers if re.search(PARTS[kind], name)]
 
 
 def quantized(
@@ -202,15 +220,13 @@ def _movers_before(layer: keras.layers.Layer) -> set[str]:
     return found
 
 
-def calibrate(
-    wrapped: keras.Model, model: keras.Model, images: np.ndarray, batch: int = 32
-) -> None:
+def calibrate(wrapped: keras.Model, model: keras.Model, inputs: Inputs, batch: int = 32) -> None:
     """Start the ranges of a model made by `quantized` where `model` has them.
 
     tfmot starts every range at -6..6 and moves one of an activation by a thousandth of the way a
     step, so that after a hundred steps nine tenths of the start are left. Each becomes what its
     moving average tends to, the mean over batches of the float model's lowest and highest values on
-    `images` (uint8 [n, h, w, c]), with 0 inside. One of weights becomes that of the weights.
+    `inputs`, images or tokens, with 0 inside. One of weights becomes that of the weights.
     """
     known = {layer.name: layer for layer in model.layers}
     for layer in wrapped.layers:  # tfmot puts one behind the input
@@ -229,8 +245,8 @@ def calibrate(
         return
     probe = keras.Model(model.input, [tensor for _, tensor in watched])
     ends = []
-    for start in range(0, len(images), batch):
-        found = probe(images[start : start + batch].astype(np.float32), training=False)
+    for part in model_inputs.batches(inputs, batch):
+        found = probe(model_inputs.fed(part), training=False)
         found = found if isinstance(found, list) else [found]
         ends.append([(min(0.0, v.numpy().min()), max(0.0, v.numpy().max())) for v in found])
     for (pair, _), limits in zip(watched, np.mean(ends, axis=0), strict=True):

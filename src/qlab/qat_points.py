@@ -1,5 +1,7 @@
 """Which points notebook 03 runs, and points back from records, as the formulas take them."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from qlab import partial_qat, qat_formulas, records
@@ -17,8 +19,20 @@ def sweep_points(task: Task, bench: Bench) -> list[Point]:
     """The points of the sweep that the task asks for."""
     count = len(bench.layers)
     if task.chosen["sweep"] == "long":
-        return long_sweep(count, task.chosen["seeds"])
-    return short_sweep(count, task)
+        seeds = task.chosen["seeds"]
+        return long_sweep(count, seeds) + part_points(bench.layers, seeds)
+    few = [] if task.profile == "smoke" else part_points(bench.layers, 1)
+    return short_sweep(count, task) + few
+
+
+def part_points(layers: Sequence[str], seeds: int) -> list[Point]:
+    """All attention matrices of a transformer and all feed-forward ones; none of other networks."""
+    sizes = {kind: len(partial_qat.part(layers, kind)) for kind in partial_qat.PARTS}
+    places = [
+        (kind, size, bits) for kind, size in sizes.items() if size for bits in partial_qat.BITS
+    ]
+    trained = [Point("qat", *place, seed) for seed in range(seeds) for place in places]
+    return [*(Point("ptq", *place) for place in places), *trained]
 
 
 def short_sweep(layers: int, task: Task) -> list[Point]:

@@ -29,7 +29,8 @@ from qlab.partial_qat import keras
 
 METHODS = ("tuned", "ptq", "qat", "qatcold")  # cold: from the ranges that tfmot starts with
 ROUNDS = {"smoke": 6, "mini": 12, "full": 20}  # timed steps of a model and of its float twin
-CODE = ("fine_tune", "int4", "nibbles", "partial_export", "partial_ptq", "partial_qat", "qat_sweep")
+CODE = ("fine_tune", "int4", "model_inputs", "nibbles", "partial_export", "partial_ptq")
+CODE += ("partial_qat", "qat_sweep")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Bench:
 
 def parent(bench: Bench, threads: int) -> Answer:
     """The float model as it is: its Keras graph's answers and its file's."""
-    test = bench.task.test.images
+    test = bench.task.test.inputs
     found = {
         "float": classification.keras_probabilities(bench.model, test),
         "tflite": classification.tflite_probabilities(bench.float_file, test, threads),
@@ -113,7 +114,7 @@ def parent(bench: Bench, threads: int) -> Answer:
 def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """Make a point, or read it if it was made before.
 
-    Probabilities on the test images: `float` of the trained weights without quantizers,
+    Probabilities on the test examples: `float` of the trained weights without quantizers,
     `fake_quant` of the graph with tfmot's, `equal_time` of the same graph after only as many
     steps as take the float control's time, `tflite` of the file. Raises `WrongTypes` where the
     file's weights are not as asked.
@@ -157,7 +158,7 @@ def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
             bench.float_file,
             chosen,
             point.bits,
-            bench.task.calibration.images,
+            bench.task.calibration.inputs,
             threads,
             bench.task.leave_float,
         )
@@ -167,12 +168,12 @@ def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
 
 def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     """Fine-tune with quantizers, or, as a control, without."""
-    task, test = bench.task, bench.task.test.images
+    task, test = bench.task, bench.task.test.inputs
     chosen = partial_qat.choose(bench.layers, point.where, point.k)
     keras.utils.set_random_seed(point.seed)
     model = bench.quantized(point)
     if point.method == "qat":
-        partial_qat.calibrate(model, bench.model, task.calibration.images)
+        partial_qat.calibrate(model, bench.model, task.calibration.inputs)
     fine_tune.compiled(model, task.training)
     times = fine_tune.step_times(model, bench.twin, bench.step, ROUNDS[task.profile])
     total = task.training.steps(len(task.train))
@@ -204,13 +205,13 @@ def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
 def _file_answers(
     file: Path, bench: Bench, chosen: list[str], bits: int, threads: int
 ) -> np.ndarray:
-    """Check a file's weights, then its probabilities on the test images."""
+    """Check a file's weights, then its probabilities on the test examples."""
     partial_export.check(file, bench.layers, chosen, bits)
     run = file
     if bits == 4:
         run = file.with_name("widened.tflite")
         run.write_bytes(int4.widened(file))
-    found = classification.tflite_probabilities(run, bench.task.test.images, threads)
+    found = classification.tflite_probabilities(run, bench.task.test.inputs, threads)
     if run != file:
         run.unlink()
     return found

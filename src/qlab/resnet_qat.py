@@ -15,9 +15,9 @@ import numpy as np
 from qlab import (
     classification,
     fine_tune_memory,
-    image_robustness,
     int4,
     measured,
+    model_inputs,
     model_update,
     network_bytes,
     partial_export,
@@ -56,7 +56,7 @@ def device(threads: int) -> str:
 
 
 def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
-    """Accuracy of each graph, calibration error, and comparisons on the same test images.
+    """Accuracy of each graph, calibration error, and comparisons on the same test examples.
 
     A point's file is compared with the float parent's, and with the file of the float control that
     was fine-tuned from the same seed (`accuracy_minus_tuned`).
@@ -76,7 +76,7 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
         found += _answer_records(task, point.variant, answer, hits[point], **more)
         flips = statistics.paired(before["tflite"], hits[point]["tflite"])
         found += measured.compared(
-            EXPERIMENT, task, point.variant, "accuracy", "image", flips, **more
+            EXPERIMENT, task, point.variant, "accuracy", task.test.noun, flips, **more
         )
         control = hits.get(Point("tuned", seed=point.seed))
         if point.method.startswith("qat") and control:
@@ -103,7 +103,7 @@ def left_float_records(task: Task, bench: Bench, parent: Answer, threads: int) -
     share = statistics.proportion(int(hits.sum()), len(hits))
     return [
         _estimated(task, variant, "accuracy", "1", share),
-        *measured.compared(EXPERIMENT, task, variant, "accuracy", "image", flips),
+        *measured.compared(EXPERIMENT, task, variant, "accuracy", task.test.noun, flips),
     ]
 
 
@@ -201,11 +201,12 @@ def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
 def latency_records(
     task: Task, bench: Bench, answers: Answers, variants: Sequence[str], threads: int, progress=iter
 ) -> list[Record]:
-    """Milliseconds of one image on LiteRT, files taken in turn; the graph alone is timed."""
+    """Milliseconds of one example on LiteRT, files taken in turn; the graph alone is timed."""
     files = {PARENT: bench.float_file}
     files |= {p.variant: a.file for p, a in answers.items() if a.file and p.seed == 0}
+    one = model_inputs.rows(task.test.inputs, slice(1))
     calls = {
-        v: classification.one_image(files[v], task.test.images[:1], threads)
+        v: classification.one_example(files[v], one, threads)
         for v in [PARENT, *variants]
         if v in files
     }
@@ -227,7 +228,7 @@ def latency_records(
 def robustness_records(
     task: Task, bench: Bench, answers: Answers, threads: int, progress=iter
 ) -> list[Record]:
-    """Accuracy of files on corrupted test images, and against the float parent on the same ones.
+    """Accuracy of files on corrupted test examples, and against the float parent on the same ones.
 
     Of the float control and of the points with all layers quantized, of the first seed; not of PTQ
     at 4 bits, of which too little is left. The data set's name carries the corruption:
@@ -241,11 +242,11 @@ def robustness_records(
         if (p.method, p.bits) != ("ptq", 4)
     }
     found = []
-    for name, images in progress(image_robustness.corrupted_sets(task.test.images)):
+    for name, inputs in progress(task.test.corrupted_sets()):
         data = f"{task.dataset}_{name}"
         hits = {
             v: classification.correct(
-                classification.tflite_probabilities(f, images, threads), task.test.labels
+                classification.tflite_probabilities(f, inputs, threads), task.test.labels
             )
             for v, f in files.items()
         }
@@ -267,7 +268,7 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
 
     `..._trained_only` freezes all layers but the quantized.
     """
-    images = task.train.first(min(64, len(task.train)))
+    examples = task.train.first(min(64, len(task.train)))
     configurations = _configurations(bench)
     recipe = {
         "model": file_sha256(task.file),
@@ -277,7 +278,7 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     }
 
     def make(folder: Path) -> None:
-        found = network_bytes.measure(task.file, configurations, images, progress=progress)
+        found = network_bytes.measure(task.file, configurations, examples, progress=progress)
         (folder / "traffic.json").write_text(json.dumps(found, indent=1))
 
     kept = artefact("qat_traffic", recipe, make) / "traffic.json"
@@ -285,14 +286,14 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
 
 
 def _configurations(bench: Bench) -> list[Configuration]:
-    whole = len(bench.layers)
+    whole, left = len(bench.layers), bench.task.leave_float
     chosen = [tuple(partial_qat.choose(bench.layers, "last", k)) for k in range(1, whole + 1)]
     return [
         Configuration(PARENT),
-        *(Configuration(Point("qat", "last", len(c)).variant, c) for c in chosen),
+        *(Configuration(Point("qat", "last", len(c)).variant, c, leave_float=left) for c in chosen),
         *(
             Configuration(f"{Point('qat', 'last', k).variant}_trained_only", chosen[k - 1],
-                          trained=chosen[k - 1])
+                          trained=chosen[k - 1], leave_float=left)
             for k in (1, max(2, whole // 3))
         ),
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qlab import figures, records
+from qlab import corruptions, figures, records, token_robustness
 from qlab.partial_qat import BITS
 from qlab.qat_formulas import Fit
 from qlab.qat_points import (
@@ -224,9 +224,10 @@ def _curve(fit: Fit, lowest: float) -> pd.DataFrame:
 
 
 def robustness(table: pd.DataFrame, profile: str) -> None:
-    """Accuracy on corrupted images: of float, and the difference of the quantized ones."""
+    """Accuracy on corrupted examples: of float, and the difference of the quantized ones."""
     rows = table.copy()
-    parts = rows["dataset"].str.extract(r"_(noise|blur|contrast|jpeg)(\d)$")
+    known = "|".join([*corruptions.KINDS, *token_robustness.KINDS])
+    parts = rows["dataset"].str.extract(rf"_({known})(\d)$")
     rows = rows.assign(kind=parts[0], strength=parts[1]).dropna(subset=["kind"])
     rows["strength"] = rows["strength"].astype(int)
     drawn = records.pick(rows, ["accuracy", "accuracy_difference"])

@@ -56,7 +56,8 @@ def float_accuracy(task: Task, parent: Answer) -> str:
         hits = classification.correct(parent.probabilities[kind], task.test.labels)
         e = statistics.proportion(int(hits.sum()), len(hits))
         told.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}]")
-    return f"accuracy on {len(task.test)} images of {task.dataset}: {'; '.join(told)}"
+    of = f"{len(task.test)} {task.test.noun}s of {task.dataset}"
+    return "\n".join([f"accuracy on {of}: {'; '.join(told)}", *task.notes])
 
 
 def weight_types(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:
@@ -94,6 +95,25 @@ def left_float(table: pd.DataFrame) -> pd.DataFrame:
             "minus float (points)": interval(row, "+.2f", POINTS),
         }
         for _, row in rows[wanted].iterrows()
+    )
+
+
+def parts(table: pd.DataFrame) -> pd.DataFrame | str:
+    """A transformer's attention quantized, or its feed-forward networks, minus float in points."""
+    kinds = "|".join(partial_qat.PARTS)
+    rows = records.pick(on_clean_images(table), "accuracy_difference")
+    named = rows["variant"].str.extract(rf"^(qat|ptq)_w(\d)a8_({kinds})(\d+)$")
+    rows = rows[named[0].notna()]
+    if rows.empty:
+        return "This network has no attention to quantize by itself."
+    shares = records.pick(table, "quantized_share").set_index("variant")["value"]
+    return pd.DataFrame(
+        {
+            "variant": variant,
+            "of the weights": f"{shares[variant]:.0%}",
+            "minus float (points)": _over_seeds(one["value"]),
+        }
+        for variant, one in rows.groupby("variant", sort=False)
     )
 
 
@@ -138,9 +158,10 @@ def about(table: pd.DataFrame) -> str:
     found = points_table(table)
     trained = found[found["method"] == "qat"]
     n = int(records.pick(table, "accuracy_difference")["n"].max())
+    noun = records.pick(table, "flips_lost")["unit"].iloc[0]
     return (
         f"{table['model'].iloc[0]}, {table['dataset'].iloc[0]}: {len(trained)} points of QAT from "
-        f"{trained['seed'].nunique()} seeds, {len(found) - len(trained)} of PTQ, {n} test images"
+        f"{trained['seed'].nunique()} seeds, {len(found) - len(trained)} of PTQ, {n} test {noun}s"
     )
 
 

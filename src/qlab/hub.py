@@ -25,6 +25,7 @@ _SMALL = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "vocab.txt",
 ]
 _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
 

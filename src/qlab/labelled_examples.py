@@ -56,7 +56,7 @@ class LabelledExamples:
         return self.part(0, count)
 
     def part(self, start: int, stop: int) -> Self:
-        """Examples `start` up to `stop`, without it; QlabError where these are none or not there."""
+        """Examples `start` up to `stop`, without it; QlabError where these are not there."""
         if not 0 <= start < stop <= len(self):
             raise QlabError(
                 f"{self.noun.capitalize()}s {start} up to {stop} were asked for, of {len(self)}; "

@@ -1,0 +1,192 @@
+"""Notebook 03 on sentences: a BERT's folder and SST-2's files become a task like any other."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny_bert
+
+from qlab import (
+    classification,
+    classification_task,
+    keras_classifier,
+    mini_reviews,
+    partial_export,
+    qat_points,
+    qat_sweep,
+    resnet_qat,
+    sentence_task,
+    sentence_tokens,
+    toy_bert,
+)
+from qlab import resnet_qat_words as words
+from qlab.errors import QlabError
+from qlab.qat_sweep import Bench, Point
+from qlab.sst2 import Sentences
+
+
+@pytest.fixture
+def data(tmp_path):
+    return tiny_bert.write_sentences(tmp_path / "SST-2")
+
+
+@pytest.fixture
+def bert(tmp_path):
+    """A folder whose classifier is there: nothing has to be trained."""
+    return tiny_bert.write(tmp_path / "bert", classes=2)
+
+
+def prepare(model, data="", profile="smoke", **more):
+    return classification_task.prepare(profile, str(model), str(data), **more)
+
+
+def test_a_folder_with_a_classifier_is_taken_as_it_is(home, bert, data):
+    task = prepare(bert, data)
+    assert (task.model, task.dataset, task.notes) == ("bert", "SST-2", ())
+    assert (len(task.train), len(task.calibration), len(task.test)) == (48, 16, 12)
+    assert task.settings()["test_sentences"] == 12
+    assert task.training.rate == sentence_task.RATE and task.place.startswith("smoke-bert-")
+    assert "encoder.layer.0.attention.self" in task.leave_float
+    ids = task.test.tokens["input_ids"]
+    assert ids[0, 0] == tiny_bert.WORDS.index("[CLS]") and ids.shape == (12, 14)
+    found = classification.keras_probabilities(task.load(), task.test.inputs)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    assert Bench(task).layers[-1] == "classifier" and len(Bench(task).layers) == 8
+
+
+def test_a_folder_without_a_classifier_is_first_trained_and_it_is_said(
+    home, tmp_path, data, caplog
+):
+    task = prepare(tiny_bert.write(tmp_path / "bare"), data)
+    [note] = task.notes
+    assert note.startswith(
+        "bare came without a classifier: it was first trained in float, for 3 ep"
+    )
+    assert "48 sentences" in note and "its 2 classes start untrained" in caplog.text
+    parent = qat_sweep.parent(Bench(task), 1)
+    assert words.float_accuracy(task, parent).endswith(note)
+    assert "on 12 sentences of SST-2" in words.float_accuracy(task, parent)
+    again = prepare(tmp_path / "bare", data)
+    assert again.file == task.file and again.notes == task.notes
+
+
+def test_training_sentences_never_judge(home, bert, data, caplog):
+    lines = (data / "dev.tsv").read_text().splitlines()
+    (data / "train.tsv").write_text((data / "train.tsv").read_text() + lines[3] + "\n")
+    task = prepare(bert, data)
+    assert "1 training sentences are test sentences too" in caplog.text
+    rows = [
+        {r.tobytes() for r in p.tokens["input_ids"]}
+        for p in (task.train, task.calibration, task.test)
+    ]
+    assert not rows[0] & rows[2] and not rows[1] & rows[2] and not rows[0] & rows[1]
+
+
+def test_what_does_not_belong_together(home, bert, data, tmp_path):
+    (tmp_path / "images" / "train" / "cat").mkdir(parents=True)
+    with pytest.raises(QlabError, match=r"images holds no sentences, .* train\.tsv and dev\.tsv"):
+        prepare(bert, tmp_path / "images")
+    with pytest.raises(QlabError, match=r"holds sentences .* which an image classifier does not"):
+        prepare("resnet8_shapes32", data)
+    task = prepare(bert, data)
+    with pytest.raises(QlabError, match=r"bert\.h5 reads sentences .*give the Hugging Face folder"):
+        prepare(task.file, tmp_path / "images")
+    images = np.zeros((2, 32, 32, 3), np.uint8)
+    with pytest.raises(QlabError, match=r"takes sentences of 14 tokens .* got 2 of \[32, 32, 3\]"):
+        classification.keras_probabilities(task.load(), images)
+    with pytest.raises(QlabError, match="got 2 of"):
+        classification.tflite_probabilities(Bench(task).float_file, images)
+    resnet = classification_task.prepare("smoke").load()
+    with pytest.raises(QlabError, match=r"takes images .* got 12 sentences of 14 tokens"):
+        classification.keras_probabilities(resnet, task.test.inputs)
+    three = tiny_bert.write(tmp_path / "three", classes=3)
+    with pytest.raises(QlabError, match="three answers with 3 classes; the data have 2"):
+        prepare(three, data)
+
+
+def test_tokenizers_that_are_missing_or_belong_to_another_model(home, bert, data):
+    config = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps(config | {"vocab_size": 10}))
+    with pytest.raises(QlabError, match=r"the word 'bad' the id 10; the model knows 0 to 9"):
+        prepare(bert, data)
+    (bert / "vocab.txt").unlink()
+    with pytest.raises(
+        QlabError, match=r"has no tokenizer: expected tokenizer\.json or vocab\.txt"
+    ):
+        prepare(bert, data)
+    (bert / "tokenizer.json").write_text("{")
+    with pytest.raises(QlabError, match="The tokenizer in .* cannot be read"):
+        prepare(bert, data)
+
+
+def test_long_sentences_are_cut_and_it_is_said(bert, caplog):
+    tokenizer = sentence_tokens.load_tokenizer(bert)
+    texts = ["good " * 20, "bad wine"]
+    assert sentence_tokens.length_of(texts, tokenizer, 128) == 22
+    assert sentence_tokens.length_of(texts, tokenizer, 6) == 6
+    assert "has 22 tokens: cut to the first 6" in caplog.text
+    two = Sentences(texts, np.array([1, 0]))
+    found = sentence_tokens.encoded(two, tokenizer, ("0", "1"), 6, 11)
+    ends = [tiny_bert.WORDS.index(w) for w in ("[CLS]", "[SEP]")]
+    assert found.tokens["input_ids"][0, [0, -1]].tolist() == ends
+    assert found.tokens["attention_mask"].sum(1).tolist() == [6, 4]
+
+
+def test_the_toys_tokenizer_knows_every_word_of_its_data(tmp_path):
+    toy_bert.write(tmp_path)
+    tokenizer = sentence_tokens.load_tokenizer(tmp_path)
+    some = mini_reviews.load("test", 300)
+    longest = sentence_tokens.length_of(some.texts, tokenizer, 48)
+    size = len(mini_reviews.vocabulary()) + len(toy_bert.SPECIAL)
+    found = sentence_tokens.encoded(some, tokenizer, ("0", "1"), longest, size)
+    assert (found.tokens["input_ids"] != tokenizer.unk_token_id).all()
+    assert found.tokens["attention_mask"].sum(1).max() == longest
+
+
+def test_a_model_file_still_names_no_code_but_keras_and_our_own(home, bert, data, tmp_path):
+    file = prepare(bert, data).file
+    assert keras_classifier.load(file).input_shape == [(None, 14)] * 3
+    import h5py
+
+    changed = tmp_path / "changed.h5"
+    changed.write_bytes(file.read_bytes())
+    with h5py.File(changed, "r+") as content:
+        config = content.attrs["model_config"]
+        text = config.decode() if isinstance(config, bytes) else config
+        content.attrs["model_config"] = text.replace("qlab>Gelu", "qlab>Shell")
+    with pytest.raises(QlabError, match="'encoder.layer.0.intermediate.gelu' is a qlab>Shell, not"):
+        keras_classifier.load(changed)
+
+
+def test_attention_and_feed_forward_are_points_of_their_own():
+    layers = [f"encoder.layer.{n}.{part}" for n in (0, 1) for part in (
+        "attention.self.query", "attention.self.key", "attention.self.value",
+        "attention.output.dense", "intermediate.dense", "output.dense")]  # fmt: skip
+    points = qat_points.part_points([*layers, "pooler.dense", "classifier"], seeds=2)
+    assert {p.variant for p in points if p.method == "ptq"} == {
+        "ptq_w8a8_attention8", "ptq_w4a8_attention8", "ptq_w8a8_feedforward4",
+        "ptq_w4a8_feedforward4",
+    }  # fmt: skip
+    assert len(points) == 4 + 2 * 4
+    assert qat_points.part_points(["conv1", "dense"], seeds=2) == []
+    with pytest.raises(QlabError, match="'attention 1' does not exist|'last 1' does not exist"):
+        qat_sweep.partial_qat.choose(["conv1", "dense"], "attention", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [8, 4])
+def test_points_of_a_bert_are_as_asked(home, bert, data, bits):
+    bench = Bench(prepare(bert, data, epochs=1))
+    parent = qat_sweep.parent(bench, 1)
+    answers = {}
+    for point in (Point("qat", "attention", 4, bits), Point("ptq", "feedforward", 2, bits)):
+        answers[point] = qat_sweep.answer(point, bench, 1)
+        kinds = partial_export.weight_types(answers[point].file, bench.layers)
+        wanted = point.where == "attention"
+        quantized = [n for n in bench.layers if kinds[n] == f"INT{bits}"]
+        assert len(quantized) == point.k
+        assert all((".attention." in name) == wanted for name in quantized)
+    found = resnet_qat.accuracy_records(bench.task, parent, answers)
+    found += resnet_qat.robustness_records(bench.task, bench, answers, 1)
+    assert {r.unit for r in found if r.metric == "flips_lost"} == {"sentence"}
+    assert "SST-2_unknown3" in {r.dataset for r in found}

@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 
-from qlab import bert_mini, partial_export, partial_qat
+from qlab import bert_layers, bert_mini, partial_export, partial_qat
 from qlab.errors import QlabError
 
 LENGTH = 9
@@ -134,12 +134,21 @@ def test_other_architectures_are_refused(folder, change, sentence):
         bert_mini.load(folder, 3, LENGTH)
 
 
-@pytest.mark.parametrize("where, k", [("last", 2), ("last", 14), ("first", 4), ("only", 4)])
-def test_chosen_matrices_are_integers_in_the_file(tmp_path, where, k):
+@pytest.mark.parametrize(
+    "where, k, bits",
+    [
+        ("last", 2, 8), ("last", 14, 8), ("first", 4, 8), ("only", 4, 8), ("last", 14, 4),
+        ("attention", 8, 4),
+    ],
+)  # fmt: skip
+def test_chosen_matrices_are_integers_in_the_file(tmp_path, where, k, bits):
+    """At 4 bits and tfmot's own ranges small weights all become 0, and the file has them once."""
     model = bert_mini.build(CONFIG, 3, LENGTH)
     layers = partial_qat.weighted_layers(model)
     chosen = partial_qat.choose(layers, where, k)
-    wrapped = partial_qat.quantized(model, chosen, leave_float=bert_mini.left_float(model))
+    wrapped = partial_qat.quantized(model, chosen, bits, bert_layers.left_float(model))
     file = tmp_path / "bert.tflite"
     file.write_bytes(partial_export.convert(wrapped))
-    partial_export.check(file, layers, chosen)
+    partial_export.check(file, layers, chosen, bits)
+    found = partial_export.operators_of(file, layers)
+    assert len(set(found.values())) == len(layers)

@@ -22,7 +22,7 @@ def probabilities(wrong: int) -> np.ndarray:
 
 @pytest.fixture
 def task():
-    test = SimpleNamespace(labels=LABELS)
+    test = SimpleNamespace(labels=LABELS, noun="image")
     return SimpleNamespace(model="m", dataset="d", test=test, training=Settings(2), profile="mini")
 
 

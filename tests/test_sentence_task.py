@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tiny_bert
+from test_hub import served as hub_server
 
 from qlab import (
     classification,
@@ -23,6 +24,18 @@ from qlab import resnet_qat_words as words
 from qlab.errors import QlabError
 from qlab.qat_sweep import Bench, Point
 from qlab.sst2 import Sentences
+
+served_hub = hub_server  # a server on loopback that has one model, o/m
+
+
+@pytest.fixture
+def served(served_hub, monkeypatch):
+    """The hub's server, whose one model stands for BERT-mini."""
+    monkeypatch.setattr(sentence_task, "HUB_NAME", "o/m")
+    for file in served_hub.folder.iterdir():
+        if file.suffix in (".json", ".safetensors"):
+            file.unlink()
+    return served_hub
 
 
 @pytest.fixture
@@ -68,6 +81,23 @@ def test_a_folder_without_a_classifier_is_first_trained_and_it_is_said(
     assert "on 12 sentences of SST-2" in words.float_accuracy(task, parent)
     again = prepare(tmp_path / "bare", data)
     assert again.file == task.file and again.notes == task.notes
+
+
+def test_bert_mini_comes_from_the_hub_with_its_vocabulary(home, served, data):
+    tiny_bert.write(served.folder, classes=2)
+    task = prepare("bert_mini", data)
+    assert (task.model, len(task.test)) == ("bert_mini", 12)
+    asked = " ".join(path for path, _ in served.asked)
+    assert "vocab.txt" in asked and "model.safetensors" in asked
+    assert "evil.py" not in asked and "pytorch_model.bin" not in asked
+
+
+def test_bert_mini_without_safetensors_says_how_to_convert_it(home, served, data):
+    tiny_bert.write(served.folder, classes=2)
+    for file in served.folder.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(QlabError, match=r"no safetensors on the hub, .*save_pretrained\(FOLDER\)"):
+        prepare("bert_mini", data)
 
 
 def test_training_sentences_never_judge(home, bert, data, caplog):

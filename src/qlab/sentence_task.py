@@ -44,13 +44,25 @@ def subject(profile: str, model: str, data: str) -> Subject:
 def _folder(model: str) -> Path:
     """The Hugging Face folder of a BERT."""
     if model == MINI:
-        return hub.model(HUB_NAME)
+        return _downloaded()
     if model != TOY:
         return _path(model)
     from qlab import toy_bert
 
     recipe = {"code": code_sha256("toy_bert", "mini_reviews")}
     return artefact("toy_bert", recipe, toy_bert.write)
+
+
+def _downloaded() -> Path:
+    """BERT-mini's folder in the hub's cache."""
+    folder = hub.model(HUB_NAME)
+    if not (folder / "model.safetensors").is_file():
+        raise QlabError(
+            f"{HUB_NAME} has no safetensors on the hub, and pickles are not read. Convert it once, "
+            f"if you trust it: transformers' BertModel.from_pretrained('{HUB_NAME}')"
+            ".save_pretrained(FOLDER), the same with BertTokenizerFast; then model=FOLDER."
+        )
+    return folder
 
 
 def _real(profile: str) -> Path | None:

@@ -96,12 +96,13 @@ def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
     if where not in WHERE:
         raise QlabError(f"Layers are chosen by {', '.join(WHERE)}; got '{where}'.")
     if where in PARTS:
-        return choose(part(layers, where), "last", k)
+        if not (known := part(layers, where)):
+            raise QlabError(f"None of the model's {len(layers)} layers is a matrix of {where}.")
+        return choose(known, "last", k)
     least = 1 if where == "only" else 0
     if not least <= k <= len(layers):
-        told = f", {layers[0]} to {layers[-1]}" if layers else ""
         raise QlabError(
-            f"The model has {len(layers)} layers with weights{told}, so "
+            f"The model has {len(layers)} layers with weights, {layers[0]} to {layers[-1]}, so "
             f"'{where} {k}' does not exist; choose {least} to {len(layers)}."
         )
     start = {"last": len(layers) - k, "first": 0, "only": k - 1}[where]

@@ -57,7 +57,7 @@ def float_accuracy(task: Task, parent: Answer) -> str:
         e = statistics.proportion(int(hits.sum()), len(hits))
         told.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}]")
     of = f"{len(task.test)} {task.test.noun}s of {task.dataset}"
-    return "\n".join([f"accuracy on {of}: {'; '.join(told)}", *task.notes])
+    return f"accuracy on {of}: {'; '.join([*told, *task.notes])}"
 
 
 def weight_types(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:

@@ -61,6 +61,7 @@ def test_models_and_files_are_fed_images_as_float_and_tokens_by_name():
         ({}, "each int32"),
         ({TOKENS[0]: IDS}, r"these are input_ids int32 \[3, 8\]"),
         (SENTENCES | {"input_ids": IDS.astype(np.int64)}, r"these are input_ids int64 \[3, 8\]"),
+        ({n: v.astype(np.int64) for n, v in SENTENCES.items()}, r"these are input_ids int64"),
         (SENTENCES | {"input_ids": IDS[:, :4]}, r"input_ids int32 \[3, 4\], attention"),
     ],
 )

@@ -11,8 +11,9 @@ from qlab.errors import QlabError
 log = logging.getLogger(__name__)
 TOY, MINI = "toy_bert", "bert_mini"
 HUB_NAME = "google/bert_uncased_L-4_H-256_A-4"  # BERT-mini, Turc et al., arXiv 1908.08962
-# Sentences that train in float, where there is no classifier yet; 0 means all there are.
+# Sentences that train a BERT in float, where it has no classifier yet; 0 means all there are.
 FLOAT_TRAIN = {"smoke": 2048, "mini": 8192, "full": 0}
+TOY_TRAIN = 8192  # of the toy, whatever the profile: with fewer it learns next to nothing
 RATE = 5e-3  # of QAT's SGD, see `fine_tune.Settings`
 
 
@@ -35,7 +36,8 @@ def subject(profile: str, model: str, data: str) -> Subject:
     folder = _folder(model)
     own = _path(data) if data else _real(profile)
     dataset, (train, calibration, test) = _data(folder, own, profile)
-    taught = train.first(min(FLOAT_TRAIN[profile] or len(train), len(train)))
+    most = TOY_TRAIN if model == TOY else FLOAT_TRAIN[profile] or len(train)
+    taught = train.first(min(most, len(train)))
     name = model if model in (TOY, MINI) else folder.resolve().name
     file, notes = _file(name, folder, taught)
     return Subject(name, file, dataset, train, calibration, test, notes)

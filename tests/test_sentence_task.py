@@ -10,6 +10,9 @@ from test_hub import served as hub_server
 from qlab import (
     classification,
     classification_task,
+    distributed_training,
+    distributed_worker,
+    fine_tune_memory,
     keras_classifier,
     mini_reviews,
     partial_export,
@@ -220,3 +223,29 @@ def test_points_of_a_bert_are_as_asked(home, bert, data, bits):
     found += resnet_qat.robustness_records(bench.task, bench, answers, 1)
     assert {r.unit for r in found if r.metric == "flips_lost"} == {"sentence"}
     assert "SST-2_unknown3" in {r.dataset for r in found}
+
+
+@pytest.mark.slow
+def test_memory_and_network_are_measured_on_sentences_too(home, bert, data, tmp_path):
+    """What the processes of `sweep=long` do, here in one process."""
+    task = prepare(bert, data)
+    fine_tune_memory._train(task.file, ["classifier"], 8, task.leave_float, 4)
+    worker = distributed_worker.Worker()
+    given = distributed_training.write_examples(task.train, tmp_path)
+    layers = [name for name in Bench(task).layers if ".attention." in name]
+    sent = worker.configure(
+        str(task.file),
+        layers,
+        8,
+        None,
+        list(task.leave_float),
+        str(given),
+        batch=4,
+        rate=1e-3,
+        seed=0,
+    )
+    assert sent["trained_parameters"] == sum(
+        w.size for w in map(np.asarray, task.load().get_weights())
+    )
+    losses = [worker.step(number)["loss"] for number in (1, 2)]
+    assert np.isfinite(losses).all() and losses[0] != losses[1]

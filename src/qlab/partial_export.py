@@ -35,9 +35,9 @@ def operators_of(file: Path, layers: Sequence[str]) -> dict[str, graph.Operator]
     weighted = [o for o in graph.operators(file) if o.kind in graph.WEIGHTED]
     found = {}
     for layer in layers:
-        named = [o for o in weighted if names(layer, o.inputs[1:])] or weighted
+        named = [o for o in weighted if names(layer, o.inputs[1:])]
         if len(named) != 1:  # the converter keeps equal weights, or biases, of two layers once
-            named = [o for o in named if names(layer, o.outputs)]
+            named = [o for o in named or weighted if names(layer, o.outputs)]
         if len(named) != 1:
             raise WrongTypes(
                 f"{file.name}: {len(named)} operators with weights carry the name of the layer "

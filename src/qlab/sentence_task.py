@@ -1,14 +1,13 @@
 """What notebook 03 works on where the classifier reads sentences: a BERT and its data."""
 
-import logging
 from pathlib import Path
 
 from qlab import hub, mini_reviews, paths, sst2
 from qlab.artefacts import artefact, code_sha256, file_sha256, versions
 from qlab.classification_subject import Split, Subject, split
 from qlab.errors import QlabError
+from qlab.labelled_examples import LabelledExamples
 
-log = logging.getLogger(__name__)
 TOY, MINI = "toy_bert", "bert_mini"
 HUB_NAME = "google/bert_uncased_L-4_H-256_A-4"  # BERT-mini, Turc et al., arXiv 1908.08962
 # Sentences that train a BERT in float, where it has no classifier yet; 0 means all there are.
@@ -39,7 +38,7 @@ def subject(profile: str, model: str, data: str) -> Subject:
     most = TOY_TRAIN if model == TOY else FLOAT_TRAIN[profile] or len(train)
     taught = train.first(min(most, len(train)))
     name = model if model in (TOY, MINI) else folder.resolve().name
-    file, notes = _file(name, folder, taught)
+    file, notes = _file(name, folder, taught, model == TOY)
     return Subject(name, file, dataset, train, calibration, test, notes)
 
 
@@ -100,18 +99,20 @@ def _own(folder: Path) -> list[sst2.Sentences]:
     return list(sst2.load(folder))
 
 
-def _file(name: str, folder: Path, train) -> tuple[Path, tuple[str, ...]]:
-    """The classifier's file, and what to tell of how it was made."""
+def _file(
+    name: str, folder: Path, train: LabelledExamples, toy: bool
+) -> tuple[Path, tuple[str, ...]]:
+    """The classifier's file, and what to tell of how it was made; a toy has no weights."""
     from qlab import bert_mini, bert_training, toy_bert
 
-    known = 0 if name == TOY else bert_mini.trained_classes(folder)
+    known = 0 if toy else bert_mini.trained_classes(folder)
     if known and known != len(train.classes):
         raise QlabError(
             f"{folder} answers with {known} classes; the data have {len(train.classes)}. Give a "
             "model and data that belong together."
         )
-    settings = toy_bert.TRAINING if name == TOY else bert_training.PRETRAINED
-    length = train.tokens["input_ids"].shape[1]
+    settings = toy_bert.TRAINING if toy else bert_training.PRETRAINED
+    length = train.inputs["input_ids"].shape[1]
     recipe = {
         "folder": file_sha256(folder),
         "length": length,
@@ -123,7 +124,7 @@ def _file(name: str, folder: Path, train) -> tuple[Path, tuple[str, ...]]:
 
     def make(target: Path) -> None:
         shape = (len(train.classes), length, 0, "softmax")
-        if name == TOY:
+        if toy:
             model = bert_mini.build(bert_mini.read_config(folder), *shape)
         else:
             model = bert_mini.load(folder, *shape)

@@ -93,3 +93,14 @@ def test_the_mean_of_equal_seeds_is_no_further_out_than_they():
     point = {"method": "qat", "bits": 4, "where": "only", "k": 2, "change": 0.2133}
     [drawn] = figures.over_seeds(pd.DataFrame([point] * 3), "change").to_dict("records")
     assert drawn["low"] <= drawn["mean"] <= drawn["high"] and drawn["seeds"] == 3
+
+
+def test_attention_and_feed_forward_are_told_where_there_are_any(table):
+    assert words.parts(table) == "This network has no attention to quantize by itself."
+    assert words.about(table).endswith("2000 test images")
+    named = table.assign(variant=table["variant"].str.replace("_last4", "_attention8"))
+    found = words.parts(named).set_index("variant")
+    assert set(found.index) == {f"{m}_w{b}a8_attention8" for m in ("ptq", "qat") for b in (8, 4)}
+    assert " to " in found.loc["qat_w4a8_attention8", "minus float (points)"]
+    assert " to " not in found.loc["ptq_w4a8_attention8", "minus float (points)"]
+    assert found["of the weights"].str.endswith("%").all()

@@ -26,7 +26,7 @@ def starmap(
         return [function(*item) for item in progress(arguments)]
     # Not forked: of TensorFlow's and LiteRT's threads, a copy would have none.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, spawn, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(count, spawn, initializer=_prepare) as pool:
         waiting = [pool.submit(function, *item) for item in arguments]
         try:
             return [future.result() for future in progress(waiting)]
@@ -39,8 +39,11 @@ def starmap(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """Let this process end when the one that started it is gone, which it would not notice."""
+def _prepare() -> None:
+    """Let a process yield while its threads wait, and end when the one that started it is gone."""
+    # OpenMP's threads wait in a loop that keeps the core from the other processes' threads: on a
+    # full machine PyTorch then takes ten times as long. Read when PyTorch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     def watch() -> None:
         multiprocessing.parent_process().join()

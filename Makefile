@@ -53,8 +53,11 @@ figures: $(INSTALLED) ## run every stale notebook: records, figures (PROFILE=smo
 		--cores all --nolock --rerun-incomplete --keep-going $(or $(ARGS),--quiet host progress reason rules)
 	@$(if $(ARGS),,echo "Up to date: figures/$(PROFILE), data/results/$(PROFILE).")
 
+# Two processes, each with whole test files: what a file's tests share is made once. OpenMP's threads
+# wait in a loop unless told otherwise, and would take the other process's core (ARGS=-n0: one).
+test: export OMP_WAIT_POLICY ?= PASSIVE
 test: $(INSTALLED) ## run the tests
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 report: $(INSTALLED) ## write build/report/report.html, and README's results table
 	@$(PY) -m qlab.results_table

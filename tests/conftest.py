@@ -4,7 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# An example is not timed: beside other processes the same one takes now 10 ms, now a second.
+hypothesis.settings.register_profile("qlab", deadline=None)
+hypothesis.settings.load_profile("qlab")
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_" not in str(p))

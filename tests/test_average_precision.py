@@ -78,6 +78,9 @@ def test_undefined_figures_are_left_out_and_size_classes_can_be_skipped():
     assert "ap_small" in estimates and not {"ap_medium", "ap_large"} & set(estimates)
     overall, _ = average_precision.estimates(evaluation, weights, overall=True)
     assert "ap_small" not in overall and overall["ap"] == estimates["ap"]
+    alone = coco.match(world, results, sorted(world.imgs), overall=True)
+    assert len(alone.evalImgs) * 4 == len(evaluation.evalImgs)
+    assert average_precision.estimates(alone, weights, overall=True)[0] == overall
 
 
 def test_the_interval_is_that_of_the_resamples_alone():

@@ -173,6 +173,20 @@ def test_each_change_of_the_images_is_another_artefact(world):
     assert seen == [3, 4, 3, 7]
 
 
+def test_several_detectors_share_what_was_read_and_changed(world):
+    model, files, seen, _ = world
+    other, read = model.with_name("b.tflite"), []
+    other.write_bytes(b"another")
+
+    def change(image, image_id):
+        read.append(image_id)
+        return image + 5
+
+    found = detectors.detect_each([model, other], files, 1, change, "brighter")
+    assert found == [detectors.detect_all(m, files, 1) for m in (model, other)]
+    assert read == [3, 4] and seen[:4] == [8, 8, 9, 9]
+
+
 def test_stages_step_through_the_files_each_on_its_own(world):
     _, files, seen, fake = world
     steps = detectors.stages(fake(None, 1), list(files.values()))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tiny_coco import random_world, value
 
-from qlab import centernet_ptq, corruptions, graph, records
+from qlab import centernet_ptq, corruptions, detection_scoring, graph, records
 from qlab.detection_task import Task
 from qlab.errors import QlabError
 
@@ -71,16 +71,16 @@ def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypa
     work, _ = task
     asked = []
 
-    def detected(file, images, threads, change, name):
-        asked.append((file.name, name, list(images)))
+    def detected(files, images, threads, change, name):
+        asked.extend((file.name, name, list(images)) for file in files)
         if change is not None:  # a corruption hurts the quantized one only
             pixels = change(np.full((4, 4, 3), 99, np.uint8), 1)
             assert pixels.shape == (4, 4, 3)
-        worse = file.name == "b" and change is not None
-        kept = perfect(work)[:: 3 if worse else 1]
-        return [r for r in kept if r["image_id"] in images]
+        worse = [file.name == "b" and change is not None for file in files]
+        kept = [perfect(work)[:: 3 if one else 1] for one in worse]
+        return [[r for r in results if r["image_id"] in images] for results in kept]
 
-    monkeypatch.setattr(centernet_ptq.detectors, "detect_all", detected)
+    monkeypatch.setattr(centernet_ptq.detectors, "detect_each", detected)
     files = {"fp32": Path("a"), "int8_static": Path("b"), "int16x8": Path("c")}
     made = centernet_ptq.robustness_records(work, files, 1, "smoke", seed=3)
     table = records.check(records.as_table(made), "here")
@@ -97,7 +97,7 @@ def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypa
 
 def test_every_image_is_corrupted_in_its_own_way():
     image = np.full((8, 8, 3), 128, np.uint8)
-    change = centernet_ptq._corruption("noise", 2, seed=5)
+    change = detection_scoring._corruption("noise", 2, seed=5)
     assert (change(image, 1) == change(image, 1)).all()
     assert (change(image, 1) != change(image, 2)).any()
     assert (change(image, 1) == corruptions.corrupt(image, "noise", 2, seed=6)).all()

@@ -2,8 +2,10 @@
 
 import pytest
 import tiny_llama
+from conftest import fresh_home
 
 from qlab import embedded, lambada_scoring, language_task, llama_gptq, llama_variants, streaming
+from qlab.artefacts import file_sha256
 from qlab.errors import QlabError
 
 
@@ -103,6 +105,23 @@ def test_work_that_was_finished_is_not_done_again(home, monkeypatch):
     monkeypatch.setenv("QLAB_HOME", str(home))
     fewer = llama_variants.evaluate(prepare(limit=2), built)  # other passages: other scores
     assert len(fewer["fp32"].greedy) == 2
+
+
+@pytest.mark.slow
+def test_two_processes_make_and_score_what_one_does(home, tmp_path, monkeypatch):
+    task = language_task.prepare(profile="mini", device="cpu", limit=30, calibration_count=4)
+    names = ("rtn_w4_g64", "gptq_w4_g64")
+    made = {}
+    for count in (1, 2):
+        monkeypatch.setenv("QLAB_HOME", str(fresh_home(tmp_path / str(count))))
+        monkeypatch.setitem(llama_variants.PROCESSES, "mini", count)
+        built = llama_variants.build(task, names, "mini", 0)
+        scores = llama_variants.evaluate(task, built)
+        assert list(built) == list(scores) == ["fp32", *names]
+        hashes = [file_sha256(v.folder / f"model-0000{i}-of-00007.safetensors")
+                  for v in built.values() if v.name != "fp32" for i in range(1, 8)]  # fmt: skip
+        made[count] = hashes, [s.log_likelihood.tobytes() for s in scores.values()]
+    assert made[1] == made[2]
 
 
 @pytest.mark.slow

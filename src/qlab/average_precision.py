@@ -26,22 +26,30 @@ class Curve(NamedTuple):
     misses: sparse.csr_array  # [i, t] false positives of image i between hits t - 1 and t
 
 
-def _curve(entries: list[dict | None], overlap: int) -> Curve:
-    """Collect one precision-recall curve from pycocotools' matches (an entry per image)."""
+def _curves(entries: list[dict | None], overlaps: int) -> list[Curve]:
+    """A precision-recall curve for each overlap, of pycocotools' matches (an entry per image)."""
     positives = np.array([0 if e is None else int((~_flags(e["gtIgnore"])).sum()) for e in entries])
     filled = [(i, e) for i, e in enumerate(entries) if e is not None]
     if not filled:
-        return Curve(positives, np.zeros(0, int), sparse.csr_array((len(entries), 0)))
+        return [Curve(positives, np.zeros(0, int), sparse.csr_array((len(entries), 0)))] * overlaps
     image = np.concatenate([np.full(len(e["dtScores"]), i) for i, e in filled])
     order = np.argsort(-np.concatenate([e["dtScores"] for _, e in filled]), kind="mergesort")
-    matched = np.concatenate([_flags(e["dtMatches"][overlap]) for _, e in filled])[order]
-    ignored = np.concatenate([_flags(e["dtIgnore"][overlap]) for _, e in filled])[order]
-    image = image[order]
+    matched, ignored = (
+        _flags(np.concatenate([e[name] for _, e in filled], axis=1))[:, order]
+        for name in ("dtMatches", "dtIgnore")
+    )
+    return [_curve(positives, image[order], *flags) for flags in zip(matched, ignored, strict=True)]
+
+
+def _curve(
+    positives: np.ndarray, image: np.ndarray, matched: np.ndarray, ignored: np.ndarray
+) -> Curve:
+    """A curve of detections [n] whose best score is first: their images, and how they matched."""
     hit = matched & ~ignored
     # A false positive after the last hit changes neither precision envelope nor recall.
     before = np.cumsum(hit)
     miss = ~matched & ~ignored & (before < hit.sum())
-    shape = (len(entries), int(hit.sum()))
+    shape = (len(positives), int(hit.sum()))
     ones = np.ones(int(miss.sum()))
     return Curve(
         positives, image[hit], sparse.csr_array((ones, (image[miss], before[miss])), shape)
@@ -64,7 +72,7 @@ def _precision_recall(
         if not len(curve.hit_image):
             empty = np.where(positives > 0, 0.0, np.nan)
             return empty, empty
-        hits = np.cumsum(weights[:, curve.hit_image], axis=1, dtype=float)
+        hits = np.cumsum(weights[:, curve.hit_image], axis=1)
         misses = np.cumsum(weights @ curve.misses, axis=1)
         recall = hits / positives[:, None]
         precision = hits / (hits + misses + np.spacing(1))
@@ -96,12 +104,13 @@ def score(evaluation: COCOeval, weights: np.ndarray, overall: bool = False) -> S
     entries = np.array(evaluation.evalImgs, dtype=object).reshape(
         len(p.catIds), len(p.areaRng), images
     )
-    shape = (len(p.catIds), len(p.areaRng), len(p.iouThrs), len(weights))
+    shape = (len(p.catIds), len(AREAS), len(p.iouThrs), len(weights))
     ap, ar = np.full(shape, np.nan), np.full(shape, np.nan)
-    for k, a, t in np.ndindex(shape[0], 1 if overall else shape[1], shape[2]):
-        curve = _curve(list(entries[k, a]), t)
-        if curve.positives.any():
-            ap[k, a, t], ar[k, a, t] = _precision_recall(curve, weights, p.recThrs)
+    weights = weights.astype(float)  # whole numbers all the same, so that sums stay exact
+    for k, a in np.ndindex(shape[0], 1 if overall else shape[1]):
+        for t, curve in enumerate(_curves(list(entries[k, a]), shape[2])):
+            if curve.positives.any():
+                ap[k, a, t], ar[k, a, t] = _precision_recall(curve, weights, p.recThrs)
     return Scores(
         _mean(ap, axis=0).transpose(2, 0, 1), _mean(ar.reshape(-1, *shape[1:]), axis=0).mean(1).T
     )

@@ -9,19 +9,20 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from qlab import (
     average_precision,
     coco,
     corruptions,
+    detection_scoring,
     detectors,
     graph,
     measured,
+    processes,
     statistics,
     tflite,
     timing,
 )
+from qlab.detection_scoring import Scored
 from qlab.detection_task import Task
 from qlab.errors import QlabError
 from qlab.operator_timing import time_operators
@@ -40,12 +41,12 @@ ROBUST_LIMIT = {"smoke": 8, "mini": 100, "full": 500}
 ROBUST_STRENGTHS = {"smoke": (2,), "mini": corruptions.STRENGTHS, "full": corruptions.STRENGTHS}
 DRAWS = {"smoke": 100, "mini": 500, "full": 500}  # bootstrap resamples
 REPEATS = {"smoke": 6, "mini": 32, "full": 40}  # timed rounds with XNNPACK
+PROCESSES = {"smoke": 1, "mini": 2, "full": 2}  # that detect and score, where nothing is timed
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
 PACKAGES += ["numpy", "pillow"]
 Files = dict[str, Path]
 log = logging.getLogger(__name__)
 Detections = dict[str, list[dict]]
-Scored = tuple[dict[str, Estimate], dict[str, np.ndarray]]
 
 
 _record = partial(measured.estimated, EXPERIMENT)
@@ -109,18 +110,22 @@ def size_records(task: Task, files: Files) -> list[Record]:
 def detect(task: Task, files: Files, threads: int, profile: str, progress=iter) -> Detections:
     """Detections of each variant on the evaluation images, kept under build/.
 
-    `SLOW` sees only the first SLOW_LIMIT images. The float parent must answer
-    with categories that the annotations know.
+    `SLOW` sees only the first SLOW_LIMIT images. The float parent is run first and
+    must answer with categories that the annotations know.
     """
-    found: Detections = {}
-    for variant, file in progress(files.items()):
-        images = task.images
-        if variant == SLOW:
-            images = dict(list(images.items())[: SLOW_LIMIT[profile]])
-        found[variant] = detectors.detect_all(file, images, threads)
-        if variant == parent_of(files):
-            coco.check_labels(found[variant], task.coco, file.name)
-    return found
+    parent = parent_of(files)
+    asked = {
+        v: (f, {i: task.images[i] for i in _ids(task, v, profile)}, threads)
+        for v, f in files.items()
+    }
+    found = {parent: detectors.detect_all(*asked.pop(parent))}
+    coco.check_labels(found[parent], task.coco, files[parent].name)
+    # The slowest comes first, lest all others end and wait for it.
+    order = sorted(asked, key=lambda v: v != SLOW)
+    arguments = [asked[v] for v in order]
+    others = processes.starmap(detectors.detect_all, arguments, PROCESSES[profile], progress)
+    found |= zip(order, others, strict=True)
+    return {v: found[v] for v in files}
 
 
 def _ids(task: Task, variant: str, profile: str) -> list[int]:
@@ -138,28 +143,22 @@ def accuracy_records(task: Task, found: Detections, profile: str, seed: int) -> 
     """
     parent = parent_of(found)
     records: list[Record] = []
-    references: dict[int, Scored] = {}
-    for variant, results in found.items():
-        ids = _ids(task, variant, profile)
-        scored = _scored(task, results, ids, profile, seed)
-        records += [_record(task, variant, m, "1", e, seed=seed) for m, e in scored[0].items()]
-        if variant == parent:
-            references[len(ids)] = scored
-        elif len(ids) not in references:  # compare on the images that both saw
-            references[len(ids)] = _scored(task, found[parent], ids, profile, seed)
+    counts = {v: len(_ids(task, v, profile)) for v in found}
+    # The parent is scored on the images of every variant: compare on those that both saw.
+    pairs = list(dict.fromkeys(pair for v, n in counts.items() for pair in ((v, n), (parent, n))))
+    ids = sorted(task.images)
+    arguments = [(task.coco, found[v], ids[:n], DRAWS[profile], seed) for v, n in pairs]
+    scores = processes.starmap(detection_scoring.scored, arguments, PROCESSES[profile])
+    scored = dict(zip(pairs, scores, strict=True))
+    for variant, n in counts.items():
+        estimates = scored[variant, n][0]
+        records += [_record(task, variant, m, "1", e, seed=seed) for m, e in estimates.items()]
         if variant != parent:
             for metric in ("ap", "ap50"):
-                e = average_precision.difference(scored, references[len(ids)], metric)
+                e = average_precision.difference(scored[variant, n], scored[parent, n], metric)
                 records.append(_record(task, variant, f"{metric}_difference", "1", e, seed=seed))
-        records += _flip_records(task, found, variant, parent, ids)
+        records += _flip_records(task, found, variant, parent, ids[:n])
     return records
-
-
-def _scored(
-    task: Task, results: list[dict], ids: list[int], profile: str, seed: int, overall: bool = False
-) -> Scored:
-    weights = statistics.resamples(len(ids), DRAWS[profile], seed)
-    return average_precision.estimates(coco.match(task.coco, results, ids), weights, overall)
 
 
 def _flip_records(
@@ -297,32 +296,29 @@ def robustness_records(
     what quantization adds to the damage, or takes from it.
     """
     ids = sorted(task.images)[: ROBUST_LIMIT[profile]]
-    images = {i: task.images[i] for i in ids}
     parent = parent_of(files)
+    judged = {v: f for v, f in files.items() if v in ROBUST or v == parent}
     conditions = [("clean", 0)] + [
         (kind, s) for kind in corruptions.KINDS for s in ROBUST_STRENGTHS[profile]
     ]
+    images = {i: task.images[i] for i in ids}
+    same = (judged, images, task.coco, threads, DRAWS[profile], seed)
+    arguments = [(*condition, *same) for condition in conditions]
+    scored = processes.starmap(
+        detection_scoring.scored_under, arguments, PROCESSES[profile], progress
+    )
     records: list[Record] = []
-    clean: dict[str, tuple[float, np.ndarray]] = {}  # difference to the parent, and its resamples
-    for kind, strength in progress(conditions):
+    clean = scored[0]
+    for (kind, strength), under in zip(conditions, scored, strict=True):
         dataset = f"{task.dataset}_{kind}{strength or ''}"
-        change = _corruption(kind, strength, seed) if strength else None
-        for variant in [v for v in files if v in ROBUST or v == parent]:
-            name = f"{kind}{strength} seed {seed}"
-            results = detectors.detect_all(files[variant], images, threads, change, name)
-            scored = _scored(task, results, ids, profile, seed, overall=True)
-            made = {"ap": scored[0]["ap"]}
-            if variant == parent:
-                reference = scored
-            else:
-                made["ap_difference"] = average_precision.difference(scored, reference, "ap")
-                shift = scored[1]["ap"] - reference[1]["ap"]
-                if not strength:
-                    clean[variant] = made["ap_difference"].value, shift
-                else:
-                    extra = made["ap_difference"].value - clean[variant][0]
-                    interval = statistics.bootstrap_interval(shift - clean[variant][1], extra)
-                    made["ap_difference_extra"] = Estimate(extra, *interval, len(ids))
+        for variant, one in under.items():
+            made = {"ap": one[0]["ap"]}
+            if variant != parent:
+                made["ap_difference"] = average_precision.difference(one, under[parent], "ap")
+                if strength:
+                    made["ap_difference_extra"] = _extra(
+                        (one, under[parent]), (clean[variant], clean[parent])
+                    )
             records += [
                 _record(task, variant, m, "1", e, seed=seed, dataset=dataset)
                 for m, e in made.items()
@@ -330,5 +326,13 @@ def robustness_records(
     return records
 
 
-def _corruption(kind: str, strength: int, seed: int):
-    return lambda image, image_id: corruptions.corrupt(image, kind, strength, seed + image_id)
+def _extra(worse: tuple[Scored, Scored], clean: tuple[Scored, Scored]) -> Estimate:
+    """A variant's AP minus its parent's on worse images, minus the same on clean ones."""
+    after, before = (
+        average_precision.difference(variant, parent, "ap").value
+        for variant, parent in (worse, clean)
+    )
+    shift, usual = (variant[1]["ap"] - parent[1]["ap"] for variant, parent in (worse, clean))
+    value = after - before
+    interval = statistics.bootstrap_interval(shift - usual, value)
+    return Estimate(value, *interval, worse[0][0]["ap"].n)

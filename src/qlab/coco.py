@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -130,7 +131,7 @@ def read_image(path: Path) -> np.ndarray:
 def check_numbers(results: list[dict], where: str) -> None:
     """Refuse scores and boxes that are no numbers."""
     for r in results:
-        if not np.isfinite(r["score"]) or not np.isfinite(r["bbox"]).all():
+        if not all(map(math.isfinite, (r["score"], *r["bbox"]))):
             raise QlabError(
                 f"{where}: the score or box of a detection on image {r['image_id']} is not a "
                 "finite number; the model is broken (overflow in fp16, or a bad conversion)."
@@ -164,12 +165,17 @@ def _results(coco: COCO, results: list[dict]) -> COCO:
 
 
 def match(
-    coco: COCO, results: list[dict], ids: Sequence[int], iou: float | None = None
+    coco: COCO,
+    results: list[dict],
+    ids: Sequence[int],
+    iou: float | None = None,
+    overall: bool = False,
 ) -> COCOeval:
     """Match detections to objects as COCO does (crowds, ignored sizes, at most 100 an image).
 
     `ids` are the images that count. `iou` asks for one threshold instead of
-    .50:.05:.95. The returned object holds the matches; `summary` scores them.
+    .50:.05:.95, `overall` for objects of all sizes together and no size class.
+    The returned object holds the matches; `summary` scores them.
     """
     wanted = set(ids)
     counted = [r for r in results if r["image_id"] in wanted]
@@ -177,6 +183,8 @@ def match(
     evaluation.params.imgIds = sorted(wanted)
     if iou is not None:
         evaluation.params.iouThrs = np.array([iou])
+    if overall:
+        evaluation.params.areaRng = evaluation.params.areaRng[:1]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
     return evaluation
@@ -198,11 +206,11 @@ def found_objects(
     Found is matched by a detection of the right category with at least the
     given score and overlap. Crowds do not count.
     """
-    evaluation = match(coco, [r for r in results if r["score"] >= score], ids, iou)
+    answers = [r for r in results if r["score"] >= score]
+    evaluation = match(coco, answers, ids, iou, overall=True)
     found: dict[int, bool] = {}
-    whole = evaluation.params.areaRng[0]
     for e in evaluation.evalImgs:
-        if e is not None and e["aRng"] == whole:
+        if e is not None:
             hit = e["gtMatches"][0] > 0
             for gt, is_hit, ignored in zip(e["gtIds"], hit, e["gtIgnore"], strict=True):
                 if not ignored:

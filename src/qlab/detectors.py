@@ -1,6 +1,7 @@
 """Run a .tflite detector on images and get detections in COCO's form."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -106,12 +107,12 @@ def coco_results(found: tuple, image_id: int, width: int, height: int) -> list[d
     return [
         {
             "image_id": int(image_id),
-            "category_id": int(c),
-            "bbox": [round(float(v), 3) for v in box],
-            "score": round(float(s), 6),
+            "category_id": c,
+            "bbox": [round(v, 3) for v in box],
+            "score": round(s, 6),
         }
-        for box, c, s in zip(placed, classes, scores, strict=True)
-        if s > 0 or not np.isfinite(s)  # graphs pad their fixed number of detections with zeros
+        for box, c, s in zip(placed.tolist(), classes.tolist(), scores.tolist(), strict=True)
+        if s > 0 or not math.isfinite(s)  # graphs pad their fixed number of detections with zeros
     ]
 
 
@@ -123,13 +124,26 @@ def detect_all(
     change_name: str = "none",
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[dict]:
-    """COCO results of a detector on images (id -> file), kept as an artefact.
+    """COCO results of one detector on images (id -> file); see `detect_each`."""
+    [results] = detect_each([file], images, threads, change, change_name, progress)
+    return results
 
-    `change(image, id)` alters each image first and is identified by
-    `change_name`. Raises QlabError for scores that are no numbers.
+
+def detect_each(
+    files: Sequence[Path],
+    images: dict[int, Path],
+    threads: int,
+    change: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    change_name: str = "none",
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[list[dict]]:
+    """COCO results of each of some detectors on images (id -> file), kept together as an artefact.
+
+    `change(image, id)` alters each image first, once for all detectors, and is
+    identified by `change_name`. Raises QlabError for scores that are no numbers.
     """
     recipe = {
-        "model": file_sha256(file),
+        "models": [file_sha256(file) for file in files],
         "images": {str(i): file_sha256(path) for i, path in images.items()},
         "change": change_name,
         "threads": threads,
@@ -138,15 +152,17 @@ def detect_all(
     }
 
     def make(folder: Path) -> None:
-        detector = Detector(file, threads)
-        results: list[dict] = []
+        running = [Detector(file, threads) for file in files]
+        results: list[list[dict]] = [[] for _ in files]
         for image_id, path in progress(images.items()):
             image = coco_tools.read_image(path)
             height, width = image.shape[:2]
             if change is not None:
                 image = change(image, image_id)
-            results += coco_results(detector(image), image_id, width, height)
-        coco_tools.check_numbers(results, file.name)
+            for detector, found in zip(running, results, strict=True):
+                found += coco_results(detector(image), image_id, width, height)
+        for file, found in zip(files, results, strict=True):
+            coco_tools.check_numbers(found, file.name)
         (folder / "detections.json").write_text(json.dumps(results))
 
     kept = artefact("detections", recipe, make) / "detections.json"

@@ -6,7 +6,7 @@ Folders, adapters and scores are kept under build/ by content, so a run that was
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from qlab import (
     language_task,
     llama,
     lora,
+    processes,
     quantizers,
     streaming,
 )
@@ -46,6 +47,7 @@ VARIANTS = {"smoke": FEW, "mini": ALL, "full": ALL}
 # Steps of the recovery's training, and of AutoRound's on each decoder layer.
 RECOVERY_STEPS = {"smoke": 4, "mini": 120, "full": 200}
 ITERATIONS = 100
+PROCESSES = {"smoke": 1, "mini": 2, "full": 1}  # that share the embedded model's variants
 EVEN = "_even"  # ends the name of the model without outlier channels
 
 
@@ -120,12 +122,48 @@ def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=it
         base = name.removesuffix(LORA)
         if base in quantizers.QUANTIZERS:
             quantizers.method(base).check(config)
+    bases = dict.fromkeys(name.removesuffix(LORA) for name in wanted)
+    # AutoRound takes longest: it comes first, lest all others end and wait for it.
+    order = sorted(bases, key=lambda base: base != AUTOROUND)
+    folders = _each(task, partial(_folder, task, seed), {b: b for b in order}, progress)
     made = {parent: Variant(parent, task.folder)}
-    for name in progress(wanted):
-        one = without_overflow(name, partial(_build, task, name, profile, seed))
+    for name in wanted:
+        one = _built(task, name, folders.get(name.removesuffix(LORA)), profile, seed)
         if one is not None:
             made[name] = one
     return made
+
+
+def _built(task: Task, name: str, folder: Path | None, profile: str, seed: int) -> Variant | None:
+    """The variant of a folder. Adapters are trained one by one, for that is timed."""
+    if folder is None or not name.endswith(LORA):
+        return folder and Variant(name, folder)
+    adapter = without_overflow(name, partial(_adapter, task, folder, profile, seed))
+    return adapter and Variant(name, folder, adapter)
+
+
+def _each(
+    task: Task, make: Callable[[Any], Any], items: Mapping[str, Any], progress
+) -> dict[str, Any]:
+    """Name -> `make(item)`, without those for which memory ran out.
+
+    With the embedded model on a CPU, PROCESSES share the items; a larger one might not fit into
+    memory twice.
+    """
+    own = task.model.removesuffix(EVEN) == language_task.EMBEDDED_MODEL
+    shared = own and task.choice.device == "cpu"
+    count = PROCESSES[task.chosen["profile"]] if shared else 1
+    arguments = [(name, make, item, task.chosen["threads"]) for name, item in items.items()]
+    made = zip(items, processes.starmap(_one, arguments, count, progress), strict=True)
+    return {name: one for name, one in made if one is not None}
+
+
+def _one(name: str, make: Callable[[Any], Any], item: Any, threads: int) -> Any:
+    """`make(item)` or None, with so many threads: another number would give other last digits."""
+    import torch
+
+    torch.set_num_threads(threads)
+    return without_overflow(name, partial(make, item))
 
 
 def without_overflow(name: str, make: Callable[[], Any]) -> Any:
@@ -142,15 +180,7 @@ def without_overflow(name: str, make: Callable[[], Any]) -> Any:
     return None
 
 
-def _build(task: Task, name: str, profile: str, seed: int) -> Variant:
-    base = name.removesuffix(LORA)
-    folder = _folder(task, base, seed)
-    if base == name:
-        return Variant(name, folder)
-    return Variant(name, folder, _adapter(task, folder, profile, seed))
-
-
-def _folder(task: Task, name: str, seed: int) -> Path:
+def _folder(task: Task, seed: int, name: str) -> Path:
     """The quantized folder of a variant, made where it is not there yet."""
     recipe = {"model": file_sha256(task.folder), "dtype": task.choice.dtype, "variant": name}
     recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
@@ -212,12 +242,7 @@ def load(task: Task, variant: Variant):
 
 def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:
     """Scores of each variant on the task's passages, the parent first."""
-    found = {}
-    for name, variant in progress(variants.items()):
-        scores = without_overflow(name, partial(_scores, task, variant))
-        if scores is not None:
-            found[name] = scores
-    return found
+    return _each(task, partial(_scores, task), variants, progress)
 
 
 def _scores(task: Task, variant: Variant) -> Scores:

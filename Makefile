@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything runs from .venv, which `make install` builds from the lock.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install figures test report lab train bench lint lock clean
+.PHONY: help install figures test report docs lab train bench lint lock clean
 
 # smoke (a minute a notebook), mini (what is committed) or full (the sources' own models and data).
 PROFILE ?= mini
@@ -59,6 +59,10 @@ test: $(INSTALLED) ## run the tests
 report: $(INSTALLED) ## write build/report/report.html, and README's results table
 	@$(PY) -m qlab.results_table
 	@$(PY) -m qlab.report --profile $(PROFILE) $(ARGS)
+
+# Importing the modules imports TensorFlow and PyTorch, which need no GPU for that.
+docs: $(INSTALLED) ## write the package's API pages, build/docs/index.html
+	@CUDA_VISIBLE_DEVICES= $(PY) workflow/api_pages.py build/docs
 
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab $(ARGS) notebooks

@@ -46,7 +46,7 @@ def colours(names: list[str]) -> dict[str, str]:
 
 @contextmanager
 def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
-    """Draw a figure and keep it as figures/<profile>/<name>.png, .svg and .csv.
+    """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and .csv.
 
     Yields matplotlib's (figure, axes) made by `plt.subplots(**layout)`; `drawn`
     is exactly what is drawn. Nothing is written when drawing fails.

@@ -37,7 +37,7 @@ def _names_a_secret(name: str) -> bool:
 
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """`text` with each secret, also when escaped or encoded, replaced by ***SECRET***."""
+    """`text` with each secret, also when escaped or encoded, replaced by `***SECRET***`."""
     pattern = _pattern(tuple(values))
     return pattern.sub(MARKER, text) if pattern else text
 

@@ -11,7 +11,7 @@ from qlab.chooser import KINDS
 from qlab.errors import QlabError
 from qlab.report import answers, ledger, methods, pictures
 
-FORM = Path(__file__).parent
+_FORM = Path(__file__).parent
 
 
 def write(profile: str, target: Path) -> Path:
@@ -51,14 +51,14 @@ def render(profile: str, folder: Path) -> str:
         flat=methods.flat,
         root=root,
         address=lambda path: Path(os.path.relpath(path, folder)).as_posix(),
-        css=(FORM / "page.css").read_text(encoding="utf-8"),
-        script=(FORM / "page.js").read_text(encoding="utf-8"),
+        css=(_FORM / "page.css").read_text(encoding="utf-8"),
+        script=(_FORM / "page.js").read_text(encoding="utf-8"),
     )  # fmt: skip
 
 
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FORM), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(_FORM), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Write the package's API pages with pdoc: `python workflow/api_pages.py FOLDER`. Run by `make docs`.
+"""Write the package's API pages with pdoc: `python workflow/api_pages.py FOLDER`.
 
 pdoc takes what it says from docstrings. Constants and fields of data classes are explained here by
 comments, beside them or above; these are handed to pdoc as if they were docstrings.
@@ -59,9 +59,9 @@ def document(module: doc.Module) -> None:
 
 
 def write(folder: Path) -> None:
-    """Write the pages of all of qlab's modules, an index and its search, into a folder of their own.
+    """Write the pages of all of qlab's modules, an index and its search, into `folder`.
 
-    What was there before is removed, so that no page of a module that is gone stays behind.
+    What is there is removed before, so that no page of a module that is gone stays behind.
     """
     modules = {name: doc.Module.from_name(name) for name in extract.walk_specs(["qlab"])}
     shutil.rmtree(folder, ignore_errors=True)

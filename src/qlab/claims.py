@@ -57,11 +57,11 @@ class Claim:
     what a judgement would take that is not at hand here.
     """
 
-    id: str
+    id: str  # small letters, digits, underscores: the variant of its record
     source: str
     place: str
     statement: str
-    experiment: str
+    experiment: str  # whose records judge it
     profile: str
     rule: dict[str, Any] = field(default_factory=dict)
     untested: str = ""

@@ -35,8 +35,8 @@ class Judged(NamedTuple):
     reason: str
     term: Term | None = None
     file: Path | None = None
-    model: str = "none"
-    dataset: str = "none"
+    model: str = "none"  # whose records decided
+    dataset: str = "none"  # on which
 
 
 def judge(claim: Claim, evidence: Evidence) -> Judged:

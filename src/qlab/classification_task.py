@@ -43,14 +43,14 @@ MLPERF_TINY = (
 class Task:
     """A classifier with the data that trains, calibrates and judges it; no image in two of them."""
 
-    model: str
-    dataset: str
+    model: str  # its name in the records
+    dataset: str  # its name in the records
     file: Path  # Keras 2 h5, or SavedModel folder
-    train: LabelledImages = field(repr=False)
-    calibration: LabelledImages = field(repr=False)
-    test: LabelledImages = field(repr=False)
-    training: Settings
-    profile: str
+    train: LabelledImages = field(repr=False)  # fine-tunes
+    calibration: LabelledImages = field(repr=False)  # sets the ranges of activations
+    test: LabelledImages = field(repr=False)  # judges
+    training: Settings  # how long and how fast
+    profile: str  # smoke, mini or full
     leave_float: tuple[str, ...] = ()  # names of layers that are not to be quantized
     place: str = ""  # folder name of its records and figures
     chosen: dict[str, int | float | str] = field(default_factory=dict)  # the parameters as given

@@ -21,14 +21,15 @@ Z = 1.959964
 class Form(NamedTuple):
     """A family of curves: the columns `basis(x, c)` [n, p] times p coefficients."""
 
-    name: str
+    name: str  # of the family
     basis: Callable[[np.ndarray, float], list[np.ndarray]]
     coefficients: tuple[str, ...]  # of the columns; b is the one that makes the curve rise
-    text: str
+    text: str  # the formula, with {x} and the coefficients in braces
     shapes: Sequence[float] = (np.nan,)  # values of c to try; one NaN where there is no c
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of all that is fitted: the coefficients, and c where it has values to try."""
         return self.coefficients + (("c",) if len(self.shapes) > 1 else ())
 
 

@@ -25,12 +25,12 @@ FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one i
 class Task:
     """A detector with the data that judges and calibrates it; never the same image for both."""
 
-    model: str
-    dataset: str
+    model: str  # its name in the records
+    dataset: str  # its name in the records
     folder: Path  # SavedModel folder, or a ready .tflite file
     subpixel: Path | None  # the same network without transposed convolutions, where known
     size: int  # side of the square input, pixels
-    coco: COCO
+    coco: COCO  # annotations of the evaluation images
     images: dict[int, Path]  # evaluation images by id
     calibration: list[np.ndarray] = field(repr=False)  # uint8 [size, size, 3]
     place: str = ""  # folder name of its records and figures

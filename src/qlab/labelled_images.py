@@ -13,7 +13,7 @@ class LabelledImages:
 
     images: np.ndarray  # uint8 [n, height, width, 3], RGB
     labels: np.ndarray  # int64 [n], 0 <= label < len(classes)
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # names, by label
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:

@@ -26,15 +26,15 @@ class Task:
     """A checked Llama folder with passages that judge, calibrate and train; those that judge do
     nothing else."""
 
-    model: str
-    dataset: str
+    model: str  # its name in the records
+    dataset: str  # its name in the records
     folder: Path
     passages: list[Passage] = field(repr=False)
-    calibration: list[Passage] = field(repr=False)
+    calibration: list[Passage] = field(repr=False)  # for GPTQ and AutoRound
     encoded: list[Encoded] = field(repr=False)  # the passages, tokenized
-    calibration_tokens: list[list[int]] = field(repr=False)
+    calibration_tokens: list[list[int]] = field(repr=False)  # tokens of each
     training: list[Passage] = field(repr=False)  # for adapters; may be empty
-    training_tokens: list[list[int]] = field(repr=False)
+    training_tokens: list[list[int]] = field(repr=False)  # tokens of each
     longest: int  # the model's context in tokens
     choice: device_guard.Choice  # device and dtype
     notes: list[str]  # sentences to tell the reader

@@ -11,8 +11,8 @@ from qlab import figures, llama_sizes, records, wrong_answers
 from qlab.lambada_scoring import TOP
 from qlab.llama_variants import EVEN
 
-METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq + LoRA"]
-COLOUR = dict(zip(METHODS, (figures.PALETTE[i] for i in (0, 1, 6, 4, 3, 5)), strict=True))
+METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq + LoRA", "other"]
+COLOUR = dict(zip(METHODS, (figures.PALETTE[i] for i in (0, 1, 6, 4, 3, 5, 2)), strict=True))
 BITS_MARKER = {32: "o", 16: "h", 8: "s", 4: "D", 3: "^", 2: "X"}
 PART_COLOUR = dict(
     zip(llama_sizes.PARTS, ["#332288", "#88CCEE", "#CC6677", "#BBBBBB"], strict=True)
@@ -37,8 +37,8 @@ CURVES += ("autoround_w2_g64",)
 class Name(NamedTuple):
     """What a variant's name says."""
 
-    method: str
-    bits: int
+    method: str  # one of METHODS
+    bits: int  # of a weight
     group: int  # 0: none
 
 
@@ -46,7 +46,8 @@ def decode(variant: str) -> Name:
     """Method, bits and group size of a variant's name."""
     if found := re.fullmatch(r"([a-z]+)_w(\d)_g(\d+)(_lora)?", variant):
         method, bits, group, lora = found.groups()
-        return Name(f"{method} + LoRA" if lora else method, int(bits), int(group))
+        method = f"{method} + LoRA" if lora else method
+        return Name(method if method in METHODS else "other", int(bits), int(group))
     known = {"bnb_int8": 8, "bnb_nf4": 4, "bnb_fp4": 4, "fp32": 32, "fp16": 16, "bf16": 16}
     return Name("bnb" if variant.startswith("bnb") else "float", known[variant], 0)
 
@@ -64,7 +65,7 @@ def _colour(variant: str) -> str:
 
 
 def _marker(variant: str) -> str:
-    return BITS_MARKER[decode(variant).bits]
+    return BITS_MARKER.get(decode(variant).bits, "P")
 
 
 def on_whole_passages(table: pd.DataFrame) -> pd.DataFrame:

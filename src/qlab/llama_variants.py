@@ -53,7 +53,7 @@ EVEN = "_even"  # ends the name of the model without outlier channels
 class Variant:
     """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
 
-    name: str
+    name: str  # as in the records
     folder: Path
     adapter: Path | None = None
 
@@ -155,6 +155,8 @@ def _folder(task: Task, name: str, seed: int) -> Path:
     recipe = {"model": file_sha256(task.folder), "dtype": task.choice.dtype, "variant": name}
     recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
     recipe["versions"] = versions(*LIBRARIES)
+    if name in quantizers.QUANTIZERS:
+        recipe["code"] |= code_sha256(quantizers.module(quantizers.method(name)))
     if name == "fp16":
         recipe["code"] |= code_sha256("half")
         return artefacts.artefact("llama", recipe, partial(half.write, task.folder))

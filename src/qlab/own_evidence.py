@@ -26,11 +26,11 @@ _Z = 1.959964
 class Experiment(NamedTuple):
     """Where an experiment's records answer to which effect."""
 
-    notebook: str
+    notebook: str  # its number
     effect: str  # that its correctness metric counts as
-    correctness: str
+    correctness: str  # metric, of variant and parent
     ratio: str  # of time, or of speed, to the float parent's
-    ratio_is_speed: bool
+    ratio_is_speed: bool  # then its inverse is a ratio of times
     techniques: dict[str, str]  # variant, as a regular expression: technique
 
 

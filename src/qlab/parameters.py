@@ -37,11 +37,11 @@ _FORM = "`name: type = literal  # comment`"
 class Parameter:
     """One line of the parameters cell; `kind` is a key of `_ALLOWED`, or "Literal"."""
 
-    name: str
+    name: str  # as it is assigned
     kind: str
-    choices: tuple[Any, ...]
-    default: Any
-    help: str
+    choices: tuple[Any, ...]  # of a Literal; empty for other kinds
+    default: Any  # the value in the cell
+    help: str  # the comment behind it
 
     @property
     def allowed(self) -> str:

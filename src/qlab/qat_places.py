@@ -32,11 +32,11 @@ _NEEDED = ["where", "k", "bits", "seed", "share", "loss"]
 class Verdict(NamedTuple):
     """One comparison of the first with the last layers."""
 
-    question: str
+    question: str  # what is compared, in words
     difference: Estimate  # loss of the first minus loss of the last; n counts the units compared
-    p_value: float
+    p_value: float  # two-sided, of no difference
     detectable: float  # smallest difference that a 5 % test sees with 80 % power; may be infinite
-    method: str
+    method: str  # the test, in words
 
     @property
     def words(self) -> str:

@@ -22,28 +22,29 @@ class Formulas(NamedTuple):
     """One curve of the sweep: where, at which bit width, and its two formulas."""
 
     where: str  # "first" or "last"
-    bits: int
-    loss: Fit
-    size: Fit
+    bits: int  # of the weights
+    loss: Fit  # share of the items lost, over k
+    size: Fit  # bytes, over k
 
     @property
     def name(self) -> str:
+        """The curve in words."""
         return f"{self.where} k layers, {self.bits} bit"
 
 
 class Plan(NamedTuple):
     """What to quantize, or, where nothing fits, what comes closest."""
 
-    feasible: bool
+    feasible: bool  # whether all bounds are kept
     where: str
-    bits: int
-    k: int
-    layers: int
+    bits: int  # of the weights
+    k: int  # layers to quantize
+    layers: int  # that the model has
     size: Estimate  # bytes
     loss: Estimate  # share of the items
-    max_bytes: float | None
-    max_loss: float | None
-    sure: bool
+    max_bytes: float | None  # bound that was asked for; None: none
+    max_loss: float | None  # bound that was asked for, a share of the items; None: none
+    sure: bool  # whether the upper ends of the intervals were to keep the bounds too
 
 
 def shares(layers: Sequence[int], where: str) -> np.ndarray:

@@ -37,8 +37,8 @@ class Point:
     """One way to quantize: which layers, in how many bits, by what method, from which seed."""
 
     method: str
-    where: str = "last"
-    k: int = 0
+    where: str = "last"  # "last", "first" or "only"
+    k: int = 0  # how many layers; of "only": the k-th, counted from 1
     bits: int = 8
     seed: int = 0
 
@@ -79,6 +79,7 @@ class Bench:
 
     @cached_property
     def twin(self) -> keras.Model:
+        """The float model, wrapped like the others with no layer quantized, ready to train."""
         return fine_tune.compiled(partial_qat.quantized(self.model, []), self.task.training)
 
     @cached_property

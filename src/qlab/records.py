@@ -21,18 +21,18 @@ class Record:
     `n` counts the items behind the value, `unit` is "1" for shares and scores.
     """
 
-    experiment: str
-    model: str
-    dataset: str
-    variant: str
-    metric: str
+    experiment: str  # names the file: `data/results/<profile>/<experiment>.csv`
+    model: str  # what was quantized
+    dataset: str  # what judged it, with variant and split in the name
+    variant: str  # what was done to the model; the float parent is one too
+    metric: str  # what was measured; one metric has one unit
     value: float
     unit: str
     ci_low: float | None = None
     ci_high: float | None = None
     n: int = 1
-    seed: int | None = None
-    device: str = "cpu"
+    seed: int | None = None  # of what was drawn at random; None where nothing was
+    device: str = "cpu"  # what it ran on
 
 
 COLUMNS = [f.name for f in fields(Record)]

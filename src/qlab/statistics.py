@@ -15,9 +15,9 @@ class Estimate(NamedTuple):
     """A value with its 95 % interval and the number of items behind it."""
 
     value: float
-    low: float
-    high: float
-    n: int
+    low: float  # lower end of the interval; NaN where none is defined
+    high: float  # upper end
+    n: int  # items behind it
 
 
 def resamples(items: int, draws: int, seed: int) -> np.ndarray:

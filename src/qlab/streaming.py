@@ -38,6 +38,7 @@ GROUPS = (
 LAYERS, RECIPE = "layers.json", "quantization.json"
 # Everything beside weights and config.json that a tokenizer or a generation may need.
 BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_template*")
+_CODE = ("streaming", "gptq", "gptq_format", "bnb", "llama")  # decides what is written
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
@@ -117,7 +118,9 @@ def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
         return llama.load(folder, device=device)
     if config.quantization_config.get("quant_method") == "bitsandbytes":
         return bnb.load_packed(folder, device)
-    quantizers.stored(config.quantization_config, folder)  # a sentence where nobody reads it
+    method = quantizers.stored(config.quantization_config, folder)  # or a sentence
+    if not _is_gptq(method):
+        raise QlabError(f"{method.name} has no kernels that multiply packed weights; load it dense.")
     return auto_gptq_compat.from_quantized(folder, device).model
 
 
@@ -298,7 +301,7 @@ def _recipe(folder: Path, method: Method, calibration: list[list[int]], dtype: s
         "calibration_sha256": hashlib.sha256(json.dumps(calibration).encode()).hexdigest(),
         "calibration_passages": len(calibration),
         "dtype": dtype,
-        "code": artefacts.code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama"),
+        "code": artefacts.code_sha256(*_CODE, quantizers.module(method)),
         "versions": artefacts.versions("torch", library),
     }
 

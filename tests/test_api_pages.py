@@ -19,7 +19,7 @@ MODULES = sorted((ROOT / "src" / "qlab").rglob("*.py"))
 ELEMENTS = re.compile(
     "a|aside|blockquote|body|br|button|code|details|div|em|footer|form|h[1-6]|head|header|html|hr"
     "|img|input|label|li|link|main|meta|nav|ol|p|path|pre|script|section|small|span|strong|style"
-    "|sub|summary|sup|svg|table|tbody|td|th|thead|title|tr|ul"
+    "|sub|summary|sup|svg|table|tbody|td|th|thead|title|tr|ul|wbr"
 )
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -51,11 +51,18 @@ def _assigned(source: str) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def document(module: doc.Module) -> None:
-    """Give the module's variables, and those of its classes, their comments for docstrings."""
+    """Give variables their comments for docstrings; leave out what classes inherit from others.
+
+    The hundred methods of a Keras layer, say, are not ours to explain.
+    """
     said = comments(module.source)
     for member in module.flattened_own_members:
         if isinstance(member, doc.Variable) and not member.docstring:
             member.docstring = said.get(member.qualname, "")
+        if isinstance(member, doc.Class):
+            for name, inherited in list(member.members.items()):
+                if not inherited.taken_from[0].startswith("qlab"):
+                    del member.members[name]
 
 
 def write(folder: Path) -> None:

@@ -120,7 +120,7 @@ def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
         return bnb.load_packed(folder, device)
     method = quantizers.stored(config.quantization_config, folder)  # or a sentence
     if not _is_gptq(method):
-        raise QlabError(f"{method.name} has no kernels that multiply packed weights; load it dense.")
+        raise QlabError(f"{method.name} has no kernels for packed weights; load it dense.")
     return auto_gptq_compat.from_quantized(folder, device).model
 
 

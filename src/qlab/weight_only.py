@@ -46,6 +46,7 @@ class WeightOnly(ABC):
 
     def observe(self, linear: "torch.nn.Linear") -> None:
         """Nothing is learned from inputs."""
+        return None
 
     def quantize(self, linear: "torch.nn.Linear", observer: None = None) -> Quantized:
         """What is stored of a layer, and its dense weight [out, in] float32 after it."""

@@ -5,7 +5,7 @@ import pandas as pd
 from qlab import paths
 from qlab.errors import QlabError
 
-FIGURE = "claims_ledger"  # figures/<profile>/claims_ledger.csv, written by notebook 05
+FIGURE = "claims_ledger"  # `figures/<profile>/claims_ledger.csv`, written by notebook 05
 COLUMNS = [
     "id", "source", "place", "statement", "verdict", "figure", "value", "unit", "ci_low", "ci_high",
     "n", "smallest_effect", "reason", "experiment", "notebook", "records",

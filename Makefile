@@ -64,8 +64,11 @@ report: $(INSTALLED) ## write build/report/report.html, and README's results tab
 docs: $(INSTALLED) ## write the package's API pages, build/docs/index.html
 	@CUDA_VISIBLE_DEVICES= $(PY) workflow/api_pages.py build/docs
 
-lab: $(INSTALLED) ## open the notebooks in JupyterLab
-	@$(PY) -m jupyterlab $(ARGS) notebooks
+# Its root is the project, for the notebooks show figures that lie beside their folder.
+lab: $(INSTALLED) ## open JupyterLab on a start page of the notebooks
+	@$(PY) -m qlab.start_page
+	@$(PY) -m jupyterlab --LabApp.app_settings_dir="$(CURDIR)/workflow/jupyterlab" \
+		--LabApp.default_url=/lab/tree/build/START.md $(ARGS)
 
 train: $(INSTALLED) ## retrain the embedded models: notebooks/training
 	@for notebook in notebooks/training/*.ipynb; do \

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import a_clone
 import nbformat
 import pandas as pd
 import pytest
@@ -35,20 +36,9 @@ def steps(title: str) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
-    """A copy of the project, in which `qlab` is the copy's, and nothing made yet."""
-    copy = tmp_path / "a clone"
-    copy.mkdir()
-    for name in ("src", "workflow", "notebooks", "data", "figures"):
-        leave = shutil.ignore_patterns("__pycache__", "smoke", "*-*-*", ".ipynb_checkpoints")
-        shutil.copytree(ROOT / name, copy / name, ignore=leave)
-    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
-        shutil.copy(ROOT / name, copy)
-    (copy / ".venv").symlink_to(sys.prefix)
-    monkeypatch.setenv("PYTHONPATH", str(copy / "src"))
+    """A copy of the project, in which nothing is made yet."""
     monkeypatch.setenv("CI", "true")
-    for name in ("QLAB_HOME", "QLAB_DATA", "MAKEFLAGS", "MAKELEVEL", "PROFILE", "ARGS"):
-        monkeypatch.delenv(name, raising=False)
-    return copy
+    return a_clone.of_the_project(tmp_path / "a clone", monkeypatch)
 
 
 def follow(title: str, project: Path) -> None:

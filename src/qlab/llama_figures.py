@@ -1,6 +1,7 @@
 """The figures of notebook 02, each drawn from records and kept with the numbers drawn."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +73,13 @@ def on_whole_passages(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the model itself on the passages themselves: no even twin, no last sentences."""
     twin = table["model"].str.endswith(EVEN)
     return table[~twin & ~table["dataset"].str.endswith("_last_sentence")]
+
+
+def _curves(variants: Iterable[str]) -> list[str]:
+    """The quantized variants that get a curve: CURVES, or all where a run has none of these."""
+    there = list(variants)
+    usual = [v for v in CURVES if v in there]
+    return usual or [v for v in there if decode(v).method != "float"]
 
 
 def _rows_axis(axis, variants: list[str]) -> None:
@@ -147,7 +155,8 @@ def difference(table: pd.DataFrame, profile: str) -> None:
 def _curve_rows(table: pd.DataFrame, ending: str) -> pd.DataFrame:
     rows = table[table["metric"].str.fullmatch(rf"top\d+_first_token{ending}")]
     rows = rows.assign(k=rows["metric"].str.extract(r"top(\d+)_")[0].astype(int))
-    chosen = [v for v in rows["variant"].unique() if v in CURVES or decode(v).method == "float"]
+    there = rows["variant"].unique()
+    chosen = [v for v in there if v in _curves(there) or decode(v).method == "float"]
     return in_order(rows[rows["variant"].isin(chosen)]).sort_values("k", kind="stable")
 
 
@@ -169,7 +178,7 @@ def topk(table: pd.DataFrame, profile: str) -> None:
 def topk_gap(table: pd.DataFrame, profile: str) -> None:
     """The gap to the float parent over k: does it grow as k shrinks?"""
     rows = _curve_rows(on_whole_passages(table), "_difference")
-    variants = [v for v in CURVES if v in set(rows["variant"])]
+    variants = _curves(rows["variant"].unique())
     layout = {"ncols": len(variants), "figsize": (2.1 * len(variants), 3.4), "squeeze": False}
     with figures.figure("llama_topk_gap", profile, rows, **layout) as (canvas, axes):
         for axis, variant in zip(axes[0], variants, strict=True):

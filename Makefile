@@ -27,7 +27,7 @@ help: ## list the targets
 install: $(INSTALLED) ## create .venv with the locked packages (4.4 GB, more with CUDA)
 
 # While it runs, the stamp is called .installing. Where one is left by an interrupted install, .venv
-# is emptied first, for pip may have left half a package behind.
+# is emptied first, for pip may have left half a package behind. To a person pip shows its bars.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(call IS_3_11,"$(PYTHON)") || { echo "qlab needs Python 3.11$(if $(PYTHON),; $(PYTHON) is not): \
 	install it (pyenv install 3.11; conda create -n py311 python=3.11; apt install python3.11-venv) \
@@ -42,7 +42,7 @@ environment:
 	@"$(PYTHON)" -m venv $$(test -e .venv/.installing && echo --clear) .venv
 	@$(call IS_3_11,$(PY)) || { echo ".venv is of another Python: remove it and try again." >&2; exit 1; }
 	@rm -f $(INSTALLED) && touch .venv/.installing
-	@$(PY) -m pip install --quiet --requirement requirements.lock
+	@$(PY) -m pip install $$(test -t 1 || echo --quiet) --requirement requirements.lock
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch .venv/.installing && mv .venv/.installing $(INSTALLED)
 

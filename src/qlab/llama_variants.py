@@ -28,6 +28,7 @@ from qlab.artefacts import code_sha256, file_sha256, versions
 from qlab.errors import QlabError
 from qlab.lambada_scoring import Scores
 from qlab.language_task import Task
+from qlab.progress import bar
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig
@@ -165,12 +166,14 @@ def _folder(task: Task, name: str, seed: int) -> Path:
     if name == AUTOROUND:
         recipe |= {"iterations": ITERATIONS, "seed": seed}
     target = artefacts.address("llama", recipe)
-    tokens = task.calibration_tokens
+    tokens, layers = task.calibration_tokens, bar(f"{name}: layers")
     if name != AUTOROUND:
-        streaming.quantize_folder(task.folder, quantizers.method(name), tokens, target, **where)
+        streaming.quantize_folder(
+            task.folder, quantizers.method(name), tokens, target, progress=layers, **where
+        )
     elif not target.is_dir():
         autoround.autoround_folder(
-            task.folder, tokens, target, iterations=ITERATIONS, seed=seed, **where
+            task.folder, tokens, target, iterations=ITERATIONS, seed=seed, progress=layers, **where
         )
     return target
 
@@ -184,7 +187,7 @@ def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
     target = artefacts.address("llama_adapter", recipe)
     lora.recover(
         folder, task.training_tokens, target, steps=steps, seed=seed,
-        device=task.choice.device, dtype=task.choice.dtype,
+        device=task.choice.device, dtype=task.choice.dtype, progress=bar("adapter: steps"),
     )  # fmt: skip
     return target
 
@@ -232,6 +235,8 @@ def _scores(task: Task, variant: Variant) -> Scores:
     }
 
     def make(folder: Path) -> None:
-        lambada_scoring.score(load(task, variant), task.encoded).save(folder / "scores.npz")
+        model, batches = load(task, variant), bar(f"{variant.name}: batches")
+        scored = lambada_scoring.score(model, task.encoded, progress=batches)
+        scored.save(folder / "scores.npz")
 
     return Scores.load(artefacts.artefact("llama_scores", recipe, make) / "scores.npz")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import a_clone
@@ -166,3 +167,15 @@ def test_the_notebook_form_is_a_notebook():
     given = {"stem": "06_a", "number": "06", "name": "a", "title": "A"}
     nbformat.validate(nbformat.reads(new_experiment._filled("notebook.ipynb.j2", given), 4))
     assert os.path.isdir(ROOT / "src" / "qlab" / "skeleton")
+
+
+def test_the_changelog_keeps_its_form_and_knows_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    first, *released = re.findall(r"^## (.+)$", text, re.M)
+    assert first == "[Unreleased]"
+    dated = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", title) for title in released]
+    assert dated[0][1] == project["version"]
+    assert [d[2] for d in dated] == sorted((d[2] for d in dated), reverse=True)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", text, re.M)) <= kinds

@@ -1,4 +1,4 @@
-"""The cards in data/README.md: one for each data set and model, whole, and with the right hashes."""
+"""The cards in data/README.md: one for each data set and model, whole, with the right hashes."""
 
 import json
 import re

@@ -38,9 +38,11 @@ class Architecture:
     head_width: int  # channels of each head's hidden convolution
 
 
+# The one of TensorFlow's detection zoo.
 RESNET50V2_512 = Architecture(
     512, 90, 64, (3, 4, 6, 3), (64, 128, 256, 512), True, (256, 128, 64), 64
 )
+# The embedded one.
 MINI_256 = Architecture(256, 10, 24, (1, 2, 2), (24, 48, 144), False, (64, 32), 24)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from qlab import records
 from qlab.errors import QlabError
 
-PARENT = "fp32"
+PARENT = "fp32"  # the float variant
 LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds
 _BY = ("quality", "size", "time")
 

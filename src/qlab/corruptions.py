@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-STRENGTHS = (1, 2, 3)
+STRENGTHS = (1, 2, 3)  # from mild to strong
 _NOISE = {1: 10, 2: 22, 3: 40}  # standard deviation, grey levels
 _BLUR = {1: 0.008, 2: 0.014, 3: 0.024}  # Gaussian radius, share of the shorter side
 _CONTRAST = {1: 0.6, 2: 0.4, 3: 0.2}  # remaining contrast
@@ -39,6 +39,7 @@ def jpeg(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
     return np.asarray(Image.open(stream))
 
 
+# Each takes an image and a strength.
 KINDS = {"noise": noise, "blur": blur, "contrast": contrast, "jpeg": jpeg}
 
 

@@ -15,7 +15,7 @@ from scipy import stats
 from qlab.statistics import Estimate
 
 DRAWS = 1000  # bootstrap refits behind an interval
-Z = 1.959964
+Z = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
 class Form(NamedTuple):
@@ -36,9 +36,9 @@ class Form(NamedTuple):
 _POWERS = np.geomspace(0.15, 8, 120)
 _RATES = np.geomspace(0.3, 15, 120)
 
-CONSTANT = Form("constant", lambda x, c: [x**0], ("a",), "{a}")
-PROPORTIONAL = Form("proportional", lambda x, c: [x], ("b",), "{b} × {x}")
-LINEAR = Form("linear", lambda x, c: [x**0, x], ("a", "b"), "{a} + {b} × {x}")
+CONSTANT = Form("constant", lambda x, c: [x**0], ("a",), "{a}")  # the form without effect
+PROPORTIONAL = Form("proportional", lambda x, c: [x], ("b",), "{b} × {x}")  # through the origin
+LINEAR = Form("linear", lambda x, c: [x**0, x], ("a", "b"), "{a} + {b} × {x}")  # with an offset
 QUADRATIC = Form(
     "quadratic", lambda x, c: [x**0, x, x**2], ("a", "b", "d"), "{a} + {b} × {x} + {d} × {x}^2"
 )

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from qlab.errors import QlabError
 
-Answers = frozenset[str]
-Mass = Mapping[Answers, float]
+Answers = frozenset[str]  # a subset of the frame of discernment
+Mass = Mapping[Answers, float]  # belief committed to each subset; sums to 1
 
-EMPTY: Answers = frozenset()
+EMPTY: Answers = frozenset()  # what contradicts itself: its mass is the conflict
 
 
 class Combined(NamedTuple):

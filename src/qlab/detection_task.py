@@ -17,7 +17,7 @@ from qlab.errors import QlabError, refuse_negative
 log = logging.getLogger(__name__)
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "full": 0}
-CALIBRATION = {"smoke": 16, "mini": 100, "full": 100}
+CALIBRATION = {"smoke": 16, "mini": 100, "full": 100}  # images per profile
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one it was scored at
 
 

@@ -15,10 +15,10 @@ from qlab.errors import QlabError
 if TYPE_CHECKING:
     from transformers import LlamaConfig
 
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}  # of a number
 HEAD = 3 << 27  # bytes: the logits made at a time (2^27), their float32 copy and log-softmax
 PATIENCE = 3600  # seconds of CPU work that `auto` starts by itself where a GPU was found unfit
-REFUSALS = "take a smaller model, or another machine"
+REFUSALS = "take a smaller model, or another machine"  # how every refusal ends
 
 
 class Gpu(NamedTuple):

@@ -25,7 +25,7 @@ from qlab.worker_cluster import Cluster, WorkerDied, cluster
 if TYPE_CHECKING:
     from qlab.labelled_images import LabelledImages
 
-RECIPE = "recipe.json"
+RECIPE = "recipe.json"  # what a checkpoint was made with
 
 
 @dataclass(frozen=True)

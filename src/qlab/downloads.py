@@ -26,7 +26,7 @@ CIFAR10 = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     "md5:c58f30108f718f92721af3b95e74349a",
 )
-CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"
+CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
 
 
 def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:

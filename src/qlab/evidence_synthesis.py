@@ -14,7 +14,7 @@ from qlab.dempster import Mass
 from qlab.evidence_models import EFFECTS
 from qlab.intensity import FRAME, SCALE, Intensity
 
-THRESHOLD = 0.75
+THRESHOLD = 0.75  # of the belief that both readings ask for
 # Intensity and belief of the ten aggregated effects in arXiv 2505.00816.
 PUBLISHED = {
     "accuracy": ("WN", 0.90),

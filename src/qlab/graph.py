@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-SIGNATURE = "serving_default"
+SIGNATURE = "serving_default"  # that TFLite files of SavedModels have
+# Operators with weights.
 WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
 
 

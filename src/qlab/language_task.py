@@ -12,10 +12,10 @@ from qlab.lambada import Encoded, Passage
 
 # Passages per profile; 0 means all of the file.
 EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "full": 0}
-CALIBRATION = {"smoke": 16, "mini": 128, "full": 128}
+CALIBRATION = {"smoke": 16, "mini": 128, "full": 128}  # passages per profile
 TRAINING = {"smoke": 64, "mini": 4000, "full": 4000}  # passages that adapters learn from
-FULL_MODEL = "meta-llama/Llama-3.2-3B"
-EMBEDDED_MODEL = "llama_mini"
+FULL_MODEL = "meta-llama/Llama-3.2-3B"  # of profile full, on the hub
+EMBEDDED_MODEL = "llama_mini"  # of the other profiles
 EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
 _DEFAULTS = {"device": "auto", "threads": 2}
 _PATHS = ("model", "passages", "calibration", "training")

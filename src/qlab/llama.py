@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+# Of a decoder layer: what is quantized.
 LINEARS = (
     "self_attn.q_proj",
     "self_attn.k_proj",

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from qlab.errors import QlabError
 
-PARTS = ("body", "embedding", "scales", "container")
+PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
 _SCALES = (".scales", ".qzeros", ".g_idx")
 _SCALES += (".SCB", ".weight_format", ".absmax", ".quant_map", ".nested_absmax")
 _SCALES += (".nested_quant_map", ".quant_state.bitsandbytes__nf4")
 _SCALES += (".quant_state.bitsandbytes__fp4",)
-KILOBYTE = 1024
+KILOBYTE = 1024  # bytes, as the report counts
 _JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
 

@@ -18,11 +18,12 @@ from qlab.lambada_scoring import Scores
 TOKENIZER_TEXTS = 20_000  # first training passages, from which the tokenizer learns its words
 LAST_WORD_WEIGHT = 5.0  # the last word's tokens count this often in the loss
 EVERY = 200  # steps between two lines of the history, each with a checkpoint
+# Per profile.
 SETTINGS = {
     "smoke": {"passages": 960, "batch": 48, "rate": 3e-3},
     "mini": {"passages": mini_lambada.COUNTS["train"], "batch": 48, "rate": 3e-3},
 }
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor]  # tokens and targets
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

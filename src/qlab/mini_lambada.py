@@ -22,7 +22,7 @@ from pathlib import Path
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
 
-COUNTS = {"train": 105_600, "calibration": 256, "test": 2000}
+COUNTS = {"train": 105_600, "calibration": 256, "test": 2000}  # passages of the splits
 # Which eighths of all passages, by crc32 of the text, belong to a split.
 EIGHTHS = {"train": range(6), "calibration": (6,), "test": (7,)}
 # sha256 over the texts of the first 64 passages of each split.

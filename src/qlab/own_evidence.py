@@ -18,8 +18,8 @@ from qlab import evidence_models, records
 from qlab.errors import QlabError
 from qlab.intensity import relative_improvement
 
-BASE = {"mini": 0.25, "full": 0.5}
-QUALITY = 0.5
+BASE = {"mini": 0.25, "full": 0.5}  # belief in our experiments, per profile
+QUALITY = 0.5  # of our experiments: nobody but us has answered the checklist
 _Z = 1.959964
 
 

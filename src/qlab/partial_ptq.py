@@ -11,7 +11,7 @@ from qlab.errors import QlabError
 from qlab.partial_export import names, operators_of
 from qlab.tflite import quiet_quantizer
 
-ACTIVATION_BITS = 8
+ACTIVATION_BITS = 8  # of inputs and outputs of quantized layers
 
 
 def quantize(

@@ -31,13 +31,15 @@ with native_log.quiet():
     from tf_keras import layers as kinds
 
 qat = tfmot.quantization.keras
+# Which layers tfmot quantizes, and how.
 KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+# Quantizes what a layer puts out, and no weights.
 OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 
 BITS = (8, 4)  # of the weights; activations have 8
-WHERE = ("last", "first", "only")
-WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)
-ACTIVATIONS = (kinds.ReLU, kinds.Activation)
+WHERE = ("last", "first", "only")  # ends of the network to count layers from
+WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
+ACTIVATIONS = (kinds.ReLU, kinds.Activation)  # layers that belong to the one before
 # They hand on values as they are and so get no quantizer in tfmot: it belongs before them.
 MOVERS = (kinds.Flatten, kinds.Reshape, kinds.Permute, kinds.Dropout, kinds.ZeroPadding2D)
 MOVERS += (kinds.Cropping1D,)

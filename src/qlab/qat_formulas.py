@@ -39,8 +39,9 @@ from qlab.statistics import Estimate
 FEWEST = 4  # values of k; with three, a fold is left with two and any line through them fits
 
 
+# Tried for the loss over k.
 LOSS_FORMS = (CONSTANT, PROPORTIONAL, LINEAR, POWER, EXPONENTIAL, SATURATING, OFFSET_POWER)
-SIZE_FORMS = (CONSTANT, LINEAR, QUADRATIC, OFFSET_POWER, STEP)
+SIZE_FORMS = (CONSTANT, LINEAR, QUADRATIC, OFFSET_POWER, STEP)  # tried for the size over k
 
 _UNITS = {"loss": (100, ".2f", " pp"), "size": (1e-3, ",.1f", " KB")}
 

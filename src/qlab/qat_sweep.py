@@ -148,7 +148,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     return Answer(file if file.is_file() else None, probabilities, facts)
 
 
-Made = tuple[dict[str, np.ndarray], dict[str, Any]]
+Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, and facts as JSON
 
 
 def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:

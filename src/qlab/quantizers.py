@@ -9,6 +9,7 @@ from qlab.errors import QlabError
 from qlab.quantized import Method
 
 OWN: tuple[Method, ...] = ()  # of `weight_only`'s kind: see CONTRIBUTING.md
+# By the variant's name.
 QUANTIZERS: dict[str, Method] = {**gptq.METHODS, **bnb.METHODS, **{m.name: m for m in OWN}}
 
 

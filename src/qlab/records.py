@@ -35,7 +35,7 @@ class Record:
     device: str = "cpu"  # what it ran on
 
 
-COLUMNS = [f.name for f in fields(Record)]
+COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
 _KEY = ["experiment", "model", "dataset", "variant", "metric", "device", "seed"]
 _TEXT = ["experiment", "model", "dataset", "variant", "metric", "unit", "device"]
 

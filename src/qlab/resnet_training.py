@@ -12,6 +12,7 @@ from qlab.errors import QlabError
 from qlab.labelled_images import LabelledImages
 from qlab.resnet import build, keras, tf
 
+# Per profile or model.
 SETTINGS = {
     "smoke": {"images": 512, "epochs": 1, "batch": 64, "rate": 3e-3},
     "resnet8": {"images": shapes32.COUNTS["train"], "epochs": 20, "batch": 64, "rate": 3e-3},

@@ -16,6 +16,7 @@ tf.get_logger().setLevel("WARNING")  # INFO names the temporary folders of every
 # Said of every model that tfmot wrapped, with the path of TensorFlow's own file.
 warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
 
+# Of the zoo's signature.
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-MARKER = "***SECRET***"
+MARKER = "***SECRET***"  # stands where a secret stood
 _ENDINGS = ("_TOKEN", "_KEY", "_SECRET")
 # A shorter value ("1", "true", "none") is a switch rather than a secret, and hiding it
 # would blank that word wherever it stands in a notebook.

@@ -10,6 +10,7 @@ COLUMNS = [
     "id", "source", "place", "statement", "verdict", "figure", "value", "unit", "ci_low", "ci_high",
     "n", "smallest_effect", "reason", "experiment", "notebook", "records",
 ]  # fmt: skip
+# How a verdict is shown.
 SIGNS = {"holds": "✓", "does not hold": "✗", "undecided": "?", "not tested": "–"}
 ABSENT = (
     "The claims have not been judged in this profile yet: notebook 05 writes the ledger "

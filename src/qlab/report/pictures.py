@@ -11,6 +11,7 @@ import yaml
 from qlab import paths
 from qlab.errors import QlabError
 
+# Of files, for data URIs.
 TYPES = {".png": "image/png", ".csv": "text/csv", ".json": "application/json"}
 
 

@@ -76,6 +76,7 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     float, a share), time and its ends (ratio to float; NaN where not timed), n (items), seeds.
     Trained variants have a row per seed in the records: here the mean of the seeds, between the
     lowest and the highest end of their intervals.
+    QlabError: the records lack the float parent's size.
     """
     sizes = records.pick(table, "size_bytes")[["model", "dataset", "variant", "value"]]
     float_size = sizes.loc[sizes["variant"] == PARENT, "value"]

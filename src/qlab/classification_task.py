@@ -105,6 +105,7 @@ def prepare(
     empty they are the embedded ResNet-8 and shapes32, or for `full` MLPerf Tiny's ResNet-8 and
     CIFAR-10, from QLAB_DATA or downloaded. `leave_float` names layers, with commas between, not to
     be quantized.
+    QlabError: a parameter out of its range, a layer that is not there, classes that differ.
     """
     numbers = {"epochs": epochs, "rate": rate, "train_limit": train_limit, "limit": limit}
     refuse_negative(**numbers, seed=seed)

@@ -16,24 +16,24 @@ _JPEG = {1: 30, 2: 12, 3: 6}  # quality
 
 
 def noise(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
-    """Gaussian noise, the same for the same seed."""
+    """Gaussian noise on an image, uint8 [h, w, 3]; the same for the same seed."""
     added = np.random.default_rng(seed).normal(0, _NOISE[strength], image.shape)
     return np.clip(np.rint(image + added), 0, 255).astype(np.uint8)
 
 
 def blur(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
-    """Gaussian blur, relative to the image's size."""
+    """Gaussian blur of an image, uint8 [h, w, 3], relative to its size."""
     radius = _BLUR[strength] * min(image.shape[:2])
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
 
 
 def contrast(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
-    """Less contrast around the mean grey."""
+    """Less contrast around the mean grey of an image, uint8 [h, w, 3]."""
     return np.asarray(ImageEnhance.Contrast(Image.fromarray(image)).enhance(_CONTRAST[strength]))
 
 
 def jpeg(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
-    """Heavy JPEG compression."""
+    """Heavy JPEG compression of an image, uint8 [h, w, 3]."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "JPEG", quality=_JPEG[strength])
     return np.asarray(Image.open(stream))

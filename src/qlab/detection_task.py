@@ -86,6 +86,7 @@ def prepare(
     for `full`, CenterNet ResNet50-v2 512 and COCO val2017 (from QLAB_DATA if it
     has them, else downloaded). Without `calibration_images`, images of one's
     own are split: the first `calibration_limit` calibrate and are not evaluated.
+    QlabError: annotations without images or the reverse, no image left, an image in both sets.
     """
     refuse_negative(limit=limit, calibration_limit=calibration_limit, input_size=input_size)
     limit_asked, limit = limit, limit or EVALUATION[profile]

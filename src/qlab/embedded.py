@@ -17,7 +17,10 @@ DRAWING = bar("images")  # data are drawn when first asked for, so the first run
 
 
 def model_folder(name: str) -> Path:
-    """The folder of an embedded model after checking its weights against its card."""
+    """The folder of an embedded model after checking its weights against its card.
+
+    QlabError: no such model, or weights that are not the card's.
+    """
     folder = paths.models() / name
     card = folder / CARD
     if not card.is_file():

@@ -120,7 +120,10 @@ def _text(path: Path) -> pd.DataFrame:
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """A table of text fields as numbers and text, if it keeps the form."""
+    """A table of text fields as numbers and text, if it keeps the form.
+
+    QlabError: row and column of the first mistake.
+    """
     if list(table.columns) != COLUMNS:
         wrong = set(table.columns) ^ set(COLUMNS)
         raise QlabError(

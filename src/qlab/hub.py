@@ -48,6 +48,7 @@ def model(name: str, weights: bool = True) -> Path:
     """The folder of a hub model in Hugging Face's cache, downloaded where it is not there.
 
     Without `weights`: configuration and tokenizer only, some megabytes.
+    QlabError: gated, unknown or not to be reached, or the disk is full.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError

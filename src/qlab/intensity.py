@@ -27,7 +27,10 @@ Intensity = frozenset[str]  # one value of SCALE, or neighbours
 
 
 def relative_improvement(quantized: float, baseline: float, more_is_better: bool) -> float:
-    """Change in percent of the baseline, positive where quantization is better."""
+    """Change in percent of the baseline, positive where quantization is better.
+
+    QlabError: a baseline of 0.
+    """
     if baseline == 0:
         raise QlabError("A relative improvement needs a baseline other than 0.")
     change = 100 * (quantized - baseline) / baseline

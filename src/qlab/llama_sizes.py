@@ -29,6 +29,7 @@ def split(*folders: Path) -> dict[str, int]:
     `body` is everything the decoder layers and the last norm store for weights, `scales` what
     goes with quantized ones, `container` the files' headers and the JSON a loader needs. The
     tokenizer is left out: it is the same for every variant.
+    QlabError: a folder without safetensors files.
     """
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:

@@ -70,7 +70,10 @@ def _padded(rows: list[tuple[list[int], int]]) -> Batch:
 
 
 def loss(model: LlamaForCausalLM, tokens: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weighted mean cross-entropy of the next token, in nats."""
+    """Weighted mean cross-entropy of the next token, in nats.
+
+    `tokens` are [n, length], their weights as targets [n, length - 1].
+    """
     hidden = model.model(tokens, use_cache=False).last_hidden_state
     logits = model.lm_head(hidden[:, :-1]).flatten(0, 1)
     each = cross_entropy(logits, tokens[:, 1:].flatten(), reduction="none")

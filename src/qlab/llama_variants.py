@@ -72,6 +72,7 @@ def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
 
     Of the profile's own, these are left out, which is said: adapters where there are no passages to
     train on, and groups of 128 where the model's widths divide by 64 only.
+    QlabError: an unknown variant, or adapters without passages to train on.
     """
     names = tuple(name.strip() for name in asked.split(",") if name.strip())
     for name in names:

@@ -273,7 +273,10 @@ def passage(split: str, index: int) -> str:
 
 
 def texts(split: str, count: int) -> list[str]:
-    """The first `count` passages of a split."""
+    """The first `count` passages of a split.
+
+    QlabError: another split.
+    """
     if split not in COUNTS:
         raise QlabError(
             f"mini_lambada has the splits {', '.join(COUNTS)}; asked for was '{split}'."

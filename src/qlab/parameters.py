@@ -56,7 +56,10 @@ def as_text(value: Any) -> str:
 
 
 def find_notebook(named: str | Path) -> Path:
-    """The notebook at a path, or of that number ("01") or stem under notebooks/."""
+    """The notebook at a path, or of that number ("01") or stem under notebooks/.
+
+    QlabError: none, or more than one.
+    """
     text, folder = str(named), paths.home() / "notebooks"
     if os.path.isfile(text):  # unlike Path.is_file, no exception for a name that is too long
         return Path(text).absolute()
@@ -201,7 +204,10 @@ def parse_assignments(path: Path, assignments: Iterable[str]) -> dict[str, Any]:
 def parse_for(
     declared: dict[str, Parameter], assignments: Iterable[str], title: str
 ) -> dict[str, Any]:
-    """As `parse_assignments`, for parameters already read; `title` names their notebook."""
+    """As `parse_assignments`, for parameters already read; `title` names their notebook.
+
+    QlabError: no =, a name twice or unknown, a value of another type.
+    """
     values: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")

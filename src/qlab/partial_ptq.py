@@ -28,6 +28,7 @@ def quantize(
     as in tfmot; activations 8. Operators without weights follow where all they read comes from
     quantized ones, but for those of the layers `leave_float`. `calibration`, uint8 images
     [n, h, w, 3], gives the activations' ranges.
+    QlabError: no calibration images.
     """
     if not len(calibration):
         raise QlabError(

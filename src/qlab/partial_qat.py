@@ -84,7 +84,10 @@ def _longest(layer: keras.layers.Layer, neighbours, known: dict | None = None) -
 
 
 def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
-    """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input."""
+    """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input.
+
+    QlabError: another end, or more layers than there are.
+    """
     if where not in WHERE:
         raise QlabError(f"Layers are chosen by {', '.join(WHERE)}; got '{where}'.")
     least = 1 if where == "only" else 0

@@ -103,6 +103,7 @@ def by_share(points: pd.DataFrame, layers: int) -> Verdict:
     For each seed the curve of the last k is interpolated at the shares of the first k (only inside
     the measured range), and the differences are averaged. Neighbouring differences lean on the same
     points, so the seed is the unit: t interval and t test over seeds.
+    QlabError: fewer than two seeds whose shares overlap.
     """
     curves = _curves(points)
     found = []
@@ -156,6 +157,7 @@ def by_thirds(points: pd.DataFrame, layers: int) -> Thirds:
 
     Each third has its own mean, all one slope on the logarithm of a layer's share of parameters;
     the means are those at the average of it.
+    QlabError: a third without points.
     """
     table = _alone(points, layers)
     names = ["first", "middle", "last"]

@@ -51,6 +51,7 @@ def shares(layers: Sequence[int], where: str) -> np.ndarray:
     """Share of the parameters in the first or last k layers, for k = 0..N: [N + 1].
 
     `layers` are the layers' parameters from input to output.
+    QlabError: another end, no layers, layers without parameters.
     """
     if not len(layers) or min(layers) <= 0 or where not in ("first", "last"):
         raise QlabError(
@@ -65,6 +66,7 @@ def options(formulas: Sequence[Formulas], layers: Sequence[int]) -> pd.DataFrame
     """Every k that the formulas cover, with its prediction.
 
     Columns where, bits, k, share, loss, loss_low, loss_high, size, size_low, size_high.
+    QlabError: no formulas.
     """
     if not formulas:
         raise QlabError("The planner was given no formulas; fit some with qlab.qat_formulas.")

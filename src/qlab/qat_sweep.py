@@ -118,6 +118,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     `fake_quant` of the graph with tfmot's, `equal_time` of the same graph after only as many
     steps as take the float control's time, `tflite` of the file. Raises `WrongTypes` where the
     file's weights are not as asked.
+    QlabError: an unknown method.
     """
     if point.method not in METHODS:
         raise QlabError(f"The methods are {', '.join(METHODS)}; got '{point.method}'.")

@@ -95,6 +95,7 @@ def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
     """Write one experiment's records and, beside them, where they come from.
 
     Both files are replaced whole; returns the csv's path.
+    QlabError: no records, or a row that breaks the schema.
     """
     table = as_table(records)
     if table.empty:
@@ -110,7 +111,10 @@ def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
 
 
 def read(experiment: str, profile: str) -> pd.DataFrame:
-    """The records of an experiment, checked; columns as in `Record`."""
+    """The records of an experiment, checked; columns as in `Record`.
+
+    QlabError: no records, or a row that breaks the schema.
+    """
     path = csv_path(experiment, profile)
     if not path.is_file():
         raise QlabError(

@@ -36,7 +36,10 @@ Read = Callable[[Kind], pd.DataFrame]  # gives a kind's table of variants
 
 
 def markdown(tables: Mapping[str, pd.DataFrame]) -> str:
-    """The table between README's markers, from `chooser.variants` by the kind's name."""
+    """The table between README's markers, from `chooser.variants` by the kind's name.
+
+    QlabError: a variant that the records lack.
+    """
     lines = [HEADER]
     for name, wanted in ROWS.items():
         known = tables[name].set_index("variant")

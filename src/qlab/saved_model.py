@@ -26,6 +26,7 @@ def load(folder: Path):
 
     In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS. Returns the
     loaded object, whose `signatures["serving_default"]` runs it.
+    QlabError: no such folder, no SavedModel, another signature.
     """
     if not folder.is_dir():
         raise QlabError(f"There is no model folder at {folder}; expected a SavedModel folder.")

@@ -109,7 +109,7 @@ def main() -> None:
             raise QlabError(
                 "The start page is made in a checkout, from its notebooks; here is none."
             )
-        print(write(root, paths.build() / "START.md"))
+        print(write(root, root / "build" / "START.md"))
     except QlabError as error:
         sys.exit(f"qlab: {error}")
 

@@ -61,6 +61,7 @@ def quantize_folder(
     quantized (embedding, norms, an untied head) keeps its dtype. A tied embedding is stored once,
     in GPTQ folders as `lm_head.weight`: else plain auto-gptq would load garbage in its place.
     `layers.json` has damping and seconds per linear layer. A target made so already is left.
+    QlabError: a quantized folder, widths that do not fit, no passages where some are needed.
     """
     folder, target = Path(folder), Path(target)
     config = llama.check(folder)
@@ -111,7 +112,10 @@ def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "Ll
 
 
 def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
-    """The model with the library's own modules and kernels; a float folder is loaded as it is."""
+    """The model with the library's own modules and kernels; a float folder is loaded as it is.
+
+    QlabError: a method without kernels of its own.
+    """
     folder = Path(folder)
     config = llama.check(folder)
     if not llama.quantized(config):
@@ -133,13 +137,13 @@ def embedded(weights: llama.Weights, passages: list[list[int]], dtype: str) -> l
 def positions(
     config: "LlamaConfig", passages: list[list[int]], dtype: str, device: str
 ) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-    """Number of tokens -> cosine and sine of their positions."""
+    """Number of tokens -> cosine and sine of their positions, each [1, tokens, head width]."""
     lengths = {len(tokens) for tokens in passages}
     return {length: llama.rotary(config, length, dtype, device) for length in lengths}
 
 
 def dense_tensor(weights: llama.Weights, name: str, method: Method, shape) -> torch.Tensor:
-    """A tensor of the dense model: as stored, or made of the tensors of a quantized layer."""
+    """A tensor of the dense model: as stored, or a weight [out, in] made of a quantized layer's."""
     layer = name.removesuffix(".weight")
     if name == EMBEDDING and name not in weights.names:
         return weights.read(HEAD)  # tied, and stored for auto-gptq under this name
@@ -277,7 +281,10 @@ class _Stream:
 
 
 def checked(calibration: list[list[int]], config: "LlamaConfig") -> list[list[int]]:
-    """The passages, if there are any and the model can read each."""
+    """The passages, if there are any and the model can read each.
+
+    QlabError: no passages, or one that is empty or too long.
+    """
     if not calibration:
         raise QlabError(
             "Calibration has 0 passages, and inputs to calibrate on are needed; give some, or take "

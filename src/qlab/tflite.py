@@ -63,7 +63,10 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
 
 
 def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """Calibration images (uint8 [size, size, 3]) as inputs of the serving signature."""
+    """Calibration images (uint8 [size, size, 3]) as inputs of the serving signature.
+
+    QlabError: no images.
+    """
     samples = [{"input_tensor": image[None]} for image in images]
     if not samples:
         raise QlabError(
@@ -217,7 +220,10 @@ def build_variant(
     samples: list[dict[str, np.ndarray]] | None,
     threads: int = 2,
 ) -> Path:
-    """The .tflite of any variant of VARIANTS."""
+    """The .tflite of any variant of VARIANTS.
+
+    QlabError: another name.
+    """
     if variant in CONVERTED:
         return convert(model_folder, variant, size)
     if variant in QUANTIZED:

@@ -19,7 +19,10 @@ ABSENT = (
 
 
 def read(profile: str) -> pd.DataFrame | None:
-    """The ledger with its verdicts in words, in the file's order; None where there is none yet."""
+    """The ledger with its verdicts in words, in the file's order; None where there is none yet.
+
+    QlabError: columns or verdicts that it does not know.
+    """
     path = paths.figures(profile) / f"{FIGURE}.csv"
     if not path.is_file():
         return None

@@ -23,7 +23,10 @@ def write(profile: str, target: Path) -> Path:
 
 
 def render(profile: str, folder: Path) -> str:
-    """The page's HTML. Links to notebooks are relative to `folder`, where it will lie."""
+    """The page's HTML. Links to notebooks are relative to `folder`, where it will lie.
+
+    QlabError: no checkout, no records of the profile.
+    """
     root = paths.checkout()
     if root is None:
         raise QlabError("The report is made in a checkout, from its notebooks; here is none.")

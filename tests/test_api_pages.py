@@ -17,7 +17,7 @@ import api_pages  # noqa: E402
 MODULES = sorted((ROOT / "src" / "qlab").rglob("*.py"))
 # Elements that Markdown and pdoc make; another one is a <placeholder> of a docstring, not shown.
 ELEMENTS = re.compile(
-    "a|aside|blockquote|body|br|button|code|details|div|em|footer|form|h[1-6]|head|header|html|hr"
+    "a|aside|blockquote|body|br|button|code|dd|details|div|dl|dt|em|footer|form|h[1-6]|head|header|html|hr"
     "|img|input|label|li|link|main|meta|nav|ol|p|path|pre|script|section|small|span|strong|style"
     "|sub|summary|sup|svg|table|tbody|td|th|thead|title|tr|ul|wbr"
 )

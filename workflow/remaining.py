@@ -18,7 +18,7 @@ class Remaining(logging.Filter):
     """
 
     def __init__(self, seconds: Mapping[str, float | None], say: Callable[[str], object] = NOW):
-        """`seconds` has the last duration of each rule that is counted; None where there is none."""
+        """`seconds` has the last duration of each rule that counts; None where there is none."""
         super().__init__()
         self.seconds, self.say = dict(seconds), say
         self.planned: list[str] = []

@@ -13,6 +13,7 @@ from qlab import coco, embedded, mini_coco
 from qlab.artefacts import versions
 from qlab.centernet import STRIDE, Architecture, build, decode, keras, tf
 from qlab.detectors import coco_results
+from qlab.steps_bar import StepsBar
 
 SETTINGS = {
     "smoke": {"images": 64, "epochs": 1, "batch": 16, "rate": 2e-3},
@@ -138,6 +139,7 @@ def train(
         callbacks=[
             keras.callbacks.BackupAndRestore(str(folder / "backup")),
             keras.callbacks.CSVLogger(str(folder / "history.csv"), append=resumed),
+            StepsBar("CenterNet", steps, epochs),
         ],
     )
     return model

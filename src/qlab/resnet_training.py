@@ -11,6 +11,7 @@ from qlab.artefacts import versions
 from qlab.errors import QlabError
 from qlab.labelled_images import LabelledImages
 from qlab.resnet import build, keras, tf
+from qlab.steps_bar import StepsBar
 
 # Per profile or model.
 SETTINGS = {
@@ -87,6 +88,7 @@ def train(
         callbacks=[
             keras.callbacks.BackupAndRestore(str(folder / "backup")),
             keras.callbacks.CSVLogger(str(folder / "history.csv"), append=resumed),
+            StepsBar(name, steps, epochs),
         ],
     )
     return model

@@ -1,6 +1,7 @@
 """Every public name says what it is, and the pages that pdoc makes of it hold together."""
 
 import ast
+import html
 import os
 import re
 import subprocess
@@ -155,4 +156,6 @@ def test_the_search_knows_the_names_and_needs_no_network(folder):
     index = (folder / "search.js").read_text(encoding="utf-8")
     for name in ("qlab.gptq.Gptq.quantize", "qlab.records.Record.ci_low", "qlab.errors.QlabError"):
         assert f'"{name}"' in index
+    assert "of GPTQ's Hessian; 0 where there is none" in html.unescape(index)  # of a NamedTuple
+    assert "Alias for field" not in index
     assert "fetch(" not in index and "https://cdn" not in index

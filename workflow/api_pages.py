@@ -6,6 +6,7 @@ comments, beside them or above; these are handed to pdoc as if they were docstri
 
 import ast
 import io
+import re
 import shutil
 import sys
 import tokenize
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pdoc
 from pdoc import doc, extract, render
+
+_NOTHING = re.compile(r"(Alias for field number \d+)?")  # what Python says of a NamedTuple's field
 
 
 def comments(source: str) -> dict[str, str]:
@@ -57,7 +60,7 @@ def document(module: doc.Module) -> None:
     """
     said = comments(module.source)
     for member in module.flattened_own_members:
-        if isinstance(member, doc.Variable) and not member.docstring:
+        if isinstance(member, doc.Variable) and _NOTHING.fullmatch(member.docstring):
             member.docstring = said.get(member.qualname, "")
         if isinstance(member, doc.Class):
             for name, inherited in list(member.members.items()):

@@ -157,5 +157,6 @@ def test_the_search_knows_the_names_and_needs_no_network(folder):
     for name in ("qlab.gptq.Gptq.quantize", "qlab.records.Record.ci_low", "qlab.errors.QlabError"):
         assert f'"{name}"' in index
     assert "of GPTQ's Hessian; 0 where there is none" in html.unescape(index)  # of a NamedTuple
+    assert "what was quantized" in index  # of the field Record.model
     assert "Alias for field" not in index
     assert "fetch(" not in index and "https://cdn" not in index

@@ -59,13 +59,21 @@ def document(module: doc.Module) -> None:
     The hundred methods of a Keras layer, say, are not ours to explain.
     """
     said = comments(module.source)
-    for member in module.flattened_own_members:
+    for member in _members(module):
         if isinstance(member, doc.Variable) and _NOTHING.fullmatch(member.docstring):
             member.docstring = said.get(member.qualname, "")
         if isinstance(member, doc.Class):
             for name, inherited in list(member.members.items()):
                 if not inherited.taken_from[0].startswith("qlab"):
                     del member.members[name]
+
+
+def _members(place: doc.Namespace) -> Iterator[doc.Doc]:
+    """What a module holds, and what its classes do."""
+    for member in place.own_members:
+        yield member
+        if isinstance(member, doc.Class):
+            yield from _members(member)
 
 
 def write(folder: Path) -> None:

@@ -131,9 +131,13 @@ def test_a_new_variant_is_measured(project):
 def test_a_new_study_changes_the_synthesis(project):
     follow("Add a study", project)
     found = records_of(project, "mini-evidence-*/evidence_synthesis.csv")
-    committed = records_of(ROOT, "mini/evidence_synthesis.csv")
-    new = found[~found["model"].isin(committed["model"])]
-    assert {"accuracy", "storage_size"} <= set(new["metric"].str.split(".").str[0])
+    whole = found[found["variant"] == "all_models"].set_index(["model", "metric"])["value"]
+    assert whole["six_studies_and_given", "accuracy_studies"] == (
+        whole["six_studies", "accuracy_studies"] + 1
+    )
+    for effect in ("accuracy", "storage_size"):
+        belief = f"{effect}_belief"
+        assert whole["six_studies_and_given", belief] != whole["six_studies", belief]
 
 
 @pytest.mark.slow

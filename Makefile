@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything runs from .venv, which `make install` builds from the lock.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install figures test report lab train bench lint lock clean
+.PHONY: help install figures test report docs lab train bench lint lock clean
 
 # smoke (a minute a notebook), mini (what is committed) or full (the sources' own models and data).
 PROFILE ?= mini
@@ -27,7 +27,7 @@ help: ## list the targets
 install: $(INSTALLED) ## create .venv with the locked packages (4.4 GB, more with CUDA)
 
 # While it runs, the stamp is called .installing. Where one is left by an interrupted install, .venv
-# is emptied first, for pip may have left half a package behind.
+# is emptied first, for pip may have left half a package behind. To a person pip shows its bars.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(call IS_3_11,"$(PYTHON)") || { echo "qlab needs Python 3.11$(if $(PYTHON),; $(PYTHON) is not): \
 	install it (pyenv install 3.11; conda create -n py311 python=3.11; apt install python3.11-venv) \
@@ -42,7 +42,7 @@ environment:
 	@"$(PYTHON)" -m venv $$(test -e .venv/.installing && echo --clear) .venv
 	@$(call IS_3_11,$(PY)) || { echo ".venv is of another Python: remove it and try again." >&2; exit 1; }
 	@rm -f $(INSTALLED) && touch .venv/.installing
-	@$(PY) -m pip install --quiet --requirement requirements.lock
+	@$(PY) -m pip install $$(test -t 1 || echo --quiet) --requirement requirements.lock
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch .venv/.installing && mv .venv/.installing $(INSTALLED)
 
@@ -63,8 +63,15 @@ report: $(INSTALLED) ## write build/report/report.html, and README's results tab
 	@$(PY) -m qlab.results_table
 	@$(PY) -m qlab.report --profile $(PROFILE) $(ARGS)
 
-lab: $(INSTALLED) ## open the notebooks in JupyterLab
-	@$(PY) -m jupyterlab $(ARGS) notebooks
+# Importing the modules imports TensorFlow and PyTorch, which need no GPU for that.
+docs: $(INSTALLED) ## write the package's API pages, build/docs/index.html
+	@CUDA_VISIBLE_DEVICES= $(PY) workflow/api_pages.py build/docs
+
+# Its root is the project, for the notebooks show figures that lie beside their folder.
+lab: $(INSTALLED) ## open JupyterLab on a start page of the notebooks
+	@$(PY) -m qlab.start_page
+	@$(PY) -m jupyterlab --LabApp.app_settings_dir="$(CURDIR)/workflow/jupyterlab" \
+		--LabApp.default_url=/lab/tree/build/START.md $(ARGS)
 
 train: $(INSTALLED) ## retrain the embedded models: notebooks/training
 	@for notebook in notebooks/training/*.ipynb; do \

@@ -11,6 +11,7 @@ from qlab import resnet_training as training
 from qlab.errors import QlabError
 from qlab.labelled_images import LabelledImages
 from qlab.resnet import keras
+from qlab.steps_bar import StepsBar
 
 
 def weighted(model) -> list[tuple[int, ...]]:
@@ -103,3 +104,16 @@ def test_the_kept_model_scores_what_its_card_says(name, most):
     assert 0.85 <= score["accuracy"] <= most
     found = training.accuracy(model, shapes32.load("test", 400))
     assert found.low <= score["accuracy"] <= found.high
+
+
+def test_a_training_shows_one_bar_over_what_is_left_and_is_silent_when_headless(monkeypatch, capfd):
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
+    model.compile("sgd", "mse")
+    x, y = np.zeros((8, 2), np.float32), np.zeros(8, np.float32)
+    for name in ("CI", "QLAB_QUIET"):
+        monkeypatch.delenv(name, raising=False)
+    model.fit(x, y, 4, epochs=5, initial_epoch=2, verbose=0, callbacks=[StepsBar("tiny", 2, 5)])
+    assert "tiny:" in (shown := capfd.readouterr().err) and "| 1/6 " in shown
+    monkeypatch.setenv("QLAB_QUIET", "1")
+    model.fit(x, y, 4, epochs=1, verbose=0, callbacks=[StepsBar("tiny", 2, 1)])
+    assert capfd.readouterr().err == ""

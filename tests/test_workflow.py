@@ -18,6 +18,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow"))
+import remaining  # noqa: E402
+
 REAL_MODULES = ("artefacts.py", "dependencies.py", "errors.py", "paths.py")
 
 TABLE = """
@@ -106,6 +109,7 @@ def clone(tmp_path_factory) -> Path:
         (project / folder).mkdir(parents=True)
     for name in ("Makefile", "workflow/Snakefile", "workflow/exclusive.py"):
         shutil.copy(ROOT / name, project / name)
+    shutil.copy(ROOT / "workflow" / "remaining.py", project / "workflow")
     for name in REAL_MODULES:
         shutil.copy(ROOT / "src" / "qlab" / name, project / "src" / "qlab" / name)
     code = {"__init__": "", "__main__": RUNNER, "bars": "import qlab.deep", "deep": "", "other": ""}
@@ -177,6 +181,31 @@ def test_a_change_reruns_what_depends_on_it(project, changed, expected):
     os.utime(file, (before.st_atime, before.st_mtime))  # as rsync and archives do
     assert figures(project).returncode == 0
     assert sorted(ran(project)) == expected
+
+
+def test_it_says_how_many_notebooks_are_left_and_about_how_long(project):
+    for name in ("judged", "measured"):
+        origin = project / "data" / "results" / "mini" / f"{name}.provenance.json"
+        origin.write_text('{"duration_s": 100.0}')
+    (project / "src" / "qlab" / "deep.py").write_text("more = 1")
+    done = figures(project)
+    said = [line for line in done.stdout.splitlines() if line.startswith("Notebook")]
+    assert said == [
+        "Notebook 1 of 2: about 3 min left, by the last runs.",
+        "Notebook 2 of 2: about 2 min left, by the last runs.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [
+        ([10, 20.4], "about 30 s left, by the last runs."),
+        ([None, 600], "at least 10 min left, by the last runs."),
+        ([None], "how long this takes is not known yet."),
+    ],
+)
+def test_what_is_not_known_is_not_made_up(seconds, words):
+    assert remaining.duration(seconds) == words
 
 
 def test_a_deleted_figure_is_drawn_again(project):

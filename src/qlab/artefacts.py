@@ -106,7 +106,7 @@ def _replace(part: Path, target: Path) -> None:
 
 
 def address(kind: str, recipe: dict[str, Any]) -> Path:
-    """Where the artefact of this recipe lives: build/artefacts/<kind>/<hash>."""
+    """Where the artefact of this recipe lives: `build/artefacts/<kind>/<hash>`."""
     text = json.dumps(recipe, sort_keys=True)
     return paths.build() / "artefacts" / kind / hashlib.sha256(text.encode()).hexdigest()[:20]
 

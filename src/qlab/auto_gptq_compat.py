@@ -35,7 +35,10 @@ HUB_NAMES = {
 
 @functools.cache
 def load() -> ModuleType:
-    """The module auto_gptq, imported and ready; without CUDA its "GPU 0" is the CPU."""
+    """The module auto_gptq, imported and ready; without CUDA its "GPU 0" is the CPU.
+
+    QlabError: it cannot be imported.
+    """
     # A logger below this one says three times at import that there are no CUDA kernels.
     logging.getLogger("auto_gptq").setLevel(logging.ERROR)
     with _lent_for_import(), warnings.catch_warnings():

@@ -80,7 +80,10 @@ def available() -> bool:
 
 
 def rows(passages: list[list[int]]) -> list[list[int]]:
-    """The passages' tokens joined and cut into rows as long as the longest; the rest is dropped."""
+    """The passages' tokens joined and cut into rows as long as the longest; the rest is dropped.
+
+    QlabError: no passage has two tokens.
+    """
     length = max(map(len, passages), default=0)
     if length < 2:
         raise QlabError(

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from qlab.statistics import Estimate, bootstrap_interval
 
-AREAS = ["all", "small", "medium", "large"]
+AREAS = ["all", "small", "medium", "large"]  # COCO's ranges of object size
 
 
 class Curve(NamedTuple):

@@ -19,9 +19,11 @@ class Regroup(layers.Layer):
         self.shape = tuple(shape)
 
     def call(self, x):
+        """The batch `x` as [-1, *shape]."""
         return tf.reshape(x, [-1, *self.shape])
 
     def get_config(self) -> dict:
+        """What Keras saves to make the layer again."""
         return {**super().get_config(), "shape": tuple(self.shape)}
 
 
@@ -34,6 +36,7 @@ class Hidden(layers.Layer):
     """
 
     def call(self, mask):
+        """float32 [n, length]; `mask` is 1 at tokens and 0 at padding."""
         return 1.0 - tf.cast(mask, tf.float32)
 
 
@@ -43,6 +46,7 @@ class Gelu(layers.Layer):
     and behind a Dense layer it would leave that in float."""
 
     def call(self, x):
+        """x times the normal distribution function at x; any shape."""
         return tf.nn.gelu(x)
 
 
@@ -59,6 +63,7 @@ class Attention(layers.Layer):
         self.heads = heads
 
     def call(self, inputs):
+        """Rows [n * length, width] from (queries, keys, values, hidden)."""
         query, _, _, hidden = inputs
         length, width = hidden.shape[1], query.shape[1]
         parts = [tf.reshape(t, [-1, length, self.heads, width // self.heads]) for t in inputs[:3]]
@@ -69,6 +74,7 @@ class Attention(layers.Layer):
         return tf.reshape(mixed, [-1, width])
 
     def get_config(self) -> dict:
+        """What Keras saves to make the layer again."""
         return {**super().get_config(), "heads": self.heads}
 
 
@@ -81,12 +87,15 @@ class Positions(layers.Layer):
         self.places = places
 
     def build(self, shape):
+        """Make the vectors [places, width]."""
         self.vectors = self.add_weight("vectors", (self.places, shape[-1]))
 
     def call(self, x):
+        """`x` [n, length, width] and the vectors of its first `length` places."""
         return x + self.vectors[: x.shape[1]]
 
     def get_config(self) -> dict:
+        """What Keras saves to make the layer again."""
         return {**super().get_config(), "places": self.places}
 
 

@@ -129,6 +129,7 @@ class EightBit:
         return _shaped(dense, shape, self.name)
 
 
+# By the variant's name.
 METHODS = {method.name: method for method in (EightBit(), FourBit("nf4"), FourBit("fp4"))}
 
 

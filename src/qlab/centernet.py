@@ -28,19 +28,21 @@ EPSILON = 1.001e-5  # of batch normalization, as in keras.applications
 class Architecture:
     """What distinguishes one CenterNet from another."""
 
-    image_size: int
-    classes: int
-    stem_width: int
+    image_size: int  # side of the square input, pixels
+    classes: int  # kinds of objects: channels of the heat map
+    stem_width: int  # channels of the first convolution
     blocks: tuple[int, ...]  # residual blocks per stage
     widths: tuple[int, ...]  # channels per stage (a bottleneck's output has four times that)
-    bottleneck: bool
+    bottleneck: bool  # residual blocks of three convolutions instead of two
     neck_widths: tuple[int, ...]  # one transposed convolution each
-    head_width: int
+    head_width: int  # channels of each head's hidden convolution
 
 
+# The one of TensorFlow's detection zoo.
 RESNET50V2_512 = Architecture(
     512, 90, 64, (3, 4, 6, 3), (64, 128, 256, 512), True, (256, 128, 64), 64
 )
+# The embedded one.
 MINI_256 = Architecture(256, 10, 24, (1, 2, 2), (24, 48, 144), False, (64, 32), 24)
 
 

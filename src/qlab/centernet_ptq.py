@@ -59,7 +59,10 @@ def _device(threads: int) -> str:
 
 
 def build_variants(task: Task, threads: int, progress=iter) -> Files:
-    """The .tflite of each variant; a ready .tflite file is its own only variant, `as_is`."""
+    """The .tflite of each variant; a ready .tflite file is its own only variant, `as_is`.
+
+    QlabError: fewer threads than 1.
+    """
     if threads < 1:
         raise QlabError(f"The parameter 'threads' must be 1 or more, not {threads}.")
     if task.ready:

@@ -13,6 +13,7 @@ from qlab import coco, embedded, mini_coco
 from qlab.artefacts import versions
 from qlab.centernet import STRIDE, Architecture, build, decode, keras, tf
 from qlab.detectors import coco_results
+from qlab.steps_bar import StepsBar
 
 SETTINGS = {
     "smoke": {"images": 64, "epochs": 1, "batch": 16, "rate": 2e-3},
@@ -58,7 +59,7 @@ def targets(boxes: np.ndarray, classes: np.ndarray, a: Architecture) -> dict[str
 
 
 def focal_loss(true: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Equation 1, alpha = 2, beta = 4, per object in the batch."""
+    """Equation 1, alpha = 2, beta = 4, per object in the batch; both are [n, h, w, classes]."""
     p = tf.sigmoid(logits)
     centre = tf.cast(true >= 1.0, tf.float32)
     hit = centre * (1 - p) ** 2 * tf.math.log_sigmoid(logits)
@@ -67,7 +68,10 @@ def focal_loss(true: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def centre_l1(true: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-    """Equations 2 and 3: mean absolute error at the centres."""
+    """Equations 2 and 3: mean absolute error at the centres, over both channels.
+
+    `predicted` is [n, h, w, 2]; `true` is [n, h, w, 3], the last channel 1 at the centres.
+    """
     at = true[..., 2:]
     error = tf.reduce_sum(tf.abs(true[..., :2] - predicted) * at)
     return error / tf.maximum(tf.reduce_sum(at), 1.0)
@@ -135,6 +139,7 @@ def train(
         callbacks=[
             keras.callbacks.BackupAndRestore(str(folder / "backup")),
             keras.callbacks.CSVLogger(str(folder / "history.csv"), append=resumed),
+            StepsBar("CenterNet", steps, epochs),
         ],
     )
     return model

@@ -11,7 +11,7 @@ import pandas as pd
 from qlab import records
 from qlab.errors import QlabError
 
-PARENT = "fp32"
+PARENT = "fp32"  # the float variant
 LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds
 _BY = ("quality", "size", "time")
 
@@ -19,11 +19,11 @@ _BY = ("quality", "size", "time")
 class Kind(NamedTuple):
     """A kind of model, and the metrics it is judged by."""
 
-    name: str
-    experiment: str
+    name: str  # as the reader is told, "detector"
+    experiment: str  # whose records it is judged by
     quality: str  # difference to float, on the same items; higher is better
     score: str  # what it is the difference of
-    items: str
+    items: str  # what was judged: "images", "passages"
     time: str  # ratio to float
     is_speed: bool  # the ratio is of speeds, so that its inverse is of times
 
@@ -76,6 +76,7 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     float, a share), time and its ends (ratio to float; NaN where not timed), n (items), seeds.
     Trained variants have a row per seed in the records: here the mean of the seeds, between the
     lowest and the highest end of their intervals.
+    QlabError: the records lack the float parent's size.
     """
     sizes = records.pick(table, "size_bytes")[["model", "dataset", "variant", "value"]]
     float_size = sizes.loc[sizes["variant"] == PARENT, "value"]
@@ -140,13 +141,13 @@ def standing(table: pd.DataFrame, cost: str = "share") -> pd.Series:
 class Choice(NamedTuple):
     """A variant to take, or none, and what was asked."""
 
-    kind: Kind
+    kind: Kind  # of model
     taken: pd.Series | None  # a row of `variants`; None where none keeps all bounds
     fitting: pd.DataFrame  # all that keep the bounds, best first
     table: pd.DataFrame  # all that were looked at
-    max_share: float
-    max_loss: float
-    prefer: str
+    max_share: float  # bound on the file's bytes, as a share of float's
+    max_loss: float  # bound on the quality lost, as a share: 0.05 is five points
+    prefer: str  # what decides among those that fit
 
 
 def choose(

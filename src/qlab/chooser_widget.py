@@ -16,6 +16,7 @@ LOOK = {  # standing: colour, marker
     "beaten": (figures.PALETTE[6], "^"),
     "surely beaten": (figures.PALETTE[7], "X"),
 }
+# What a choice can weigh: words for its axis.
 COSTS = {"share": "file, share of float's bytes", "time": "time, as a multiple of float's"}
 _WIDE = 20  # points: axes beyond are compressed below -5
 

@@ -20,13 +20,13 @@ from qlab.labelled_images import LabelledImages
 
 log = logging.getLogger(__name__)
 
-FOLDER = "cifar-10-batches-py"
+FOLDER = "cifar-10-batches-py"  # of the official archive
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 SIZE = 32  # pixels, width and height
-TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
-SPLITS = {"train": TRAIN, "test": ("test_batch",)}
+TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))  # files with training images
+SPLITS = {"train": TRAIN, "test": ("test_batch",)}  # files of each split
 # What the official files ask for, by the names of numpy 1 and 2.
 _ADMITTED: dict[tuple[str, str], Callable] = {
     ("numpy.core.multiarray", "_reconstruct"): multiarray._reconstruct,

@@ -38,12 +38,12 @@ class Term(NamedTuple):
     own; `detectable` then says what it could have seen.
     """
 
-    name: str
+    name: str  # what was estimated, as the ledger calls it
     estimate: Estimate
     low: float
     high: float
     form: str
-    unit: str = "1"
+    unit: str = "1"  # of the estimate, as in its records
     p_value: float | None = None
     detectable: float | None = None
 

@@ -15,7 +15,7 @@ import yaml
 from qlab import paths
 from qlab.errors import QlabError
 
-PROFILES = ("mini", "mini-long", "full")
+PROFILES = ("mini", "mini-long", "full")  # whose records may judge
 NOTEBOOKS = {  # experiment: the notebook that writes its records
     "centernet_ptq": "01_compress_centernet_with_tflite_ptq",
     "llama_gptq": "02_compress_llama_with_gptq",
@@ -57,11 +57,11 @@ class Claim:
     what a judgement would take that is not at hand here.
     """
 
-    id: str
+    id: str  # small letters, digits, underscores: the variant of its record
     source: str
     place: str
     statement: str
-    experiment: str
+    experiment: str  # whose records judge it
     profile: str
     rule: dict[str, Any] = field(default_factory=dict)
     untested: str = ""

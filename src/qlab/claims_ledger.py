@@ -13,7 +13,7 @@ from qlab.claim_verdicts import UNTESTED, Term, decide
 from qlab.claims import Claim
 from qlab.records import Record
 
-EXPERIMENT = "claims"
+EXPERIMENT = "claims"  # in the records
 COLUMNS = [
     "id", "source", "place", "statement", "verdict", "figure", "value", "unit", "ci_low", "ci_high",
     "n", "smallest_effect", "reason", "experiment", "notebook", "records",
@@ -35,8 +35,8 @@ class Judged(NamedTuple):
     reason: str
     term: Term | None = None
     file: Path | None = None
-    model: str = "none"
-    dataset: str = "none"
+    model: str = "none"  # whose records decided
+    dataset: str = "none"  # on which
 
 
 def judge(claim: Claim, evidence: Evidence) -> Judged:

@@ -43,14 +43,14 @@ MLPERF_TINY = (
 class Task:
     """A classifier with the data that trains, calibrates and judges it; no example is in two."""
 
-    model: str
-    dataset: str
+    model: str  # its name in the records
+    dataset: str  # its name in the records
     file: Path  # Keras 2 h5, or SavedModel folder
-    train: LabelledExamples = field(repr=False)
-    calibration: LabelledExamples = field(repr=False)
-    test: LabelledExamples = field(repr=False)
-    training: Settings
-    profile: str
+    train: LabelledExamples = field(repr=False)  # fine-tunes
+    calibration: LabelledExamples = field(repr=False)  # sets the ranges of activations
+    test: LabelledExamples = field(repr=False)  # judges
+    training: Settings  # how long and how fast
+    profile: str  # smoke, mini or full
     leave_float: tuple[str, ...] = ()  # names of layers that are not to be quantized
     place: str = ""  # folder name of its records and figures
     chosen: dict[str, int | float | str] = field(default_factory=dict)  # the parameters as given
@@ -106,6 +106,7 @@ def prepare(
     `val/`, each with a folder of images per class. Left empty they are the embedded ResNet-8 and
     shapes32, or for `full` MLPerf Tiny's ResNet-8 and CIFAR-10, from QLAB_DATA or downloaded.
     `leave_float` names layers, with commas between, not to be quantized.
+    QlabError: a parameter out of its range, a layer that is not there, classes that differ.
     """
     numbers = {"epochs": epochs, "rate": rate, "train_limit": train_limit, "limit": limit}
     refuse_negative(**numbers, seed=seed)

@@ -1,4 +1,4 @@
-"""The command line: `qlab run NOTEBOOK` and `qlab parameters NOTEBOOK`.
+"""The command line: `qlab run NOTEBOOK`, `qlab parameters NOTEBOOK` and `qlab new NAME`.
 
 Exit codes: 0 done, 1 the notebook failed, 2 something given is wrong, 130 interrupted.
 """
@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("parameters", help="list what a notebook can be given")
     show.add_argument("notebook", help=_NOTEBOOK)
     show.set_defaults(command=_show)
+    new = commands.add_parser("new", help="write the files of a new experiment")
+    new.add_argument("name", help="two digits and a name, such as 06_round_a_bell_curve")
+    new.set_defaults(command=_new)
     return parser
 
 
@@ -68,6 +71,12 @@ def _run(given: argparse.Namespace) -> None:
 def _show(given: argparse.Namespace) -> None:
     declared = read_parameters(find_notebook(given.notebook))
     print(table(declared.values()))
+
+
+def _new(given: argparse.Namespace) -> None:
+    from qlab import new_experiment  # jinja2 is only needed here
+
+    print(*new_experiment.create(given.name), sep="\n")
 
 
 def table(declared: Iterable[Parameter]) -> str:

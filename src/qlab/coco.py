@@ -29,7 +29,10 @@ def _quiet_coco(dataset: dict) -> COCO:
 
 
 def load_annotations(path: Path) -> COCO:
-    """Read an instances_*.json; every reference in it is checked before work starts."""
+    """Read an instances_*.json; every reference in it is checked before work starts.
+
+    QlabError: no such file, no JSON, a list that is missing, an image or category unknown.
+    """
     if not path.is_file():
         raise QlabError(f"There is no annotation file at {path}; expected a COCO instances_*.json.")
     try:
@@ -85,7 +88,10 @@ def _check_keys(rows: list[dict], keys: Sequence[str], name: str, path: Path) ->
 
 
 def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]:
-    """Where each image of the annotations lies; missing ones are named before work starts."""
+    """Where each image of the annotations lies; missing ones are named before work starts.
+
+    QlabError: no folder, or images that it lacks.
+    """
     if not folder.is_dir():
         raise QlabError(f"There is no folder with images at {folder}.")
     found = {i: folder / coco.imgs[i]["file_name"] for i in ids}
@@ -109,6 +115,7 @@ def read_image(path: Path) -> np.ndarray:
     Grey, palette and CMYK images are converted and RGBA loses its alpha, with
     a line in the log; 16-bit and float images are refused, because their range
     would have to be guessed.
+    QlabError: no file, no image, a damaged one, more than 8 bits a channel.
     """
     try:
         with Image.open(path) as image:
@@ -129,7 +136,10 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def check_numbers(results: list[dict], where: str) -> None:
-    """Refuse scores and boxes that are no numbers."""
+    """Refuse scores and boxes that are no numbers.
+
+    QlabError: the first such detection, with its image.
+    """
     for r in results:
         if not all(map(math.isfinite, (r["score"], *r["bbox"]))):
             raise QlabError(
@@ -143,6 +153,7 @@ def check_labels(results: list[dict], coco: COCO, where: str) -> None:
 
     Meant for the float model: a quantized one may answer with such a category
     because its class ids went through eight bits, which is a finding.
+    QlabError: the first such category, with its image.
     """
     for r in results:
         if r["category_id"] not in coco.cats:
@@ -191,7 +202,7 @@ def match(
 
 
 def summary(evaluation: COCOeval) -> np.ndarray:
-    """The twelve COCO figures as pycocotools itself computes them."""
+    """The twelve COCO figures, float64 [12], as pycocotools itself computes them."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.accumulate()
         evaluation.summarize()

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-STRENGTHS = (1, 2, 3)
+STRENGTHS = (1, 2, 3)  # from mild to strong
 _NOISE = {1: 10, 2: 22, 3: 40}  # standard deviation, grey levels
 _BLUR = {1: 0.008, 2: 0.014, 3: 0.024}  # Gaussian radius, share of the shorter side
 _CONTRAST = {1: 0.6, 2: 0.4, 3: 0.2}  # remaining contrast
@@ -16,29 +16,30 @@ _JPEG = {1: 30, 2: 12, 3: 6}  # quality
 
 
 def noise(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
-    """Gaussian noise, the same for the same seed."""
+    """Gaussian noise on an image, uint8 [h, w, 3]; the same for the same seed."""
     added = np.random.default_rng(seed).normal(0, _NOISE[strength], image.shape)
     return np.clip(np.rint(image + added), 0, 255).astype(np.uint8)
 
 
 def blur(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
-    """Gaussian blur, relative to the image's size."""
+    """Gaussian blur of an image, uint8 [h, w, 3], relative to its size."""
     radius = _BLUR[strength] * min(image.shape[:2])
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
 
 
 def contrast(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
-    """Less contrast around the mean grey."""
+    """Less contrast around the mean grey of an image, uint8 [h, w, 3]."""
     return np.asarray(ImageEnhance.Contrast(Image.fromarray(image)).enhance(_CONTRAST[strength]))
 
 
 def jpeg(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
-    """Heavy JPEG compression."""
+    """Heavy JPEG compression of an image, uint8 [h, w, 3]."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "JPEG", quality=_JPEG[strength])
     return np.asarray(Image.open(stream))
 
 
+# Each takes an image and a strength.
 KINDS = {"noise": noise, "blur": blur, "contrast": contrast, "jpeg": jpeg}
 
 

@@ -15,29 +15,30 @@ from scipy import stats
 from qlab.statistics import Estimate
 
 DRAWS = 1000  # bootstrap refits behind an interval
-Z = 1.959964
+Z = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
 class Form(NamedTuple):
     """A family of curves: the columns `basis(x, c)` [n, p] times p coefficients."""
 
-    name: str
+    name: str  # of the family
     basis: Callable[[np.ndarray, float], list[np.ndarray]]
     coefficients: tuple[str, ...]  # of the columns; b is the one that makes the curve rise
-    text: str
+    text: str  # the formula, with {x} and the coefficients in braces
     shapes: Sequence[float] = (np.nan,)  # values of c to try; one NaN where there is no c
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of all that is fitted: the coefficients, and c where it has values to try."""
         return self.coefficients + (("c",) if len(self.shapes) > 1 else ())
 
 
 _POWERS = np.geomspace(0.15, 8, 120)
 _RATES = np.geomspace(0.3, 15, 120)
 
-CONSTANT = Form("constant", lambda x, c: [x**0], ("a",), "{a}")
-PROPORTIONAL = Form("proportional", lambda x, c: [x], ("b",), "{b} × {x}")
-LINEAR = Form("linear", lambda x, c: [x**0, x], ("a", "b"), "{a} + {b} × {x}")
+CONSTANT = Form("constant", lambda x, c: [x**0], ("a",), "{a}")  # the form without effect
+PROPORTIONAL = Form("proportional", lambda x, c: [x], ("b",), "{b} × {x}")  # through the origin
+LINEAR = Form("linear", lambda x, c: [x**0, x], ("a", "b"), "{a} + {b} × {x}")  # with an offset
 QUADRATIC = Form(
     "quadratic", lambda x, c: [x**0, x, x**2], ("a", "b", "d"), "{a} + {b} × {x} + {d} × {x}^2"
 )

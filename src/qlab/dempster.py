@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from qlab.errors import QlabError
 
-Answers = frozenset[str]
-Mass = Mapping[Answers, float]
+Answers = frozenset[str]  # a subset of the frame of discernment
+Mass = Mapping[Answers, float]  # belief committed to each subset; sums to 1
 
-EMPTY: Answers = frozenset()
+EMPTY: Answers = frozenset()  # what contradicts itself: its mass is the conflict
 
 
 class Combined(NamedTuple):
@@ -25,7 +25,10 @@ class Combined(NamedTuple):
 
 
 def simple_support(answers: Answers, belief: float, frame: Answers) -> dict[Answers, float]:
-    """Evidence for one set of answers: `belief` on it, the rest on the frame (Shafer, page 75)."""
+    """Evidence for one set of answers: `belief` on it, the rest on the frame (Shafer, page 75).
+
+    QlabError: a belief outside 0 to 1, answers outside the frame.
+    """
     if not 0 <= belief <= 1:
         raise QlabError(f"A belief lies between 0 and 1, not at {belief}.")
     if not answers or not answers <= frame:

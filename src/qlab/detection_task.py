@@ -17,7 +17,7 @@ from qlab.errors import QlabError, refuse_negative
 log = logging.getLogger(__name__)
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "full": 0}
-CALIBRATION = {"smoke": 16, "mini": 100, "full": 100}
+CALIBRATION = {"smoke": 16, "mini": 100, "full": 100}  # images per profile
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one it was scored at
 
 
@@ -25,12 +25,12 @@ FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one i
 class Task:
     """A detector with the data that judges and calibrates it; never the same image for both."""
 
-    model: str
-    dataset: str
+    model: str  # its name in the records
+    dataset: str  # its name in the records
     folder: Path  # SavedModel folder, or a ready .tflite file
     subpixel: Path | None  # the same network without transposed convolutions, where known
     size: int  # side of the square input, pixels
-    coco: COCO
+    coco: COCO  # annotations of the evaluation images
     images: dict[int, Path]  # evaluation images by id
     calibration: list[np.ndarray] = field(repr=False)  # uint8 [size, size, 3]
     place: str = ""  # folder name of its records and figures
@@ -86,6 +86,7 @@ def prepare(
     for `full`, CenterNet ResNet50-v2 512 and COCO val2017 (from QLAB_DATA if it
     has them, else downloaded). Without `calibration_images`, images of one's
     own are split: the first `calibration_limit` calibrate and are not evaluated.
+    QlabError: annotations without images or the reverse, no image left, an image in both sets.
     """
     refuse_negative(limit=limit, calibration_limit=calibration_limit, input_size=input_size)
     limit_asked, limit = limit, limit or EVALUATION[profile]

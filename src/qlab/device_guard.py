@@ -15,17 +15,17 @@ from qlab.errors import QlabError
 if TYPE_CHECKING:
     from transformers import LlamaConfig
 
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}  # of a number
 HEAD = 3 << 27  # bytes: the logits made at a time (2^27), their float32 copy and log-softmax
 PATIENCE = 3600  # seconds of CPU work that `auto` starts by itself where a GPU was found unfit
-REFUSALS = "take a smaller model, or another machine"
+REFUSALS = "take a smaller model, or another machine"  # how every refusal ends
 
 
 class Gpu(NamedTuple):
     """A CUDA device and what this PyTorch was built for."""
 
-    name: str
-    capability: tuple[int, int]
+    name: str  # as the driver says it
+    capability: tuple[int, int]  # compute capability, (major, minor)
     free: int  # bytes
     kernels: tuple[str, ...]  # torch.cuda.get_arch_list()
     torch: str  # version
@@ -35,7 +35,7 @@ class Machine(NamedTuple):
     """What there is to run on."""
 
     free: int  # bytes of host memory available
-    gpu: Gpu | None = None
+    gpu: Gpu | None = None  # None: there is none
 
 
 class Work(NamedTuple):
@@ -51,7 +51,7 @@ class Choice(NamedTuple):
     """Where to run; `sentence` tells the reader."""
 
     device: str  # "cpu" or "cuda"
-    dtype: str
+    dtype: str  # "float32", "float16" or "bfloat16"
     sentence: str
 
 

@@ -24,14 +24,14 @@ from qlab.worker_cluster import Cluster, WorkerDied, cluster
 if TYPE_CHECKING:
     from qlab.labelled_examples import LabelledExamples
 
-RECIPE = "recipe.json"
+RECIPE = "recipe.json"  # what a checkpoint was made with
 
 
 @dataclass(frozen=True)
 class Configuration:
     """What is trained: a Keras 2 model with some layers fake-quantized and some frozen."""
 
-    name: str
+    name: str  # its name in the records
     layers: tuple[str, ...] = ()  # fake-quantized (`partial_qat.quantized`)
     bits: int = 8  # of their weights
     trained: tuple[str, ...] | None = None  # the layers that are not frozen; None: all
@@ -43,7 +43,7 @@ class Settings(NamedTuple):
 
     batch: int = 8  # examples of each worker at a step
     rate: float = 1e-4  # Adam's learning rate
-    seed: int = 0
+    seed: int = 0  # of the order of the images
 
 
 class Training(NamedTuple):

@@ -26,7 +26,7 @@ CIFAR10 = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     "md5:c58f30108f718f92721af3b95e74349a",
 )
-CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"
+CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
 
 
 def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
@@ -35,6 +35,7 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
     `known_hash` is "md5:..." or "sha256:...". A file with another hash is
     refused and removed. What unpacks is a .zip or a .tar.gz; no member can leave
     the folder.
+    QlabError: another hash, no network.
     """
     folder = paths.build() / "downloads"
     name = url.rsplit("/", 1)[-1]
@@ -88,7 +89,10 @@ def coco_val2017() -> tuple[Path, Path]:
 
 
 def centernet_r50v2_512() -> Path:
-    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel folder, from Kaggle Models."""
+    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel folder, from Kaggle Models.
+
+    QlabError: Kaggle gave none.
+    """
     import kagglehub
 
     try:

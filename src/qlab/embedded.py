@@ -11,10 +11,16 @@ from qlab.artefacts import artefact, code_sha256, file_sha256, versions
 from qlab.errors import QlabError
 from qlab.labelled_images import LabelledImages
 from qlab.model_card import CARD
+from qlab.progress import bar
+
+DRAWING = bar("images")  # data are drawn when first asked for, so the first run of a notebook waits
 
 
 def model_folder(name: str) -> Path:
-    """The folder of an embedded model after checking its weights against its card."""
+    """The folder of an embedded model after checking its weights against its card.
+
+    QlabError: no such model, or weights that are not the card's.
+    """
     folder = paths.models() / name
     card = folder / CARD
     if not card.is_file():
@@ -55,7 +61,7 @@ def centernet_saved_model(neck: str = "transposed") -> Path:
     return artefact("saved_model", recipe, make) / "model"
 
 
-def mini_coco_folder(split: str, count: int, progress=iter) -> Path:
+def mini_coco_folder(split: str, count: int, progress=DRAWING) -> Path:
     """The first `count` images of a mini_coco split as a COCO folder."""
     recipe = {
         "split": split,
@@ -110,7 +116,7 @@ def resnet_file(name: str) -> Path:
     return model_folder(name) / "weights.h5"
 
 
-def shapes32(split: str, count: int, progress=iter) -> LabelledImages:
+def shapes32(split: str, count: int, progress=DRAWING) -> LabelledImages:
     """The first `count` images of a shapes32 split, drawn once and kept."""
     recipe = {
         "split": split,

@@ -14,12 +14,13 @@ import pandas as pd
 from qlab import intensity, paths
 from qlab.errors import QlabError
 
-CORRECTNESS = ("accuracy", "f1", "dice", "average_precision")
+CORRECTNESS = ("accuracy", "f1", "dice", "average_precision")  # effects of which more is better
 RESOURCES = (
     "storage_size", "inference_latency", "inference_energy", "inference_power", "gpu_energy",
     "gpu_power", "gpu_memory_utilisation", "gpu_utilisation",
 )  # fmt: skip
-EFFECTS = CORRECTNESS + RESOURCES
+EFFECTS = CORRECTNESS + RESOURCES  # all that a study may report on
+# Base belief: simulation, experiment with estimates, controlled experiment.
 BASES = (0.0, 0.25, 0.5)
 COLUMNS = [
     "study", "configuration", "technique", "effect", "metric", "improvement", "iqr", "std",
@@ -119,7 +120,10 @@ def _text(path: Path) -> pd.DataFrame:
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """A table of text fields as numbers and text, if it keeps the form."""
+    """A table of text fields as numbers and text, if it keeps the form.
+
+    QlabError: row and column of the first mistake.
+    """
     if list(table.columns) != COLUMNS:
         wrong = set(table.columns) ^ set(COLUMNS)
         raise QlabError(

@@ -18,12 +18,12 @@ from qlab.evidence_synthesis import Synthesis
 from qlab.intensity import SCALE
 from qlab.records import Record
 
-EXPERIMENT = "evidence_synthesis"
-DATASET = "ssm_2505_00816"
+EXPERIMENT = "evidence_synthesis"  # in the records
+DATASET = "ssm_2505_00816"  # in the records
 SIX, OURS, BOTH = "six_studies", "ours", "six_studies_and_ours"
 GIVEN, SIX_AND_GIVEN = "given", "six_studies_and_given"
-RANDOM_EFFECTS = "random_effects"
-PACKAGES = ["numpy", "pandas", "statsmodels"]
+RANDOM_EFFECTS = "random_effects"  # variant of the meta-analysis' records
+PACKAGES = ["numpy", "pandas", "statsmodels"]  # whose versions the provenance names
 _MIDDLE = SCALE.index("IF")
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 
 from qlab import evidence_models, intensity
 
-ALL = "all_models"
-ONE_EACH = "one_model_per_study"
-LATER = "discount_by_runs"
-SPLIT = "belief_split"
+ALL = "all_models"  # the evidence as it is
+ONE_EACH = "one_model_per_study"  # a study's models pooled into one
+LATER = "discount_by_runs"  # the authors' later rule of belief
+SPLIT = "belief_split"  # a study's belief shared among its models
 OUR_BASE = "ours_base_"  # and a base belief in percent
-Cuts = dict[str, tuple[float, ...]]
+Cuts = dict[str, tuple[float, ...]]  # kind of effect: its cut points, percent
 
 THRESHOLDS: dict[str, Cuts] = {
     "cuts_halved": {k: tuple(c / 2 for c in cuts) for k, cuts in intensity.CUTS.items()},
@@ -23,7 +23,7 @@ THRESHOLDS: dict[str, Cuts] = {
     "indifferent_to_1": {**intensity.CUTS, "correctness": (1, *intensity.CUTS["correctness"][1:])},
     "strong_from_75": {**intensity.CUTS, "resource": (*intensity.CUTS["resource"][:-1], 75)},
 }
-WAYS = (ALL, ONE_EACH, SPLIT, LATER, *THRESHOLDS)
+WAYS = (ALL, ONE_EACH, SPLIT, LATER, *THRESHOLDS)  # variants of the records, in order
 
 
 def is_way(variant: str) -> bool:

@@ -14,7 +14,7 @@ from qlab.dempster import Mass
 from qlab.evidence_models import EFFECTS
 from qlab.intensity import FRAME, SCALE, Intensity
 
-THRESHOLD = 0.75
+THRESHOLD = 0.75  # of the belief that both readings ask for
 # Intensity and belief of the ten aggregated effects in arXiv 2505.00816.
 PUBLISHED = {
     "accuracy": ("WN", 0.90),
@@ -45,10 +45,10 @@ class Reading(NamedTuple):
 class Synthesis(NamedTuple):
     """What all evidence models of one effect say together."""
 
-    models: int
-    studies: int
+    models: int  # evidence models that have the effect
+    studies: int  # that they come from
     reading: Reading  # (b)
-    reading_a: Reading
+    reading_a: Reading  # (a)
     plausibility: float  # of the intensity of (b)
     conflict: float  # K of all models at once, whatever their order
     pairwise: float  # mean K of two models

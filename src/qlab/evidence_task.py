@@ -18,11 +18,11 @@ from qlab.records import Record, csv_path
 class Task:
     """Tables of evidence models, checked, and where their synthesis goes."""
 
-    profile: str
-    six: pd.DataFrame = field(repr=False)
-    pooled: pd.DataFrame = field(repr=False)
-    ours: pd.DataFrame = field(repr=False)
-    given: pd.DataFrame | None = field(repr=False)
+    profile: str  # whose records are our own evidence
+    six: pd.DataFrame = field(repr=False)  # the six studies, a model for each precision
+    pooled: pd.DataFrame = field(repr=False)  # the six studies, one model each
+    ours: pd.DataFrame = field(repr=False)  # from our own records
+    given: pd.DataFrame | None = field(repr=False)  # the reader's study; None: none was given
     origins: dict[str, str]  # our experiments that have records: the profile they are of
     files: dict[str, Path]  # what was read
     place: str  # folder name of records and figures

@@ -14,8 +14,10 @@ from qlab.artefacts import written_whole
 # Okabe and Ito's palette (its yellow, too light for lines, is a grey here): distinguishable with
 # any colour vision and in print.
 PALETTE = ["#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F"]
+# One for each colour of PALETTE, for readers without colours.
 MARKERS = ["o", "s", "D", "X", "^", "P", "v", "*"]
 
+# Matplotlib's settings for every figure.
 STYLE = {
     "figure.figsize": (7.2, 4.2),
     "figure.dpi": 100,
@@ -46,7 +48,7 @@ def colours(names: list[str]) -> dict[str, str]:
 
 @contextmanager
 def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
-    """Draw a figure and keep it as figures/<profile>/<name>.png, .svg and .csv.
+    """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and .csv.
 
     Yields matplotlib's (figure, axes) made by `plt.subplots(**layout)`; `drawn`
     is exactly what is drawn. Nothing is written when drawing fails.

@@ -20,8 +20,8 @@ Step = tuple[Any, np.ndarray]  # a batch as the model takes it, labels int64 [ba
 class Settings(NamedTuple):
     """How long and how fast a model is fine-tuned."""
 
-    epochs: int
-    batch: int = 32
+    epochs: int  # passes through the training images
+    batch: int = 32  # images of a step
     rate: float = 5e-5  # of SGD with momentum 0.9; constant, so that any step may be the last
 
     def steps(self, examples: int) -> int:

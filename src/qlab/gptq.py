@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from transformers import LlamaConfig
 
 DAMPING = 0.01  # of the mean diagonal of H, added to it: the paper's and auto-gptq's default
-DAMPING_LIMIT = 10.0
-GROUP_SIZES = (64, 128)
+DAMPING_LIMIT = 10.0  # tenfold steps from DAMPING end here
+GROUP_SIZES = (64, 128)  # columns that share a scale
 
 
 class RoundToNearest:
@@ -155,6 +155,7 @@ def widths(config: "LlamaConfig") -> dict[str, tuple[int, int]]:
     }
 
 
+# By the variant's name.
 METHODS = {
     method.name: method
     for kind in (Gptq, RoundToNearest)

@@ -16,10 +16,10 @@ import torch
 from qlab import auto_gptq_compat
 from qlab.errors import QlabError
 
-BITS = (2, 3, 4, 8)
-SUFFIXES = ("qweight", "qzeros", "scales", "g_idx")
-WORD = 32
-HALF = torch.finfo(torch.float16)
+BITS = (2, 3, 4, 8)  # that the format packs
+SUFFIXES = ("qweight", "qzeros", "scales", "g_idx")  # ends of the names of a layer's tensors
+WORD = 32  # bits of an int32, into which weights are packed
+HALF = torch.finfo(torch.float16)  # limits of the scales' type
 
 
 def pack(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-SIGNATURE = "serving_default"
+SIGNATURE = "serving_default"  # that TFLite files of SavedModels have
+# Operators with weights.
 WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
 
 
@@ -16,8 +17,8 @@ class Operator:
     """One operator: its kind and the names of the tensors it reads and writes."""
 
     kind: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[str, ...]  # names of tensors
+    outputs: tuple[str, ...]  # names of tensors
 
 
 def read(file: Path):

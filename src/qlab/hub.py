@@ -14,6 +14,7 @@ from qlab.progress import quiet
 
 # The same bytes in both places: OpenAI's own copy and EleutherAI/lambada_openai on the hub.
 LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
+# Tried in this order.
 LAMBADA_ADDRESSES = (
     "https://huggingface.co/datasets/EleutherAI/lambada_openai/resolve/"
     "900124bf3b8235c6daf21033af9948b3f07346c4/data/lambada_test.jsonl",
@@ -48,6 +49,7 @@ def model(name: str, weights: bool = True) -> Path:
     """The folder of a hub model in Hugging Face's cache, downloaded where it is not there.
 
     Without `weights`: configuration and tokenizer only, some megabytes.
+    QlabError: gated, unknown or not to be reached, or the disk is full.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError

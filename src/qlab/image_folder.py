@@ -10,7 +10,7 @@ from qlab import coco
 from qlab.errors import QlabError
 from qlab.labelled_images import LabelledImages
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}  # files that are read as images
 # The centre that counts, as a share of the shorter side: 224 of 256 pixels, the crop at which the
 # ImageNet scores of Keras' ResNets are stated (He et al., arXiv 1512.03385, section 3.4).
 CROP = 0.875

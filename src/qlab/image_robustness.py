@@ -26,5 +26,5 @@ def corrupted(images: np.ndarray, name: str) -> np.ndarray:
 
 
 def corrupted_sets(images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Each corruption's name and its copies of the images, one set at a time in memory."""
+    """Each corruption's name and its copies of the images, uint8 [n, h, w, 3], a set at a time."""
     return ((name, corrupted(images, name)) for name in names())

@@ -9,8 +9,9 @@ from itertools import pairwise
 
 from qlab.errors import QlabError
 
+# From strongly negative over indifferent to strongly positive.
 SCALE = ("SN", "NE", "WN", "IF", "WP", "PO", "SP")
-FRAME = frozenset(SCALE)
+FRAME = frozenset(SCALE)  # all answers
 WORDS = dict(
     zip(
         SCALE,
@@ -22,11 +23,14 @@ WORDS = dict(
 # Upper bounds in percent, inclusive, of IF, IF/weak, weak, weak/mid, mid, mid/strong.
 CUTS = {"resource": (2, 10, 20, 30, 40, 50), "correctness": (2, 5, 10, 15, 20, 25)}
 _MIDDLE = SCALE.index("IF")
-Intensity = frozenset[str]
+Intensity = frozenset[str]  # one value of SCALE, or neighbours
 
 
 def relative_improvement(quantized: float, baseline: float, more_is_better: bool) -> float:
-    """Change in percent of the baseline, positive where quantization is better."""
+    """Change in percent of the baseline, positive where quantization is better.
+
+    QlabError: a baseline of 0.
+    """
     if baseline == 0:
         raise QlabError("A relative improvement needs a baseline other than 0.")
     change = 100 * (quantized - baseline) / baseline

@@ -23,6 +23,7 @@ with native_log.quiet():
     from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
     from tf_keras.src.applications import resnet as weights_source
 
+# Networks with published weights.
 IMAGENET = {"resnet50": applications.ResNet50, "resnet50v2": applications.ResNet50V2}
 _CAFFE_MEAN = (123.68, 116.779, 103.939)  # of R, G, B, in grey levels: ResNet-50's own convention
 # They run code, or read files, that the model's file names.

@@ -16,7 +16,7 @@ class LabelledImages(LabelledExamples):
 
     images: np.ndarray  # uint8 [n, height, width, 3], RGB
     labels: np.ndarray  # int64 [n], 0 <= label < len(classes)
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # names, by label
 
     noun, field = "image", "images"
 

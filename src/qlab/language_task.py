@@ -12,10 +12,10 @@ from qlab.lambada import Encoded, Passage
 
 # Passages per profile; 0 means all of the file.
 EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "full": 0}
-CALIBRATION = {"smoke": 16, "mini": 128, "full": 128}
+CALIBRATION = {"smoke": 16, "mini": 128, "full": 128}  # passages per profile
 TRAINING = {"smoke": 64, "mini": 4000, "full": 4000}  # passages that adapters learn from
-FULL_MODEL = "meta-llama/Llama-3.2-3B"
-EMBEDDED_MODEL = "llama_mini"
+FULL_MODEL = "meta-llama/Llama-3.2-3B"  # of profile full, on the hub
+EMBEDDED_MODEL = "llama_mini"  # of the other profiles
 EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
 _DEFAULTS = {"device": "auto", "threads": 2}
 _PATHS = ("model", "passages", "calibration", "training")
@@ -26,15 +26,15 @@ class Task:
     """A checked Llama folder with passages that judge, calibrate and train; those that judge do
     nothing else."""
 
-    model: str
-    dataset: str
+    model: str  # its name in the records
+    dataset: str  # its name in the records
     folder: Path
     passages: list[Passage] = field(repr=False)
-    calibration: list[Passage] = field(repr=False)
+    calibration: list[Passage] = field(repr=False)  # for GPTQ and AutoRound
     encoded: list[Encoded] = field(repr=False)  # the passages, tokenized
-    calibration_tokens: list[list[int]] = field(repr=False)
+    calibration_tokens: list[list[int]] = field(repr=False)  # tokens of each
     training: list[Passage] = field(repr=False)  # for adapters; may be empty
-    training_tokens: list[list[int]] = field(repr=False)
+    training_tokens: list[list[int]] = field(repr=False)  # tokens of each
     longest: int  # the model's context in tokens
     choice: device_guard.Choice  # device and dtype
     notes: list[str]  # sentences to tell the reader

@@ -68,7 +68,10 @@ def layer_errors(
 
 
 def relative_error(weight: torch.Tensor, other: torch.Tensor, hessian: torch.Tensor) -> float:
-    """sqrt(tr(D H D^T) / tr(W H W^T)) with D = other - weight; 0 where the layer gives only 0."""
+    """sqrt(tr(D H D^T) / tr(W H W^T)) with D = other - weight; 0 where the layer gives only 0.
+
+    Weights are [out, in], the Hessian of the inputs [in, in].
+    """
     change, signal = (_energy(matrix, hessian) for matrix in (other - weight, weight))
     return math.sqrt(max(change, 0.0) / signal) if signal > 0 else 0.0
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+# Of a decoder layer: what is quantized.
 LINEARS = (
     "self_attn.q_proj",
     "self_attn.k_proj",
@@ -45,7 +46,10 @@ def check(folder: Path) -> "LlamaConfig":
 
 
 def read_config(folder: Path) -> "LlamaConfig":
-    """config.json of a Llama folder, with PyTorch's own attention (sdpa) chosen."""
+    """config.json of a Llama folder, with PyTorch's own attention (sdpa) chosen.
+
+    QlabError: no folder, no config.json, no Llama.
+    """
     from transformers import LlamaConfig
 
     if not folder.is_dir():
@@ -122,7 +126,10 @@ class Weights:
 
 
 def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
-    """The model of a float folder in eval mode; beside it, memory for one tensor is needed."""
+    """The model of a float folder in eval mode; beside it, memory for one tensor is needed.
+
+    QlabError: a quantized folder.
+    """
     import torch
     from transformers import LlamaForCausalLM
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
@@ -177,7 +184,10 @@ def run_block(
 
 
 def torch_dtype(name: str) -> "torch.dtype":
-    """torch.float32, torch.float16 or torch.bfloat16 by name."""
+    """torch.float32, torch.float16 or torch.bfloat16 by name.
+
+    QlabError: another name.
+    """
     import torch
 
     known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -187,7 +197,10 @@ def torch_dtype(name: str) -> "torch.dtype":
 
 
 def read_json(folder: Path, name: str, why: str = "this is no Hugging Face model folder") -> dict:
-    """A JSON object from a file of the folder, or one sentence about what is wrong with it."""
+    """A JSON object from a file of the folder, or one sentence about what is wrong with it.
+
+    QlabError: no file, no JSON, no object.
+    """
     path = folder / name
     if not path.is_file():
         raise QlabError(f"{folder} has no {name}, so {why}; get the whole folder again.")

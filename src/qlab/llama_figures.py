@@ -1,6 +1,7 @@
 """The figures of notebook 02, each drawn from records and kept with the numbers drawn."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,8 @@ from qlab import figures, llama_sizes, records, wrong_answers
 from qlab.lambada_scoring import TOP
 from qlab.llama_variants import EVEN
 
-METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq + LoRA"]
-COLOUR = dict(zip(METHODS, (figures.PALETTE[i] for i in (0, 1, 6, 4, 3, 5)), strict=True))
+METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq + LoRA", "other"]
+COLOUR = dict(zip(METHODS, (figures.PALETTE[i] for i in (0, 1, 6, 4, 3, 5, 2)), strict=True))
 BITS_MARKER = {32: "o", 16: "h", 8: "s", 4: "D", 3: "^", 2: "X"}
 PART_COLOUR = dict(
     zip(llama_sizes.PARTS, ["#332288", "#88CCEE", "#CC6677", "#BBBBBB"], strict=True)
@@ -37,8 +38,8 @@ CURVES += ("autoround_w2_g64",)
 class Name(NamedTuple):
     """What a variant's name says."""
 
-    method: str
-    bits: int
+    method: str  # one of METHODS
+    bits: int  # of a weight
     group: int  # 0: none
 
 
@@ -46,7 +47,8 @@ def decode(variant: str) -> Name:
     """Method, bits and group size of a variant's name."""
     if found := re.fullmatch(r"([a-z]+)_w(\d)_g(\d+)(_lora)?", variant):
         method, bits, group, lora = found.groups()
-        return Name(f"{method} + LoRA" if lora else method, int(bits), int(group))
+        method = f"{method} + LoRA" if lora else method
+        return Name(method if method in METHODS else "other", int(bits), int(group))
     known = {"bnb_int8": 8, "bnb_nf4": 4, "bnb_fp4": 4, "fp32": 32, "fp16": 16, "bf16": 16}
     return Name("bnb" if variant.startswith("bnb") else "float", known[variant], 0)
 
@@ -64,13 +66,20 @@ def _colour(variant: str) -> str:
 
 
 def _marker(variant: str) -> str:
-    return BITS_MARKER[decode(variant).bits]
+    return BITS_MARKER.get(decode(variant).bits, "P")
 
 
 def on_whole_passages(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the model itself on the passages themselves: no even twin, no last sentences."""
     twin = table["model"].str.endswith(EVEN)
     return table[~twin & ~table["dataset"].str.endswith("_last_sentence")]
+
+
+def _curves(variants: Iterable[str]) -> list[str]:
+    """The quantized variants that get a curve: CURVES, or all where a run has none of these."""
+    there = list(variants)
+    usual = [v for v in CURVES if v in there]
+    return usual or [v for v in there if decode(v).method != "float"]
 
 
 def _rows_axis(axis, variants: list[str]) -> None:
@@ -146,7 +155,8 @@ def difference(table: pd.DataFrame, profile: str) -> None:
 def _curve_rows(table: pd.DataFrame, ending: str) -> pd.DataFrame:
     rows = table[table["metric"].str.fullmatch(rf"top\d+_first_token{ending}")]
     rows = rows.assign(k=rows["metric"].str.extract(r"top(\d+)_")[0].astype(int))
-    chosen = [v for v in rows["variant"].unique() if v in CURVES or decode(v).method == "float"]
+    there = rows["variant"].unique()
+    chosen = [v for v in there if v in _curves(there) or decode(v).method == "float"]
     return in_order(rows[rows["variant"].isin(chosen)]).sort_values("k", kind="stable")
 
 
@@ -168,7 +178,7 @@ def topk(table: pd.DataFrame, profile: str) -> None:
 def topk_gap(table: pd.DataFrame, profile: str) -> None:
     """The gap to the float parent over k: does it grow as k shrinks?"""
     rows = _curve_rows(on_whole_passages(table), "_difference")
-    variants = [v for v in CURVES if v in set(rows["variant"])]
+    variants = _curves(rows["variant"].unique())
     layout = {"ncols": len(variants), "figsize": (2.1 * len(variants), 3.4), "squeeze": False}
     with figures.figure("llama_topk_gap", profile, rows, **layout) as (canvas, axes):
         for axis, variant in zip(axes[0], variants, strict=True):

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"  # as Llama 3 calls them
+# Of its LlamaConfig.
 SHAPE = {
     "vocab_size": 1024,
     "hidden_size": 128,

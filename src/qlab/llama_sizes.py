@@ -6,13 +6,13 @@ from pathlib import Path
 
 from qlab.errors import QlabError
 
-PARTS = ("body", "embedding", "scales", "container")
+PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
 _SCALES = (".scales", ".qzeros", ".g_idx")
 _SCALES += (".SCB", ".weight_format", ".absmax", ".quant_map", ".nested_absmax")
 _SCALES += (".nested_quant_map", ".quant_state.bitsandbytes__nf4")
 _SCALES += (".quant_state.bitsandbytes__fp4",)
-KILOBYTE = 1024
+KILOBYTE = 1024  # bytes, as the report counts
 _JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
 
@@ -29,6 +29,7 @@ def split(*folders: Path) -> dict[str, int]:
     `body` is everything the decoder layers and the last norm store for weights, `scales` what
     goes with quantized ones, `container` the files' headers and the JSON a loader needs. The
     tokenizer is left out: it is the same for every variant.
+    QlabError: a folder without safetensors files.
     """
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:

@@ -18,11 +18,12 @@ from qlab.lambada_scoring import Scores
 TOKENIZER_TEXTS = 20_000  # first training passages, from which the tokenizer learns its words
 LAST_WORD_WEIGHT = 5.0  # the last word's tokens count this often in the loss
 EVERY = 200  # steps between two lines of the history, each with a checkpoint
+# Per profile.
 SETTINGS = {
     "smoke": {"passages": 960, "batch": 48, "rate": 3e-3},
     "mini": {"passages": mini_lambada.COUNTS["train"], "batch": 48, "rate": 3e-3},
 }
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor]  # tokens and targets
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -69,7 +70,10 @@ def _padded(rows: list[tuple[list[int], int]]) -> Batch:
 
 
 def loss(model: LlamaForCausalLM, tokens: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weighted mean cross-entropy of the next token, in nats."""
+    """Weighted mean cross-entropy of the next token, in nats.
+
+    `tokens` are [n, length], their weights as targets [n, length - 1].
+    """
     hidden = model.model(tokens, use_cache=False).last_hidden_state
     logits = model.lm_head(hidden[:, :-1]).flatten(0, 1)
     each = cross_entropy(logits, tokens[:, 1:].flatten(), reduction="none")

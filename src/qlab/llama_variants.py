@@ -29,6 +29,7 @@ from qlab.artefacts import code_sha256, file_sha256, versions
 from qlab.errors import QlabError
 from qlab.lambada_scoring import Scores
 from qlab.language_task import Task
+from qlab.progress import bar
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig
@@ -55,7 +56,7 @@ EVEN = "_even"  # ends the name of the model without outlier channels
 class Variant:
     """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
 
-    name: str
+    name: str  # as in the records
     folder: Path
     adapter: Path | None = None
 
@@ -73,6 +74,7 @@ def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
 
     Of the profile's own, these are left out, which is said: adapters where there are no passages to
     train on, and groups of 128 where the model's widths divide by 64 only.
+    QlabError: an unknown variant, or adapters without passages to train on.
     """
     names = tuple(name.strip() for name in asked.split(",") if name.strip())
     for name in names:
@@ -185,6 +187,8 @@ def _folder(task: Task, seed: int, name: str) -> Path:
     recipe = {"model": file_sha256(task.folder), "dtype": task.choice.dtype, "variant": name}
     recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
     recipe["versions"] = versions(*LIBRARIES)
+    if name in quantizers.QUANTIZERS:
+        recipe["code"] |= code_sha256(quantizers.module(quantizers.method(name)))
     if name == "fp16":
         recipe["code"] |= code_sha256("half")
         return artefacts.artefact("llama", recipe, partial(half.write, task.folder))
@@ -193,12 +197,14 @@ def _folder(task: Task, seed: int, name: str) -> Path:
     if name == AUTOROUND:
         recipe |= {"iterations": ITERATIONS, "seed": seed}
     target = artefacts.address("llama", recipe)
-    tokens = task.calibration_tokens
+    tokens, layers = task.calibration_tokens, bar(f"{name}: layers")
     if name != AUTOROUND:
-        streaming.quantize_folder(task.folder, quantizers.method(name), tokens, target, **where)
+        streaming.quantize_folder(
+            task.folder, quantizers.method(name), tokens, target, progress=layers, **where
+        )
     elif not target.is_dir():
         autoround.autoround_folder(
-            task.folder, tokens, target, iterations=ITERATIONS, seed=seed, **where
+            task.folder, tokens, target, iterations=ITERATIONS, seed=seed, progress=layers, **where
         )
     return target
 
@@ -212,7 +218,7 @@ def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
     target = artefacts.address("llama_adapter", recipe)
     lora.recover(
         folder, task.training_tokens, target, steps=steps, seed=seed,
-        device=task.choice.device, dtype=task.choice.dtype,
+        device=task.choice.device, dtype=task.choice.dtype, progress=bar("adapter: steps"),
     )  # fmt: skip
     return target
 
@@ -255,6 +261,8 @@ def _scores(task: Task, variant: Variant) -> Scores:
     }
 
     def make(folder: Path) -> None:
-        lambada_scoring.score(load(task, variant), task.encoded).save(folder / "scores.npz")
+        model, batches = load(task, variant), bar(f"{variant.name}: batches")
+        scored = lambada_scoring.score(model, task.encoded, progress=batches)
+        scored.save(folder / "scores.npz")
 
     return Scores.load(artefacts.artefact("llama_scores", recipe, make) / "scores.npz")

@@ -10,9 +10,12 @@ class Subject(Protocol):
     """What is measured: a model on a data set, as an experiment's task names them."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """The model's name in the records."""
+
     @property
-    def dataset(self) -> str: ...
+    def dataset(self) -> str:
+        """The data set's name in the records."""
 
 
 def estimated(

@@ -21,8 +21,9 @@ from qlab.artefacts import written_whole
 from qlab.errors import QlabError
 
 SIZE = 256  # pixels, width and height
-SEEDS = {"train": 11, "calibration": 22, "val": 33}
-COUNTS = {"train": 4000, "calibration": 100, "val": 400}
+SEEDS = {"train": 11, "calibration": 22, "val": 33}  # of the splits
+COUNTS = {"train": 4000, "calibration": 100, "val": 400}  # images of the splits
+# As COCO's annotations list them.
 CATEGORIES = [
     {"id": i, "name": name, "supercategory": "shape"} for i, name in enumerate(shapes.NAMES, 1)
 ]

@@ -22,7 +22,7 @@ from pathlib import Path
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
 
-COUNTS = {"train": 105_600, "calibration": 256, "test": 2000}
+COUNTS = {"train": 105_600, "calibration": 256, "test": 2000}  # passages of the splits
 # Which eighths of all passages, by crc32 of the text, belong to a split.
 EIGHTHS = {"train": range(6), "calibration": (6,), "test": (7,)}
 # sha256 over the texts of the first 64 passages of each split.
@@ -273,7 +273,10 @@ def passage(split: str, index: int) -> str:
 
 
 def texts(split: str, count: int) -> list[str]:
-    """The first `count` passages of a split."""
+    """The first `count` passages of a split.
+
+    QlabError: another split.
+    """
     if split not in COUNTS:
         raise QlabError(
             f"mini_lambada has the splits {', '.join(COUNTS)}; asked for was '{split}'."

@@ -9,7 +9,7 @@ from typing import Any
 
 from qlab.artefacts import file_sha256, written_whole
 
-CARD = "card.json"
+CARD = "card.json"  # file in a model's folder
 
 
 def keep(

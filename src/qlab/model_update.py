@@ -16,7 +16,7 @@ from qlab.errors import QlabError
 if TYPE_CHECKING:
     import tf_keras as keras
 
-UPDATE_BITS = (4, 8, 32)
+UPDATE_BITS = (4, 8, 32)  # in which a weight is sent
 
 
 def update_bytes(model: "keras.Model", layers: Sequence[str], bits: int) -> int:

@@ -29,7 +29,7 @@ IDLE = 1.0  # seconds for which the waiting workers are listened to
 class Traffic(NamedTuple):
     """Bytes that a configuration's training sends, over all workers."""
 
-    name: str
+    name: str  # of the configuration
     step_bytes: list[int]  # counted on the interface at each step, headers of TCP and IP too
     analytic_bytes: int  # by the ring's formula: gradients and ranges
     gradient_bytes: int  # float32 gradients of one worker

@@ -18,19 +18,19 @@ from qlab import evidence_models, records
 from qlab.errors import QlabError
 from qlab.intensity import relative_improvement
 
-BASE = {"mini": 0.25, "full": 0.5}
-QUALITY = 0.5
+BASE = {"mini": 0.25, "full": 0.5}  # belief in our experiments, per profile
+QUALITY = 0.5  # of our experiments: nobody but us has answered the checklist
 _Z = 1.959964
 
 
 class Experiment(NamedTuple):
     """Where an experiment's records answer to which effect."""
 
-    notebook: str
+    notebook: str  # its number
     effect: str  # that its correctness metric counts as
-    correctness: str
+    correctness: str  # metric, of variant and parent
     ratio: str  # of time, or of speed, to the float parent's
-    ratio_is_speed: bool
+    ratio_is_speed: bool  # then its inverse is a ratio of times
     techniques: dict[str, str]  # variant, as a regular expression: technique
 
 

@@ -37,11 +37,11 @@ _FORM = "`name: type = literal  # comment`"
 class Parameter:
     """One line of the parameters cell; `kind` is a key of `_ALLOWED`, or "Literal"."""
 
-    name: str
+    name: str  # as it is assigned
     kind: str
-    choices: tuple[Any, ...]
-    default: Any
-    help: str
+    choices: tuple[Any, ...]  # of a Literal; empty for other kinds
+    default: Any  # the value in the cell
+    help: str  # the comment behind it
 
     @property
     def allowed(self) -> str:
@@ -56,7 +56,10 @@ def as_text(value: Any) -> str:
 
 
 def find_notebook(named: str | Path) -> Path:
-    """The notebook at a path, or of that number ("01") or stem under notebooks/."""
+    """The notebook at a path, or of that number ("01") or stem under notebooks/.
+
+    QlabError: none, or more than one.
+    """
     text, folder = str(named), paths.home() / "notebooks"
     if os.path.isfile(text):  # unlike Path.is_file, no exception for a name that is too long
         return Path(text).absolute()
@@ -201,7 +204,10 @@ def parse_assignments(path: Path, assignments: Iterable[str]) -> dict[str, Any]:
 def parse_for(
     declared: dict[str, Parameter], assignments: Iterable[str], title: str
 ) -> dict[str, Any]:
-    """As `parse_assignments`, for parameters already read; `title` names their notebook."""
+    """As `parse_assignments`, for parameters already read; `title` names their notebook.
+
+    QlabError: no =, a name twice or unknown, a value of another type.
+    """
     values: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")

@@ -14,7 +14,7 @@ from qlab.errors import QlabError
 from qlab.partial_qat import inner, keras, parameters
 from qlab.saved_model import tf
 
-BITS = {"FLOAT32": 32, "INT8": 8, "INT4": 4}
+BITS = {"FLOAT32": 32, "INT8": 8, "INT4": 4}  # of a tensor's type in TFLite
 
 
 class WrongTypes(QlabError):

@@ -10,7 +10,7 @@ from qlab.model_inputs import Inputs
 from qlab.partial_export import names, operators_of
 from qlab.tflite import quiet_quantizer
 
-ACTIVATION_BITS = 8
+ACTIVATION_BITS = 8  # of inputs and outputs of quantized layers
 
 
 def quantize(
@@ -27,6 +27,7 @@ def quantize(
     as in tfmot; activations 8. Operators without weights follow where all they read comes from
     quantized ones, but for those of the layers `leave_float`. `calibration`, images or
     tokens, gives the activations' ranges.
+    QlabError: no calibration examples.
     """
     if not model_inputs.count(calibration):
         raise QlabError(

@@ -33,7 +33,9 @@ with native_log.quiet():
     from tf_keras import layers as kinds
 
 qat = tfmot.quantization.keras
+# Which layers tfmot quantizes, and how.
 KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+# Quantizes what a layer puts out, and no weights.
 OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 
 BITS = (8, 4)  # of the weights; activations have 8
@@ -42,9 +44,9 @@ PARTS = {
     "attention": r"\.attention\.(self\.(query|key|value)|output\.dense)$",
     "feedforward": r"layer\.\d+\.(intermediate|output)\.dense$",
 }
-WHERE = ("last", "first", "only", *PARTS)
-WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)
-ACTIVATIONS = (kinds.ReLU, kinds.Activation)
+WHERE = ("last", "first", "only", *PARTS)  # ends of the network to count layers from, or a kind
+WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
+ACTIVATIONS = (kinds.ReLU, kinds.Activation)  # layers that belong to the one before
 # They hand on values as they are and so get no quantizer in tfmot: it belongs before them.
 MOVERS = (kinds.Flatten, kinds.Reshape, kinds.Permute, kinds.Dropout, kinds.ZeroPadding2D)
 MOVERS += (kinds.Cropping1D,)
@@ -92,6 +94,7 @@ def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
     """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input.
 
     `attention` and `feedforward` are the last k of the transformer's matrices of that kind.
+    QlabError: another end, or more layers than there are.
     """
     if where not in WHERE:
         raise QlabError(f"Layers are chosen by {', '.join(WHERE)}; got '{where}'.")

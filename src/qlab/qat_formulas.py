@@ -39,8 +39,9 @@ from qlab.statistics import Estimate
 FEWEST = 4  # values of k; with three, a fold is left with two and any line through them fits
 
 
+# Tried for the loss over k.
 LOSS_FORMS = (CONSTANT, PROPORTIONAL, LINEAR, POWER, EXPONENTIAL, SATURATING, OFFSET_POWER)
-SIZE_FORMS = (CONSTANT, LINEAR, QUADRATIC, OFFSET_POWER, STEP)
+SIZE_FORMS = (CONSTANT, LINEAR, QUADRATIC, OFFSET_POWER, STEP)  # tried for the size over k
 
 _UNITS = {"loss": (100, ".2f", " pp"), "size": (1e-3, ",.1f", " KB")}
 
@@ -54,15 +55,15 @@ class Fit(NamedTuple):
     formula: str  # a sentence with the numbers; loss in percentage points, size in KB
     coefficients: dict[str, Estimate]  # in shares and bytes
     flat: bool  # the data cannot tell the slope from zero
-    r2: float
-    rmse: float
+    r2: float  # share of the variance that the curve explains
+    rmse: float  # root mean square of what it misses, in the unit of the quantity
     seed_noise: float  # standard deviation between seeds of one k; NaN without repeats
     chi2_per_degree: float  # about 1 where the curve misses points only by their noise; else NaN
     lack_of_fit_p: float  # small: the curve misses means of k by more than seeds explain; else NaN
     cv_rmse: float  # on values of k left out
-    n: int
+    n: int  # points it was fitted to
     lowest: float  # the measured range of x; outside, `predict` extrapolates
-    highest: float
+    highest: float  # upper end of that range
     at: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # curve and its standard error
 
     def predict(self, x: np.ndarray | float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -32,11 +32,11 @@ _NEEDED = ["where", "k", "bits", "seed", "share", "loss"]
 class Verdict(NamedTuple):
     """One comparison of the first with the last layers."""
 
-    question: str
+    question: str  # what is compared, in words
     difference: Estimate  # loss of the first minus loss of the last; n counts the units compared
-    p_value: float
+    p_value: float  # two-sided, of no difference
     detectable: float  # smallest difference that a 5 % test sees with 80 % power; may be infinite
-    method: str
+    method: str  # the test, in words
 
     @property
     def words(self) -> str:
@@ -103,6 +103,7 @@ def by_share(points: pd.DataFrame, layers: int) -> Verdict:
     For each seed the curve of the last k is interpolated at the shares of the first k (only inside
     the measured range), and the differences are averaged. Neighbouring differences lean on the same
     points, so the seed is the unit: t interval and t test over seeds.
+    QlabError: fewer than two seeds whose shares overlap.
     """
     curves = _curves(points)
     found = []
@@ -156,6 +157,7 @@ def by_thirds(points: pd.DataFrame, layers: int) -> Thirds:
 
     Each third has its own mean, all one slope on the logarithm of a layer's share of parameters;
     the means are those at the average of it.
+    QlabError: a third without points.
     """
     table = _alone(points, layers)
     names = ["first", "middle", "last"]

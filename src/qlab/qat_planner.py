@@ -22,34 +22,36 @@ class Formulas(NamedTuple):
     """One curve of the sweep: where, at which bit width, and its two formulas."""
 
     where: str  # "first" or "last"
-    bits: int
-    loss: Fit
-    size: Fit
+    bits: int  # of the weights
+    loss: Fit  # share of the items lost, over k
+    size: Fit  # bytes, over k
 
     @property
     def name(self) -> str:
+        """The curve in words."""
         return f"{self.where} k layers, {self.bits} bit"
 
 
 class Plan(NamedTuple):
     """What to quantize, or, where nothing fits, what comes closest."""
 
-    feasible: bool
+    feasible: bool  # whether all bounds are kept
     where: str
-    bits: int
-    k: int
-    layers: int
+    bits: int  # of the weights
+    k: int  # layers to quantize
+    layers: int  # that the model has
     size: Estimate  # bytes
     loss: Estimate  # share of the items
-    max_bytes: float | None
-    max_loss: float | None
-    sure: bool
+    max_bytes: float | None  # bound that was asked for; None: none
+    max_loss: float | None  # bound that was asked for, a share of the items; None: none
+    sure: bool  # whether the upper ends of the intervals were to keep the bounds too
 
 
 def shares(layers: Sequence[int], where: str) -> np.ndarray:
     """Share of the parameters in the first or last k layers, for k = 0..N: [N + 1].
 
     `layers` are the layers' parameters from input to output.
+    QlabError: another end, no layers, layers without parameters.
     """
     if not len(layers) or min(layers) <= 0 or where not in ("first", "last"):
         raise QlabError(
@@ -64,6 +66,7 @@ def options(formulas: Sequence[Formulas], layers: Sequence[int]) -> pd.DataFrame
     """Every k that the formulas cover, with its prediction.
 
     Columns where, bits, k, share, loss, loss_low, loss_high, size, size_low, size_high.
+    QlabError: no formulas.
     """
     if not formulas:
         raise QlabError("The planner was given no formulas; fit some with qlab.qat_formulas.")

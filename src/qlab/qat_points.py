@@ -9,8 +9,8 @@ from qlab.classification_task import Task
 from qlab.qat_formulas import Fit
 from qlab.qat_sweep import Bench, Point
 
-EXPERIMENT = "resnet_qat"
-PARENT = "fp32"
+EXPERIMENT = "resnet_qat"  # in the records
+PARENT = "fp32"  # the float variant
 LONG = "mini-long"  # where the embedded model's long sweep lies
 POINTS = 100  # percentage points of a share
 

@@ -38,8 +38,8 @@ class Point:
     """One way to quantize: which layers, in how many bits, by what method, from which seed."""
 
     method: str
-    where: str = "last"
-    k: int = 0
+    where: str = "last"  # "last", "first" or "only"
+    k: int = 0  # how many layers; of "only": the k-th, counted from 1
     bits: int = 8
     seed: int = 0
 
@@ -80,6 +80,7 @@ class Bench:
 
     @cached_property
     def twin(self) -> keras.Model:
+        """The float model, wrapped like the others with no layer quantized, ready to train."""
         return fine_tune.compiled(partial_qat.quantized(self.model, []), self.task.training)
 
     @cached_property
@@ -118,6 +119,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     `fake_quant` of the graph with tfmot's, `equal_time` of the same graph after only as many
     steps as take the float control's time, `tflite` of the file. Raises `WrongTypes` where the
     file's weights are not as asked.
+    QlabError: an unknown method.
     """
     if point.method not in METHODS:
         raise QlabError(f"The methods are {', '.join(METHODS)}; got '{point.method}'.")
@@ -148,7 +150,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     return Answer(file if file.is_file() else None, probabilities, facts)
 
 
-Made = tuple[dict[str, np.ndarray], dict[str, Any]]
+Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, and facts as JSON
 
 
 def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:

@@ -18,7 +18,7 @@ class Quantized(NamedTuple):
 class Method(Protocol):
     """Turns linear layers into what is stored, one at a time."""
 
-    name: str
+    name: str  # of the variant: method, bits, group size
     needs_inputs: bool  # whether it must have seen the layer's inputs
     weight_only: bool  # whether the dense weights behave as the packed ones
 

@@ -8,7 +8,9 @@ from qlab import bnb, gptq
 from qlab.errors import QlabError
 from qlab.quantized import Method
 
-QUANTIZERS: dict[str, Method] = {**gptq.METHODS, **bnb.METHODS}
+OWN: tuple[Method, ...] = ()  # of `weight_only`'s kind: see CONTRIBUTING.md
+# By the variant's name.
+QUANTIZERS: dict[str, Method] = {**gptq.METHODS, **bnb.METHODS, **{m.name: m for m in OWN}}
 
 
 def method(name: str) -> Method:
@@ -18,9 +20,19 @@ def method(name: str) -> Method:
         hint = f" Did you mean {near[0]}?" if near else ""
         raise QlabError(
             f"There is no variant {name!r}.{hint} There are gptq_w{{8,4,3,2}}_g{{64,128}}, the "
-            f"same with rtn, and {', '.join(bnb.METHODS)}."
+            f"same with rtn, and {', '.join(_by_config())}."
         )
     return QUANTIZERS[name]
+
+
+def module(method: Method) -> str:
+    """The qlab module that a method is written in, as `artefacts.code_sha256` takes it."""
+    return type(method).__module__.removeprefix("qlab.")
+
+
+def _by_config() -> dict[str, Method]:
+    """The methods whose folders are known by their whole `quantization_config`."""
+    return {name: known for name, known in QUANTIZERS.items() if name not in gptq.METHODS}
 
 
 def stored(settings: dict, folder: Path) -> Method:
@@ -29,12 +41,12 @@ def stored(settings: dict, folder: Path) -> Method:
     GPTQ folders of other makers are read too, with any group size and column order; QlabError
     for a format that is neither GPTQ's first nor one that qlab writes.
     """
-    for known in bnb.METHODS.values():
+    for known in _by_config().values():
         if settings == json.loads(json.dumps(known.config())):
             return known
     if settings.get("quant_method") == "gptq" and settings.get("checkpoint_format") != "gptq_v2":
         return gptq.RoundToNearest(settings["bits"], settings["group_size"])
     raise QlabError(
         f"{folder} is quantized by {settings.get('quant_method')!r} in a way that qlab does not "
-        "read; it reads the first GPTQ format and what it wrote itself with bitsandbytes."
+        "read; it reads the first GPTQ format and what it wrote itself."
     )

@@ -21,21 +21,21 @@ class Record:
     `n` counts the items behind the value, `unit` is "1" for shares and scores.
     """
 
-    experiment: str
-    model: str
-    dataset: str
-    variant: str
-    metric: str
+    experiment: str  # names the file: `data/results/<profile>/<experiment>.csv`
+    model: str  # what was quantized
+    dataset: str  # what judged it, with variant and split in the name
+    variant: str  # what was done to the model; the float parent is one too
+    metric: str  # what was measured; one metric has one unit
     value: float
     unit: str
     ci_low: float | None = None
     ci_high: float | None = None
     n: int = 1
-    seed: int | None = None
-    device: str = "cpu"
+    seed: int | None = None  # of what was drawn at random; None where nothing was
+    device: str = "cpu"  # what it ran on
 
 
-COLUMNS = [f.name for f in fields(Record)]
+COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
 _KEY = ["experiment", "model", "dataset", "variant", "metric", "device", "seed"]
 _TEXT = ["experiment", "model", "dataset", "variant", "metric", "unit", "device"]
 
@@ -95,6 +95,7 @@ def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
     """Write one experiment's records and, beside them, where they come from.
 
     Both files are replaced whole; returns the csv's path.
+    QlabError: no records, or a row that breaks the schema.
     """
     table = as_table(records)
     if table.empty:
@@ -110,7 +111,10 @@ def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
 
 
 def read(experiment: str, profile: str) -> pd.DataFrame:
-    """The records of an experiment, checked; columns as in `Record`."""
+    """The records of an experiment, checked; columns as in `Record`.
+
+    QlabError: no records, or a row that breaks the schema.
+    """
     path = csv_path(experiment, profile)
     if not path.is_file():
         raise QlabError(

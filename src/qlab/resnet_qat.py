@@ -35,6 +35,7 @@ from qlab.qat_sweep import Answer, Bench, Point
 from qlab.records import Record
 from qlab.statistics import Estimate
 
+# Which graph is judged: its metric.
 GRAPHS = {
     "tflite": "accuracy",
     "float": "accuracy_float_graph",
@@ -44,7 +45,7 @@ GRAPHS = {
 REPEATS = {"smoke": 6, "mini": 30, "full": 100}  # timed inferences
 PACKAGES = ["tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert"]
 PACKAGES += ["ai-edge-quantizer", "numpy"]
-Answers = Mapping[Point, Answer]
+Answers = Mapping[Point, Answer]  # what each point's file says
 
 _estimated = partial(measured.estimated, EXPERIMENT)
 _counted = partial(measured.counted, EXPERIMENT)

@@ -11,7 +11,9 @@ from qlab.artefacts import versions
 from qlab.errors import QlabError
 from qlab.labelled_images import LabelledImages
 from qlab.resnet import build, keras, tf
+from qlab.steps_bar import StepsBar
 
+# Per profile or model.
 SETTINGS = {
     "smoke": {"images": 512, "epochs": 1, "batch": 64, "rate": 3e-3},
     "resnet8": {"images": shapes32.COUNTS["train"], "epochs": 20, "batch": 64, "rate": 3e-3},
@@ -86,6 +88,7 @@ def train(
         callbacks=[
             keras.callbacks.BackupAndRestore(str(folder / "backup")),
             keras.callbacks.CSVLogger(str(folder / "history.csv"), append=resumed),
+            StepsBar(name, steps, epochs),
         ],
     )
     return model

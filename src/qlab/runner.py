@@ -54,9 +54,9 @@ def run(
     """Execute a notebook (a path, a number or a stem) and return where the executed copy lies.
 
     `assignments` are `name=value` texts. The default output is
-    build/<profile>/notebooks/<stem>.ipynb, with "none" where no parameter is called profile.
+    `build/<profile>/notebooks/<stem>.ipynb`, with "none" where no parameter is called profile.
     Raises QlabError before a kernel starts if anything given is wrong, and NotebookFailed,
-    with the notebook as far as it ran in <stem>.failed.ipynb, if a cell fails or the kernel
+    with the notebook as far as it ran in `<stem>.failed.ipynb`, if a cell fails or the kernel
     dies; an earlier output is then untouched. Messages and files are free of secrets.
     """
     secrets = secret_values(os.environ)

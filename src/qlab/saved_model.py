@@ -16,6 +16,7 @@ tf.get_logger().setLevel("WARNING")  # INFO names the temporary folders of every
 # Said of every model that tfmot wrapped, with the path of TensorFlow's own file.
 warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
 
+# Of the zoo's signature.
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 
 
@@ -25,6 +26,7 @@ def load(folder: Path):
 
     In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS. Returns the
     loaded object, whose `signatures["serving_default"]` runs it.
+    QlabError: no such folder, no SavedModel, another signature.
     """
     if not folder.is_dir():
         raise QlabError(f"There is no model folder at {folder}; expected a SavedModel folder.")

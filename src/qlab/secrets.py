@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-MARKER = "***SECRET***"
+MARKER = "***SECRET***"  # stands where a secret stood
 _ENDINGS = ("_TOKEN", "_KEY", "_SECRET")
 # A shorter value ("1", "true", "none") is a switch rather than a secret, and hiding it
 # would blank that word wherever it stands in a notebook.
@@ -37,7 +37,7 @@ def _names_a_secret(name: str) -> bool:
 
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """`text` with each secret, also when escaped or encoded, replaced by ***SECRET***."""
+    """`text` with each secret, also when escaped or encoded, replaced by `***SECRET***`."""
     pattern = _pattern(tuple(values))
     return pattern.sub(MARKER, text) if pattern else text
 

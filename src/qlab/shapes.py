@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-Points = list[tuple[float, float]]
+Points = list[tuple[float, float]]  # corners, x and y
 
 
 def _regular(n: int, start: float = -90.0, radius: float = 1.0) -> Points:
@@ -59,7 +59,7 @@ OUTLINES: dict[str, tuple[list[Points], list[Points]]] = {
     "hourglass": ([[(-0.8, -1), (0.8, -1), (0.15, 0), (0.8, 1), (-0.8, 1), (-0.15, 0)]], []),
     "heart": ([_heart()], []),
 }
-NAMES = list(OUTLINES)
+NAMES = list(OUTLINES)  # of the ten shapes, in the order of their labels
 
 
 def draw_mask(name: str, size: int, centre: tuple[int, int], side: int, degrees: int) -> np.ndarray:

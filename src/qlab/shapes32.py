@@ -16,9 +16,9 @@ from qlab.errors import QlabError
 from qlab.labelled_images import LabelledImages
 
 SIZE = 32  # pixels, width and height
-CLASSES = tuple(shapes.NAMES)
-SEEDS = {"train": 44, "calibration": 55, "test": 66}
-COUNTS = {"train": 20000, "calibration": 512, "test": 2000}
+CLASSES = tuple(shapes.NAMES)  # by label
+SEEDS = {"train": 44, "calibration": 55, "test": 66}  # of the splits
+COUNTS = {"train": 20000, "calibration": 512, "test": 2000}  # images of the splits
 # sha256 over the pixels and labels of the first 64 images of each split.
 DIGESTS = {
     "train": "c71098cae5be0c0e21ec8493819cb50ea02e67f29922d75364a3a4637ef509ac",

@@ -15,9 +15,9 @@ class Estimate(NamedTuple):
     """A value with its 95 % interval and the number of items behind it."""
 
     value: float
-    low: float
-    high: float
-    n: int
+    low: float  # lower end of the interval; NaN where none is defined
+    high: float  # upper end
+    n: int  # items behind it
 
 
 def resamples(items: int, draws: int, seed: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def resamples(items: int, draws: int, seed: int) -> np.ndarray:
 
 
 def bootstrap_interval(samples: np.ndarray, value: float) -> tuple[float, float]:
-    """Bias-corrected 95 % percentile interval of bootstrap samples (Efron 1987, a = 0).
+    """Bias-corrected 95 % percentile interval of bootstrap samples [draws] (Efron 1987, a = 0).
 
     `value` is the figure on the original items. The correction matters for
     mean AP: categories with few objects drop out of some resamples. NaN
@@ -55,7 +55,7 @@ def proportion(successes: int, n: int) -> Estimate:
 
 
 def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
-    """A quantile with its distribution-free 95 % interval from order statistics.
+    """A quantile of values [n] with its distribution-free 95 % interval from order statistics.
 
     The interval's ends are the order statistics whose ranks enclose the
     quantile by the binomial distribution (Conover 1999, section 3.2). Where so

@@ -38,6 +38,7 @@ GROUPS = (
 LAYERS, RECIPE = "layers.json", "quantization.json"
 # Everything beside weights and config.json that a tokenizer or a generation may need.
 BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_template*")
+_CODE = ("streaming", "gptq", "gptq_format", "bnb", "llama")  # decides what is written
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
@@ -60,6 +61,7 @@ def quantize_folder(
     quantized (embedding, norms, an untied head) keeps its dtype. A tied embedding is stored once,
     in GPTQ folders as `lm_head.weight`: else plain auto-gptq would load garbage in its place.
     `layers.json` has damping and seconds per linear layer. A target made so already is left.
+    QlabError: a quantized folder, widths that do not fit, no passages where some are needed.
     """
     folder, target = Path(folder), Path(target)
     config = llama.check(folder)
@@ -110,14 +112,19 @@ def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "Ll
 
 
 def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
-    """The model with the library's own modules and kernels; a float folder is loaded as it is."""
+    """The model with the library's own modules and kernels; a float folder is loaded as it is.
+
+    QlabError: a method without kernels of its own.
+    """
     folder = Path(folder)
     config = llama.check(folder)
     if not llama.quantized(config):
         return llama.load(folder, device=device)
     if config.quantization_config.get("quant_method") == "bitsandbytes":
         return bnb.load_packed(folder, device)
-    quantizers.stored(config.quantization_config, folder)  # a sentence where nobody reads it
+    method = quantizers.stored(config.quantization_config, folder)  # or a sentence
+    if not _is_gptq(method):
+        raise QlabError(f"{method.name} has no kernels for packed weights; load it dense.")
     return auto_gptq_compat.from_quantized(folder, device).model
 
 
@@ -130,13 +137,13 @@ def embedded(weights: llama.Weights, passages: list[list[int]], dtype: str) -> l
 def positions(
     config: "LlamaConfig", passages: list[list[int]], dtype: str, device: str
 ) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-    """Number of tokens -> cosine and sine of their positions."""
+    """Number of tokens -> cosine and sine of their positions, each [1, tokens, head width]."""
     lengths = {len(tokens) for tokens in passages}
     return {length: llama.rotary(config, length, dtype, device) for length in lengths}
 
 
 def dense_tensor(weights: llama.Weights, name: str, method: Method, shape) -> torch.Tensor:
-    """A tensor of the dense model: as stored, or made of the tensors of a quantized layer."""
+    """A tensor of the dense model: as stored, or a weight [out, in] made of a quantized layer's."""
     layer = name.removesuffix(".weight")
     if name == EMBEDDING and name not in weights.names:
         return weights.read(HEAD)  # tied, and stored for auto-gptq under this name
@@ -274,7 +281,10 @@ class _Stream:
 
 
 def checked(calibration: list[list[int]], config: "LlamaConfig") -> list[list[int]]:
-    """The passages, if there are any and the model can read each."""
+    """The passages, if there are any and the model can read each.
+
+    QlabError: no passages, or one that is empty or too long.
+    """
     if not calibration:
         raise QlabError(
             "Calibration has 0 passages, and inputs to calibrate on are needed; give some, or take "
@@ -298,7 +308,7 @@ def _recipe(folder: Path, method: Method, calibration: list[list[int]], dtype: s
         "calibration_sha256": hashlib.sha256(json.dumps(calibration).encode()).hexdigest(),
         "calibration_passages": len(calibration),
         "dtype": dtype,
-        "code": artefacts.code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama"),
+        "code": artefacts.code_sha256(*_CODE, quantizers.module(method)),
         "versions": artefacts.versions("torch", library),
     }
 

@@ -20,10 +20,11 @@ from qlab import graph, native_log, saved_model
 from qlab.artefacts import artefact, code_sha256, file_sha256, versions
 from qlab.errors import QlabError
 
-CONVERTED = ("fp32", "fp16", "int8_dynamic")
+CONVERTED = ("fp32", "fp16", "int8_dynamic")  # by TensorFlow's converter
+# By ai-edge-quantizer.
 QUANTIZED = ("int8_dynamic_deconv_fp32", "int8_static", "int8_selective", "int16x8")
-VARIANTS = CONVERTED + QUANTIZED
-CALIBRATED = ("int8_static", "int8_selective", "int16x8")
+VARIANTS = CONVERTED + QUANTIZED  # of notebook 01
+CALIBRATED = ("int8_static", "int8_selective", "int16x8")  # those that need images
 # An operator whose noise has more than a tenth of its signal's power stays float in int8_selective.
 SNR_FLOOR_DB = 10.0
 
@@ -62,7 +63,10 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
 
 
 def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """Calibration images (uint8 [size, size, 3]) as inputs of the serving signature."""
+    """Calibration images (uint8 [size, size, 3]) as inputs of the serving signature.
+
+    QlabError: no images.
+    """
     samples = [{"input_tensor": image[None]} for image in images]
     if not samples:
         raise QlabError(
@@ -216,7 +220,10 @@ def build_variant(
     samples: list[dict[str, np.ndarray]] | None,
     threads: int = 2,
 ) -> Path:
-    """The .tflite of any variant of VARIANTS."""
+    """The .tflite of any variant of VARIANTS.
+
+    QlabError: another name.
+    """
     if variant in CONVERTED:
         return convert(model_folder, variant, size)
     if variant in QUANTIZED:

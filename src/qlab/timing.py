@@ -46,6 +46,7 @@ def peak_memory(arguments: list[str]) -> int:
     """Peak resident bytes of a fresh Python process running `python ARGUMENTS`.
 
     The process prints its own peak as its last line; see `print_peak_memory`.
+    QlabError: the process failed, with what it said last.
     """
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     if done.returncode != 0:

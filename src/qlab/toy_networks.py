@@ -31,7 +31,7 @@ def _cnn(x):
     return layers.Dense(64, activation="relu", name="dense1")(x)
 
 
-BODIES: dict[str, Callable] = {"mlp": _mlp, "cnn": _cnn}
+BODIES: dict[str, Callable] = {"mlp": _mlp, "cnn": _cnn}  # builds the layers of a network
 
 
 def build(name: str, classes: int = 10, shape: tuple[int, int, int] = (32, 32, 3)) -> keras.Model:

@@ -8,7 +8,7 @@ from qlab import chooser
 from qlab.chooser import KINDS, PARENT
 from qlab.chooser_words import asked, sentence, time
 
-LOSSES = {"one point": 0.01, "five points": 0.05}
+LOSSES = {"one point": 0.01, "five points": 0.05}  # bounds that the advice is given for
 
 
 def missing(found: Mapping[str, pd.DataFrame]) -> list[str]:

@@ -5,11 +5,12 @@ import pandas as pd
 from qlab import paths
 from qlab.errors import QlabError
 
-FIGURE = "claims_ledger"  # figures/<profile>/claims_ledger.csv, written by notebook 05
+FIGURE = "claims_ledger"  # `figures/<profile>/claims_ledger.csv`, written by notebook 05
 COLUMNS = [
     "id", "source", "place", "statement", "verdict", "figure", "value", "unit", "ci_low", "ci_high",
     "n", "smallest_effect", "reason", "experiment", "notebook", "records",
 ]  # fmt: skip
+# How a verdict is shown.
 SIGNS = {"holds": "✓", "does not hold": "✗", "undecided": "?", "not tested": "–"}
 ABSENT = (
     "The claims have not been judged in this profile yet: notebook 05 writes the ledger "
@@ -18,7 +19,10 @@ ABSENT = (
 
 
 def read(profile: str) -> pd.DataFrame | None:
-    """The ledger with its verdicts in words, in the file's order; None where there is none yet."""
+    """The ledger with its verdicts in words, in the file's order; None where there is none yet.
+
+    QlabError: columns or verdicts that it does not know.
+    """
     path = paths.figures(profile) / f"{FIGURE}.csv"
     if not path.is_file():
         return None

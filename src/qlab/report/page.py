@@ -11,7 +11,7 @@ from qlab.chooser import KINDS
 from qlab.errors import QlabError
 from qlab.report import answers, ledger, methods, pictures
 
-FORM = Path(__file__).parent
+_FORM = Path(__file__).parent
 
 
 def write(profile: str, target: Path) -> Path:
@@ -23,7 +23,10 @@ def write(profile: str, target: Path) -> Path:
 
 
 def render(profile: str, folder: Path) -> str:
-    """The page's HTML. Links to notebooks are relative to `folder`, where it will lie."""
+    """The page's HTML. Links to notebooks are relative to `folder`, where it will lie.
+
+    QlabError: no checkout, no records of the profile.
+    """
     root = paths.checkout()
     if root is None:
         raise QlabError("The report is made in a checkout, from its notebooks; here is none.")
@@ -51,14 +54,14 @@ def render(profile: str, folder: Path) -> str:
         flat=methods.flat,
         root=root,
         address=lambda path: Path(os.path.relpath(path, folder)).as_posix(),
-        css=(FORM / "page.css").read_text(encoding="utf-8"),
-        script=(FORM / "page.js").read_text(encoding="utf-8"),
+        css=(_FORM / "page.css").read_text(encoding="utf-8"),
+        script=(_FORM / "page.js").read_text(encoding="utf-8"),
     )  # fmt: skip
 
 
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FORM), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(_FORM), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
 

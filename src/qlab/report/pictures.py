@@ -11,6 +11,7 @@ import yaml
 from qlab import paths
 from qlab.errors import QlabError
 
+# Of files, for data URIs.
 TYPES = {".png": "image/png", ".csv": "text/csv", ".json": "application/json"}
 
 
@@ -18,11 +19,11 @@ TYPES = {".png": "image/png", ".csv": "text/csv", ".json": "application/json"}
 class Picture:
     """A figure as the page shows it."""
 
-    name: str
-    caption: str
+    name: str  # of the file, without ending
+    caption: str  # from workflow/notebooks.yaml
     image: str  # data URI
     width: int  # pixels, as it is shown: the file has two for each
-    height: int
+    height: int  # pixels
     numbers: str  # data URI of the CSV of what was drawn
 
 
@@ -30,11 +31,11 @@ class Picture:
 class Chapter:
     """A notebook: its title, its question, and its figures."""
 
-    path: Path
+    path: Path  # of the notebook
     title: str
     question: str
-    experiment: str
-    pictures: list[Picture]
+    experiment: str  # whose records it writes; empty: none
+    pictures: list[Picture]  # in the notebook's order
     missing: list[str]  # figures not drawn yet in this profile
 
 

@@ -1,0 +1,30 @@
+"""A bar over the steps of a Keras training: one that tells the time left of all epochs together."""
+
+from qlab.progress import bar
+from qlab.resnet import keras
+
+
+class StepsBar(keras.callbacks.Callback):
+    """Shows a named bar while `fit` trains; silent when headless, as `progress.bar` is.
+
+    A training that goes on from a backup counts what is left, from the epoch it begins with.
+    """
+
+    def __init__(self, name: str, steps: int, epochs: int):
+        super().__init__()
+        self.name, self.steps, self.epochs = name, steps, epochs
+        self._left = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Open the bar, at the first epoch."""
+        if self._left is None:
+            self._left = iter(bar(self.name)(range((self.epochs - epoch) * self.steps)))
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Take a step."""
+        next(self._left, None)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Close the bar."""
+        for _ in self._left or ():
+            pass

@@ -1,0 +1,109 @@
+"""The cards in data/README.md: one for each data set and model, whole, with the right hashes."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from qlab import downloads, hub, mini_coco, mini_lambada, shapes32
+from qlab.artefacts import file_sha256
+
+TEXT = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+CARDS = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", TEXT, re.M))
+DATA = ["what", "how made", "hash", "licence", "known biases", "use"]
+MODEL = [
+    "what", "how made", "trained on", "evaluation", "hash", "licence", "intended use", "limits",
+]  # fmt: skip
+MODELS = sorted(p.name for p in (ROOT / "data" / "models").iterdir() if p.is_dir())
+SETS = {"`mini_coco`": mini_coco, "`mini_lambada`": mini_lambada, "`shapes32`": shapes32}
+
+
+def rows(title: str) -> dict[str, str]:
+    """A card's rows."""
+    return dict(re.findall(r"^\| ([\w ]+) \| (.+) \|$", CARDS[title], re.M))
+
+
+def hashes(title: str) -> dict[str, str]:
+    """What a card's row on hashes names, with the beginning of its hash."""
+    return dict(re.findall(r"`?([\w.]+)`? ([0-9a-f]{12,13})\b", rows(title)["hash"]))
+
+
+def of_model(name: str) -> str:
+    """The title of the card that a model is on."""
+    return next(title for title in CARDS if f"`models/{name}`" in title)
+
+
+@pytest.mark.parametrize("title", [*SETS, "Six studies", "Claims", "COCO `val2017`",
+                                   "`lambada_openai`", "CIFAR-10"])  # fmt: skip
+def test_the_card_of_a_data_set_is_whole(title):
+    assert [row for row in DATA if not rows(title).get(row)] == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_of_a_model_is_whole(name):
+    assert [row for row in MODEL if not rows(of_model(name)).get(row)] == []
+
+
+@pytest.mark.parametrize("title", SETS)
+def test_hashes_of_generated_sets_are_the_codes_and_the_datas(title):
+    """The code's are compared with what it draws whenever a set is made; here once more."""
+    stated, made = hashes(title), SETS[title]
+    assert set(stated) == set(made.DIGESTS)
+    for split, beginning in stated.items():
+        assert made.DIGESTS[split].startswith(beginning), split
+    split = min(made.COUNTS, key=made.COUNTS.get)
+    assert made.digest(split) == made.DIGESTS[split]
+
+
+def test_hashes_of_the_evidence_are_the_files():
+    stated = hashes("Six studies")
+    assert set(stated) == {p.name for p in (ROOT / "data" / "evidence").glob("*.csv")}
+    for name, beginning in stated.items():
+        assert file_sha256(ROOT / "data" / "evidence" / name).startswith(beginning), name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_hash_and_score_of_a_model_are_those_of_its_files(name):
+    folder = ROOT / "data" / "models" / name
+    card = json.loads((folder / "card.json").read_text())
+    found = file_sha256(folder / card["weights"])
+    assert found == card["weights_sha256"] and found[:12] in rows(of_model(name))["hash"]
+    score = card["score"].get("ap") or card["score"].get("acc") or card["score"]["accuracy"]
+    assert any(f"{score:.{n}f}"[1:] in rows(of_model(name))["evaluation"] for n in (3, 4))
+
+
+@pytest.mark.parametrize(
+    "name, table, metric",
+    [
+        ("centernet_mini", "centernet_ptq", "ap"),
+        ("llama_mini", "llama_gptq", "acc"),
+        ("llama_mini", "llama_gptq", "top5_first_token"),
+        ("resnet8_shapes32", "resnet_qat", "accuracy"),
+    ],
+)
+def test_intervals_are_those_of_the_records(name, table, metric):
+    found = pd.read_csv(ROOT / "data" / "results" / "mini" / f"{table}.csv")
+    whole = found["dataset"].isin(["mini_coco", "mini_lambada", "shapes32"])
+    here = whole & (found["model"] == name) & (found["variant"] == "fp32")
+    (row,) = found[here & (found["metric"] == metric)].itertuples()
+    written = []
+    for digits in (3, 4):
+        value, low, high = (f"{v:.{digits}f}"[1:] for v in (row.value, row.ci_low, row.ci_high))
+        written.append(f"{value} [{low}, {high}]")
+    assert any(one in rows(of_model(name))["evaluation"] for one in written), written
+
+
+def test_hashes_of_downloads_are_the_codes():
+    known = {
+        "COCO `val2017`": [downloads.COCO_VAL[1], downloads.COCO_ANNOTATIONS[1]],
+        "CIFAR-10": [downloads.CIFAR10[1]],
+        "`lambada_openai`": [hub.LAMBADA_SHA256],
+    }
+    for title, expected in known.items():
+        for one in expected:
+            assert one.rpartition(":")[2][:12] in rows(title)["hash"], title
+    source = (ROOT / "src" / "qlab" / "classification_task.py").read_text(encoding="utf-8")
+    (tiny,) = re.findall(r"\| ([0-9a-f]{12}) \(`classification_task.MLPERF_TINY`\)", TEXT)
+    assert f"sha256:{tiny}" in source

@@ -1,0 +1,98 @@
+"""Write the package's API pages with pdoc: `python workflow/api_pages.py FOLDER`.
+
+pdoc takes what it says from docstrings. Constants and fields of data classes are explained here by
+comments, beside them or above; these are handed to pdoc as if they were docstrings.
+"""
+
+import ast
+import io
+import re
+import shutil
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pdoc
+from pdoc import doc, extract, render
+
+_NOTHING = re.compile(r"(Alias for field number \d+)?")  # what Python says of a NamedTuple's field
+
+
+def comments(source: str) -> dict[str, str]:
+    """What comments say about a module's constants and its classes' fields, by qualified name.
+
+    A comment belongs to the assignment on whose first or last line it ends; a block of comment
+    lines, to the assignment directly below it.
+    """
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    found = {t.start[0]: t for t in tokens if t.type == tokenize.COMMENT}
+    lines = source.splitlines()
+    alone = {line for line in found if lines[line - 1].lstrip().startswith("#")}
+
+    def said(first: int, last: int) -> str:
+        beside = [line for line in (first, last) if line in found and line not in alone]
+        above: list[int] = []
+        while first - len(above) - 1 in alone:
+            above.insert(0, first - len(above) - 1)
+        chosen = dict.fromkeys(beside or above)
+        return " ".join(found[line].string.lstrip("#: ").strip() for line in chosen)
+
+    names = {name: said(node.lineno, node.end_lineno) for name, node in _assigned(source)}
+    return {name: text for name, text in names.items() if text}
+
+
+def _assigned(source: str) -> Iterator[tuple[str, ast.stmt]]:
+    """Each name that a module, or a class in it, assigns or declares, with the statement."""
+    tree = ast.parse(source)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    for prefix, body in [("", tree.body), *((f"{c.name}.", c.body) for c in classes)]:
+        for node in body:
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                yield from ((prefix + t.id, node) for t in targets if isinstance(t, ast.Name))
+
+
+def document(module: doc.Module) -> None:
+    """Give variables their comments for docstrings; leave out what classes inherit from others.
+
+    The hundred methods of a Keras layer, say, are not ours to explain.
+    """
+    said = comments(module.source)
+    for member in _members(module):
+        if isinstance(member, doc.Variable) and _NOTHING.fullmatch(member.docstring):
+            member.docstring = said.get(member.qualname, "")
+        if isinstance(member, doc.Class):
+            for name, inherited in list(member.members.items()):
+                if not inherited.taken_from[0].startswith("qlab"):
+                    del member.members[name]
+
+
+def _members(place: doc.Namespace) -> Iterator[doc.Doc]:
+    """What a module holds, and what its classes do."""
+    for member in place.own_members:
+        yield member
+        if isinstance(member, doc.Class):
+            yield from _members(member)
+
+
+def write(folder: Path) -> None:
+    """Write the pages of all of qlab's modules, an index and its search, into `folder`.
+
+    What is there is removed before, so that no page of a module that is gone stays behind.
+    """
+    modules = {name: doc.Module.from_name(name) for name in extract.walk_specs(["qlab"])}
+    shutil.rmtree(folder, ignore_errors=True)
+    render.configure(docformat="markdown", footer_text="qlab")
+    for name, module in modules.items():
+        document(module)
+        page = folder / f"{name.replace('.', '/')}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(render.html_module(module, modules), encoding="utf-8")
+    (folder / "index.html").write_text(render.html_index(modules), encoding="utf-8")
+    (folder / "search.js").write_text(render.search_index(modules), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
+    print(Path(sys.argv[1], "index.html"), f"(pdoc {pdoc.__version__})")

@@ -14,7 +14,7 @@ SECONDS = 120 * float(os.environ.get("QLAB_SLOWNESS", "3"))
 
 
 class Slider(NamedTuple):
-    """One slider that a test moves: its notebook, which box from the top, how, what is told then."""
+    """One slider that a test moves: where it is, how it is moved, what is told then."""
 
     notebook: str
     box: int  # among the notebook's boxes of `live.follow`
@@ -30,7 +30,7 @@ SLIDERS = [
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
-    """A folder of notebooks beside the committed figures, a home to write to, a JupyterLab on it."""
+    """Notebooks beside the committed figures, a home to write to, and a JupyterLab on it."""
     folder = tmp_path_factory.mktemp("a room")
     shutil.copytree(ROOT / "figures", folder / "figures", ignore=shutil.ignore_patterns("*.svg"))
     home = fresh_home(folder / "home")

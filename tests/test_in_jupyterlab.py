@@ -23,7 +23,13 @@ class Slider(NamedTuple):
     told: str  # part of the text after one press
 
 
+BY_HAND = "00_quantize_one_layer_by_hand"
 SLIDERS = [
+    Slider(BY_HAND, 0, "bits", Keys.ARROW_RIGHT, "on 15 levels"),
+    Slider(BY_HAND, 1, "bits", Keys.ARROW_LEFT, "3 bits"),
+    Slider(BY_HAND, 1, "scales", Keys.ARROW_LEFT, "per tensor"),
+    Slider(BY_HAND, 1, "scheme", Keys.ARROW_RIGHT, ", asymmetric"),
+    Slider(BY_HAND, 1, "share of the range kept", Keys.ARROW_LEFT, "98% of the range"),
     Slider("05_judge_the_claims", 0, "points lost", Keys.ARROW_LEFT, "4.75 points"),
 ]
 

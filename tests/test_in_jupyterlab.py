@@ -14,7 +14,7 @@ SECONDS = 120 * float(os.environ.get("QLAB_SLOWNESS", "3"))
 
 
 class Slider(NamedTuple):
-    """One slider that a test moves: its notebook, which box from the top, how, what is told then."""
+    """One slider that a test moves: where it is, how it is moved, what is told then."""
 
     notebook: str
     box: int  # among the notebook's boxes of `live.follow`
@@ -23,14 +23,20 @@ class Slider(NamedTuple):
     told: str  # part of the text after one press
 
 
+BY_HAND = "00_quantize_one_layer_by_hand"
 SLIDERS = [
+    Slider(BY_HAND, 0, "bits", Keys.ARROW_RIGHT, "on 15 levels"),
+    Slider(BY_HAND, 1, "bits", Keys.ARROW_LEFT, "3 bits"),
+    Slider(BY_HAND, 1, "scales", Keys.ARROW_LEFT, "per tensor"),
+    Slider(BY_HAND, 1, "scheme", Keys.ARROW_RIGHT, ", asymmetric"),
+    Slider(BY_HAND, 1, "share of the range kept", Keys.ARROW_LEFT, "98% of the range"),
     Slider("05_judge_the_claims", 0, "points lost", Keys.ARROW_LEFT, "4.75 points"),
 ]
 
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
-    """A folder of notebooks beside the committed figures, a home to write to, a JupyterLab on it."""
+    """Notebooks beside the committed figures, a home to write to, and a JupyterLab on it."""
     folder = tmp_path_factory.mktemp("a room")
     shutil.copytree(ROOT / "figures", folder / "figures", ignore=shutil.ignore_patterns("*.svg"))
     home = fresh_home(folder / "home")

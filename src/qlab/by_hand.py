@@ -1,0 +1,122 @@
+"""Affine quantization in plain numpy, to be read beside notebook 00.
+
+A real number becomes an integer, and comes back as a multiple of the scale (Jacob et al. 2018,
+arXiv 1712.05877, equation 1; Nagel et al. 2021, arXiv 2106.08295, section 2):
+
+    q = clip(round(w / scale) + zero, low, high)        w' = scale * (q - zero)
+
+Weights are float [out, in], a row for each output channel; errors are shares (1 is 100 %).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qlab.errors import QlabError
+
+BITS = range(2, 17)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The numbers that can be stored: scale * (q - zero) for the integers q from low to high."""
+
+    scale: np.ndarray  # the step between neighbours; [1, 1] for all weights or [out, 1], a row each
+    zero: np.ndarray  # the integer that stands for 0, of scale's shape
+    low: int
+    high: int
+
+    def levels(self) -> np.ndarray:
+        """All that can be stored, ascending: [1 or out, high - low + 1]."""
+        return self.scale * (np.arange(self.low, self.high + 1) - self.zero)
+
+
+def symmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: float = 1) -> Grid:
+    """The same reach to both sides: zero is 0, and the largest magnitude takes the last level.
+
+    One level of 2^bits stays unused, so that none is without its negative (Jacob et al. 2018,
+    section 3.1). `clip` keeps that share of the range. QlabError: bits outside 2 to 16, a clip
+    outside 0 to 1, weights that are no matrix or not finite.
+    """
+    _check(weight, bits, clip)
+    high = 2 ** (bits - 1) - 1
+    reach = clip * np.abs(weight).max(_axis(per_channel), keepdims=True)
+    scale = _step(reach, high)
+    return Grid(scale, np.zeros_like(scale), -high, high)
+
+
+def asymmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: float = 1) -> Grid:
+    """From the smallest to the largest weight; an integer, the zero-point, stands for exactly 0.
+
+    The range is stretched to contain 0 (Jacob et al. 2018, section 2.1: padding must cost nothing);
+    all 2^bits levels are used. `clip` and errors as in `symmetric`.
+    """
+    _check(weight, bits, clip)
+    high = 2**bits - 1
+    bottom = clip * np.minimum(weight.min(_axis(per_channel), keepdims=True), 0)
+    top = clip * np.maximum(weight.max(_axis(per_channel), keepdims=True), 0)
+    scale = _step(top - bottom, high)
+    return Grid(scale, np.round(-bottom / scale), 0, high)
+
+
+SCHEMES = {"sym": symmetric, "asym": asymmetric}
+
+
+def quantize(weight: np.ndarray, grid: Grid) -> np.ndarray:
+    """The integers that are stored (as float, as numpy rounds): ties go to the even neighbour."""
+    return np.clip(np.round(weight / grid.scale) + grid.zero, grid.low, grid.high)
+
+
+def dequantize(integers: np.ndarray, grid: Grid) -> np.ndarray:
+    """The real numbers that the integers stand for."""
+    return grid.scale * (integers - grid.zero)
+
+
+def round_trip(weight: np.ndarray, grid: Grid) -> np.ndarray:
+    """There and back, "fake quantization": off by scale / 2 at most wherever nothing is clipped."""
+    return dequantize(quantize(weight, grid), grid)
+
+
+def inside(weight: np.ndarray, grid: Grid) -> np.ndarray:
+    """Which weights lie between the grid's ends, give or take half a step, as bool."""
+    place = weight / grid.scale + grid.zero
+    return (place >= grid.low - 0.5) & (place <= grid.high + 0.5)
+
+
+def weight_error(weight: np.ndarray, other: np.ndarray) -> float:
+    """Root mean square of the change, as a share of the weights' own."""
+    return float(np.sqrt(((other - weight) ** 2).mean() / (weight**2).mean()))
+
+
+def output_error(weight: np.ndarray, other: np.ndarray, moments: np.ndarray) -> float:
+    """The same of the layer's outputs: sqrt(tr(D H D^T) / tr(W H W^T)), D the change of W.
+
+    `moments` is H = mean of x x^T over inputs x, [in, in]: what GPTQ (Frantar et al. 2023, arXiv
+    2210.17323, equation 1) makes small.
+    """
+    return float(np.sqrt(energy(other - weight, moments) / energy(weight, moments)))
+
+
+def energy(matrix: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Mean of |M x|^2 over the inputs behind the moments, for [..., in, in] the shape [...]."""
+    return ((matrix @ moments) * matrix).sum((-2, -1))
+
+
+def _axis(per_channel: bool) -> int | None:
+    return 1 if per_channel else None
+
+
+def _step(reach: np.ndarray, steps: int) -> np.ndarray:
+    """Reach in equal steps; where all weights are 0, any step holds them."""
+    return np.where(reach > 0, reach, steps) / steps
+
+
+def _check(weight: np.ndarray, bits: int, clip: float) -> None:
+    if bits not in BITS:
+        raise QlabError(f"A grid has {BITS[0]} to {BITS[-1]} bits; {bits} were asked for.")
+    if not 0 < clip <= 1:
+        raise QlabError(f"clip is the share of the range that is kept, above 0 to 1; not {clip}.")
+    if weight.ndim != 2 or not weight.size:
+        raise QlabError(f"Weights are a matrix [out, in]; these have the shape {weight.shape}.")
+    if not np.isfinite(weight).all():
+        raise QlabError("Some weights are infinite or not a number; no grid can hold them.")

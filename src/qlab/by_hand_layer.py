@@ -1,0 +1,75 @@
+"""The layer that notebook 00 takes apart: an embedded classifier's first convolution.
+
+Its 16 filters look at 3x3 pixels in three colours: a matrix of 16 rows and 27 columns, small
+enough to be looked at, and its inputs are pieces of images. numpy and h5py only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qlab import embedded
+
+LAYER, NORM = "stem_conv", "stem_bn1"
+SIDE, COLOURS = 3, 3
+_EPSILON = 1e-3  # Keras' default, which the models were built with
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution as a matrix: outputs = max(weight @ patch + bias, 0), pixels from 0 to 1."""
+
+    weight: np.ndarray  # float64 [16, 27]; columns by row, column and colour of the pixel
+    bias: np.ndarray  # float64 [16]
+
+    def outputs(self, patches: np.ndarray) -> np.ndarray:
+        """Of patches [..., 27]: [..., 16], after ReLU."""
+        return np.maximum(patches @ self.weight.T + self.bias, 0)
+
+
+def first_layer(model: str) -> Layer:
+    """The first layer of `resnet8_shapes32` or `resnet20_shapes32`, as an engine would run it.
+
+    Batch normalization is folded into the weights (Jacob et al. 2018, arXiv 1712.05877, equation
+    14), and so is the division by 255: the network itself takes pixels from 0 to 255.
+    """
+    import h5py
+
+    with h5py.File(embedded.resnet_file(model)) as file:
+        kernel, bias = (_tensor(file, LAYER, name) for name in ("kernel", "bias"))
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        gamma, beta, mean, variance = (_tensor(file, NORM, name) for name in names)
+    gain = gamma / np.sqrt(variance + _EPSILON)
+    weight = kernel.reshape(-1, kernel.shape[-1]).T * gain[:, None] * 255
+    return Layer(weight, beta + (bias - mean) * gain)
+
+
+def _tensor(file, layer: str, name: str) -> np.ndarray:
+    return file[f"model_weights/{layer}/{layer}/{name}:0"][:].astype(float)
+
+
+def patches(images: np.ndarray) -> np.ndarray:
+    """What the layer sees of uint8 images [n, h, w, 3]: float64 [n, h * w, 27], from 0 to 1.
+
+    A patch around each pixel; beyond the edge all is 0.
+    """
+    padded = np.pad(images / 255, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), axis=(1, 2))
+    ordered = windows.transpose(0, 1, 2, 4, 5, 3)  # colour last, as in the kernel
+    return ordered.reshape(len(images), -1, SIDE * SIDE * COLOURS)
+
+
+def moments(seen: np.ndarray) -> np.ndarray:
+    """Mean of x x^T over the patches of each image: [n, 27, 27] of [n, patches, 27].
+
+    Their mean over images is the H of GPTQ, less a factor of 2.
+    """
+    return seen.transpose(0, 2, 1) @ seen / seen.shape[1]
+
+
+def pictures(weight: np.ndarray, reach: float) -> np.ndarray:
+    """The filters as RGB images [16, 3, 3, 3] from 0 to 1: grey where a weight is 0, a colour's
+    full light where it is `reach`.
+    """
+    filters = weight.reshape(-1, SIDE, SIDE, COLOURS)
+    return np.clip(0.5 + 0.5 * filters / reach, 0, 1)

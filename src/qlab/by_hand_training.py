@@ -1,0 +1,60 @@
+"""Quantization-aware training of one layer in numpy, and the gradient that it needs.
+
+Rounding is flat almost everywhere: its gradient is 0, and nothing would be learned. The
+straight-through estimator (Bengio et al. 2013, arXiv 1308.3432) pretends that it was the identity;
+beyond the range it stays 0, as clipping's own gradient (Nagel et al. 2021, arXiv 2106.08295,
+section 4).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from qlab.by_hand import Grid, inside, output_error, round_trip
+
+Gradient = Callable[[np.ndarray, np.ndarray, Grid], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves behind."""
+
+    latent: np.ndarray  # the float weights that learned, [out, in]
+    weight: np.ndarray  # the same, on the grid: what would be stored
+    errors: list[float]  # output error before each step, and after the last
+
+
+def straight_through(latent: np.ndarray, upstream: np.ndarray, grid: Grid) -> np.ndarray:
+    """The gradient at the rounded weights, handed on to the float ones where none is clipped."""
+    return upstream * inside(latent, grid)
+
+
+def true_gradient(latent: np.ndarray, upstream: np.ndarray, grid: Grid) -> np.ndarray:
+    """What calculus says of rounding: 0."""
+    return np.zeros_like(latent)
+
+
+def train(
+    weight: np.ndarray,
+    moments: np.ndarray,
+    grid: Grid,
+    gradient: Gradient = straight_through,
+    steps: int = 300,
+    rate: float = 0.05,
+) -> Trained:
+    """Teach the rounded layer to answer as the float one: least squares by gradient descent.
+
+    The loss is tr(D H D^T) / 2 with D = round_trip(latent) - weight and H the `moments` of the
+    inputs; its gradient at the rounded weights is D H. The step is `rate` over H's largest
+    eigenvalue, and sinks to 0 linearly, or the weights would hop over rounding's edges for ever.
+    """
+    latent, errors = weight.astype(float), []
+    pace = rate / np.linalg.eigvalsh(moments)[-1]
+    for step in range(steps):
+        rounded = round_trip(latent, grid)
+        errors.append(output_error(weight, rounded, moments))
+        upstream = (rounded - weight) @ moments
+        latent = latent - pace * (1 - step / steps) * gradient(latent, upstream, grid)
+    final = round_trip(latent, grid)
+    return Trained(latent, final, [*errors, output_error(weight, final, moments)])

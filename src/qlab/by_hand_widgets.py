@@ -1,0 +1,92 @@
+"""The sliders of notebook 00: one filter on the staircase, and the whole layer on its levels."""
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from qlab import by_hand, figures, live
+from qlab import by_hand_figures as draw
+from qlab.by_hand_study import World
+
+PARTS = {"per tensor": False, "per channel": True}
+SCHEMES = {"symmetric": "sym", "asymmetric": "asym"}
+
+
+def staircase(world: World):
+    """A box (`live.follow`) of filter, bits and clip, a sentence, and the filter's staircase."""
+
+    def show(channel: float, bits: float, clip: float) -> tuple[str, Figure]:
+        row = world.layer.weight[[int(channel)]]
+        grid = by_hand.symmetric(row, int(bits), clip=clip)
+        figures.use_style()
+        canvas, axes = plt.subplots(
+            nrows=2, sharex=True, figsize=(7.2, 4.8), height_ratios=(3, 2)
+        )  # fmt: skip
+        draw.staircase(axes, row, grid)
+        return _of_filter(row, grid, int(channel)), canvas
+
+    filters = len(world.layer.weight)
+    return live.follow(show, [_whole("filter", 12, 0, filters - 1), _bits(3), _clip(0.7)])
+
+
+def _of_filter(row, grid: by_hand.Grid, channel: int) -> str:
+    back = by_hand.round_trip(row, grid)
+    clipped = int((~by_hand.inside(row, grid)).sum())
+    return (
+        f"Filter {channel} on {grid.high - grid.low + 1} levels, a step of {grid.scale[0, 0]:.3f}: "
+        f"{clipped} of {row.size} weights are clipped, the largest error is "
+        f"{abs(back - row).max():.3f}, and together they are off by "
+        f"{by_hand.weight_error(row, back):.1%}."
+    )
+
+
+def layer(world: World):
+    """A box of bits, granularity, scheme and clip; the levels of all filters, and both errors."""
+    import ipywidgets as w
+
+    moments = world.judged.mean(0)
+
+    def show(bits: float, part: str, scheme: str, clip: float) -> tuple[str, Figure]:
+        weight = world.layer.weight
+        make = by_hand.SCHEMES[SCHEMES[scheme]]
+        grid = make(weight, int(bits), PARTS[part], clip)
+        back = by_hand.round_trip(weight, grid)
+        errors = by_hand.weight_error(weight, back), by_hand.output_error(weight, back, moments)
+        told = (
+            f"{int(bits)} bits, {part}, {scheme}, {clip:.0%} of the range: the weights are off by "
+            f"{errors[0]:.1%}, the outputs by {errors[1]:.1%}; {(back == 0).mean():.0%} of the "
+            "weights became 0."
+        )
+        return told, _picture(weight, grid, errors)
+
+    part = w.SelectionSlider(options=list(PARTS), value="per channel", description="scales",
+                             continuous_update=False)  # fmt: skip
+    scheme = w.SelectionSlider(options=list(SCHEMES), description="scheme", continuous_update=False)
+    return live.follow(show, [_bits(4), part, scheme, _clip(1.0)])
+
+
+def _picture(weight, grid: by_hand.Grid, errors: tuple[float, float]) -> Figure:
+    figures.use_style()
+    canvas, axes = plt.subplots(ncols=2, figsize=(8.4, 3.8), width_ratios=(5, 2))
+    draw.levels(axes[0], weight, grid)
+    axes[1].bar(("weights", "outputs"), errors, color=(figures.PALETTE[1], figures.PALETTE[4]))
+    axes[1].set(ylim=(0, max(1.05, *errors)), title="off by")
+    axes[1].axhline(1, color=figures.PALETTE[7], lw=1)
+    axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return canvas
+
+
+def _whole(description: str, value: int, low: int, high: int):
+    made = live.slider(value, low, high, 1, description)
+    made.readout_format = ".0f"
+    return made
+
+
+def _bits(value: int):
+    return _whole("bits", value, 2, 8)
+
+
+def _clip(value: float):
+    made = live.slider(value, 0.2, 1, 0.02, "share of the range kept")
+    made.readout_format = ".0%"
+    return made

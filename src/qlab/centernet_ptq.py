@@ -123,7 +123,8 @@ def detect(task: Task, files: Files, threads: int, profile: str, progress=iter) 
     return found
 
 
-def _ids(task: Task, variant: str, profile: str) -> list[int]:
+def judged_ids(task: Task, variant: str, profile: str) -> list[int]:
+    """The images that a variant answered on."""
     ids = sorted(task.images)
     return ids[: SLOW_LIMIT[profile]] if variant == SLOW else ids
 
@@ -140,7 +141,7 @@ def accuracy_records(task: Task, found: Detections, profile: str, seed: int) -> 
     records: list[Record] = []
     references: dict[int, Scored] = {}
     for variant, results in found.items():
-        ids = _ids(task, variant, profile)
+        ids = judged_ids(task, variant, profile)
         scored = _scored(task, results, ids, profile, seed)
         records += [_record(task, variant, m, "1", e, seed=seed) for m, e in scored[0].items()]
         if variant == parent:

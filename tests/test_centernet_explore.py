@@ -66,7 +66,7 @@ def test_the_score_counts_boxes(world, box):
         image = int(text.value.split(".png")[0])
         drawn = centernet_explore.boxes_drawn(world[1], "fp32", image, least)
         assert all(r["score"] >= least and r["image_id"] == image for r in drawn)
-        assert f"fp32 draws {len(drawn)} boxes" in text.value
+        assert f"fp32 draws {len(drawn)} box" in text.value
 
 
 def test_every_control_moves_text_or_picture(box):

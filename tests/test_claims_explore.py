@@ -29,7 +29,8 @@ def test_the_text_is_the_ledgers(one):
         assert one.reason in told
     else:
         assert f"Found {claims_ledger.written(one.term)}, n = " in told
-        assert f"wanted {claims_ledger.wanted(one.term)}. Read from data/results/" in told
+        assert f"wanted {claims_ledger.wanted(one.term)}. Read from " in told
+        assert f"{claims_ledger.relative(one.file)}. Rule: kind {one.claim.rule['kind']}; " in told
 
 
 def test_figures_are_the_rules_with_the_deciding_one_first():

@@ -1,6 +1,6 @@
 """What experiment `llama_gptq` records, on made-up scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np

@@ -18,6 +18,7 @@ from qlab.words import interval
 IOU, AREA = "overlap (IoU)", "size of the object"
 TOLD = {IOU: {"ap50": "AP50", "ap75": "AP75", "ap95": "AP95"},
         AREA: {f"ap_{area}": area for area in draw.AREAS}}  # fmt: skip
+CHANGED = {"lost": figures.PALETTE[6], "gained": figures.PALETTE[2]}  # objects; as in the picture
 _MAIN = ("fp32", "int8_dynamic", "int8_static", "int8_selective")  # shown at first
 
 
@@ -59,7 +60,7 @@ def sentence(
     """What float and variant (the keys of `counts`, boxes drawn) find on one image and on all."""
     finds = [int(here[column].sum()) for column in ("float", "variant")]
     told = [
-        f"{name} draws {count} boxes and finds {hits} of {len(here)} objects"
+        f"{name} draws {count} box{'' if count == 1 else 'es'}, finds {hits} of {len(here)} objects"
         for (name, count), hits in zip(counts.items(), finds, strict=False)
     ]
     text = f"With scores from {score:.2f} on, {'; '.join(told)}."
@@ -82,18 +83,21 @@ def _flips(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def picture(
     task: Task, here: pd.DataFrame, image: int, drawn: Mapping[str, Sequence[dict]]
 ) -> Figure:
-    """The image with the true boxes, lost and gained ones marked, and with each variant's."""
+    """The image with the true boxes, lost and gained ones in colour, and with each variant's."""
     figures.use_style()
     pixels = coco.read_image(task.images[image])
     canvas, axes = subplots(ncols=1 + len(drawn), figsize=(3.3 * (1 + len(drawn)), 3.5))
     for axis in axes:
         axis.imshow(pixels, interpolation="none")
         axis.set_axis_off()
-    lost, gained = (set(part.index) for part in _flips(here))
+    marks = dict.fromkeys(here.index, "")
+    for part, mark in zip(_flips(here), CHANGED, strict=True):
+        marks |= dict.fromkeys(part.index, mark)
     axes[0].set_title("truth")
     for a in draw.truth(task, [image]):
-        mark = " (lost)" if a["id"] in lost else " (gained)" if a["id"] in gained else ""
-        draw.draw_box(axes[0], draw.box(a), f"{draw.category(task, a)}{mark}", 8)
+        mark = marks.get(a["id"], "")
+        name = f"{draw.category(task, a)} {mark}".strip()
+        draw.draw_box(axes[0], draw.box(a), name, 8, CHANGED.get(mark, "#FFFFFF"))
     for axis, (variant, results) in zip(axes[1:], drawn.items(), strict=True):
         axis.set_title(variant)
         for r in results:

@@ -275,11 +275,13 @@ def box(entry: dict) -> dict:
             "x": x, "y": y, "width": w, "height": h}  # fmt: skip
 
 
-def draw_box(axis, b: Mapping[str, float], name: str, fontsize: float = 6) -> None:
-    """A `box` with its name, in black and white, to be seen on any image."""
+def draw_box(
+    axis, b: Mapping[str, float], name: str, fontsize: float = 6, colour: str = "#FFFFFF"
+) -> None:
+    """A `box` with its name, in black and a light colour, to be seen on any image."""
     place = ((b["x"], b["y"]), b["width"], b["height"])
     axis.add_patch(Rectangle(*place, fill=False, ec="#000000", lw=2.4))
-    axis.add_patch(Rectangle(*place, fill=False, ec="#FFFFFF", lw=1.1))
+    axis.add_patch(Rectangle(*place, fill=False, ec=colour, lw=1.1))
     axis.annotate(name, (b["x"], b["y"]), (1, 1), textcoords="offset points", fontsize=fontsize,
                   color="#FFFFFF", clip_on=True, va="bottom",
                   bbox={"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75})  # fmt: skip

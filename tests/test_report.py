@@ -1,11 +1,11 @@
 """The report in a real browser: whole, legible on a phone, in the dark, on paper."""
 
 import base64
-import os
 import re
 import shutil
 from pathlib import Path
 
+import chromium
 import pandas as pd
 import pytest
 import yaml
@@ -17,10 +17,6 @@ from qlab.errors import QlabError
 from qlab.report import answers, ledger, methods, page, pictures
 
 PHONE, DESKTOP, PAPER = (360, 740), (1280, 800), (703, 1020)  # A4 less its margins, CSS pixels
-FLAGS = [
-    "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 MADE = {
     "id": ["int8_quarters", "int2_collapses", "k_widens", "energy"],
     "source": ["report", "report", "report", "article"],
@@ -63,24 +59,9 @@ def report(home) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(report):
-    """Headless Chromium with the report open."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not (chromium and driver):
-        why = "There is no Chromium to open the report in: apt-get install chromium chromium-driver"
-        if os.environ.get("CI") or os.environ.get("QLAB_REQUIRE_BROWSER"):
-            pytest.fail(why)
-        pytest.skip(why)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in FLAGS + (["--no-sandbox"] if os.geteuid() == 0 else []):
-        options.add_argument(flag)
-    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
+    """Headless Chromium, once the report is there."""
+    with chromium.opened() as opened:
+        yield opened
 
 
 def show(browser, report: Path, size=DESKTOP, media="screen", scheme="light") -> None:

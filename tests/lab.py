@@ -1,0 +1,232 @@
+"""A real JupyterLab in a real browser: open a notebook, Run All, move a slider, look again.
+
+with lab.serving(folder, home) as server, chromium.opened() as browser:
+    lab.open_notebook(browser, server, "book.ipynb")
+    lab.run_all(browser, seconds=120)
+    assert lab.complaints(lab.saved(browser, folder / "book.ipynb")) == []
+    box = lab.boxes(browser)[0]
+    before = lab.picture(browser, box)
+    lab.press(browser, box, "bits", Keys.ARROW_LEFT)
+    assert lab.changed(browser, box, before)
+"""
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+WINDOW = (1400, 1000)
+# What JupyterLab and IPython keep of a user: it must not change the test, nor be changed by it.
+OWN_FOLDERS = [
+    "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
+    "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR",
+]  # fmt: skip
+QUIET = {"@jupyterlab/apputils-extension": {"notification": {"fetchNews": "false"}}}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A JupyterLab that is up: its address, with a slash at the end, and its token."""
+
+    url: str
+    token: str
+
+
+def copy_of(notebook: Path, folder: Path, **parameters) -> Path:
+    """A copy of the notebook in the folder, with these parameters as papermill would set them."""
+    book = parameterize_notebook(load_notebook_node(str(notebook)), parameters)
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(book, folder / notebook.name)
+    return folder / notebook.name
+
+
+@contextmanager
+def serving(folder: Path, home: Path, own: Path) -> Iterator[Server]:
+    """JupyterLab on a free port of this machine, with a token; it is gone at the end.
+
+    `folder` holds the notebooks, `home` becomes `QLAB_HOME`, `own` takes its settings and its log.
+    """
+    places = {name: str(own / name.lower()) for name in OWN_FOLDERS}
+    for area, pages in QUIET.items():
+        for page, settings in pages.items():
+            path = Path(places["JUPYTERLAB_SETTINGS_DIR"], area, f"{page}.jupyterlab-settings")
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps(settings))
+    token = secrets.token_hex(16)
+    call = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
+    call += ["--ServerApp.port=0", f"--IdentityProvider.token={token}", "--allow-root", str(folder)]
+    environment = {k: v for k, v in os.environ.items() if k != "CI"} | places
+    environment["QLAB_HOME"] = str(home)
+    log = own / "jupyterlab.log"
+    with log.open("w") as target:
+        process = subprocess.Popen(call, env=environment, stdout=target, stderr=target)
+    try:
+        yield Server(_address(process, Path(places["JUPYTER_RUNTIME_DIR"]), log), token)
+    finally:
+        process.terminate()  # it ends its kernels first
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise AssertionError(f"JupyterLab did not end: {log.read_text()[-2000:]}") from None
+
+
+def _address(process: subprocess.Popen, runtime: Path, log: Path, seconds: float = 120) -> str:
+    """Where the server listens, once it says so."""
+
+    def found() -> str:
+        assert process.poll() is None, f"JupyterLab did not start: {log.read_text()[-2000:]}"
+        for told in runtime.glob(f"jpserver-{process.pid}.json"):
+            return json.loads(told.read_text() or "{}").get("url", "")
+        return ""
+
+    return wait(found, seconds, "JupyterLab to say where it listens")
+
+
+def wait(condition: Callable, seconds: float, what: str, every: float = 0.2):
+    """The condition's first true value; AssertionError if there is none within the seconds."""
+    until = time.monotonic() + seconds
+    while True:
+        if found := condition():
+            return found
+        assert time.monotonic() < until, f"waited {seconds:.0f} s for {what}"
+        time.sleep(every)
+
+
+def open_notebook(browser, server: Server, name: str, seconds: float = 120) -> None:
+    """Open a notebook as a person does, and wait until its kernel is there to run it."""
+    browser.set_window_size(*WINDOW)
+    browser.get(f"{server.url}lab/tree/{name}?token={server.token}")
+    # Before the kernel is connected, running a cell would ask which one to take.
+    ready = "return !!document.querySelector('.jp-Notebook .jp-CodeCell') && [...document"
+    ready += (
+        ".querySelectorAll('.jp-StatusBar-TextItem')].some(e => /[|] Idle/.test(e.textContent))"
+    )
+    wait(lambda: browser.execute_script(ready), seconds, f"{name} and its kernel")
+
+
+def run_all(browser, seconds: float) -> None:
+    """Run > Run All Cells, and wait until every cell that holds code has been run or one failed."""
+    menu(browser, "Run", "runmenu:run-all")
+    wait(lambda: "*" in prompts(browser) or _finished(browser), 30, "the first cell to start")
+    wait(lambda: _finished(browser), seconds, "the last cell to end")
+
+
+def _finished(browser) -> bool:
+    """Whether nothing runs and something ran; a cell that failed leaves later ones unrun."""
+    seen = prompts(browser)
+    return "*" not in seen and any(seen) and (all(seen) or bool(errors(browser)))
+
+
+def prompts(browser) -> list[str]:
+    """What stands in the brackets before each code cell: "", "*" or a number."""
+    script = "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].filter(c => "
+    script += "c.querySelector('.cm-content').textContent.trim()).map(c => c.querySelector("
+    script += "'.jp-InputPrompt').textContent.replace(/[^0-9*]/g, ''))"
+    return browser.execute_script(script)
+
+
+def errors(browser) -> list[str]:
+    """The tracebacks on the page."""
+    mime = "application/vnd.jupyter.error"
+    script = "return [...document.querySelectorAll(`[data-mime-type='${arguments[0]}']`)]"
+    return browser.execute_script(script + ".map(e => e.textContent)", mime)
+
+
+def menu(browser, name: str, command: str) -> None:
+    """Choose an entry of the menu bar with the mouse."""
+    bar = browser.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-item")
+    next(item for item in bar if item.text.strip() == name).click()
+    entry = f".lm-Menu-item[data-command='{command}']"
+    wait(lambda: browser.find_elements(By.CSS_SELECTOR, entry), 10, f"the menu {name}")[0].click()
+
+
+def saved(browser, path: Path, seconds: float = 30) -> nbformat.NotebookNode:
+    """File > Save Notebook, and the notebook as it then lies on the disk, widgets' states too."""
+    before = path.stat().st_mtime_ns
+    menu(browser, "File", "docmanager:save")
+    wait(lambda: path.stat().st_mtime_ns != before, seconds, f"{path.name} to be saved")
+    return nbformat.read(path, 4)
+
+
+def complaints(book: nbformat.NotebookNode) -> list[str]:
+    """Errors, and what was written to standard error, of an executed notebook."""
+    outputs = [o for c in book.cells if c.cell_type == "code" for o in c.outputs]
+    failed = [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
+    return failed + [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
+
+
+def boxes(browser) -> list[WebElement]:
+    """The boxes of `qlab.live.follow` on the page, from top to bottom."""
+    script = "return [...document.querySelectorAll('.jp-OutputArea .widget-vbox')].filter(b => "
+    return browser.execute_script(script + "b.querySelector('img.widget-image'))")
+
+
+def picture(browser, box: WebElement) -> bytes:
+    """The PNG that a box shows right now."""
+    script = """
+    const [box, done] = arguments, image = box.querySelector("img.widget-image");
+    const read = async () => {
+      const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+      return btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(""));
+    };
+    (image.complete ? read() : image.decode().then(read)).then(done, () => done(""));
+    """
+    return base64.b64decode(browser.execute_async_script(script, box))
+
+
+def text(box: WebElement) -> str:
+    """The sentence that a box shows right now."""
+    return box.find_element(By.CSS_SELECTOR, ".widget-html-content").text
+
+
+def handle(box: WebElement, description: str) -> WebElement:
+    """The knob of the slider whose description begins like this; it takes the keyboard's arrows."""
+    sliders = box.find_elements(By.CSS_SELECTOR, ".widget-slider")
+    labels = [s.find_element(By.CSS_SELECTOR, ".widget-label").text for s in sliders]
+    places = [i for i, label in enumerate(labels) if label.startswith(description)]
+    assert len(places) == 1, f"one slider {description!r} was expected among {labels}"
+    return sliders[places[0]].find_element(By.CSS_SELECTOR, ".noUi-handle")
+
+
+def press(browser, box: WebElement, description: str, *keys: str) -> None:
+    """Take hold of a slider's knob and press keys, such as Keys.ARROW_LEFT."""
+    knob = handle(box, description)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", knob)
+    knob.send_keys(*keys)
+
+
+def changed(browser, box: WebElement, before: bytes, seconds: float = 30) -> bytes:
+    """The new picture of a box, once it is another one than `before`."""
+    new = lambda: (now := picture(browser, box)) != before and now  # noqa: E731
+    return wait(new, seconds, "another picture")
+
+
+def close(browser, server: Server) -> None:
+    """End every kernel, so that the next notebook has the machine; the page is left."""
+    browser.get("about:blank")
+    with _asked(server, "GET", "sessions") as answer:
+        sessions = json.load(answer)
+    for session in sessions:
+        _asked(server, "DELETE", f"sessions/{session['id']}").close()
+
+
+def _asked(server: Server, method: str, what: str):
+    """The answer of JupyterLab's own interface."""
+    headers = {"Authorization": f"token {server.token}"}
+    request = urllib.request.Request(f"{server.url}api/{what}", headers=headers, method=method)
+    return urllib.request.urlopen(request, timeout=60)

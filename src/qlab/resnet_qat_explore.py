@@ -1,5 +1,6 @@
 """The explore section of notebook 03: any point of the sweep, and images where points differ."""
 
+import html
 from collections.abc import Mapping
 
 import numpy as np
@@ -140,7 +141,8 @@ def by_disagreement(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def about_image(task: Task, at: int, name: str, before: np.ndarray, after: np.ndarray) -> str:
     """What float and a variant say to one image, and how often they differ on all."""
-    labels, classes = task.test.labels, task.test.classes
+    labels = task.test.labels
+    classes = [html.escape(name, quote=False) for name in task.test.classes]
     pair = (before, after)
     answers = [p.argmax(axis=1) for p in pair]
     told = [f"{classes[a[at]]} ({p[at].max():.1%})" for a, p in zip(answers, pair, strict=True)]

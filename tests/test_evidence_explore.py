@@ -55,6 +55,13 @@ def test_without_evidence_it_says_who_has_some(box):
     assert text.value.startswith("No chosen study")
 
 
+def test_the_threshold_of_the_box_is_that_of_the_readings(box):
+    _, threshold, _, text, _ = box.children
+    assert "<b>weakly negative, belief 0.89</b> by reading (b)" in text.value
+    threshold.value = 95.0
+    assert "<b>weakly negative to indifferent, belief 1.00</b> by reading (b)" in text.value
+
+
 def test_a_threshold_decides_between_one_value_and_two():
     mass = {frozenset({"WP"}): 0.5, frozenset({"WP", "PO"}): 0.3, frozenset({"PO"}): 0.2}
     for reading in (candidates, descent):

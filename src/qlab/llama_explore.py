@@ -24,8 +24,9 @@ _FIRST = ("autoround_w2_g64", "gptq_w4_g64")  # shown at first, if there
 
 
 def by_loss(parent: Scores, variant: Scores) -> np.ndarray:
-    """Passages by how much less likely the variant finds the true word than float, most first."""
-    return np.argsort(variant.log_likelihood - parent.log_likelihood, kind="stable")
+    """Passages by how much of the true word's probability is gone, most first."""
+    gone = np.exp(parent.log_likelihood) - np.exp(variant.log_likelihood)
+    return np.argsort(-gone, kind="stable")
 
 
 def sentence(passage: Passage, at: int, scores: Mapping[str, Scores]) -> str:

@@ -18,7 +18,9 @@ def show(place: int, names: tuple[str, ...]):
 
 @pytest.fixture
 def box():
-    return live.follow(show, [live.counter(2, 5, "place"), live.several("abc", "names", "ab")])
+    before = plt.get_fignums()
+    yield live.follow(show, [live.counter(2, 5, "place"), live.several("abc", "names", "ab")])
+    assert plt.get_fignums() == before, "a notebook would show a figure that is left open again"
 
 
 def test_a_refusal_is_the_text_and_the_next_choice_shows_again(box):
@@ -28,7 +30,6 @@ def test_a_refusal_is_the_text_and_the_next_choice_shows_again(box):
     assert text.value == "Pick a name, 1 &lt; 2." and shown(box)[1] != drawn[1]
     names.value = ("a", "b")
     assert shown(box) == drawn
-    assert not plt.get_fignums(), "a notebook would show a figure that is left open again"
 
 
 def test_markup_is_gone_where_nothing_reads_it(box):

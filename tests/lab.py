@@ -159,8 +159,17 @@ def saved(browser, path: Path, seconds: float = 30) -> nbformat.NotebookNode:
     """File > Save Notebook, and the notebook as it then lies on the disk, widgets' states too."""
     before = path.stat().st_mtime_ns
     menu(browser, "File", "docmanager:save")
-    wait(lambda: path.stat().st_mtime_ns != before, seconds, f"{path.name} to be saved")
-    return nbformat.read(path, 4)
+    return wait(lambda: _whole(path, before), seconds, f"{path.name} to be saved")
+
+
+def _whole(path: Path, before: int) -> nbformat.NotebookNode | None:
+    """A notebook written since; None while the server, which writes in place, still does."""
+    if path.stat().st_mtime_ns == before:
+        return None
+    try:
+        return nbformat.read(path, 4)
+    except nbformat.reader.NotJSONError:
+        return None
 
 
 def complaints(book: nbformat.NotebookNode) -> list[str]:

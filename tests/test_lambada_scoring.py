@@ -48,6 +48,7 @@ def one_by_one(model, encoded) -> dict[str, list]:
                 "worst_rank": max(ranks),
                 "last_rank": ranks[-1],
                 "top_tokens": log_p[0].topk(10).indices.tolist(),
+                "top_log_p": log_p[0].topk(10).values.tolist(),
             }
         )
     return {name: [row[name] for row in rows] for name in rows[0]}
@@ -55,8 +56,8 @@ def one_by_one(model, encoded) -> dict[str, list]:
 
 def assert_scores(found, expected) -> None:
     for name, values in expected.items():
-        if name == "log_likelihood":
-            np.testing.assert_allclose(found.log_likelihood, values, rtol=1e-5)
+        if name in ("log_likelihood", "top_log_p"):
+            np.testing.assert_allclose(getattr(found, name), values, rtol=1e-5)
         else:
             np.testing.assert_array_equal(getattr(found, name), values)
 
@@ -123,6 +124,7 @@ def test_a_small_vocabulary_has_fewer_predictions(tmp_path):
     model = tiny_llama.write(tmp_path, vocab_size=6, words=6)
     found = lambada_scoring.score(model, [Encoded([1, 2, 3], 1)])
     assert sorted(found.top_tokens[0].tolist()) == [-1, -1, -1, -1, 0, 1, 2, 3, 4, 5]
+    assert np.exp(found.top_log_p[0]).sum() == pytest.approx(1, abs=1e-6)  # beyond it nothing
 
 
 @pytest.mark.parametrize("head_bytes", [1 << 27, 1])  # all positions at a time, and one
@@ -168,7 +170,7 @@ def made_up(**changes) -> lambada_scoring.Scores:
     n = len(WORDS)
     ranks = {f"{name}_rank": np.zeros(n, int) for name in ("first", "worst", "last")}
     values = {"log_likelihood": np.zeros(n), "greedy": np.ones(n, bool), **ranks}
-    values |= {"top_tokens": np.zeros((n, 10), int)}
+    values |= {"top_tokens": np.zeros((n, 10), int), "top_log_p": np.zeros((n, 10), np.float32)}
     return lambada_scoring.Scores(**(values | changes))
 
 

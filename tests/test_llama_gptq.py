@@ -1,6 +1,6 @@
 """What experiment `llama_gptq` records, on made-up scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,7 +40,8 @@ def scores(ranks: np.ndarray, loss: float = 1.0) -> Scores:
     top = np.tile(np.arange(10, 20, dtype=np.int32), (len(ranks), 1))
     hit = ranks < 10
     top[np.flatnonzero(hit), ranks[hit]] = 3
-    return Scores(np.full(len(ranks), -loss), ranks == 0, ranks, ranks, ranks, top)
+    log_p = np.log(np.full(top.shape, 0.05, np.float32))
+    return Scores(np.full(len(ranks), -loss), ranks == 0, ranks, ranks, ranks, top, log_p)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_a_larger_k_forgives_more_and_all_tokens_are_harder_than_the_first():
     first = rng.integers(0, 12, N).astype(np.int32)
     worst = first + rng.integers(0, 4, N).astype(np.int32)
     one = scores(first)
-    one = Scores(one.log_likelihood, worst == 0, first, worst, worst, one.top_tokens)
+    one = replace(one, greedy=worst == 0, worst_rank=worst, last_rank=worst)
     found = llama_gptq.outcomes(TASK.passages, one, TASK.tokenizer)
     for reading in ("first_token", "all_tokens", "decoded_word"):
         shares = [found[f"top{k}_{reading}"].mean() for k in llama_gptq.TOPS]

@@ -44,7 +44,8 @@ def test_a_prediction_has_one_kind(piece, text, kind):
 
 def scores(tops: list[list[int]], ranks: list[int]) -> Scores:
     n, rank = len(tops), np.array(ranks, np.int32)
-    return Scores(np.zeros(n), rank == 0, rank, rank, rank, np.array(tops, np.int32))
+    top = np.array(tops, np.int32)
+    return Scores(np.zeros(n), rank == 0, rank, rank, rank, top, np.zeros(top.shape, np.float32))
 
 
 def test_only_wrong_answers_are_sorted_by_kind():

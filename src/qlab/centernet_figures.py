@@ -1,5 +1,7 @@
 """The figures of notebook 01, each drawn from records and kept with the numbers drawn."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
@@ -14,6 +16,7 @@ ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL]
 ORDER += [v for v in VARIANTS if v not in ORDER] + ["as_is"]
 COLOUR = {**figures.colours(ORDER[:8]), "as_is": figures.PALETTE[0]}
 PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant
+AREAS = ["small", "medium", "large"]  # objects, by COCO's bounds
 MARKER = dict(zip(ORDER, [*figures.MARKERS, "o"], strict=True))
 
 
@@ -93,45 +96,62 @@ def seconds(table: pd.DataFrame, profile: str) -> None:
 
 def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
     """AP of each variant at every overlap threshold."""
-    names = [f"ap{t}" for t in range(50, 100, 5)]
-    rows = in_order(_same_images(records.pick(clean_rows(table), names)))
-    rows = rows.assign(iou=rows["metric"].str[2:].astype(int) / 100)
+    rows = iou_rows(table)
     with figures.figure("centernet_ap_by_iou", profile, rows) as (_, axis):
-        for variant, line in rows.groupby("variant", sort=False):
-            line = line.sort_values("iou")
-            axis.plot(line["iou"], line["value"], marker=MARKER[variant], ms=5, lw=1.4,
-                      color=COLOUR[variant], label=variant)  # fmt: skip
-            if variant == PARENT:
-                band = (line["iou"], line["ci_low"], line["ci_high"])
-                axis.fill_between(
-                    *band, alpha=0.15, color=COLOUR[variant], lw=0, label="fp32, 95 % interval"
-                )
-        axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
+        iou_lines(axis, rows)
         axis.set_title("AP by the overlap that counts as found")
         axis.legend(loc="lower left", frameon=False, fontsize=9)
 
 
+def iou_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """AP at each overlap on the clean images, the overlap in the column `iou`."""
+    names = [f"ap{t}" for t in range(50, 100, 5)]
+    rows = in_order(_same_images(records.pick(clean_rows(table), names)))
+    return rows.assign(iou=rows["metric"].str[2:].astype(int) / 100)
+
+
+def iou_lines(axis, rows: pd.DataFrame) -> None:
+    """A line a variant, of `iou_rows`, with the float parent's interval as a band."""
+    for variant, line in rows.groupby("variant", sort=False):
+        line = line.sort_values("iou")
+        axis.plot(line["iou"], line["value"], marker=MARKER[variant], ms=5, lw=1.4,
+                  color=COLOUR[variant], label=variant)  # fmt: skip
+        if variant == PARENT:
+            band = (line["iou"], line["ci_low"], line["ci_high"])
+            axis.fill_between(
+                *band, alpha=0.15, color=COLOUR[variant], lw=0, label="fp32, 95 % interval"
+            )
+    axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
+
+
 def _by_area(table: pd.DataFrame, profile: str, kind: str, title: str) -> None:
-    areas = ["small", "medium", "large"]
-    rows = in_order(_same_images(records.pick(clean_rows(table), [f"{kind}_{a}" for a in areas])))
-    with figures.figure(f"centernet_{kind}_by_area", profile, rows, figsize=(8.2, 4.2)) as (
-        _,
-        axis,
-    ):
-        variants = list(dict.fromkeys(rows["variant"]))
-        width = 0.8 / max(len(variants), 1)
-        for i, variant in enumerate(variants):
-            one = records.pick(rows, [f"{kind}_{a}" for a in areas], variant=variant)
-            place = np.array([areas.index(m.split("_")[1]) for m in one["metric"]])
-            x = place + (i - (len(variants) - 1) / 2) * width
-            error = [one["value"] - one["ci_low"], one["ci_high"] - one["value"]]
-            axis.bar(x, one["value"], width * 0.92, color=COLOUR[variant], label=variant)
-            axis.errorbar(x, one["value"], yerr=error, fmt="none", ecolor="#444444", elinewidth=0.9)
-        axis.set_xticks(range(3), ["small (< 32² px)", "medium", "large (> 96² px)"])
-        axis.set(ylabel=kind.upper() + ", IoU 0.50 to 0.95", ylim=(0, 1))
-        axis.grid(axis="x", visible=False)
+    rows = area_rows(table, kind)
+    layout = {"figsize": (8.2, 4.2)}
+    with figures.figure(f"centernet_{kind}_by_area", profile, rows, **layout) as (_, axis):
+        area_bars(axis, rows, kind)
         axis.set_title(title)
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+
+
+def area_rows(table: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """AP or AR (`kind`) by the size of the object on the clean images."""
+    return in_order(_same_images(records.pick(clean_rows(table), [f"{kind}_{a}" for a in AREAS])))
+
+
+def area_bars(axis, rows: pd.DataFrame, kind: str) -> None:
+    """A group of bars for each size of object, a bar a variant, of `area_rows`."""
+    variants = list(dict.fromkeys(rows["variant"]))
+    width = 0.8 / max(len(variants), 1)
+    for i, variant in enumerate(variants):
+        one = records.pick(rows, [f"{kind}_{a}" for a in AREAS], variant=variant)
+        place = np.array([AREAS.index(m.split("_")[1]) for m in one["metric"]])
+        x = place + (i - (len(variants) - 1) / 2) * width
+        error = [one["value"] - one["ci_low"], one["ci_high"] - one["value"]]
+        axis.bar(x, one["value"], width * 0.92, color=COLOUR[variant], label=variant)
+        axis.errorbar(x, one["value"], yerr=error, fmt="none", ecolor="#444444", elinewidth=0.9)
+    axis.set_xticks(range(3), ["small (< 32² px)", "medium", "large (> 96² px)"])
+    axis.set(ylabel=kind.upper() + ", IoU 0.50 to 0.95", ylim=(0, 1))
+    axis.grid(axis="x", visible=False)
 
 
 def ap_by_area(table: pd.DataFrame, profile: str) -> None:
@@ -213,9 +233,9 @@ def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 2
              if v in found] or list(found)[:1]  # fmt: skip
     # Images with about five objects: enough to see, not too many to tell apart.
     ids = sorted(task.images, key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))[:count]
-    rows = [{"variant": "truth", "score": 1.0, **_box(a)} for a in _truth(task, ids)]
+    rows = [{"variant": "truth", "score": 1.0, **box(a)} for a in truth(task, ids)]
     rows += [
-        {"variant": v, "score": r["score"], **_box(r)}
+        {"variant": v, "score": r["score"], **box(r)}
         for v in shown
         for r in found[v]
         if r["image_id"] in ids and r["score"] >= FOUND_SCORE
@@ -234,25 +254,35 @@ def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 2
                 axis.set_axis_off()
                 chosen = drawn[(drawn["variant"] == variant) & (drawn["image_id"] == image_id)]
                 for _, b in chosen.iterrows():
-                    _draw_box(axis, b, task.coco.cats.get(b["category_id"], {"name": "?"})["name"])
+                    draw_box(axis, b, category(task, b))
         canvas.suptitle(f"Boxes with score ≥ {FOUND_SCORE} (truth: all)", fontsize=11)
 
 
-def _truth(task: Task, ids: list[int]) -> list[dict]:
+def truth(task: Task, ids: list[int]) -> list[dict]:
+    """The annotated objects of some images."""
     return task.coco.loadAnns(task.coco.getAnnIds(ids))
 
 
-def _box(entry: dict) -> dict:
+def category(task: Task, entry: Mapping) -> str:
+    """The name of an annotation's or a detection's category; a broken variant's may have none."""
+    return task.coco.cats.get(entry["category_id"], {"name": "?"})["name"]
+
+
+def box(entry: dict) -> dict:
+    """Image, category and place in pixels of an annotation or a detection."""
     x, y, w, h = entry["bbox"]
     return {"image_id": entry["image_id"], "category_id": entry["category_id"],
             "x": x, "y": y, "width": w, "height": h}  # fmt: skip
 
 
-def _draw_box(axis, b: pd.Series, name: str) -> None:
+def draw_box(
+    axis, b: Mapping[str, float], name: str, fontsize: float = 6, colour: str = "#FFFFFF"
+) -> None:
+    """A `box` with its name, in black and a light colour, to be seen on any image."""
     place = ((b["x"], b["y"]), b["width"], b["height"])
     axis.add_patch(Rectangle(*place, fill=False, ec="#000000", lw=2.4))
-    axis.add_patch(Rectangle(*place, fill=False, ec="#FFFFFF", lw=1.1))
-    axis.annotate(name, (b["x"], b["y"]), (1, 1), textcoords="offset points", fontsize=6,
+    axis.add_patch(Rectangle(*place, fill=False, ec=colour, lw=1.1))
+    axis.annotate(name, (b["x"], b["y"]), (1, 1), textcoords="offset points", fontsize=fontsize,
                   color="#FFFFFF", clip_on=True, va="bottom",
                   bbox={"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75})  # fmt: skip
 

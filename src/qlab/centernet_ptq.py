@@ -118,7 +118,7 @@ def detect(task: Task, files: Files, threads: int, profile: str, progress=iter) 
     """
     parent = parent_of(files)
     asked = {
-        v: (f, {i: task.images[i] for i in _ids(task, v, profile)}, threads)
+        v: (f, {i: task.images[i] for i in judged_ids(task, v, profile)}, threads)
         for v, f in files.items()
     }
     found = {parent: detectors.detect_all(*asked.pop(parent))}
@@ -131,7 +131,8 @@ def detect(task: Task, files: Files, threads: int, profile: str, progress=iter) 
     return {v: found[v] for v in files}
 
 
-def _ids(task: Task, variant: str, profile: str) -> list[int]:
+def judged_ids(task: Task, variant: str, profile: str) -> list[int]:
+    """The images that a variant answered on."""
     ids = sorted(task.images)
     return ids[: SLOW_LIMIT[profile]] if variant == SLOW else ids
 
@@ -146,7 +147,7 @@ def accuracy_records(task: Task, found: Detections, profile: str, seed: int) -> 
     """
     parent = parent_of(found)
     records: list[Record] = []
-    counts = {v: len(_ids(task, v, profile)) for v in found}
+    counts = {v: len(judged_ids(task, v, profile)) for v in found}
     # The parent is scored on the images of every variant: compare on those that both saw.
     pairs = list(dict.fromkeys(pair for v, n in counts.items() for pair in ((v, n), (parent, n))))
     ids = sorted(task.images)

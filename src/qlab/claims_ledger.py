@@ -104,7 +104,7 @@ def written(term: Term) -> str:
 
 def wanted(term: Term) -> str:
     """The range of a term in words."""
-    low, high = (f"{_FORMS.get(term.form, (1, ''))[0] * v:.4g}" for v in (term.low, term.high))
+    low, high = (f"{scale(term) * v:.4g}" for v in (term.low, term.high))
     if math.isinf(term.high):
         return f"above {low}{_unit(term)}"
     return f"below {high}{_unit(term)}" if math.isinf(term.low) else f"{low} to {high}{_unit(term)}"
@@ -148,8 +148,12 @@ def _about(claim: Claim, evidence: Evidence) -> tuple[str, str]:
 
 
 def _number(term: Term, value: float) -> str:
-    scale, form = _FORMS.get(term.form, (1, ".3g"))
-    return f"{scale * value:{form}}"
+    return f"{scale(term) * value:{_FORMS.get(term.form, (1, '.3g'))[1]}}"
+
+
+def scale(term: Term) -> int:
+    """What a term's figure is multiplied with where it is written: 100 for shares and points."""
+    return _FORMS.get(term.form, (1, ""))[0]
 
 
 def _unit(term: Term) -> str:

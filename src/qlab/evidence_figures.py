@@ -20,13 +20,13 @@ _HALF = 0.38  # of a value's width on the scale
 def forest(table: pd.DataFrame, rows: pd.DataFrame, profile: str) -> None:
     """The aggregated intensity of each effect as a bar, its belief, and each model as a dot."""
     found = wide(table, SIX, ALL)
-    dots = _dots(rows)
-    drawn = pd.concat([found.assign(kind="synthesis"), dots.assign(kind="model")])
+    points = dots(rows)
+    drawn = pd.concat([found.assign(kind="synthesis"), points.assign(kind="model")])
     height = 1.6 + 0.42 * len(found)
     with figures.figure("evidence_forest", profile, drawn, figsize=(8.6, height)) as (canvas, axis):
         for at, (effect, row) in enumerate(found.iterrows()):
-            _bar(axis, row, at)
-            mine = dots[dots["effect"] == effect]
+            bar(axis, row, at)
+            mine = points[points["effect"] == effect]
             axis.scatter(mine["x"] + mine["shift"], [at] * len(mine), s=60 * mine["belief"] + 4,
                          color="#000000", lw=0.6, ec="#FFFFFF", zorder=3)  # fmt: skip
             axis.text(3.85, at, f"{row['belief']:.2f}", va="center", ha="center")
@@ -34,14 +34,14 @@ def forest(table: pd.DataFrame, rows: pd.DataFrame, profile: str) -> None:
         axis.text(3.85, -0.85, "belief", ha="center", fontsize=9)
         axis.text(4.55, -0.85, "models", ha="center", fontsize=9)
         _effects(axis, found.index)
-        _scale(axis)
+        scale(axis)
         handles = [Patch(color=COLOURS[d], alpha=0.45, label=DIRECTIONS[d]) for d in COLOURS]
         title = "Bar: aggregated intensity; dot: one evidence model, larger with its belief"
         canvas.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False,
                       title=title)  # fmt: skip
 
 
-def _dots(rows: pd.DataFrame) -> pd.DataFrame:
+def dots(rows: pd.DataFrame) -> pd.DataFrame:
     """Each evidence model at the middle of its intensity, those of one place side by side."""
     ends = [intensity.ends(intensity.parse(text)) for text in rows["intensity"]]
     same = rows.groupby(["effect", "intensity"])["belief"]
@@ -51,7 +51,7 @@ def _dots(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[keep].assign(x=[sum(e) / 2 for e in ends], shift=shift)
 
 
-def _bar(axis, row: pd.Series, at: float, height: float = 0.8, **more) -> None:
+def bar(axis, row: pd.Series, at: float, height: float = 0.8, **more) -> None:
     """An intensity on the scale, as wide as its values."""
     style = {"color": COLOURS[direction(row)], "alpha": 0.45, "lw": 0} | more
     width = row["high"] - row["low"] + 2 * _HALF
@@ -64,7 +64,8 @@ def _effects(axis, effects) -> None:
     axis.grid(axis="y", visible=False)
 
 
-def _scale(axis) -> None:
+def scale(axis) -> None:
+    """The scale of seven along x, with a line at indifferent."""
     axis.axvline(0, color="#000000", lw=1, zorder=1)
     axis.set_xlim(-3.5, 3.5)
     axis.set_xticks(list(_STEPS), SCALE)
@@ -130,11 +131,11 @@ def with_ours(table: pd.DataFrame, profile: str) -> None:
             place = list(sets.values()).index(row["evidence"])
             at = effects.index(row["effect"]) + (place - 1) * 0.27
             # Hatching, not colour, tells the three apart: colour is the direction.
-            _bar(axis, row, at, 0.23, hatch=("", "////", "xxx")[place], edgecolor="#FFFFFF")
+            bar(axis, row, at, 0.23, hatch=("", "////", "xxx")[place], edgecolor="#FFFFFF")
             said = f"{row['evidence']}: {written(row)} ({counted(row['models'])})"
             axis.text(3.62, at, said, va="center", fontsize=8.5)
         _effects(axis, effects)
-        _scale(axis)
+        scale(axis)
         if found[OURS].empty:
             axis.set_title("None of our experiments has records here: the six studies alone")
 

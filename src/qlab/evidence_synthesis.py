@@ -55,7 +55,7 @@ class Synthesis(NamedTuple):
     last_steps: tuple[float, float]  # lowest and highest K of the last step, over who comes last
 
 
-def descent(mass: Mass) -> Reading:
+def descent(mass: Mass, threshold: float = THRESHOLD) -> Reading:
     """Reading (a): from the better half of the scale, one value shorter while 75 % remains.
 
     The halves are SN to IF and IF to SP; on a tie the lower interval is taken.
@@ -63,13 +63,13 @@ def descent(mass: Mass) -> Reading:
     at = max([(0, 3), (3, 6)], key=lambda ends: _bel(mass, *ends))
     while at[0] < at[1]:
         shorter = max([(at[0], at[1] - 1), (at[0] + 1, at[1])], key=lambda e: _bel(mass, *e))
-        if _bel(mass, *shorter) < THRESHOLD * _bel(mass, *at):
+        if _bel(mass, *shorter) < threshold * _bel(mass, *at):
             break
         at = shorter
     return Reading(_interval(*at), _bel(mass, *at))
 
 
-def candidates(mass: Mass) -> Reading:
+def candidates(mass: Mass, threshold: float = THRESHOLD) -> Reading:
     """Reading (b): the largest belief among single values and pairs with mass of their own.
 
     A pair is dropped where one of its values has 75 % of its belief; on a tie the smaller set wins.
@@ -78,7 +78,7 @@ def candidates(mass: Mass) -> Reading:
     for i in range(len(SCALE) - 1):
         both = _bel(mass, i, i + 1)
         most = max(_bel(mass, i, i), _bel(mass, i + 1, i + 1))
-        if mass.get(_interval(i, i + 1), 0) > 0 and most < THRESHOLD * both:
+        if mass.get(_interval(i, i + 1), 0) > 0 and most < threshold * both:
             found[_interval(i, i + 1)] = both
     best = max(found, key=lambda answers: (found[answers], -len(answers)))
     return Reading(best, found[best])
@@ -93,23 +93,28 @@ def _bel(mass: Mass, low: int, high: int) -> float:
     return round(dempster.belief(mass, _interval(low, high)), 12)
 
 
-def synthesize(rows: pd.DataFrame) -> Synthesis:
-    """The evidence models of one effect combined; `rows` as `evidence_models.read` gives them."""
-    masses = [
+def masses(rows: pd.DataFrame) -> list[Mass]:
+    """Each evidence model as a mass function: belief on its intensity, the rest on the scale."""
+    return [
         dempster.simple_support(intensity.parse(strength), belief, FRAME)
         for strength, belief in zip(rows["intensity"], rows["belief"], strict=True)
     ]
-    mass, conflict = dempster.combine(masses)
-    reading = candidates(mass)
-    steps = dempster.last_step_conflicts(masses)
+
+
+def synthesize(rows: pd.DataFrame, threshold: float = THRESHOLD) -> Synthesis:
+    """The evidence models of one effect combined; `rows` as `evidence_models.read` gives them."""
+    parts = masses(rows)
+    mass, conflict = dempster.combine(parts)
+    reading = candidates(mass, threshold)
+    steps = dempster.last_step_conflicts(parts)
     return Synthesis(
         models=len(rows),
         studies=rows["study"].nunique(),
         reading=reading,
-        reading_a=descent(mass),
+        reading_a=descent(mass, threshold),
         plausibility=dempster.plausibility(mass, reading.intensity),
         conflict=conflict,
-        pairwise=dempster.pairwise_conflict(masses),
+        pairwise=dempster.pairwise_conflict(parts),
         last_steps=(min(steps), max(steps)),
     )
 

@@ -34,6 +34,7 @@ class Scores:
     worst_rank: np.ndarray  # i4[n], the largest of the word's tokens
     last_rank: np.ndarray  # i4[n], of the word's last token
     top_tokens: np.ndarray  # i4[n, TOP], most probable first tokens; -1 beyond the vocabulary
+    top_log_p: np.ndarray  # f4[n, TOP], their log probabilities; -inf beyond the vocabulary
 
     def save(self, path: Path) -> None:
         """Write as .npz, whole or not at all."""
@@ -112,8 +113,9 @@ def score(model, encoded: Sequence[Encoded], batch_tokens: int = 1024, progress=
 
 def _empty(n: int) -> dict[str, np.ndarray]:
     ranks = {f"{name}_rank": np.zeros(n, np.int32) for name in ("first", "worst", "last")}
-    top = np.full((n, TOP), -1, np.int32)
-    return {"log_likelihood": np.zeros(n), "greedy": np.zeros(n, bool), **ranks, "top_tokens": top}
+    top = {"top_tokens": np.full((n, TOP), -1, np.int32)}
+    top["top_log_p"] = np.full((n, TOP), -np.inf, np.float32)
+    return {"log_likelihood": np.zeros(n), "greedy": np.zeros(n, bool), **ranks, **top}
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
@@ -142,7 +144,7 @@ def _score_batch(model, rows: list[int], batch: list[Encoded], found: dict) -> N
         _judge(model, h, t, owners[at : at + len(t)])
         for at, h, t in _chunks(hidden, targets, _vocabulary(model))
     ]
-    log_p, greedy, rank, top = (np.concatenate(x) for x in zip(*parts, strict=True))
+    log_p, greedy, rank, top, top_log_p = (np.concatenate(x) for x in zip(*parts, strict=True))
     ends = np.cumsum(counts) - 1
     starts = ends + 1 - counts
     found["log_likelihood"][rows] = np.add.reduceat(log_p, starts)
@@ -151,6 +153,7 @@ def _score_batch(model, rows: list[int], batch: list[Encoded], found: dict) -> N
     found["worst_rank"][rows] = np.maximum.reduceat(rank, starts)
     found["last_rank"][rows] = rank[ends]
     found["top_tokens"][rows, : top.shape[1]] = top[starts]
+    found["top_log_p"][rows, : top.shape[1]] = top_log_p[starts]
 
 
 def _vocabulary(model) -> int:
@@ -165,7 +168,7 @@ def _chunks(hidden, targets, vocabulary: int) -> Iterator[tuple]:
 
 
 def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]:
-    """log p, whether the first most probable, rank, and top tokens of each position."""
+    """log p, whether the first most probable, rank, top tokens and theirs, of each position."""
     logits = model.get_output_embeddings()(hidden)
     finite = logits.isfinite().all(dim=-1).cpu().numpy()
     if not finite.all():
@@ -174,8 +177,9 @@ def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]
     chosen = log_p.gather(1, targets[:, None])
     rank = (log_p > chosen).sum(dim=1)
     greedy = log_p.argmax(dim=1) == targets
-    top = log_p.topk(min(TOP, log_p.shape[1]), dim=1).indices
-    return tuple(x.cpu().numpy() for x in (chosen[:, 0].double(), greedy, rank, top))
+    top = log_p.topk(min(TOP, log_p.shape[1]), dim=1)
+    found = (chosen[:, 0].double(), greedy, rank, top.indices, top.values)
+    return tuple(x.cpu().numpy() for x in found)
 
 
 def _about_overflow(index: int, dtype: str) -> str:

@@ -1,11 +1,17 @@
 """Pictures that follow controls, and stand still where no front end draws widgets."""
 
 import base64
+import html
 import io
+import re
 from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+
+from qlab.errors import QlabError
+
+_NAMED = {"description_width": "initial"}  # room for a description of any length
 
 
 def slider(value: float, low: float, high: float, step: float, description: str):
@@ -14,36 +20,81 @@ def slider(value: float, low: float, high: float, step: float, description: str)
 
     return w.FloatSlider(
         value, min=low, max=high, step=step, description=description,
-        style={"description_width": "initial"}, continuous_update=False,
+        style=_NAMED, continuous_update=False,
     )  # fmt: skip
+
+
+def counter(value: int, high: int, description: str):
+    """A slider over 1 to `high` that redraws when it is let go."""
+    import ipywidgets as w
+
+    return w.IntSlider(
+        value, min=1, max=max(high, 1), description=description, style=_NAMED,
+        continuous_update=False,
+    )  # fmt: skip
+
+
+def choice(options: Sequence, description: str, value=None):
+    """One of the options; the first where no value is given. Pairs are (what is shown, value)."""
+    import ipywidgets as w
+
+    chosen = {} if value is None else {"value": value}
+    return w.Dropdown(options=options, description=description, style=_NAMED, **chosen)
+
+
+def several(options: Sequence, description: str, value: Sequence):
+    """Any number of the options, none included; its value is a tuple of them."""
+    import ipywidgets as w
+
+    rows = min(len(options), 8)
+    return w.SelectMultiple(
+        options=options, value=tuple(value), description=description, rows=rows, style=_NAMED
+    )
 
 
 def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
     """An ipywidgets box of the controls, then a text and an image that follow them.
 
     `show` is called with the controls' values, in their order, and returns a text (HTML) and a
-    figure; the figure is closed here. A page without widgets (GitHub, nbconvert) shows the text
-    and the picture of the box's state when it was displayed.
+    figure; the figure is closed here. Where it raises QlabError, for a choice that leaves nothing
+    to show, the sentence is the text, over an empty picture. A page without widgets (GitHub,
+    nbconvert) shows the text and the picture of the box's state when it was displayed.
     """
     import ipywidgets as w
 
     text, image = w.HTML(), w.Image(format="png")
 
     def update(_=None) -> None:
-        text.value, canvas = show(*(control.value for control in controls))
+        try:
+            text.value, canvas = show(*(control.value for control in controls))
+        except QlabError as error:
+            text.value, canvas = html.escape(str(error), quote=False), nothing()
         image.value = png(canvas)
 
     class Following(w.VBox):
         """A box that also carries a still picture for pages without widgets."""
 
         def _repr_mimebundle_(self, **kwargs):
-            still = {"text/plain": text.value, "image/png": base64.b64encode(image.value).decode()}
+            still = {
+                "text/plain": plain(text.value),
+                "image/png": base64.b64encode(image.value).decode(),
+            }
             return super()._repr_mimebundle_(**kwargs) | still
 
     for control in controls:
         control.observe(update, "value")
     update()
     return Following([*controls, text, image])
+
+
+def nothing() -> Figure:
+    """An empty, low picture, for a text that has none."""
+    return plt.figure(figsize=(6, 0.3))
+
+
+def plain(text: str) -> str:
+    """A text with HTML's line breaks, bold print and escaped characters as it reads without."""
+    return html.unescape(re.sub("</?b>", "", text.replace("<br>", "\n")))
 
 
 def png(canvas: Figure) -> bytes:

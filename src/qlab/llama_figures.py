@@ -152,32 +152,48 @@ def difference(table: pd.DataFrame, profile: str) -> None:
         canvas.suptitle("Paired differences to the float parent, 95 % intervals")
 
 
-def _curve_rows(table: pd.DataFrame, ending: str) -> pd.DataFrame:
-    rows = table[table["metric"].str.fullmatch(rf"top\d+_first_token{ending}")]
+def curve_rows(table: pd.DataFrame, reading: str, ending: str = "") -> pd.DataFrame:
+    """Top-k of a reading of every variant, by k in the column `k`.
+
+    `ending` is `_difference` for the difference to float, which float itself has none of.
+    """
+    rows = on_whole_passages(table)
+    rows = rows[rows["metric"].str.fullmatch(rf"top\d+_{reading}{ending}")]
     rows = rows.assign(k=rows["metric"].str.extract(r"top(\d+)_")[0].astype(int))
+    return in_order(rows).sort_values("k", kind="stable")
+
+
+def _curve_rows(table: pd.DataFrame, ending: str) -> pd.DataFrame:
+    """Of the first token, and of the variants that the figures show."""
+    rows = curve_rows(table, "first_token", ending)
     there = rows["variant"].unique()
-    chosen = [v for v in there if v in _curves(there) or decode(v).method == "float"]
-    return in_order(rows[rows["variant"].isin(chosen)]).sort_values("k", kind="stable")
+    shown = [v for v in there if v in _curves(there) or decode(v).method == "float"]
+    return rows[rows["variant"].isin(shown)]
 
 
 def topk(table: pd.DataFrame, profile: str) -> None:
     """Share of passages whose first token is among the k most probable, over k."""
-    rows = _curve_rows(on_whole_passages(table), "")
+    rows = _curve_rows(table, "")
     with figures.figure("llama_topk", profile, rows) as (_, axis):
-        for variant, line in in_order(rows).groupby("variant", sort=False):
-            axis.plot(line["k"], line["value"], marker=_marker(variant), ms=5, lw=1.3,
-                      color=_colour(variant), label=variant)  # fmt: skip
-            axis.fill_between(line["k"], line["ci_low"], line["ci_high"], alpha=0.15, lw=0,
-                              color=_colour(variant))  # fmt: skip
-        axis.set(xlabel="k", ylabel="first token among the k most probable", ylim=WHOLE)
-        axis.set_xticks(range(1, TOP + 1))
+        topk_lines(axis, rows)
+        axis.set(ylabel="first token among the k most probable", ylim=WHOLE)
         axis.set_title("Top-k of the word's first token, 95 % bands")
-        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+
+
+def topk_lines(axis, rows: pd.DataFrame) -> None:
+    """A line with its 95 % band a variant, of `curve_rows`."""
+    for variant, line in in_order(rows).groupby("variant", sort=False):
+        axis.plot(line["k"], line["value"], marker=_marker(variant), ms=5, lw=1.3,
+                  color=_colour(variant), label=variant)  # fmt: skip
+        axis.fill_between(line["k"], line["ci_low"], line["ci_high"], alpha=0.15, lw=0,
+                          color=_colour(variant))  # fmt: skip
+    axis.set(xlabel="k", xticks=range(1, TOP + 1))
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
 def topk_gap(table: pd.DataFrame, profile: str) -> None:
     """The gap to the float parent over k: does it grow as k shrinks?"""
-    rows = _curve_rows(on_whole_passages(table), "_difference")
+    rows = _curve_rows(table, "_difference")
     variants = _curves(rows["variant"].unique())
     layout = {"ncols": len(variants), "figsize": (2.1 * len(variants), 3.4), "squeeze": False}
     with figures.figure("llama_topk_gap", profile, rows, **layout) as (canvas, axes):

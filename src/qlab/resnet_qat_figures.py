@@ -48,20 +48,20 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
                 if len(tuned):
                     axis.axhspan(tuned.min(), tuned.max(), color="#CCCCCC", lw=0)
                 for method in ("ptq", "qat"):
-                    _series(axis, drawn, method, bits, where)
+                    series(axis, drawn, method, bits, where)
                 if same_settings(table, today):
                     _rings(axis, today, bits, where)
                 axis.set_title(f"{label}, {bits}-bit weights", fontsize=10)
         for axis in axes[1]:
             axis.set_xlabel("k, layers quantized")
         for axis in axes[:, 0]:
-            more = _compressed(axis, "y")
+            more = compressed(axis, "y")
             axis.set_ylabel(f"accuracy minus float's\n(points{more})")
         canvas.suptitle("Bars: lowest to highest of the seeds; grey: float, fine-tuned as long")
-        _legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
+        legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
 
 
-def _compressed(axes, which: str) -> str:
+def compressed(axes, which: str) -> str:
     """Make an axis of points logarithmic where it goes far below 0; says so for its label."""
     axis = getattr(axes, f"{which}axis")
     low, _ = axis.get_view_interval()
@@ -79,7 +79,7 @@ def _kinds(drawn: pd.DataFrame) -> set[tuple[str, int]]:
     return set(zip(drawn["method"], drawn["bits"], strict=True))
 
 
-def _series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str) -> None:
+def series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str, ls: str = "-") -> None:
     """One line with bars from the lowest to the highest seed."""
     line = drawn[
         (drawn["method"] == method) & (drawn["bits"] == bits) & (drawn["where"] == where)
@@ -87,7 +87,7 @@ def _series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str) -> No
     colour, marker, _ = STYLE[method, bits]
     error = [line["mean"] - line["low"], line["high"] - line["mean"]]
     axis.errorbar(line["k"], line["mean"], yerr=error, color=colour, marker=marker, ms=5, lw=1.3,
-                  elinewidth=1, capsize=2)  # fmt: skip
+                  ls=ls, elinewidth=1, capsize=2)  # fmt: skip
 
 
 def _rings(axis, today: pd.DataFrame, bits: int, where: str) -> None:
@@ -98,7 +98,8 @@ def _rings(axis, today: pd.DataFrame, bits: int, where: str) -> None:
     axis.plot(one["k"], -one["loss"] * POINTS, ls="", marker="o", ms=11, mfc="none", mec="#000000")
 
 
-def _legend(canvas, styles: Sequence[tuple[str, int]]) -> None:
+def legend(canvas, styles: Sequence[tuple[str, int]]) -> None:
+    """What the colours and markers of some methods and bit widths mean, below all."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -148,10 +149,10 @@ def time_by_k(table: pd.DataFrame, profile: str) -> None:
         for axis, (where, label) in zip(axes, SIDES.items(), strict=True):
             axis.axhline(1, color="#000000", lw=1)
             for bits in BITS:
-                _series(axis, drawn, "qat", bits, where)
+                series(axis, drawn, "qat", bits, where)
             axis.set(xlabel="k, layers quantized", title=label, ylim=(0, None))
         axes[0].set_ylabel("time of a training step,\nratio to float's")
-        _legend(canvas, [("qat", bits) for bits in BITS])
+        legend(canvas, [("qat", bits) for bits in BITS])
 
 
 def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: dict) -> None:
@@ -173,14 +174,14 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
                 error = [one["mean"] - one["low"], one["high"] - one["mean"]]
                 axis.errorbar(one["mean"], one["k"] + shift, xerr=error, color=colour, ls="",
                               marker=marker, ms=5, capsize=2)  # fmt: skip
-            axis.set_xlabel(f"accuracy minus float's (points{_compressed(axis, 'x')})")
+            axis.set_xlabel(f"accuracy minus float's (points{compressed(axis, 'x')})")
             axis.set_title(f"{bits}-bit weights", fontsize=10)
         axes[2].barh(range(1, whole + 1), [sizes[n] / 1e3 for n in layers], color="#999999")
         axes[2].set_xlabel("weights (10³)")
         axes[0].set_yticks(range(1, whole + 1), layers)
         axes[0].set_ylim(whole + 0.6, 0.4)
         canvas.suptitle("One layer quantized, all others float, from the input (top) to the output")
-        _legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
+        legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
 
 
 def fits(

@@ -72,13 +72,17 @@ def table(
     for i in chosen:
         where = {"passage": f"... {passages[i].context[-60:]}", "true word": passages[i].word}
         for variant, one in scores.items():
-            five = [int(t) for t in one.top_tokens[i, :5]]
-            pieces = tokenizer.convert_ids_to_tokens(five)
-            shown = [_shown(p, tokenizer.decode([t])) for t, p in zip(five, pieces, strict=True)]
+            shown = written(one.top_tokens[i, :5], tokenizer)
             rows.append({**where, "variant": variant, "five predictions": ", ".join(shown)})
     return pd.DataFrame(rows).set_index(["passage", "true word", "variant"])
 
 
-def _shown(piece: str, text: str) -> str:
-    """A prediction as the table writes it."""
-    return text.strip() or "␣" if piece[:1] in _WORD_STARTS else f"·{text}"
+def written(tokens: Sequence[int], tokenizer) -> list[str]:
+    """Predicted tokens as the table writes them."""
+    numbers = [int(t) for t in tokens]
+    pieces = tokenizer.convert_ids_to_tokens(numbers)
+    texts = [tokenizer.decode([t]) for t in numbers]
+    return [
+        text.strip() or "␣" if piece[:1] in _WORD_STARTS else f"·{text}"
+        for piece, text in zip(pieces, texts, strict=True)
+    ]

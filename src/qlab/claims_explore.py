@@ -1,0 +1,149 @@
+"""The explore section of notebook 05: one claim after the other, with its rule and its figures."""
+
+import html
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.pyplot import subplots
+
+from qlab import claim_rules, claims_ledger, figures, live
+from qlab.claim_evidence import Evidence
+from qlab.claim_verdicts import VERDICTS, Term
+from qlab.claims import Source
+from qlab.claims_figures import STYLE
+from qlab.claims_ledger import Judged, scale
+from qlab.errors import QlabError
+
+ALL_SOURCES, ANY_VERDICT = "all sources", "any verdict"
+MOST = 8  # figures of one claim that are drawn
+_AXES = {"x": "ratio", "points": "points", "share": "%", "r": "rank correlation"}
+_WIDE = 8  # ratios that span more than this have a logarithmic axis
+
+
+class Ends(NamedTuple):
+    """The ends of an axis in what is written: points, percent, or as it is."""
+
+    low: float
+    high: float
+
+
+def chosen(judged: Sequence[Judged], source: str, verdict: str) -> list[Judged]:
+    """The claims of a source (or all) with a verdict (or any), in the ledger's order."""
+    return [
+        j
+        for j in judged
+        if source in (ALL_SOURCES, j.claim.source) and verdict in (ANY_VERDICT, j.verdict)
+    ]
+
+
+def terms(one: Judged, evidence: Evidence) -> list[Term]:
+    """The figures of a claim: first the one it hangs on, then the nearest to their bounds."""
+    read = evidence.drawn if "figure" in one.claim.rule else evidence.records
+    others = [t for t in claim_rules.terms(one.claim.rule, read(one.claim)[0]) if t != one.term]
+    return [one.term, *sorted(others, key=lambda term: term.margin)]
+
+
+def sentence(one: Judged, source: Source) -> str:
+    """A claim with its verdict, what was found, what was wanted, and its rule."""
+    claim, term = one.claim, one.term
+    said = f"<b>{STYLE[one.verdict][2]}</b>: {_safe(claim.statement)} ({source.name}; "
+    said += f"{_safe(claim.place)})<br>"
+    if term is None:
+        return said + _safe(one.reason)
+    p_value = "" if term.p_value is None else f", p = {term.p_value:.2g}"
+    rule = "; ".join(f"{key} {value}" for key, value in claim.rule.items()).replace("'", "")
+    return said + _safe(
+        f"Found {claims_ledger.written(term)}, n = {term.estimate.n:,}{p_value}; wanted "
+        f"{claims_ledger.wanted(term)}. Read from {claims_ledger.relative(one.file)}. Rule: {rule}."
+    )
+
+
+def _safe(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
+def picture(found: Sequence[Term]) -> Figure:
+    """Figures with their 95 % intervals over the ranges that the claim wants (green).
+
+    One axis a unit; where there are more than MOST figures, the first of them.
+    """
+    figures.use_style()
+    shown = sorted(found[:MOST], key=_unit)
+    parts = [list(part) for _, part in groupby(shown, key=_unit)]
+    sizes = [len(part) + 1.2 for part in parts]
+    layout = {"nrows": len(parts), "squeeze": False, "gridspec_kw": {"height_ratios": sizes}}
+    canvas, axes = subplots(figsize=(8.6, 0.5 + 0.5 * sum(sizes)), **layout)
+    for axis, part in zip(axes[:, 0], parts, strict=True):
+        _rows(axis, part, found)
+    more = f", the {MOST} of {len(found)} nearest to their bounds" if len(found) > MOST else ""
+    canvas.suptitle(f"Green: what the claim wants; bar: 95 % interval{more}", fontsize=10)
+    return canvas
+
+
+def _unit(term: Term) -> str:
+    return f"{term.form} {term.unit}"
+
+
+def _rows(axis, part: Sequence[Term], found: Sequence[Term]) -> None:
+    """A line for each of some figures of one unit."""
+    ends = _ends(part)
+    if part[0].form == "x" and 0 < _WIDE * ends.low < ends.high:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
+    for at, term in enumerate(part):
+        value, low, high, _ = (scale(term) * v for v in term.estimate)
+        left, right = np.clip([scale(term) * b for b in (term.low, term.high)], *ends)
+        axis.barh(at, right - left, left=left, height=0.8, color=figures.PALETTE[4], alpha=0.2)
+        colour, marker, _ = STYLE[term.verdict(len(found))]
+        axis.errorbar(value, at, xerr=[[max(value - low, 0)], [max(high - value, 0)]], color=colour,
+                      fmt=marker, ms=7, capsize=3)  # fmt: skip
+        axis.annotate(claims_ledger.written(term), (1.01, at), fontsize=9, va="center",
+                      xycoords=("axes fraction", "data"))  # fmt: skip
+    labels = [textwrap.fill(term.name, 38) for term in part]
+    axis.set_yticks(range(len(part)), labels, fontsize=8)
+    axis.set(xlim=ends, ylim=(len(part) - 0.5, -0.5), xlabel=_AXES.get(part[0].form, part[0].unit))
+    axis.grid(axis="y", visible=False)
+
+
+def _ends(part: Sequence[Term]) -> Ends:
+    """Room for all values, intervals and bounds, with a margin."""
+    all_of = [v for t in part for v in (*t.estimate[:3], t.low, t.high) if np.isfinite(v)]
+    low, high = (scale(part[0]) * v for v in (min(all_of), max(all_of)))
+    if part[0].form == "x" and low > 0:
+        return Ends(low / 1.25, high * 1.25)
+    margin = 0.12 * (high - low) or 0.5
+    return Ends(low - margin, high + margin)
+
+
+def widget(judged: Sequence[Judged], sources: Mapping[str, Source], evidence: Evidence):
+    """Source, verdict and claim to choose; its rule, figures and interval follow.
+
+    A box (`live.follow`) whose children are source, verdict, claim, text, image. The claims on
+    offer follow source and verdict.
+    """
+    by_id = {j.claim.id: j for j in judged}
+    names = [(ALL_SOURCES, ALL_SOURCES), *((s.name, key) for key, s in sources.items())]
+    verdicts = [(ANY_VERDICT, ANY_VERDICT), *((STYLE[v][2], v) for v in VERDICTS)]
+    source, verdict = live.choice(names, "source"), live.choice(verdicts, "verdict")
+    claim = live.choice(list(by_id), "claim")
+
+    def offer(_=None) -> None:
+        claim.options = [j.claim.id for j in chosen(judged, source.value, verdict.value)]
+
+    for control in (source, verdict):  # before `follow`, which then finds the claims on offer
+        control.observe(offer, "value")
+
+    def show(source: str, verdict: str, claim: str | None) -> tuple[str, Figure]:
+        if claim is None:
+            label = STYLE[verdict][2] if verdict in STYLE else ANY_VERDICT
+            name = sources[source].name if source in sources else ALL_SOURCES
+            raise QlabError(f"{name}: there is no claim with the verdict '{label}'.")
+        one = by_id[claim]
+        told = sentence(one, sources[one.claim.source])
+        return told, live.nothing() if one.term is None else picture(terms(one, evidence))
+
+    return live.follow(show, [source, verdict, claim])

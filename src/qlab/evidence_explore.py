@@ -1,0 +1,115 @@
+"""The explore section of notebook 04: one effect, weighed from the studies that one chooses."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.pyplot import subplots
+
+from qlab import dempster, figures, intensity, live
+from qlab.dempster import Mass
+from qlab.errors import QlabError
+from qlab.evidence_figures import bar, dots, scale
+from qlab.evidence_models import EFFECTS
+from qlab.evidence_synthesis import THRESHOLD, Reading, Synthesis, masses, synthesize
+from qlab.evidence_task import Task
+from qlab.evidence_words import counted, name
+from qlab.intensity import FRAME
+
+NOTHING_KNOWN = "any"  # mass on the whole scale
+
+
+def all_rows(task: Task) -> pd.DataFrame:
+    """Every evidence model of the task, of the six studies, ours and a given one."""
+    parts = [part for part in (task.six, task.ours, task.given) if part is not None and len(part)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def chosen(rows: pd.DataFrame, effect: str, studies: tuple[str, ...]) -> pd.DataFrame:
+    """The evidence models of an effect in some studies; QlabError names who has any, if none is."""
+    there = rows[(rows["effect"] == effect) & (rows["belief"] > 0)]
+    found = there[there["study"].isin(studies)]
+    if found.empty:
+        raise QlabError(
+            f"No chosen study has evidence on {name(effect)}; take in one or more of "
+            f"{', '.join(dict.fromkeys(there['study']))}."
+        )
+    return found
+
+
+def sentence(effect: str, found: Synthesis, threshold: float) -> str:
+    """Both readings and the conflict, in words."""
+    studies = f"{found.studies} stud{'y' if found.studies == 1 else 'ies'}"
+    return (
+        f"{name(effect)}, {counted(found.models)} of {studies}, threshold {threshold:.0%}: "
+        f"<b>{_told(found.reading)}</b> by reading (b); {_told(found.reading_a)} by reading (a). "
+        f"Conflict K {found.conflict:.3f} of all at once, {found.pairwise:.3f} of two in the mean."
+    )
+
+
+def _told(reading: Reading) -> str:
+    return f"{intensity.in_words(reading.intensity)}, belief {reading.belief:.2f}"
+
+
+def picture(rows: pd.DataFrame, found: Synthesis) -> Figure:
+    """Each model by study with both readings below; beside it, where the combined belief lies."""
+    figures.use_style()
+    studies = list(dict.fromkeys(rows["study"]))
+    layout = {"width_ratios": [3, 2]}
+    size = (9.6, 2.6 + 0.28 * len(studies))
+    canvas, (left, right) = subplots(ncols=2, figsize=size, gridspec_kw=layout)
+    points = dots(rows.assign(effect=rows["study"]))
+    places = points["study"].map(studies.index)
+    left.scatter(points["x"] + points["shift"], places, s=60 * points["belief"] + 4,
+                 color="#000000", lw=0.6, ec="#FFFFFF", zorder=3)  # fmt: skip
+    readings = {"reading (b)": found.reading, "reading (a)": found.reading_a}
+    for at, reading in enumerate(readings.values(), len(studies)):
+        bar(left, _ends(reading), at)
+        left.text(3.6, at, f"{reading.belief:.2f}", va="center")
+    left.set_yticks(range(len(studies) + 2), [*studies, *readings])
+    left.set_ylim(len(studies) + 1.6, -0.6)
+    left.grid(axis="y", visible=False)
+    scale(left)
+    left.set_xlabel("intensity, from strongly negative to strongly positive")
+    left.set_title("Dot: a model, larger with its belief")
+    _masses(right, dempster.combine(masses(rows)).mass)
+    return canvas
+
+
+def _ends(reading: Reading) -> pd.Series:
+    """A reading as a row that `evidence_figures` draws."""
+    low, high = intensity.ends(reading.intensity)
+    return pd.Series({"low": low, "high": high})
+
+
+def _masses(axis, mass: Mass) -> None:
+    """The combined mass of each single value and pair, and of the whole scale."""
+    order = sorted(mass, key=lambda answers: (len(answers) > 2, intensity.ends(answers)))
+    labels = [NOTHING_KNOWN if a == FRAME else intensity.label(a) for a in order]
+    bars = axis.barh(labels, [mass[a] for a in order], color=figures.PALETTE[1])
+    axis.bar_label(bars, [f"{mass[a]:.2f}" for a in order], padding=3, fontsize=9)
+    axis.set(xlim=(0, 1.15), xlabel="combined mass")
+    axis.set_xticks([0, 0.5, 1])
+    axis.invert_yaxis()
+    axis.grid(axis="y", visible=False)
+    axis.set_title(f"By Dempster's rule ({NOTHING_KNOWN}: of the scale)")
+
+
+def widget(task: Task):
+    """Effect, threshold and studies to choose; intensity and belief are weighed anew at each move.
+
+    A box (`live.follow`) whose children are effect, threshold (percent), studies, text, image. It
+    begins as the paper has it: the six studies, 75 %.
+    """
+    rows = all_rows(task)
+    effects = [e for e in EFFECTS if e in set(rows["effect"])]
+
+    def show(effect: str, percent: float, studies: tuple[str, ...]) -> tuple[str, Figure]:
+        some, threshold = chosen(rows, effect, studies), percent / 100
+        found = synthesize(some, threshold)
+        return sentence(effect, found, threshold), picture(some, found)
+
+    controls = [
+        live.choice([(name(e), e) for e in effects], "effect"),
+        live.slider(100 * THRESHOLD, 50, 100, 1, "threshold, %"),
+        live.several(list(dict.fromkeys(rows["study"])), "studies", set(task.six["study"])),
+    ]
+    return live.follow(show, controls)

@@ -1,0 +1,150 @@
+"""The explore section of notebook 02: passages with what any variant predicts, and top-k curves."""
+
+import html
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.pyplot import subplots
+
+from qlab import figures, live, wrong_answers
+from qlab import llama_figures as draw
+from qlab.errors import QlabError
+from qlab.lambada import Passage
+from qlab.lambada_scoring import TOP, Scores
+from qlab.language_task import Task
+from qlab.words import interval
+
+SHOWN = 5  # predictions of a passage
+READ = 250  # characters of a passage's end
+READINGS = {"first token": "first_token", "all tokens": "all_tokens",
+            "decoded word": "decoded_word"}  # fmt: skip
+_FIRST = ("autoround_w2_g64", "gptq_w4_g64")  # shown at first, if there
+
+
+def by_loss(parent: Scores, variant: Scores) -> np.ndarray:
+    """Passages by how much of the true word's probability is gone, most first."""
+    gone = np.exp(parent.log_likelihood) - np.exp(variant.log_likelihood)
+    return np.argsort(-gone, kind="stable")
+
+
+def sentence(passage: Passage, at: int, scores: Mapping[str, Scores]) -> str:
+    """A passage's end, and what float and a variant (the two of `scores`) say to its last word."""
+    end = ("... " if len(passage.context) > READ else "") + passage.context[-READ:]
+    told = [
+        f"{name} gives it {_probability(one.log_likelihood[at])} and "
+        f"{'says' if one.greedy[at] else 'does not say'} it"
+        for name, one in scores.items()
+    ]
+    return (
+        f"Passage {at + 1}: {html.escape(end, quote=False)} "
+        f"<b>{html.escape(passage.word, quote=False)}</b><br>Of the whole word: {'; '.join(told)}."
+        f"<br>{_flips(scores)}"
+    )
+
+
+def _probability(log_p: float) -> str:
+    return f"{np.exp(log_p):.1%}" if log_p > np.log(1e-3) else "less than 0.1%"
+
+
+def _flips(scores: Mapping[str, Scores]) -> str:
+    """Words that only float says, and only the variant, over all passages."""
+    if len(scores) == 1:
+        return ""
+    before, after = (one.greedy for one in scores.values())
+    parent, variant = scores
+    return (
+        f"Of all {len(before):,} words {variant} no longer says {(before & ~after).sum():,} that "
+        f"{parent} says, and says {(after & ~before).sum():,} that it does not."
+    )
+
+
+def picture(task: Task, at: int, scores: Mapping[str, Scores]) -> Figure:
+    """The most probable first tokens of float and variant; green is how the word begins."""
+    figures.use_style()
+    encoded = task.encoded[at]
+    right = encoded.tokens[-encoded.targets]
+    canvas, axes = subplots(ncols=len(scores), figsize=(4.4 * len(scores), 2.9), squeeze=False)
+    for axis, (name, one) in zip(axes[0], scores.items(), strict=True):
+        tokens = [t for t in one.top_tokens[at, :SHOWN] if t >= 0]
+        shares = np.exp(one.top_log_p[at, : len(tokens)])
+        colours = [figures.PALETTE[4 if t == right else 7] for t in tokens]
+        bars = axis.barh(range(len(tokens)), shares, color=colours)
+        axis.bar_label(bars, [f"{share:.1%}" for share in shares], padding=3, fontsize=9)
+        words = wrong_answers.written(tokens, task.tokenizer)
+        axis.set_yticks(range(len(tokens)), words, parse_math=False)
+        axis.set(xlim=(0, 1.2), xticks=[0, 0.5, 1], xlabel="probability", title=name)
+        axis.invert_yaxis()
+        axis.grid(axis="y", visible=False)
+    canvas.suptitle("The most probable first tokens; green: how the true word begins", fontsize=10)
+    return canvas
+
+
+def samples(task: Task, scores: Mapping[str, Scores]):
+    """Variant and passage to choose; its end, the true word, and what float and variant predict.
+
+    Passages come in the order of `by_loss`. A box (`live.follow`) whose children are variant,
+    passage (its place in that order), text, picture.
+    """
+    parent = next(iter(scores))
+    others = [v for v in scores if v != parent] or [parent]
+
+    def show(variant: str, place: int) -> tuple[str, Figure]:
+        at = int(by_loss(scores[parent], scores[variant])[place - 1])
+        pair = {v: scores[v] for v in (parent, variant)}
+        return sentence(task.passages[at], at, pair), picture(task, at, pair)
+
+    first = next((v for v in _FIRST if v in others), others[-1])
+    controls = [
+        live.choice(others, "variant", first),
+        live.counter(1, len(task.passages), "passage, most lost first"),
+    ]
+    return live.follow(show, controls)
+
+
+def curves(table: pd.DataFrame):
+    """Top-k of the variants that one picks, by a reading, or minus float's, from the records.
+
+    A box (`live.follow`) whose children are reading, k, variants, whether to subtract float's,
+    text, picture.
+    """
+    import ipywidgets as w
+
+    variants = list(dict.fromkeys(draw.in_order(draw.curve_rows(table, "first_token"))["variant"]))
+
+    def show(reading: str, k: int, picked: tuple[str, ...], minus: bool) -> tuple[str, Figure]:
+        rows = draw.curve_rows(table, reading, "_difference" if minus else "")
+        some = rows[rows["variant"].isin(picked)]
+        if some.empty:
+            raise QlabError(f"Pick one or more variants; there are {', '.join(variants)}.")
+        return _told(some, k), _curves(some, k, minus)
+
+    picked = [v for v in variants if v in draw.CURVES or v == variants[0]]
+    controls = [
+        live.choice(list(READINGS.items()), "reading"),
+        live.counter(5, TOP, "k"),
+        live.several(variants, "variants", picked),
+        w.Checkbox(False, description="minus float's, on the same passages"),
+    ]
+    return live.follow(show, controls)
+
+
+def _told(rows: pd.DataFrame, k: int) -> str:
+    """Each variant's figure at one k, with its interval."""
+    here = draw.in_order(rows[rows["k"] == k])
+    parts = [f"{row['variant']} {interval(row)}" for _, row in here.iterrows()]
+    return f"Top-{k}: {'; '.join(parts)} (n = {here['n'].max():,})."
+
+
+def _curves(rows: pd.DataFrame, k: int, minus: bool) -> Figure:
+    figures.use_style()
+    canvas, axis = subplots(figsize=(8.2, 3.8))
+    axis.axvline(k, color="#444444", lw=1, ls="--")
+    draw.topk_lines(axis, rows)
+    if minus:
+        axis.axhline(0, color="#444444", lw=1)
+        axis.set_ylabel("top-k minus float's, 95 % bands")
+    else:
+        axis.set(ylabel="share of the passages, 95 % bands", ylim=draw.WHOLE)
+    return canvas

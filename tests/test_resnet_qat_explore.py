@@ -1,0 +1,133 @@
+"""Points and answers of the explore section are those of the sweep's records and of the answers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from explored import moves, stands_still
+
+from qlab import qat_points, records, resnet_qat, resnet_qat_explore
+from qlab.labelled_images import LabelledImages
+from qlab.qat_sweep import Answer, Point
+
+N = 10
+WHOLE = records.read(qat_points.EXPERIMENT, qat_points.LONG)
+
+
+@pytest.fixture
+def box():
+    return resnet_qat_explore.sweep(WHOLE, N)
+
+
+@pytest.mark.parametrize("where, k, variant", [
+    ("last", 4, "w4a8_last4"), ("first", 2, "w4a8_first2"), ("only", 5, "w4a8_only5"),
+    ("only", 1, "w4a8_first1"), ("only", N, "w4a8_last1"), ("first", N, f"w4a8_last{N}"),
+])  # fmt: skip
+def test_the_text_is_the_records(box, where, k, variant):
+    place, bits, at, text, _ = box.children
+    place.value, bits.value, at.value = where, 4, k
+    told = dict(zip(("ptq", "qat"), text.value.split("<br>"), strict=True))
+    for method, line in told.items():
+        rows = {m: records.pick(WHOLE, m, variant=f"{method}_{variant}", dataset="shapes32")
+                for m in ("accuracy_difference", "size_bytes", "train_step_ratio")}  # fmt: skip
+        mean = {m: r["value"].mean() for m, r in rows.items()}
+        assert f"accuracy {100 * mean['accuracy_difference']:+.2f} " in line
+        assert f"{mean['size_bytes'] / 1e3:,.1f} KB" in line
+        assert ("training step" in line) == (method == "qat")
+        if method == "qat":
+            assert f"a training step {mean['train_step_ratio']:.2f} (" in line
+            assert f"of {len(rows['accuracy_difference'])} seeds" in line
+
+
+def test_a_single_run_has_the_interval_of_its_record(box):
+    row = records.pick(WHOLE, "accuracy_difference", variant=f"ptq_w8a8_last{N}").iloc[0]
+    value, low, high = (100 * row[c] for c in ("value", "ci_low", "ci_high"))
+    assert f"accuracy {value:+.2f} [{low:+.2f}, {high:+.2f}] points" in box.children[-2].value
+
+
+def test_every_control_moves_text_or_picture(box):
+    moves(box, {"quantize": "first", "weights": 4, "k": 3})
+    stands_still(box)
+
+
+def test_what_was_not_swept_is_said():
+    few = WHOLE[WHOLE["variant"].isin(["fp32", "fp32_tuned", "qat_w8a8_last2", "qat_w8a8_last5"])]
+    place, bits, k, text, _ = (box := resnet_qat_explore.sweep(few, N)).children
+    assert text.value == "k = 10 was not measured; measured are 2, 5."
+    k.value = 5
+    assert text.value.startswith("<b>QAT</b>: accuracy")
+    bits.value = 4
+    assert text.value == (
+        "This sweep has no point of that kind. There are: the last k layers, 8 bits; the first k "
+        "layers, 8 bits."
+    )
+    stands_still(box)
+
+
+@pytest.fixture
+def world():
+    """Forty images of three classes, and two points, the second of which guesses."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 40)
+    images = rng.integers(0, 256, (40, 8, 8, 3), np.uint8)
+    test = LabelledImages(images, labels, ("cat", "dog", "$owl$"))
+    task = SimpleNamespace(test=test, model="m", dataset="d")
+    good = np.float32(0.8) * np.eye(3, dtype=np.float32)[labels] + np.float32(0.2 / 3)
+    near, guess = (rng.dirichlet(np.ones(3), 40).astype(np.float32) for _ in range(2))
+    parent = Answer(None, {"tflite": 0.7 * good + 0.3 * near}, {})
+    answers = {
+        Point("ptq", "last", 4): Answer(None, {"tflite": 0.6 * good + 0.4 * guess}, {}),
+        Point("qat", "last", 4, 4, seed=1): Answer(None, {"tflite": guess}, {}),
+        Point("qat", "last", 4, 4, seed=2): Answer(None, {}, {"diverged_at_step": 3}),
+    }
+    return task, parent, answers
+
+
+def test_flips_are_those_of_the_records(world):
+    task, parent, answers = world
+    found = records.as_table(resnet_qat.accuracy_records(task, parent, answers))
+    box = resnet_qat_explore.samples(task, parent, answers)
+    assert box.children[0].options == ("ptq_w8a8_last4", "qat_w4a8_last4, seed 1")
+    for name in box.children[0].options:
+        box.children[0].value = name
+        lost, gained = (
+            int(records.pick(found, f"flips_{s}", variant=name.split(",")[0])["value"].iloc[0])
+            for s in ("lost", "gained")
+        )
+        assert f": {lost} lost, {gained} gained." in box.children[-2].value
+    assert lost > 5
+
+
+def test_images_of_another_class_come_first(world):
+    _, parent, answers = world
+    before, after = (a.probabilities["tflite"] for a in (parent, list(answers.values())[1]))
+    order = resnet_qat_explore.by_disagreement(before, after)
+    differ = (before.argmax(1) != after.argmax(1))[order]
+    assert sorted(order) == list(range(40)) and 0 < differ.sum() < 40
+    assert differ[: differ.sum()].all()
+    moved = pd.Series(np.abs(before - after).sum(axis=1)[order])
+    assert moved[: differ.sum()].is_monotonic_decreasing
+
+
+def test_every_control_of_the_images_moves_text_or_picture(world):
+    box = resnet_qat_explore.samples(*world)
+    moves(box, {"variant": "qat_w4a8_last4, seed 1", "image, other class first": 40})
+    stands_still(box)
+    task, parent, answers = world
+    before, after = (a.probabilities["tflite"] for a in (parent, list(answers.values())[1]))
+    at = resnet_qat_explore.by_disagreement(before, after)[-1]
+    name, classes = "qat_w4a8_last4, seed 1", task.test.classes
+    assert box.children[-2].value.startswith(
+        f"Image {at + 1} is of class {classes[task.test.labels[at]]}; float says "
+        f"{classes[before[at].argmax()]} ({before[at].max():.1%}), {name} "
+        f"{classes[after[at].argmax()]} ({after[at].max():.1%})."
+    )
+
+
+def test_where_every_training_diverged_a_sentence_says_so(world):
+    task, parent, answers = world
+    gone = {p: a for p, a in answers.items() if not a.probabilities}
+    box = resnet_qat_explore.samples(task, parent, gone)
+    assert box.children[-2].value.startswith("Every training of this run diverged")
+    stands_still(box)

@@ -104,7 +104,12 @@ def clone(tmp_path_factory) -> Path:
     project = tmp_path_factory.mktemp("a clone")
     for folder in ("src/qlab", "notebooks", "data/models/tiny", "workflow"):
         (project / folder).mkdir(parents=True)
-    for name in ("Makefile", "workflow/Snakefile", "workflow/exclusive.py"):
+    for name in (
+        "Makefile",
+        "workflow/Snakefile",
+        "workflow/exclusive.py",
+        "workflow/rewritten.py",
+    ):
         shutil.copy(ROOT / name, project / name)
     for name in REAL_MODULES:
         shutil.copy(ROOT / "src" / "qlab" / name, project / "src" / "qlab" / name)

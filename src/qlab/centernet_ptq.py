@@ -23,7 +23,7 @@ from qlab import (
     timing,
 )
 from qlab.detection_task import Task
-from qlab.errors import QlabError
+from qlab.errors import QlabError, refuse_below_one
 from qlab.operator_timing import time_operators
 from qlab.records import Record
 from qlab.statistics import Estimate
@@ -59,8 +59,7 @@ def _device(threads: int) -> str:
 
 def build_variants(task: Task, threads: int, progress=iter) -> Files:
     """The .tflite of each variant; a ready .tflite file is its own only variant, `as_is`."""
-    if threads < 1:
-        raise QlabError(f"The parameter 'threads' must be 1 or more, not {threads}.")
+    refuse_below_one(threads=threads)
     if task.ready:
         return {"as_is": task.folder}
     samples = tflite.calibration_samples(task.calibration)

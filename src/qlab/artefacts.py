@@ -109,12 +109,22 @@ def _remove_left(folder: Path) -> None:
 def _about_writing(error: OSError, target: Path) -> str | None:
     """What an error means for writing `target`; None for one that has to do with other files."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if not full and error.filename and not _near(Path(error.filename), target):
+    if (
+        not full
+        and error.errno != errno.EFBIG
+        and error.filename
+        and not _near(Path(error.filename), target)
+    ):
         return None
     if full:
         return (
             f"The disk ran full while writing {target}; what was there before is untouched. "
             "Free some space (build/ can be deleted at any time) and run again."
+        )
+    if error.errno == errno.EFBIG:
+        return (
+            f"{target} is larger than a file may be here ({error.strerror}); what was there before "
+            "is untouched. Raise the limit (ulimit -f), or set QLAB_HOME to another disk."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (

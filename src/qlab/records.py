@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from qlab import paths
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
+from qlab.secrets import redact, secret_values
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
     with written_whole(target) as part:
         table.to_csv(part, index=False, float_format="%.10g")
     with written_whole(target.with_suffix(".provenance.json")) as part:
-        part.write_text(json.dumps(provenance, indent=2, sort_keys=True) + "\n")
+        # Parameters are part of it, and one may have been given a token.
+        text = json.dumps(provenance, indent=2, sort_keys=True)
+        part.write_text(redact(text, secret_values(os.environ)) + "\n")
     return target
 
 

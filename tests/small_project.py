@@ -66,7 +66,7 @@ def write(project: Path, name: str, *cells: str) -> None:
 
 
 def quick(folder: Path) -> Path:
-    """A whole project of three notebooks, which takes seconds; a half artefact has a file `half`."""
+    """A project of three notebooks that take seconds; what is half has a file called `half`."""
     make(folder, QUICK_TABLE)
     write(folder, "01_measure", KEEP.replace("KIND", "first"), MEASURE)
     write(folder, "02_judge", JUDGE)

@@ -50,16 +50,25 @@ def run_to_the_end(folder: Path, profile: str, log: Path, **more: str) -> float:
     return time.monotonic() - start
 
 
-def finished(folder: Path, profile: str) -> dict[Path, int]:
+Finished = dict[Path, tuple[int, int]]
+
+
+def finished(folder: Path, profile: str) -> Finished:
     """What need not be done again: notebooks that Snakemake has as done, artefacts that are whole.
 
-    By path, the number that the file system gave it: another one means that it was made again.
+    By path, its `identity`: another one means that it was made again.
     """
     begun = {path.name for path in (folder / ".snakemake" / "incomplete").glob("*")}
     notebooks = (folder / "build" / profile / "notebooks").glob("[!.]*.ipynb")
     done = [p for p in notebooks if _marker(p.relative_to(folder)) not in begun]
     done += (folder / "build" / "artefacts").glob("*/[!.]*")
-    return {path: path.stat().st_ino for path in done}
+    return {path: identity(path) for path in done}
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """The number that the file system gave a file or an artefact's folder, and when it was made."""
+    made = path / "recipe.json" if path.is_dir() else path
+    return path.stat().st_ino, made.stat().st_mtime_ns
 
 
 def _marker(output: Path) -> str:

@@ -29,11 +29,13 @@ from pathlib import Path
 import psutil
 from clones import (
     ROOT,
+    Finished,
     clone,
     compared,
     discard,
     finished,
     half_files,
+    identity,
     leavings,
     make_figures,
     run_to_the_end,
@@ -61,7 +63,8 @@ def main() -> int:
         ended = killed_at(victim, given.profile, log, moment)
         if not ended:
             kills, resuming = kills + 1, True
-            kept |= (done := finished(victim, given.profile))
+            done = finished(victim, given.profile)
+            kept = done | kept  # as it was when it was first seen finished
             defects += told(f"kill {kills} at {moment:.0f} s", half_files(victim))
             say(f"Kill {kills} at {moment:.0f} s: {summary(done)} finished.")
             if given.chain:
@@ -105,18 +108,14 @@ def killed_at(folder: Path, profile: str, log: Path, moment: float | None) -> bo
     return True
 
 
-def at_the_end(victim: Path, reference: Path, profile: str, kept: dict[Path, int]) -> list[str]:
+def at_the_end(victim: Path, reference: Path, profile: str, kept: Finished) -> list[str]:
     """What is wrong with a clone in which a run came to its end after kills."""
-    again = [path for path, number in kept.items() if number_of(path) != number]
+    again = [path for path, was in kept.items() if not path.exists() or identity(path) != was]
     found = [f"{path.relative_to(victim)} was finished and made again" for path in again]
     found += half_files(victim)
     passed, words = compared(load(reference, profile), load(victim, profile))
     found += [] if passed else [words]
     return found + [f"still running: {name}" for name in running_in(victim)]
-
-
-def number_of(path: Path) -> int | None:
-    return path.stat().st_ino if path.exists() else None
 
 
 def running_in(folder: Path, seconds: float = 30) -> list[str]:
@@ -133,7 +132,7 @@ def running_in(folder: Path, seconds: float = 30) -> list[str]:
         time.sleep(0.5)
 
 
-def summary(done: dict[Path, int]) -> str:
+def summary(done: Finished) -> str:
     notebooks = sum(path.suffix == ".ipynb" for path in done)
     return f"{notebooks} notebooks and {len(done) - notebooks} artefacts were"
 

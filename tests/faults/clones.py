@@ -66,9 +66,9 @@ def finished(folder: Path, profile: str) -> Finished:
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """The number that the file system gave a file or an artefact's folder, and when it was made."""
-    made = path / "recipe.json" if path.is_dir() else path
-    return path.stat().st_ino, made.stat().st_mtime_ns
+    """The number that the file system gave a file or an artefact's folder, and its oldest time."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return path.stat().st_ino, min((file.stat().st_mtime_ns for file in files), default=0)
 
 
 def _marker(output: Path) -> str:

@@ -91,7 +91,8 @@ def half_files(folder: Path) -> list[str]:
 def _files(folder: Path) -> Iterator[Path]:
     """Files below a folder, without what is still being written."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.parts):
+        inside = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") for part in inside):
             yield path
 
 

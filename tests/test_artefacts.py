@@ -59,6 +59,35 @@ def test_a_killed_writer_is_never_read(home):
     assert (done / "x").read_text() == "whole" and not (done / "half").exists()
 
 
+WRITER = (
+    "import sys, time, pathlib, qlab.artefacts as a\n"
+    "with a.written_whole(pathlib.Path(sys.argv[1])) as part:\n"
+    "    part.write_text('half'); print('started', flush=True); time.sleep(60)\n"
+)
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not(home):
+    writers = []
+    for name in ("a.txt", "b.txt"):
+        call = [sys.executable, "-c", WRITER, str(home / name)]
+        writers.append(subprocess.Popen(call, stdout=subprocess.PIPE, text=True))
+        assert writers[-1].stdout.readline() == "started\n"
+    live, killed = writers
+    killed.kill()
+    killed.wait()
+    (left,) = [part.parent for part in home.glob(".part-*/b.txt")]
+    with artefacts.written_whole(home / "c.txt") as part:
+        part.write_text("c")
+    assert left.is_dir()  # as young as this, it might be a writer's that has no lock yet
+    for folder in home.glob(".part-*"):
+        os.utime(folder, (0, 0))
+    with artefacts.written_whole(home / "c.txt") as part:
+        part.write_text("c")
+    assert [part.name for part in home.glob(".part-*/*")] == ["a.txt"]
+    live.kill()
+    live.wait()
+
+
 def test_two_makers_at_once_agree():
     def make(folder):
         artefacts.artefact("kind", {"a": 1}, lambda f: (f / "x").write_text("other"))

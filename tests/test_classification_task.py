@@ -29,6 +29,7 @@ def test_changed_parameters_and_the_long_sweep_get_places_of_their_own(home):
         ({"epochs": -1}, "'epochs' must be 0 or more"),
         ({"rate": -0.1}, "'rate' must be 0 or more"),
         ({"threads": 0}, "'threads' must be 1 or more"),
+        ({"threads": 10**20}, r"'threads' must be below 2\^31, not 1000"),
         ({"model": "nowhere.h5"}, "nowhere.h5"),
     ],
 )

@@ -1,6 +1,8 @@
 """Annotations and images of every bad kind get one clear sentence."""
 
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -52,11 +54,40 @@ def test_good_annotations_load(tmp_path):
         (changed("annotations", image_id=9), "on image 9, which is not listed"),
         (changed("annotations", category_id=4), "has category 4, which is not among"),
         (changed("annotations", id=0), "COCO's ids start at 1"),
+        (changed("annotations", bbox=[0, 0, -4, 4]), "the last two not below 0"),
+        (changed("annotations", bbox=[0, 0, float("nan"), 4]), "expected the four numbers"),
+        (changed("annotations", bbox=[0, 0, 10**400, 4]), "expected the four numbers"),
+        (changed("annotations", bbox=[0, 0, True, 4]), "expected the four numbers"),
+        (changed("annotations", area=-1), "has area -1 and iscrowd None"),
+        (changed("annotations", iscrowd="no"), "has area None and iscrowd no"),
+        (changed("images", id=[1]), r"'images' has the id \[1\]; expected a whole number"),
+        (changed("images", file_name=None), "has the file_name None; expected a text"),
+        (GOOD | {"images": GOOD["images"] * 2}, "the id 1 stands twice in 'images'"),
+        (GOOD | {"annotations": GOOD["annotations"] * 2}, "stands twice in 'annotations'"),
+        ("[" * 100_000, "is not valid JSON"),
     ],
 )
 def test_bad_annotations_say_what_is_wrong(tmp_path, content, sentence):
     with pytest.raises(QlabError, match=sentence):
         coco.load_annotations(written(tmp_path, content))
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(tmp_path):
+    path = tmp_path / "a.json"
+    text = json.dumps(GOOD, indent=1).replace("\n", "\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert coco.load_annotations(path).dataset["images"] == GOOD["images"]
+
+
+def test_an_image_of_endless_size_is_refused(tmp_path):
+    """A few bytes that claim 60,000 x 60,000 pixels."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (1, 1)).save(path)
+    claim = b"IHDR" + struct.pack(">II", 60_000, 60_000) + path.read_bytes()[24:29]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:12] + claim + struct.pack(">I", zlib.crc32(claim)) + whole[33:])
+    with pytest.raises(QlabError, match="has more pixels than are read"):
+        coco.read_image(path)
 
 
 def test_missing_annotations_and_images(tmp_path):

@@ -61,6 +61,8 @@ def test_calibrating_on_evaluation_images_is_refused(own):
         ({"model": "/no/such/model", "input_size": 64}, "There is no model folder at"),
         ({"input_size": 64}, "is fixed to 256 pixels; the parameter 'input_size' asks for 64"),
         ({"limit": -1}, "'limit' must be 0 or more, not -1"),
+        ({"seed": -1}, "'seed' must be 0 or more, not -1"),
+        ({"threads": 10**20}, r"'threads' must be below 2\^31, not 1000"),
     ],
 )
 def test_bad_parameters_are_sentences(own, changes, sentence):

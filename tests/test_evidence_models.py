@@ -85,6 +85,7 @@ def test_a_table_as_spreadsheets_save_it_is_read(tmp_path):
         ({"std": "-1"}, "column 'std' must be 0 or more"),
         ({"standard_error": "x"}, "column 'standard_error' must be a number"),
         ({"runs": "0"}, "column 'runs' must be a whole number"),
+        ({"runs": "9" * 30}, "column 'runs' must be a whole number"),
         ({"runs": "1.5"}, "column 'runs' must be a whole number"),
         ({"base": "0.75"}, "column 'base' must be one of 0.0, 0.25, 0.5; found '0.75'"),
         ({"quality": "60"}, "column 'quality' must lie between 0 and 1"),

@@ -55,6 +55,8 @@ def test_bad_folders_say_what_is_wrong(world, tmp_path):
         image_folder.load(world / "n01", 4)
     with pytest.raises(QlabError, match="ask for 1 or more"):
         image_folder.load(world, 4, limit=0)
+    with pytest.raises(QlabError, match="asked for at a side of 0 pixels"):
+        image_folder.load(world, 0)
     (world / "n01" / "z.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(QlabError, match=r"z\.png is truncated or no image"):
         image_folder.load(world, 4)

@@ -109,6 +109,9 @@ def test_a_long_passage_loses_its_beginning_and_is_counted():
         ('{"text": " alone"}', "line 2: a passage needs a context"),
         ('{"text": "ends with a space "}', "line 2: a passage needs a context"),
         ('{"text": ""}', "line 2: a passage needs a context"),
+        ('{"text": "a \\ud800"}', "line 2: the text has half a letter"),
+        ("[" * 100_000, "line 2: not JSON of a passage (maximum recursion"),
+        ("1" * 5_000, "line 2: not JSON of a passage (Exceeds the limit"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, sentence):
@@ -116,6 +119,12 @@ def test_a_bad_line_is_named(tmp_path, line, sentence):
     with pytest.raises(QlabError) as caught:
         lambada.read(path)
     assert str(caught.value).startswith(f"{path}, {sentence}")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(tmp_path):
+    path = tmp_path / "w.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"text": "a b"}\r\n{"text": "c d"}\r\n')
+    assert [passage.word for passage in lambada.read(path)] == ["b", "d"]
 
 
 def test_a_missing_an_empty_and_a_binary_file_are_refused(tmp_path):

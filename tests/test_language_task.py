@@ -142,6 +142,8 @@ def refuse(changes, sentence, own):
         ({"calibration_count": 12}, "12 passages cannot be split into 12 that calibrate"),
         ({"calibration_count": -1}, "'calibration_count' must be 0 or more, not -1"),
         ({"limit": -1}, "'limit' must be 0 or more, not -1"),
+        ({"seed": -1}, "'seed' must be 0 or more, not -1"),
+        ({"threads": 10**20}, r"'threads' must be below 2\^31, not 1000"),
         ({"device": "tpu"}, "'device' is auto, cpu or cuda, not 'tpu'"),
         ({"device": "cuda"}, "finds no CUDA device"),
     ],

@@ -164,9 +164,45 @@ def more_layers(folder):
     edit(folder / "config.json", num_hidden_layers=3)
 
 
+def endless_layers(folder):
+    edit(folder / "config.json", num_hidden_layers=10**6)
+
+
+def width_in_words(folder):
+    edit(folder / "config.json", hidden_size="wide")
+
+
+def unknown_activation(folder):
+    edit(folder / "config.json", hidden_act="nope")
+
+
+def unknown_scaling(folder):
+    edit(folder / "config.json", rope_scaling="double")
+
+
+def empty_tokenizer(folder):
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def index_that_leads_away(folder):
+    index = {"weight_map": {"model.norm.weight": str(folder / "model.safetensors")}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def index_of_numbers(folder):
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"lm_head.weight": 1}}')
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
+        (endless_layers, r"lack the tensor model\.layers\.999999\."),
+        (width_in_words, "has hidden_size 'wide'; expected a whole number from 1"),
+        (unknown_activation, r"No Llama can be built as .*config\.json says: 'nope'"),
+        (unknown_scaling, "describes no Llama that transformers knows"),
+        (empty_tokenizer, "is damaged or of no known form"),
+        (index_that_leads_away, "names the weight file '/.*'; expected a file of the same folder"),
+        (index_of_numbers, "names the weight file 1; expected a file of the same folder"),
         (no_folder, r"There is no model folder at .*m; give a local"),
         (no_config, r"has no config\.json, so this is no Hugging Face model folder"),
         (spoilt_config, r"config\.json is not JSON \(Expecting value"),

@@ -74,6 +74,41 @@ def test_a_file_changed_by_hand_is_refused_with_its_row(home):
         records.read("e", "mini")
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n1,2,3\n"], ids=["empty", "UTF-16", "ragged"]
+)
+def test_a_file_that_is_no_table_is_refused(home, content):
+    (home / "e.csv").write_bytes(content)
+    with pytest.raises(QlabError, match="e.csv is no table of records"):
+        records.read_file(home / "e.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"seed": "x"}, "column 'seed' must be a number; found 'x'"),
+        ({"seed": "1.5"}, "column 'seed' must be a whole number"),
+        ({"n": "1.5"}, r"column 'n' must be a whole number below 2\^53; found 1.5"),
+        ({"n": "9" * 30}, "column 'n' must be a whole number"),
+        ({"value": "nan"}, "column 'value' must be a number; found 'nan'"),
+        ({"value": "inf"}, "column 'value' must be finite; found inf"),
+    ],
+)
+def test_a_bad_field_in_a_file_is_named(home, change, sentence):
+    path = records.write([one(seed=3)], "mini", {})
+    table = pd.read_csv(path, dtype=str, keep_default_na=False).assign(**change)
+    table.to_csv(path, index=False)
+    with pytest.raises(QlabError, match=f"row 2: {sentence}"):
+        records.read_file(path)
+
+
+def test_a_table_as_spreadsheets_save_it_is_read(home):
+    path = records.write([one(seed=3)], "mini", {})
+    before = records.read_file(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    pd.testing.assert_frame_equal(records.read_file(path), before)
+
+
 def test_missing_records_say_how_to_make_them():
     with pytest.raises(QlabError, match="python -m qlab run NOTEBOOK -p profile=mini"):
         records.read("e", "mini")

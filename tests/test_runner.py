@@ -14,6 +14,7 @@ from pathlib import Path
 import filelock
 import nbformat
 import papermill
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -367,6 +368,17 @@ def test_killed_run_leaves_nothing_and_does_not_block_the_next(home):
     assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
     _notebook(home, "print(1)")
     runner.run("01")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_killed_run_takes_its_kernel_along_even_a_stopped_one(home):
+    process = _started(home, "print(1)")
+    (kernel,) = psutil.Process(process.pid).children()
+    kernel.suspend()
+    process.kill()
+    process.communicate(timeout=60)
+    kernel.wait(timeout=10)
+    assert not kernel.is_running()
 
 
 @pytest.mark.parametrize(

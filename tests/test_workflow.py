@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 import remaining  # noqa: E402
 
-REAL_MODULES = ("artefacts.py", "dependencies.py", "errors.py", "paths.py")
+REAL_MODULES = ("artefacts.py", "dependencies.py", "errors.py", "paths.py", "secrets.py")
 
 TABLE = """
 01_measure: {experiment: measured, figures: [bars], models: [tiny]}
@@ -107,9 +107,9 @@ def clone(tmp_path_factory) -> Path:
     project = tmp_path_factory.mktemp("a clone")
     for folder in ("src/qlab", "notebooks", "data/models/tiny", "workflow"):
         (project / folder).mkdir(parents=True)
-    for name in ("Makefile", "workflow/Snakefile", "workflow/exclusive.py"):
-        shutil.copy(ROOT / name, project / name)
-    shutil.copy(ROOT / "workflow" / "remaining.py", project / "workflow")
+    shutil.copy(ROOT / "Makefile", project)
+    for name in ("Snakefile", "exclusive.py", "remaining.py", "rewritten.py"):
+        shutil.copy(ROOT / "workflow" / name, project / "workflow")
     for name in REAL_MODULES:
         shutil.copy(ROOT / "src" / "qlab" / name, project / "src" / "qlab" / name)
     code = {"__init__": "", "__main__": RUNNER, "bars": "import qlab.deep", "deep": "", "other": ""}
@@ -147,7 +147,7 @@ def finished(clone, tmp_path_factory) -> Path:
 @pytest.fixture
 def project(finished, tmp_path) -> Path:
     """A project of one's own in which everything is up to date."""
-    return shutil.copytree(finished, tmp_path / "my project", symlinks=True)
+    return shutil.copytree(finished, tmp_path / "mon projet à côté", symlinks=True)
 
 
 def test_a_fresh_clone_runs_everything(finished):
@@ -206,6 +206,48 @@ def test_it_says_how_many_notebooks_are_left_and_about_how_long(project):
 )
 def test_what_is_not_known_is_not_made_up(seconds, words):
     assert remaining.duration(seconds) == words
+
+
+@pytest.mark.parametrize("hours", [-48, 48], ids=["set back", "set forward"])
+def test_a_clock_that_was_set_reruns_nothing(project, hours):
+    """Records of one notebook are then older, or newer, than those made from them."""
+    for name in ("measured.csv", "measured.provenance.json"):
+        shift(project / "data" / "results" / "mini" / name, hours)
+    done = figures(project)
+    assert (done.returncode, ran(project)) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("hours", [-48, 48], ids=["set back", "set forward"])
+def test_a_clock_that_is_set_while_a_notebook_runs_is_no_error(project, hours):
+    """What it writes is then older than its own beginning, or than what is to follow."""
+    later = f"""
+import time
+for path in [*Path("data/results/mini").glob("measured.*"), *Path("figures/mini").glob("*")]:
+    os.utime(path, (time.time() + {hours * 3600},) * 2)
+"""
+    notebook(project, "01_measure", MEASURE + later)
+    assert sorted(ran_by(figures(project), project)) == ["01", "02"]
+    assert ran_by(figures(project), project) == []
+
+
+def shift(path: Path, hours: float) -> None:
+    os.utime(path, (time.time() + 3600 * hours,) * 2)
+
+
+def ran_by(done: subprocess.CompletedProcess, project: Path) -> list[str]:
+    assert done.returncode == 0, done.stderr
+    return ran(project)
+
+
+def test_a_secret_as_a_parameter_is_refused(project, monkeypatch):
+    """Snakemake would keep it; nothing of it is said or left."""
+    monkeypatch.setenv("HF_TOKEN", "hf_planted")
+    (project.parent / "more.yaml").write_text("parameters: {03_alone: {model: hf_planted}}")
+    done = figures(project, "ARGS=--configfile ../more.yaml --quiet host progress reason rules")
+    assert done.returncode != 0
+    assert "The parameter 'model' of 03_alone holds a token" in done.stderr
+    assert "planted" not in done.stderr + done.stdout
+    assert not [f for f in project.rglob("*") if f.is_file() and b"planted" in f.read_bytes()]
 
 
 def test_a_deleted_figure_is_drawn_again(project):

@@ -6,18 +6,22 @@ recipe, the hashes of its inputs and the versions of the libraries that make it.
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from qlab import paths
 from qlab.errors import QlabError
+
+_YOUNG = 60  # seconds in which a folder that was made is surely locked
 
 
 def file_sha256(path: Path) -> str:
@@ -45,33 +49,82 @@ def code_sha256(*modules: str) -> dict[str, str]:
 def written_whole(target: Path) -> Iterator[Path]:
     """Give a temporary sibling to write to (a file or a folder) and rename it when whole.
 
-    A killed writer leaves `target` as it was. Raises QlabError, and leaves
-    `target` as it was, when the place cannot be written or the disk is full.
+    A killed writer leaves `target` as it was, and the next writer beside it removes the remains.
+    Raises QlabError, and leaves `target` as it was, when the place cannot be written or the disk is
+    full.
     """
-    part = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent)) / target.name
-        yield part
-        _replace(part, target)
+        with _own_folder(target.parent) as folder:
+            yield folder / target.name
+            _replace(folder / target.name, target)
     except OSError as error:
         if sentence := _about_writing(error, target):
             raise QlabError(sentence) from error
         raise
+
+
+@contextlib.contextmanager
+def _own_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, locked while its writer lives; what killed ones left is removed.
+
+    The operating system drops a lock with its process. Where it knows no locks, the leavings stay.
+    """
+    for left in parent.glob(".part-*"):
+        _remove_left(left)
+    folder = Path(tempfile.mkdtemp(prefix=".part-", dir=parent))
+    lock = _lock(folder)
+    try:
+        yield folder
     finally:
-        if part is not None:
-            shutil.rmtree(part.parent, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock; None where it cannot be had."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # removed meanwhile, or another user's
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove a killed writer's folder: nobody holds it, and it is not just being made."""
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - folder.stat().st_mtime < _YOUNG:
+            return
+    if (lock := _lock(folder)) is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def _about_writing(error: OSError, target: Path) -> str | None:
     """What an error means for writing `target`; None for one that has to do with other files."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if not full and error.filename and not _near(Path(error.filename), target):
+    if (
+        not full
+        and error.errno != errno.EFBIG
+        and error.filename
+        and not _near(Path(error.filename), target)
+    ):
         return None
     if full:
         return (
             f"The disk ran full while writing {target}; what was there before is untouched. "
             "Free some space (build/ can be deleted at any time) and run again."
+        )
+    if error.errno == errno.EFBIG:
+        return (
+            f"{target} is larger than a file may be here ({error.strerror}); what was there before "
+            "is untouched. Raise the limit (ulimit -f), or set QLAB_HOME to another disk."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (

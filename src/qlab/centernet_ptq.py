@@ -24,7 +24,7 @@ from qlab import (
 )
 from qlab.detection_scoring import Scored
 from qlab.detection_task import Task
-from qlab.errors import QlabError
+from qlab.errors import QlabError, refuse_below_one
 from qlab.operator_timing import time_operators
 from qlab.records import Record
 from qlab.statistics import Estimate
@@ -63,8 +63,7 @@ def build_variants(task: Task, threads: int, progress=iter) -> Files:
 
     QlabError: fewer threads than 1.
     """
-    if threads < 1:
-        raise QlabError(f"The parameter 'threads' must be 1 or more, not {threads}.")
+    refuse_below_one(threads=threads)
     if task.ready:
         return {"as_is": task.folder}
     samples = tflite.calibration_samples(task.calibration)

@@ -18,7 +18,7 @@ from qlab import (
 )
 from qlab.artefacts import artefact, code_sha256, file_sha256, versions
 from qlab.classification_subject import Subject, split
-from qlab.errors import QlabError, refuse_negative
+from qlab.errors import QlabError, refuse_below_one, refuse_negative
 from qlab.fine_tune import Settings
 from qlab.labelled_examples import LabelledExamples
 from qlab.labelled_images import LabelledImages
@@ -110,10 +110,7 @@ def prepare(
     """
     numbers = {"epochs": epochs, "rate": rate, "train_limit": train_limit, "limit": limit}
     refuse_negative(**numbers, seed=seed)
-    if threads < 1:
-        raise QlabError(f"The parameter 'threads' must be 1 or more, not {threads}.")
-    if seeds < 1:
-        raise QlabError(f"The parameter 'seeds' must be 1 or more, not {seeds}.")
+    refuse_below_one(threads=threads, seeds=seeds)
     if sweep not in SWEEPS:
         raise QlabError(f"The parameter 'sweep' is one of {', '.join(SWEEPS)}; got '{sweep}'.")
     found = sentence_task.subject if sentence_task.takes(model) else image_subject

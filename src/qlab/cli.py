@@ -1,6 +1,7 @@
-"""The command line: `qlab run NOTEBOOK`, `qlab parameters NOTEBOOK` and `qlab new NAME`.
+"""The command line: `qlab run NOTEBOOK`, `parameters NOTEBOOK`, `compare A B` and `new NAME`.
 
-Exit codes: 0 done, 1 the notebook failed, 2 something given is wrong, 130 interrupted.
+Exit codes: 0 done, 1 the notebook failed or the compared runs differ, 2 something given is wrong,
+130 interrupted.
 """
 
 import argparse
@@ -21,15 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say (default: the process's own) and return the exit code."""
     try:
         given = _parser().parse_args(arguments)
-        given.command(given)
+        return given.command(given)
     except KeyboardInterrupt:
         print("qlab: interrupted; nothing was written.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read what is printed (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except QlabError as error:
         message = redact(str(error), secret_values(os.environ))
         print(f"qlab: {message}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
-    return 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m qlab", description="Run qlab's notebooks.")
+    parser = _Parser(prog="python -m qlab", description="Run qlab's notebooks, compare runs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="execute a notebook, checked beforehand")
     run.add_argument("notebook", help=_NOTEBOOK)
@@ -59,24 +62,57 @@ def _parser() -> argparse.ArgumentParser:
     new = commands.add_parser("new", help="write the files of a new experiment")
     new.add_argument("name", help="two digits and a name, such as 06_round_a_bell_curve")
     new.set_defaults(command=_new)
+    _add_compare(commands)
     return parser
 
 
-def _run(given: argparse.Namespace) -> None:
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare", help="whether two runs have the same deterministic records, and what regressed"
+    )
+    for name in ("a", "b"):
+        compare.add_argument(
+            name, type=Path, metavar=name.upper(), help="a clone, a folder of records, or one csv"
+        )
+    compare.add_argument("--profile", default="mini", help="of a clone's records (default: mini)")
+    compare.add_argument(
+        "--tolerance", type=float, default=1e-6, help="of floats, as a share (default: 1e-6)"
+    )
+    compare.add_argument(
+        "--regressions-only", action="store_true", help="let what merely differs pass"
+    )
+    compare.add_argument("--rows", type=int, default=20, help="shown of each kind (default: 20)")
+    compare.set_defaults(command=_compare)
+
+
+def _run(given: argparse.Namespace) -> int:
     from qlab import runner  # papermill is only needed here
 
     print(runner.run(given.notebook, given.parameter, given.output))
+    return 0
 
 
-def _show(given: argparse.Namespace) -> None:
+def _show(given: argparse.Namespace) -> int:
     declared = read_parameters(find_notebook(given.notebook))
     print(table(declared.values()))
+    return 0
 
 
-def _new(given: argparse.Namespace) -> None:
+def _compare(given: argparse.Namespace) -> int:
+    from qlab import compare, compare_words  # pandas is only needed here
+
+    a, b = (compare.load(place, given.profile) for place in (given.a, given.b))
+    found = compare.compare(a, b, given.tolerance)
+    passed = found.passes(given.regressions_only)
+    print(compare_words.report(found, passed, given.rows))
+    return 0 if passed else 1
+
+
+def _new(given: argparse.Namespace) -> int:
     from qlab import new_experiment  # jinja2 is only needed here
 
     print(*new_experiment.create(given.name), sep="\n")
+    return 0
 
 
 def table(declared: Iterable[Parameter]) -> str:

@@ -17,6 +17,14 @@ from pycocotools.cocoeval import COCOeval
 from qlab.errors import QlabError
 
 log = logging.getLogger(__name__)
+# What qlab reads of COCO's annotations, and of which type it is.
+_PARTS = {
+    "images": {"id": int, "file_name": str, "width": int, "height": int},
+    "categories": {"id": int, "name": str},
+    "annotations": {"id": int, "image_id": int, "category_id": int, "bbox": list},
+}
+_SPELT = {int: "a whole number", str: "a text", list: "a list"}
+_LARGEST = 1e300
 _REFUSED = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}  # more than 8 bits a channel
 
 
@@ -36,55 +44,74 @@ def load_annotations(path: Path) -> COCO:
     if not path.is_file():
         raise QlabError(f"There is no annotation file at {path}; expected a COCO instances_*.json.")
     try:
-        dataset = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        dataset = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise QlabError(
             f"{path} is not valid JSON ({error}); expected COCO annotations."
         ) from error
-    for key in ("images", "annotations", "categories"):
+    for key, parts in _PARTS.items():
         if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
             raise QlabError(f"{path} lacks the list '{key}' that COCO annotations have.")
-    _check_keys(dataset["images"], ("id", "file_name", "width", "height"), "images", path)
-    _check_keys(dataset["categories"], ("id", "name"), "categories", path)
-    _check_keys(
-        dataset["annotations"], ("id", "image_id", "category_id", "bbox"), "annotations", path
-    )
+        _check_entries(dataset[key], parts, key, path)
     images = {i["id"] for i in dataset["images"]}
     categories = {c["id"] for c in dataset["categories"]}
     for a in dataset["annotations"]:
-        if a["image_id"] not in images:
-            raise QlabError(
-                f"{path}: annotation {a['id']} is on image {a['image_id']}, which is not listed."
-            )
-        if a["category_id"] not in categories:
-            raise QlabError(
-                f"{path}: annotation {a['id']} has category {a['category_id']}, which is not among "
-                f"the file's {len(categories)} categories."
-            )
-        if not _is_box(a["bbox"]):
-            raise QlabError(
-                f"{path}: annotation {a['id']} has the bbox {a['bbox']}; expected the four numbers "
-                "x, y, width, height."
-            )
-        if a["id"] == 0:  # pycocotools reads a match with object 0 as no match
-            raise QlabError(f"{path}: an annotation has the id 0; COCO's ids start at 1.")
+        _check_annotation(a, images, categories, path)
         a.setdefault("iscrowd", 0)
         a.setdefault("area", a["bbox"][2] * a["bbox"][3])
     return _quiet_coco(dataset)
 
 
-def _is_box(value) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(isinstance(v, int | float) and np.isfinite(v) for v in value)
-    )
+def _check_annotation(a: dict, images: set[int], categories: set[int], path: Path) -> None:
+    """One annotation against what it refers to, its box and its area."""
+    if a["image_id"] not in images:
+        raise QlabError(
+            f"{path}: annotation {a['id']} is on image {a['image_id']}, which is not listed."
+        )
+    if a["category_id"] not in categories:
+        raise QlabError(
+            f"{path}: annotation {a['id']} has category {a['category_id']}, which is not among "
+            f"the file's {len(categories)} categories."
+        )
+    if not all(map(_is_finite, a["bbox"])) or len(a["bbox"]) != 4 or min(a["bbox"][2:]) < 0:
+        raise QlabError(
+            f"{path}: annotation {a['id']} has the bbox {str(a['bbox'])[:80]}; expected the four "
+            "numbers x, y, width, height, the last two not below 0."
+        )
+    if (
+        not _is_finite(a.get("area", 0))
+        or a.get("area", 0) < 0
+        or a.get("iscrowd", 0) not in (0, 1)
+    ):
+        raise QlabError(
+            f"{path}: annotation {a['id']} has area {a.get('area')} and iscrowd "
+            f"{a.get('iscrowd')}; expected a number from 0, and 0 or 1."
+        )
+    if a["id"] == 0:  # pycocotools reads a match with object 0 as no match
+        raise QlabError(f"{path}: an annotation has the id 0; COCO's ids start at 1.")
 
 
-def _check_keys(rows: list[dict], keys: Sequence[str], name: str, path: Path) -> None:
+def _is_finite(value: object) -> bool:
+    """Whether a value is a number that fits a float."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) < _LARGEST
+
+
+def _check_entries(rows: list[dict], parts: dict[str, type], name: str, path: Path) -> None:
+    """Every entry has what it must have, of the right type, and an id of its own."""
+    seen = set()
     for i, row in enumerate(rows):
-        if missing := [k for k in keys if not isinstance(row, dict) or k not in row]:
+        if missing := [k for k in parts if not isinstance(row, dict) or k not in row]:
             raise QlabError(f"{path}: entry {i} of '{name}' lacks '{missing[0]}'.")
+        for key, kind in parts.items():
+            if not isinstance(row[key], kind) or isinstance(row[key], bool):
+                raise QlabError(
+                    f"{path}: entry {i} of '{name}' has the {key} {row[key]!r}; expected "
+                    f"{_SPELT[kind]}."
+                )
+        if row["id"] in seen:
+            raise QlabError(f"{path}: the id {row['id']} stands twice in '{name}'.")
+        seen.add(row["id"])
 
 
 def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]:
@@ -131,7 +158,9 @@ def read_image(path: Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
         raise QlabError(f"There is no image at {path}.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except Image.DecompressionBombError as error:
+        raise QlabError(f"{path} has more pixels than are read ({error}).") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise QlabError(f"{path} is truncated or no image ({error}); get it again.") from error
 
 

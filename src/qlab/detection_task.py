@@ -12,7 +12,7 @@ from qlab import coco as coco_tools
 from qlab import downloads, embedded, paths, place, saved_model
 from qlab.artefacts import file_sha256
 from qlab.detectors import Detector, resized
-from qlab.errors import QlabError, refuse_negative
+from qlab.errors import QlabError, refuse_below_one, refuse_negative
 
 log = logging.getLogger(__name__)
 # Images per profile; 0 means all that the annotations list.
@@ -88,7 +88,9 @@ def prepare(
     own are split: the first `calibration_limit` calibrate and are not evaluated.
     QlabError: annotations without images or the reverse, no image left, an image in both sets.
     """
-    refuse_negative(limit=limit, calibration_limit=calibration_limit, input_size=input_size)
+    numbers = {"limit": limit, "calibration_limit": calibration_limit, "input_size": input_size}
+    refuse_negative(**numbers, seed=seed)
+    refuse_below_one(threads=threads)
     limit_asked, limit = limit, limit or EVALUATION[profile]
     asked, calibration_limit = calibration_limit, calibration_limit or CALIBRATION[profile]
     own_model, own_data = bool(model) or profile == "full", bool(annotations) or profile == "full"

@@ -9,8 +9,22 @@ class QlabError(Exception):
     """
 
 
+_ENDLESS = 2**31  # TensorFlow, PyTorch and LiteRT take no larger whole numbers
+
+
 def refuse_negative(**numbers: float) -> None:
-    """QlabError naming the first parameter that is below 0."""
+    """QlabError naming the first parameter that is below 0, or too large to be meant."""
+    _refuse_outside(0, numbers)
+
+
+def refuse_below_one(**numbers: float) -> None:
+    """QlabError naming the first parameter that is below 1, or too large to be meant."""
+    _refuse_outside(1, numbers)
+
+
+def _refuse_outside(lowest: int, numbers: dict[str, float]) -> None:
     for name, number in numbers.items():
-        if number < 0:
-            raise QlabError(f"The parameter '{name}' must be 0 or more, not {number}.")
+        if number < lowest:
+            raise QlabError(f"The parameter '{name}' must be {lowest} or more, not {number}.")
+        if number >= _ENDLESS:
+            raise QlabError(f"The parameter '{name}' must be below 2^31, not {number}.")

@@ -29,11 +29,13 @@ def load(
     folder has only some of a model's classes, `classes` names all of them in the model's order.
     The first image of every class comes before the second of any, so that any first part is as
     even as the folder allows. Images are cut and resized by `centre`.
-    QlabError: no folder, no class folder, an empty one, one that `classes` lacks, no such limit,
-    an image that cannot be read.
+    QlabError: no folder, no class folder, an empty one, one that `classes` lacks, no such limit or
+    size, an image that cannot be read.
     """
     if limit is not None and limit < 1:
         raise QlabError(f"At most {limit} images were asked for; ask for 1 or more, or for all.")
+    if size < 1:
+        raise QlabError(f"Images were asked for at a side of {size} pixels; ask for 1 or more.")
     found = _class_folders(Path(folder))
     names = tuple(classes) if classes is not None else tuple(found)
     if unknown := [name for name in found if name not in names]:

@@ -44,7 +44,7 @@ def read(path: Path) -> list[Passage]:
             "such as lambada_test.jsonl."
         )
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise QlabError(f"{path} is not UTF-8 text ({error}); expected jsonl.") from error
     found = [_passage(x, f"{path}, line {i}") for i, x in enumerate(lines, 1) if x.strip()]
@@ -59,9 +59,16 @@ def _passage(line: str, where: str) -> Passage:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
         raise QlabError(f"{where}: not JSON ({error.msg} at column {error.colno}).") from error
+    except (ValueError, RecursionError) as error:  # numbers without end, or depth
+        raise QlabError(f"{where}: not JSON of a passage ({error}).") from error
     text = entry.get("text") if isinstance(entry, dict) else None
     if not isinstance(text, str):
         raise QlabError(f'{where}: expected an object with a string "text"; got {line[:60]}')
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise QlabError(
+            f"{where}: the text has half a letter (a lone surrogate such as \\ud800), which no "
+            "tokenizer reads; write the passage anew in UTF-8."
+        )
     return split(text, where)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qlab import device_guard, embedded, hub, lambada, llama, mini_lambada, paths, place
 from qlab.artefacts import file_sha256
-from qlab.errors import QlabError, refuse_negative
+from qlab.errors import QlabError, refuse_below_one, refuse_negative
 from qlab.lambada import Encoded, Passage
 
 # Passages per profile; 0 means all of the file.
@@ -102,7 +102,7 @@ def prepare(
     `evaluated` and `quantized` count variants, for the guard's estimate of memory and time.
     `threads` is PyTorch's from here on.
     """
-    refuse_negative(calibration_count=calibration_count, limit=limit)
+    refuse_negative(calibration_count=calibration_count, limit=limit, seed=seed)
     _use_threads(threads)
     name = model or (FULL_MODEL if profile == "full" else "")
     folder = _small_files(name) if name else embedded.llama_folder()
@@ -258,8 +258,7 @@ def _use_threads(threads: int) -> None:
     """Tell PyTorch how many CPU threads it has, for all that follows in this process."""
     import torch
 
-    if threads < 1:
-        raise QlabError(f"The parameter 'threads' must be 1 or more, not {threads}.")
+    refuse_below_one(threads=threads)
     torch.set_num_threads(threads)
 
 

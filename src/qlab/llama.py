@@ -26,6 +26,14 @@ LINEARS = (
     "mlp.up_proj",
     "mlp.down_proj",
 )
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+)
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -54,13 +62,27 @@ def read_config(folder: Path) -> "LlamaConfig":
 
     if not folder.is_dir():
         raise QlabError(f"There is no model folder at {folder}; give a local Hugging Face folder.")
-    kind = read_json(folder, "config.json").get("model_type")
+    described = read_json(folder, "config.json")
+    kind = described.get("model_type")
     if kind != "llama":
         raise QlabError(
             f"{folder} holds a model of type {kind!r}; this experiment takes 'llama' "
             "(LlamaForCausalLM: Llama 2, Llama 3, TinyLlama and their like)."
         )
-    return LlamaConfig.from_pretrained(folder, attn_implementation="sdpa", local_files_only=True)
+    for name in set(_SIZES) & set(described):
+        size = described[name]
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < 2**31:
+            raise QlabError(
+                f"{folder / 'config.json'} has {name} {size!r}; expected a whole number from 1."
+            )
+    try:
+        return LlamaConfig.from_pretrained(
+            folder, attn_implementation="sdpa", local_files_only=True
+        )
+    except Exception as error:  # transformers raises many kinds for what it does not expect
+        raise QlabError(
+            f"{folder / 'config.json'} describes no Llama that transformers knows: {error}"
+        ) from error
 
 
 def quantized(config: "LlamaConfig") -> bool:
@@ -76,9 +98,15 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     from transformers import PreTrainedTokenizerFast
 
     read_json(folder, "tokenizer.json", "its model cannot be given text")
-    return PreTrainedTokenizerFast.from_pretrained(
-        folder, local_files_only=True, clean_up_tokenization_spaces=False
-    )
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(
+            folder, local_files_only=True, clean_up_tokenization_spaces=False
+        )
+    except Exception as error:  # tokenizers raises plain Exception, transformers many kinds
+        raise QlabError(
+            f"The tokenizer in {folder} is damaged or of no known form ({error}); get the whole "
+            "folder again."
+        ) from error
 
 
 class Weights:
@@ -227,8 +255,15 @@ def _check_shapes(folder: Path, config: "LlamaConfig", weights: Weights) -> None
     import torch
     from transformers import LlamaForCausalLM
 
-    with torch.device("meta"):
-        expected = LlamaForCausalLM(config).state_dict()
+    # Asked for before all layers are built: a wrong number of them may be in the millions.
+    weights.shape(f"model.layers.{config.num_hidden_layers - 1}.input_layernorm.weight")
+    try:
+        with torch.device("meta"):
+            expected = LlamaForCausalLM(config).state_dict()
+    except Exception as error:  # PyTorch and transformers raise many kinds for sizes that clash
+        raise QlabError(
+            f"No Llama can be built as {folder / 'config.json'} says: {error}"
+        ) from error
     if config.tie_word_embeddings:
         expected.pop("lm_head.weight")
     for name, tensor in expected.items():
@@ -241,10 +276,7 @@ def _check_shapes(folder: Path, config: "LlamaConfig", weights: Weights) -> None
 
 def _weight_files(folder: Path) -> list[Path]:
     """The safetensors files: those of the index where there is one, else the single one."""
-    if (folder / INDEX).is_file():
-        names = sorted(set(read_json(folder, INDEX).get("weight_map", {}).values()))
-    else:
-        names = [WEIGHTS]
+    names = _indexed(folder) if (folder / INDEX).is_file() else [WEIGHTS]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing and names == [WEIGHTS] and any(folder.glob("*.bin")):
         raise QlabError(
@@ -258,6 +290,19 @@ def _weight_files(folder: Path) -> list[Path]:
             f"{(missing or [WEIGHTS])[0]}; get the whole folder again."
         )
     return [folder / name for name in names]
+
+
+def _indexed(folder: Path) -> list[str]:
+    """The weight files that the index names; only of the folder itself."""
+    mapped = read_json(folder, INDEX).get("weight_map", {})
+    names = list(mapped.values()) if isinstance(mapped, dict) else [mapped]
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise QlabError(
+                f"{folder / INDEX} names the weight file {name!r}; expected a file of the same "
+                "folder for every tensor. Get the whole folder again."
+            )
+    return sorted(set(names))
 
 
 def _opened(path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from qlab import paths
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
+from qlab.secrets import redact, secret_values
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Record:
 
 
 COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
-_KEY = ["experiment", "model", "dataset", "variant", "metric", "device", "seed"]
+# What makes two records the same record.
+KEY = ["experiment", "model", "dataset", "variant", "metric", "device", "seed"]
 _TEXT = ["experiment", "model", "dataset", "variant", "metric", "unit", "device"]
 
 
@@ -52,13 +55,16 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     for column in _TEXT:
         empty = table[column].isna() | (table[column].astype(str).str.strip() == "")
         _refuse(empty, table, column, "must not be empty", where)
-    for column in ("value", "ci_low", "ci_high", "n"):
+    for column in ("value", "ci_low", "ci_high", "n", "seed"):
         numeric = pd.to_numeric(table[column], errors="coerce")
         _refuse(numeric.isna() & table[column].notna(), table, column, "must be a number", where)
         table = table.assign(**{column: numeric})
     finite = table["value"].map(math.isfinite)
     _refuse(~finite, table, "value", "must be finite", where)
     _refuse(~(table["n"] >= 1), table, "n", "must be 1 or more", where)
+    for column in ("n", "seed"):
+        whole = table[column].isna() | ((table[column] % 1 == 0) & (table[column].abs() < 2**53))
+        _refuse(~whole, table, column, "must be a whole number below 2^53", where)
     for column in ("ci_low", "ci_high"):
         endless = ~table[column].isna() & ~table[column].map(math.isfinite)
         _refuse(endless, table, column, "must be finite", where)
@@ -66,7 +72,7 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     _refuse(half, table, "ci_low", "and ci_high come together", where)
     crossed = table["ci_low"] > table["ci_high"]
     _refuse(crossed, table, "ci_low", "must not exceed ci_high", where)
-    _refuse(table.duplicated(_KEY, keep="first"), table, "metric", "is recorded twice", where)
+    _refuse(table.duplicated(KEY, keep="first"), table, "metric", "is recorded twice", where)
     return table.astype({"n": int})
 
 
@@ -74,8 +80,9 @@ def _refuse(bad: pd.Series, table: pd.DataFrame, column: str, rule: str, where: 
     if bad.any():
         row = int(bad.to_numpy().argmax())
         found = table.iloc[row]
+        shown = getattr(found[column], "item", lambda: found[column])()
         raise QlabError(
-            f"{where}, row {row + 2}: column '{column}' {rule}; found {found[column]!r} "
+            f"{where}, row {row + 2}: column '{column}' {rule}; found {shown!r} "
             f"(variant {found['variant']!r}, metric {found['metric']!r})."
         )
 
@@ -102,11 +109,13 @@ def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
         raise QlabError("There are no records to write: the experiment measured nothing.")
     experiment = str(table["experiment"].iloc[0])
     target = csv_path(experiment, profile)
-    table = check(table, f"records of {experiment}").sort_values(_KEY, kind="stable")
+    table = check(table, f"records of {experiment}").sort_values(KEY, kind="stable")
     with written_whole(target) as part:
         table.to_csv(part, index=False, float_format="%.10g")
     with written_whole(target.with_suffix(".provenance.json")) as part:
-        part.write_text(json.dumps(provenance, indent=2, sort_keys=True) + "\n")
+        # Parameters are part of it, and one may have been given a token.
+        text = json.dumps(provenance, indent=2, sort_keys=True)
+        part.write_text(redact(text, secret_values(os.environ)) + "\n")
     return target
 
 
@@ -121,7 +130,16 @@ def read(experiment: str, profile: str) -> pd.DataFrame:
             f"There are no records of '{experiment}' for the profile '{profile}' at {path}; "
             f"run its notebook first: python -m qlab run NOTEBOOK -p profile={profile}."
         )
-    return check(pd.read_csv(path, keep_default_na=False, na_values=[""]), str(path))
+    return read_file(path)
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """The records in a csv file, checked; columns as in `Record`. QlabError if it is none."""
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (ValueError, pd.errors.ParserError) as error:  # empty, not UTF-8, or rows of all lengths
+        raise QlabError(f"{path} is no table of records: {str(error).strip()}") from None
+    return check(table, str(path))
 
 
 def pick(table: pd.DataFrame, metric: str | list[str], **where: str | list[str]) -> pd.DataFrame:

@@ -6,13 +6,15 @@ end. Import this module only where a notebook is run: it pulls in papermill.
 """
 
 import contextlib
+import ctypes
 import errno
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 _ENGINE = "qlab"
 _INJECTED = "injected-parameters"
+_PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that a process gets when its parent dies
 
 
 class NotebookFailed(QlabError):
@@ -233,9 +236,24 @@ def _kernel_manager(environment: dict[str, str]) -> type[AsyncKernelManager]:
         def start_kernel(self, **options: Any) -> Any:
             # The kernel's own log, which no redaction passes; what cells print comes another way.
             silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            return super().start_kernel(env=environment, **silent, **options)
+            return super().start_kernel(
+                env=environment, preexec_fn=_end_with_parent(), **silent, **options
+            )
 
     return ThisInterpreter
+
+
+def _end_with_parent() -> Callable[[], object] | None:
+    """What makes a process that is just being started end when this one is killed; Linux only.
+
+    A kernel has a session of its own, which a killed process group does not take along. It looks
+    for its parent once a second, but not while it is stopped, or busy in native code that lets no
+    other thread run: a next run would then have company.
+    """
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)  # loaded here: little is safe after the fork
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _without_notes(nb: Any) -> Any:

@@ -1,0 +1,161 @@
+"""Fresh clones of this checkout that use its .venv, and what may be asked of their files."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from qlab import compare, compare_words, records
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def clone(folder: Path) -> Path:
+    """This checkout's HEAD in a new folder, as a newcomer has it after `make install`."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+def make_figures(folder: Path, profile: str, log: Path, **more: str) -> subprocess.Popen:
+    """`make figures` in the clone, in a process group of its own; what it says goes to `log`."""
+    dropped = ("MAKEFLAGS", "MAKELEVEL", "PROFILE", "ARGS", "QLAB_HOME")
+    environment: Mapping[str, str] = {k: v for k, v in os.environ.items() if k not in dropped}
+    # The clone's own package, before the one that the .venv knows; -o: nothing is to be installed.
+    own = folder / "src"
+    environment = {**environment, "PYTHONPATH": str(own if own.is_dir() else ROOT / "src"), **more}
+    with log.open("a") as said:
+        return subprocess.Popen(
+            ["make", "-o", ".venv/.installed", "figures", f"PROFILE={profile}"],
+            cwd=folder, env=environment, stdout=said, stderr=said, start_new_session=True,
+        )  # fmt: skip
+
+
+def run_to_the_end(folder: Path, profile: str, log: Path, **more: str) -> float:
+    """Seconds that a whole `make figures` takes; an error with the end of its log if it fails."""
+    start = time.monotonic()
+    if make_figures(folder, profile, log, **more).wait() != 0:
+        raise SystemExit(f"make figures failed in {folder}:\n{log.read_text()[-3000:]}")
+    return time.monotonic() - start
+
+
+Finished = dict[Path, tuple[int, int]]
+
+
+def finished(folder: Path, profile: str) -> Finished:
+    """What need not be done again: notebooks that Snakemake has as done, artefacts that are whole.
+
+    By path, its `identity`: another one means that it was made again.
+    """
+    begun = {path.name for path in (folder / ".snakemake" / "incomplete").glob("*")}
+    notebooks = (folder / "build" / profile / "notebooks").glob("[!.]*.ipynb")
+    done = [p for p in notebooks if _marker(p.relative_to(folder)) not in begun]
+    done += (folder / "build" / "artefacts").glob("*/[!.]*")
+    return {path: identity(path) for path in done}
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """The number that the file system gave a file or an artefact's folder, and its oldest time."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return path.stat().st_ino, min((file.stat().st_mtime_ns for file in files), default=0)
+
+
+def _marker(output: Path) -> str:
+    """How Snakemake calls the file that says an output is being made."""
+    return base64.b64encode(str(output).encode()).decode().replace("/", "-")
+
+
+def half_files(folder: Path) -> list[str]:
+    """Files under a name that is read which cannot be read, and why; none, if all goes well."""
+    found = []
+    for part in ("data/results", "figures", "build"):
+        for file in _files(folder / part):
+            try:
+                _read(file)
+            except Exception as error:  # whatever a reader says of a half file
+                found.append(f"{file.relative_to(folder)}: {error}")
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files below a folder, without what is still being written."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") for part in inside):
+            yield path
+
+
+def _read(file: Path) -> None:
+    if file.name == "half":  # in small_project: what is not whole says so
+        raise ValueError("is half")
+    if file.suffix == ".csv" and "results" in file.parts:
+        records.read_file(file)
+    elif reader := _READERS.get(file.suffix):
+        reader(file)
+    elif file.suffix == ".tflite" and file.read_bytes()[4:8] != b"TFL3":
+        raise ValueError("is no flatbuffer")
+
+
+def _load_image(file: Path) -> None:
+    with Image.open(file) as image:
+        image.load()
+
+
+def _load_arrays(file: Path) -> None:
+    with np.load(file) as arrays:
+        for name in arrays:
+            arrays[name]
+
+
+def _load_tensors(file: Path) -> None:
+    from safetensors.numpy import load_file
+
+    load_file(file)
+
+
+_READERS = {
+    ".csv": pd.read_csv,
+    ".json": lambda file: json.loads(file.read_text()),
+    ".ipynb": lambda file: nbformat.read(file, 4),
+    ".png": _load_image,
+    ".svg": ElementTree.parse,
+    ".npz": _load_arrays,
+    ".npy": np.load,
+    ".safetensors": _load_tensors,
+}
+
+
+def leavings(folder: Path) -> list[str]:
+    """What killed writers left behind."""
+    return [str(path.relative_to(folder)) for path in folder.rglob(".part-*")]
+
+
+def compared(
+    a: pd.DataFrame, b: pd.DataFrame, rows: int = 20, tolerance: float = compare.TOLERANCE
+) -> tuple[bool, str]:
+    """Whether two tables have the same deterministic records, and the comparison in words.
+
+    Times may differ as they like: these runs have no machine for themselves.
+    """
+    found = compare.compare(a, b, tolerance)
+    kinds = found.table["kind"]
+    measured = ~found.table["deterministic"] & ~kinds.isin(["only in A", "only in B"])
+    passed = bool((measured | (kinds == "equal")).all())
+    return passed, compare_words.report(found, passed, rows)
+
+
+def discard(*folders: Path) -> None:
+    """Remove clones."""
+    for folder in folders:
+        shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""The command line: `qlab run NOTEBOOK` and `qlab parameters NOTEBOOK`.
+"""The command line: `qlab run NOTEBOOK`, `qlab parameters NOTEBOOK`, `qlab point EXPERIMENT ...`.
 
 Exit codes: 0 done, 1 the notebook failed, 2 something given is wrong, 130 interrupted.
 """
@@ -56,7 +56,21 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("parameters", help="list what a notebook can be given")
     show.add_argument("notebook", help=_NOTEBOOK)
     show.set_defaults(command=_show)
+    _add_point(commands.add_parser("point", help="measure one point of a sweep; see `make sweep`"))
     return parser
+
+
+def _add_point(point: argparse.ArgumentParser) -> None:
+    point.add_argument("experiment", help="llama_gptq or resnet_qat")
+    point.add_argument("values", nargs="+", metavar="AXIS=VALUE", help="such as method=rtn bits=4")
+    point.add_argument("--profile", choices=("smoke", "mini", "full"), default="mini")
+    point.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    point.add_argument("--output", type=Path, required=True, help="the csv file for its records")
+    point.add_argument(
+        "--killed", type=int, default=0, metavar="N",
+        help="measure nothing, but record that the point was killed N times",
+    )  # fmt: skip
+    point.set_defaults(command=_point)
 
 
 def _run(given: argparse.Namespace) -> None:
@@ -68,6 +82,20 @@ def _run(given: argparse.Namespace) -> None:
 def _show(given: argparse.Namespace) -> None:
     declared = read_parameters(find_notebook(given.notebook))
     print(table(declared.values()))
+
+
+def _point(given: argparse.Namespace) -> None:
+    from qlab import sweep_point
+
+    values = sweep_point.parsed(given.experiment, given.values)
+    here = (given.experiment, given.profile, values, given.output)
+    if given.killed:
+        reason = f"killed {given.killed} times before it could write (memory, time, a lost node?)"
+        sweep_point.give_up(*here, reason)
+    else:
+        reason = sweep_point.run(*here, given.threads)
+    if reason:
+        print(f"qlab: {given.output.stem} failed: {reason}", file=sys.stderr)
 
 
 def table(declared: Iterable[Parameter]) -> str:

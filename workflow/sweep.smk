@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from qlab import sweep_merge, sweeps
+from qlab import sweeps
 from qlab.errors import QlabError
 
 ATTEMPTS = 2  # real ones
@@ -63,9 +63,12 @@ rule merge:
         local(update(TABLE + ".provenance.json")),
     params:
         axes=sweep.axes,
-    run:
-        tables = [Path(file) for file in input if file.endswith(".csv")]
-        print(sweep_merge.failures(sweep, sweep_merge.merge(sweep, tables, Path(output[0]))))
+        points=lambda wildcards, input: os.path.dirname(input[0]),
+    shell:
+        """
+        {sys.executable:q} -m qlab merge {file:q} {sweep.name} \
+            --points {params.points:q} --output {output[0]:q}
+        """
 
 
 rule point:

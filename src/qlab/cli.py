@@ -56,7 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("parameters", help="list what a notebook can be given")
     show.add_argument("notebook", help=_NOTEBOOK)
     show.set_defaults(command=_show)
-    _add_point(commands.add_parser("point", help="measure one point of a sweep; see `make sweep`"))
+    _add_point(commands.add_parser("point", help="measure one point of a sweep (`make sweep`)"))
+    merge = commands.add_parser("merge", help="join the points of a sweep (`make sweep`)")
+    merge.add_argument("sweeps", type=Path, help="the description, such as workflow/sweeps.yaml")
+    merge.add_argument("name", help="the sweep's name in it")
+    merge.add_argument("--points", type=Path, required=True, help="the folder of the points' files")
+    merge.add_argument("--output", type=Path, required=True, help="the csv file of all records")
+    merge.set_defaults(command=_merge)
     return parser
 
 
@@ -96,6 +102,13 @@ def _point(given: argparse.Namespace) -> None:
         reason = sweep_point.run(*here, given.threads)
     if reason:
         print(f"qlab: {given.output.stem} failed: {reason}", file=sys.stderr)
+
+
+def _merge(given: argparse.Namespace) -> None:
+    from qlab import sweep_merge, sweeps
+
+    sweep = sweeps.read(given.sweeps, given.name)
+    print(sweep_merge.summary(sweep, sweep_merge.merge(sweep, given.points, given.output)))
 
 
 def table(declared: Iterable[Parameter]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,17 @@ from qlab.sweeps import Sweep
 _ORIGIN = ("commit", "hardware", "versions")  # what points have in common that one machine ran
 
 
-def merge(sweep: Sweep, files: Iterable[Path], target: Path) -> dict[str, str]:
-    """Join the points' files, each read once, into `target`; returns why points failed, by name.
+def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
+    """Join the files of a sweep's points, each read once, into `target`.
 
-    QlabError where the same number comes from two points, or a point of another sweep is among
-    them. The provenance has one entry in `merged_from` for all points of one machine and code.
+    Returns why points failed, by name. QlabError where a point is missing, or the same number comes
+    from two of them. The provenance has one entry in `merged_from` for all points of one machine,
+    commit and set of versions.
     """
     started = time.time()
-    by_name = {file.stem: file for file in sorted(files, key=lambda f: f.stem)}
-    if set(by_name) != set(sweep.points):
-        odd = ", ".join(sorted(set(by_name) ^ set(sweep.points)))
-        raise QlabError(f"The sweep {sweep.name!r} is not merged: {odd} missing, or not of it.")
+    by_name = {name: folder / f"{name}.csv" for name in sorted(sweep.points)}
+    if missing := [str(file) for file in by_name.values() if not file.is_file()]:
+        raise QlabError(f"The sweep {sweep.name!r} is not merged: {missing[0]} is missing.")
     tables = [records.read_file(file) for file in by_name.values()]
     told = {name: _told(file) for name, file in by_name.items()}
     failed = {name: one["failed"] for name, one in told.items() if "failed" in one}
@@ -64,7 +63,7 @@ def _origins(told: dict[str, dict]) -> list[dict[str, Any]]:
     return list(groups.values())
 
 
-def failures(sweep: Sweep, failed: dict[str, str]) -> str:
+def summary(sweep: Sweep, failed: dict[str, str]) -> str:
     """What is said at the end of a run."""
     done = f"{len(sweep.points) - len(failed)} of {len(sweep.points)} points"
     if not failed:

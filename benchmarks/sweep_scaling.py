@@ -2,18 +2,17 @@
 
     python benchmarks/sweep_scaling.py [--quick] [--help]
 
-Every run is a real `make sweep` on an empty folder: points of the embedded Llama on the profile smoke,
-one thread each. The parallel part is the time from the start of the first point's job to the end of
-the last one's, interpreters and imports included; planning and merging are outside it. Efficiency
-is T1 / (2 T2) of that part, runs with one and two workers taken in turn. Cost is processor time of a
-whole run, against the number of points.
+Every run is a real `make sweep` in an empty folder: points of the embedded Llama, profile smoke,
+one thread each. The parallel part is the time from the start of the first point's job to the end of the
+last one's, interpreters and imports included; planning and merging are outside it. Efficiency is
+T1 / (2 T2) of that part, runs with one and two workers taken in turn. Cost is processor time of a
+whole run by number of points.
 """
 
 import argparse
 import json
 import os
 import resource
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -50,11 +49,11 @@ def sweep(each: int, models: int, workers: int) -> Run:
         description.write_text(yaml.safe_dump({"timed": entry}))
         Path(folder, "data").mkdir()
         Path(folder, "data", "models").symlink_to(paths.models())
-        arguments = f"--directory {shlex.quote(folder)} --config sweeps={shlex.quote(str(description))}"
+        there = f"--directory {folder} --config sweeps={description} sweep=timed"
         call = ["make", "-o", ".venv/.installed", "sweep", "SWEEP=timed"]
         before, started = processor_seconds(), time.perf_counter()
         done = subprocess.run(
-            [*call, f"ARGS={arguments} sweep=timed --cores {workers}"],
+            [*call, f"ARGS={there} --cores {workers}"],
             cwd=paths.home(), capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:
@@ -98,13 +97,15 @@ def _record(metric: str, values: np.ndarray, unit: str, points: int) -> Record:
 
 
 def cost_records(runs: dict[int, Run]) -> list[Record]:
-    """Processor seconds by number of points: each, the line's slope and start, and its R squared."""
+    """Processor seconds by number of points: each; of the line through them slope, start and R2."""
     points = np.array(list(runs))
     cost = np.array([run.processor for run in runs.values()])
     slope, start = np.polyfit(points, cost, 1)
     r2 = 1 - ((cost - slope * points - start) ** 2).sum() / ((cost - cost.mean()) ** 2).sum()
     told = {"s_per_point": slope, "s_without_points": start, "line_r2": r2}
-    each = [_record("processor_s", np.array([c]), "s", n) for n, c in zip(points, cost, strict=True)]
+    each = [
+        _record("processor_s", np.array([c]), "s", n) for n, c in zip(points, cost, strict=True)
+    ]
     return each + [
         Record(EXPERIMENT, "llama_mini", "mini_lambada", "line", metric, float(value),
                "1" if metric == "line_r2" else "s", n=len(points), device="cpu_2_cores")

@@ -1,9 +1,7 @@
-"""What `make sweep` runs, what it leaves alone, what becomes of points that fail, what it refuses."""
+"""What `make sweep` runs and leaves alone, what becomes of points that fail, what is refused."""
 
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -209,14 +207,12 @@ def test_the_axes_are_those_that_the_experiments_have():
     assert grid == set(gptq.METHODS)
     axes = sweeps.STUDIES["resnet_qat"].axes
     assert (axes["where"], axes["bits"]) == (partial_qat.WHERE, partial_qat.BITS)
-    table = records.as_table(
-        Record("resnet_qat", "m", "d", sweeps.variant(sweeps.STUDIES["resnet_qat"], values), m, 0.0, "1", 0.0, 0.0)
-        for values in [{"method": "qat", "where": "only", "k": 12, "bits": 4}]
-        for m in ("accuracy_difference", "size_bytes", "quantized_share")
-    )  # fmt: skip
-    assert qat_table.points_table(table)[["method", "where", "k", "bits"]].iloc[0].tolist() == [
-        "qat", "only", 12, 4,
-    ]  # fmt: skip
+    values = {"method": "qat", "where": "only", "k": 12, "bits": 4}
+    name = sweeps.variant(sweeps.STUDIES["resnet_qat"], values)
+    metrics = ("accuracy_difference", "size_bytes", "quantized_share")
+    made = [Record("resnet_qat", "m", "d", name, metric, 0.5, "1", 0.4, 0.6) for metric in metrics]
+    [point] = qat_table.points_table(records.as_table(made)).to_dict("records")
+    assert {axis: point[axis] for axis in values} == values
 
 
 def write_point(folder: Path, name: str, variant: str, commit: str = "c") -> None:

@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = (
-    "__main__ artefacts cli dependencies errors parameters paths place provenance records secrets "
-    "sweep_merge sweep_point sweeps"
-).split()
+MODULES = ["__main__", "artefacts", "cli", "dependencies", "errors", "parameters", "paths", "place"]
+MODULES += ["provenance", "records", "secrets", "sweep_merge", "sweep_point", "sweeps"]
 
 SWEEPS = """
 toy:
@@ -22,7 +20,7 @@ toy:
   axes: {method: [rtn], bits: [4, 2], group: [64], model: [m], seed: [0]}
   resources: {mem_mb: 100, runtime: 5}
 """
-MEASURE = '''
+MEASURE = """
 import json, os, signal, time
 from pathlib import Path
 
@@ -56,7 +54,7 @@ def measure(profile, threads, **values):
     time.sleep(float(os.environ.get("TOY_SECONDS", 0)))
     value = float("nan") if order == "nan" else float(values.get("bits", 32))
     return Task(), [Record("llama_gptq", values["model"], "d", name, "acc", value, "1")]
-'''
+"""
 
 
 def project(folder: Path) -> Path:

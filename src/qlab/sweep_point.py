@@ -80,5 +80,6 @@ def parsed(experiment: str, assignments: list[str]) -> sweeps.Values:
             sweeps.check(study, axis, values[axis], f"A point of {experiment}")
     needed = [a for a in study.axes if a not in study.without.get(values.get("method"), ())]
     if set(needed) != set(values):
-        raise QlabError(f"This point of {experiment} takes {', '.join(needed)}; got {list(values)}.")
+        found = ", ".join(values)
+        raise QlabError(f"This point of {experiment} takes {', '.join(needed)}; got {found}.")
     return values

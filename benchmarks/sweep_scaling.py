@@ -3,10 +3,10 @@
     python benchmarks/sweep_scaling.py [--quick] [--help]
 
 Every run is a real `make sweep` in an empty folder: points of the embedded Llama, profile smoke,
-one thread each. The parallel part is the time from the start of the first point's job to the end of the
-last one's, interpreters and imports included; planning and merging are outside it. Efficiency is
-T1 / (2 T2) of that part, runs with one and two workers taken in turn. Cost is processor time of a
-whole run by number of points.
+one thread each. The parallel part is the time from the start of the first point's job to the end
+of the last one's, interpreters and imports included; planning and merging are outside it.
+Efficiency is T1 / (2 T2) of that part, runs with one and two workers taken in turn. Cost is
+processor time of a whole run by number of points.
 """
 
 import argparse

@@ -111,7 +111,7 @@ def test_failed_points_are_records_and_alone_run_again(project):
     found = table(project)
     assert list(found["metric"]) == [sweep_point.FAILED] * 3
     reasons = told(project)["failed"]
-    assert "'value' must be a number" in reasons["m-float"]
+    assert "'value' must be finite" in reasons["m-float"]
     assert reasons["m-rtn_w2_g64"] == "It did not like it."
     assert reasons["m-rtn_w4_g64"].startswith("killed 2 times")
 

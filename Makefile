@@ -1,10 +1,13 @@
 # `make` lists the targets. Everything runs from .venv, which `make install` builds from the lock.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install figures test report docs lab train bench lint lock clean
+.PHONY: help install figures sweep test report docs lab train bench lint lock clean
 
 # smoke (a minute a notebook), mini (what is committed) or full (the sources' own models and data).
 PROFILE ?= mini
+# A sweep of workflow/sweeps.yaml, and where its points run: local, slurm or kubernetes.
+SWEEP ?= language
+SWEEP_PROFILE ?= local
 # More arguments for the tool behind a target: `make test ARGS=-x`; `make figures ARGS=--dry-run`,
 # where Snakemake then talks as it always does.
 ARGS ?=
@@ -48,10 +51,17 @@ environment:
 
 figures: $(INSTALLED) ## run every stale notebook: records, figures (PROFILE=smoke, mini or full)
 	@$(PY) workflow/exclusive.py build/.figures.lock \
-		"Another make figures (or a notebook left over from one) is running here; wait until it has ended." \
+		"Another make figures or sweep (or a notebook left over from one) is running here; wait until it has ended." \
 		$(PY) -m snakemake --snakefile workflow/Snakefile --config profile=$(PROFILE) \
 		--cores all --nolock --rerun-incomplete --keep-going $(or $(ARGS),--quiet host progress reason rules)
 	@$(if $(ARGS),,echo "Up to date: figures/$(PROFILE), data/results/$(PROFILE).")
+
+sweep: $(INSTALLED) ## measure a grid, a job a point (SWEEP=name, SWEEP_PROFILE=local, slurm or kubernetes)
+	@$(PY) workflow/exclusive.py build/.figures.lock \
+		"A make figures or another make sweep is running here; wait until it has ended." \
+		$(PY) -m snakemake --snakefile workflow/sweep.smk --config sweep=$(SWEEP) \
+		--profile workflow/profiles/$(SWEEP_PROFILE) --nolock --rerun-incomplete --keep-going \
+		$(or $(ARGS),--quiet host progress reason rules)
 
 # Two processes, each with whole test files: what a file's tests share is made once. OpenMP's threads
 # wait in a loop unless told otherwise, and would take the other process's core (ARGS=-n0: one).

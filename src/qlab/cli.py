@@ -1,4 +1,4 @@
-"""The command line: `qlab run NOTEBOOK`, `parameters NOTEBOOK`, `compare A B` and `new NAME`.
+"""The command line: `qlab run NOTEBOOK`, `parameters`, `compare`, `new`; `point` and `merge`.
 
 Exit codes: 0 done, 1 the notebook failed or the compared runs differ, 2 something given is wrong,
 130 interrupted.
@@ -63,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("name", help="two digits and a name, such as 06_round_a_bell_curve")
     new.set_defaults(command=_new)
     _add_compare(commands)
+    _add_point(commands.add_parser("point", help="measure one point of a sweep (`make sweep`)"))
+    merge = commands.add_parser("merge", help="join the points of a sweep (`make sweep`)")
+    merge.add_argument("sweeps", type=Path, help="the description, such as workflow/sweeps.yaml")
+    merge.add_argument("name", help="the sweep's name in it")
+    merge.add_argument("--points", type=Path, required=True, help="the folder of the points' files")
+    merge.add_argument("--output", type=Path, required=True, help="the csv file of all records")
+    merge.set_defaults(command=_merge)
     return parser
 
 
@@ -83,6 +90,19 @@ def _add_compare(commands: Any) -> None:
     )
     compare.add_argument("--rows", type=int, default=20, help="shown of each kind (default: 20)")
     compare.set_defaults(command=_compare)
+
+
+def _add_point(point: argparse.ArgumentParser) -> None:
+    point.add_argument("experiment", help="llama_gptq or resnet_qat")
+    point.add_argument("values", nargs="+", metavar="AXIS=VALUE", help="such as method=rtn bits=4")
+    point.add_argument("--profile", choices=("smoke", "mini", "full"), default="mini")
+    point.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    point.add_argument("--output", type=Path, required=True, help="the csv file for its records")
+    point.add_argument(
+        "--killed", type=int, default=0, metavar="N",
+        help="measure nothing, but record that the point was killed N times",
+    )  # fmt: skip
+    point.set_defaults(command=_point)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -112,6 +132,29 @@ def _new(given: argparse.Namespace) -> int:
     from qlab import new_experiment  # jinja2 is only needed here
 
     print(*new_experiment.create(given.name), sep="\n")
+    return 0
+
+
+def _point(given: argparse.Namespace) -> int:
+    from qlab import sweep_point
+
+    values = sweep_point.parsed(given.experiment, given.values)
+    here = (given.experiment, given.profile, values, given.output)
+    if given.killed:
+        reason = f"killed {given.killed} times before it could write (memory, time, a lost node?)"
+        sweep_point.give_up(*here, reason)
+    else:
+        reason = sweep_point.run(*here, given.threads)
+    if reason:
+        print(f"qlab: {given.output.stem} failed: {reason}", file=sys.stderr)
+    return 0
+
+
+def _merge(given: argparse.Namespace) -> int:
+    from qlab import sweep_merge, sweeps
+
+    sweep = sweeps.read(given.sweeps, given.name)
+    print(sweep_merge.summary(sweep, sweep_merge.merge(sweep, given.points, given.output)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a notebook depends on: the qlab modules it imports, directly or through others.
+"""What a notebook or module depends on: the qlab modules it imports, directly or through others.
 
 Read from the source by `ast`, without importing anything, so that it is quick
 and pulls in no framework.
@@ -17,15 +17,16 @@ _PACKAGE = Path(__file__).resolve().parent
 _PYTHON_MAGICS = {"%%capture", "%%prun", "%%time", "%%timeit"}
 
 
-def module_files(notebook: Path) -> list[Path]:
-    """Files of the qlab modules that a notebook's code imports, transitively, sorted.
+def module_files(source: Path) -> list[Path]:
+    """Files of the qlab modules that a notebook's or module's code imports, transitively, sorted.
 
     Imports inside functions count, and modules started with `-m`; IPython magics
     and shell lines do not.
     Raises QlabError where the notebook, or a module, is not readable as such.
     """
     found: set[Path] = set()
-    waiting = list(_imported(_notebook_code(notebook), notebook))
+    code = source.read_text(encoding="utf-8") if source.suffix == ".py" else _notebook_code(source)
+    waiting = list(_imported(code, source))
     while waiting:
         module = waiting.pop()
         if module not in found:

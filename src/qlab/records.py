@@ -107,16 +107,24 @@ def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
     table = as_table(records)
     if table.empty:
         raise QlabError("There are no records to write: the experiment measured nothing.")
-    experiment = str(table["experiment"].iloc[0])
-    target = csv_path(experiment, profile)
-    table = check(table, f"records of {experiment}").sort_values(KEY, kind="stable")
+    return write_to(csv_path(str(table["experiment"].iloc[0]), profile), table, provenance)
+
+
+def write_to(target: Path, table: pd.DataFrame, provenance: dict) -> Path:
+    """Write a table of records to `target` and, beside it, where they come from."""
+    table = check(table, f"records of {target.stem}").sort_values(KEY, kind="stable")
     with written_whole(target) as part:
         table.to_csv(part, index=False, float_format="%.10g")
-    with written_whole(target.with_suffix(".provenance.json")) as part:
+    with written_whole(provenance_path(target)) as part:
         # Parameters are part of it, and one may have been given a token.
         text = json.dumps(provenance, indent=2, sort_keys=True)
         part.write_text(redact(text, secret_values(os.environ)) + "\n")
     return target
+
+
+def provenance_path(target: Path) -> Path:
+    """What lies beside a table of records."""
+    return target.with_suffix(".provenance.json")
 
 
 def read(experiment: str, profile: str) -> pd.DataFrame:

@@ -1,0 +1,134 @@
+"""How a sweep's time falls with workers and grows with points. Wants a quiet machine of two cores.
+
+    python benchmarks/sweep_scaling.py [--quick] [--help]
+
+Every run is a real `make sweep` in an empty folder: points of the embedded Llama, profile smoke,
+one thread each. The parallel part is the time from the start of the first point's job to the end
+of the last one's, interpreters and imports included; planning and merging are outside it.
+Efficiency is T1 / (2 T2) of that part, runs with one and two workers taken in turn. Cost is
+processor time of a whole run by number of points.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+
+from qlab import paths, provenance, records
+from qlab.records import Record
+
+RESULT = Path(__file__).resolve().parent / "results" / "sweep_scaling.csv"
+BITS = {3: [4, 2], 5: [8, 4, 3, 2]}  # by points of a model, the untouched one included
+EXPERIMENT, MODELS = "bench_sweep_scaling", ["llama_mini", "llama_mini_even"]
+
+
+class Run(NamedTuple):
+    """Seconds of one sweep."""
+
+    whole: float
+    parallel: float  # from the first point's start to the last one's end
+    processor: float  # user and system, of all processes
+
+
+def sweep(each: int, models: int, workers: int) -> Run:
+    """Run a sweep of `each` points of so many models in an empty folder."""
+    axes = {"method": ["rtn"], "bits": BITS[each], "group": [64], "model": MODELS[:models]}
+    entry = {"experiment": "llama_gptq", "profile": "smoke", "axes": axes | {"seed": [0]}}
+    with tempfile.TemporaryDirectory() as folder:
+        description = Path(folder, "sweeps.yaml")
+        description.write_text(yaml.safe_dump({"timed": entry}))
+        Path(folder, "data").mkdir()
+        Path(folder, "data", "models").symlink_to(paths.models())
+        there = f"--directory {folder} --config sweeps={description} sweep=timed"
+        call = ["make", "-o", ".venv/.installed", "sweep", "SWEEP=timed"]
+        before, started = processor_seconds(), time.perf_counter()
+        done = subprocess.run(
+            [*call, f"ARGS={there} --cores {workers}"],
+            cwd=paths.home(), capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            sys.exit(done.stderr)
+        whole = time.perf_counter() - started
+        return Run(whole, parallel_seconds(Path(folder)), processor_seconds() - before)
+
+
+def processor_seconds() -> float:
+    """Of all children that have ended, and theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def parallel_seconds(folder: Path) -> float:
+    """From Snakemake's own notes of when each point's job began and ended."""
+    files = (f for f in (folder / ".snakemake" / "metadata").rglob("*") if f.is_file())
+    told = [json.loads(file.read_text()) for file in files]
+    points = [one for one in told if one.get("rule") == "point"]
+    return max(one["endtime"] for one in points) - min(one["starttime"] for one in points)
+
+
+def efficiency_records(pairs: Sequence[tuple[Run, Run]], points: int) -> list[Record]:
+    """Of pairs of runs with one and two workers; the interval is the range over pairs."""
+    found = []
+    for part in Run._fields:
+        one, two = (np.array([getattr(p[i], part) for p in pairs]) for i in (0, 1))
+        found += [_record(f"{part}_s_1_worker", one, "s", points)]
+        found += [_record(f"{part}_s_2_workers", two, "s", points)]
+        if part != "processor":
+            found.append(_record(f"{part}_efficiency", one / (2 * two), "1", points))
+    return found
+
+
+def _record(metric: str, values: np.ndarray, unit: str, points: int) -> Record:
+    return Record(
+        EXPERIMENT, "llama_mini", "mini_lambada", f"points_{points}", metric,
+        float(np.median(values)), unit, float(values.min()), float(values.max()), len(values),
+        device="cpu_2_cores",
+    )  # fmt: skip
+
+
+def cost_records(runs: dict[int, Run]) -> list[Record]:
+    """Processor seconds by number of points: each; of the line through them slope, start and R2."""
+    points = np.array(list(runs))
+    cost = np.array([run.processor for run in runs.values()])
+    slope, start = np.polyfit(points, cost, 1)
+    r2 = 1 - ((cost - slope * points - start) ** 2).sum() / ((cost - cost.mean()) ** 2).sum()
+    told = {"s_per_point": slope, "s_without_points": start, "line_r2": r2}
+    each = [
+        _record("processor_s", np.array([c]), "s", n) for n, c in zip(points, cost, strict=True)
+    ]
+    return each + [
+        Record(EXPERIMENT, "llama_mini", "mini_lambada", "line", metric, float(value),
+               "1" if metric == "line_r2" else "s", n=len(points), device="cpu_2_cores")
+        for metric, value in told.items()
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print, and, unless --quick, write the records."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one pair of runs, nothing written")
+    quick, started = parser.parse_args().quick, time.time()
+    os.environ.pop("QLAB_DATA", None)
+    sweep(3, 1, 2)  # warm the disk's cache
+    pairs = [(sweep(3, 2, 1), sweep(3, 2, 2)) for _ in range(1 if quick else 3)]
+    found = efficiency_records(pairs, 6)
+    if not quick:
+        found += cost_records({each * m: sweep(each, m, 2) for each, m in ((3, 1), (5, 1), (5, 2))})
+        origin = provenance.collect({"load_before": os.getloadavg()[0]}, {}, ["snakemake"], started)
+        records.write_to(RESULT, records.as_table(found), origin)
+    shown = records.as_table(found)[["variant", "metric", "value", "ci_low", "ci_high", "n"]]
+    print(shown.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

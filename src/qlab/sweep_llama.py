@@ -1,0 +1,58 @@
+"""One point of a sweep over experiment `llama_gptq`: a variant built and judged as in notebook 02.
+
+Nothing is timed: points run beside each other. Only metrics that come out the same again are kept.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from qlab import language_task, llama_gptq, llama_variants, sweeps
+from qlab.errors import QlabError
+from qlab.language_task import EMBEDDED_MODEL, Task
+from qlab.records import Record
+
+PACKAGES = llama_gptq.PACKAGES
+
+
+def measure(profile: str, threads: int, **values) -> tuple[Task, list[Record]]:
+    """Task and records of a point: bytes, accuracies, and comparisons with the float parent.
+
+    `values` are those of `sweeps.STUDIES`. Seed 0 calibrates on the notebook's passages; another
+    on as many drawn from them with replacement, which is how much the choice of passages matters.
+    """
+    seed = values.get("seed")
+    task = _task(profile, values["model"], threads)
+    task = recalibrated(task, seed) if seed else task
+    name = llama_variants.parent_name(task)
+    if values["method"] != sweeps.FLOAT:
+        name = sweeps.variant(sweeps.STUDIES[llama_gptq.EXPERIMENT], values)
+    built = llama_variants.build(task, [name], profile, seed or 0)
+    scores = llama_variants.evaluate(task, built)
+    if name not in scores:
+        raise QlabError(f"{name} of {task.model} ran out of memory; give the sweep more `mem_mb`.")
+    found = llama_gptq.size_records(task, {name: built[name]})
+    found += llama_gptq.accuracy_records(task, scores, seed or 0)
+    return task, [_seeded(r, seed) for r in found if r.variant == name]
+
+
+def _task(profile: str, model: str, threads: int) -> Task:
+    even = EMBEDDED_MODEL + llama_variants.EVEN
+    own = "" if model in (EMBEDDED_MODEL, even) else model
+    task = language_task.prepare(profile, own, threads=threads)
+    return llama_variants.even_twin(task) if model == even else task
+
+
+def recalibrated(task: Task, seed: int) -> Task:
+    """The same task, calibrated on a bootstrap sample of its calibration passages."""
+    count = len(task.calibration)
+    drawn = np.random.default_rng(seed).integers(count, size=count)
+    return dataclasses.replace(
+        task,
+        calibration=[task.calibration[i] for i in drawn],
+        calibration_tokens=[task.calibration_tokens[i] for i in drawn],
+    )
+
+
+def _seeded(record: Record, seed: int | None) -> Record:
+    return record if seed is None else dataclasses.replace(record, seed=seed)

@@ -1,0 +1,95 @@
+"""A project with the real Makefile, workflow and sweep modules, whose points take no time.
+
+In the place of `qlab.sweep_llama` is a stand-in that does what the file `orders` says.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = ["__main__", "artefacts", "cli", "dependencies", "errors", "parameters", "paths", "place"]
+MODULES += ["provenance", "records", "secrets", "sweep_merge", "sweep_point", "sweeps"]
+
+SWEEPS = """
+toy:
+  experiment: llama_gptq
+  profile: smoke
+  axes: {method: [rtn], bits: [4, 2], group: [64], model: [m], seed: [0]}
+  resources: {mem_mb: 100, runtime: 5}
+"""
+MEASURE = """
+import json, os, signal, time
+from pathlib import Path
+
+from qlab import sweeps, toy_deep
+from qlab.errors import QlabError
+from qlab.records import Record
+
+PACKAGES = []
+
+
+class Task:
+    def settings(self):
+        return {"model": "m"}
+
+    def inputs(self):
+        return {"model": "0"}
+
+
+def measure(profile, threads, **values):
+    name = sweeps.variant(sweeps.STUDIES["llama_gptq"], values)
+    with open("log", "a") as log:
+        print(name, file=log)
+    orders = Path("orders")
+    order = json.loads(orders.read_text()).get(name, "") if orders.exists() else ""
+    if order == "refuse":
+        raise QlabError("It did not like it.")
+    if order == "memory":
+        raise MemoryError("3 GB")
+    if order == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(float(os.environ.get("TOY_SECONDS", 0)))
+    value = float("nan") if order == "nan" else float(values.get("bits", 32))
+    return Task(), [Record("llama_gptq", values["model"], "d", name, "acc", value, "1")]
+"""
+
+
+def project(folder: Path) -> Path:
+    """The toy project in a folder that is made."""
+    for part in ("src/qlab", "data/models/llama_mini", "workflow"):
+        (folder / part).mkdir(parents=True)
+    for name in ("Makefile", "workflow/sweep.smk", "workflow/exclusive.py"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "workflow" / "profiles", folder / "workflow" / "profiles")
+    for name in MODULES:
+        shutil.copy(ROOT / "src" / "qlab" / f"{name}.py", folder / "src" / "qlab" / f"{name}.py")
+    code = {"__init__": "", "sweep_llama": MEASURE, "toy_deep": "", "toy_other": ""}
+    for name, text in code.items():
+        (folder / "src" / "qlab" / f"{name}.py").write_text(text)
+    (folder / "workflow" / "sweeps.yaml").write_text(SWEEPS)
+    for name in ("requirements.lock", "pyproject.toml"):
+        (folder / name).touch()
+    (folder / ".venv").symlink_to(sys.prefix)
+    orders(folder)
+    return folder
+
+
+def orders(folder: Path, **by_variant: str) -> None:
+    """What measuring a variant does: refuse, memory, nan or kill; else it goes well."""
+    (folder / "orders").write_text(json.dumps(by_variant))
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """`make sweep SWEEP=toy`; `-o`, because its .venv is the one the tests run in."""
+    (folder / "log").unlink(missing_ok=True)
+    call = ["make", "-o", ".venv/.installed", "sweep", "SWEEP=toy", *arguments]
+    return subprocess.run(call, cwd=folder, capture_output=True, text=True)
+
+
+def ran(folder: Path) -> list[str]:
+    """The variants that the last `make` measured, sorted."""
+    log = folder / "log"
+    return sorted(log.read_text().split()) if log.exists() else []

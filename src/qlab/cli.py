@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 the notebook failed, 2 something given is wrong, 130 inter
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NoReturn
 
 from qlab.errors import QlabError
 from qlab.parameters import Parameter, as_text, find_notebook, read_parameters
-from qlab.secrets import redact, secret_values
+from qlab.secrets import known, redact
 
 _NOTEBOOK = 'a path, or the number or name of a notebook under notebooks/, such as "01"'
 
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("qlab: interrupted; nothing was written.", file=sys.stderr)
         return 130
     except QlabError as error:
-        message = redact(str(error), secret_values(os.environ))
+        message = redact(str(error), known())
         print(f"qlab: {message}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
     return 0

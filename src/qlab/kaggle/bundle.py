@@ -1,0 +1,84 @@
+"""The dataset to attach on Kaggle: the project, wheels of what the image lacks, and its metadata."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from qlab.artefacts import written_whole
+from qlab.errors import QlabError
+from qlab.kaggle import install
+
+PYTHON = "3.12"  # of Kaggle's image
+PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_27_x86_64",
+             "manylinux2014_x86_64")  # fmt: skip
+SOURCE_ONLY = "auto-gptq"  # its wheels end at Python 3.11; without its kernels it is pure Python
+PROJECT = ("src", "data", "figures", "notebooks", "workflow", "pyproject.toml", "README.md")
+PROJECT += ("LICENSE", "requirements.lock")
+SLUG = "qlab-bundle"
+USER = re.compile(r"[a-z0-9][a-z0-9-]{2,}")  # a Kaggle user's slug
+
+
+def write(folder: Path, user: str, project: Path, found: Path | None = None) -> None:
+    """Fill a new folder: `project/`, `wheels/`, dataset-metadata.json for `kaggle datasets create`.
+
+    `found` is a folder of wheels to take before asking PyPI. QlabError where the folder is there.
+    """
+    if folder.exists():
+        raise QlabError(f"{folder} exists already; remove it or choose another folder.")
+    check_user(user)
+    with written_whole(folder) as part:
+        (part / "wheels").mkdir(parents=True)
+        copy_project(project, part / "project")
+        wheels(part / "wheels", project, found)
+        metadata = {"title": "qlab bundle", "id": f"{user}/{SLUG}", "licenses": [{"name": "MIT"}]}
+        (part / "dataset-metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def check_user(user: str) -> None:
+    """QlabError for what is no user's name on Kaggle."""
+    if not USER.fullmatch(user):
+        raise QlabError(
+            f"{user!r} is no user's name on Kaggle; give the one in your profile's address, "
+            "--user NAME."
+        )
+
+
+def copy_project(project: Path, target: Path) -> None:
+    """The parts of a checkout that a session needs, as they are now."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".ipynb_checkpoints", ".*",
+                                     "full*", "smoke*", "mini-*-*")  # fmt: skip
+    target.mkdir(parents=True)
+    for name in PROJECT:
+        source = project / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=ignored)
+        elif source.is_file():
+            shutil.copy(source, target / name)
+
+
+def wheels(folder: Path, project: Path, found: Path | None = None) -> None:
+    """Wheels of qlab and of everything in missing.txt, for Kaggle's Python."""
+    listed = install.listed(project / "workflow" / "kaggle" / "missing.txt")
+    links = ["--find-links", str(found)] if found else []
+    platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
+    ready = [f"{name}=={version}" for name, version in listed.items() if name != SOURCE_ONLY]
+    _pip("download", "--python-version", PYTHON, "--only-binary", ":all:", *platforms, *links,
+         "--dest", str(folder), *ready)  # fmt: skip
+    _pip("wheel", "--no-binary", SOURCE_ONLY, "--no-build-isolation", *links,
+         "--wheel-dir", str(folder), f"{SOURCE_ONLY}=={listed[SOURCE_ONLY]}")  # fmt: skip
+    _pip("wheel", "--wheel-dir", str(folder), str(project))
+    if bound := [f.name for f in folder.glob("auto_gptq-*") if "none-any" not in f.name]:
+        raise QlabError(f"{bound[0]} is not pure Python: it holds kernels for this machine alone.")
+
+
+def _pip(command: str, *what: str) -> None:
+    call = [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", *what]
+    environment = {**os.environ, "BUILD_CUDA_EXT": "0"}
+    done = subprocess.run(call, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
+        raise QlabError(f"`pip {command} {' '.join(what)}` failed: {last[0]}")

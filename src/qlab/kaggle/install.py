@@ -1,0 +1,112 @@
+"""Installing what Kaggle's image lacks, and nothing else: no package of the image is replaced.
+
+What may be missing stands in workflow/kaggle/missing.txt with its version. It comes from wheels in
+an attached dataset, else from PyPI, always with `--no-deps`.
+"""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from qlab import network
+from qlab.artefacts import file_sha256
+from qlab.errors import QlabError
+
+PYPI = "https://pypi.org/simple/"
+NAMED = ("torch", "tensorflow", "tf_keras", "keras", "numpy", "transformers", "peft", "pandas")
+DEEPEST = 6  # levels below /kaggle/input at which wheels are looked for
+
+
+def installed() -> dict[str, str]:
+    """Version of every installed distribution, by its normalized name."""
+    found = importlib.metadata.distributions()
+    return {plain(one.metadata["Name"]): one.version for one in found if one.metadata["Name"]}
+
+
+def plain(name: str) -> str:
+    """A distribution's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def listed(file: Path) -> dict[str, str]:
+    """`name==version` lines of a file, comments left out."""
+    lines = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
+    return {plain(name): version for name, _, version in (x.partition("==") for x in lines if x)}
+
+
+def wheel_folders(inputs: Path) -> list[Path]:
+    """Folders below `inputs` that hold a wheel of qlab."""
+    patterns = ("*/" * depth + "qlab-*.whl" for depth in range(DEEPEST))
+    return sorted({file.parent for pattern in patterns for file in inputs.glob(pattern)})
+
+
+def install(project: Path, inputs: Path) -> list[str]:
+    """Install qlab from `project` and what is missing for it; returns what was done, in sentences.
+
+    QlabError where neither wheels nor a network are there, or a package of the image changed.
+    """
+    before = installed()
+    wanted = listed(project / "workflow" / "kaggle" / "missing.txt")
+    missing = {name: version for name, version in wanted.items() if name not in before}
+    folders = wheel_folders(inputs)
+    if len(folders) > 1:
+        raise QlabError(
+            f"Wheels of qlab lie in {' and in '.join(map(str, folders))}; detach all but one."
+        )
+    requirements = [f"{name}=={version}" for name, version in missing.items()]
+    if folders:
+        _pip("--no-index", "--find-links", folders[0], "qlab", *requirements)
+        source = f"the wheels in {folders[0]}"
+    elif network.reachable(PYPI):
+        _pip(project, *requirements)
+        source = "PyPI"
+    else:
+        raise QlabError(
+            "There are neither wheels of qlab under /kaggle/input nor a network: attach the dataset "
+            "that `python -m qlab.kaggle bundle` makes (Add Input), or switch the internet on "
+            "(Settings)."
+        )
+    _refuse_changes(before, installed())
+    _refuse_another(project)
+    kept = ", ".join(f"{name} {before[plain(name)]}" for name in NAMED if plain(name) in before)
+    names = ", ".join(["qlab", *missing])
+    return [f"Installed {names} from {source}.", f"The image's own stay as they were: {kept}."]
+
+
+def _pip(*what: str | Path) -> None:
+    call = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *map(str, what)]
+    done = subprocess.run(call, capture_output=True, text=True)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no word"]
+        raise QlabError(
+            f"pip could not install {', '.join(map(str, what))}: {last[0]} Make the dataset with "
+            "the wheels anew (python -m qlab.kaggle bundle), or switch the internet on."
+        )
+
+
+def _refuse_changes(before: dict[str, str], after: dict[str, str]) -> None:
+    changed = [f"{n} {v} to {after.get(n, 'nothing')}" for n, v in before.items() if n != "qlab" and after.get(n) != v]  # fmt: skip
+    if changed:
+        raise QlabError(
+            f"Installing changed packages of the image ({', '.join(changed)}), which it must not: "
+            "restart the session, and report it."
+        )
+
+
+def _refuse_another(project: Path) -> None:
+    """Refuse a wheel that was made from another state of the project."""
+    importlib.invalidate_caches()
+    package = Path(importlib.metadata.distribution("qlab").locate_file("qlab"))
+    mine, theirs = (_code(folder) for folder in (package, project / "src" / "qlab"))
+    if mine != theirs:
+        differ = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+        raise QlabError(
+            f"The installed qlab is not the one in {project} ({', '.join(differ[:3])}); attach "
+            "wheels and project of one bundle (python -m qlab.kaggle bundle)."
+        )
+
+
+def _code(folder: Path) -> dict[str, str]:
+    return {p.relative_to(folder).as_posix(): file_sha256(p) for p in folder.rglob("*.py")}

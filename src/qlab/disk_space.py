@@ -29,7 +29,7 @@ def used(folder: Path) -> int:
 
 
 def refuse(needed: int, what: str, instead: str) -> None:
-    """QlabError where build/ has no room for `needed` bytes of `what`; `instead` says what to do."""
+    """QlabError where build/ has no room for `needed` bytes of `what`; `instead` is a way out."""
     left = free(paths.build())
     if needed * (1 + SPARE) > left:
         raise QlabError(

@@ -75,11 +75,10 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
 def _unreachable(url: str, why: str) -> str:
     """That a file cannot be had from the network, and what to do instead."""
     if paths.kaggle():
-        name = url.rsplit("/", 1)[-1]
+        attach = ATTACH.get(url, f"a dataset with {url.rsplit('/', 1)[-1]}")
         return (
-            f"{url} could not be downloaded ({why}); attach {ATTACH.get(url, f'a dataset with {name}')} "
-            "(Add Input) and run qlab's cell again, which finds it, or switch the internet on "
-            "(Settings)."
+            f"{url} could not be downloaded ({why}); attach {attach} (Add Input) and "
+            "run qlab's cell again, which finds it, or switch the internet on (Settings)."
         )
     return (
         f"{url} could not be downloaded ({why}); without a network, give local paths as parameters "

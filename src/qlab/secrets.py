@@ -30,7 +30,7 @@ ATTACHED = ("HF_TOKEN",)  # labels of Kaggle's secrets that qlab asks for
 
 
 def known() -> list[str]:
-    """The values to hide in this process: the environment's, and Kaggle's where it is one of its."""
+    """The values to hide in this process: the environment's and, in a session there, Kaggle's."""
     attached = {f"KAGGLE_{label}": kaggle_secret(label) for label in ATTACHED}
     return secret_values({**os.environ, **attached})
 

@@ -1,13 +1,12 @@
-# qlab on Kaggle: this cell makes a session ready for qlab's notebooks. Paste it as the first one.
-# The project comes from an attached dataset (python -m qlab.kaggle bundle), else from git.
-REPOSITORY = ""  # address to clone from where no dataset holds the project; needs the internet on
-
+# qlab on Kaggle: paste this as the first cell. It takes the project from an attached dataset
+# (python -m qlab.kaggle bundle makes it), else from git where REPOSITORY is set.
 import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+REPOSITORY = ""  # address to clone from, with the internet on
 kaggle = Path(os.environ.get("QLAB_KAGGLE", "/kaggle"))
 mark = "src/qlab/kaggle/session.py"
 projects = [p.parents[3] for n in range(7) for p in kaggle.glob("input/" + "*/" * n + mark)]
@@ -30,6 +29,6 @@ if installing.returncode:
     raise SystemExit("qlab could not be installed; see above.")
 importlib.invalidate_caches()
 
-from qlab.kaggle import session
+from qlab.kaggle import session  # noqa: E402
 
 session.start(projects[0])

@@ -1,4 +1,4 @@
-"""Prove that the notebooks run on Kaggle, without Kaggle: `.venv/bin/python workflow/kaggle/prove.py`.
+"""Prove that the notebooks run on Kaggle, without Kaggle: .venv/bin/python workflow/kaggle/prove.py
 
 What it makes, all under build/kaggle: an environment with the Python and the package versions of
 Kaggle's image (image.txt; 10 GB and some minutes the first time), the bundle to attach, the kernels
@@ -132,7 +132,7 @@ def session(folder: Path, inputs: Path, image_folder: Path, call: list, apart: b
 
 
 def prove(kernel: Path, folder: Path, inputs: Path, python: Path, apart: bool) -> tuple[float, str]:
-    """Run one kernel's notebook in a session of its own: seconds, and what went wrong if anything."""
+    """Run one kernel's notebook in a session of its own: seconds, and what went wrong or ""."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "working").mkdir(parents=True)
     name = json.loads((kernel / "kernel-metadata.json").read_text())["code_file"]
@@ -168,9 +168,7 @@ def said(folder: Path) -> str:
 
 def main() -> None:
     """Make what is needed, run all notebooks, print the table; exit status 1 if one failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", type=Path, help="an environment to take for Kaggle's image")
     parser.add_argument("--only", default="", help="run the notebooks whose name contains this")
     given = parser.parse_args()
@@ -199,7 +197,7 @@ def main() -> None:
             print(f"{one:<40} {seconds:7.0f}  {wrong or 'yes'}", flush=True)
             failed += bool(wrong)
             if one == AGAIN:
-                output = inputs / "notebooks" / USER / "qlab-02-compress-llama"
+                output = inputs / "notebooks" / USER / "qlab-02-compress-llama-with-gptq"
                 shutil.copytree(proof / one / "working", output, symlinks=True)
         if kernel.name == AGAIN:
             shutil.rmtree(inputs / "notebooks")

@@ -1,4 +1,4 @@
-"""The dataset to attach on Kaggle: the project, wheels of what the image lacks, and its metadata."""
+"""The dataset to attach on Kaggle: the project, and wheels of what the image lacks."""
 
 import json
 import os

@@ -62,9 +62,9 @@ def _recognised(root: Path, folder: Path, folders: list[str], files: list[str]) 
             yield Found("MLPerf Tiny's ResNet-8", f"mlperf_tiny/{name}", folder / name)
     if "test_batch" in files and any(name.startswith("data_batch_") for name in files):
         yield Found("batches of CIFAR-10", "cifar10/cifar-10-batches-py", folder)
-    if "config.json" in files and any(name.endswith(".safetensors") for name in files):
-        if kind := _model_type(folder / "config.json"):
-            yield Found(f"a language model ({kind})", f"llm/{_name(root, folder)}", folder)
+    weights = any(name.endswith(".safetensors") for name in files)
+    if weights and "config.json" in files and (kind := _model_type(folder / "config.json")):
+        yield Found(f"a language model ({kind})", f"llm/{_name(root, folder)}", folder)
     if "saved_model.pb" in files and "variables" in folders:
         yield Found("a SavedModel", f"detector/{_name(root, folder)}", folder)
 
@@ -108,8 +108,8 @@ def view(found: list[Found], folder: Path) -> list[str]:
         if len(same) > 1:
             both = " and ".join(str(one.path) for one in same)
             sentences.append(
-                f"Found {same[0].kind} more than once, in {both}: none is used. Detach all but one, "
-                "or give the path of one as a parameter."
+                f"Found {same[0].kind} more than once, in {both}: none is used. Detach all but "
+                "one, or give the path of one as a parameter."
             )
             continue
         link = folder / place

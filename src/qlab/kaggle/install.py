@@ -64,9 +64,9 @@ def install(project: Path, inputs: Path) -> list[str]:
         source = "PyPI"
     else:
         raise QlabError(
-            "There are neither wheels of qlab under /kaggle/input nor a network: attach the dataset "
-            "that `python -m qlab.kaggle bundle` makes (Add Input), or switch the internet on "
-            "(Settings)."
+            "There are neither wheels of qlab under /kaggle/input nor a network: attach the "
+            "dataset that `python -m qlab.kaggle bundle` makes (Add Input), or switch the internet "
+            "on (Settings)."
         )
     _refuse_changes(before, installed())
     _refuse_another(project)
@@ -87,7 +87,11 @@ def _pip(*what: str | Path) -> None:
 
 
 def _refuse_changes(before: dict[str, str], after: dict[str, str]) -> None:
-    changed = [f"{n} {v} to {after.get(n, 'nothing')}" for n, v in before.items() if n != "qlab" and after.get(n) != v]  # fmt: skip
+    changed = [
+        f"{name} {version} to {after.get(name, 'nothing')}"
+        for name, version in before.items()
+        if name != "qlab" and after.get(name) != version
+    ]
     if changed:
         raise QlabError(
             f"Installing changed packages of the image ({', '.join(changed)}), which it must not: "

@@ -11,13 +11,20 @@ from qlab.errors import QlabError
 from qlab.kaggle import bundle
 from qlab.parameters import parameters_of, parse_for, read_notebook
 
-TABLE = "kernels.yaml"  # in workflow/kaggle: title, GPU and sources of each notebook
-FIELDS = {"title", "gpu", "datasets", "models"}
+TABLE = "kernels.yaml"  # in workflow/kaggle: what the full profile of a notebook wants
+FIELDS = {"gpu", "datasets", "models"}
 LONGEST_TITLE = 50  # characters, Kaggle's limit
 
 
+def notebooks(project: Path) -> dict[str, Path]:
+    """Every notebook of the project by its path without the ending, training notebooks last."""
+    root = project / "notebooks"
+    found = (p for p in root.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    return {p.relative_to(root).with_suffix("").as_posix(): p for p in sorted(found)}
+
+
 def table(project: Path) -> dict[str, dict[str, Any]]:
-    """What stands in kernels.yaml, by notebook; QlabError for a field that is not known."""
+    """What stands in kernels.yaml; QlabError for a field or a notebook that there is not."""
     import yaml
 
     file = project / "workflow" / "kaggle" / TABLE
@@ -25,21 +32,23 @@ def table(project: Path) -> dict[str, dict[str, Any]]:
     for name, entry in entries.items():
         if unknown := set(entry) - FIELDS:
             raise QlabError(f"{file}, {name}: unknown {', '.join(sorted(unknown))}.")
+    if unknown := set(entries) - set(notebooks(project)):
+        raise QlabError(f"{file} names {', '.join(sorted(unknown))}, which is no notebook.")
     return entries
 
 
-def metadata(name: str, entry: dict[str, Any], user: str, full: bool) -> dict[str, Any]:
+def metadata(stem: str, entry: dict[str, Any], user: str, full: bool) -> dict[str, Any]:
     """kernel-metadata.json of a notebook, as the kaggle client reads it.
 
     The internet is off. A GPU and the published data are asked for by the full profile alone. The
     id is the title as Kaggle makes a slug of it.
     """
-    title = f"qlab {entry['title']}"
+    title = f"qlab {stem.replace('_', ' ')}"[:LONGEST_TITLE].strip()
     gpu = bool(full and entry.get("gpu"))
     found: dict[str, Any] = {
         "id": f"{user}/{title.lower().replace(' ', '-')}",
         "title": title,
-        "code_file": f"{name}.ipynb",
+        "code_file": f"{stem}.ipynb",
         "language": "python",
         "kernel_type": "notebook",
         "is_private": True,
@@ -63,15 +72,11 @@ def notebook(source: Path, cell: str, assignments: Iterable[str]) -> Any:
     nb = read_notebook(source)
     declared = parameters_of(nb, source.name)
     values = parse_for(declared, assignments, source.name)
-    first = next(
-        i for i, one in enumerate(nb.cells) if "parameters" in one.metadata.get("tags", [])
-    )
+    first = [cell.metadata.get("tags", [])[:1] for cell in nb.cells].index(["parameters"])
     given = [f"{name} = {value!r}" for name, value in values.items()]
     if given:
-        added = nbformat.v4.new_code_cell(
-            "\n".join(given), metadata={"tags": ["injected-parameters"]}
-        )
-        nb.cells.insert(first + 1, added)
+        tags = {"tags": ["injected-parameters"]}
+        nb.cells.insert(first + 1, nbformat.v4.new_code_cell("\n".join(given), metadata=tags))
     nb.cells.insert(first, nbformat.v4.new_code_cell(cell))
     return nb
 
@@ -86,15 +91,14 @@ def write(folder: Path, user: str, project: Path, assignments: Iterable[str] = (
 
     bundle.check_user(user)
     cell = (project / "workflow" / "kaggle" / "cell.py").read_text(encoding="utf-8")
-    assignments, known, written = list(assignments), set(), []
-    for name, entry in table(project).items():
-        source = project / "notebooks" / f"{name}.ipynb"
+    assignments, wants, known, written = list(assignments), table(project), set(), []
+    for name, source in notebooks(project).items():
         declared = parameters_of(read_notebook(source), source.name)
         known |= set(declared)
         own = [text for text in assignments if text.partition("=")[0] in declared]
         nb = notebook(source, cell, own)
         target = folder / source.stem
-        facts = metadata(source.stem, entry, user, "profile=full" in own)
+        facts = metadata(source.stem, wants.get(name, {}), user, "profile=full" in own)
         with written_whole(target / "kernel-metadata.json") as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         with written_whole(target / source.name) as part:

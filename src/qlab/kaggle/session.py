@@ -1,4 +1,4 @@
-"""A session on Kaggle made ready: folders, data, earlier work, device, clock, each said in a sentence.
+"""A session on Kaggle made ready: folders, data, earlier work, device, clock; each in a sentence.
 
 `start` is called by the cell of workflow/kaggle/cell.py, in the notebook's own process.
 """
@@ -21,7 +21,7 @@ PARTS = ("data", "figures", "notebooks")
 
 
 def start(project: Path) -> None:
-    """Set QLAB_HOME, QLAB_DATA, QLAB_STOP_AT for this process and its children; say what was found."""
+    """Set QLAB_HOME, QLAB_DATA and QLAB_STOP_AT for this process and its children; say all."""
     for sentence in prepare(project):
         print(sentence)
 
@@ -98,7 +98,7 @@ def _device() -> str:
 
 
 def _clock() -> str:
-    """Set when to stop, unless it is set: so long before the session's end that saving is possible."""
+    """Set when to stop, unless it is set: early enough to save before the session is ended."""
     if not time_budget.stop_at():
         os.environ["QLAB_STOP_AT"] = str(int(time.time() + time_budget.LIMIT - time_budget.SPARE))
     left = (time_budget.stop_at() - time.time()) / 3600

@@ -7,7 +7,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from qlab import network, paths
+from qlab import disk_space, network, paths
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
 from qlab.progress import quiet
@@ -50,6 +50,12 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
         return target
     if not (folder / name).is_file() and not network.reachable(url):
         raise QlabError(_unreachable(url, "no answer"))
+    if not (folder / name).is_file():
+        disk_space.refuse(
+            _size(url) * (2 if unpack else 1),
+            f"Downloading {name}",
+            "Give local paths as parameters",
+        )
     try:
         found = pooch.retrieve(
             url,
@@ -70,6 +76,15 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
         part.mkdir()
         _unpack(Path(found), part)
     return target
+
+
+def _size(url: str) -> int:
+    """Bytes that the server says a file has; 0 where it does not say."""
+    try:
+        answer = requests.head(url, timeout=network.PATIENCE, allow_redirects=True)
+    except requests.RequestException:
+        return 0  # the download itself will say what is wrong
+    return int(answer.headers.get("Content-Length", 0)) if answer.ok else 0
 
 
 def _unreachable(url: str, why: str) -> str:

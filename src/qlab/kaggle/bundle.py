@@ -13,8 +13,11 @@ from qlab.errors import QlabError
 from qlab.kaggle import install
 
 PYTHON = "3.12"  # of Kaggle's image
-PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_27_x86_64",
-             "manylinux2014_x86_64")  # fmt: skip
+# The image is Ubuntu 22.04, whose glibc is 2.35; a wheel for an older one runs there too.
+PLATFORMS = [
+    *(f"manylinux_2_{minor}_x86_64" for minor in range(35, 16, -1)),
+    "manylinux2014_x86_64",
+]
 SOURCE_ONLY = "auto-gptq"  # its wheels end at Python 3.11; without its kernels it is pure Python
 PROJECT = ("src", "data", "figures", "notebooks", "workflow", "pyproject.toml", "README.md")
 PROJECT += ("LICENSE", "requirements.lock")
@@ -70,7 +73,8 @@ def wheels(folder: Path, project: Path, found: Path | None = None) -> None:
          "--dest", str(folder), *ready)  # fmt: skip
     _pip("wheel", "--no-binary", SOURCE_ONLY, "--no-build-isolation", *links,
          "--wheel-dir", str(folder), f"{SOURCE_ONLY}=={listed[SOURCE_ONLY]}")  # fmt: skip
-    _pip("wheel", "--wheel-dir", str(folder), str(project))
+    with install.sources(project) as copy:
+        _pip("wheel", "--wheel-dir", str(folder), str(copy))
     if bound := [f.name for f in folder.glob("auto_gptq-*") if "none-any" not in f.name]:
         raise QlabError(f"{bound[0]} is not pure Python: it holds kernels for this machine alone.")
 

@@ -4,10 +4,14 @@ What may be missing stands in workflow/kaggle/missing.txt with its version. It c
 an attached dataset, else from PyPI, always with `--no-deps`.
 """
 
+import contextlib
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from qlab import network
@@ -60,7 +64,8 @@ def install(project: Path, inputs: Path) -> list[str]:
         _pip("--no-index", "--find-links", folders[0], "qlab", *requirements)
         source = f"the wheels in {folders[0]}"
     elif network.reachable(PYPI):
-        _pip(project, *requirements)
+        with sources(project) as copy:
+            _pip(copy, *requirements)
         source = "PyPI"
     else:
         raise QlabError(
@@ -73,6 +78,17 @@ def install(project: Path, inputs: Path) -> list[str]:
     kept = ", ".join(f"{name} {before[plain(name)]}" for name in NAMED if plain(name) in before)
     names = ", ".join(["qlab", *missing])
     return [f"Installed {names} from {source}.", f"The image's own stay as they were: {kept}."]
+
+
+@contextlib.contextmanager
+def sources(project: Path) -> Iterator[Path]:
+    """A copy of what a wheel is made from: building writes beside it, and packs leftovers."""
+    with tempfile.TemporaryDirectory() as scratch:
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(project / "src", Path(scratch, "src"), ignore=ignored)
+        for name in ("pyproject.toml", "LICENSE"):
+            shutil.copy(project / name, scratch)
+        yield Path(scratch)
 
 
 def _pip(*what: str | Path) -> None:

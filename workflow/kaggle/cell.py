@@ -9,7 +9,8 @@ from pathlib import Path
 REPOSITORY = ""  # address to clone from, with the internet on
 kaggle = Path(os.environ.get("QLAB_KAGGLE", "/kaggle"))
 mark = "src/qlab/kaggle/session.py"
-projects = [p.parents[3] for n in range(7) for p in kaggle.glob("input/" + "*/" * n + mark)]
+found = [p for n in range(7) for p in kaggle.glob("input/" + "*/" * n + mark)]
+projects = sorted(path.parents[3] for path in found)
 if not projects and REPOSITORY:
     clone = kaggle / "temp" / "qlab-project"
     if not clone.is_dir():

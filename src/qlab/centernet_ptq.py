@@ -16,6 +16,7 @@ from qlab import (
     coco,
     corruptions,
     detectors,
+    disk_space,
     graph,
     measured,
     statistics,
@@ -42,6 +43,7 @@ DRAWS = {"smoke": 100, "mini": 500, "full": 500}  # bootstrap resamples
 REPEATS = {"smoke": 6, "mini": 32, "full": 40}  # timed rounds with XNNPACK
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
 PACKAGES += ["numpy", "pillow"]
+WEIGHTS = {"fp32": 1, "fp16": 0.5, "int8_dynamic": 0.25}  # bytes of a file as a share of float's
 Files = dict[str, Path]
 log = logging.getLogger(__name__)
 Detections = dict[str, list[dict]]
@@ -63,6 +65,13 @@ def build_variants(task: Task, threads: int, progress=iter) -> Files:
         raise QlabError(f"The parameter 'threads' must be 1 or more, not {threads}.")
     if task.ready:
         return {"as_is": task.folder}
+    weights = disk_space.used(task.folder / "variables")
+    shares = [WEIGHTS.get(variant, WEIGHTS["int8_dynamic"]) for variant in tflite.VARIANTS]
+    disk_space.refuse(
+        int(weights * (sum(shares) + (task.subpixel is not None) * WEIGHTS["int8_dynamic"])),
+        f"Converting {task.model} to {len(shares)} variants",
+        "Take a smaller model",
+    )
     samples = tflite.calibration_samples(task.calibration)
     files = {
         v: tflite.build_variant(task.folder, v, task.size, samples, threads)

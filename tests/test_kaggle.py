@@ -222,7 +222,7 @@ def test_nothing_the_image_has_is_in_the_list():
 def pip(monkeypatch):
     """The arguments of each call of pip, which is not called."""
     calls = []
-    monkeypatch.setattr(install, "_pip", lambda *what: calls.append([str(w) for w in what]))
+    monkeypatch.setattr(install, "pip", lambda *what: calls.append([str(w) for w in what]))
     monkeypatch.setattr(install, "_refuse_another", lambda project: None)
     return calls
 
@@ -235,12 +235,22 @@ def test_only_what_is_missing_is_installed_from_the_wheels(kaggle, monkeypatch, 
     monkeypatch.setattr(install, "installed", lambda: dict(image))
     said = install.install(ROOT, kaggle / "input")
     (call,) = pip
-    assert call[:4] == ["--no-index", "--find-links", str(wheels), "qlab"]
+    assert call[:5] == ["install", "--no-index", "--find-links", str(wheels), "qlab"]
     assert "auto-gptq==0.7.1" in call and not [part for part in call if part.startswith("mock")]
     assert said[1] == "The image's own stay as they were: torch 2.11.0+cu128, numpy 2.0.2."
     file(kaggle / "input/again/qlab-0.1.0-py3-none-any.whl")
     with pytest.raises(QlabError, match=r"Wheels of qlab lie in .*again and in .*wheels; detach"):
         install.install(ROOT, kaggle / "input")
+
+
+def test_with_the_internet_auto_gptq_is_built_without_kernels(kaggle, monkeypatch, pip):
+    monkeypatch.setattr("qlab.network.reachable", lambda _: True)
+    monkeypatch.setattr(install, "installed", lambda: {"numpy": "2.0.2"})
+    assert install.install(ROOT, kaggle / "input")[0].endswith("from PyPI.")
+    first, second = pip
+    assert not [part for part in first if part.startswith(("auto-gptq", "numpy"))]
+    assert second == ["install", "--no-build-isolation", "auto-gptq==0.7.1"]
+    assert install.PURE == {"BUILD_CUDA_EXT": "0"}
 
 
 def test_neither_wheels_nor_network(kaggle, monkeypatch, pip):
@@ -306,7 +316,9 @@ def test_each_notebook_becomes_a_kernel_that_the_client_takes(tmp_path):
         assert code[0].source == CELL.read_text()
         assert code[1].metadata.tags == ["parameters"] and code[2].source == "profile = 'full'"
         original = [c.source for c in nbformat.read(source, 4).cells]
-        assert [c.source for c in nb.cells if c not in (code[0], code[2])] == original
+        assert [c.source for c in nb.cells if c not in (code[0], code[2])][1:] == original[1:]
+        (picture,) = nb.cells[0].attachments  # paths into the project lead nowhere on Kaggle
+        assert f"](attachment:{picture})" in nb.cells[0].source and "../figures" not in str(nb)
 
 
 def test_a_gpu_is_asked_for_where_the_full_profile_wants_one(tmp_path):

@@ -143,7 +143,10 @@ def prove(kernel: Path, folder: Path, inputs: Path, python: Path, apart: bool) -
     started = time.monotonic()
     with (folder / "log").open("w") as log:
         how = session(folder, inputs, python.parents[1], call, apart)
-        done = subprocess.run(**how, stdout=log, stderr=subprocess.STDOUT, timeout=LIMIT)
+        try:
+            done = subprocess.run(**how, stdout=log, stderr=subprocess.STDOUT, timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            return LIMIT, "took too long"
     seconds = time.monotonic() - started
     last = (folder / "log").read_text().strip().splitlines()[-1:] or ["no word"]
     return seconds, f"exit {done.returncode}: {last[0]}" if done.returncode else unfinished(folder)

@@ -1,11 +1,8 @@
 """The dataset to attach on Kaggle: the project, and wheels of what the image lacks."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from qlab.artefacts import written_whole
@@ -18,7 +15,6 @@ PLATFORMS = [
     *(f"manylinux_2_{minor}_x86_64" for minor in range(35, 16, -1)),
     "manylinux2014_x86_64",
 ]
-SOURCE_ONLY = "auto-gptq"  # its wheels end at Python 3.11; without its kernels it is pure Python
 PROJECT = ("src", "data", "figures", "notebooks", "workflow", "pyproject.toml", "README.md")
 PROJECT += ("LICENSE", "requirements.lock")
 SLUG = "qlab-bundle"
@@ -68,21 +64,13 @@ def wheels(folder: Path, project: Path, found: Path | None = None) -> None:
     listed = install.listed(project / "workflow" / "kaggle" / "missing.txt")
     links = ["--find-links", str(found)] if found else []
     platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
-    ready = [f"{name}=={version}" for name, version in listed.items() if name != SOURCE_ONLY]
-    _pip("download", "--python-version", PYTHON, "--only-binary", ":all:", *platforms, *links,
-         "--dest", str(folder), *ready)  # fmt: skip
-    _pip("wheel", "--no-binary", SOURCE_ONLY, "--no-build-isolation", *links,
-         "--wheel-dir", str(folder), f"{SOURCE_ONLY}=={listed[SOURCE_ONLY]}")  # fmt: skip
+    for_python = ["--python-version", PYTHON, "--only-binary", ":all:", *platforms]
+    ready = [f"{n}=={v}" for n, v in listed.items() if n != install.SOURCE_ONLY]
+    install.pip("download", *for_python, *links, "--dest", folder, *ready)
+    built = ["--no-binary", install.SOURCE_ONLY, "--no-build-isolation", *links]
+    source = f"{install.SOURCE_ONLY}=={listed[install.SOURCE_ONLY]}"
+    install.pip("wheel", *built, "--wheel-dir", folder, source)
     with install.sources(project) as copy:
-        _pip("wheel", "--wheel-dir", str(folder), str(copy))
+        install.pip("wheel", "--wheel-dir", folder, copy)
     if bound := [f.name for f in folder.glob("auto_gptq-*") if "none-any" not in f.name]:
         raise QlabError(f"{bound[0]} is not pure Python: it holds kernels for this machine alone.")
-
-
-def _pip(command: str, *what: str) -> None:
-    call = [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", *what]
-    environment = {**os.environ, "BUILD_CUDA_EXT": "0"}
-    done = subprocess.run(call, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
-        raise QlabError(f"`pip {command} {' '.join(what)}` failed: {last[0]}")

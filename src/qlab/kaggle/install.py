@@ -6,6 +6,7 @@ an attached dataset, else from PyPI, always with `--no-deps`.
 
 import contextlib
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ from qlab.errors import QlabError
 
 PYPI = "https://pypi.org/simple/"
 NAMED = ("torch", "tensorflow", "tf_keras", "keras", "numpy", "transformers", "peft", "pandas")
+SOURCE_ONLY = "auto-gptq"  # its wheels end at Python 3.11
+PURE = {"BUILD_CUDA_EXT": "0"}  # without its kernels, which qlab does not use, it is pure Python
 DEEPEST = 6  # levels below /kaggle/input at which wheels are looked for
 
 
@@ -61,11 +64,13 @@ def install(project: Path, inputs: Path) -> list[str]:
         )
     requirements = [f"{name}=={version}" for name, version in missing.items()]
     if folders:
-        _pip("--no-index", "--find-links", folders[0], "qlab", *requirements)
+        pip("install", "--no-index", "--find-links", folders[0], "qlab", *requirements)
         source = f"the wheels in {folders[0]}"
     elif network.reachable(PYPI):
         with sources(project) as copy:
-            _pip(copy, *requirements)
+            pip("install", copy, *(one for one in requirements if not one.startswith(SOURCE_ONLY)))
+        if SOURCE_ONLY in missing:
+            pip("install", "--no-build-isolation", f"{SOURCE_ONLY}=={missing[SOURCE_ONLY]}")
         source = "PyPI"
     else:
         raise QlabError(
@@ -91,15 +96,13 @@ def sources(project: Path) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _pip(*what: str | Path) -> None:
-    call = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *map(str, what)]
-    done = subprocess.run(call, capture_output=True, text=True)
+def pip(command: str, *words: str | Path) -> None:
+    """Run pip without dependencies and without kernels; QlabError with what it said last."""
+    call = [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", *map(str, words)]
+    done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, **PURE})
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no word"]
-        raise QlabError(
-            f"pip could not install {', '.join(map(str, what))}: {last[0]} Make the dataset with "
-            "the wheels anew (python -m qlab.kaggle bundle), or switch the internet on."
-        )
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
+        raise QlabError(f"`pip {command} {' '.join(map(str, words))}` failed: {last[0]}")
 
 
 def _refuse_changes(before: dict[str, str], after: dict[str, str]) -> None:

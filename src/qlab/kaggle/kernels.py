@@ -1,6 +1,8 @@
 """A folder for each notebook that `kaggle kernels push` takes: the notebook and its metadata."""
 
+import base64
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -78,7 +80,19 @@ def notebook(source: Path, cell: str, assignments: Iterable[str]) -> Any:
         tags = {"tags": ["injected-parameters"]}
         nb.cells.insert(first + 1, nbformat.v4.new_code_cell("\n".join(given), metadata=tags))
     nb.cells.insert(first, nbformat.v4.new_code_cell(cell))
+    for text in (one for one in nb.cells if one.cell_type == "markdown"):
+        _attach_pictures(text, source.parent)
     return nb
+
+
+def _attach_pictures(cell: Any, folder: Path) -> None:
+    """Carry a text cell's pictures in the notebook: on Kaggle its paths lead nowhere."""
+    for path in re.findall(r"!\[[^]]*\]\((\.\./[^)]+\.png)\)", cell.source):
+        file = folder / path
+        if file.is_file():
+            picture = {"image/png": base64.b64encode(file.read_bytes()).decode()}
+            cell["attachments"] = {**cell.get("attachments", {}), file.name: picture}
+            cell.source = cell.source.replace(f"]({path})", f"](attachment:{file.name})")
 
 
 def write(folder: Path, user: str, project: Path, assignments: Iterable[str] = ()) -> list[Path]:

@@ -176,7 +176,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="run the notebooks whose name contains this")
     given = parser.parse_args()
     place = ROOT / "build" / "kaggle"
-    python = image(given.image or place / "image", os.environ.get("PYTHON", "python3.12"))
+    if given.image:
+        python = given.image / "bin" / "python"
+    else:
+        python = image(place / "image", os.environ.get("PYTHON", "python3.12"))
     before = frozen(python)
     proof, inputs = place / "proof", place / "proof" / "input"
     shutil.rmtree(proof, ignore_errors=True)

@@ -64,9 +64,11 @@ def _recognised(root: Path, folder: Path, folders: list[str], files: list[str]) 
         yield Found("batches of CIFAR-10", "cifar10/cifar-10-batches-py", folder)
     weights = any(name.endswith(".safetensors") for name in files)
     if weights and "config.json" in files and (kind := _model_type(folder / "config.json")):
-        yield Found(f"a language model ({kind})", f"llm/{_name(root, folder)}", folder)
+        name = _name(root, folder)
+        yield Found(f"a language model ({kind}, model={name})", f"llm/{name}", folder)
     if "saved_model.pb" in files and "variables" in folders:
-        yield Found("a SavedModel", f"detector/{_name(root, folder)}", folder)
+        kind = "a SavedModel (its path may be the parameter model)"
+        yield Found(kind, f"detector/{_name(root, folder)}", folder)
 
 
 def _has_text(file: Path) -> bool:

@@ -94,6 +94,14 @@ def test_a_fit_gpu_is_taken():
     assert choose(LLAMA_3B, H100, "cpu")[:2] == ("cpu", "float32")
 
 
+def test_a_gpu_is_introduced_before_there_is_a_model():
+    said = [guard.introduce(guard.Machine(HOST, gpu)) for gpu in (None, T4, P100)]
+    assert said[0].startswith("There is no GPU that PyTorch can see (Kaggle: Settings")
+    assert said[1] == "The GPU is a Tesla T4 with 15.0 GB free."
+    assert said[2].startswith("The GPU Tesla P100-PCIE-16GB has compute capability 6.0, for which")
+    assert said[2].endswith("choose another GPU (Kaggle: T4 x2).")
+
+
 def test_the_cpu_says_how_long():
     found = choose(LLAMA_3B)
     assert found[:2] == ("cpu", "float32")

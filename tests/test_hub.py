@@ -10,9 +10,10 @@ import huggingface_hub
 import pytest
 import tiny_llama
 
-from qlab import hub, llama
+from qlab import hub, llama, network
 from qlab.errors import QlabError
 
+REACHABLE = network.reachable
 TOKEN = "hf_not_a_real_one"
 
 
@@ -81,6 +82,7 @@ def redirect(monkeypatch, address, tmp_path) -> None:
         huggingface_hub.snapshot_download, endpoint=address, cache_dir=tmp_path / "cache"
     )
     monkeypatch.setattr(huggingface_hub, "snapshot_download", here)
+    monkeypatch.setattr(network, "reachable", lambda _: REACHABLE(address))
 
 
 def test_small_files_first_then_safetensors_and_nothing_else(served):
@@ -142,6 +144,10 @@ def test_kaggles_secret(monkeypatch):
     assert hub.token() == ""
     monkeypatch.setenv("HF_TOKEN", "hf_first")
     assert hub.token() == "hf_first"
+    monkeypatch.delenv("HF_TOKEN")
+    attached = True
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert hub.token() == ""  # Kaggle's client is not made to wait for a network
 
 
 def test_an_unknown_name(served, monkeypatch):

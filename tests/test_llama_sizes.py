@@ -3,10 +3,11 @@
 import json
 
 import pytest
+import tiny_llama
 import torch
 from safetensors.torch import save_file
 
-from qlab import llama_sizes
+from qlab import llama, llama_sizes, quantizers, streaming
 from qlab.errors import QlabError
 
 
@@ -33,6 +34,22 @@ def test_parts_add_up_to_the_files(tmp_path):
     assert sum(found.values()) == sum(f.stat().st_size for f in files)
     more = llama_sizes.split(folder, write(tmp_path / "b", {"x.lora_A.weight": torch.zeros(7)}))
     assert more["body"] == found["body"] + 28 and more["embedding"] == 160
+
+
+@pytest.mark.parametrize(
+    "variant, slack",  # nf4 keeps tables and settings too
+    [("gptq_w8_g64", 0), ("rtn_w3_g64", 0), ("rtn_w2_g64", 0), ("bnb_int8", 0), ("bnb_nf4", 0.02)],
+)
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_size_is_known_before_it_is_made(tmp_path, variant, slack, tied):
+    shape = {"hidden_size": 64, "intermediate_size": 192, "vocab_size": 300}
+    tiny_llama.write(tmp_path / "float", **shape, tie_word_embeddings=tied)
+    config = llama.read_config(tmp_path / "float")
+    method = quantizers.method(variant)
+    streaming.quantize_folder(tmp_path / "float", method, [[1, 2, 3]] * 4, tmp_path / "made")
+    found = llama_sizes.split(tmp_path / "made")
+    tensors = sum(found.values()) - found["container"]
+    assert tensors == pytest.approx(llama_sizes.expected(variant, config, "float32"), rel=slack)
 
 
 @pytest.mark.parametrize(

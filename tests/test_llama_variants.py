@@ -4,7 +4,15 @@ import pytest
 import tiny_llama
 from conftest import fresh_home
 
-from qlab import embedded, lambada_scoring, language_task, llama_gptq, llama_variants, streaming
+from qlab import (
+    disk_space,
+    embedded,
+    lambada_scoring,
+    language_task,
+    llama_gptq,
+    llama_variants,
+    streaming,
+)
 from qlab.artefacts import file_sha256
 from qlab.errors import QlabError
 
@@ -81,6 +89,16 @@ def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, ca
         ("rtn_w8_g64", "out_of_memory", 1),
         ("rtn_w4_g64", "out_of_memory", 1),
     ]
+
+
+def test_what_does_not_fit_the_disk_is_refused_before_anything_is_made(home, monkeypatch):
+    task = prepare(limit=2)
+    asked = ("rtn_w8_g64", "rtn_w2_g64")
+    llama_variants.build(task, asked[:1], "smoke", 0)
+    monkeypatch.setattr(disk_space, "free", lambda _: 1000)
+    with pytest.raises(QlabError, match="Quantizing llama_mini to rtn_w2_g64 will take about 2 MB"):
+        llama_variants.build(task, asked, "smoke", 0)  # the first is there and needs no room
+    assert list(llama_variants.build(task, asked[:1], "smoke", 0)) == ["fp32", "rtn_w8_g64"]
 
 
 def test_other_errors_are_not_taken_for_a_full_memory():

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.translators import PythonTranslator
 
+from qlab import runner, secrets
 from qlab.secrets import MARKER, redact, redact_notebook, secret_values
 
+KAGGLES = "hf_attached_on_kaggle"
 SECRET = 'hf_"pl/anted'
 
 
@@ -129,3 +131,21 @@ def test_a_secret_that_reads_like_a_field_does_not_break_the_notebook():
     clean = redact_notebook(_notebook(), ["stream", "source", "display_data", "markdown"])
     nbformat.validate(clean)
     assert [cell.cell_type for cell in clean.cells] == ["code", "markdown"]
+
+
+def test_kaggles_secret_never_reaches_an_executed_notebook(tmp_path, home, monkeypatch):
+    """It is in no variable of the environment: the runner too asks Kaggle's client."""
+    module = "class UserSecretsClient:\n    def get_secret(self, label):\n        return VALUE\n"
+    (tmp_path / "kaggle_secrets.py").write_text(f"VALUE = {KAGGLES!r}\n{module}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert {KAGGLES, "hf_of_the_environment"} <= set(secrets.known())
+    code = "from qlab.secrets import kaggle_secret\nprint(kaggle_secret('HF_TOKEN'))"
+    cells = [new_code_cell(c) for c in ('profile: str = "smoke"  # how much', code)]
+    cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "telling.ipynb")
+    executed = runner.run(tmp_path / "telling.ipynb", [], tmp_path / "done.ipynb").read_text()
+    assert MARKER in executed and KAGGLES not in executed

@@ -15,6 +15,7 @@ from qlab import (
     corruptions,
     detection_scoring,
     detectors,
+    disk_space,
     graph,
     measured,
     processes,
@@ -44,6 +45,7 @@ REPEATS = {"smoke": 6, "mini": 32, "full": 40}  # timed rounds with XNNPACK
 PROCESSES = {"smoke": 1, "mini": 2, "full": 2}  # that detect and score, where nothing is timed
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
 PACKAGES += ["numpy", "pillow"]
+WEIGHTS = {"fp32": 1, "fp16": 0.5, "int8_dynamic": 0.25}  # bytes of a file as a share of float's
 Files = dict[str, Path]
 log = logging.getLogger(__name__)
 Detections = dict[str, list[dict]]
@@ -66,6 +68,13 @@ def build_variants(task: Task, threads: int, progress=iter) -> Files:
     refuse_below_one(threads=threads)
     if task.ready:
         return {"as_is": task.folder}
+    weights = disk_space.used(task.folder / "variables")
+    shares = [WEIGHTS.get(variant, WEIGHTS["int8_dynamic"]) for variant in tflite.VARIANTS]
+    disk_space.refuse(
+        int(weights * (sum(shares) + (task.subpixel is not None) * WEIGHTS["int8_dynamic"])),
+        f"Converting {task.model} to {len(shares)} variants",
+        "Take a smaller model",
+    )
     samples = tflite.calibration_samples(task.calibration)
     files = {
         v: tflite.build_variant(task.folder, v, task.size, samples, threads)

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from qlab.errors import QlabError
 from qlab.parameters import Parameter, as_text, find_notebook, read_parameters
-from qlab.secrets import redact, secret_values
+from qlab.secrets import known, redact
 
 _NOTEBOOK = 'a path, or the number or name of a notebook under notebooks/, such as "01"'
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except QlabError as error:
-        message = redact(str(error), secret_values(os.environ))
+        message = redact(str(error), known())
         print(f"qlab: {message}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
 

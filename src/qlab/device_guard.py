@@ -100,6 +100,14 @@ def look() -> Machine:
     return Machine(free, gpu)
 
 
+def introduce(machine: Machine) -> str:
+    """A sentence on the GPU of a machine, before there is a model to judge it by."""
+    if machine.gpu is None:
+        return "There is no GPU that PyTorch can see (Kaggle: Settings, Accelerator, T4 x2)."
+    unusable = _without_kernels(machine.gpu)
+    return f"{unusable or f'The GPU is a {machine.gpu.name} with {_gb(machine.gpu.free)} free'}."
+
+
 def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
     """Whether code built for `kernels` (sm_75, compute_90, ...) runs on a GPU of this capability.
 
@@ -197,13 +205,8 @@ def in_words(seconds: float) -> str:
 
 def _unfit(config: "LlamaConfig", work: Work, gpu: Gpu) -> str:
     """Why a GPU cannot be used and what to do about it, without the full stop; or nothing."""
-    major, minor = gpu.capability
-    if not has_kernels(gpu.capability, gpu.kernels):
-        return (
-            f"The GPU {gpu.name} has compute capability {major}.{minor}, for which PyTorch "
-            f"{gpu.torch} has no kernels (it has {', '.join(gpu.kernels) or 'none'}); choose "
-            "another GPU (Kaggle: T4 x2)"
-        )
+    if without := _without_kernels(gpu):
+        return without
     need = memory(config, gpu_dtype(gpu.capability), work)
     if need > gpu.free:
         return (
@@ -211,6 +214,18 @@ def _unfit(config: "LlamaConfig", work: Work, gpu: Gpu) -> str:
             "what else uses it, take a smaller model"
         )
     return ""
+
+
+def _without_kernels(gpu: Gpu) -> str:
+    """That this PyTorch cannot run on a GPU and what to do, without the full stop; or nothing."""
+    if has_kernels(gpu.capability, gpu.kernels):
+        return ""
+    major, minor = gpu.capability
+    return (
+        f"The GPU {gpu.name} has compute capability {major}.{minor}, for which PyTorch "
+        f"{gpu.torch} has no kernels (it has {', '.join(gpu.kernels) or 'none'}); choose "
+        "another GPU (Kaggle: T4 x2)"
+    )
 
 
 def _on_gpu(config: "LlamaConfig", work: Work, gpu: Gpu) -> Choice:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from qlab import paths
+from qlab import disk_space, network, paths
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
 from qlab.progress import quiet
@@ -27,6 +27,13 @@ CIFAR10 = (
     "md5:c58f30108f718f92721af3b95e74349a",
 )
 CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
+KAGGLE_MODELS = "https://www.kaggle.com"  # whose answer says whether it can be reached
+# What to attach to a notebook on Kaggle whose internet is off, by the file it stands for.
+ATTACH = {
+    COCO_VAL[0]: "the dataset awsaf49/coco-2017-dataset, or one of yours in COCO's layout",
+    COCO_ANNOTATIONS[0]: "the dataset awsaf49/coco-2017-dataset, or one of yours in COCO's layout",
+    CIFAR10[0]: "the dataset pankrzysiu/cifar10-python, or one of yours with CIFAR-10's batches",
+}
 
 
 def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
@@ -35,11 +42,21 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
     `known_hash` is "md5:..." or "sha256:...". A file with another hash is
     refused and removed. What unpacks is a .zip or a .tar.gz; no member can leave
     the folder.
-    QlabError: another hash, no network.
+    QlabError: another hash; no network, after some seconds.
     """
     folder = paths.build() / "downloads"
     name = url.rsplit("/", 1)[-1]
     target = folder / f"{name}.unpacked"
+    if unpack and target.is_dir():
+        return target
+    if not (folder / name).is_file() and not network.reachable(url):
+        raise QlabError(_unreachable(url, "no answer"))
+    if not (folder / name).is_file():
+        disk_space.refuse(
+            _size(url) * (2 if unpack else 1),
+            f"Downloading {name}",
+            "Give local paths as parameters",
+        )
     try:
         found = pooch.retrieve(
             url,
@@ -53,17 +70,36 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
             f"{url} came with another hash than the known {known_hash}, so it was not used: {error}"
         ) from error
     except requests.RequestException as error:
-        raise QlabError(
-            f"{url} could not be downloaded ({type(error).__name__}); without a network, give "
-            "local paths as parameters or put the files into a folder named by QLAB_DATA."
-        ) from error
+        raise QlabError(_unreachable(url, type(error).__name__)) from error
     if not unpack:
         return Path(found)
-    if not target.is_dir():
-        with written_whole(target) as part:
-            part.mkdir()
-            _unpack(Path(found), part)
+    with written_whole(target) as part:
+        part.mkdir()
+        _unpack(Path(found), part)
     return target
+
+
+def _size(url: str) -> int:
+    """Bytes that the server says a file has; 0 where it does not say."""
+    try:
+        answer = requests.head(url, timeout=network.PATIENCE, allow_redirects=True)
+    except requests.RequestException:
+        return 0  # the download itself will say what is wrong
+    return int(answer.headers.get("Content-Length", 0)) if answer.ok else 0
+
+
+def _unreachable(url: str, why: str) -> str:
+    """That a file cannot be had from the network, and what to do instead."""
+    if paths.kaggle():
+        attach = ATTACH.get(url, f"a dataset with {url.rsplit('/', 1)[-1]}")
+        return (
+            f"{url} could not be downloaded ({why}); attach {attach} (Add Input) and "
+            "run qlab's cell again, which finds it, or switch the internet on (Settings)."
+        )
+    return (
+        f"{url} could not be downloaded ({why}); without a network, give local paths as parameters "
+        "or put the files into a folder named by QLAB_DATA."
+    )
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -88,11 +124,27 @@ def coco_val2017() -> tuple[Path, Path]:
     return annotations / "annotations" / "instances_val2017.json", images / "val2017"
 
 
+def _local_centernet() -> Path | None:
+    """The same under QLAB_DATA/detector, by the name that the zoo or Kaggle gives it, or None."""
+    names = ("centernet_resnet50_v2_512x512_coco17_tpu-8", "centernet-resnet-50v2-512x512")
+    folders = [(paths.real_data() or Path()) / "detector" / name for name in names]
+    found = [f for folder in folders for f in (folder / "saved_model", folder)]
+    return next((f for f in found if paths.real_data() and (f / "saved_model.pb").is_file()), None)
+
+
 def centernet_r50v2_512() -> Path:
-    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel folder, from Kaggle Models.
+    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel: from QLAB_DATA or Kaggle Models.
 
     QlabError: Kaggle gave none.
     """
+    if local := _local_centernet():
+        return local
+    if not network.reachable(KAGGLE_MODELS):
+        raise QlabError(
+            f"Kaggle Models cannot be reached; attach the model {CENTERNET_HANDLE} (Kaggle: Add "
+            "Input) and run qlab's cell again, or download it by hand and pass its folder as the "
+            "parameter 'model'."
+        )
     import kagglehub
 
     try:

@@ -8,9 +8,10 @@ import os
 import re
 from pathlib import Path
 
-from qlab import downloads
+from qlab import downloads, network, paths
 from qlab.errors import QlabError
 from qlab.progress import quiet
+from qlab.secrets import kaggle_secret
 
 # The same bytes in both places: OpenAI's own copy and EleutherAI/lambada_openai on the hub.
 LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
@@ -20,6 +21,7 @@ LAMBADA_ADDRESSES = (
     "900124bf3b8235c6daf21033af9948b3f07346c4/data/lambada_test.jsonl",
     "https://openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl",
 )
+LLAMA_ON_KAGGLE = "for Llama-3.2-3B the model metaresearch/llama-3.2, Transformers, 3b"
 _SMALL = [
     "config.json",
     "generation_config.json",
@@ -34,10 +36,11 @@ _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
 def lambada() -> Path:
     """The 5,153 passages that `lambada_openai` names (1.8 MB), downloaded once."""
     known = f"sha256:{LAMBADA_SHA256}"
+    on_hub, elsewhere = LAMBADA_ADDRESSES
     try:
-        return downloads.fetch(LAMBADA_ADDRESSES[0], known)
+        return downloads.fetch(elsewhere if network.hub_offline() else on_hub, known)
     except QlabError:
-        return downloads.fetch(LAMBADA_ADDRESSES[1], known)
+        return downloads.fetch(elsewhere, known)
 
 
 def is_name(text: str) -> bool:
@@ -51,7 +54,7 @@ def model(name: str, weights: bool = True) -> Path:
     Without `weights`: configuration and tokenizer only, some megabytes.
     QlabError: gated, unknown or not to be reached, or the disk is full.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
     from huggingface_hub.utils import disable_progress_bars
 
@@ -63,6 +66,7 @@ def model(name: str, weights: bool = True) -> Path:
             name,
             allow_patterns=_SMALL + _WEIGHTS * weights,
             token=own or False,  # never one that a login left on the disk
+            local_files_only=network.hub_offline() or not network.reachable(constants.ENDPOINT),
         )
     except GatedRepoError as error:
         raise QlabError(_gated(name, own)) from error
@@ -77,31 +81,26 @@ def model(name: str, weights: bool = True) -> Path:
                 f"The disk ran full while downloading {name}; free some space, or set HF_HOME to a "
                 "folder with more, and run again: what is there already is kept."
             ) from error
-        raise QlabError(
-            f"The hub did not give {name} ({type(error).__name__}) and it is not in the cache; "
-            "switch the network on (HF_HUB_OFFLINE=0; Kaggle: Settings, Internet), or pass a local "
-            "folder as the parameter 'model'."
-        ) from error
+        raise QlabError(_absent(name, type(error).__name__)) from error
     return Path(found)
 
 
 def token() -> str:
     """The hub's token from HF_TOKEN, else from Kaggle's secret of that name, or an empty text."""
-    return os.environ.get("HF_TOKEN", "").strip() or _kaggle_secret("HF_TOKEN")
+    return os.environ.get("HF_TOKEN", "").strip() or kaggle_secret("HF_TOKEN")
 
 
-def _kaggle_secret(name: str) -> str:
-    """A secret attached to a Kaggle notebook, or an empty text: elsewhere, or none attached."""
-    if "KAGGLE_KERNEL_RUN_TYPE" not in os.environ:
-        return ""
-    try:
-        from kaggle_secrets import UserSecretsClient
-    except ImportError:
-        return ""
-    try:
-        return (UserSecretsClient().get_secret(name) or "").strip()
-    except Exception:  # Kaggle's client has several errors of no common class for "not attached"
-        return ""
+def _absent(name: str, why: str) -> str:
+    last = name.rsplit("/", 1)[-1]
+    attach = (
+        f"attach its Hugging Face folder as a dataset or model (Add Input; {LLAMA_ON_KAGGLE}) and "
+        f"run qlab's cell again, which finds a folder named {last}, "
+    )
+    return (
+        f"The hub did not give {name} ({why}) and it is not in the cache; "
+        f"{attach if paths.kaggle() else ''}switch the network on (HF_HUB_OFFLINE=0; Kaggle: "
+        "Settings, Internet), or pass a local folder as the parameter 'model'."
+    )
 
 
 def _gated(name: str, own: str) -> str:

@@ -1,10 +1,16 @@
 """What a Llama folder's bytes are: body, embedding and head, scales and zeros, container."""
 
 import json
+import re
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from qlab import device_guard
 from qlab.errors import QlabError
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig
 
 PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
@@ -44,6 +50,29 @@ def split(*folders: Path) -> dict[str, int]:
                 found[part(name)] += end - start
         found["container"] += sum(f.stat().st_size for n in _JSON for f in folder.glob(n))
     return found
+
+
+def expected(variant: str, config: "LlamaConfig", dtype: str) -> int:
+    """Bytes of a variant's tensors before it is made, from its name; of adapters, nothing.
+
+    A linear layer [out, in] in b bits has out * in * b / 8, and in groups of g of its inputs a
+    scale of 16 bits and a zero-point of b for each output, and the group of each input in 32.
+    bitsandbytes keeps 32 bits for 64 weights (nf4, fp4) or for an output (int8). All else stays in
+    `dtype`, or is of 16 bits in `fp16`.
+    """
+    total = device_guard.parameters(config)
+    if variant == "fp16":
+        return 2 * total
+    shapes = device_guard.linear_shapes(config) * config.num_hidden_layers
+    linear = sum(out * inputs for out, inputs in shapes)
+    rest = (total - linear) * device_guard.BYTES[dtype]
+    if named := re.search(r"_w(\d)_g(\d+)", variant):
+        bits, group = map(int, named.groups())
+        scales = sum(out * (i // group) * (16 + bits) // 8 + 4 * i for out, i in shapes)
+        return rest + linear * bits // 8 + scales
+    if variant == "bnb_int8":
+        return rest + linear + sum(4 * out for out, _ in shapes)
+    return rest + linear // 2 + linear // 64 * 4
 
 
 def _header(file: Path) -> tuple[int, dict]:

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from qlab import (
     artefacts,
     autoround,
+    disk_space,
     embedded,
     half,
     lambada_scoring,
     language_task,
     llama,
+    llama_sizes,
     lora,
+    paths,
     processes,
     quantizers,
     streaming,
@@ -124,6 +127,7 @@ def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=it
         base = name.removesuffix(LORA)
         if base in quantizers.QUANTIZERS:
             quantizers.method(base).check(config)
+    _refuse_without_room(task, wanted, seed)
     bases = dict.fromkeys(name.removesuffix(LORA) for name in wanted)
     # AutoRound takes longest: it comes first, lest all others end and wait for it.
     order = sorted(bases, key=lambda base: base != AUTOROUND)
@@ -184,18 +188,10 @@ def without_overflow(name: str, make: Callable[[], Any]) -> Any:
 
 def _folder(task: Task, seed: int, name: str) -> Path:
     """The quantized folder of a variant, made where it is not there yet."""
-    recipe = {"model": file_sha256(task.folder), "dtype": task.choice.dtype, "variant": name}
-    recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
-    recipe["versions"] = versions(*LIBRARIES)
-    if name in quantizers.QUANTIZERS:
-        recipe["code"] |= code_sha256(quantizers.module(quantizers.method(name)))
+    recipe = _recipe(task, name, seed)
     if name == "fp16":
-        recipe["code"] |= code_sha256("half")
         return artefacts.artefact("llama", recipe, partial(half.write, task.folder))
-    recipe["calibration"] = language_task.digest(task.calibration)
     where = {"device": task.choice.device, "dtype": task.choice.dtype}
-    if name == AUTOROUND:
-        recipe |= {"iterations": ITERATIONS, "seed": seed}
     target = artefacts.address("llama", recipe)
     tokens, layers = task.calibration_tokens, bar(f"{name}: layers")
     if name != AUTOROUND:
@@ -207,6 +203,39 @@ def _folder(task: Task, seed: int, name: str) -> Path:
             task.folder, tokens, target, iterations=ITERATIONS, seed=seed, progress=layers, **where
         )
     return target
+
+
+def _recipe(task: Task, name: str, seed: int) -> dict[str, Any]:
+    """All that decides the bytes of a variant's folder."""
+    recipe = {"model": file_sha256(task.folder), "dtype": task.choice.dtype, "variant": name}
+    recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
+    recipe["versions"] = versions(*LIBRARIES)
+    if name in quantizers.QUANTIZERS:
+        recipe["code"] |= code_sha256(quantizers.module(quantizers.method(name)))
+    if name == "fp16":
+        recipe["code"] |= code_sha256("half")
+        return recipe
+    recipe["calibration"] = language_task.digest(task.calibration)
+    if name == AUTOROUND:
+        recipe |= {"iterations": ITERATIONS, "seed": seed}
+    return recipe
+
+
+def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
+    """QlabError, before anything is made, where the folders that are not there yet do not fit."""
+    config = llama.read_config(task.folder)
+    sizes = {n: llama_sizes.expected(n, config, task.choice.dtype) for n in names if LORA not in n}
+    states = 2 * sum(map(len, task.calibration_tokens)) * config.hidden_size * 4  # while it works
+    if sum(sizes.values()) + states > disk_space.free(paths.build()):
+        # Only now, because each address takes the hash of the whole model.
+        for name in list(sizes):
+            if artefacts.address("llama", _recipe(task, name, seed)).is_dir():
+                del sizes[name]
+    disk_space.refuse(
+        sum(sizes.values()) + states * bool(sizes),
+        f"Quantizing {task.model} to {', '.join(sizes)}",
+        "Choose fewer with the parameter 'variants'",
+    )
 
 
 def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:

@@ -45,3 +45,10 @@ def real_data() -> Path | None:
     """The folder named by `QLAB_DATA`, with real data in the usual layouts, or None."""
     chosen = os.environ.get("QLAB_DATA")
     return Path(chosen).expanduser().resolve() if chosen else None
+
+
+def kaggle() -> Path | None:
+    """The folder /kaggle in a Kaggle session, else None; `QLAB_KAGGLE` names a stand-in."""
+    if "KAGGLE_KERNEL_RUN_TYPE" not in os.environ:
+        return None
+    return Path(os.environ.get("QLAB_KAGGLE", "/kaggle"))

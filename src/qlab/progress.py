@@ -2,9 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from tqdm.auto import tqdm
+
+from qlab import time_budget
 
 
 def quiet() -> bool:
@@ -13,12 +15,14 @@ def quiet() -> bool:
 
 
 def bar(name: str) -> Callable[[Iterable], Iterable]:
-    """A wrapper for an iterable that shows a named bar.
+    """A wrapper for an iterable that shows a named bar, and stops when the time is up.
 
     Silent when `quiet`, so that stored outputs hold results only.
     """
 
-    def wrap(items: Iterable) -> Iterable:
-        return tqdm(items, desc=name, disable=quiet(), leave=False, file=sys.stderr)
+    def wrap(items: Iterable) -> Iterator:
+        for item in tqdm(items, desc=name, disable=quiet(), leave=False, file=sys.stderr):
+            time_budget.check()
+            yield item
 
     return wrap

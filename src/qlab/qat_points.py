@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from qlab import partial_qat, qat_formulas, records
+from qlab import disk_space, partial_qat, paths, qat_formulas, records
 from qlab.classification_task import Task
 from qlab.qat_formulas import Fit
 from qlab.qat_sweep import Bench, Point
@@ -16,13 +16,26 @@ POINTS = 100  # percentage points of a share
 
 
 def sweep_points(task: Task, bench: Bench) -> list[Point]:
-    """The points of the sweep that the task asks for."""
+    """The points of the sweep that the task asks for; QlabError where they do not fit the disk."""
     count = len(bench.layers)
+    seeds = task.chosen["seeds"]
     if task.chosen["sweep"] == "long":
-        seeds = task.chosen["seeds"]
-        return long_sweep(count, seeds) + part_points(bench.layers, seeds)
-    few = [] if task.profile == "smoke" else part_points(bench.layers, 1)
-    return short_sweep(count, task) + few
+        points = long_sweep(count, seeds) + part_points(bench.layers, seeds)
+    else:
+        few = [] if task.profile == "smoke" else part_points(bench.layers, 1)
+        points = short_sweep(count, task) + few
+    made = disk_space.used(paths.build() / "artefacts" / "qat_point")
+    disk_space.refuse(
+        max(0, len(points) * point_bytes(task, bench) - made),
+        f"A {task.chosen['sweep']} sweep of {len(points)} points of {task.model}",
+        "Take fewer seeds or the short sweep",
+    )
+    return points
+
+
+def point_bytes(task: Task, bench: Bench) -> int:
+    """Bytes that a point keeps at most: a float file, and float32 probabilities of four graphs."""
+    return 4 * bench.model.count_params() + 4 * 4 * len(task.test) * len(task.test.classes)
 
 
 def part_points(layers: Sequence[str], seeds: int) -> list[Point]:

@@ -35,7 +35,7 @@ from qlab import paths
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
 from qlab.parameters import find_notebook, parameters_of, parse_for, read_notebook
-from qlab.secrets import redact, redact_notebook, secret_values
+from qlab.secrets import known, redact, redact_notebook
 
 # What goes wrong is said once, by us; whoever sets up logging still gets papermill's records.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
@@ -62,7 +62,7 @@ def run(
     with the notebook as far as it ran in `<stem>.failed.ipynb`, if a cell fails or the kernel
     dies; an earlier output is then untouched. Messages and files are free of secrets.
     """
-    secrets = secret_values(os.environ)
+    secrets = known()
     try:
         source = find_notebook(notebook)
         nb = read_notebook(source)

@@ -1,18 +1,22 @@
 """Tokens and passwords, kept out of everything that is stored, logged or shown.
 
-What counts as a secret is read off the environment. A secret that reaches a
-notebook another way (typed in a cell, read from a file) is not known here.
+What counts as a secret is read off the environment, and asked of Kaggle's client in a session
+there. A secret that reaches a notebook another way (typed in a cell, read from a file) is not
+known here.
 """
 
 import base64
 import copy
 import html
 import json
+import os
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
+
+from qlab import network, paths
 
 MARKER = "***SECRET***"  # stands where a secret stood
 _ENDINGS = ("_TOKEN", "_KEY", "_SECRET")
@@ -20,6 +24,32 @@ _ENDINGS = ("_TOKEN", "_KEY", "_SECRET")
 # would blank that word wherever it stands in a notebook.
 _SHORTEST = 6
 _OUTPUT_CONTENT = ("text", "data", "metadata", "ename", "evalue", "traceback")
+
+
+ATTACHED = ("HF_TOKEN",)  # labels of Kaggle's secrets that qlab asks for
+
+
+def known() -> list[str]:
+    """The values to hide in this process: the environment's and, in a session there, Kaggle's."""
+    attached = {f"KAGGLE_{label}": kaggle_secret(label) for label in ATTACHED}
+    return secret_values({**os.environ, **attached})
+
+
+def kaggle_secret(label: str) -> str:
+    """A secret attached to a Kaggle notebook, or an empty text: elsewhere, or none attached.
+
+    It is kept in this process only: in no variable that a child would inherit.
+    """
+    if paths.kaggle() is None or network.hub_offline():  # the client waits 40 s for a network
+        return ""
+    try:
+        from kaggle_secrets import UserSecretsClient
+    except ImportError:
+        return ""
+    try:
+        return (UserSecretsClient().get_secret(label) or "").strip()
+    except Exception:  # Kaggle's client has several errors of no common class for "not attached"
+        return ""
 
 
 def secret_values(environ: Mapping[str, str]) -> list[str]:

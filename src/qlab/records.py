@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,7 +11,7 @@ import pandas as pd
 from qlab import paths
 from qlab.artefacts import written_whole
 from qlab.errors import QlabError
-from qlab.secrets import redact, secret_values
+from qlab.secrets import known, redact
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def write_to(target: Path, table: pd.DataFrame, provenance: dict) -> Path:
     with written_whole(provenance_path(target)) as part:
         # Parameters are part of it, and one may have been given a token.
         text = json.dumps(provenance, indent=2, sort_keys=True)
-        part.write_text(redact(text, secret_values(os.environ)) + "\n")
+        part.write_text(redact(text, known()) + "\n")
     return target
 
 

@@ -200,8 +200,9 @@ def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
         return told, image_picture(task, at, shares)
 
     most = f"qat_w4a8_last{max((p.k for p in answers), default=0)}"
+    quantized = [name for name in (most, *after) if name in after and "_w" in name]
     controls = [
-        live.choice(list(after), "variant", most if most in after else None),
+        live.choice(list(after), "variant", next(iter(quantized), None)),
         live.counter(1, len(task.test), "image, other class first"),
     ]
     return live.follow(show, controls)

@@ -149,10 +149,10 @@ def about_image(task: Task, at: int, name: str, before: np.ndarray, after: np.nd
     right = [a == labels for a in answers]
     noun = _noun(task)
     return (
-        f"{noun.capitalize()} {at + 1} is of class {classes[labels[at]]}; float says {told[0]}, {name} {told[1]}."
-        f"<br>Of all {len(labels):,} {noun}s {(answers[0] != answers[1]).sum():,} get another class "
-        f"than from float: {(right[0] & ~right[1]).sum():,} lost, "
-        f"{(right[1] & ~right[0]).sum():,} gained."
+        f"{noun.capitalize()} {at + 1} is of class {classes[labels[at]]}; float says {told[0]}, "
+        f"{name} {told[1]}.<br>Of all {len(labels):,} {noun}s "
+        f"{(answers[0] != answers[1]).sum():,} get another class than from float: "
+        f"{(right[0] & ~right[1]).sum():,} lost, {(right[1] & ~right[0]).sum():,} gained."
     )
 
 

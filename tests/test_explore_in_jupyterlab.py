@@ -21,7 +21,7 @@ class Move(NamedTuple):
 
 MOVES = {
     "04_weigh_the_evidence": [
-        Move("threshold", Keys.ARROW_RIGHT, "threshold 76%"),
+        Move("threshold", Keys.END, "threshold 100%"),
         Move("effect", "inference latency", "inference latency, 13 models of 4 studies"),
     ],
     "05_judge_the_claims": [

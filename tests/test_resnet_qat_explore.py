@@ -125,6 +125,15 @@ def test_every_control_of_the_images_moves_text_or_picture(world):
     )
 
 
+def test_sentences_have_no_picture_but_are_told(world):
+    task, parent, answers = world
+    test = SimpleNamespace(labels=task.test.labels, classes=task.test.classes, noun="sentence")
+    box = resnet_qat_explore.samples(SimpleNamespace(test=test), parent, answers)
+    assert box.children[-2].value.startswith("Sentence ")
+    assert "Of all 40 sentences" in box.children[-2].value
+    moves(box, {"variant": "qat_w4a8_last4, seed 1", "sentence, other class first": 40})
+
+
 def test_where_every_training_diverged_a_sentence_says_so(world):
     task, parent, answers = world
     gone = {p: a for p, a in answers.items() if not a.probabilities}

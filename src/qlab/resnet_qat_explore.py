@@ -147,21 +147,31 @@ def about_image(task: Task, at: int, name: str, before: np.ndarray, after: np.nd
     answers = [p.argmax(axis=1) for p in pair]
     told = [f"{classes[a[at]]} ({p[at].max():.1%})" for a, p in zip(answers, pair, strict=True)]
     right = [a == labels for a in answers]
+    noun = _noun(task)
     return (
-        f"Image {at + 1} is of class {classes[labels[at]]}; float says {told[0]}, {name} {told[1]}."
-        f"<br>Of all {len(labels):,} images {(answers[0] != answers[1]).sum():,} get another class "
-        f"than from float: {(right[0] & ~right[1]).sum():,} lost, "
-        f"{(right[1] & ~right[0]).sum():,} gained."
+        f"{noun.capitalize()} {at + 1} is of class {classes[labels[at]]}; float says {told[0]}, "
+        f"{name} {told[1]}.<br>Of all {len(labels):,} {noun}s "
+        f"{(answers[0] != answers[1]).sum():,} get another class than from float: "
+        f"{(right[0] & ~right[1]).sum():,} lost, {(right[1] & ~right[0]).sum():,} gained."
     )
 
 
+def _noun(task: Task) -> str:
+    """What the classifier judges; test data that do not say so are images."""
+    return getattr(task.test, "noun", "image")
+
+
 def image_picture(task: Task, at: int, shares: Mapping[str, np.ndarray]) -> Figure:
-    """The image, and the most probable classes by each of `shares` (probabilities by name)."""
+    """The image, and the most probable classes by each of `shares` (probabilities by name).
+
+    Of a sentence only its tokens are kept, so there the classes stand alone.
+    """
     figures.use_style()
     layout = {"figsize": (8.4, 3.2), "gridspec_kw": {"width_ratios": [1, 1.6]}}
     canvas, (left, right) = subplots(ncols=2, **layout)
-    left.imshow(task.test.images[at], interpolation="none")
     left.set_axis_off()
+    if _noun(task) == "image":
+        left.imshow(task.test.images[at], interpolation="none")
     order = np.argsort(-np.max(list(shares.values()), axis=0), kind="stable")[:SHOWN]
     height = 0.8 / len(shares)
     for i, (name, one) in enumerate(shares.items()):
@@ -200,8 +210,9 @@ def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
         return told, image_picture(task, at, shares)
 
     most = f"qat_w4a8_last{max((p.k for p in answers), default=0)}"
+    quantized = [name for name in (most, *after) if name in after and "_w" in name]
     controls = [
-        live.choice(list(after), "variant", most if most in after else None),
-        live.counter(1, len(task.test), "image, other class first"),
+        live.choice(list(after), "variant", next(iter(quantized), None)),
+        live.counter(1, len(task.test.labels), f"{_noun(task)}, other class first"),
     ]
     return live.follow(show, controls)

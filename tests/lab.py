@@ -133,9 +133,11 @@ def _finished(browser) -> bool:
 
 
 def prompts(browser) -> list[str]:
-    """What stands in the brackets before each code cell: "", "*" or a number."""
-    # A cell that is not yet drawn has neither editor nor prompt; it holds code, and has not run.
+    """What stands in the brackets before each code cell that is not folded: "", "*" or a number."""
+    # A folded cell shows neither code nor prompt. One that is not yet drawn has neither, too, and
+    # has not run.
     script = "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].filter(c => "
+    script += "!c.querySelector('.jp-InputPlaceholder') && "
     script += "c.querySelector('.cm-content')?.textContent.trim() !== '').map(c => (c"
     script += ".querySelector('.jp-InputPrompt')?.textContent ?? '').replace(/[^0-9*]/g, ''))"
     return browser.execute_script(script)

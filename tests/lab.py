@@ -133,10 +133,13 @@ def _finished(browser) -> bool:
 
 
 def prompts(browser) -> list[str]:
-    """What stands in the brackets before each code cell: "", "*" or a number."""
+    """What stands in the brackets before each code cell that is not folded: "", "*" or a number."""
+    # A folded cell shows neither code nor prompt. One that is not yet drawn has neither, too, and
+    # has not run.
     script = "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].filter(c => "
-    script += "c.querySelector('.cm-content').textContent.trim()).map(c => c.querySelector("
-    script += "'.jp-InputPrompt').textContent.replace(/[^0-9*]/g, ''))"
+    script += "!c.querySelector('.jp-InputPlaceholder') && "
+    script += "c.querySelector('.cm-content')?.textContent.trim() !== '').map(c => (c"
+    script += ".querySelector('.jp-InputPrompt')?.textContent ?? '').replace(/[^0-9*]/g, ''))"
     return browser.execute_script(script)
 
 

@@ -57,7 +57,9 @@ def test_run_all_then_sliders_move_their_pictures(notebook, browser, room):
     book = lab.copy_of(ROOT / "notebooks" / f"{notebook}.ipynb", folder, profile="smoke")
     lab.open_notebook(browser, server, f"notebooks/{book.name}")
     lab.run_all(browser, SECONDS)
-    assert lab.errors(browser) == [] and lab.complaints(lab.saved(browser, book)) == []
+    done = lab.saved(browser, book)
+    assert lab.errors(browser) == [] and lab.complaints(done) == []
+    assert all(c.execution_count for c in done.cells if c.cell_type == "code")
     for slider in (s for s in SLIDERS if s.notebook == notebook):
         box = lab.boxes(browser)[slider.box]
         before, told = lab.picture(browser, box), lab.text(box)

@@ -186,7 +186,7 @@ def ranges(world: World) -> None:
         axis.set(xlabel="largest output of the image (its dynamic range)", ylim=(0, None))
         axis.set_ylabel(f"error of its outputs at {by_hand_study.ACTIVATION_BITS} bits")
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-        axis.legend(loc="lower right", title="ranges", frameon=False)
+        axis.legend(loc="lower center", ncols=2, title="ranges", frameon=False)
         axis.set_title("One dot an image and kind of range")
 
 

@@ -97,7 +97,8 @@ def layer(folder: Path, python: Path) -> Path:
     below, above = (
         Path(run([p, "-c", where]).stdout.strip()) for p in (python, folder / "bin" / "python")
     )
-    (above / "image.pth").write_text(f"{below}\n")
+    # addsitedir, and not the path alone, reads the image's own .pth files too: distutils is one.
+    (above / "image.pth").write_text(f"import site; site.addsitedir({str(below)!r})\n")
     return folder / "bin" / "python"
 
 

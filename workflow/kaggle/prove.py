@@ -185,7 +185,7 @@ def main() -> None:
     proof, inputs = place / "proof", place / "proof" / "input"
     shutil.rmtree(proof, ignore_errors=True)
     attached = inputs / "datasets" / USER / bundle.SLUG
-    bundle.write(attached, USER, ROOT, place / "wheels" if (place / "wheels").is_dir() else None)
+    bundle.write(attached, USER, ROOT)
     folders = kernels.write(proof / "kernels", USER, ROOT, ["profile=smoke"])
     pushed = run([python, "-c", PUSH, *folders], env={**os.environ, "KAGGLE_USERNAME": USER,
                                                      "KAGGLE_KEY": "none"})  # fmt: skip

@@ -236,6 +236,6 @@ def test_mlperf_tinys_own_model_scores_what_it_should(real_data):
 def test_a_newer_tf_keras_default_is_left_out_of_the_description():
     """tf-keras 2.20 refuses the keyword; what is not the default stays, and is refused there."""
     config = {"layers": [{"class_name": "InputLayer", "config": {"optional": False, "x": 0}}]}
-    (layer,) = keras_classifier._for_older(config)["layers"]
+    (layer,) = classifier._for_older(config)["layers"]
     assert layer["config"] == {"x": 0}
-    assert keras_classifier._for_older({"optional": True}) == {"optional": True}
+    assert classifier._for_older({"optional": True}) == {"optional": True}

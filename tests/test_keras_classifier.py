@@ -231,3 +231,11 @@ def test_mlperf_tinys_own_model_scores_what_it_should(real_data):
     }
     right = {k: classification.correct(p, held.labels).mean() for k, p in found.items()}
     assert right == {"h5": pytest.approx(0.881), "int8": pytest.approx(0.878, abs=0.002)}
+
+
+def test_a_newer_tf_keras_default_is_left_out_of_the_description():
+    """tf-keras 2.20 refuses the keyword; what is not the default stays, and is refused there."""
+    config = {"layers": [{"class_name": "InputLayer", "config": {"optional": False, "x": 0}}]}
+    (layer,) = classifier._for_older(config)["layers"]
+    assert layer["config"] == {"x": 0}
+    assert classifier._for_older({"optional": True}) == {"optional": True}

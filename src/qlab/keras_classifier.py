@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -56,11 +57,19 @@ def load(path: Path | str) -> keras.Model:
     config = _folder_config(path) if path.is_dir() else _file_config(path)
     _check_layers(config, path)
     try:
-        model = keras.models.model_from_json(json.dumps(config))
+        model = keras.models.model_from_json(json.dumps(_for_older(config)))
         model.load_weights(path)
     except Exception as error:  # Keras raises many kinds for damaged files
         raise QlabError(f"Keras cannot rebuild the model in {path}: {error}") from error
     return _checked(model, path)
+
+
+def _for_older(config: Any) -> Any:
+    """A description without `optional: false`, a default that tf-keras 2.20 does not know yet."""
+    if isinstance(config, dict):
+        kept = {k: v for k, v in config.items() if (k, v) != ("optional", False)}
+        return {key: _for_older(value) for key, value in kept.items()}
+    return [_for_older(item) for item in config] if isinstance(config, list) else config
 
 
 def _file_config(path: Path) -> dict:

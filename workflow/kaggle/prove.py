@@ -97,7 +97,8 @@ def layer(folder: Path, python: Path) -> Path:
     below, above = (
         Path(run([p, "-c", where]).stdout.strip()) for p in (python, folder / "bin" / "python")
     )
-    (above / "image.pth").write_text(f"{below}\n")
+    # addsitedir, and not the path alone, reads the image's own .pth files too: distutils is one.
+    (above / "image.pth").write_text(f"import site; site.addsitedir({str(below)!r})\n")
     return folder / "bin" / "python"
 
 
@@ -184,7 +185,7 @@ def main() -> None:
     proof, inputs = place / "proof", place / "proof" / "input"
     shutil.rmtree(proof, ignore_errors=True)
     attached = inputs / "datasets" / USER / bundle.SLUG
-    bundle.write(attached, USER, ROOT, place / "wheels" if (place / "wheels").is_dir() else None)
+    bundle.write(attached, USER, ROOT)
     folders = kernels.write(proof / "kernels", USER, ROOT, ["profile=smoke"])
     pushed = run([python, "-c", PUSH, *folders], env={**os.environ, "KAGGLE_USERNAME": USER,
                                                      "KAGGLE_KEY": "none"})  # fmt: skip

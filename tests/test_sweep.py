@@ -62,7 +62,7 @@ def changed(file: Path, before: str, after: str) -> None:
 
 def test_the_table_is_the_union_of_the_points(finished):
     points = sorted(finished.glob("build/sweep/llama_gptq/smoke/*.csv"))
-    union = pd.concat([records.read_file(point) for point in points])
+    union = pd.concat([records.read_file(point) for point in points], ignore_index=True)
     assert len(union) == 3
     pd.testing.assert_frame_equal(table(finished), union, check_like=True)
     origin = told(finished)

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ["__main__", "artefacts", "cli", "dependencies", "errors", "parameters", "paths", "place"]
+MODULES = ["__main__", "artefacts", "cli", "dependencies", "errors", "network", "parameters"]
+MODULES += ["paths", "place"]
 MODULES += ["provenance", "records", "secrets", "sweep_merge", "sweep_point", "sweeps"]
 
 SWEEPS = """

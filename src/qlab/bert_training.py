@@ -12,9 +12,9 @@ with native_log.quiet():
 class Settings(NamedTuple):
     """How a BERT is trained: Adam, one tenth of the steps to warm up, then a cosine."""
 
-    epochs: int
-    rate: float
-    batch: int = 32
+    epochs: int  # passes through the sentences
+    rate: float  # the highest learning rate
+    batch: int = 32  # sentences of a step
 
 
 # Among what the authors of the small BERTs tried (google-research/bert, README: 3e-4 to 3e-5).

@@ -26,8 +26,8 @@ DRAWS = 1000  # bootstrap resamples of the test images
 class World:
     """The layer, and what it sees: patches [images, positions, 27] and moments [images, 27, 27]."""
 
-    model: str
-    place: str
+    model: str  # its name in the records
+    place: str  # folder name of its records and figures
     layer: Layer
     calibration: np.ndarray  # patches
     test: np.ndarray  # patches of other images

@@ -27,8 +27,8 @@ _WIDE = 8  # ratios that span more than this have a logarithmic axis
 class Ends(NamedTuple):
     """The ends of an axis in what is written: points, percent, or as it is."""
 
-    low: float
-    high: float
+    low: float  # in the unit that is written
+    high: float  # in the unit that is written
 
 
 def chosen(judged: Sequence[Judged], source: str, verdict: str) -> list[Judged]:

@@ -13,12 +13,12 @@ CALIBRATION = 256  # examples at most that are split off where a data set has no
 class Subject(NamedTuple):
     """A classifier and its data; no example is in two of the three sets."""
 
-    name: str
+    name: str  # the model's, in the records
     file: Path  # Keras 2 h5, or SavedModel folder
-    dataset: str
-    train: LabelledExamples
-    calibration: LabelledExamples
-    test: LabelledExamples
+    dataset: str  # its name in the records
+    train: LabelledExamples  # fine-tunes
+    calibration: LabelledExamples  # sets the ranges of activations
+    test: LabelledExamples  # judges
     notes: tuple[str, ...] = ()  # sentences to tell the reader
 
 

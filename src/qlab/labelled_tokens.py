@@ -17,7 +17,7 @@ class LabelledTokens(LabelledExamples):
 
     tokens: Mapping[str, np.ndarray]  # int32 [n, length] under each name of TOKENS
     labels: np.ndarray  # int64 [n], 0 <= label < len(classes)
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # their names, by label
     unknown: int  # id of the token that stands for unknown words
 
     noun, field = "sentence", "tokens"

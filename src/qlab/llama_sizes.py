@@ -57,8 +57,8 @@ def expected(variant: str, config: "LlamaConfig", dtype: str) -> int:
 
     A linear layer [out, in] in b bits has out * in * b / 8, and in groups of g of its inputs a
     scale of 16 bits and a zero-point of b for each output, and the group of each input in 32.
-    bitsandbytes keeps 32 bits for 64 weights (nf4, fp4) or for an output (int8). All else stays in
-    `dtype`, or is of 16 bits in `fp16`.
+    bitsandbytes keeps 32 bits for 64 weights (nf4, fp4) or for an output (int8, and a byte that
+    names the layout). All else stays in `dtype`, or is of 16 bits in `fp16`.
     """
     total = device_guard.parameters(config)
     if variant == "fp16":
@@ -71,7 +71,7 @@ def expected(variant: str, config: "LlamaConfig", dtype: str) -> int:
         scales = sum(out * (i // group) * (16 + bits) // 8 + 4 * i for out, i in shapes)
         return rest + linear * bits // 8 + scales
     if variant == "bnb_int8":
-        return rest + linear + sum(4 * out for out, _ in shapes)
+        return rest + linear + sum(4 * out + 1 for out, _ in shapes)
     return rest + linear // 2 + linear // 64 * 4
 
 

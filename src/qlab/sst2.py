@@ -18,7 +18,7 @@ HEADER = "sentence\tlabel"
 class Sentences(NamedTuple):
     """Texts and their labels."""
 
-    texts: list[str]
+    texts: list[str]  # as they stand in the file
     labels: np.ndarray  # int64 [n]
 
 

@@ -30,10 +30,10 @@ Values = dict[str, Any]  # axis -> value
 class Study:
     """What can be swept of an experiment; its module has `measure(profile, **values)`."""
 
-    module: str
+    module: str  # of qlab, by its name
     axes: dict[str, tuple | type | int]  # allowed values; `str`: any name; a number: that or more
     without: dict[str, tuple[str, ...]]  # method -> the axes that it does not have
-    variant: Callable[[Values], str]
+    variant: Callable[[Values], str]  # the name that a point has in the records
     models: tuple[str, ...]  # folders of data/models/ that it may load
 
 
@@ -56,7 +56,7 @@ STUDIES = {
     ),
     "resnet_qat": Study(
         "sweep_resnet",
-        {"method": ("qat", "ptq"), "where": ("last", "first", "only"), "k": 1, "bits": (8, 4),
+        {"method": ("qat", "ptq"), "where": ("last", "first", "only", "attention", "feedforward"), "k": 1, "bits": (8, 4),
          "model": str, "seed": 0},
         {"ptq": ("seed",), FLOAT: ("where", "k", "bits", "seed")},
         _resnet_variant,
@@ -69,12 +69,12 @@ STUDIES = {
 class Sweep:
     """A checked sweep: `points` by name, which is also the name of a point's file."""
 
-    name: str
-    experiment: str
-    profile: str
-    axes: dict[str, list]
-    resources: dict[str, int]
-    points: dict[str, Values]
+    name: str  # in the description
+    experiment: str  # whose points these are
+    profile: str  # smoke, mini or full
+    axes: dict[str, list]  # what is varied, as given
+    resources: dict[str, int]  # of a job, as Snakemake names them
+    points: dict[str, Values]  # the axes' values of each point
 
     @property
     def place(self) -> str:

@@ -24,7 +24,7 @@ class Found(NamedTuple):
 
     kind: str  # what it is, in words
     place: str  # where it belongs in a folder named by QLAB_DATA
-    path: Path
+    path: Path  # where it is
 
 
 def find(folder: Path) -> list[Found]:

@@ -56,7 +56,8 @@ STUDIES = {
     ),
     "resnet_qat": Study(
         "sweep_resnet",
-        {"method": ("qat", "ptq"), "where": ("last", "first", "only", "attention", "feedforward"), "k": 1, "bits": (8, 4),
+        {"method": ("qat", "ptq"), "k": 1, "bits": (8, 4),
+         "where": ("last", "first", "only", "attention", "feedforward"),
          "model": str, "seed": 0},
         {"ptq": ("seed",), FLOAT: ("where", "k", "bits", "seed")},
         _resnet_variant,

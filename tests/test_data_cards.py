@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from qlab import downloads, hub, mini_coco, mini_lambada, shapes32
+from qlab import downloads, hub, mini_coco, mini_lambada, mini_reviews, shapes32
 from qlab.artefacts import file_sha256
 
 TEXT = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
@@ -18,6 +18,7 @@ MODEL = [
 ]  # fmt: skip
 MODELS = sorted(p.name for p in (ROOT / "data" / "models").iterdir() if p.is_dir())
 SETS = {"`mini_coco`": mini_coco, "`mini_lambada`": mini_lambada, "`shapes32`": shapes32}
+SETS["`mini_reviews`"] = mini_reviews
 
 
 def rows(title: str) -> dict[str, str]:

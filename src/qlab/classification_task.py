@@ -133,7 +133,6 @@ def prepare(
              "threads": threads, "seed": seed}  # fmt: skip
     where = place.place(profile, subject.name, given, _DEFAULTS)
     training = TRAINING[profile]
-    usual = sentence_task.RATE if test.noun == "sentence" else training.rate
     return Task(
         model=subject.name,
         dataset=subject.dataset,
@@ -141,7 +140,7 @@ def prepare(
         train=_limited(subject.train, train_limit or TRAIN[profile]),
         calibration=_limited(subject.calibration, CALIBRATION[profile]),
         test=_limited(test, limit or TEST[profile]),
-        training=training._replace(epochs=epochs or training.epochs, rate=rate or usual),
+        training=training._replace(epochs=epochs or training.epochs, rate=rate or training.rate),
         profile=profile,
         leave_float=(*left, *bert_layers.left_float(keras_model)),
         place=where if sweep == "short" else f"{where}-{sweep}",

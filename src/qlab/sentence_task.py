@@ -13,7 +13,6 @@ HUB_NAME = "google/bert_uncased_L-4_H-256_A-4"  # BERT-mini, Turc et al., arXiv 
 # Sentences that train a BERT in float, where it has no classifier yet; 0 means all there are.
 FLOAT_TRAIN = {"smoke": 2048, "mini": 8192, "full": 0}
 TOY_TRAIN = 8192  # of the toy, whatever the profile: with fewer it learns next to nothing
-RATE = 5e-3  # of QAT's SGD, see `fine_tune.Settings`
 
 
 def takes(model: str) -> bool:

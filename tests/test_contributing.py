@@ -119,7 +119,8 @@ def test_a_new_experiment_runs_and_keeps_the_notebooks_contract(project):
 @pytest.mark.slow
 def test_a_new_variant_is_measured(project):
     follow("Add a variant", project)
-    found = records_of(project, "smoke/llama_gptq.csv")
+    [folder] = (project / "data" / "results").glob("smoke-llama_mini-*")
+    found = records_of(project, f"{folder.name}/llama_gptq.csv")
     mine = found[(found["variant"] == "ternary_w2_g64") & (found["model"] == "llama_mini")]
     value = mine[mine["dataset"] == "mini_lambada"].set_index("metric")["value"]
     assert 0 <= value["acc"] <= 1 and value["size_scales_bytes"] > 0

@@ -183,7 +183,7 @@ def test_too_large_for_this_machine(own, monkeypatch):
 
 def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are(own):
     changes = [{"limit": 8}, {"limit": 9}, {"calibration_count": 4}, {"threads": 1}, {"seed": 5}]
-    changes += [{"device": "cpu"}, {"calibration": "mini_lambada"}, own]
+    changes += [{"device": "cpu"}, {"calibration": "mini_lambada"}, {"variants": "bnb_nf4"}, own]
     places = [prepare("smoke", **c).place for c in changes]
     assert all(p.startswith("smoke-llama_mini-") for p in places[:-1])
     assert places[-1].startswith("smoke-tiny-")

@@ -90,6 +90,7 @@ def prepare(
     seed: int = 0,
     evaluated: int = 1,
     quantized: int = 1,
+    variants: str = "",
 ) -> Task:
     """Resolve the parameters of notebook 02 into a checked task; no weights are read.
 
@@ -99,7 +100,9 @@ def prepare(
     `passages`, or "mini_lambada"; without it, passages of one's own are split: the first
     `calibration_count` (a quarter at most unless asked for) calibrate and are not evaluated.
     `training` is a file for adapters to learn from; only mini_lambada brings its own.
-    `evaluated` and `quantized` count variants, for the guard's estimate of memory and time.
+    `evaluated` and `quantized` count variants, for the guard's estimate of memory and time;
+    `variants` names them as the notebook was given them, so that a choice of one's own has a place
+    of its own.
     `threads` is PyTorch's from here on.
     """
     refuse_negative(calibration_count=calibration_count, limit=limit, seed=seed)
@@ -141,7 +144,7 @@ def prepare(
     chosen = {
         "model": model, "passages": passages, "calibration": calibration, "training": training,
         "calibration_count": calibration_count, "limit": limit, "device": device,
-        "threads": threads, "seed": seed,
+        "threads": threads, "seed": seed, "variants": variants,
     }  # fmt: skip
     return Task(
         model=subject,

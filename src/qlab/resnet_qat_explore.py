@@ -147,18 +147,13 @@ def about_image(task: Task, at: int, name: str, before: np.ndarray, after: np.nd
     answers = [p.argmax(axis=1) for p in pair]
     told = [f"{classes[a[at]]} ({p[at].max():.1%})" for a, p in zip(answers, pair, strict=True)]
     right = [a == labels for a in answers]
-    noun = _noun(task)
+    noun = task.test.noun
     return (
         f"{noun.capitalize()} {at + 1} is of class {classes[labels[at]]}; float says {told[0]}, "
         f"{name} {told[1]}.<br>Of all {len(labels):,} {noun}s "
         f"{(answers[0] != answers[1]).sum():,} get another class than from float: "
         f"{(right[0] & ~right[1]).sum():,} lost, {(right[1] & ~right[0]).sum():,} gained."
     )
-
-
-def _noun(task: Task) -> str:
-    """What the classifier judges; test data that do not say so are images."""
-    return getattr(task.test, "noun", "image")
 
 
 def image_picture(task: Task, at: int, shares: Mapping[str, np.ndarray]) -> Figure:
@@ -170,7 +165,7 @@ def image_picture(task: Task, at: int, shares: Mapping[str, np.ndarray]) -> Figu
     layout = {"figsize": (8.4, 3.2), "gridspec_kw": {"width_ratios": [1, 1.6]}}
     canvas, (left, right) = subplots(ncols=2, **layout)
     left.set_axis_off()
-    if _noun(task) == "image":
+    if task.test.noun == "image":
         left.imshow(task.test.images[at], interpolation="none")
     order = np.argsort(-np.max(list(shares.values()), axis=0), kind="stable")[:SHOWN]
     height = 0.8 / len(shares)
@@ -213,6 +208,6 @@ def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
     quantized = [name for name in (most, *after) if name in after and "_w" in name]
     controls = [
         live.choice(list(after), "variant", next(iter(quantized), None)),
-        live.counter(1, len(task.test.labels), f"{_noun(task)}, other class first"),
+        live.counter(1, len(task.test.labels), f"{task.test.noun}, other class first"),
     ]
     return live.follow(show, controls)

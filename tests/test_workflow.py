@@ -251,6 +251,36 @@ def test_a_secret_as_a_parameter_is_refused(project, monkeypatch):
     assert not [f for f in project.rglob("*") if f.is_file() and b"planted" in f.read_bytes()]
 
 
+MEET = """
+mine, other = Path("{mine}"), Path("{other}")
+mine.touch()
+end = time.monotonic() + 20
+while not other.exists():
+    assert time.monotonic() < end, "it ran alone"
+    time.sleep(0.05)
+time.sleep(0.5)
+mine.with_suffix(".done").touch()
+"""
+ALONE = """
+for _ in range(20):
+    met = [f for f in ("a", "b") if Path(f).exists() and not Path(f).with_suffix(".done").exists()]
+    assert not met, "another one ran beside it"
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.skipif(os.cpu_count() < 2, reason="two notebooks need two cores")
+def test_untimed_notebooks_run_side_by_side_and_timed_ones_alone(project):
+    notebook(project, "04_one", MEET.format(mine="a", other="b"))
+    notebook(project, "05_other", MEET.format(mine="b", other="a"))
+    notebook(project, "06_timed", ALONE)
+    more = "04_one: {untimed: true}\n05_other: {untimed: true}\n06_timed:\n"
+    (project / "workflow" / "notebooks.yaml").write_text(TABLE + more)
+    done = figures(project)
+    assert done.returncode == 0, done.stderr
+    assert sorted(ran(project)) == ["04", "05", "06"]
+
+
 def test_a_deleted_figure_is_drawn_again(project):
     (project / "figures" / "mini" / "bars.svg").unlink()
     assert figures(project).returncode == 0

@@ -8,7 +8,8 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
-RAILS = ("Makefile", *(f"workflow/{n}" for n in ("Snakefile", "exclusive.py", "rewritten.py")))
+STEPS = ("Snakefile", "exclusive.py", "remaining.py", "rewritten.py")
+RAILS = ("Makefile", *(f"workflow/{name}" for name in STEPS))
 PARAMETERS = 'profile: str = "smoke"  # how much to run\nsay: str = ""  # to be printed'
 MEASURE = """
 import pandas as pd

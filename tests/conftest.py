@@ -11,6 +11,10 @@ import pytest
 hypothesis.settings.register_profile("qlab", deadline=None)
 hypothesis.settings.load_profile("qlab")
 
+# `make test` hands its own variables on; a make that a test calls shall not have them.
+for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "ARGS", "PROFILE", "SWEEP"):
+    os.environ.pop(name, None)
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_" not in str(p))
 

@@ -65,7 +65,7 @@ def test_the_ten_aggregated_effects_are_those_of_the_paper():
 def test_notebooks_are_those_that_write_the_records():
     known = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
     written = {entry["experiment"]: name for name, entry in known.items() if "experiment" in entry}
-    for experiment in set(written) - {"claims"}:
+    for experiment in set(written) - {"claims", "by_hand"}:  # the primer's layer judges no claim
         assert claims.NOTEBOOKS[experiment] == written[experiment]
 
 

@@ -26,7 +26,7 @@ def package(tmp_path, monkeypatch) -> Path:
     for name, code in MODULES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(code)
-    monkeypatch.setattr(dependencies, "PACKAGE", root)
+    monkeypatch.setattr(dependencies, "_PACKAGE", root)
     return root
 
 

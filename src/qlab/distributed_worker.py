@@ -10,6 +10,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,9 @@ def main() -> None:
     commands: queue.Queue = queue.Queue()
     threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
     tf.config.threading.set_intra_op_parallelism_threads(1)
+    # While TensorFlow waits for the others no thread of Python's runs: a launcher that is gone
+    # already has to be noticed before, even on a busy machine.
+    time.sleep(0.5)
     worker = Worker()
     with contextlib.closing(answers):
         print(json.dumps({"workers": worker.workers}), file=answers)

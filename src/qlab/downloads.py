@@ -139,7 +139,11 @@ def centernet_r50v2_512() -> Path:
     """
     if local := _local_centernet():
         return local
-    if not network.reachable(KAGGLE_MODELS):
+    from kagglehub import config
+
+    # What was downloaded once is given by kagglehub without a network.
+    cached = Path(config.get_cache_folder(), "models", f"{CENTERNET_HANDLE}.complete").is_file()
+    if not cached and not network.reachable(KAGGLE_MODELS):
         raise QlabError(
             f"Kaggle Models cannot be reached; attach the model {CENTERNET_HANDLE} (Kaggle: Add "
             "Input) and run qlab's cell again, or download it by hand and pass its folder as the "

@@ -15,13 +15,14 @@ import yaml
 
 from qlab import paths
 from qlab.artefacts import file_sha256
-from qlab.dependencies import PACKAGE, module_files
+from qlab.dependencies import module_files
 from qlab.errors import QlabError
 from qlab.place import hash_json
 
 PROFILES = ("smoke", "mini", "full")
 FIELDS = {"experiment", "profile", "axes", "resources"}
 RESOURCES = {"mem_mb": 3000, "runtime": 60}  # of one point: megabytes, minutes
+_PACKAGE = Path(__file__).resolve().parent
 FLOAT = "float"  # the method that leaves a model as it is: every sweep's reference
 Values = dict[str, Any]  # axis -> value
 
@@ -182,9 +183,9 @@ def point_name(study: Study, values: Values) -> str:
 def fingerprint(experiment: str) -> str:
     """One hash of the code, the locked versions and the embedded models behind a point."""
     study = STUDIES[experiment]
-    module = PACKAGE / f"{study.module}.py"
-    files = {f.relative_to(PACKAGE).as_posix(): f for f in [module, *module_files(module)]}
+    module = _PACKAGE / f"{study.module}.py"
+    files = {f.relative_to(_PACKAGE).as_posix(): f for f in [module, *module_files(module)]}
     files |= {name: paths.models() / name for name in study.models}
-    lock = PACKAGE.parents[1] / "requirements.lock"
+    lock = _PACKAGE.parents[1] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
     return hash_json({name: file_sha256(file) for name, file in files.items()})

@@ -61,7 +61,9 @@ def finished(folder: Path, profile: str) -> Finished:
     begun = {path.name for path in (folder / ".snakemake" / "incomplete").glob("*")}
     notebooks = (folder / "build" / profile / "notebooks").glob("[!.]*.ipynb")
     done = [p for p in notebooks if _marker(p.relative_to(folder)) not in begun]
-    done += (folder / "build" / "artefacts").glob("*/[!.]*")
+    artefacts = (folder / "build" / "artefacts").glob("*/[!.]*")
+    # A half quantized model is there to go on from, and becomes the whole one.
+    done += [path for path in artefacts if ".partial-" not in path.name]
     return {path: identity(path) for path in done}
 
 

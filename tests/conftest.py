@@ -12,7 +12,16 @@ hypothesis.settings.register_profile("qlab", deadline=None)
 hypothesis.settings.load_profile("qlab")
 
 # `make test` hands its own variables on; a make that a test calls shall not have them.
-for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "ARGS", "PROFILE", "SWEEP"):
+for name in (
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+    "MFLAGS",
+    "ARGS",
+    "PROFILE",
+    "SWEEP",
+    "SWEEP_PROFILE",
+):
     os.environ.pop(name, None)
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,6 +2,7 @@
 
 import pytest
 import tiny_llama
+import torch
 from conftest import fresh_home
 
 from qlab import (
@@ -126,20 +127,29 @@ def test_work_that_was_finished_is_not_done_again(home, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_processes_make_and_score_what_one_does(home, tmp_path, monkeypatch):
-    task = language_task.prepare(profile="mini", device="cpu", limit=30, calibration_count=4)
-    names = ("rtn_w4_g64", "gptq_w4_g64")
-    made = {}
-    for count in (1, 2):
-        monkeypatch.setenv("QLAB_HOME", str(fresh_home(tmp_path / str(count))))
-        monkeypatch.setitem(llama_variants.PROCESSES, "mini", count)
+def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
+    """With sums of two threads, GPTQ rounds some weights otherwise than with those of one."""
+    names, made = ("rtn_w4_g64", "gptq_w4_g64", "gptq_w4_g64_lora"), {}
+    for threads in (1, 3):
+        monkeypatch.setenv("QLAB_HOME", str(fresh_home(tmp_path / str(threads))))
+        task = language_task.prepare(
+            profile="mini", device="cpu", limit=30, calibration_count=4, threads=threads
+        )
+        monkeypatch.setitem(llama_variants.RECOVERY_STEPS, "mini", 2)
         built = llama_variants.build(task, names, "mini", 0)
         scores = llama_variants.evaluate(task, built)
         assert list(built) == list(scores) == ["fp32", *names]
-        hashes = [file_sha256(v.folder / f"model-0000{i}-of-00007.safetensors")
-                  for v in built.values() if v.name != "fp32" for i in range(1, 8)]  # fmt: skip
-        made[count] = hashes, [s.log_likelihood.tobytes() for s in scores.values()]
-    assert made[1] == made[2]
+        weights = [path for v in built.values() for f in [v.adapter or v.folder]
+                   for path in sorted(f.glob("*.safetensors"))]  # fmt: skip
+        errors = llama_gptq.layer_records(task, built)
+        alone = llama_gptq.last_sentence_records(task, built)
+        assert torch.get_num_threads() == threads
+        made[threads] = (
+            [file_sha256(path) for path in weights],
+            [s.log_likelihood.tobytes() for s in scores.values()],
+            [r.value for r in errors + alone],
+        )
+    assert made[1] == made[3]
 
 
 @pytest.mark.slow

@@ -48,6 +48,24 @@ def test_a_killed_process_is_a_sentence():
         processes.starmap(os._exit, [(9,), (9,)], 2)
 
 
+def test_the_processes_stay_for_the_next_call_and_killed_ones_are_replaced():
+    def ids() -> set[int]:
+        return set(processes.starmap(_slowly_who, [()] * 4, 2))
+
+    first = ids()
+    assert len(first) == 2 and ids() == first
+    for number in first:
+        os.kill(number, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(n) for n in first if psutil.pid_exists(n)], timeout=10)
+    time.sleep(0.5)  # until the pool has noticed
+    assert not ids() & first
+
+
+def _slowly_who() -> int:
+    time.sleep(0.3)
+    return os.getpid()
+
+
 def test_scores_are_the_same_from_any_number_of_processes():
     world, results = random_world(5, images=8)
     other = [{**r, "score": r["score"] ** 2 / 2} for r in results[::2]]

@@ -19,13 +19,12 @@ import time
 from collections import deque
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from qlab import artefacts, gptq, gptq_format, llama, streaming
 from qlab.errors import QlabError
-
-if TYPE_CHECKING:
-    import torch
 
 BATCH = 8  # rows of a step, the library's default
 _LAYER_DONE = "layers in the block"  # the library logs this once for each decoder layer
@@ -48,7 +47,7 @@ def autoround_folder(
 
     `calibration` are passages as token ids. The library wants rows of one length: the passages
     are joined and cut into rows as long as the longest. A target made so already is left. On one
-    machine, with one number of threads, the same arguments give the same weights.
+    machine, with one number of PyTorch's threads, the same arguments give the same weights.
     QlabError: `auto-round` is not installed; widths that cannot be packed; no calibration; the
     library failed, or its packed weights read back otherwise than they were tuned.
     """
@@ -69,7 +68,7 @@ def autoround_folder(
         return
     with artefacts.written_whole(target) as part:
         part.mkdir()
-        task |= {"folder": str(folder), "target": str(part)}
+        task |= {"folder": str(folder), "target": str(part), "threads": torch.get_num_threads()}
         _in_own_process(task, config.num_hidden_layers, progress)
         (part / streaming.RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
 
@@ -149,13 +148,13 @@ def main() -> None:
     _write(source, target, tensors, task, (time.perf_counter() - started) / len(tensors))
 
 
-def _tuned(task: dict[str, Any], export: Path) -> dict[str, "torch.Tensor"]:
+def _tuned(task: dict[str, Any], export: Path) -> dict[str, torch.Tensor]:
     """Let the library tune and export the model; the weights [out, in] that it then means."""
     import gc
 
-    import torch
     from auto_round import AutoRound, QuantizationScheme, SignRoundConfig
 
+    torch.set_num_threads(task["threads"])
     # The library has just imported every model of transformers and collects garbage several times
     # a layer: looking through all of those each time takes longer than the tuning.
     gc.freeze()
@@ -185,7 +184,7 @@ def _tuned(task: dict[str, Any], export: Path) -> dict[str, "torch.Tensor"]:
     return meant
 
 
-def _read(packed: llama.Weights, name: str, meant: "torch.Tensor", bits: int) -> dict:
+def _read(packed: llama.Weights, name: str, meant: torch.Tensor, bits: int) -> dict:
     """The four tensors of a linear layer, if they hold the weights that the library tuned."""
     tensors = {end: packed.read(f"{name}.{end}") for end in gptq_format.SUFFIXES}
     try:

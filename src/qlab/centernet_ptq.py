@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from pycocotools.coco import COCO
+
 from qlab import (
     average_precision,
     coco,
@@ -124,19 +126,33 @@ def detect(task: Task, files: Files, threads: int, profile: str, progress=iter) 
     `SLOW` sees only the first SLOW_LIMIT images. The float parent is run first and
     must answer with categories that the annotations know.
     """
-    parent = parent_of(files)
-    asked = {
-        v: (f, {i: task.images[i] for i in judged_ids(task, v, profile)}, threads)
-        for v, f in files.items()
-    }
-    found = {parent: detectors.detect_all(*asked.pop(parent))}
-    coco.check_labels(found[parent], task.coco, files[parent].name)
-    # The slowest comes first, lest all others end and wait for it.
-    order = sorted(asked, key=lambda v: v != SLOW)
-    arguments = [asked[v] for v in order]
-    others = processes.starmap(detectors.detect_all, arguments, PROCESSES[profile], progress)
-    found |= zip(order, others, strict=True)
+    parent, each = parent_of(files), _threads_each(threads, profile)
+    # The parent comes first, for it shows whether the model fits the annotations; then the slowest,
+    # lest all others end and wait for it.
+    order = sorted(files, key=lambda v: (v != parent, v != SLOW))
+    arguments = [
+        (files[v], {i: task.images[i] for i in judged_ids(task, v, profile)}, each,
+         task.coco if v == parent else None)
+        for v in order
+    ]  # fmt: skip
+    answers = processes.starmap(_detections, arguments, PROCESSES[profile], progress)
+    found = dict(zip(order, answers, strict=True))
     return {v: found[v] for v in files}
+
+
+def _detections(
+    file: Path, images: dict[int, Path], threads: int, known: COCO | None
+) -> list[dict]:
+    """A file's detections; QlabError where its categories are not those of `known`."""
+    found = detectors.detect_all(file, images, threads)
+    if known is not None:
+        coco.check_labels(found, known, file.name)
+    return found
+
+
+def _threads_each(threads: int, profile: str) -> int:
+    """LiteRT's threads in each process: those of several would wait for each other, spinning."""
+    return max(1, threads // PROCESSES[profile])
 
 
 def judged_ids(task: Task, variant: str, profile: str) -> list[int]:
@@ -314,7 +330,8 @@ def robustness_records(
         (kind, s) for kind in corruptions.KINDS for s in ROBUST_STRENGTHS[profile]
     ]
     images = {i: task.images[i] for i in ids}
-    same = (judged, images, task.coco, threads, DRAWS[profile], seed)
+    each = _threads_each(threads, profile)
+    same = (judged, images, task.coco, each, DRAWS[profile], seed)
     arguments = [(*condition, *same) for condition in conditions]
     scored = processes.starmap(
         detection_scoring.scored_under, arguments, PROCESSES[profile], progress

@@ -195,10 +195,10 @@ def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list
     parent = next(iter(variants))
     alone = [lambada.last_sentence(p) for p in task.passages]
     encoded = lambada.encode(alone, task.tokenizer, task.longest)
-    model = llama_variants.load(task, variants[parent])
-    found = outcomes(
-        alone, lambada_scoring.score(model, encoded, progress=progress), task.tokenizer
-    )
+    with llama_variants.reproducible(task):
+        model = llama_variants.load(task, variants[parent])
+        scores = lambada_scoring.score(model, encoded, progress=progress)
+    found = outcomes(alone, scores, task.tokenizer)
     dataset = f"{task.dataset}_last_sentence"
     return [
         _estimated(
@@ -212,9 +212,10 @@ def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list
 def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
     """Relative output error of each linear layer, for TAKEN_APART; the metric names the layer."""
     folders = {name: v.folder for name, v in variants.items() if name in TAKEN_APART}
-    table = layer_errors.layer_errors(
-        task.folder, folders, task.calibration_tokens, progress=progress
-    )
+    with llama_variants.reproducible(task):
+        table = layer_errors.layer_errors(
+            task.folder, folders, task.calibration_tokens, progress=progress
+        )
     n = len(task.calibration)
     return [
         _counted(

@@ -4,9 +4,10 @@ Folders, adapters and scores are kept under build/ by content, so a run that was
 8 bits goes on at 4.
 """
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,7 @@ VARIANTS = {"smoke": FEW, "mini": ALL, "full": ALL}
 # Steps of the recovery's training, and of AutoRound's on each decoder layer.
 RECOVERY_STEPS = {"smoke": 4, "mini": 120, "full": 200}
 ITERATIONS = 100
-PROCESSES = {"smoke": 1, "mini": 2, "full": 1}  # that share the embedded model's variants
+PROCESSES = {"smoke": 1, "mini": 4, "full": 1}  # at most, that share the embedded model's variants
 EVEN = "_even"  # ends the name of the model without outlier channels
 
 
@@ -129,47 +130,58 @@ def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=it
             quantizers.method(base).check(config)
     _refuse_without_room(task, wanted, seed)
     bases = dict.fromkeys(name.removesuffix(LORA) for name in wanted)
-    # AutoRound takes longest: it comes first, lest all others end and wait for it.
-    order = sorted(bases, key=lambda base: base != AUTOROUND)
-    folders = _each(task, partial(_folder, task, seed), {b: b for b in order}, progress)
-    made = {parent: Variant(parent, task.folder)}
-    for name in wanted:
-        one = _built(task, name, folders.get(name.removesuffix(LORA)), profile, seed)
-        if one is not None:
-            made[name] = one
-    return made
+    folder = partial(_folder, task, seed)
+    folders = each(task, {b: partial(folder, b) for b in bases if b != AUTOROUND}, progress)
+    # What takes long shares the processes: AutoRound, and adapters, whose folders are there now.
+    long = {AUTOROUND: partial(folder, AUTOROUND)} if AUTOROUND in bases else {}
+    trained = {n: folders.get(n.removesuffix(LORA)) for n in wanted if n.endswith(LORA)}
+    long |= {n: partial(_adapter, task, f, profile, seed) for n, f in trained.items() if f}
+    made = folders | each(task, long, progress)
+    variants = {parent: Variant(parent, task.folder)}
+    for name in (n for n in wanted if n in made):
+        parts = (trained[name], made[name]) if name in trained else (made[name],)
+        variants[name] = Variant(name, *parts)
+    return variants
 
 
-def _built(task: Task, name: str, folder: Path | None, profile: str, seed: int) -> Variant | None:
-    """The variant of a folder. Adapters are trained one by one, for that is timed."""
-    if folder is None or not name.endswith(LORA):
-        return folder and Variant(name, folder)
-    adapter = without_overflow(name, partial(_adapter, task, folder, profile, seed))
-    return adapter and Variant(name, folder, adapter)
+def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
+    """Name -> what its call returns, without those for which memory ran out; nothing is timed.
 
-
-def _each(
-    task: Task, make: Callable[[Any], Any], items: Mapping[str, Any], progress
-) -> dict[str, Any]:
-    """Name -> `make(item)`, without those for which memory ran out.
-
-    With the embedded model on a CPU, PROCESSES share the items; a larger one might not fit into
-    memory twice.
+    Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
+    those of the embedded model on a CPU; a larger one might not fit into memory twice.
     """
-    own = task.model.removesuffix(EVEN) == language_task.EMBEDDED_MODEL
-    shared = own and task.choice.device == "cpu"
-    count = PROCESSES[task.chosen["profile"]] if shared else 1
-    arguments = [(name, make, item, task.chosen["threads"]) for name, item in items.items()]
-    made = zip(items, processes.starmap(_one, arguments, count, progress), strict=True)
+    count = min(task.chosen["threads"], PROCESSES[task.chosen["profile"]]) if _alone(task) else 1
+    arguments = [(task, name, call) for name, call in calls.items()]
+    made = zip(calls, processes.starmap(_one, arguments, count, progress), strict=True)
     return {name: one for name, one in made if one is not None}
 
 
-def _one(name: str, make: Callable[[Any], Any], item: Any, threads: int) -> Any:
-    """`make(item)` or None, with so many threads: another number would give other last digits."""
+def _one(task: Task, name: str, call: Callable[[], Any]) -> Any:
+    with reproducible(task):
+        return without_overflow(name, call)
+
+
+@contextlib.contextmanager
+def reproducible(task: Task) -> Iterator[None]:
+    """PyTorch has one thread for the embedded model on a CPU, and the task's for another.
+
+    Sums of another number of threads end in other digits, with which GPTQ rounds other weights. So
+    the embedded model's records do not depend on the number of threads.
+    """
     import torch
 
-    torch.set_num_threads(threads)
-    return without_overflow(name, partial(make, item))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if _alone(task) else task.chosen["threads"])
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _alone(task: Task) -> bool:
+    """Whether the task is so small that a thread can do it alone: the embedded model on a CPU."""
+    own = task.model.removesuffix(EVEN) == language_task.EMBEDDED_MODEL
+    return own and task.choice.device == "cpu"
 
 
 def without_overflow(name: str, make: Callable[[], Any]) -> Any:
@@ -277,7 +289,7 @@ def load(task: Task, variant: Variant):
 
 def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:
     """Scores of each variant on the task's passages, the parent first."""
-    return _each(task, partial(_scores, task), variants, progress)
+    return each(task, {n: partial(_scores, task, v) for n, v in variants.items()}, progress)
 
 
 def _scores(task: Task, variant: Variant) -> Scores:

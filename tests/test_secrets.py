@@ -26,13 +26,22 @@ def test_variables_named_like_a_secret():
         "wandb_api_key": "lower-case",
         "OAUTH_SECRET": " padded-secret\n",
         "DB_PASSWORD_OLD": "hunter22",
+        "token": "bare-token",
+        "MYSQL_PASSWD": "hunter333",
+        "ssh_passphrase": "open, door",
+        "HOSTEDAPIKEY": "api-key-9",
+        "PWD": "/a/folder",
         "KEYBOARD": "a-keyboard",
         "TOKENIZERS_PARALLELISM": "falsehood",
     }
     assert secret_values(environ) == [
         "padded-secret",
+        "bare-token",
         "hf_1234567",
         "lower-case",
+        "open, door",
+        "api-key-9",
+        "hunter333",
         "hunter22",
         "kaggle1",
     ]

@@ -229,8 +229,10 @@ def wrong_kinds(kinds: pd.DataFrame, profile: str) -> None:
 
 
 def layer_errors(table: pd.DataFrame, profile: str) -> None:
-    """Relative output error of each linear layer, by bits."""
+    """Relative output error of each linear layer, by bits; no figure where none was measured."""
     rows = table[table["metric"].str.startswith("layer_error_")]
+    if rows.empty:
+        return
     parts = rows["metric"].str.extract(r"layer_error_(\d+)_(.+)")
     rows = in_order(rows.assign(layer=parts[0].astype(int), linear=parts[1]))
     kinds = list(dict.fromkeys(rows["linear"]))

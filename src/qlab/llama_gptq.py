@@ -3,6 +3,7 @@
 Each function measures one thing and returns records; nothing is drawn here.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
 
+log = logging.getLogger(__name__)
 _estimated = partial(measured.estimated, EXPERIMENT)
 _counted = partial(measured.counted, EXPERIMENT)
 Outcomes = dict[str, np.ndarray]  # metric -> bool[n]
@@ -210,8 +212,14 @@ def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list
 
 
 def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
-    """Relative output error of each linear layer, for TAKEN_APART; the metric names the layer."""
+    """Relative output error of each linear layer, for TAKEN_APART; the metric names the layer.
+
+    None, which is said, where none of those variants is there.
+    """
     folders = {name: v.folder for name, v in variants.items() if name in TAKEN_APART}
+    if not folders:
+        log.warning("No layer is taken apart: that is for %s.", ", ".join(TAKEN_APART))
+        return []
     with llama_variants.reproducible(task):
         table = layer_errors.layer_errors(
             task.folder, folders, task.calibration_tokens, progress=progress

@@ -67,7 +67,7 @@ def run(
         source = find_notebook(notebook)
         nb = read_notebook(source)
         declared = parameters_of(nb, source.name)
-        values = parse_for(declared, assignments, source.name)
+        values = _from_here(parse_for(declared, assignments, source.name))
         defaults = {name: parameter.default for name, parameter in declared.items()}
         profile = redact(str((defaults | values).get("profile", "none")), secrets)
         target = _target(source, output, profile)
@@ -77,6 +77,19 @@ def run(
         # A message repeats what was given, which may be a secret; so may the chained errors.
         raise type(error)(redact(str(error), secrets)) from None
     return target
+
+
+def _from_here(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with relative paths (a slash, and something is there) made absolute.
+
+    For whoever gives them stands here, and the kernel works in the notebook's folder.
+    """
+    return {
+        name: os.path.abspath(value)
+        if isinstance(value, str) and "/" in value and os.path.exists(value)
+        else value
+        for name, value in values.items()
+    }
 
 
 def _target(source: Path, output: str | Path | None, profile: str) -> Path:

@@ -19,7 +19,8 @@ from typing import Any
 from qlab import network, paths
 
 MARKER = "***SECRET***"  # stands where a secret stood
-_ENDINGS = ("_TOKEN", "_KEY", "_SECRET")
+_ENDINGS = ("TOKEN", "_KEY", "APIKEY", "SECRET")
+_INSIDE = ("PASSWORD", "PASSWD", "PASSPHRASE")
 # A shorter value ("1", "true", "none") is a switch rather than a secret, and hiding it
 # would blank that word wherever it stands in a notebook.
 _SHORTEST = 6
@@ -55,15 +56,17 @@ def kaggle_secret(label: str) -> str:
 def secret_values(environ: Mapping[str, str]) -> list[str]:
     """The values to hide, longest first: of variables named like a secret.
 
-    Those are names that end in _TOKEN, _KEY or _SECRET (HF_TOKEN, KAGGLE_KEY) or contain
-    PASSWORD, in either case. Values shorter than six characters are left alone.
+    Those are names that end in TOKEN, SECRET, _KEY or APIKEY (HF_TOKEN, KAGGLE_KEY) or contain
+    PASSWORD, PASSWD or PASSPHRASE, in either case. Values shorter than six characters are left
+    alone.
     """
     values = {value.strip() for name, value in environ.items() if _names_a_secret(name)}
     return sorted((v for v in values if len(v) >= _SHORTEST), key=lambda v: (-len(v), v))
 
 
 def _names_a_secret(name: str) -> bool:
-    return name.upper().endswith(_ENDINGS) or "PASSWORD" in name.upper()
+    name = name.upper()
+    return name.endswith(_ENDINGS) or any(part in name for part in _INSIDE)
 
 
 def redact(text: str, values: Iterable[str]) -> str:

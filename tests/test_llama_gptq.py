@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab import llama_gptq, records
+from qlab import llama_figures, llama_gptq, records
 from qlab.lambada import Passage
 from qlab.lambada_scoring import Scores
 from qlab.llama_variants import Variant
@@ -145,3 +145,9 @@ def test_speeds_are_medians_and_ratios_of_the_same_round(monkeypatch, tmp_path):
     ratio = value(table, "bnb_nf4", "tokens_per_s_ratio")
     assert (ratio["value"], ratio["ci_low"], ratio["ci_high"]) == (2, 2, 2)
     assert set(table["device"]) == {"cpu_2_threads"}
+
+
+def test_variants_that_no_layer_is_taken_apart_of_are_said(table, caplog):
+    assert llama_gptq.layer_records(TASK, {"bnb_nf4": Variant("bnb_nf4", None)}) == []
+    assert "No layer is taken apart: that is for rtn_w8_g64" in caplog.text
+    llama_figures.layer_errors(table, "nowhere")  # draws nothing, where it has nothing to draw

@@ -107,7 +107,7 @@ def test_other_errors_are_not_taken_for_a_full_memory():
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        llama_variants.without_overflow("x", fail)
+        llama_variants.without_overflow(fail)
 
 
 def test_work_that_was_finished_is_not_done_again(home, monkeypatch):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from tiny_coco import random_world
 
-from qlab import coco, detection_scoring, processes
+from qlab import coco, detection_scoring, paths, processes
 from qlab.errors import QlabError
 
 
@@ -52,13 +52,40 @@ def test_the_processes_stay_for_the_next_call_and_killed_ones_are_replaced():
     def ids() -> set[int]:
         return set(processes.starmap(_slowly_who, [()] * 4, 2))
 
-    first = ids()
-    assert len(first) == 2 and ids() == first
+    while len(first := ids()) < 2:  # on a busy machine one may do all the work
+        pass
+    assert ids() <= first
     for number in first:
         os.kill(number, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(n) for n in first if psutil.pid_exists(n)], timeout=10)
-    time.sleep(0.5)  # until the pool has noticed
+    time.sleep(1)  # until the pool has noticed
     assert not ids() & first
+
+
+def test_processes_work_for_the_present_folder(monkeypatch, tmp_path):
+    """What they inherited is what counts when they are asked, in tests above all."""
+    found = []
+    for name in ("one", "two"):
+        monkeypatch.setenv("QLAB_HOME", str(tmp_path / name))
+        found.append(processes.starmap(paths.build, [(), ()], 2)[0])
+    assert found == [tmp_path / "one" / "build", tmp_path / "two" / "build"]
+
+
+def test_an_error_or_an_interrupt_ends_what_is_not_wanted():
+    def interrupted(items):
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    arguments = [(0,), (60,), (60,)]
+    for progress, error in ((interrupted, KeyboardInterrupt), (iter, TypeError)):
+        started = time.monotonic()
+        first = [(0,)] if progress is interrupted else [("no time",)]
+        with pytest.raises(error):
+            processes.starmap(time.sleep, first + arguments[1:], 2, progress)
+        children = psutil.Process().children(recursive=True)
+        workers = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
+        assert psutil.wait_procs(workers, timeout=20)[1] == []
+        assert time.monotonic() - started < 40
 
 
 def _slowly_who() -> int:

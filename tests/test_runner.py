@@ -101,7 +101,7 @@ def test_a_relative_path_is_of_where_one_stands(home, monkeypatch):
     monkeypatch.chdir(home / "mine")
     for given, meant in (
         ("./llama", str(home / "mine" / "llama")),
-        ("../mine", str(home / "mine")),
+        ("../mine", str(home / "mine" / ".." / "mine")),
         ("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-3B"),  # on the hub, no folder here
         ("llama", "llama"),  # a name, though a folder here has it too
     ):

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from importlib.util import find_spec
@@ -63,12 +64,13 @@ def autoround_folder(
         )
     settings = {"bits": bits, "group_size": group_size, "iterations": iterations, "seed": seed}
     task = {"rows": rows(calibration), "device": device, "dtype": dtype} | settings
+    task["threads"] = torch.get_num_threads()
     recipe = _recipe(folder, task)
     if artefacts.made(target, streaming.RECIPE, recipe):
         return
     with artefacts.written_whole(target) as part:
         part.mkdir()
-        task |= {"folder": str(folder), "target": str(part), "threads": torch.get_num_threads()}
+        task |= {"folder": str(folder), "target": str(part)}
         _in_own_process(task, config.num_hidden_layers, progress)
         (part / streaming.RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
 
@@ -119,8 +121,9 @@ def _in_own_process(task: dict[str, Any], layers: int, progress) -> None:
     )
     steps, said = iter(progress(range(layers))), deque(maxlen=1)
     try:
-        with process.stdin as stream:
-            json.dump(task, stream)
+        # It stays open: when it ends, so does the other process.
+        process.stdin.write(json.dumps(task) + "\n")
+        process.stdin.flush()
         for line in filter(str.strip, process.stdout):
             said.append(line.strip())
             if _LAYER_DONE in line:
@@ -137,7 +140,8 @@ def _in_own_process(task: dict[str, Any], layers: int, progress) -> None:
 
 def main() -> None:
     """What the process does: tune, export, check, and write the folder's files."""
-    task = json.load(sys.stdin)
+    task = json.loads(sys.stdin.readline())
+    threading.Thread(target=_leave_with_launcher, daemon=True).start()
     started = time.perf_counter()
     source, target = Path(task["folder"]), Path(task["target"])
     export = target / "export"
@@ -146,6 +150,13 @@ def main() -> None:
         tensors = {name: _read(packed, name, meant[name], task["bits"]) for name in meant}
     shutil.rmtree(export)
     _write(source, target, tensors, task, (time.perf_counter() - started) / len(tensors))
+
+
+def _leave_with_launcher() -> None:
+    """End the process when whoever started it is gone, and nobody is left to take the result."""
+    while os.read(sys.stdin.fileno(), 1024):  # not sys.stdin's own, whose lock an exit waits for
+        pass
+    os._exit(1)
 
 
 def _tuned(task: dict[str, Any], export: Path) -> dict[str, torch.Tensor]:

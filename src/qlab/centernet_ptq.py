@@ -44,7 +44,7 @@ ROBUST_LIMIT = {"smoke": 8, "mini": 100, "full": 500}
 ROBUST_STRENGTHS = {"smoke": (2,), "mini": corruptions.STRENGTHS, "full": corruptions.STRENGTHS}
 DRAWS = {"smoke": 100, "mini": 500, "full": 500}  # bootstrap resamples
 REPEATS = {"smoke": 6, "mini": 32, "full": 40}  # timed rounds with XNNPACK
-PROCESSES = {"smoke": 1, "mini": 2, "full": 2}  # that detect and score, where nothing is timed
+PROCESSES = {"smoke": 1, "mini": 2, "full": 2}  # at most, that share what is not timed
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
 PACKAGES += ["numpy", "pillow"]
 WEIGHTS = {"fp32": 1, "fp16": 0.5, "int8_dynamic": 0.25}  # bytes of a file as a share of float's
@@ -123,19 +123,20 @@ def size_records(task: Task, files: Files) -> list[Record]:
 def detect(task: Task, files: Files, threads: int, profile: str, progress=iter) -> Detections:
     """Detections of each variant on the evaluation images, kept under build/.
 
-    `SLOW` sees only the first SLOW_LIMIT images. The float parent is run first and
-    must answer with categories that the annotations know.
+    `SLOW` sees only the first SLOW_LIMIT images. The float parent must answer
+    with categories that the annotations know.
     """
-    parent, each = parent_of(files), _threads_each(threads, profile)
+    parent = parent_of(files)
+    count, own_threads = _shared(threads, profile, len(files))
     # The parent comes first, for it shows whether the model fits the annotations; then the slowest,
     # lest all others end and wait for it.
     order = sorted(files, key=lambda v: (v != parent, v != SLOW))
     arguments = [
-        (files[v], {i: task.images[i] for i in judged_ids(task, v, profile)}, each,
+        (files[v], {i: task.images[i] for i in judged_ids(task, v, profile)}, own_threads,
          task.coco if v == parent else None)
         for v in order
     ]  # fmt: skip
-    answers = processes.starmap(_detections, arguments, PROCESSES[profile], progress)
+    answers = processes.starmap(_detections, arguments, count, progress)
     found = dict(zip(order, answers, strict=True))
     return {v: found[v] for v in files}
 
@@ -150,9 +151,13 @@ def _detections(
     return found
 
 
-def _threads_each(threads: int, profile: str) -> int:
-    """LiteRT's threads in each process: those of several would wait for each other, spinning."""
-    return max(1, threads // PROCESSES[profile])
+def _shared(threads: int, profile: str, items: int) -> tuple[int, int]:
+    """Processes that share so many items, and LiteRT's threads in each: `threads` in all.
+
+    More threads than cores would wait for each other in a loop.
+    """
+    count = min(threads, PROCESSES[profile], items)
+    return count, threads // count
 
 
 def judged_ids(task: Task, variant: str, profile: str) -> list[int]:
@@ -330,12 +335,10 @@ def robustness_records(
         (kind, s) for kind in corruptions.KINDS for s in ROBUST_STRENGTHS[profile]
     ]
     images = {i: task.images[i] for i in ids}
-    each = _threads_each(threads, profile)
-    same = (judged, images, task.coco, each, DRAWS[profile], seed)
+    count, own_threads = _shared(threads, profile, len(conditions))
+    same = (judged, images, task.coco, own_threads, DRAWS[profile], seed)
     arguments = [(*condition, *same) for condition in conditions]
-    scored = processes.starmap(
-        detection_scoring.scored_under, arguments, PROCESSES[profile], progress
-    )
+    scored = processes.starmap(detection_scoring.scored_under, arguments, count, progress)
     records: list[Record] = []
     clean = scored[0]
     for (kind, strength), under in zip(conditions, scored, strict=True):

@@ -131,12 +131,12 @@ def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=it
     _refuse_without_room(task, wanted, seed)
     bases = dict.fromkeys(name.removesuffix(LORA) for name in wanted)
     folder = partial(_folder, task, seed)
-    folders = each(task, {b: partial(folder, b) for b in bases if b != AUTOROUND}, progress)
+    folders = _each(task, {b: partial(folder, b) for b in bases if b != AUTOROUND}, progress)
     # What takes long shares the processes: AutoRound, and adapters, whose folders are there now.
     long = {AUTOROUND: partial(folder, AUTOROUND)} if AUTOROUND in bases else {}
     trained = {n: folders.get(n.removesuffix(LORA)) for n in wanted if n.endswith(LORA)}
     long |= {n: partial(_adapter, task, f, profile, seed) for n, f in trained.items() if f}
-    made = folders | each(task, long, progress)
+    made = folders | _each(task, long, progress)
     variants = {parent: Variant(parent, task.folder)}
     for name in (n for n in wanted if n in made):
         parts = (trained[name], made[name]) if name in trained else (made[name],)
@@ -144,21 +144,25 @@ def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=it
     return variants
 
 
-def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
-    """Name -> what its call returns, without those for which memory ran out; nothing is timed.
+def _each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
+    """Name -> what its call returns; those for which memory ran out are left out, which is said.
 
     Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
     those of the embedded model on a CPU; a larger one might not fit into memory twice.
     """
-    count = min(task.chosen["threads"], PROCESSES[task.chosen["profile"]]) if _alone(task) else 1
-    arguments = [(task, name, call) for name, call in calls.items()]
-    made = zip(calls, processes.starmap(_one, arguments, count, progress), strict=True)
-    return {name: one for name, one in made if one is not None}
+    most = PROCESSES[task.chosen["profile"]] if _one_thread_will_do(task) else 1
+    arguments = [(task, call) for call in calls.values()]
+    made = processes.starmap(_one, arguments, min(task.chosen["threads"], most), progress)
+    found = dict(zip(calls, made, strict=True))
+    for name in [name for name, one in found.items() if one is None]:
+        log.warning("%s ran out of memory and is left out; take a larger machine for it.", name)
+        del found[name]
+    return found
 
 
-def _one(task: Task, name: str, call: Callable[[], Any]) -> Any:
+def _one(task: Task, call: Callable[[], Any]) -> Any:
     with reproducible(task):
-        return without_overflow(name, call)
+        return without_overflow(call)
 
 
 @contextlib.contextmanager
@@ -171,21 +175,25 @@ def reproducible(task: Task) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1 if _alone(task) else task.chosen["threads"])
+    torch.set_num_threads(_threads(task))
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def _alone(task: Task) -> bool:
-    """Whether the task is so small that a thread can do it alone: the embedded model on a CPU."""
+def _threads(task: Task) -> int:
+    return 1 if _one_thread_will_do(task) else task.chosen["threads"]
+
+
+def _one_thread_will_do(task: Task) -> bool:
+    """Whether the task is small: the embedded model on a CPU."""
     own = task.model.removesuffix(EVEN) == language_task.EMBEDDED_MODEL
     return own and task.choice.device == "cpu"
 
 
-def without_overflow(name: str, make: Callable[[], Any]) -> Any:
-    """What `make` returns, or None where memory ran out, which is said."""
+def without_overflow(make: Callable[[], Any]) -> Any:
+    """What `make` returns, or None where memory ran out."""
     import torch
 
     try:
@@ -194,7 +202,6 @@ def without_overflow(name: str, make: Callable[[], Any]) -> Any:
         full = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not full and "can't allocate memory" not in str(error):
             raise
-    log.warning("%s ran out of memory and is left out; take a larger machine for it.", name)
     return None
 
 
@@ -219,7 +226,7 @@ def _folder(task: Task, seed: int, name: str) -> Path:
 
 def _recipe(task: Task, name: str, seed: int) -> dict[str, Any]:
     """All that decides the bytes of a variant's folder."""
-    recipe = {"model": file_sha256(task.folder), "dtype": task.choice.dtype, "variant": name}
+    recipe = {"model": file_sha256(task.folder), "variant": name, **_where(task)}
     recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
     recipe["versions"] = versions(*LIBRARIES)
     if name in quantizers.QUANTIZERS:
@@ -231,6 +238,12 @@ def _recipe(task: Task, name: str, seed: int) -> dict[str, Any]:
     if name == AUTOROUND:
         recipe |= {"iterations": ITERATIONS, "seed": seed}
     return recipe
+
+
+def _where(task: Task) -> dict[str, Any]:
+    """What of the machine decides the last digits; not its processor, for build/ stays with it."""
+    threads = {"threads": _threads(task)} if task.choice.device == "cpu" else {}
+    return {"device": task.choice.device, "dtype": task.choice.dtype, **threads}
 
 
 def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
@@ -254,7 +267,7 @@ def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
     """The adapter trained for a quantized folder."""
     steps = RECOVERY_STEPS[profile]
     recipe = {"base": file_sha256(folder), "training": language_task.digest(task.training)}
-    recipe |= {"steps": steps, "seed": seed, "dtype": task.choice.dtype}
+    recipe |= {"steps": steps, "seed": seed, **_where(task)}
     recipe |= {"code": code_sha256("lora", "streaming", "llama"), "versions": versions(*LIBRARIES)}
     target = artefacts.address("llama_adapter", recipe)
     lora.recover(
@@ -289,14 +302,14 @@ def load(task: Task, variant: Variant):
 
 def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:
     """Scores of each variant on the task's passages, the parent first."""
-    return each(task, {n: partial(_scores, task, v) for n, v in variants.items()}, progress)
+    return _each(task, {n: partial(_scores, task, v) for n, v in variants.items()}, progress)
 
 
 def _scores(task: Task, variant: Variant) -> Scores:
     recipe = {
         "variant": {folder.name: file_sha256(folder) for folder in variant.folders},
         "passages": language_task.digest(task.passages),
-        "where": [task.choice.device, task.choice.dtype],
+        **_where(task),
         "code": code_sha256(*_SCORING),
         "versions": versions(*LIBRARIES),
     }

@@ -85,7 +85,7 @@ def _from_here(values: Mapping[str, Any]) -> dict[str, Any]:
     For whoever gives them stands here, and the kernel works in the notebook's folder.
     """
     return {
-        name: os.path.abspath(value)
+        name: str(Path.cwd() / value)
         if isinstance(value, str) and "/" in value and os.path.exists(value)
         else value
         for name, value in values.items()

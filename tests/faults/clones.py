@@ -19,11 +19,16 @@ from PIL import Image
 from qlab import compare, compare_words, records
 
 ROOT = Path(__file__).resolve().parents[2]
+# Of all clones of a run, whatever is committed meanwhile.
+COMMIT = subprocess.run(
+    ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+).stdout.strip()
 
 
 def clone(folder: Path) -> Path:
-    """This checkout's HEAD in a new folder, as a newcomer has it after `make install`."""
+    """COMMIT in a new folder, as a newcomer has it after `make install`."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    subprocess.run(["git", "checkout", "--quiet", COMMIT], cwd=folder, check=True)
     (folder / ".venv").symlink_to(sys.prefix)
     return folder
 

@@ -81,7 +81,6 @@ def main() -> int:
         discard(victim)
         made(victim)
     say(f"{kills} kills, {ends} runs to the end: {len(defects)} defects.")
-    print(*defects, sep="\n")
     if not defects:
         discard(here)
     return 1 if defects else 0
@@ -141,7 +140,10 @@ def summary(done: Finished) -> str:
 
 
 def told(when: str, defects: list[str]) -> list[str]:
-    return [f"{when}: {defect}" for defect in defects]
+    found = [f"{when}: {defect}" for defect in defects]
+    for one in found:
+        say(one)
+    return found
 
 
 def say(text: str) -> None:

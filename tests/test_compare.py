@@ -40,6 +40,19 @@ def test_a_run_is_equal_to_itself(committed):
     assert set(found.table["kind"]) == {"equal", "within", "unjudged"}
 
 
+@pytest.mark.parametrize(
+    ("metric", "other", "found"),
+    [
+        ("size_bytes", 290003, "improved"),  # counted: any other number is another
+        ("size_gzip_bytes", 290003, "equal"),  # follows floats' last digits
+        ("size_gzip_bytes", 289000, "improved"),
+    ],
+)
+def test_bytes_are_exact_those_of_compressed_files_nearly(metric, other, found):
+    a, b = (one(metric, value, unit="byte") for value in (290006, other))
+    assert kind(a, b) == found
+
+
 def test_what_one_side_lacks_the_other_side_lacks_when_they_change_places(committed):
     some = committed.iloc[5:]
     less, more = compare(some, committed), compare(committed, some)

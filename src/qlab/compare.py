@@ -3,7 +3,7 @@
 Records are the same record where experiment, model, dataset, variant, metric, device and seed are.
 A deterministic number (`metrics`) must be equal: exactly where it is counted, else to the
 tolerance, a share of the larger of the two, or of 1 where both are smaller (differences of scores
-lie near 0). A measured number never is, and is judged by its interval only.
+lie near 0); bytes of compressed files, which hang on floats' last digits, to `GZIP_TOLERANCE`. A measured number never is, and is judged by its interval only.
 
 A metric with a known direction regressed where B's interval lies wholly on the worse side of A's:
 even B's best end is worse than A's worst. That is stricter than a value outside the other's
@@ -125,7 +125,7 @@ def _kind(row: dict, measured: bool, tolerance: float) -> str:
 def _equal(row: dict, tolerance: float) -> bool:
     if any(row[f"{name}_a"] != row[f"{name}_b"] for name in ("unit", "verdict", "n")):
         return False
-    allowed = 0.0 if metrics.is_counted(row["unit_a"]) else tolerance
+    allowed = metrics.tolerance(row["metric"], row["unit_a"], tolerance)
     return all(_close(row, name, allowed) for name in ("value", "ci_low", "ci_high"))
 
 

@@ -3,7 +3,8 @@
 Records are the same record where experiment, model, dataset, variant, metric, device and seed are.
 A deterministic number (`metrics`) must be equal: exactly where it is counted, else to the
 tolerance, a share of the larger of the two, or of 1 where both are smaller (differences of scores
-lie near 0); bytes of compressed files, which hang on floats' last digits, to `GZIP_TOLERANCE`. A measured number never is, and is judged by its interval only.
+lie near 0). Bytes of compressed files, which hang on floats' last digits, have `GZIP_TOLERANCE`.
+A measured number never is equal, and is judged by its interval only.
 
 A metric with a known direction regressed where B's interval lies wholly on the worse side of A's:
 even B's best end is worse than A's worst. That is stricter than a value outside the other's

@@ -103,7 +103,7 @@ def prepare(
     `evaluated` and `quantized` count variants, for the guard's estimate of memory and time;
     `variants` names them as the notebook was given them, so that a choice of one's own has a place
     of its own.
-    `threads` is PyTorch's from here on.
+    `threads` is PyTorch's from here on, but for what is `llama_variants.reproducible`.
     """
     refuse_negative(calibration_count=calibration_count, limit=limit, seed=seed)
     _use_threads(threads)

@@ -1,5 +1,6 @@
 """The start page of `make lab`: complete, and seen in a real JupyterLab."""
 
+import contextlib
 import json
 import os
 import signal
@@ -55,8 +56,13 @@ def served(tmp_path, monkeypatch):
     try:
         yield address(tmp_path / "jupyter_runtime_dir", log)
     finally:
-        os.killpg(made.pid, signal.SIGTERM)
-        made.wait(30)
+        with contextlib.suppress(ProcessLookupError):  # as soon as nobody is left
+            os.killpg(made.pid, signal.SIGTERM)
+            made.wait(30)  # make's end is not yet that of the server, which ends its kernels first
+            for _ in range(100):
+                os.killpg(made.pid, 0)
+                time.sleep(0.1)
+            os.killpg(made.pid, signal.SIGKILL)
 
 
 def address(runtime: Path, log: Path) -> str:

@@ -125,6 +125,23 @@ def test_a_failing_library_is_one_sentence_and_leaves_nothing(folder, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_its_process_ends_with_whoever_started_it():
+    """As when a notebook is killed while the library tunes: here it sleeps instead."""
+    code = """
+import time
+from qlab import autoround
+autoround._tuned = lambda *_: time.sleep(300)
+autoround.main()
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
+    process.stdin.write('{"folder": "a", "target": "b"}\n')
+    process.stdin.flush()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(8)  # it works as long as the other end is there
+    process.stdin.close()
+    assert process.wait(20) == 1
+
+
 def test_rows_have_one_length_and_keep_the_order():
     assert autoround.rows([[1, 2], [3, 4, 5], [6, 7]]) == [[1, 2, 3], [4, 5, 6]]
     with pytest.raises(QlabError, match="the 0 given have none"):

@@ -48,18 +48,25 @@ def test_a_killed_process_is_a_sentence():
         processes.starmap(os._exit, [(9,), (9,)], 2)
 
 
-def test_the_processes_stay_for_the_next_call_and_killed_ones_are_replaced():
-    def ids() -> set[int]:
-        return set(processes.starmap(_slowly_who, [()] * 4, 2))
+def some_ids() -> set[int]:
+    """Of the processes that did the work; on a busy machine one may do all of it."""
+    return set(processes.starmap(_slowly_who, [()] * 4, 2))
 
-    while len(first := ids()) < 2:  # on a busy machine one may do all the work
+
+def both_ids() -> set[int]:
+    while len(found := some_ids()) < 2:
         pass
-    assert ids() <= first
+    return found
+
+
+def test_the_processes_stay_for_the_next_call_and_killed_ones_are_replaced():
+    first = both_ids()
+    assert some_ids() <= first
     for number in first:
         os.kill(number, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(n) for n in first if psutil.pid_exists(n)], timeout=10)
     time.sleep(1)  # until the pool has noticed
-    assert not ids() & first
+    assert not some_ids() & first
 
 
 def test_processes_work_for_the_present_folder(monkeypatch, tmp_path):
@@ -80,10 +87,9 @@ def interrupted(items):
     ("first", "progress", "error"), [(0, interrupted, KeyboardInterrupt), ("x", iter, TypeError)]
 )
 def test_an_error_or_an_interrupt_ends_what_is_not_wanted(first, progress, error):
+    workers = [psutil.Process(number) for number in both_ids()]
     with pytest.raises(error):
         processes.starmap(time.sleep, [(first,), (60,), (60,)], 2, progress)
-    children = psutil.Process().children(recursive=True)
-    workers = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
     assert psutil.wait_procs(workers, timeout=20)[1] == []
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 
 import psutil
 import pytest
@@ -65,7 +66,10 @@ def test_the_processes_stay_for_the_next_call_and_killed_ones_are_replaced():
     for number in first:
         os.kill(number, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(n) for n in first if psutil.pid_exists(n)], timeout=10)
-    time.sleep(1)  # until the pool has noticed
+    with pytest.raises(BrokenProcessPool):  # as soon as the pool has noticed
+        while True:
+            processes._pool(2).submit(abs, -1)
+            time.sleep(0.1)
     assert not some_ids() & first
 
 

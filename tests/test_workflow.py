@@ -4,6 +4,7 @@ On a toy project with the real Makefile and Snakefile: three notebooks, and in t
 place of `python -m qlab` a stand-in that runs their cells without a kernel.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -58,7 +59,7 @@ from qlab import bars
 write("data/results/mini/measured.csv", "data/results/mini/measured.provenance.json")
 if os.path.exists("fail"):
     raise RuntimeError("as told")
-end = time.monotonic() + 20
+end = time.monotonic() + 120
 while os.path.exists("slow") and time.monotonic() < end:
     time.sleep(0.05)
 write(*[f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv")])
@@ -254,7 +255,7 @@ def test_a_secret_as_a_parameter_is_refused(project, monkeypatch):
 MEET = """
 mine, other = Path("{mine}"), Path("{other}")
 mine.touch()
-end = time.monotonic() + 20
+end = time.monotonic() + 60
 while not other.exists():
     assert time.monotonic() < end, "it ran alone"
     time.sleep(0.05)
@@ -337,12 +338,13 @@ def part_of(process: subprocess.Popen, *arguments: str) -> psutil.Process:
     """The Python below a process that was started with these arguments."""
     wanted = list(arguments)
     for child in psutil.Process(process.pid).children(recursive=True):
-        if child.cmdline()[1 : 1 + len(wanted)] == wanted:
-            return child
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if child.cmdline()[1 : 1 + len(wanted)] == wanted:
+                return child
     raise LookupError(arguments)
 
 
-def wait_for(condition, seconds: float = 30) -> None:
+def wait_for(condition, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -6,13 +6,11 @@ environment, which provides everything else.
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import peers
 import peft.peft_model
 import pytest
 import tiny_llama
@@ -20,9 +18,8 @@ import torch
 import transformers
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from qlab import artefacts, auto_gptq_compat, llama, quantizers, streaming
+from qlab import auto_gptq_compat, llama, quantizers, streaming
 
-ROOT = Path(__file__).resolve().parents[1]
 BITS = (8, 4, 3, 2)
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]
 PAIRS = {
@@ -84,29 +81,6 @@ def continued(auto: type, folder: Path) -> list[int]:
     )[0].tolist()
 
 
-def environment(name: str) -> Path:
-    """A folder with the pair's packages, installed once."""
-    wanted = [*PAIRS[name], HUB]
-    target = ROOT / "build" / "peers" / f"transformers-{wanted[0].partition('==')[2]}"
-    if not target.is_dir():
-        with artefacts.written_whole(target) as part:
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
-            done = subprocess.run([*pip, "--target", part, *wanted], capture_output=True, text=True)
-            unreachable = ("connection", "network", "resolution", "timed out", "proxy")
-            if done.returncode and any(word in done.stderr.lower() for word in unreachable):
-                pytest.skip(f"no package registry within reach: {done.stderr.splitlines()[-1]}")
-            assert done.returncode == 0, done.stderr
-    return target
-
-
-def run_in(folder: Path | None, code: str) -> None:
-    """Run Python code in a process that finds the packages in `folder` first."""
-    path = [str(p) for p in (folder, ROOT / "tests") if p]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(path), "USE_TF": "0"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("source")
@@ -146,7 +120,8 @@ def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, here
         "import test_auto_gptq_compat as t; from pathlib import Path;"
         f"t.quantize_all(Path({str(source)!r}), Path({str(tmp_path)!r}))"
     )
-    run_in(environment(name), code)
+    done = peers.run_with(peers.installed(*PAIRS[name], HUB), code)
+    assert done.returncode == 0, done.stderr
     said, expected = (json.loads((f / "said.json").read_text()) for f in (tmp_path, here))
     found = [f"{p}=={v}" for p, v in zip(("transformers", "peft"), said["versions"], strict=True)]
     assert tuple(found) == PAIRS[name][:2]
@@ -232,7 +207,6 @@ from qlab import auto_gptq_compat
 auto_gptq_compat.load()
 assert not [name for owner, name in taken if hasattr(owner, name)]
 """
-    env = os.environ | {"USE_TF": "0"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    done = peers.run_with(None, code)
     assert done.returncode == 0, done.stderr
     assert "CUDA extension" not in done.stderr + done.stdout

@@ -7,6 +7,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import peers
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -226,3 +227,13 @@ def test_seaborn_draws_on_matplotlib(tmp_path):
     axes.figure.savefig(tmp_path / "bars.png")
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
     plt.close(axes.figure)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first, signal", [("qlab", 0), ("sys", 11)])
+def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first(first, signal):
+    """PyTorch for CUDA brings Triton; where it lives without qlab's help, that may go."""
+    if sys.platform != "linux":
+        pytest.skip("Triton is for Linux alone")
+    done = peers.run_with(peers.installed("triton==3.7.1"), f"import {first}, tensorflow, triton")
+    assert done.returncode == -signal, done.stderr

@@ -35,7 +35,14 @@ subject: `qlab.shapes32`, `qlab.resnet`, `qlab.resnet_training`.
 judge, `qlab.claims_ledger` keeps the verdicts; `qlab.chooser` answers which variant to take.
 """
 
+import contextlib
 import os
+
+# TensorFlow 2.20 and later shows its LLVM to every library loaded after it, and Triton 3.7, which
+# PyTorch for CUDA brings along and imports when it likes, dies of that at once:
+# https://github.com/tensorflow/tensorflow/issues/124205. It lives where it comes first.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
 
 # transformers would import TensorFlow too, wherever it is installed: ten seconds, and noise.
 os.environ.setdefault("USE_TF", "0")

@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import peers
 import peft.peft_model
 import pytest
+import side_packages
 import tiny_llama
 import torch
 import transformers
@@ -120,7 +120,7 @@ def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, here
         "import test_auto_gptq_compat as t; from pathlib import Path;"
         f"t.quantize_all(Path({str(source)!r}), Path({str(tmp_path)!r}))"
     )
-    done = peers.run_with(peers.installed(*PAIRS[name], HUB), code)
+    done = side_packages.run_with(side_packages.installed(*PAIRS[name], HUB), code)
     assert done.returncode == 0, done.stderr
     said, expected = (json.loads((f / "said.json").read_text()) for f in (tmp_path, here))
     found = [f"{p}=={v}" for p, v in zip(("transformers", "peft"), said["versions"], strict=True)]
@@ -207,6 +207,6 @@ from qlab import auto_gptq_compat
 auto_gptq_compat.load()
 assert not [name for owner, name in taken if hasattr(owner, name)]
 """
-    done = peers.run_with(None, code)
+    done = side_packages.run_with(None, code)
     assert done.returncode == 0, done.stderr
     assert "CUDA extension" not in done.stderr + done.stdout

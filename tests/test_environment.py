@@ -7,8 +7,8 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-import peers
 import pytest
+import side_packages
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -235,5 +235,6 @@ def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first(first, signal
     """PyTorch for CUDA brings Triton; where it lives without qlab's help, that may go."""
     if sys.platform != "linux":
         pytest.skip("Triton is for Linux alone")
-    done = peers.run_with(peers.installed("triton==3.7.1"), f"import {first}, tensorflow, triton")
+    folder = side_packages.installed("triton==3.7.1")
+    done = side_packages.run_with(folder, f"import {first}, tensorflow, triton")
     assert done.returncode == -signal, done.stderr

@@ -79,7 +79,7 @@ def serving(folder: Path, home: Path, own: Path) -> Iterator[Server]:
     finally:
         process.terminate()  # it ends its kernels first
         try:
-            process.wait(30)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             raise AssertionError(f"JupyterLab did not end: {log.read_text()[-2000:]}") from None
@@ -171,7 +171,7 @@ def _whole(path: Path, before: int) -> nbformat.NotebookNode | None:
         return None
     try:
         return nbformat.read(path, 4)
-    except nbformat.reader.NotJSONError:
+    except (nbformat.reader.NotJSONError, UnicodeDecodeError):
         return None
 
 

@@ -10,6 +10,9 @@ from conftest import ROOT
 
 from qlab import artefacts
 
+UNREACHABLE = ("connection", "network", "resolution", "timed out", "proxy", "http error",
+               "not enough bytes")  # fmt: skip
+
 
 def installed(*wanted: str) -> Path:
     """A folder with these packages ("name==version"), without what they ask for; made once.
@@ -21,8 +24,7 @@ def installed(*wanted: str) -> Path:
         with artefacts.written_whole(target) as part:
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
             done = subprocess.run([*pip, "--target", part, *wanted], capture_output=True, text=True)
-            unreachable = ("connection", "network", "resolution", "timed out", "proxy")
-            if done.returncode and any(word in done.stderr.lower() for word in unreachable):
+            if done.returncode and any(word in done.stderr.lower() for word in UNREACHABLE):
                 pytest.skip(f"no package registry within reach: {done.stderr.splitlines()[-1]}")
             assert done.returncode == 0, done.stderr
     return target

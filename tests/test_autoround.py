@@ -130,16 +130,25 @@ def test_its_process_ends_with_whoever_started_it():
     code = """
 import time
 from qlab import autoround
-autoround._tuned = lambda *_: time.sleep(300)
+import sys
+
+def tuned(*_):
+    print("tunes", file=sys.stderr, flush=True)
+    time.sleep(300)
+
+autoround._tuned = tuned
 autoround.main()
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", code], text=True, **pipes)
     process.stdin.write('{"folder": "a", "target": "b"}\n')
     process.stdin.flush()
+    assert "tunes\n" in iter(process.stderr.readline, "")
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(8)  # it works as long as the other end is there
+        process.wait(2)  # it works as long as the other end is there
     process.stdin.close()
-    assert process.wait(20) == 1
+    assert process.wait(60) == 1
+    process.stderr.close()
 
 
 def test_rows_have_one_length_and_keep_the_order():

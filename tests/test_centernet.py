@@ -148,12 +148,12 @@ def test_boxes_end_at_the_image(tf):
 
 def test_an_exported_network_counts_classes_from_one(tf, tmp_path):
     keras = centernet.keras
+    keras.utils.set_random_seed(0)
     image = keras.Input((24, 24, 3))
     channels = {"heat": 3, "size": 2, "offset": 2}
     model = keras.Model(
         image, {k: keras.layers.Conv2D(c, 4, 4, name=k)(image) for k, c in channels.items()}
     )
-    centernet.keras.utils.set_random_seed(0)
     centernet.export(model, tmp_path / "m")
     pixels = np.random.default_rng(0).integers(0, 256, (1, 24, 24, 3), np.uint8)
     serve = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]

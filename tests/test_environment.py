@@ -1,6 +1,7 @@
 """The environment: one set of versions everywhere, and every named package does its work."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -106,7 +107,8 @@ def notebook(tmp_path_factory) -> Path:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), source)
     executed = source.with_name("executed.ipynb")
-    papermill.execute_notebook(source, executed, {"bits": 4}, progress_bar=False)
+    waits = {"start_timeout": 120, "iopub_timeout": 60}
+    papermill.execute_notebook(source, executed, {"bits": 4}, progress_bar=False, **waits)
     return executed
 
 
@@ -119,6 +121,7 @@ def test_papermill_passes_a_parameter(notebook):
 def test_nbval_sees_a_changed_output(notebook):
     changed = notebook.with_name("changed.ipynb")
     changed.write_text(re.sub(r"\b16\b", "17", notebook.read_text()))
+    shutil.copy(ROOT / "notebooks" / "conftest.py", notebook.parent)
     nbval = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run([*nbval, notebook, changed], capture_output=True, text=True)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
@@ -230,11 +233,11 @@ def test_seaborn_draws_on_matplotlib(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first, signal", [("qlab", 0), ("sys", 11)])
-def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first(first, signal):
+@pytest.mark.parametrize("first, lives", [("qlab", True), ("sys", False)])
+def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first(first, lives):
     """PyTorch for CUDA brings Triton; where it lives without qlab's help, that may go."""
     if sys.platform != "linux":
         pytest.skip("Triton is for Linux alone")
     folder = side_packages.installed("triton==3.7.1")
     done = side_packages.run_with(folder, f"import {first}, tensorflow, triton")
-    assert done.returncode == -signal, done.stderr
+    assert done.returncode == 0 if lives else done.returncode < 0, done.stderr

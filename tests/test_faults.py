@@ -10,6 +10,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 import urllib.parse
 from pathlib import Path
 
@@ -197,6 +198,7 @@ def test_of_two_runs_at_once_one_is_refused_and_the_other_ends(project):
     try:
         while not (project / "notebooks" / "begun").exists():
             assert first.poll() is None, first.stderr.read()
+            time.sleep(0.05)
         second = qlab_run(project)
         (project / "notebooks" / "go").touch()
         _, said = first.communicate(timeout=120)

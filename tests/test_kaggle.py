@@ -155,7 +155,8 @@ def test_earlier_work_is_copied_and_not_made_again(kaggle, monkeypatch):
     found = artefacts.artefact("toy", {"a": 1}, never)
     assert (found / "it" / "x").read_text() == "old" and not found.is_symlink()
     (half,) = found.parent.glob("*.partial-*")
-    file(half / "layer-00001.json")  # it can be written to
+    assert all(p.stat().st_mode & 0o200 for p in home.rglob("*"))  # it can be written to
+    file(half / "layer-00001.json")
     assert own.read_text() == "own"
     assert "0 things" in earlier.take_over(old, home)  # nothing is overwritten
 
@@ -319,6 +320,11 @@ def test_each_notebook_becomes_a_kernel_that_the_client_takes(tmp_path):
         assert [c.source for c in nb.cells if c not in (code[0], code[2])][1:] == original[1:]
         (picture,) = nb.cells[0].attachments  # paths into the project lead nowhere on Kaggle
         assert f"](attachment:{picture})" in nb.cells[0].source and "../figures" not in str(nb)
+
+
+def test_a_long_title_is_cut_to_what_kaggle_takes():
+    facts = kernels.metadata("06_" + "very_" * 20 + "long", {}, "someone", full=False)
+    assert len(facts["title"]) <= 50 and len(facts["id"]) <= len("someone/") + 50
 
 
 def test_a_gpu_is_asked_for_where_the_full_profile_wants_one(tmp_path):

@@ -22,6 +22,7 @@ def test_any_answer_counts_even_a_refusal():
 def silent(monkeypatch):
     """The address of who takes a connection and never answers; nobody waits long for him."""
     monkeypatch.setattr(network, "PATIENCE", 0.3)
+    monkeypatch.setattr(network, "_answered", set())  # by another test, on the same port
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/data.zip"
 

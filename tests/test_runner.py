@@ -276,7 +276,7 @@ def test_dead_kernel(home):
     cells = "import os; print('so far', os.environ['HF_TOKEN'])", "os.kill(os.getpid(), 9)"
     _notebook(home, *cells, "print(3)")
     process = _cli("run", "01")  # what loggers print, they print in a fresh process
-    said = process.communicate(timeout=60)
+    said = process.communicate(timeout=120)
     failed = home / "build/mini/notebooks/01_look.failed.ipynb"
     assert process.returncode == 1
     assert said == (
@@ -363,8 +363,9 @@ def _started(home, *sources):
     """`qlab run` of a notebook in its own process, once its last cell has begun."""
     _notebook(home, *sources, "open('begun', 'w').close(); import time; time.sleep(60)")
     process = _cli("run", "01")
-    deadline = time.monotonic() + 60
-    while not (home / "notebooks/begun").exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while not (home / "notebooks/begun").exists():
+        assert process.poll() is None and time.monotonic() < deadline, "it did not begin"
         time.sleep(0.1)
     return process
 
@@ -372,7 +373,7 @@ def _started(home, *sources):
 def test_interrupt(home):
     process = _started(home, "print(1)")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (130, "qlab: interrupted; nothing was written.\n")
     assert _left(home) == []
 
@@ -380,7 +381,7 @@ def test_interrupt(home):
 def test_killed_run_leaves_nothing_and_does_not_block_the_next(home):
     process = _started(home, "import os; print(os.environ['HF_TOKEN'])")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     _assert_no_secret(home)
     assert list((home / "build").rglob("*.ipynb")) == []
     assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
@@ -394,7 +395,7 @@ def test_a_killed_run_takes_its_kernel_along_even_a_stopped_one(home):
     (kernel,) = psutil.Process(process.pid).children()
     kernel.suspend()
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     kernel.wait(timeout=10)
     assert not kernel.is_running()
 

@@ -58,11 +58,13 @@ def served(tmp_path, monkeypatch):
     finally:
         with contextlib.suppress(ProcessLookupError):  # as soon as nobody is left
             os.killpg(made.pid, signal.SIGTERM)
-            made.wait(30)  # make's end is not yet that of the server, which ends its kernels first
-            for _ in range(100):
-                os.killpg(made.pid, 0)
-                time.sleep(0.1)
-            os.killpg(made.pid, signal.SIGKILL)
+            try:
+                made.wait(120)  # make's end is not yet that of the server, which first ends kernels
+                for _ in range(100):
+                    os.killpg(made.pid, 0)
+                    time.sleep(0.1)
+            finally:
+                os.killpg(made.pid, signal.SIGKILL)
 
 
 def address(runtime: Path, log: Path) -> str:

@@ -48,7 +48,10 @@ def test_on_kaggle_papermill_ends_well_and_the_output_can_be_attached(
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))
     monkeypatch.delenv("QLAB_QUIET", raising=False)
-    executed = papermill.execute_notebook(notebook, None, progress_bar=False, kernel_name="python3")
+    waits = {"start_timeout": 120, "iopub_timeout": 60}
+    executed = papermill.execute_notebook(
+        notebook, None, progress_bar=False, kernel_name="python3", **waits
+    )
     outputs = str([cell.outputs for cell in executed.cells])
     assert "The time is up" in outputs and "attach this version's output" in outputs
     assert "all done" not in outputs and "the next cell" not in outputs

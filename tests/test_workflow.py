@@ -320,6 +320,7 @@ def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
         assert second.returncode != 0
         assert second.stderr.startswith("Another make figures")
         assert first.poll() is None
+        all_of_it = psutil.Process(first.pid).children(recursive=True)
         # Only Snakemake dies; its notebook does not notice, and must not get company.
         part_of(first, "-m", "snakemake").kill()
         first.wait()
@@ -327,6 +328,7 @@ def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
         assert third.stderr.startswith("Another make figures")
     finally:
         os.killpg(first.pid, signal.SIGKILL)
+    assert psutil.wait_procs(all_of_it, timeout=60)[1] == []  # their lock ends with them
     assert set(committed(project)) == set(committed(clone))
     (project / "slow").unlink()
     assert figures(project).returncode == 0

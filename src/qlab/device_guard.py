@@ -188,10 +188,11 @@ def cpu_rate(config: "LlamaConfig", seconds: float = 0.2) -> float:
     left = torch.ones(256, config.hidden_size)
     right = torch.ones(config.hidden_size, config.intermediate_size)
     left @ right
-    rounds, start = 0, time.perf_counter()
-    while (passed := time.perf_counter() - start) < seconds:
+    rounds, passed, start = 0, 0.0, time.perf_counter()
+    while passed < seconds:
         left @ right
         rounds += 1
+        passed = time.perf_counter() - start
     return rounds * 2 * left.shape[0] * right.numel() / passed
 
 

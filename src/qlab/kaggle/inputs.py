@@ -43,8 +43,7 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         own = (folder / "build" / "artefacts").is_dir() or (folder / "src" / "qlab").is_dir()
         if own or len(folder.relative_to(root).parts) >= DEEPEST:
             folders.clear()
-        if not own:
-            yield folder, sorted(folders), files
+        yield folder, sorted(folders), files
 
 
 def _recognised(root: Path, folder: Path, folders: list[str], files: list[str]) -> Iterator[Found]:

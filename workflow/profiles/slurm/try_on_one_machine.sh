@@ -121,12 +121,13 @@ NodeName=node1 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$(free_port) 
 NodeName=node2 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$(free_port) CPUs=1 RealMemory=8000
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
-    wait_for 10 test -S "$place/munge/socket"
+    wait_for 60 test -S "$place/munge/socket"
     slurmctld -D >"$place/slurmctld.out" 2>&1 &
     started[slurmctld]=$!
+    wait_for 60 scontrol ping
     node node1
     node node2
-    wait_for 30 both_idle
+    wait_for 120 both_idle
 }
 
 run local local

@@ -139,7 +139,8 @@ def entry(**changes) -> dict:
     [
         (entry(axes={"bit": [4]}), r"the axis 'bit', which is unknown \(did you mean bits\?\)"),
         (entry(axes={"bits": [5]}), "'bits' takes one of 8, 4, 3, 2; got 5"),
-        (entry(axes={"bits": [True]}), "got True"),
+        (entry(axes={"bits": [4.0]}), "got 4.0"),
+        (entry(axes={"seed": [True]}), "got True"),
         (entry(axes={"seed": [-1]}), "'seed' takes a whole number from 0 on; got -1"),
         (entry(axes={"group": []}), "'group' must be a list of one value or more"),
         (entry(axes={"bits": 4}), "'bits' must be a list"),
@@ -231,8 +232,8 @@ def merged(folder: Path, bits: list[int]) -> Path:
 def test_the_order_of_points_does_not_matter(tmp_path):
     for name in ("float", "rtn_w4_g64", "rtn_w2_g64"):
         write_point(tmp_path, f"m-{name}", name, "other" if name == "float" else "c")
-    first = merged(tmp_path, [4, 2]).read_bytes()
-    assert merged(tmp_path, [2, 4]).read_bytes() == first
+    first = merged(tmp_path, [2, 4]).read_bytes()
+    assert merged(tmp_path, [4, 2]).read_bytes() == first
     origin = json.loads((tmp_path / "merged.provenance.json").read_text())
     groups = {group["commit"]: group["what"] for group in origin["merged_from"]}
     assert groups == {"other": ["m-float"], "c": ["m-rtn_w2_g64", "m-rtn_w4_g64"]}

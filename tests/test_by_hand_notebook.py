@@ -82,7 +82,7 @@ def test_a_static_range_clips_what_lies_beyond_it_and_a_dynamic_one_never(world,
     static, own, outputs = by_hand_study.ranges(world)
     assert own.shape == (32,) and outputs.min() == 0 and (outputs.max((1, 2)) == own).all()
     errors = by_hand_study.activation_errors(world)
-    assert (errors["dynamic"] <= errors["static"])[own < static / 2].all()
+    assert (errors["dynamic"] < errors["static"] / 1.5)[own < static / 2].all()
     monkeypatch.setattr(by_hand_study, "ranges", lambda _: (own.max() / 4, own, outputs))
     low = by_hand_study.activation_errors(world)
     assert np.array_equal(low["dynamic"], errors["dynamic"])

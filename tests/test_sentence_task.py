@@ -8,6 +8,7 @@ import tiny_bert
 from test_hub import served as hub_server
 
 from qlab import (
+    bert_training,
     classification,
     classification_task,
     distributed_training,
@@ -71,8 +72,17 @@ def test_a_folder_with_a_classifier_is_taken_as_it_is(home, bert, data):
 
 
 def test_a_folder_without_a_classifier_is_first_trained_and_it_is_said(
-    home, tmp_path, data, caplog
+    home, tmp_path, data, caplog, monkeypatch
 ):
+    taught, train = [], bert_training.train
+
+    def watched(model, examples, settings):
+        before = model.get_weights()
+        train(model, examples, settings)
+        same = [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+        taught.append((len(examples), any(same)))
+
+    monkeypatch.setattr(bert_training, "train", watched)
     task = prepare(tiny_bert.write(tmp_path / "bare"), data)
     [note] = task.notes
     assert note.startswith(
@@ -84,6 +94,7 @@ def test_a_folder_without_a_classifier_is_first_trained_and_it_is_said(
     assert "on 12 sentences of SST-2" in words.float_accuracy(task, parent)
     again = prepare(tmp_path / "bare", data)
     assert again.file == task.file and again.notes == task.notes
+    assert taught == [(48, False)]  # once, and all of its weights
 
 
 def test_bert_mini_comes_from_the_hub_with_its_vocabulary(home, served, data):

@@ -233,11 +233,18 @@ def test_seaborn_draws_on_matplotlib(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first, lives", [("qlab", True), ("sys", False)])
-def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first(first, lives):
+@pytest.mark.parametrize(
+    "names, lives",
+    [
+        ("qlab, tensorflow, triton", True),
+        ("tensorflow, qlab", True),  # too late for Triton, which nothing here needs
+        ("tensorflow, triton", False),
+    ],
+)
+def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first(names, lives):
     """PyTorch for CUDA brings Triton; where it lives without qlab's help, that may go."""
     if sys.platform != "linux":
         pytest.skip("Triton is for Linux alone")
     folder = side_packages.installed("triton==3.7.1")
-    done = side_packages.run_with(folder, f"import {first}, tensorflow, triton")
+    done = side_packages.run_with(folder, f"import {names}")
     assert done.returncode == 0 if lives else done.returncode < 0, done.stderr

@@ -37,12 +37,15 @@ judge, `qlab.claims_ledger` keeps the verdicts; `qlab.chooser` answers which var
 
 import contextlib
 import os
+import sys
 
 # TensorFlow 2.20 and later shows its LLVM to every library loaded after it, and Triton 3.7, which
 # PyTorch for CUDA brings along and imports when it likes, dies of that at once:
-# https://github.com/tensorflow/tensorflow/issues/124205. It lives where it comes first.
-with contextlib.suppress(ImportError):
-    import triton  # noqa: F401
+# https://github.com/tensorflow/tensorflow/issues/124205. It lives where it comes first; where it
+# is too late for that, what needs no Triton still runs.
+if "tensorflow" not in sys.modules:
+    with contextlib.suppress(ImportError):
+        import triton  # noqa: F401
 
 # transformers would import TensorFlow too, wherever it is installed: ten seconds, and noise.
 os.environ.setdefault("USE_TF", "0")

@@ -30,7 +30,7 @@ class Found(NamedTuple):
 def find(folder: Path) -> list[Found]:
     """All data and models below a folder of attached things, sorted by place and path.
 
-    The project's own folders and the outputs of earlier runs are passed over.
+    What lies below the project's own folder or an earlier run's is passed over.
     """
     return sorted((one for place in _folders(folder) for one in _recognised(folder, *place)),
                   key=lambda one: one[1:])  # fmt: skip

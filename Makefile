@@ -70,8 +70,8 @@ test: $(INSTALLED) ## run the tests
 	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 report: $(INSTALLED) ## write build/report/report.html, and README's results table
-	@$(PY) -m qlab.results_table
-	@$(PY) -m qlab.report --profile $(PROFILE) $(ARGS)
+	@$(PY) -m qlab.run.results_table
+	@$(PY) -m qlab.run.report --profile $(PROFILE) $(ARGS)
 
 # Importing the modules imports TensorFlow and PyTorch, which need no GPU for that.
 docs: $(INSTALLED) ## write the package's API pages, build/docs/index.html
@@ -79,7 +79,7 @@ docs: $(INSTALLED) ## write the package's API pages, build/docs/index.html
 
 # Its root is the project, for the notebooks show figures that lie beside their folder.
 lab: $(INSTALLED) ## open JupyterLab on a start page of the notebooks
-	@$(PY) -m qlab.start_page
+	@$(PY) -m qlab.run.start_page
 	@$(PY) -m jupyterlab --LabApp.app_settings_dir="$(CURDIR)/workflow/jupyterlab" \
 		--LabApp.default_url=/lab/tree/build/START.md $(ARGS)
 

@@ -26,11 +26,12 @@ import pandas as pd
 import psutil
 from peers import onnx_peer
 
-from qlab import detectors, graph, mini_coco, paths, progress, provenance, statistics, timing
-from qlab import records as qlab_records
-from qlab.artefacts import artefact, file_sha256, versions, written_whole
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.core import paths, progress, provenance, stats, tflite_graph, timing
+from qlab.core import records as qlab_records
+from qlab.core.cache import artefact, file_sha256, versions, written_whole
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
+from qlab.detector import detect, mini_coco
 
 EXPERIMENT = "bench_centernet_r50v2_512"
 MODEL = "centernet_r50v2_512_random"
@@ -84,7 +85,7 @@ TARGETS = (
 
 def images(split: str, count: int) -> list[np.ndarray]:
     """Scenes of mini_coco as uint8 [512, 512, 3]."""
-    return [detectors.resized(scene.pixels, 512) for scene in mini_coco.scenes(split, count)]
+    return [detect.resized(scene.pixels, 512) for scene in mini_coco.scenes(split, count)]
 
 
 def settle(model, batch: np.ndarray) -> None:
@@ -106,7 +107,7 @@ def settle(model, batch: np.ndarray) -> None:
 
 def saved_models(calibration: Sequence[np.ndarray]) -> Path:
     """Folder with the SavedModels `transposed` and `subpixel`: the same function, two necks."""
-    from qlab import centernet
+    from qlab.detector import centernet
 
     recipe = {
         "architecture": dataclasses.asdict(centernet.RESNET50V2_512),
@@ -130,18 +131,18 @@ def saved_models(calibration: Sequence[np.ndarray]) -> Path:
 
 def tflite_files(calibration: Sequence[np.ndarray], slow: bool) -> dict[str, Path]:
     """The .tflite of each variant; int16x8 only if `slow`."""
-    from qlab import tflite
+    from qlab.detector import quantize
 
     folder = saved_models(calibration)
-    samples = tflite.calibration_samples(calibration)
-    variants = [v for v in tflite.VARIANTS if slow or v != SLOW]
+    samples = quantize.calibration_samples(calibration)
+    variants = [v for v in quantize.VARIANTS if slow or v != SLOW]
     files = {
-        v: tflite.build_variant(folder / "transposed", v, 512, samples)
+        v: quantize.build_variant(folder / "transposed", v, 512, samples)
         for v in progress.bar("converting")(variants)
     }
     for v in (SUBPIXEL, SELECTIVE_SUBPIXEL):
         usual = v.removesuffix("_subpixel")
-        files[v] = tflite.build_variant(folder / "subpixel", usual, 512, samples)
+        files[v] = quantize.build_variant(folder / "subpixel", usual, 512, samples)
     return files
 
 
@@ -160,7 +161,7 @@ def size_records(files: Mapping[str, Path]) -> list[Record]:
 def float_records(files: Mapping[str, Path], variant: str = "int8_selective") -> list[Record]:
     """How many operators a variant keeps float, in the network and in the box decoding."""
     recipe = json.loads((files[variant].parent / "recipe.json").read_text())
-    decoding = set(graph.decoding(files[PARENT]))
+    decoding = set(tflite_graph.decoding(files[PARENT]))
     network = [name for name in recipe["operators_left_float"] if name not in decoding]
     return [
         _exact(variant, "float_operators_network", len(network), "operator"),
@@ -192,18 +193,18 @@ def time_records(
 
 def _estimates(
     seconds: Mapping[str, np.ndarray], variant: str, kernels: str
-) -> dict[str, statistics.Estimate]:
+) -> dict[str, stats.Estimate]:
     """A variant's metrics by name."""
     values, other = seconds[variant], COUNTERPARTS.get(variant)
     p50 = metric_name(kernels, "ms")
     found = {
-        p50: statistics.median(1e3 * values),
-        p50.replace("p50", "p90"): statistics.median(1e3 * values, 0.9),
+        p50: stats.median(1e3 * values),
+        p50.replace("p50", "p90"): stats.median(1e3 * values, 0.9),
     }
     if variant != PARENT:
-        found[metric_name(kernels, "ratio")] = statistics.median(values / seconds[PARENT])
+        found[metric_name(kernels, "ratio")] = stats.median(values / seconds[PARENT])
     if other in seconds:
-        ratio = statistics.median(values / seconds[other])
+        ratio = stats.median(values / seconds[other])
         found[metric_name(kernels, "ratio_to_onnx")] = ratio
     return found
 
@@ -221,7 +222,7 @@ def measure(
 
     The clock covers the graph alone, box decoding included; not reading or resizing the image.
     """
-    ready = {v: detectors.Detector(f, threads, kernels == "xnnpack") for v, f in files.items()}
+    ready = {v: detect.Detector(f, threads, kernels == "xnnpack") for v, f in files.items()}
     for detector in ready.values():
         detector.set_image(image)
     calls = {v: d.invoke for v, d in ready.items()}

@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from qlab import paths, progress, provenance, statistics
-from qlab import records as qlab_records
-from qlab.artefacts import artefact, file_sha256, versions, written_whole
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.core import paths, progress, provenance, stats
+from qlab.core import records as qlab_records
+from qlab.core.cache import artefact, file_sha256, versions, written_whole
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
 
 HERE = Path(__file__).resolve().parent / "lm_eval_task"
 EXPERIMENT = "bench_lambada_lm_eval"
@@ -220,7 +220,7 @@ def case_records(
             ("cpu_s_p50", cpu, "s"),
             ("peak_memory_bytes", memory[side], "byte"),
         ):
-            e = statistics.median(values)
+            e = stats.median(values)
             found.append(make(side, metric, e.value, unit, *_interval(e), e.n))
             if metric == "wall_s_p50":
                 found.append(make(side, "wall_s_min", values.min(), unit, n=e.n))
@@ -228,8 +228,8 @@ def case_records(
         told = rs[-1].told
         for metric in ("acc", "perplexity"):
             found.append(make(side, metric, told[metric], "1", n=told["passages"]))
-    speed = statistics.median(seconds[THEIRS] / seconds[OURS])
-    share = statistics.median(memory[OURS] / memory[THEIRS])
+    speed = stats.median(seconds[THEIRS] / seconds[OURS])
+    share = stats.median(memory[OURS] / memory[THEIRS])
     found.append(make(OURS, "times_faster", speed.value, "1", *_interval(speed), speed.n))
     found.append(make(OURS, "memory_ratio", share.value, "1", *_interval(share), share.n))
     found.append(make(THEIRS, "batch_size", 64 if batch == "auto" else int(batch), "passage"))
@@ -240,7 +240,7 @@ def case_records(
     return found
 
 
-def _interval(e: statistics.Estimate) -> tuple[float | None, float | None]:
+def _interval(e: stats.Estimate) -> tuple[float | None, float | None]:
     """The ends of an interval; None where so few rounds have none."""
     return (None, None) if np.isnan(e.low) else (e.low, e.high)
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from qlab import artefacts, paths, provenance, records, timing
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.core import cache, paths, provenance, records, timing
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
 
 # transformers 4 imports TensorFlow where it finds it: half a gigabyte that nothing here uses.
 os.environ.setdefault("USE_TF", "0")
@@ -98,7 +98,7 @@ def quantize(folder: Path, name: str, layers: int, passages: int) -> None:
     """Quantize `layers` decoder layers by streaming; in the last, the folder becomes whole."""
     import random
 
-    from qlab import llama, quantizers, streaming
+    from qlab.language import llama, methods, streaming
 
     config = llama.read_config(folder)
     chance = random.Random(SEED)
@@ -113,7 +113,7 @@ def quantize(folder: Path, name: str, layers: int, passages: int) -> None:
 
     target = folder.with_name(f"{folder.name}-{name}")
     try:
-        streaming.quantize_folder(folder, quantizers.method(name), rows, target, progress=stopping)
+        streaming.quantize_folder(folder, methods.method(name), rows, target, progress=stopping)
     except _Enough:
         return
 
@@ -188,9 +188,9 @@ def benchmark(options: argparse.Namespace) -> pd.DataFrame:
     table = records.check(records.as_table(measure(options)), f"records of {EXPERIMENT}")
     chosen = {name: getattr(options, name) for name in ("layers", "passages", "quick")}
     origin = provenance.collect(chosen, {}, PACKAGES, started)
-    with artefacts.written_whole(options.out) as part:
+    with cache.written_whole(options.out) as part:
         table.to_csv(part, index=False, float_format="%.10g")
-    with artefacts.written_whole(options.out.with_suffix(".provenance.json")) as part:
+    with cache.written_whole(options.out.with_suffix(".provenance.json")) as part:
         part.write_text(json.dumps(origin, indent=2, sort_keys=True) + "\n")
     return table
 

@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from qlab import paths, provenance, records
-from qlab.records import Record
+from qlab.core import paths, provenance, records
+from qlab.core.records import Record
 
 RESULT = Path(__file__).resolve().parent / "results" / "sweep_scaling.csv"
 BITS = {3: [4, 2], 5: [8, 4, 3, 2]}  # by points of a model, the untouched one included

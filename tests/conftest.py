@@ -61,7 +61,7 @@ def task(tmp_path):
     """A made-up task of notebook 01 on 12 images that need not exist, and detections on them."""
     from tiny_coco import random_world
 
-    from qlab.detection_task import Task
+    from qlab.detector.data import Task
 
     world, results = random_world(4, images=12)
     images = {i: tmp_path / f"{i}.png" for i in world.imgs}

@@ -183,7 +183,7 @@ def complaints(book: nbformat.NotebookNode) -> list[str]:
 
 
 def boxes(browser) -> list[WebElement]:
-    """The boxes of `qlab.live.follow` on the page, from top to bottom."""
+    """The boxes of `qlab.core.live.follow` on the page, from top to bottom."""
     script = "return [...document.querySelectorAll('.jp-OutputArea .widget-vbox')].filter(b => "
     return browser.execute_script(script + "b.querySelector('img.widget-image'))")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from qlab import artefacts
+from qlab.core import cache
 
 UNREACHABLE = ("connection", "network", "resolution", "timed out", "proxy", "http error",
                "not enough bytes")  # fmt: skip
@@ -21,7 +21,7 @@ def installed(*wanted: str) -> Path:
     """
     target = ROOT / "build" / "peers" / wanted[0].replace("==", "-")
     if not target.is_dir():
-        with artefacts.written_whole(target) as part:
+        with cache.written_whole(target) as part:
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
             done = subprocess.run([*pip, "--target", part, *wanted], capture_output=True, text=True)
             if done.returncode and any(word in done.stderr.lower() for word in UNREACHABLE):

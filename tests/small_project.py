@@ -14,7 +14,7 @@ PARAMETERS = 'profile: str = "smoke"  # how much to run\nsay: str = ""  # to be 
 MEASURE = """
 import pandas as pd
 from qlab import figures, records
-from qlab.records import Record
+from qlab.core.records import Record
 
 records.write([Record("measured", "m", "d", "v", "ap", 0.5, "1")], profile, {"say": say})
 with figures.figure("bars", profile, pd.DataFrame({"x": [1]})) as (canvas, axes):
@@ -27,7 +27,7 @@ QUICK_TABLE = """
 """
 KEEP = """
 import time
-from qlab.artefacts import artefact
+from qlab.core.cache import artefact
 
 for number in range(8):
     def fill(folder):
@@ -38,7 +38,7 @@ for number in range(8):
 """
 JUDGE = """
 from qlab import records
-from qlab.records import Record
+from qlab.core.records import Record
 
 read = records.read("measured", profile)["value"].iloc[0]
 judged = [Record("judged", "m", "d", f"v{i}", "ap", read + i, "1") for i in range(99)]

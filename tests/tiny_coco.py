@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qlab import records
-from qlab.coco import _quiet_coco
+from qlab.core import records
+from qlab.detector.coco import _quiet_coco
 
 
 def random_world(seed: int, images: int = 6, objects: int = 4, copies: Sequence[int] | None = None):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.labelled_images import LabelledImages
+from qlab.core.labelled_images import LabelledImages
 
 
 def tiny_images() -> LabelledImages:
@@ -15,7 +15,7 @@ def tiny_images() -> LabelledImages:
 
 def tiny_model(folder: Path) -> Path:
     """An .h5 file: a convolution with batch normalization, and a dense layer; 33,012 weights."""
-    from qlab.keras_classifier import keras
+    from qlab.classifier.model import keras
 
     keras.utils.set_random_seed(0)
     inputs = keras.Input((32, 32, 3))

@@ -1,6 +1,6 @@
 """A project with the real Makefile, workflow and sweep modules, whose points take no time.
 
-In the place of `qlab.sweep_llama` is a stand-in that does what the file `orders` says.
+In the place of `qlab.run.sweep_llama` is a stand-in that does what the file `orders` says.
 """
 
 import json
@@ -26,8 +26,8 @@ import json, os, signal, time
 from pathlib import Path
 
 from qlab import sweeps, toy_deep
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
 
 PACKAGES = []
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from qlab import sweeps
-from qlab.errors import QlabError
+from qlab.run import sweep as sweeps
+from qlab.core.errors import QlabError
 
 ATTEMPTS = 2  # real ones
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import side
 import torch
 
-from qlab import lambada, lambada_scoring, llama
+from qlab.language import lambada, llama, scoring
 
 if __name__ == "__main__":
     folder, file, threads, limit, target = sys.argv[1:]
@@ -14,7 +14,5 @@ if __name__ == "__main__":
     passages = lambada.read(Path(file))[: int(limit)]
     model, tokenizer = llama.load(Path(folder)), llama.load_tokenizer(Path(folder))
     encoded = lambada.encode(passages, tokenizer, model.config.max_position_embeddings)
-    scores = lambada_scoring.score(model, encoded)
-    side.tell(
-        target, len(passages), lambada_scoring.acc(scores), lambada_scoring.perplexity(scores)
-    )
+    scores = scoring.score(model, encoded)
+    side.tell(target, len(passages), scoring.acc(scores), scoring.perplexity(scores))

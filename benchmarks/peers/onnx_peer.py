@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import paths
-from qlab.artefacts import artefact, file_sha256
-from qlab.detectors import Detector
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.cache import artefact, file_sha256
+from qlab.core.errors import QlabError
+from qlab.detector.detect import Detector
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"

@@ -3,36 +3,36 @@
 One idea a module. Read an experiment from the module that measures downwards; where a name is not
 here, a module here imports it.
 
-**The rails.** Running: `qlab.cli`, `qlab.runner`, `qlab.parameters`, `qlab.secrets`. Files:
-`qlab.paths`, `qlab.artefacts`, `qlab.downloads`, `qlab.hub`. Numbers: `qlab.records`,
-`qlab.measured`, `qlab.provenance`, `qlab.statistics`, `qlab.timing`. Pictures: `qlab.figures`,
-`qlab.live`, `qlab.report`. What a user reads when something is wrong: `qlab.errors`.
+**The rails.** Running: `qlab.run.cli`, `qlab.run.notebook`, `qlab.run.parameters`, `qlab.core.secrets`. Files:
+`qlab.core.paths`, `qlab.core.cache`, `qlab.core.fetch`, `qlab.core.hub`. Numbers: `qlab.core.records`,
+`qlab.core.measured`, `qlab.core.provenance`, `qlab.core.stats`, `qlab.core.timing`. Pictures: `qlab.core.plot`,
+`qlab.core.live`, `qlab.run.report`. What a user reads when something is wrong: `qlab.core.errors`.
 
-**Experiment 01, a detector in TFLite.** `qlab.centernet_ptq` measures, `qlab.centernet_figures` and
-`qlab.centernet_words` show, `qlab.detection_task` holds its parameters. Variants: `qlab.tflite`,
-`qlab.graph`, `qlab.detectors`. Judging: `qlab.coco`, `qlab.average_precision`, `qlab.corruptions`.
-The embedded subject: `qlab.mini_coco`, `qlab.centernet`, `qlab.centernet_training`.
+**Experiment 01, a detector in TFLite.** `qlab.detector.measure` measures, `qlab.detector.plots` and
+`qlab.detector.words` show, `qlab.detector.data` holds its parameters. Variants: `qlab.detector.quantize`,
+`qlab.core.tflite_graph`, `qlab.detector.detect`. Judging: `qlab.detector.coco`, `qlab.detector.average_precision`, `qlab.core.corruptions`.
+The embedded subject: `qlab.detector.mini_coco`, `qlab.detector.centernet`, `qlab.detector.training`.
 
-**Experiment 02, a language model.** `qlab.llama_gptq` measures, `qlab.llama_variants` builds,
-`qlab.llama_figures` and `qlab.llama_words` show, `qlab.language_task` holds its parameters.
-Methods: `qlab.quantizers` is their table, `qlab.weight_only` the start of your own; `qlab.gptq`,
-`qlab.bnb`, `qlab.autoround`, `qlab.streaming`, `qlab.lora`. Judging: `qlab.lambada`,
-`qlab.lambada_scoring`, `qlab.layer_errors`, `qlab.token_speed`. The embedded subject:
-`qlab.mini_lambada`, `qlab.llama_mini`, `qlab.llama_training`, `qlab.outliers`.
+**Experiment 02, a language model.** `qlab.language.measure` measures, `qlab.language.build` builds,
+`qlab.language.plots` and `qlab.language.words` show, `qlab.language.data` holds its parameters.
+Methods: `qlab.language.methods` is their table, `qlab.language.weight_only` the start of your own; `qlab.language.gptq`,
+`qlab.language.bnb`, `qlab.language.autoround`, `qlab.language.streaming`, `qlab.language.lora`. Judging: `qlab.language.lambada`,
+`qlab.language.scoring`, `qlab.language.layer_errors`, `qlab.language.speed`. The embedded subject:
+`qlab.language.mini_lambada`, `qlab.language.mini`, `qlab.language.training`, `qlab.language.outliers`.
 
-**Experiment 03, training with quantization.** `qlab.resnet_qat` measures, `qlab.qat_sweep` builds,
-`qlab.resnet_qat_figures` and `qlab.resnet_qat_words` show, `qlab.classification_task` holds its
-parameters. Methods: `qlab.partial_qat`, `qlab.fine_tune`, `qlab.partial_ptq`,
-`qlab.partial_export`. Answers: `qlab.qat_formulas`, `qlab.qat_planner`, `qlab.qat_places`,
-`qlab.qat_break_even`. The network: `qlab.network_bytes`, `qlab.distributed_training`. The embedded
-subject: `qlab.shapes32`, `qlab.resnet`, `qlab.resnet_training`.
+**Experiment 03, training with quantization.** `qlab.classifier.measure` measures, `qlab.classifier.points` builds,
+`qlab.classifier.plots` and `qlab.classifier.words` show, `qlab.classifier.data` holds its
+parameters. Methods: `qlab.classifier.partial_qat`, `qlab.classifier.fine_tune`, `qlab.classifier.ptq`,
+`qlab.classifier.export`. Answers: `qlab.classifier.formulas`, `qlab.classifier.planner`, `qlab.core.places`,
+`qlab.classifier.break_even`. The network: `qlab.classifier.network_bytes`, `qlab.classifier.distributed_training`. The embedded
+subject: `qlab.core.shapes32`, `qlab.classifier.resnet`, `qlab.classifier.training`.
 
-**Experiment 04, evidence.** `qlab.evidence_task` and `qlab.evidence_records`, on
-`qlab.evidence_models`, `qlab.intensity`, `qlab.dempster`, `qlab.evidence_synthesis`,
-`qlab.own_evidence`.
+**Experiment 04, evidence.** `qlab.evidence.data` and `qlab.evidence.measure`, on
+`qlab.evidence.models`, `qlab.evidence.intensity`, `qlab.evidence.dempster`, `qlab.evidence.synthesis`,
+`qlab.evidence.own`.
 
-**Experiment 05, claims.** `qlab.claims` reads them, `qlab.claim_rules` and `qlab.claim_verdicts`
-judge, `qlab.claims_ledger` keeps the verdicts; `qlab.chooser` answers which variant to take.
+**Experiment 05, claims.** `qlab.claims.claims` reads them, `qlab.claims.rules` and `qlab.claims.verdicts`
+judge, `qlab.claims.ledger` keeps the verdicts; `qlab.claims.chooser` answers which variant to take.
 """
 
 import contextlib

@@ -2,6 +2,6 @@
 
 import sys
 
-from qlab.cli import main
+from qlab.run.cli import main
 
 sys.exit(main())

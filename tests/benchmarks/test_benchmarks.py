@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qlab import records
-from qlab.errors import QlabError
+from qlab.core import records
+from qlab.core.errors import QlabError
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = """

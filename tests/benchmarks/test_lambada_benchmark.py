@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qlab import records
-from qlab.errors import QlabError
+from qlab.core import records
+from qlab.core.errors import QlabError
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLD = {
@@ -109,7 +109,7 @@ def test_both_sides_score_the_wide_tokenizers_passages_alike(bench, monkeypatch,
     monkeypatch.syspath_prepend(ROOT / "benchmarks" / "lm_eval_task")
     import wide_llama
 
-    from qlab import lambada, llama
+    from qlab.language import lambada, llama
 
     wide_llama.write_passages(tmp_path / "p.jsonl", wide_llama.write_tokenizer(tmp_path), 60)
     tokenizer = llama.load_tokenizer(tmp_path)

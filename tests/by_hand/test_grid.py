@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qlab import by_hand, by_hand_gptq, by_hand_layer, by_hand_training, embedded
-from qlab.by_hand import Grid
-from qlab.errors import QlabError
+from qlab.by_hand import data, gptq, training
+from qlab.by_hand import grid as by_hand
+from qlab.by_hand.grid import Grid
+from qlab.core import embedded, shapes32
+from qlab.core.errors import QlabError
 
 MODELS = ("resnet8_shapes32", "resnet20_shapes32")
 BITS = (2, 3, 4, 5, 6, 7, 8)
@@ -28,10 +30,10 @@ grids = {
 def real(request):
     """The layer's weights and its inputs' moments, of calibration images and of others."""
     seen, other = (
-        by_hand_layer.moments(by_hand_layer.patches(embedded.shapes32(split, 24).images)).mean(0)
+        data.moments(data.patches(shapes32.kept(split, 24).images)).mean(0)
         for split in ("calibration", "test")
     )
-    return by_hand_layer.first_layer(request.param).weight, seen, other
+    return data.first_layer(request.param).weight, seen, other
 
 
 # The grid
@@ -122,12 +124,12 @@ def test_on_the_real_layer_per_channel_is_nearer_and_a_bit_halves_the_error(real
 def test_the_output_error_is_that_of_the_outputs(real):
     import torch
 
-    from qlab import layer_errors
+    from qlab.language import layer_errors
 
     weight = real[0]
     other = by_hand.round_trip(weight, by_hand.symmetric(weight, 3))
-    patches = by_hand_layer.patches(embedded.shapes32("test", 2).images)
-    moments = by_hand_layer.moments(patches)
+    patches = data.patches(shapes32.kept("test", 2).images)
+    moments = data.moments(patches)
     assert moments.shape == (2, 27, 27)
     x = patches.reshape(-1, 27)
     direct = np.sqrt((((other - weight) @ x.T) ** 2).sum() / ((weight @ x.T) ** 2).sum())
@@ -145,7 +147,7 @@ def test_the_output_error_is_that_of_the_outputs(real):
 def test_with_an_identity_hessian_gptq_is_rounding(real):
     weight = real[0]
     grid = by_hand.symmetric(weight, 3, per_channel=True)
-    found = by_hand_gptq.gptq(weight, np.eye(27), grid)
+    found = gptq.gptq(weight, np.eye(27), grid)
     assert np.array_equal(found, by_hand.round_trip(weight, grid))
 
 
@@ -155,7 +157,7 @@ def test_with_an_identity_hessian_gptq_is_rounding(real):
 def test_gptq_beats_rounding_on_its_objective_and_on_other_images(real, bits, per_channel, scheme):
     weight, seen, other = real
     grid = by_hand.SCHEMES[scheme](weight, bits, per_channel)
-    nearest, chosen = by_hand.round_trip(weight, grid), by_hand_gptq.gptq(weight, seen, grid)
+    nearest, chosen = by_hand.round_trip(weight, grid), gptq.gptq(weight, seen, grid)
     for moments in (seen, other):
         ours, theirs = (by_hand.output_error(weight, m, moments) for m in (chosen, nearest))
         assert ours < theirs
@@ -167,7 +169,7 @@ def test_gptq_beats_rounding_on_its_objective_and_on_other_images(real, bits, pe
 def test_gptq_is_auto_gptqs(bits):
     from test_gptq import inputs, linear
 
-    from qlab import gptq
+    from qlab.language import gptq
 
     layer, x = linear(), inputs()
     method = gptq.Gptq(bits, 128)
@@ -176,9 +178,7 @@ def test_gptq_is_auto_gptqs(bits):
     weight, moments = layer.weight.numpy().astype(float), observer.H.numpy().astype(float)
     high = 2**bits - 1  # auto-gptq's symmetric grid: all 2^bits levels, one more below 0 than above
     scale = 2 * np.abs(weight).max(1, keepdims=True) / high
-    ours = by_hand_gptq.gptq(
-        weight, moments, Grid(scale, np.full_like(scale, 2 ** (bits - 1)), 0, high)
-    )
+    ours = gptq.gptq(weight, moments, Grid(scale, np.full_like(scale, 2 ** (bits - 1)), 0, high))
     theirs = method.quantize(layer, observer).dense.numpy()
     same = np.isclose(ours, theirs, rtol=0, atol=1e-3 * scale).mean()
     assert same > 0.98  # theirs is float32: where a weight is on the edge, the two part
@@ -188,7 +188,7 @@ def test_gptq_is_auto_gptqs(bits):
 
 def test_one_weight_is_compensated_as_well_as_can_be(real):
     weight, moments, _ = real
-    moved = by_hand_gptq.compensate(weight[0], moments, 5, 0.25)
+    moved = gptq.compensate(weight[0], moments, 5, 0.25)
     free = np.delete(np.arange(27), 5)
     best = np.linalg.solve(moments[np.ix_(free, free)], moments[free, 5] * (weight[0, 5] - 0.25))
     assert moved[5] == pytest.approx(0.25)
@@ -197,7 +197,7 @@ def test_one_weight_is_compensated_as_well_as_can_be(real):
 
 def test_moments_that_cannot_be_inverted_get_a_sentence():
     with pytest.raises(QlabError, match="not positive definite"):
-        by_hand_gptq.gptq(np.ones((1, 2)), -np.eye(2), by_hand.symmetric(np.ones((1, 2)), 4))
+        gptq.gptq(np.ones((1, 2)), -np.eye(2), by_hand.symmetric(np.ones((1, 2)), 4))
 
 
 # Training
@@ -207,16 +207,14 @@ def test_straight_through_learns_and_the_true_gradient_does_not(real):
     weight, seen, other = real
     for bits in (2, 3, 4):
         grid = by_hand.symmetric(weight, bits, per_channel=True)
-        trained = by_hand_training.train(weight, seen, grid)
+        trained = training.train(weight, seen, grid)
         assert len(trained.errors) == 301
         assert np.array_equal(trained.weight, by_hand.round_trip(trained.latent, grid))
         assert trained.errors[-1] < 0.6 * trained.errors[0]
         nearest = by_hand.round_trip(weight, grid)
         judged = [by_hand.output_error(weight, m, other) for m in (trained.weight, nearest)]
         assert judged[0] < 0.6 * judged[1]
-        stuck = by_hand_training.train(
-            weight, seen, grid, gradient=by_hand_training.true_gradient, steps=5
-        )
+        stuck = training.train(weight, seen, grid, gradient=training.true_gradient, steps=5)
         assert np.array_equal(stuck.latent, weight) and len(set(stuck.errors)) == 1
 
 
@@ -234,14 +232,14 @@ def test_the_first_step_goes_down_the_losss_own_gradient(real):
         step[place] = nudge
         found[place] = (loss(rounded + step) - loss(rounded - step)) / (2 * nudge)
     rate = 0.05 / np.linalg.eigvalsh(moments)[-1]
-    latent = by_hand_training.train(weight, moments, grid, steps=1, rate=0.05).latent
+    latent = training.train(weight, moments, grid, steps=1, rate=0.05).latent
     np.testing.assert_allclose(latent, weight - rate * found, rtol=1e-5, atol=1e-7)
 
 
 def test_clipped_weights_get_no_gradient():
     grid = Grid(np.array([[0.5]]), np.array([[0.0]]), -2, 2)
     latent = np.array([[-3.0, -1.2, 0.3, 1.2, 1.3]])
-    found = by_hand_training.straight_through(latent, np.full((1, 5), 2.0), grid)
+    found = training.straight_through(latent, np.full((1, 5), 2.0), grid)
     assert found.tolist() == [[0, 2, 2, 2, 0]]
 
 
@@ -251,22 +249,20 @@ def test_clipped_weights_get_no_gradient():
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_the_matrix_computes_what_the_networks_first_layer_does(model):
-    from qlab import resnet
-    from qlab.saved_model import tf
+    from qlab.classifier import resnet
+    from qlab.core.tf import tf
 
-    images = embedded.shapes32("test", 3).images
+    images = shapes32.kept("test", 3).images
     network = resnet.keras.models.load_model(embedded.resnet_file(model))
     first = resnet.keras.Model(network.input, network.get_layer("stem_relu1").output)
     theirs = first(tf.constant(images, tf.float32)).numpy().reshape(3, -1, 16)
-    layer = by_hand_layer.first_layer(model)
-    np.testing.assert_allclose(
-        layer.outputs(by_hand_layer.patches(images)), theirs, rtol=1e-4, atol=1e-4
-    )
+    layer = data.first_layer(model)
+    np.testing.assert_allclose(layer.outputs(data.patches(images)), theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_patches_are_the_neighbours_by_row_column_and_colour():
     images = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(1, 4, 4, 3)
-    found = by_hand_layer.patches(images) * 255
+    found = data.patches(images) * 255
     assert found.shape == (1, 16, 27)
     np.testing.assert_allclose(found[0, 5], images[0, :3, :3].ravel())
     assert (found[0, 0].reshape(3, 3, 3)[0] == 0).all()  # beyond the upper edge
@@ -276,7 +272,7 @@ def test_patches_are_the_neighbours_by_row_column_and_colour():
 def test_filters_are_grey_where_weights_are_zero():
     weight = np.zeros((2, 27))
     weight[0, 4], weight[1, 26] = 3.0, -3.0
-    found = by_hand_layer.pictures(weight, reach=3.0)
+    found = data.pictures(weight, reach=3.0)
     assert found.shape == (2, 3, 3, 3)
     assert found[0, 0, 1, 1] == 1 and found[1, 2, 2, 2] == 0 and np.median(found) == 0.5
 

@@ -8,31 +8,23 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from qlab import (
-    by_hand,
-    by_hand_exercises,
-    by_hand_figures,
-    by_hand_layer,
-    by_hand_study,
-    by_hand_widgets,
-    by_hand_words,
-    embedded,
-    paths,
-    records,
-)
+from qlab.by_hand import data, exercises, measure, plots, widgets
+from qlab.by_hand import grid as by_hand
+from qlab.by_hand import words as by_hand_words
+from qlab.core import paths, records, shapes32
 
 NOTEBOOK = ROOT / "notebooks" / "00_quantize_one_layer_by_hand.ipynb"
-WEIGHT = by_hand_layer.first_layer("resnet8_shapes32").weight
+WEIGHT = data.first_layer("resnet8_shapes32").weight
 
 
 @pytest.fixture(scope="module")
 def world():
-    return by_hand_study.prepare("smoke", "resnet8_shapes32")
+    return measure.prepare("smoke", "resnet8_shapes32")
 
 
 @pytest.fixture(scope="module")
 def made(world):
-    study = by_hand_study
+    study = measure
     parts = (study.rounding_records, study.clipping_records, study.activation_records)
     numbers = [record for part in (*parts, study.method_records) for record in part(world)]
     return records.check(records.as_table(numbers), "here")
@@ -66,25 +58,25 @@ def test_what_calibrates_does_not_judge(world):
 
 
 def test_another_model_is_kept_in_a_place_of_its_own(world):
-    other = by_hand_study.prepare("smoke", "resnet20_shapes32")
+    other = measure.prepare("smoke", "resnet20_shapes32")
     assert world.place == "smoke" and other.place.startswith("smoke-resnet20_shapes32-")
     assert other.inputs() != world.inputs()
 
 
 def test_clipping_and_rounding_errors_make_up_the_whole():
-    for clip, (rounding, clipping) in by_hand_study.clipping(WEIGHT, 3).items():
+    for clip, (rounding, clipping) in measure.clipping(WEIGHT, 3).items():
         back = by_hand.round_trip(WEIGHT, by_hand.symmetric(WEIGHT, 3, clip=clip))
         assert rounding + clipping == pytest.approx(by_hand.weight_error(WEIGHT, back) ** 2)
     assert clip == 1 and clipping == 0
 
 
 def test_a_static_range_clips_what_lies_beyond_it_and_a_dynamic_one_never(world, monkeypatch):
-    static, own, outputs = by_hand_study.ranges(world)
+    static, own, outputs = measure.ranges(world)
     assert own.shape == (32,) and outputs.min() == 0 and (outputs.max((1, 2)) == own).all()
-    errors = by_hand_study.activation_errors(world)
+    errors = measure.activation_errors(world)
     assert (errors["dynamic"] < errors["static"] / 1.5)[own < static / 2].all()
-    monkeypatch.setattr(by_hand_study, "ranges", lambda _: (own.max() / 4, own, outputs))
-    low = by_hand_study.activation_errors(world)
+    monkeypatch.setattr(measure, "ranges", lambda _: (own.max() / 4, own, outputs))
+    low = measure.activation_errors(world)
     assert np.array_equal(low["dynamic"], errors["dynamic"])
     assert (low["static"] > 5 * errors["static"])[own > own.max() / 2].all()
 
@@ -120,7 +112,7 @@ def test_the_committed_records_are_the_ones_the_prose_speaks_of():
     gains = [
         found[f"rtn_w{b}_sym_channel", "output_error"]
         / found[f"gptq_w{b}_sym_channel", "output_error"]
-        for b in by_hand_study.BITS
+        for b in measure.BITS
     ]
     assert min(gains) > 2.5 and max(gains) < 5 and "two and a half to five times" in text
 
@@ -131,7 +123,7 @@ def test_the_committed_records_are_the_ones_the_prose_speaks_of():
 def test_every_figure_that_the_workflow_names_is_drawn_with_its_numbers(made, world, home):
     import yaml
 
-    draw = by_hand_figures
+    draw = plots
     for figure in (draw.filters, draw.clipping, draw.ranges, draw.two_bits):
         figure(world)
     draw.rounding(world, channel=12, bits=3, clip=0.7)
@@ -144,7 +136,7 @@ def test_every_figure_that_the_workflow_names_is_drawn_with_its_numbers(made, wo
     assert {p.stem for p in paths.figures("smoke").glob("*.csv")} == names
 
 
-@pytest.mark.parametrize("make", [by_hand_widgets.staircase, by_hand_widgets.layer])
+@pytest.mark.parametrize("make", [widgets.staircase, widgets.layer])
 def test_each_slider_redraws_and_a_still_picture_is_there(make, world):
     box = make(world)
     *controls, text, image = box.children
@@ -159,7 +151,7 @@ def test_each_slider_redraws_and_a_still_picture_is_there(make, world):
 
 
 def test_the_layers_slider_says_what_the_arithmetic_says(world):
-    box = by_hand_widgets.layer(world)
+    box = widgets.layer(world)
     bits, part, scheme, clip, text, _ = box.children
     bits.value, part.value, scheme.value, clip.value = 2, "per tensor", "asymmetric", 0.5
     back = by_hand.round_trip(WEIGHT, by_hand.asymmetric(WEIGHT, 2, clip=0.5))
@@ -186,7 +178,7 @@ EXERCISES = {
 @pytest.mark.parametrize("name", EXERCISES)
 def test_an_exercise_knows_the_answer_and_the_usual_mistakes(name):
     right, mistakes = EXERCISES[name]
-    check = getattr(by_hand_exercises, name)
+    check = getattr(exercises, name)
     more = (WEIGHT,) if name in ("bits", "clip") else ()
     assert check(None, *more).startswith("Not answered yet. Think: ")
     assert check(right, *more).startswith("Right. ")
@@ -211,5 +203,5 @@ def test_every_exercise_waits_for_an_answer_and_its_solution_is_folded_and_check
 
 
 def test_the_images_are_those_of_the_two_splits(world):
-    first = embedded.shapes32("test", 1).images
-    np.testing.assert_array_equal(by_hand_layer.patches(first)[0], world.test[0])
+    first = shapes32.kept("test", 1).images
+    np.testing.assert_array_equal(data.patches(first)[0], world.test[0])

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlab import chooser, chooser_widget, records
-from qlab.chooser import KINDS, PARENT
-from qlab.chooser_words import sentence, shown
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.claims import chooser, chooser_widget
+from qlab.claims.chooser import KINDS, PARENT
+from qlab.claims.chooser_words import sentence, shown
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
 
 DETECTOR, LLAMA, CLASSIFIER = KINDS.values()
 TABLES = {name: chooser.read(kind) for name, kind in KINDS.items()}

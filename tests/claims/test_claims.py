@@ -6,8 +6,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from qlab import claims
-from qlab.errors import QlabError
+from qlab.claims import claims
+from qlab.core.errors import QlabError
 
 GOOD = """
 sources:

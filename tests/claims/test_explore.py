@@ -5,41 +5,41 @@ import html
 import pytest
 from explored import moves, shown, stands_still
 
-from qlab import claims, claims_explore, claims_ledger
-from qlab.claim_evidence import Evidence
-from qlab.claim_verdicts import HOLDS, NOT, UNTESTED
-from qlab.claims_explore import ALL_SOURCES, ANY_VERDICT
-from qlab.claims_figures import STYLE
+from qlab.claims import claims, explore, ledger
+from qlab.claims.explore import ALL_SOURCES, ANY_VERDICT
+from qlab.claims.plots import STYLE
+from qlab.claims.records import Evidence
+from qlab.claims.verdicts import HOLDS, NOT, UNTESTED
 
 SOURCES, _ = claims.read()
 EVIDENCE = Evidence("mini")
-JUDGED = claims_ledger.judge_all(EVIDENCE)
+JUDGED = ledger.judge_all(EVIDENCE)
 
 
 @pytest.fixture
 def box():
-    return claims_explore.widget(JUDGED, SOURCES, EVIDENCE)
+    return explore.widget(JUDGED, SOURCES, EVIDENCE)
 
 
 @pytest.mark.parametrize("one", JUDGED, ids=lambda j: j.claim.id)
 def test_the_text_is_the_ledgers(one):
-    told = html.unescape(claims_explore.sentence(one, SOURCES[one.claim.source]))
+    told = html.unescape(explore.sentence(one, SOURCES[one.claim.source]))
     assert told.startswith(f"<b>{STYLE[one.verdict][2]}</b>: {one.claim.statement}")
     if one.term is None:
         assert one.reason in told
     else:
-        assert f"Found {claims_ledger.written(one.term)}, n = " in told
-        assert f"wanted {claims_ledger.wanted(one.term)}. Read from " in told
-        assert f"{claims_ledger.relative(one.file)}. Rule: kind {one.claim.rule['kind']}; " in told
+        assert f"Found {ledger.written(one.term)}, n = " in told
+        assert f"wanted {ledger.wanted(one.term)}. Read from " in told
+        assert f"{ledger.relative(one.file)}. Rule: kind {one.claim.rule['kind']}; " in told
 
 
 def test_figures_are_the_rules_with_the_deciding_one_first():
     by_id = {j.claim.id: j for j in JUDGED}
-    found = claims_explore.terms(by_id["every_detector_is_faster"], EVIDENCE)
+    found = explore.terms(by_id["every_detector_is_faster"], EVIDENCE)
     assert len(found) == 7 and found[0] == by_id["every_detector_is_faster"].term
     assert [t.margin for t in found[1:]] == sorted(t.margin for t in found[1:])
     assert {t.verdict(7) for t in found} >= {HOLDS, NOT}  # some may be undecided, by the machine
-    counted = claims_explore.terms(by_id["layer_before_gets_a_quantizer"], EVIDENCE)
+    counted = explore.terms(by_id["layer_before_gets_a_quantizer"], EVIDENCE)
     assert [t.unit for t in counted] == ["row"]
 
 
@@ -71,7 +71,7 @@ def test_what_was_not_tested_says_why_and_draws_nothing(box):
 
 def test_where_no_claim_is_left_a_sentence_says_so():
     few = [j for j in JUDGED if j.claim.source == "qat_article" and j.verdict == HOLDS]
-    box = claims_explore.widget(few, SOURCES, EVIDENCE)
+    box = explore.widget(few, SOURCES, EVIDENCE)
     box.children[1].value = NOT
     assert box.children[-2].value == (
         "all sources: there is no claim with the verdict 'does not hold'."
@@ -82,7 +82,7 @@ def test_where_no_claim_is_left_a_sentence_says_so():
 
 def test_figures_of_unlike_units_have_axes_of_their_own():
     one = next(j for j in JUDGED if j.claim.id == "synthesis_accuracy")
-    canvas = claims_explore.picture(claims_explore.terms(one, EVIDENCE))
+    canvas = explore.picture(explore.terms(one, EVIDENCE))
     assert [len(axis.get_yticks()) for axis in canvas.axes] == [1, 2]
     shaded = canvas.axes[0].patches[0]
     assert (shaded.get_x(), shaded.get_x() + shaded.get_width()) == pytest.approx(

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from qlab import claims, claims_figures, claims_ledger, claims_words, records
-from qlab.claim_evidence import Evidence
-from qlab.claim_verdicts import HOLDS, NOT, UNTESTED, VERDICTS
-from qlab.errors import QlabError
+from qlab.claims import claims, plots, words
+from qlab.claims import ledger as claims_ledger
+from qlab.claims.records import Evidence
+from qlab.claims.verdicts import HOLDS, NOT, UNTESTED, VERDICTS
+from qlab.core import records
+from qlab.core.errors import QlabError
 
 COMMITTED = "data/results/mini/claims.csv"
 LOOK = "run `make figures` and look"
@@ -164,7 +166,7 @@ def test_missing_records_are_a_reason_and_no_error(copy):
     shutil.rmtree(copy / "figures")
     found = claims_ledger.judge_all(Evidence("mini"))
     assert {j.verdict for j in found} == {UNTESTED}
-    assert claims_words.surprising(found) == []
+    assert words.surprising(found) == []
 
 
 def test_full_takes_its_own_records_first_and_says_where_the_others_are_from(copy):
@@ -188,7 +190,7 @@ def test_full_takes_its_own_records_first_and_says_where_the_others_are_from(cop
         "It takes the source's own model and data: profile full. "
         "Needs: Llama-3.2-3B and a P100, which Kaggle has retired."
     )
-    told = claims_words.source_of_numbers(evidence)
+    told = words.source_of_numbers(evidence)
     assert "not of profile full" in told and "full/centernet_ptq.csv" not in told.split(";")[1]
 
 
@@ -205,36 +207,32 @@ def test_records_of_the_synthesis_are_judged_when_they_come(copy):
 
 
 def test_surprises_are_those_farthest_from_their_bound(judged):
-    told = claims_words.surprising(judged, 3)
+    told = words.surprising(judged, 3)
     against = [j for j in judged if j.verdict == NOT]
-    first = max(against, key=lambda j: claims_words.distance(j.term))
+    first = max(against, key=lambda j: words.distance(j.term))
     assert len(told) == 3 and told[0].startswith(first.claim.statement)
-    assert all(0 <= claims_words.distance(j.term) <= 1 for j in against)
+    assert all(0 <= words.distance(j.term) <= 1 for j in against)
 
 
 def test_words_count_what_the_ledger_holds(ledger, judged):
-    table = claims_words.counts(ledger)
+    table = words.counts(ledger)
     assert table.loc["all sources", "all"] == len(ledger)
     tested = (ledger["verdict"] != UNTESTED).sum()
-    assert (
-        f"Of {len(ledger)} statements {tested} could be judged" in claims_words.findings(ledger)[0]
-    )
-    assert claims_words.untested(ledger)["claims"].sum() == len(ledger) - tested
-    parts = claims_words.anatomy(judged, "fp16_halves_the_file")["fp16_halves_the_file"]
+    assert f"Of {len(ledger)} statements {tested} could be judged" in words.findings(ledger)[0]
+    assert words.untested(ledger)["claims"].sum() == len(ledger) - tested
+    parts = words.anatomy(judged, "fp16_halves_the_file")["fp16_halves_the_file"]
     assert parts["rule: between"] == "[0.45, 0.55]" and parts["verdict"] == "holds"
-    assert (
-        str(ROOT) not in parts.to_string() + claims_words.of_source(ledger, "ssm_paper").to_string()
-    )
+    assert str(ROOT) not in parts.to_string() + words.of_source(ledger, "ssm_paper").to_string()
     with pytest.raises(QlabError, match="no claim 'nothing'"):
-        claims_words.anatomy(judged, "nothing")
+        words.anatomy(judged, "nothing")
 
 
 def test_figures_draw_every_claim_and_keep_the_ledger(copy):
     sources, _ = claims.read()
     judged = claims_ledger.judge_all(Evidence("mini"))
     ledger = claims_ledger.table(judged)
-    claims_figures.ledger(judged, sources, "smoke")
-    claims_figures.counts(ledger, sources, "smoke")
+    plots.ledger(judged, sources, "smoke")
+    plots.counts(ledger, sources, "smoke")
     folder = copy / "figures" / "smoke"
     kept = pd.read_csv(folder / "claims_ledger.csv")
     assert list(kept.columns) == claims_ledger.COLUMNS and len(kept) == len(ledger)

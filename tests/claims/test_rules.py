@@ -9,11 +9,12 @@ import qat_world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qlab import claim_rules, records
-from qlab.claim_evidence import NotTested
-from qlab.claim_verdicts import HOLDS, NOT, UNDECIDED, Term, decide
-from qlab.records import Record
-from qlab.statistics import Estimate
+from qlab.claims import rules
+from qlab.claims.records import NotTested
+from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, Term, decide
+from qlab.core import records
+from qlab.core.records import Record
+from qlab.core.stats import Estimate
 
 
 def term(value, low, high, above=-math.inf, below=math.inf) -> Term:
@@ -32,7 +33,7 @@ def table(*rows: Record) -> pd.DataFrame:
 
 
 def judged(rule: dict, rows: pd.DataFrame) -> tuple[str, Term]:
-    return decide(claim_rules.terms(rule, rows), rule.get("quantifier", "all"))
+    return decide(rules.terms(rule, rows), rule.get("quantifier", "all"))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_ratio_to_what_may_be_0_is_not_tested():
     rows = table(record("a", "loss", -1.0, -2.0, -0.5), record("b", "loss", -0.1, -0.3, 0.1))
     rule = {"kind": "ratio", "metric": "loss", "variant": "a", "over": {"variant": "b"}, "below": 1}
     with pytest.raises(NotTested, match="loss of b may be 0"):
-        claim_rules.terms(rule, rows)
+        rules.terms(rule, rows)
 
 
 def test_widest_intervals_cover_independent_estimates():
@@ -146,7 +147,7 @@ def test_widest_intervals_cover_independent_estimates():
         ends = []
         for i in range(len(drawn)):
             rule = {"kind": kind, "metric": "s", "variant": f"a{i}", other: {"variant": f"b{i}"}}
-            ends += [t.estimate for t in claim_rules.terms(rule | {"above": 0}, rows)]
+            ends += [t.estimate for t in rules.terms(rule | {"above": 0}, rows)]
         assert np.mean([e.low < truth < e.high for e in ends]) > 0.95
 
 
@@ -164,7 +165,7 @@ def test_an_ordering_fails_at_its_weakest_step():
 
 def test_one_metric_minus_several():
     rule = {"kind": "difference", "metric": "big", "variant": "fp32", "above": 0}
-    found = claim_rules.terms(rule | {"minus": {"metric": ["mid", "low"]}}, AP)
+    found = rules.terms(rule | {"minus": {"metric": ["mid", "low"]}}, AP)
     assert [round(t.estimate.value, 9) for t in found] == [0.2, 0.19]
 
 
@@ -184,9 +185,9 @@ def test_a_worse_copy_of_the_data_and_the_model_itself():
     )  # fmt: skip
     rule = {"kind": "value", "metric": "acc", "variant": "q", "above": 0}
     for more, value in (({}, 0.9), ({"dataset": "_noise3"}, 0.5), ({"model": "twin"}, 0.1)):
-        assert claim_rules.terms(rule | more, rows)[0].estimate.value == value
+        assert rules.terms(rule | more, rows)[0].estimate.value == value
     drop = rule | {"kind": "difference", "dataset": "_noise3", "minus": {"dataset": ""}}
-    assert claim_rules.terms(drop, rows)[0].estimate.value == pytest.approx(-0.4)
+    assert rules.terms(drop, rows)[0].estimate.value == pytest.approx(-0.4)
 
 
 def test_published_values_are_met_to_within_the_tolerance():
@@ -214,7 +215,7 @@ def test_published_values_are_met_to_within_the_tolerance():
 def test_what_is_not_there_is_not_tested(rule, sentence):
     asked = {"kind": "value", "metric": "speed", "variant": "fp16", "above": 0} | rule
     with pytest.raises(NotTested, match=sentence):
-        claim_rules.terms(asked, SIZES)
+        rules.terms(asked, SIZES)
 
 
 def trend(values) -> tuple[str, Term]:
@@ -252,7 +253,7 @@ def test_first_against_last_is_judged_by_the_tests_of_notebook_03(test):
     found = judged(rule, sweep(0.02))[1]
     assert found.p_value < 0.05 and found.smallest_effect == found.detectable > 0
     with pytest.raises(NotTested, match="no qat at 4 bits"):
-        claim_rules.terms(rule | {"bits": 4}, sweep(0.02))
+        rules.terms(rule | {"bits": 4}, sweep(0.02))
 
 
 COUNTS = pd.DataFrame(
@@ -266,7 +267,7 @@ def test_shares_of_a_figures_counts():
     assert verdict == HOLDS and found.estimate.value == 0.9 and found.estimate.n == 100
     assert judged(rule | {"variant": ["a", "b"]}, COUNTS)[0] == NOT
     with pytest.raises(NotTested, match="figure f does not show c"):
-        claim_rules.terms(rule | {"variant": "c"}, COUNTS)
+        rules.terms(rule | {"variant": "c"}, COUNTS)
 
 
 def test_rows_of_a_figure_are_counted():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from qlab import classification, statistics
-from qlab.errors import QlabError
+from qlab.classifier import answers
+from qlab.core import stats
+from qlab.core.errors import QlabError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6, 6, 3)).astype(np.uint8)
 
@@ -19,7 +20,7 @@ def labelled(n: int, classes: int = 4, seed: int = 1):
 @pytest.fixture(scope="module")
 def model():
     """Three pixels, scaled and softmaxed."""
-    from qlab.toy_networks import keras, layers
+    from qlab.classifier.toys import keras, layers
 
     keras.utils.set_random_seed(0)
     return keras.Sequential(
@@ -35,7 +36,7 @@ def model():
 @pytest.fixture(scope="module")
 def files(model, tmp_path_factory):
     """The model as float32, as float32 for one image at a time, and as int8."""
-    from qlab.toy_networks import tf
+    from qlab.classifier.toys import tf
 
     folder = tmp_path_factory.mktemp("tflite")
     one = tf.function(model).get_concrete_function(tf.TensorSpec((1, 6, 6, 3)))
@@ -56,34 +57,34 @@ def files(model, tmp_path_factory):
 
 def test_pixels_go_in_raw_and_the_batch_does_not_matter(model):
     expected = model.predict_on_batch(IMAGES.astype(np.float32))
-    found = classification.keras_probabilities(model, IMAGES, batch=3)
+    found = answers.keras_probabilities(model, IMAGES, batch=3)
     assert found.dtype == np.float32 and found.shape == (7, 3)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("float", 1e-5), ("single", 1e-5), ("int8", 0.03)])
 def test_files_answer_as_their_model_does(model, files, name, tolerance):
-    expected = classification.keras_probabilities(model, IMAGES)
+    expected = answers.keras_probabilities(model, IMAGES)
     assert np.ptp(expected, axis=0).min() > 3 * 0.03  # the images are told apart
-    found = classification.tflite_probabilities(files / f"{name}.tflite", IMAGES, batch=3)
+    found = answers.tflite_probabilities(files / f"{name}.tflite", IMAGES, batch=3)
     np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
 def test_codes_round_to_nearest_and_stay_in_range():
     end = {"dtype": np.int8, "quantization": (0.5, -3)}
-    codes = classification._encoded(np.array([0.0, 1.2, -100, 100], np.float32), end)
+    codes = answers._encoded(np.array([0.0, 1.2, -100, 100], np.float32), end)
     assert codes.tolist() == [-3, -1, -128, 127] and codes.dtype == np.int8
-    assert classification._decoded(codes, end).tolist() == [0.0, 1.0, -62.5, 65.0]
+    assert answers._decoded(codes, end).tolist() == [0.0, 1.0, -62.5, 65.0]
 
 
 def test_logits_get_a_softmax_and_it_is_said_once(caplog):
     logits = np.random.default_rng(2).normal(0, 3, (5, 4)).astype(np.float32)
     for _ in range(2):
-        found = classification.as_probabilities(logits, "a model with logits")
+        found = answers.as_probabilities(logits, "a model with logits")
     np.testing.assert_allclose(found, softmax(logits.astype(float), 1), atol=1e-6)
     assert caplog.text.count("a model with logits answers with logits") == 1
     kept = np.float32([[0.99, 0.0], [0.5, 0.5], [0.25, 0.76]])  # as eight bits leave them
-    assert classification.as_probabilities(kept, "m").tolist() == kept.tolist()
+    assert answers.as_probabilities(kept, "m").tolist() == kept.tolist()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -91,21 +92,21 @@ def test_outputs_that_are_no_numbers_are_not_an_accuracy_of_zero(value):
     outputs = np.full((3, 2), 0.5)
     outputs[1, 0] = value
     with pytest.raises(QlabError, match="broken.tflite: 1 of 3 outputs, first that of image 1"):
-        classification.as_probabilities(outputs, "broken.tflite")
+        answers.as_probabilities(outputs, "broken.tflite")
 
 
 def test_bad_images_and_files(model, files, tmp_path):
     with pytest.raises(QlabError, match=r"takes images of .* \[6, 6, 3\]; got 7 of \[5, 6, 3\]"):
-        classification.keras_probabilities(model, IMAGES[:, :5])
+        answers.keras_probabilities(model, IMAGES[:, :5])
     with pytest.raises(QlabError, match=r"got 7 of \[6, 6, 3\], float32. Give uint8"):
-        classification.tflite_probabilities(files / "float.tflite", IMAGES.astype(np.float32))
+        answers.tflite_probabilities(files / "float.tflite", IMAGES.astype(np.float32))
     with pytest.raises(QlabError, match="got 0 of"):
-        classification.keras_probabilities(model, IMAGES[:0])
+        answers.keras_probabilities(model, IMAGES[:0])
     with pytest.raises(QlabError, match="There is no .tflite file at"):
-        classification.tflite_probabilities(tmp_path / "none.tflite", IMAGES)
+        answers.tflite_probabilities(tmp_path / "none.tflite", IMAGES)
     (tmp_path / "junk.tflite").write_bytes(b"junk")
     with pytest.raises(QlabError, match="junk.tflite cannot be run by LiteRT"):
-        classification.tflite_probabilities(tmp_path / "junk.tflite", IMAGES)
+        answers.tflite_probabilities(tmp_path / "junk.tflite", IMAGES)
 
 
 def test_a_file_that_is_no_classifier_is_refused():
@@ -116,18 +117,18 @@ def test_a_file_that_is_no_classifier_is_refused():
         get_output_details = staticmethod(lambda: ends[1:])
 
     with pytest.raises(QlabError, match=r"no image classifier: .* found float32 \[1, 4\], float32"):
-        classification._ends(Other, "sine.tflite")
+        answers._ends(Other, "sine.tflite")
 
 
 def test_calibration_error_by_hand():
     sure = np.tile([0.9, 0.1], (10, 1))
-    assert classification.expected_calibration_error(sure, np.zeros(10, int)) == pytest.approx(0.1)
+    assert answers.expected_calibration_error(sure, np.zeros(10, int)) == pytest.approx(0.1)
     half = np.array([0] * 5 + [1] * 5)
-    assert classification.expected_calibration_error(sure, half) == pytest.approx(0.4)
+    assert answers.expected_calibration_error(sure, half) == pytest.approx(0.4)
     # Two bins: over-confident in one by .2, under-confident in the other by .4; they do not cancel.
     mixed = np.array([[0.6, 0.4], [0.6, 0.4], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
     labels = np.array([0, 0, 0, 0, 1])
-    found = classification.expected_calibration_error(mixed, labels)
+    found = answers.expected_calibration_error(mixed, labels)
     assert found == pytest.approx((2 * 0.4 + 3 * 1 / 3) / 5)
 
 
@@ -139,27 +140,27 @@ def test_calibration_error_is_the_sum_over_the_papers_bins():
         inside = (confidence > (m - 1) / 15) & (confidence <= m / 15)
         if inside.any():
             total += inside.sum() / 200 * abs(right[inside].mean() - confidence[inside].mean())
-    found = classification.expected_calibration_error(probabilities, labels)
+    found = answers.expected_calibration_error(probabilities, labels)
     assert found == pytest.approx(total)
 
 
 def test_bins_are_closed_above():
     edge = np.array([[0.5, 0.3, 0.2], [0.45, 0.35, 0.2]])  # both in (0, .5]: they cancel out
-    assert classification.expected_calibration_error(edge, np.array([1, 0]), bins=2) == (
+    assert answers.expected_calibration_error(edge, np.array([1, 0]), bins=2) == (
         pytest.approx(abs(1 - 0.95) / 2)
     )
 
 
 def test_a_resample_scores_as_the_items_drawn_would():
     probabilities, labels = labelled(40)
-    drawn = statistics.resamples(40, 3, seed=5)[1]
+    drawn = stats.resamples(40, 3, seed=5)[1]
     items = np.repeat(np.arange(40), drawn)
-    direct = classification.expected_calibration_error(probabilities[items], labels[items])
-    gaps = classification._gaps(probabilities, labels, 15)
+    direct = answers.expected_calibration_error(probabilities[items], labels[items])
+    gaps = answers._gaps(probabilities, labels, 15)
     assert np.abs(drawn @ gaps).sum() / 40 == pytest.approx(direct)
 
 
 def test_interval_contains_its_value_and_shrinks_with_the_images():
-    few, many = (classification.calibration_error(*labelled(n), draws=300) for n in (100, 1600))
+    few, many = (answers.calibration_error(*labelled(n), draws=300) for n in (100, 1600))
     assert few.low <= few.value <= few.high and few.n == 100
     assert many.high - many.low < (few.high - few.low) / 2

@@ -8,8 +8,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 
-from qlab import bert_layers, bert_mini, partial_export, partial_qat
-from qlab.errors import QlabError
+from qlab.classifier import bert_layers, bert_mini, export, partial_qat
+from qlab.core.errors import QlabError
 
 LENGTH = 9
 CONFIG = BertConfig(
@@ -148,7 +148,7 @@ def test_chosen_matrices_are_integers_in_the_file(tmp_path, where, k, bits):
     chosen = partial_qat.choose(layers, where, k)
     wrapped = partial_qat.quantized(model, chosen, bits, bert_layers.left_float(model))
     file = tmp_path / "bert.tflite"
-    file.write_bytes(partial_export.convert(wrapped))
-    partial_export.check(file, layers, chosen, bits)
-    found = partial_export.operators_of(file, layers)
+    file.write_bytes(export.convert(wrapped))
+    export.check(file, layers, chosen, bits)
+    found = export.operators_of(file, layers)
     assert len(set(found.values())) == len(layers)

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from qlab.errors import QlabError
-from qlab.qat_break_even import break_even
-from qlab.statistics import Estimate
+from qlab.classifier.break_even import break_even
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
 
 
 def about(value: float, percent: float = 2.0) -> Estimate:

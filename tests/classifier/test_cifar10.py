@@ -7,8 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from qlab import cifar10, downloads
-from qlab.errors import QlabError
+from qlab.classifier import cifar10
+from qlab.core import fetch
+from qlab.core.errors import QlabError
 
 
 def put(folder, name="data_batch_1", protocol=4, **changed):
@@ -124,7 +125,7 @@ def test_bad_files_and_folders_say_what_is_wrong(folder, tmp_path):
 
 def test_the_download_is_the_official_archive(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(downloads, "fetch", lambda *a, **k: asked.append((a, k)) or tmp_path)
+    monkeypatch.setattr(fetch, "fetch", lambda *a, **k: asked.append((a, k)) or tmp_path)
     assert cifar10.downloaded() == tmp_path / "cifar-10-batches-py"
     ((url, known), options) = asked[0]
     assert url.endswith("/cifar-10-python.tar.gz") and known.startswith("md5:")

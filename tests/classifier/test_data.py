@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qlab import classification, classification_task, qat_sweep
-from qlab.errors import QlabError
-from qlab.partial_qat import keras
+from qlab.classifier import answers, data, points
+from qlab.classifier.partial_qat import keras
+from qlab.core.errors import QlabError
 
 
 def test_smoke_takes_the_embedded_model_and_few_images(home):
-    task = classification_task.prepare("smoke")
+    task = data.prepare("smoke")
     assert (task.model, task.dataset, task.place) == ("resnet8_shapes32", "shapes32", "smoke")
     assert (len(task.train), len(task.calibration), len(task.test)) == (256, 32, 200)
     assert task.load().output_shape == (None, 10)
 
 
 def test_changed_parameters_and_the_long_sweep_get_places_of_their_own(home):
-    changed = classification_task.prepare("smoke", epochs=3)
+    changed = data.prepare("smoke", epochs=3)
     assert changed.training.epochs == 3 and changed.place.startswith("smoke-resnet8_shapes32-")
-    assert classification_task.prepare("smoke", sweep="long").place == "smoke-long"
+    assert data.prepare("smoke", sweep="long").place == "smoke-long"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_changed_parameters_and_the_long_sweep_get_places_of_their_own(home):
 )
 def test_bad_parameters(home, given, sentence):
     with pytest.raises(QlabError, match=sentence):
-        classification_task.prepare("smoke", **given)
+        data.prepare("smoke", **given)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def small_classifier(path, classes: int):
 
 def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder, caplog):
     model = small_classifier(folder / "own.h5", 2)
-    task = classification_task.prepare("mini", model=model, data=str(folder))
+    task = data.prepare("mini", model=model, data=str(folder))
     assert "1 training images are test images too" in caplog.text
     assert (task.model, len(task.test)) == ("own", 8)
     assert (len(task.train), len(task.calibration)) == (12, 3)
@@ -76,14 +76,14 @@ def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder, capl
 def test_a_model_of_other_classes_is_refused(home, folder):
     model = small_classifier(folder / "own.h5", 3)
     with pytest.raises(QlabError, match="answers with 3 classes"):
-        classification_task.prepare("mini", model=model, data=str(folder))
+        data.prepare("mini", model=model, data=str(folder))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", classification_task.TOYS)
+@pytest.mark.parametrize("model", data.TOYS)
 def test_a_toy_network_learns_before_it_is_quantized(home, model):
-    task = classification_task.prepare("smoke", model=model)
-    bench = qat_sweep.Bench(task)
-    learnt = classification.keras_probabilities(bench.model, task.train.images)
-    assert classification.correct(learnt, task.train.labels).mean() > 0.2  # by chance .1
-    qat_sweep.answer(qat_sweep.Point("qat", "last", len(bench.layers)), bench, 2)
+    task = data.prepare("smoke", model=model)
+    bench = points.Bench(task)
+    learnt = answers.keras_probabilities(bench.model, task.train.images)
+    assert answers.correct(learnt, task.train.labels).mean() > 0.2  # by chance .1
+    points.answer(points.Point("qat", "last", len(bench.layers)), bench, 2)

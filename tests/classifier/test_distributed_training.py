@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tiny_training import tiny_images, tiny_model
 
-from qlab import distributed_training, worker_cluster
-from qlab.distributed_training import Configuration, train
-from qlab.errors import QlabError
-from qlab.worker_cluster import Cluster, WorkerDied
+from qlab.classifier import distributed_training, worker_cluster
+from qlab.classifier.distributed_training import Configuration, train
+from qlab.classifier.worker_cluster import Cluster, WorkerDied
+from qlab.core.errors import QlabError
 
 
 class Scripted:
@@ -95,7 +95,7 @@ def test_after_the_last_restart_the_death_is_raised(tmp_path, monkeypatch):
 def test_a_worker_leaves_when_its_launcher_is_gone(tmp_path):
     environment = worker_cluster._environment(["127.0.0.1:1", "127.0.0.1:2"], 0)
     worker = subprocess.Popen(
-        [sys.executable, "-m", "qlab.distributed_worker"],
+        [sys.executable, "-m", "qlab.classifier.distributed_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -124,7 +124,7 @@ def test_a_killed_worker_is_told_of_and_the_training_ends_as_one_without_it(tmp_
 
 
 def _moved(file: Path, weights: list[np.ndarray]) -> float:
-    from qlab import keras_classifier
+    from qlab.classifier import model
 
-    start = keras_classifier.load(file).get_weights()
+    start = model.load(file).get_weights()
     return max(float(np.abs(a - b).max()) for a, b in zip(start, weights, strict=True))

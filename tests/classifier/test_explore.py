@@ -7,17 +7,18 @@ import pandas as pd
 import pytest
 from explored import moves, stands_still
 
-from qlab import qat_points, records, resnet_qat, resnet_qat_explore
-from qlab.labelled_images import LabelledImages
-from qlab.qat_sweep import Answer, Point
+from qlab.classifier import explore, measure, sweep
+from qlab.classifier.points import Answer, Point
+from qlab.core import records
+from qlab.core.labelled_images import LabelledImages
 
 N = 10
-WHOLE = records.read(qat_points.EXPERIMENT, qat_points.LONG)
+WHOLE = records.read(sweep.EXPERIMENT, sweep.LONG)
 
 
 @pytest.fixture
 def box():
-    return resnet_qat_explore.sweep(WHOLE, N)
+    return explore.sweep(WHOLE, N)
 
 
 @pytest.mark.parametrize("where, k, variant", [
@@ -53,7 +54,7 @@ def test_every_control_moves_text_or_picture(box):
 
 def test_what_was_not_swept_is_said():
     few = WHOLE[WHOLE["variant"].isin(["fp32", "fp32_tuned", "qat_w8a8_last2", "qat_w8a8_last5"])]
-    place, bits, k, text, _ = (box := resnet_qat_explore.sweep(few, N)).children
+    place, bits, k, text, _ = (box := explore.sweep(few, N)).children
     assert text.value == "k = 10 was not measured; measured are 2, 5."
     k.value = 5
     assert text.value.startswith("<b>QAT</b>: accuracy")
@@ -86,8 +87,8 @@ def world():
 
 def test_flips_are_those_of_the_records(world):
     task, parent, answers = world
-    found = records.as_table(resnet_qat.accuracy_records(task, parent, answers))
-    box = resnet_qat_explore.samples(task, parent, answers)
+    found = records.as_table(measure.accuracy_records(task, parent, answers))
+    box = explore.samples(task, parent, answers)
     assert box.children[0].options == ("ptq_w8a8_last4", "qat_w4a8_last4, seed 1")
     for name in box.children[0].options:
         box.children[0].value = name
@@ -102,7 +103,7 @@ def test_flips_are_those_of_the_records(world):
 def test_images_of_another_class_come_first(world):
     _, parent, answers = world
     before, after = (a.probabilities["tflite"] for a in (parent, list(answers.values())[1]))
-    order = resnet_qat_explore.by_disagreement(before, after)
+    order = explore.by_disagreement(before, after)
     differ = (before.argmax(1) != after.argmax(1))[order]
     assert sorted(order) == list(range(40)) and 0 < differ.sum() < 40
     assert differ[: differ.sum()].all()
@@ -111,12 +112,12 @@ def test_images_of_another_class_come_first(world):
 
 
 def test_every_control_of_the_images_moves_text_or_picture(world):
-    box = resnet_qat_explore.samples(*world)
+    box = explore.samples(*world)
     moves(box, {"variant": "qat_w4a8_last4, seed 1", "image, other class first": 40})
     stands_still(box)
     task, parent, answers = world
     before, after = (a.probabilities["tflite"] for a in (parent, list(answers.values())[1]))
-    at = resnet_qat_explore.by_disagreement(before, after)[-1]
+    at = explore.by_disagreement(before, after)[-1]
     name, classes = "qat_w4a8_last4, seed 1", task.test.classes
     assert box.children[-2].value.startswith(
         f"Image {at + 1} is of class {classes[task.test.labels[at]]}; float says "
@@ -128,7 +129,7 @@ def test_every_control_of_the_images_moves_text_or_picture(world):
 def test_sentences_have_no_picture_but_are_told(world):
     task, parent, answers = world
     test = SimpleNamespace(labels=task.test.labels, classes=task.test.classes, noun="sentence")
-    box = resnet_qat_explore.samples(SimpleNamespace(test=test), parent, answers)
+    box = explore.samples(SimpleNamespace(test=test), parent, answers)
     assert box.children[-2].value.startswith("Sentence ")
     assert "Of all 40 sentences" in box.children[-2].value
     moves(box, {"variant": "qat_w4a8_last4, seed 1", "sentence, other class first": 40})
@@ -137,6 +138,6 @@ def test_sentences_have_no_picture_but_are_told(world):
 def test_where_every_training_diverged_a_sentence_says_so(world):
     task, parent, answers = world
     gone = {p: a for p, a in answers.items() if not a.probabilities}
-    box = resnet_qat_explore.samples(task, parent, gone)
+    box = explore.samples(task, parent, gone)
     assert box.children[-2].value.startswith("Every training of this run diverged")
     stands_still(box)

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from qlab import fine_tune, fine_tune_memory
-from qlab.fine_tune import Settings
-from qlab.labelled_images import LabelledImages
-from qlab.partial_qat import keras
+from qlab.classifier import fine_tune, fine_tune_memory
+from qlab.classifier.fine_tune import Settings
+from qlab.classifier.partial_qat import keras
+from qlab.core.labelled_images import LabelledImages
 
 RNG = np.random.default_rng(0)
 DATA = LabelledImages(

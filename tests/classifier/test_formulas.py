@@ -5,15 +5,15 @@ import pytest
 import qat_world
 from scipy.optimize import curve_fit
 
-from qlab import curve_fitting, qat_formulas
-from qlab.errors import QlabError
+from qlab.classifier import curve_fitting, formulas
+from qlab.core.errors import QlabError
 
 FEW = [0, 1, 2, 4, 7, 10]  # of 10 layers
 
 
 def data(truth, seed, noise=0.003):
     points = qat_world.curve(truth, 10, FEW, noise, seed)
-    return qat_formulas._loss_data(points, 10, "k")
+    return formulas._loss_data(points, 10, "k")
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ def test_the_grid_finds_what_scipy_finds():
     ],
 )
 def test_cross_validation_finds_the_form_that_made_the_points(name, truth):
-    assert qat_formulas.loss_formula(qat_world.curve(truth, noise=2e-4), 20).name == name
+    assert formulas.loss_formula(qat_world.curve(truth, noise=2e-4), 20).name == name
 
 
 def test_without_an_effect_the_constant_wins_and_the_text_says_so():
     chosen = [
-        qat_formulas.loss_formula(qat_world.curve(lambda x: 0.004, 10, seed=s, noise=0.004), 10)
+        formulas.loss_formula(qat_world.curve(lambda x: 0.004, 10, seed=s, noise=0.004), 10)
         for s in range(8)
     ]
     assert sum(f.name == "constant" for f in chosen) >= 7
     flat = next(f for f in chosen if f.name == "constant" and f.flat)
     assert "cannot tell the slope from zero" in flat.formula
-    steep = qat_formulas.loss_formula(qat_world.curve(lambda x: 0.02 * x), 20)
+    steep = formulas.loss_formula(qat_world.curve(lambda x: 0.02 * x), 20)
     assert not steep.flat and "cannot" not in steep.formula
     assert steep.formula.startswith("loss = 2.0") and "pp × (k/20)" in steep.formula
 
@@ -80,29 +80,29 @@ def test_whole_values_of_k_are_left_out():
     """Each k has its own level, its seeds agree: only a fold that splits them sees a pattern."""
     levels = np.random.default_rng(0).normal(0.03, 0.01, 11)
     points = qat_world.curve(lambda x: levels[round(10 * x)], 10, noise=1e-5)
-    table = qat_formulas.compared(points, 10)
+    table = formulas.compared(points, 10)
     assert (table["cv_rmse"] > 0.005).all()
     assert table.loc[table["chosen"], "form"].tolist() == ["constant"]
 
 
 def test_a_form_too_rich_for_a_fold_does_not_run():
     four = qat_world.curve(lambda x: 0.02 * x, 10, [0, 3, 7, 10])
-    assert qat_formulas.compared(four, 10)["parameters"].max() == 2
-    assert np.isfinite(qat_formulas.loss_formula(four, 10).predict(0.5)).all()
+    assert formulas.compared(four, 10)["parameters"].max() == 2
+    assert np.isfinite(formulas.loss_formula(four, 10).predict(0.5)).all()
 
 
 def test_goodness_knows_a_wrong_curve_from_noise():
     bent = data(lambda x: 0.05 * x**4, 0, noise=0.001)
     line = curve_fitting.fitted(curve_fitting.LINEAR, bent)[1](bent.x)[0]
-    r2, _, noise, chi2, p = qat_formulas._goodness(bent, line, 2)
+    r2, _, noise, chi2, p = formulas._goodness(bent, line, 2)
     assert r2 < 0.95 and chi2 > 5 and p < 1e-3 and noise == pytest.approx(0.001, rel=0.5)
     right = curve_fitting.fitted(curve_fitting.POWER, bent)[1](bent.x)[0]
-    r2, rmse, noise, chi2, p = qat_formulas._goodness(bent, right, 2)
+    r2, rmse, noise, chi2, p = formulas._goodness(bent, right, 2)
     assert r2 > 0.99 and 0.3 < chi2 < 2 and p > 0.05 and rmse < 2 * noise
 
 
 def test_the_size_follows_the_share_exactly():
-    fit = qat_formulas.size_formula(qat_world.curve(lambda x: 0), 20)
+    fit = formulas.size_formula(qat_world.curve(lambda x: 0), 20)
     assert fit.name == "linear" and fit.r2 == pytest.approx(1)
     assert fit.coefficients["a"].value == pytest.approx(qat_world.FLOAT_BYTES)
     assert fit.coefficients["b"].value == pytest.approx(-qat_world.SAVED_BYTES)
@@ -114,15 +114,15 @@ def test_the_size_follows_the_share_exactly():
 def test_points_without_flips_do_not_outweigh_all_others():
     points = qat_world.curve(lambda x: 0.02 * x)
     points.loc[0, "loss_se"] = 0.0
-    weights = qat_formulas._loss_data(points, 20, "k").sigma ** -2.0
+    weights = formulas._loss_data(points, 20, "k").sigma ** -2.0
     assert weights.max() <= 4 * weights.mean() * 1.1
     exact = points.assign(loss_se=0.0, loss=0.02 * points["k"] / 20)
-    assert qat_formulas.loss_formula(exact, 20).coefficients["b"].value == pytest.approx(0.02)
+    assert formulas.loss_formula(exact, 20).coefficients["b"].value == pytest.approx(0.02)
 
 
 def test_the_same_points_give_the_same_formula():
     points = qat_world.curve(lambda x: 0.02 * x, 10)
-    one, two = (qat_formulas.loss_formula(points, 10, "share") for _ in range(2))
+    one, two = (formulas.loss_formula(points, 10, "share") for _ in range(2))
     assert one.formula == two.formula and "share" in one.formula
 
 
@@ -143,4 +143,4 @@ GOOD = qat_world.curve(lambda x: 0.02 * x, 10)
 )
 def test_points_that_make_no_formula_are_refused(points, layers, sentence):
     with pytest.raises(QlabError, match=sentence):
-        qat_formulas.loss_formula(points, layers)
+        formulas.loss_formula(points, layers)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qlab import image_folder
-from qlab.errors import QlabError
+from qlab.classifier import image_folder
+from qlab.core.errors import QlabError
 
 
 def put(folder, name, colour, width=12, height=8):

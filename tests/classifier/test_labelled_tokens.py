@@ -5,11 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from qlab import model_inputs, token_robustness
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
-from qlab.labelled_tokens import LabelledTokens
-from qlab.model_inputs import TOKENS
+from qlab.classifier import model_inputs, token_robustness
+from qlab.classifier.labelled_tokens import LabelledTokens
+from qlab.classifier.model_inputs import TOKENS
+from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
 
 MASK = np.int32([[1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]])
 IDS = np.int32(

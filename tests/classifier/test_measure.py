@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab import qat_points, qat_table, records, resnet_qat
-from qlab.fine_tune import Settings
-from qlab.qat_sweep import Answer, Point
+from qlab.classifier import measure, sweep
+from qlab.classifier import table as qat_table
+from qlab.classifier.fine_tune import Settings
+from qlab.classifier.points import Answer, Point
+from qlab.core import records
 
 N = 400
 RNG = np.random.default_rng(0)
@@ -45,7 +47,7 @@ def test_a_point_is_compared_with_the_parent_and_with_the_control_of_its_seed(ta
         Point("qat", "last", 2, 4, 1): answer(50),
         Point("ptq", "last", 2, 4): answer(80),
     }
-    found = resnet_qat.accuracy_records(task, PARENT, answers)
+    found = measure.accuracy_records(task, PARENT, answers)
     records.check(records.as_table(found), "test")
     qat, ptq = "qat_w4a8_last2", "ptq_w4a8_last2"
     assert value(found, qat, "accuracy", 1).value == pytest.approx(0.875)
@@ -58,13 +60,13 @@ def test_a_point_is_compared_with_the_parent_and_with_the_control_of_its_seed(ta
 
 def test_divergence_is_a_record_and_no_accuracy(task):
     broken = Answer(None, {}, {"diverged_at_step": 3})
-    found = resnet_qat.accuracy_records(task, PARENT, {Point("qat", "last", 1): broken})
+    found = measure.accuracy_records(task, PARENT, {Point("qat", "last", 1): broken})
     [row] = [r for r in found if r.variant == "qat_w8a8_last1"]
     assert (row.metric, row.value) == ("diverged_at_step", 3)
 
 
 def test_the_long_sweep_has_each_choice_of_layers_once():
-    points = qat_points.long_sweep(10, seeds=3)
+    points = sweep.long_sweep(10, seeds=3)
     assert len(set(points)) == len(points) == 27 * 2 * 4 + 3 * 3
     trained = [p for p in points if p.method == "qat" and p.bits == 8 and p.seed == 0]
     assert sum(p.where == "only" for p in trained) == 8
@@ -75,10 +77,10 @@ def test_the_long_sweep_has_each_choice_of_layers_once():
 def test_points_come_back_from_records(task):
     answers = {Point("qat", "last", 2, 4, s): answer(50 + s) for s in (0, 1)}
     answers[Point("ptq", "only", 3)] = answer(60)
-    found = resnet_qat.accuracy_records(task, PARENT, answers)
+    found = measure.accuracy_records(task, PARENT, answers)
     for variant, size in (("qat_w4a8_last2", 900), ("ptq_w8a8_only3", 1000)):
-        found.append(resnet_qat._counted(task, variant, "size_bytes", "byte", size))
-        found.append(resnet_qat._counted(task, variant, "quantized_share", "1", 0.5))
+        found.append(measure._counted(task, variant, "size_bytes", "byte", size))
+        found.append(measure._counted(task, variant, "quantized_share", "1", 0.5))
     noisy = [r.__class__(**{**vars(r), "dataset": "d_noise1"}) for r in found[:8]]
     noisy = [r for r in noisy if r.metric != "size_bytes"]
     table = qat_table.points_table(records.as_table(found + noisy))

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from qlab import mini_reviews
-from qlab.errors import QlabError
+from qlab.classifier import mini_reviews
+from qlab.core.errors import QlabError
 
 
 @pytest.mark.parametrize("split", mini_reviews.COUNTS)

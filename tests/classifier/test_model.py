@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from qlab import cifar10, classification, toy_networks
-from qlab import keras_classifier as classifier
-from qlab.errors import QlabError
-from qlab.toy_networks import keras, layers, tf
+from qlab.classifier import answers, cifar10, toys
+from qlab.classifier import model as classifier
+from qlab.classifier.toys import keras, layers, tf
+from qlab.core.errors import QlabError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
 
@@ -18,7 +18,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(0)
-    return toy_networks.build("cnn", 3, (8, 8, 3))
+    return toys.build("cnn", 3, (8, 8, 3))
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +34,17 @@ def saved(model, tmp_path_factory):
 def test_the_loaded_model_answers_as_the_saved_one(model, saved, name):
     found = classifier.load(saved / name)
     assert [layer.name for layer in found.layers] == [layer.name for layer in model.layers]
-    expected = classification.keras_probabilities(model, IMAGES)
-    np.testing.assert_array_equal(classification.keras_probabilities(found, IMAGES), expected)
+    expected = answers.keras_probabilities(model, IMAGES)
+    np.testing.assert_array_equal(answers.keras_probabilities(found, IMAGES), expected)
 
 
 def test_toy_networks_have_named_layers():
-    mlp = toy_networks.build("mlp", 5, (28, 28, 1))
+    mlp = toys.build("mlp", 5, (28, 28, 1))
     weighted = [layer.name for layer in mlp.layers if layer.weights]
     assert weighted == ["dense1", "dense2", "output"] and mlp.output_shape == (None, 5)
     assert mlp.count_params() == 784 * 128 + 128 + 128 * 64 + 64 + 64 * 5 + 5
     with pytest.raises(QlabError, match="toy networks are mlp, cnn; there is no 'rnn'"):
-        toy_networks.build("rnn")
+        toys.build("rnn")
 
 
 def described(path, config, version="2.15.0"):
@@ -119,8 +119,8 @@ def test_operators_on_tensors_are_harmless(tmp_path):
     before = keras.Model(inputs, layers.Dense(2)(x), name="operators")
     before.save(tmp_path / "a.h5")
     images = IMAGES[:, :4, :4]
-    found = classification.keras_probabilities(classifier.load(tmp_path / "a.h5"), images)
-    expected = classification.keras_probabilities(before, images)
+    found = answers.keras_probabilities(classifier.load(tmp_path / "a.h5"), images)
+    expected = answers.keras_probabilities(before, images)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -222,14 +222,12 @@ def test_mlperf_tinys_own_model_scores_what_it_should(real_data):
     held = cifar10.load(real_data / "cifar10", "test").first(1000)
     folder = real_data / "mlperf_tiny"
     found = {
-        "h5": classification.keras_probabilities(
+        "h5": answers.keras_probabilities(
             classifier.load(folder / "pretrainedResnet.h5"), held.images
         ),
-        "int8": classification.tflite_probabilities(
-            folder / "pretrainedResnet_quant.tflite", held.images
-        ),
+        "int8": answers.tflite_probabilities(folder / "pretrainedResnet_quant.tflite", held.images),
     }
-    right = {k: classification.correct(p, held.labels).mean() for k, p in found.items()}
+    right = {k: answers.correct(p, held.labels).mean() for k, p in found.items()}
     assert right == {"h5": pytest.approx(0.881), "int8": pytest.approx(0.878, abs=0.002)}
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from qlab import model_update
-from qlab.errors import QlabError
+from qlab.classifier import model_update
+from qlab.core.errors import QlabError
 
 
 @pytest.fixture(scope="module")
 def model():
-    from qlab.keras_classifier import keras
+    from qlab.classifier.model import keras
 
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 3))

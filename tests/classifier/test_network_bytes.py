@@ -6,13 +6,13 @@ import sys
 import pytest
 from tiny_training import tiny_images, tiny_model
 
-from qlab import network_bytes, network_namespace
-from qlab.distributed_training import Configuration
-from qlab.errors import QlabError
+from qlab.classifier import network_bytes, network_namespace
+from qlab.classifier.distributed_training import Configuration
+from qlab.core.errors import QlabError
 
 SEND = """
 import socket
-from qlab.network_namespace import loopback_bytes
+from qlab.classifier.network_namespace import loopback_bytes
 before = loopback_bytes()
 listener = socket.create_server(("127.0.0.1", 0))
 sender = socket.create_connection(listener.getsockname())

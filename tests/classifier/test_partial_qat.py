@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from qlab import graph, int4, nibbles, partial_export, partial_ptq, partial_qat, toy_networks
-from qlab.classification import tflite_probabilities
-from qlab.errors import QlabError
-from qlab.partial_qat import keras
-from qlab.resnet import build
+from qlab.classifier import export, partial_qat, ptq, toys
+from qlab.classifier.answers import tflite_probabilities
+from qlab.classifier.partial_qat import keras
+from qlab.classifier.resnet import build
+from qlab.core import int4, nibbles, tflite_graph
+from qlab.core.errors import QlabError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
@@ -32,7 +33,7 @@ def layers(model) -> list[str]:
 @pytest.fixture(scope="module")
 def float_file(model, tmp_path_factory):
     file = tmp_path_factory.mktemp("float") / "float.tflite"
-    file.write_bytes(partial_export.convert(model))
+    file.write_bytes(export.convert(model))
     return file
 
 
@@ -59,15 +60,15 @@ def test_choosing_what_does_not_exist(where, k):
 def test_the_file_holds_just_the_chosen_layers_in_integers(model, layers, tmp_path, where, k):
     chosen = partial_qat.choose(layers, where, k)
     file = tmp_path / "q.tflite"
-    file.write_bytes(partial_export.convert(partial_qat.quantized(model, chosen)))
-    partial_export.check(file, layers, chosen)
-    types = partial_export.weight_types(file, layers)
+    file.write_bytes(export.convert(partial_qat.quantized(model, chosen)))
+    export.check(file, layers, chosen)
+    types = export.weight_types(file, layers)
     assert [name for name in layers if types[name] == "INT8"] == chosen
 
 
 def test_a_file_that_is_not_as_asked_is_refused_by_the_layers_name(float_file, layers):
-    with pytest.raises(partial_export.WrongTypes, match="dense has 32 bits instead of 8"):
-        partial_export.check(float_file, layers, ["dense"])
+    with pytest.raises(export.WrongTypes, match="dense has 32 bits instead of 8"):
+        export.check(float_file, layers, ["dense"])
 
 
 def test_the_layer_before_gets_an_output_quantizer_and_no_other(model):
@@ -134,9 +135,9 @@ def test_other_widths_are_refused(model, bits):
 def test_ptq_of_the_same_layers(float_file, layers, tmp_path, bits, kind):
     chosen = layers[-3:]
     file = tmp_path / "ptq.tflite"
-    file.write_bytes(partial_ptq.quantize(float_file, chosen, bits, IMAGES))
-    partial_export.check(file, layers, chosen, bits)
-    assert partial_export.weight_types(file, layers)["dense"] == kind
+    file.write_bytes(ptq.quantize(float_file, chosen, bits, IMAGES))
+    export.check(file, layers, chosen, bits)
+    assert export.weight_types(file, layers)["dense"] == kind
     assert file.stat().st_size < float_file.stat().st_size
 
 
@@ -144,10 +145,12 @@ def test_ptq_leaves_a_layer_without_weights_float(float_file, layers, tmp_path):
     pooled = {}
     for left in ((), ("pool",)):
         file = tmp_path / f"{len(left)}.tflite"
-        file.write_bytes(partial_ptq.quantize(float_file, layers, 8, IMAGES, leave_float=left))
-        partial_export.check(file, layers, layers)
-        [output] = [o.outputs[0] for o in graph.operators(file) if "pool" in o.outputs[0]][:1]
-        pooled[left] = graph.tensor_types(file)[output]
+        file.write_bytes(ptq.quantize(float_file, layers, 8, IMAGES, leave_float=left))
+        export.check(file, layers, layers)
+        [output] = [o.outputs[0] for o in tflite_graph.operators(file) if "pool" in o.outputs[0]][
+            :1
+        ]
+        pooled[left] = tflite_graph.tensor_types(file)[output]
     assert pooled == {(): "INT8", ("pool",): "FLOAT32"}
 
 
@@ -157,14 +160,14 @@ def test_what_feeds_a_layer(model):
 
 def test_ptq_without_calibration_images(float_file):
     with pytest.raises(QlabError, match="calibration"):
-        partial_ptq.quantize(float_file, ["dense"], 8, IMAGES[:0])
+        ptq.quantize(float_file, ["dense"], 8, IMAGES[:0])
 
 
 def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path):
     four, eight = tmp_path / "four.tflite", tmp_path / "eight.tflite"
-    four.write_bytes(partial_ptq.quantize(float_file, layers, 4, IMAGES))
+    four.write_bytes(ptq.quantize(float_file, layers, 4, IMAGES))
     eight.write_bytes(int4.widened(four))
-    assert "INT4" not in graph.tensor_types(eight).values()
+    assert "INT4" not in tflite_graph.tensor_types(eight).values()
     assert np.array_equal(
         tflite_probabilities(four, IMAGES, 1), tflite_probabilities(eight, IMAGES, 1)
     )
@@ -179,27 +182,27 @@ def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, laye
     wrapped = partial_qat.quantized(model, layers, weight_bits=4)
     partial_qat.calibrate(wrapped, model, IMAGES)
     file = tmp_path / "four.tflite"
-    file.write_bytes(partial_export.convert(wrapped))
-    partial_export.check(file, layers, layers, bits=4)
+    file.write_bytes(export.convert(wrapped))
+    export.check(file, layers, layers, bits=4)
     expected = np.asarray(wrapped(IMAGES.astype(np.float32), training=False))
     assert np.abs(tflite_probabilities(file, IMAGES, 1) - expected).mean() < 0.02
 
 
 def test_arithmetic_sizes(model, layers):
-    floats = partial_export.analytic_bytes(model, layers, {})
+    floats = export.analytic_bytes(model, layers, {})
     assert floats == 4 * sum(partial_qat.parameters(model, layers).values())
     dense = model.get_layer("dense").weights[0].shape
-    fewer = partial_export.analytic_bytes(model, layers, {"dense": 4})
+    fewer = export.analytic_bytes(model, layers, {"dense": 4})
     assert floats - fewer == dense[0] * dense[1] * 7 // 2 - 4 * dense[1]
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_behind_a_layer_that_tfmot_does_not_know_the_first_is_quantized_too(tmp_path, name, bits):
-    toy = toy_networks.build(name)
+    toy = toys.build(name)
     layers = partial_qat.weighted_layers(toy)
     assert type(toy.layers[1]).__name__ == "Rescaling"
     for chosen in (layers, layers[:1]):
         file = tmp_path / "toy.tflite"
-        file.write_bytes(partial_export.convert(partial_qat.quantized(toy, chosen, bits)))
-        partial_export.check(file, layers, chosen, bits)
+        file.write_bytes(export.convert(partial_qat.quantized(toy, chosen, bits)))
+        export.check(file, layers, chosen, bits)

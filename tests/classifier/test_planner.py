@@ -6,10 +6,10 @@ import qat_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlab import qat_planner
-from qlab.errors import QlabError
-from qlab.qat_formulas import loss_formula, size_formula
-from qlab.qat_planner import Formulas, describe, plan
+from qlab.classifier import planner
+from qlab.classifier.formulas import loss_formula, size_formula
+from qlab.classifier.planner import Formulas, describe, plan
+from qlab.core.errors import QlabError
 
 N = 10
 LAYERS = qat_world.parameters(N).astype(int).tolist()
@@ -24,8 +24,8 @@ FIRST, LAST = formulas("first", 0.05), formulas("last", 0.02)
 BOTH = [FIRST, LAST]
 
 
-def truth(found: qat_planner.Plan) -> float:
-    share = qat_planner.shares(LAYERS, found.where)[found.k]
+def truth(found: planner.Plan) -> float:
+    share = planner.shares(LAYERS, found.where)[found.k]
     return qat_world.FLOAT_BYTES - qat_world.SAVED_BYTES * share
 
 
@@ -41,7 +41,7 @@ def test_a_plan_keeps_both_bounds_or_says_that_it_does_not(budget, bound, sure):
 
 
 def test_a_feasible_plan_is_the_best_of_all():
-    table = qat_planner.options(BOTH, LAYERS)
+    table = planner.options(BOTH, LAYERS)
     found = plan(BOTH, LAYERS, max_bytes=200_000)
     assert found.loss.value == table[table["size"] <= 200_000]["loss"].min()
     assert found.where == "last"  # holds more parameters for each layer, and costs less
@@ -75,12 +75,12 @@ def test_being_sure_costs_bytes():
 def test_only_measured_k_are_offered():
     points = qat_world.curve(lambda x: 0.02 * x, N, [2, 3, 5, 7], noise=5e-4)
     part = Formulas("last", 8, loss_formula(points, N), size_formula(points, N))
-    assert qat_planner.options([part], LAYERS)["k"].tolist() == [2, 3, 4, 5, 6, 7]
+    assert planner.options([part], LAYERS)["k"].tolist() == [2, 3, 4, 5, 6, 7]
 
 
 def test_shares_start_at_the_right_end():
-    assert qat_planner.shares([1, 2, 7], "first").tolist() == [0, 0.1, 0.3, 1]
-    assert qat_planner.shares([1, 2, 7], "last").tolist() == [0, 0.7, 0.9, 1]
+    assert planner.shares([1, 2, 7], "first").tolist() == [0, 0.1, 0.3, 1]
+    assert planner.shares([1, 2, 7], "last").tolist() == [0, 0.7, 0.9, 1]
 
 
 def test_what_cannot_be_planned_is_refused():
@@ -89,12 +89,12 @@ def test_what_cannot_be_planned_is_refused():
     with pytest.raises(QlabError, match="was given no formulas"):
         plan([], LAYERS, 1e5)
     with pytest.raises(QlabError, match="'middle' of"):
-        qat_planner.shares(LAYERS, "middle")
+        planner.shares(LAYERS, "middle")
 
 
 @pytest.fixture(scope="module")
 def box():
-    return qat_planner.widget(BOTH, LAYERS)
+    return planner.widget(BOTH, LAYERS)
 
 
 def test_moving_a_slider_redraws_text_and_picture(box):
@@ -120,6 +120,6 @@ def test_without_a_front_end_the_picture_and_the_text_show(box):
 
 
 def test_predictions_widen_away_from_nothing(box):
-    table = qat_planner.options([LAST], LAYERS)
+    table = planner.options([LAST], LAYERS)
     assert (table["loss_low"] < table["loss"]).all() and (table["loss"] < table["loss_high"]).all()
     assert np.allclose(table["size"].iloc[0], qat_world.FLOAT_BYTES, rtol=1e-6)

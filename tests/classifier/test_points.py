@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from qlab import classification_task, fine_tune, graph, partial_export, qat_sweep
-from qlab.errors import QlabError
-from qlab.qat_sweep import Bench, Point
+from qlab.classifier import data, export, fine_tune, points
+from qlab.classifier.points import Bench, Point
+from qlab.core import tflite_graph
+from qlab.core.errors import QlabError
 
 
 @pytest.mark.parametrize(
@@ -23,22 +24,22 @@ def test_names_decode(point, name):
 
 @pytest.fixture
 def bench(home):
-    return Bench(classification_task.prepare("smoke"))
+    return Bench(data.prepare("smoke"))
 
 
 @pytest.mark.slow
 def test_a_trained_point_is_kept_and_not_trained_again(bench, monkeypatch):
     point = Point("qat", "last", 2, 4)
-    made = qat_sweep.answer(point, bench, 2)
+    made = points.answer(point, bench, 2)
     assert set(made.probabilities) == {"float", "fake_quant", "equal_time", "tflite"}
     assert 1 <= made.facts["equal_time_steps"] <= made.facts["steps"] == 8
-    assert "INT4" in graph.tensor_types(made.file).values()
+    assert "INT4" in tflite_graph.tensor_types(made.file).values()
     agree = (
         made.probabilities["tflite"].argmax(1) == made.probabilities["fake_quant"].argmax(1)
     ).mean()
     assert agree > 0.95
     monkeypatch.setattr(fine_tune, "run", None)
-    again = qat_sweep.answer(point, bench, 2)
+    again = points.answer(point, bench, 2)
     assert again.facts == made.facts
     for graph_name, found in made.probabilities.items():
         assert np.array_equal(found, again.probabilities[graph_name])
@@ -49,25 +50,25 @@ def test_divergence_is_kept_as_a_fact(bench, monkeypatch):
         raise fine_tune.Diverged(5)
 
     monkeypatch.setattr(fine_tune, "run", diverges)
-    found = qat_sweep.answer(Point("tuned"), bench, 2)
+    found = points.answer(Point("tuned"), bench, 2)
     assert found.facts["diverged_at_step"] == 5 and found.file is None
     assert not found.probabilities
 
 
 def test_a_file_that_is_not_as_asked_leaves_nothing_behind(bench, monkeypatch):
     float_file = bench.float_file.read_bytes()
-    monkeypatch.setattr(qat_sweep.partial_ptq, "quantize", lambda *a: float_file)
+    monkeypatch.setattr(points.partial_ptq, "quantize", lambda *a: float_file)
     for _ in range(2):  # nothing was kept, so it is tried, and refused, again
-        with pytest.raises(partial_export.WrongTypes, match="dense has 32 bits instead of 8"):
-            qat_sweep.answer(Point("ptq", "last", 1), bench, 2)
+        with pytest.raises(export.WrongTypes, match="dense has 32 bits instead of 8"):
+            points.answer(Point("ptq", "last", 1), bench, 2)
 
 
 @pytest.mark.parametrize("point", [Point("qat", "last", 11), Point("ptq", "only", 0)])
 def test_layers_that_do_not_exist(bench, point):
     with pytest.raises(QlabError, match="10 layers with weights"):
-        qat_sweep.answer(point, bench, 2)
+        points.answer(point, bench, 2)
 
 
 def test_a_method_that_does_not_exist(bench):
     with pytest.raises(QlabError, match="'ptw'"):
-        qat_sweep.answer(Point("ptw"), bench, 2)
+        points.answer(Point("ptw"), bench, 2)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from qlab import classification, classification_task, qat_sweep
-from qlab.qat_sweep import Bench, Point
+from qlab.classifier import answers, data
+from qlab.classifier import points as qat_sweep
+from qlab.classifier.points import Bench, Point
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
@@ -15,15 +16,15 @@ def bench(real_data, tmp_path_factory):
         pytest.skip("QLAB_DATA has no mlperf_tiny/pretrainedResnet.h5")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QLAB_HOME", str(tmp_path_factory.mktemp("home")))
-        yield Bench(classification_task.prepare("full", train_limit=2048, epochs=1))
+        yield Bench(data.prepare("full", train_limit=2048, epochs=1))
 
 
 def accuracy(bench: Bench, probabilities: np.ndarray) -> float:
-    return classification.correct(probabilities, bench.task.test.labels).mean()
+    return answers.correct(probabilities, bench.task.test.labels).mean()
 
 
 def test_missing_batches_are_said_and_the_others_used(bench, real_data, caplog):
-    train = classification_task.cifar10.load(real_data / "cifar10", "train")
+    train = data.cifar10.load(real_data / "cifar10", "train")
     assert len(train) == 10_000 and "data_batch_2" in caplog.text
 
 
@@ -40,7 +41,7 @@ def test_quantization_aware_training_of_all_layers_keeps_accuracy(bench, real_da
     assert accuracy(bench, found.probabilities["tflite"]) >= 0.870
     assert found.file.stat().st_size < 110_000
     peer = real_data / "mlperf_tiny" / "pretrainedResnet_quant.tflite"
-    theirs = classification.tflite_probabilities(peer, bench.task.test.images)
+    theirs = answers.tflite_probabilities(peer, bench.task.test.images)
     assert accuracy(bench, theirs) == pytest.approx(0.878, abs=2e-3)
     assert accuracy(bench, found.probabilities["tflite"]) >= accuracy(bench, theirs) - 0.01
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qlab import embedded, resnet, shapes32
-from qlab import resnet_training as training
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
-from qlab.resnet import keras
-from qlab.steps_bar import StepsBar
+from qlab.classifier import resnet, training
+from qlab.classifier.resnet import keras
+from qlab.core import embedded, shapes32
+from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
+from qlab.core.steps_bar import StepsBar
 
 
 def weighted(model) -> list[tuple[int, ...]]:

@@ -7,27 +7,27 @@ import pytest
 import tiny_bert
 from test_hub import served as hub_server
 
-from qlab import (
+from qlab.classifier import answers as classification
+from qlab.classifier import (
     bert_training,
-    classification,
-    classification_task,
     distributed_training,
     distributed_worker,
+    export,
     fine_tune_memory,
-    keras_classifier,
+    measure,
     mini_reviews,
-    partial_export,
-    qat_points,
-    qat_sweep,
-    resnet_qat,
     sentence_task,
     sentence_tokens,
+    sweep,
     toy_bert,
+    words,
 )
-from qlab import resnet_qat_words as words
-from qlab.errors import QlabError
-from qlab.qat_sweep import Bench, Point
-from qlab.sst2 import Sentences
+from qlab.classifier import data as classification_task
+from qlab.classifier import model as keras_classifier
+from qlab.classifier import points as qat_sweep
+from qlab.classifier.points import Bench, Point
+from qlab.classifier.sst2 import Sentences
+from qlab.core.errors import QlabError
 
 served_hub = hub_server  # a server on loopback that has one model, o/m
 
@@ -206,13 +206,13 @@ def test_attention_and_feed_forward_are_points_of_their_own():
     layers = [f"encoder.layer.{n}.{part}" for n in (0, 1) for part in (
         "attention.self.query", "attention.self.key", "attention.self.value",
         "attention.output.dense", "intermediate.dense", "output.dense")]  # fmt: skip
-    points = qat_points.part_points([*layers, "pooler.dense", "classifier"], seeds=2)
+    points = sweep.part_points([*layers, "pooler.dense", "classifier"], seeds=2)
     assert {p.variant for p in points if p.method == "ptq"} == {
         "ptq_w8a8_attention8", "ptq_w4a8_attention8", "ptq_w8a8_feedforward4",
         "ptq_w4a8_feedforward4",
     }  # fmt: skip
     assert len(points) == 4 + 2 * 4
-    assert qat_points.part_points(["conv1", "dense"], seeds=2) == []
+    assert sweep.part_points(["conv1", "dense"], seeds=2) == []
     with pytest.raises(QlabError, match="None of the model's 2 layers is a matrix of attention"):
         qat_sweep.partial_qat.choose(["conv1", "dense"], "attention", 1)
 
@@ -225,13 +225,13 @@ def test_points_of_a_bert_are_as_asked(home, bert, data, bits):
     answers = {}
     for point in (Point("qat", "attention", 4, bits), Point("ptq", "feedforward", 2, bits)):
         answers[point] = qat_sweep.answer(point, bench, 1)
-        kinds = partial_export.weight_types(answers[point].file, bench.layers)
+        kinds = export.weight_types(answers[point].file, bench.layers)
         wanted = point.where == "attention"
         quantized = [n for n in bench.layers if kinds[n] == f"INT{bits}"]
         assert len(quantized) == point.k
         assert all((".attention." in name) == wanted for name in quantized)
-    found = resnet_qat.accuracy_records(bench.task, parent, answers)
-    found += resnet_qat.robustness_records(bench.task, bench, answers, 1)
+    found = measure.accuracy_records(bench.task, parent, answers)
+    found += measure.robustness_records(bench.task, bench, answers, 1)
     assert {r.unit for r in found if r.metric == "flips_lost"} == {"sentence"}
     assert "SST-2_unknown3" in {r.dataset for r in found}
 

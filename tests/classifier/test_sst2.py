@@ -2,8 +2,8 @@
 
 import pytest
 
-from qlab import sst2
-from qlab.errors import QlabError
+from qlab.classifier import sst2
+from qlab.core.errors import QlabError
 
 GOOD = 'sentence\tlabel\nit is "fine \t1\nawful !\t0\n'
 

@@ -5,17 +5,18 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from qlab import qat_points, qat_table, records
-from qlab import resnet_qat_figures as figures
-from qlab import resnet_qat_words as words
-from qlab.qat_planner import plan
+from qlab.classifier import plots as figures
+from qlab.classifier import sweep, words
+from qlab.classifier import table as qat_table
+from qlab.classifier.planner import plan
+from qlab.core import records
 
 N = 10
 
 
 @pytest.fixture(scope="module")
 def table():
-    return records.read(qat_points.EXPERIMENT, qat_points.LONG)
+    return records.read(sweep.EXPERIMENT, sweep.LONG)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_verdicts_have_a_sentence_for_each_question_and_width(points):
 
 
 def test_the_planner_keeps_its_budget(points):
-    formulas = words.planner_formulas(qat_points.formulas(points, N))
+    formulas = words.planner_formulas(sweep.formulas(points, N))
     assert {(f.where, f.bits) for f in formulas} == {
         (where, bits) for where in ("first", "last") for bits in (8, 4)
     }
@@ -68,10 +69,10 @@ def test_controls_say_what_was_not_run(table):
 
 def test_other_steps_or_images_are_other_settings(table):
     steps = table["metric"] == "train_steps"
-    assert qat_points.same_settings(table, table)
+    assert sweep.same_settings(table, table)
     more = table.assign(value=table["value"].where(~steps, table["value"] + 1))
-    assert not qat_points.same_settings(table, more)
-    assert not qat_points.same_settings(table, table.assign(n=table["n"] + 1))
+    assert not sweep.same_settings(table, more)
+    assert not sweep.same_settings(table, table.assign(n=table["n"] + 1))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_the_committed_sweep_serves_its_own_model_with_all_layers(home, model, l
     task = SimpleNamespace(
         model=model, dataset="shapes32", place="mini-x", leave_float=left, chosen={"sweep": "short"}
     )
-    assert (qat_points.long_table(task) is not None) == found
+    assert (sweep.long_table(task) is not None) == found
 
 
 def test_the_mean_of_equal_seeds_is_no_further_out_than_they():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from qlab import artefacts
-from qlab.errors import QlabError
+from qlab.core import cache
+from qlab.core.errors import QlabError
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,9 @@ def test_made_once_and_addressed_by_content():
         made.append(folder)
         (folder / "x").write_text("1")
 
-    first = artefacts.artefact("kind", {"a": 1, "b": [2]}, make)
-    assert artefacts.artefact("kind", {"b": [2], "a": 1}, make) == first
-    assert artefacts.artefact("kind", {"a": 2, "b": [2]}, make) != first
+    first = cache.artefact("kind", {"a": 1, "b": [2]}, make)
+    assert cache.artefact("kind", {"b": [2], "a": 1}, make) == first
+    assert cache.artefact("kind", {"a": 2, "b": [2]}, make) != first
     assert len(made) == 2
     assert (first / "recipe.json").is_file() and (first / "x").read_text() == "1"
 
@@ -39,14 +39,14 @@ def test_a_failing_maker_leaves_nothing(home):
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):
-        artefacts.artefact("kind", {"a": 1}, make)
-    assert not artefacts.address("kind", {"a": 1}).exists()
+        cache.artefact("kind", {"a": 1}, make)
+    assert not cache.address("kind", {"a": 1}).exists()
     assert not list((home / "build").rglob("half"))
 
 
 def test_a_killed_writer_is_never_read(home):
     code = (
-        "import time, qlab.artefacts as a\n"
+        "import time, qlab.core.cache as a\n"
         "def make(folder):\n"
         "    (folder / 'half').write_text('half'); print('started', flush=True); time.sleep(60)\n"
         "a.artefact('kind', {'a': 1}, make)\n"
@@ -55,12 +55,12 @@ def test_a_killed_writer_is_never_read(home):
     assert process.stdout.readline() == "started\n"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    done = artefacts.artefact("kind", {"a": 1}, lambda folder: (folder / "x").write_text("whole"))
+    done = cache.artefact("kind", {"a": 1}, lambda folder: (folder / "x").write_text("whole"))
     assert (done / "x").read_text() == "whole" and not (done / "half").exists()
 
 
 WRITER = (
-    "import sys, time, pathlib, qlab.artefacts as a\n"
+    "import sys, time, pathlib, qlab.core.cache as a\n"
     "with a.written_whole(pathlib.Path(sys.argv[1])) as part:\n"
     "    part.write_text('half'); print('started', flush=True); time.sleep(60)\n"
 )
@@ -76,12 +76,12 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not(
     killed.kill()
     killed.wait()
     (left,) = [part.parent for part in home.glob(".part-*/b.txt")]
-    with artefacts.written_whole(home / "c.txt") as part:
+    with cache.written_whole(home / "c.txt") as part:
         part.write_text("c")
     assert left.is_dir()  # as young as this, it might be a writer's that has no lock yet
     for folder in home.glob(".part-*"):
         os.utime(folder, (0, 0))
-    with artefacts.written_whole(home / "c.txt") as part:
+    with cache.written_whole(home / "c.txt") as part:
         part.write_text("c")
     assert [part.name for part in home.glob(".part-*/*")] == ["a.txt"]
     live.kill()
@@ -90,10 +90,10 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not(
 
 def test_two_makers_at_once_agree():
     def make(folder):
-        artefacts.artefact("kind", {"a": 1}, lambda f: (f / "x").write_text("other"))
+        cache.artefact("kind", {"a": 1}, lambda f: (f / "x").write_text("other"))
         (folder / "x").write_text("mine")
 
-    found = artefacts.artefact("kind", {"a": 1}, make)
+    found = cache.artefact("kind", {"a": 1}, make)
     assert (found / "x").read_text() == "other"  # the first that was whole stays
 
 
@@ -108,7 +108,7 @@ def test_two_makers_at_once_agree():
 def test_a_full_or_locked_disk_is_a_sentence_and_the_old_file_stays(home, number, sentence):
     target = home / "a.txt"
     target.write_text("old")
-    with pytest.raises(QlabError, match=sentence), artefacts.written_whole(target) as part:
+    with pytest.raises(QlabError, match=sentence), cache.written_whole(target) as part:
         part.write_text("half")
         raise OSError(number, os.strerror(number))
     assert target.read_text() == "old"
@@ -119,11 +119,11 @@ def test_a_folder_hash_sees_names_and_contents(home):
     folder = home / "f"
     folder.mkdir()
     (folder / "a").write_text("1")
-    first = artefacts.file_sha256(folder)
+    first = cache.file_sha256(folder)
     (folder / "a").rename(folder / "b")
-    second = artefacts.file_sha256(folder)
+    second = cache.file_sha256(folder)
     (folder / "b").write_text("2")
-    assert len({first, second, artefacts.file_sha256(folder)}) == 3
+    assert len({first, second, cache.file_sha256(folder)}) == 3
 
 
 @pytest.fixture
@@ -145,11 +145,11 @@ def tmpfs(tmp_path):
 def test_a_really_full_disk(tmpfs):
     folder, _ = tmpfs
     target = folder / "figure.png"
-    with artefacts.written_whole(target) as part:
+    with cache.written_whole(target) as part:
         part.write_bytes(b"old")
     with (
         pytest.raises(QlabError, match="The disk ran full while writing .*figure.png"),
-        artefacts.written_whole(target) as part,
+        cache.written_whole(target) as part,
     ):
         part.write_bytes(b"x" * 200_000)
     assert target.read_bytes() == b"old" and list(folder.iterdir()) == [target]
@@ -161,7 +161,7 @@ def test_a_really_read_only_folder(tmpfs):
     mount("remount,ro")
     with (
         pytest.raises(QlabError, match="cannot be written .* nothing was changed"),
-        artefacts.written_whole(folder / "records.csv") as part,
+        cache.written_whole(folder / "records.csv") as part,
     ):
         part.write_text("new")
     assert (folder / "records.csv").read_text() == "old"
@@ -170,14 +170,14 @@ def test_a_really_read_only_folder(tmpfs):
 def test_a_folder_hash_does_not_depend_on_the_order_of_listing(tmp_path, monkeypatch):
     for name in "abc":
         (tmp_path / name).write_text(name)
-    first = artefacts.file_sha256(tmp_path)
+    first = cache.file_sha256(tmp_path)
     listed = Path.rglob
     monkeypatch.setattr(Path, "rglob", lambda *given: reversed(list(listed(*given))))
-    assert artefacts.file_sha256(tmp_path) == first
+    assert cache.file_sha256(tmp_path) == first
 
 
 def test_folders_whose_files_lie_elsewhere_are_different(tmp_path):
     for place in ("a/x/1", "b/y/1"):
         (tmp_path / place).parent.mkdir(parents=True)
         (tmp_path / place).write_text("1")
-    assert artefacts.file_sha256(tmp_path / "a") != artefacts.file_sha256(tmp_path / "b")
+    assert cache.file_sha256(tmp_path / "a") != cache.file_sha256(tmp_path / "b")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qlab import dependencies
-from qlab.errors import QlabError
+from qlab.core import closure
+from qlab.core.errors import QlabError
 
 MODULES = {
     "__init__.py": "",
@@ -26,7 +26,7 @@ def package(tmp_path, monkeypatch) -> Path:
     for name, code in MODULES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(code)
-    monkeypatch.setattr(dependencies, "_PACKAGE", root)
+    monkeypatch.setattr(closure, "_PACKAGE", root)
     return root
 
 
@@ -61,13 +61,13 @@ def notebook(folder: Path, *sources: str) -> Path:
     ],
 )
 def test_module_files(package, tmp_path, code, expected):
-    found = dependencies.module_files(notebook(tmp_path, code))
+    found = closure.module_files(notebook(tmp_path, code))
     assert [str(path.relative_to(package)) for path in found] == expected
 
 
 def test_all_cells_count(package, tmp_path):
     path = notebook(tmp_path, "import qlab.circle", "import qlab.bottom")
-    found = [file.name for file in dependencies.module_files(path)]
+    found = [file.name for file in closure.module_files(path)]
     assert found == ["__init__.py", "bottom.py", "circle.py"]
 
 
@@ -76,14 +76,14 @@ def test_what_is_no_notebook_is_named(tmp_path, text):
     path = tmp_path / "broken.ipynb"
     path.write_text(text)
     with pytest.raises(QlabError, match="broken.ipynb is not readable as a notebook"):
-        dependencies.module_files(path)
+        closure.module_files(path)
 
 
 def test_code_that_is_no_python_is_named(tmp_path):
     with pytest.raises(QlabError, match="notebook.ipynb: its imports cannot be read"):
-        dependencies.module_files(notebook(tmp_path, "import import"))
+        closure.module_files(notebook(tmp_path, "import import"))
 
 
 def test_real_modules_are_found(tmp_path):
-    found = dependencies.module_files(notebook(tmp_path, "from qlab import records"))
+    found = closure.module_files(notebook(tmp_path, "from qlab import records"))
     assert {"records.py", "artefacts.py", "paths.py", "errors.py"} <= {f.name for f in found}

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from qlab import downloads, hub, mini_coco, mini_lambada, mini_reviews, shapes32
-from qlab.artefacts import file_sha256
+from qlab.classifier import mini_reviews
+from qlab.core import fetch, hub, shapes32
+from qlab.core.cache import file_sha256
+from qlab.detector import mini_coco
+from qlab.language import mini_lambada
 
 TEXT = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
 CARDS = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", TEXT, re.M))
@@ -98,8 +101,8 @@ def test_intervals_are_those_of_the_records(name, table, metric):
 
 def test_hashes_of_downloads_are_the_codes():
     known = {
-        "COCO `val2017`": [downloads.COCO_VAL[1], downloads.COCO_ANNOTATIONS[1]],
-        "CIFAR-10": [downloads.CIFAR10[1]],
+        "COCO `val2017`": [fetch.COCO_VAL[1], fetch.COCO_ANNOTATIONS[1]],
+        "CIFAR-10": [fetch.CIFAR10[1]],
         "`lambada_openai`": [hub.LAMBADA_SHA256],
     }
     for title, expected in known.items():

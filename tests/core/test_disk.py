@@ -2,8 +2,9 @@
 
 import pytest
 
-from qlab import disk_space, paths
-from qlab.errors import QlabError
+from qlab.core import disk as disk_space
+from qlab.core import paths
+from qlab.core.errors import QlabError
 
 
 @pytest.fixture

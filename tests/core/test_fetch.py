@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from qlab import downloads, paths
-from qlab.errors import QlabError
+from qlab.core import fetch, paths
+from qlab.core.errors import QlabError
 
 
 @pytest.fixture
@@ -42,20 +42,20 @@ def archive(folder, **members):
 def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
     folder, address = server
     file = archive(folder, annotations__a="{}", b="2")
-    first = downloads.fetch(f"{address}/data.zip", sha256(file), unpack=True)
+    first = fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
     assert (first / "annotations" / "a").read_text() == "{}"
     file.unlink()  # a second call needs no server
     with pytest.raises(FileNotFoundError):
         file.read_bytes()
     kept = paths.build() / "downloads" / "data.zip"
-    assert downloads.fetch(f"{address}/data.zip", sha256(kept), unpack=True) == first
+    assert fetch.fetch(f"{address}/data.zip", sha256(kept), unpack=True) == first
 
 
 def test_another_hash_is_refused_and_leaves_no_file(server):
     folder, address = server
     archive(folder, a="1")
     with pytest.raises(QlabError, match="came with another hash than the known sha256:0000"):
-        downloads.fetch(f"{address}/data.zip", "sha256:" + "0" * 64)
+        fetch.fetch(f"{address}/data.zip", "sha256:" + "0" * 64)
     assert not list((paths.build() / "downloads").glob("*zip*"))
 
 
@@ -63,7 +63,7 @@ def test_a_member_that_climbs_out_stays_inside(server, tmp_path):
     folder, address = server
     with zipfile.ZipFile(folder / "data.zip", "w") as made:
         made.writestr("../../escaped", "x")
-    downloads.fetch(f"{address}/data.zip", sha256(folder / "data.zip"), unpack=True)
+    fetch.fetch(f"{address}/data.zip", sha256(folder / "data.zip"), unpack=True)
     assert not list(tmp_path.glob("escaped")) and not list((tmp_path / "home").glob("escaped"))
 
 
@@ -78,7 +78,7 @@ def tar(folder, name, text="x"):
 def test_a_tar_gz_is_unpacked_too(server):
     folder, address = server
     file = tar(folder, "batches/one", "1")
-    found = downloads.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
+    found = fetch.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
     assert (found / "batches" / "one").read_text() == "1"
 
 
@@ -86,7 +86,7 @@ def test_a_tar_member_that_climbs_out_is_refused(server, tmp_path):
     folder, address = server
     file = tar(folder, "../../escaped")
     with pytest.raises(QlabError, match=r"data\.tar\.gz was not unpacked: .*outside"):
-        downloads.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
+        fetch.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
     assert not list(tmp_path.rglob("escaped"))
     assert not list((paths.build() / "downloads").glob("*.unpacked"))
 
@@ -94,16 +94,16 @@ def test_a_tar_member_that_climbs_out_is_refused(server, tmp_path):
 def test_a_tar_member_with_an_absolute_name_stays_inside(server, tmp_path):
     folder, address = server
     file = tar(folder, str(tmp_path / "escaped"))
-    found = downloads.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
+    found = fetch.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
     assert [p.is_relative_to(found) for p in tmp_path.rglob("escaped")] == [True]
 
 
 def test_no_network_says_what_to_do(server):
     _, address = server
     with pytest.raises(QlabError, match="could not be downloaded .* give local paths"):
-        downloads.fetch(f"{address}/missing.zip", "sha256:" + "0" * 64)
+        fetch.fetch(f"{address}/missing.zip", "sha256:" + "0" * 64)
     with pytest.raises(QlabError, match="could not be downloaded"):
-        downloads.fetch("http://127.0.0.1:9/none.zip", "sha256:" + "0" * 64)
+        fetch.fetch("http://127.0.0.1:9/none.zip", "sha256:" + "0" * 64)
 
 
 def test_coco_is_where_its_archives_unpack_to(monkeypatch, tmp_path):
@@ -115,8 +115,8 @@ def test_coco_is_where_its_archives_unpack_to(monkeypatch, tmp_path):
         asked.append(url.rsplit("/", 1)[-1])
         return tmp_path / asked[-1]
 
-    monkeypatch.setattr(downloads, "fetch", fetched)
-    annotations, images = downloads.coco_val2017()
+    monkeypatch.setattr(fetch, "fetch", fetched)
+    annotations, images = fetch.coco_val2017()
     place = "annotations_trainval2017.zip/annotations/instances_val2017.json"
     assert annotations == tmp_path / place
     assert images == tmp_path / "val2017.zip" / "val2017"

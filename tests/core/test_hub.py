@@ -10,8 +10,9 @@ import huggingface_hub
 import pytest
 import tiny_llama
 
-from qlab import hub, llama, network
-from qlab.errors import QlabError
+from qlab.core import hub, network
+from qlab.core.errors import QlabError
+from qlab.language import llama
 
 REACHABLE = network.reachable
 TOKEN = "hf_not_a_real_one"

@@ -4,8 +4,8 @@ import pytest
 from explored import shown, stands_still
 from matplotlib import pyplot as plt
 
-from qlab import live
-from qlab.errors import QlabError
+from qlab.core import live
+from qlab.core.errors import QlabError
 
 
 def show(place: int, names: tuple[str, ...]):

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from qlab import downloads, network
-from qlab.errors import QlabError
+from qlab.core import fetch, network
+from qlab.core.errors import QlabError
 
 
 def test_any_answer_counts_even_a_refusal():
@@ -57,8 +57,8 @@ def test_who_did_not_answer_is_asked_again(silent, monkeypatch):
 @pytest.mark.parametrize(
     "url, attach",
     [
-        (downloads.COCO_VAL[0], "awsaf49/coco-2017-dataset"),
-        (downloads.CIFAR10[0], "pankrzysiu/cifar10-python"),
+        (fetch.COCO_VAL[0], "awsaf49/coco-2017-dataset"),
+        (fetch.CIFAR10[0], "pankrzysiu/cifar10-python"),
         ("http://some.where/pretrainedResnet.h5", "a dataset with pretrainedResnet.h5"),
     ],
 )
@@ -69,7 +69,7 @@ def test_on_kaggle_a_download_names_what_to_attach(home, tmp_path, monkeypatch, 
     with pytest.raises(
         QlabError, match=f"no answer.*; attach (the dataset )?{attach}.*internet on"
     ):
-        downloads.fetch(url, "md5:00", unpack=True)
+        fetch.fetch(url, "md5:00", unpack=True)
 
 
 @pytest.mark.parametrize("value, off", [("1", True), ("true", True), ("0", False), ("", False)])

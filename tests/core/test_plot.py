@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from qlab import figures
-from qlab.errors import QlabError
+from qlab.core import plot
+from qlab.core.errors import QlabError
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ DRAWN = pd.DataFrame({"x": [1.5, 2.5], "y": [0.25, 0.5]})
 
 
 def draw(name: str = "f") -> None:
-    with figures.figure(name, "mini", DRAWN) as (_, axis):
+    with plot.figure(name, "mini", DRAWN) as (_, axis):
         axis.plot(DRAWN["x"], DRAWN["y"], label="line")
         axis.legend()
 
@@ -33,7 +33,7 @@ def test_three_files_with_the_same_bytes_twice(home):
 
 
 def test_a_failing_drawing_writes_nothing(home):
-    with pytest.raises(ZeroDivisionError), figures.figure("f", "mini", DRAWN):
+    with pytest.raises(ZeroDivisionError), plot.figure("f", "mini", DRAWN):
         raise ZeroDivisionError
     assert not (home / "figures").exists()
 
@@ -46,13 +46,13 @@ def test_a_figures_folder_that_cannot_be_one(home):
 
 
 def test_the_palette_has_no_twins():
-    assert len(set(figures.PALETTE)) == len(figures.PALETTE) == len(set(figures.MARKERS))
+    assert len(set(plot.PALETTE)) == len(plot.PALETTE) == len(set(plot.MARKERS))
 
 
 def test_a_figure_lies_in_its_profile_and_names_no_software(tmp_path, monkeypatch):
     """The drawing library's version in the file would change the bytes with every update."""
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
-    with figures.figure("f", "full", pd.DataFrame({"x": [1]})) as (_, axis):
+    with plot.figure("f", "full", pd.DataFrame({"x": [1]})) as (_, axis):
         axis.plot([1], [1])
     folder = tmp_path / "figures" / "full"
     assert sorted(p.name for p in folder.iterdir()) == ["f.csv", "f.png", "f.svg"]
@@ -61,6 +61,6 @@ def test_a_figure_lies_in_its_profile_and_names_no_software(tmp_path, monkeypatc
 
 
 def test_names_get_colours_of_their_own_in_order():
-    names = [str(i) for i in range(len(figures.PALETTE))]
-    assert list(figures.colours(names).values()) == figures.PALETTE
-    assert figures.colours([*names, "more"])["more"] == figures.PALETTE[0]
+    names = [str(i) for i in range(len(plot.PALETTE))]
+    assert list(plot.colours(names).values()) == plot.PALETTE
+    assert plot.colours([*names, "more"])["more"] == plot.PALETTE[0]

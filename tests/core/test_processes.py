@@ -12,8 +12,10 @@ import psutil
 import pytest
 from tiny_coco import random_world
 
-from qlab import coco, detection_scoring, paths, processes
-from qlab.errors import QlabError
+from qlab.core import paths, processes
+from qlab.core.errors import QlabError
+from qlab.core.images import read_image
+from qlab.detector import scoring
 
 
 def test_answers_come_in_the_order_of_arguments_and_from_other_processes():
@@ -42,7 +44,7 @@ def test_progress_is_that_of_finished_items(count):
 def test_an_items_error_is_the_callers(tmp_path):
     missing = tmp_path / "none.png"
     with pytest.raises(QlabError, match="There is no image at .*none.png"):
-        processes.starmap(coco.read_image, [(missing,), (missing,)], 2)
+        processes.starmap(read_image, [(missing,), (missing,)], 2)
 
 
 def test_a_killed_process_is_a_sentence():
@@ -110,7 +112,7 @@ def test_scores_are_the_same_from_any_number_of_processes():
     other = [{**r, "score": r["score"] ** 2 / 2} for r in results[::2]]
     ids = sorted(world.imgs)
     arguments = [(world, found, ids, 40, 3) for found in (results, other)]
-    one, two = (processes.starmap(detection_scoring.scored, arguments, n) for n in (1, 2))
+    one, two = (processes.starmap(scoring.scored, arguments, n) for n in (1, 2))
     for (estimates, samples), (same, again) in zip(one, two, strict=True):
         assert estimates == same and samples.keys() == again.keys()
         assert all(samples[name].tobytes() == again[name].tobytes() for name in samples)

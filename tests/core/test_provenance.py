@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from qlab import paths, provenance
+from qlab.core import paths, provenance
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from qlab import native_log, paths, progress
+from qlab.core import paths, progress, quiet
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def descriptors() -> set[str]:
 
 def test_notes_go_to_the_log_and_only_while_the_block_runs(capfd):
     for note in (b"first\n", b"second\n"):
-        with native_log.quiet():
+        with quiet.quiet():
             os.write(2, note)
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
@@ -31,7 +31,7 @@ def test_notes_go_to_the_log_and_only_while_the_block_runs(capfd):
 def test_an_exception_gives_the_screen_back_and_leaks_nothing(capfd):
     before = descriptors()
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), native_log.quiet(), native_log.quiet():
+        with pytest.raises(ZeroDivisionError), quiet.quiet(), quiet.quiet():
             raise ZeroDivisionError
     os.write(2, b"heard\n")
     assert capfd.readouterr().err == "heard\n"
@@ -40,7 +40,7 @@ def test_an_exception_gives_the_screen_back_and_leaks_nothing(capfd):
 
 def test_nowhere_to_keep_the_notes_is_no_reason_to_stop(home, capfd):
     (home / "build").write_text("a file where the folder should be")
-    with native_log.quiet():
+    with quiet.quiet():
         os.write(2, b"note\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from qlab import records
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
 
 
 @pytest.fixture(autouse=True)

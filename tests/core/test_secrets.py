@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.translators import PythonTranslator
 
-from qlab import runner, secrets
-from qlab.secrets import MARKER, redact, redact_notebook, secret_values
+from qlab.core import secrets
+from qlab.core.secrets import MARKER, redact, redact_notebook, secret_values
+from qlab.run import notebook
 
 KAGGLES = "hf_attached_on_kaggle"
 SECRET = 'hf_"pl/anted'
@@ -152,9 +153,9 @@ def test_kaggles_secret_never_reaches_an_executed_notebook(tmp_path, home, monke
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     assert {KAGGLES, "hf_of_the_environment"} <= set(secrets.known())
-    code = "from qlab.secrets import kaggle_secret\nprint(kaggle_secret('HF_TOKEN'))"
+    code = "from qlab.core.secrets import kaggle_secret\nprint(kaggle_secret('HF_TOKEN'))"
     cells = [new_code_cell(c) for c in ('profile: str = "smoke"  # how much', code)]
     cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(new_notebook(cells=cells), tmp_path / "telling.ipynb")
-    executed = runner.run(tmp_path / "telling.ipynb", [], tmp_path / "done.ipynb").read_text()
+    executed = notebook.run(tmp_path / "telling.ipynb", [], tmp_path / "done.ipynb").read_text()
     assert MARKER in executed and KAGGLES not in executed

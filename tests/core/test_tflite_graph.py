@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qlab import graph
+from qlab.core import tflite_graph
 
 
 def test_decoding_is_what_no_weights_come_after_in_the_order_of_execution(monkeypatch):
@@ -14,9 +14,9 @@ def test_decoding_is_what_no_weights_come_after_in_the_order_of_execution(monkey
         ("ADD", "b a", "c"), ("TRANSPOSE_CONV", "c side", "d"), ("LOGISTIC", "d", "e"),
         ("TOPK_V2", "e", "f"),
     ]  # fmt: skip
-    operators = [graph.Operator(kind, tuple(i.split()), (o,)) for kind, i, o in chain]
-    monkeypatch.setattr(graph, "operators", lambda file: operators)
-    assert graph.decoding(Path("x")) == ["e", "f"]
+    operators = [tflite_graph.Operator(kind, tuple(i.split()), (o,)) for kind, i, o in chain]
+    monkeypatch.setattr(tflite_graph, "operators", lambda file: operators)
+    assert tflite_graph.decoding(Path("x")) == ["e", "f"]
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ def test_operators_are_named_in_files_of_every_age(code, name):
     model = SimpleNamespace(
         operatorCodes=[None, SimpleNamespace(**dict(zip(fields, code, strict=True)))]
     )
-    assert graph.kind(model, SimpleNamespace(opcodeIndex=1)) == name
+    assert tflite_graph.kind(model, SimpleNamespace(opcodeIndex=1)) == name

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qlab import timing
-from qlab.errors import QlabError
+from qlab.core import timing
+from qlab.core.errors import QlabError
 
 
 def test_callables_take_turns_after_a_warm_up():

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_coco import random_world
 
-from qlab import average_precision, coco
-from qlab.statistics import bootstrap_interval, resamples
+from qlab.core.stats import bootstrap_interval, resamples
+from qlab.detector import average_precision, coco
 
 SUMMARY = [
     "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",

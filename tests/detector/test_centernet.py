@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from qlab import centernet, centernet_training, mini_coco
-from qlab.centernet import MINI_256, RESNET50V2_512, Architecture
+from qlab.detector import centernet, mini_coco
+from qlab.detector import training as centernet_training
+from qlab.detector.centernet import MINI_256, RESNET50V2_512, Architecture
 
 TINY = Architecture(64, 3, 8, (1, 1), (8, 16), False, (8,), 8)
 

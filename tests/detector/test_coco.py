@@ -10,8 +10,9 @@ from PIL import Image
 from pycocotools.cocoeval import COCOeval
 from tiny_coco import random_world
 
-from qlab import coco
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.core.images import read_image
+from qlab.detector import coco
 
 GOOD = {
     "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}],
@@ -87,7 +88,7 @@ def test_an_image_of_endless_size_is_refused(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:12] + claim + struct.pack(">I", zlib.crc32(claim)) + whole[33:])
     with pytest.raises(QlabError, match="has more pixels than are read"):
-        coco.read_image(path)
+        read_image(path)
 
 
 def test_missing_annotations_and_images(tmp_path):
@@ -105,7 +106,7 @@ def test_other_colour_modes_are_converted_and_said(tmp_path, mode, caplog):
     kind = "tif" if mode == "CMYK" else "png"
     path = tmp_path / f"a.{kind}"
     Image.new(mode, (6, 4)).save(path)
-    image = coco.read_image(path)
+    image = read_image(path)
     assert image.shape == (4, 6, 3) and image.dtype == np.uint8
     assert f"was converted from {mode} to RGB" in caplog.text
 
@@ -114,7 +115,7 @@ def test_sixteen_bit_images_are_refused(tmp_path):
     path = tmp_path / "deep.png"
     Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(path)
     with pytest.raises(QlabError, match="more than 8 bits a channel"):
-        coco.read_image(path)
+        read_image(path)
 
 
 def test_truncated_missing_and_no_image(tmp_path):
@@ -122,12 +123,12 @@ def test_truncated_missing_and_no_image(tmp_path):
     Image.effect_noise((64, 64), 50).convert("RGB").save(path)
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(QlabError, match="is truncated or no image"):
-        coco.read_image(path)
+        read_image(path)
     path.write_text("hello")
     with pytest.raises(QlabError, match="is truncated or no image"):
-        coco.read_image(path)
+        read_image(path)
     with pytest.raises(QlabError, match="There is no image at"):
-        coco.read_image(tmp_path / "none.jpg")
+        read_image(tmp_path / "none.jpg")
 
 
 def test_scores_that_are_no_numbers_and_unknown_labels():
@@ -211,7 +212,7 @@ def test_found_objects_come_in_the_order_of_their_ids():
 def test_images_whose_range_is_unknown_are_refused(tmp_path, kind):
     Image.fromarray(np.full((4, 4), 7, kind)).save(tmp_path / "a.tif")
     with pytest.raises(QlabError, match="more than 8 bits a channel"):
-        coco.read_image(tmp_path / "a.tif")
+        read_image(tmp_path / "a.tif")
 
 
 def test_a_box_that_is_no_number_is_refused():

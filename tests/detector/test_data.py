@@ -7,8 +7,11 @@ import pytest
 from conftest import fresh_home
 from PIL import Image
 
-from qlab import detection_task, downloads, embedded, mini_coco
-from qlab.errors import QlabError
+from qlab.core import fetch
+from qlab.core.embedded import model_folder
+from qlab.core.errors import QlabError
+from qlab.detector import data as detection_task
+from qlab.detector import embedded, mini_coco
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,7 @@ def test_a_missing_image_is_named_before_work_starts(own, tmp_path):
 def test_changed_weights_are_noticed(tmp_path, monkeypatch):
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
     with pytest.raises(QlabError, match="There is no embedded model 'centernet_mini'"):
-        embedded.model_folder("centernet_mini")
+        model_folder("centernet_mini")
     folder = tmp_path / "data" / "models" / "centernet_mini"
     folder.mkdir(parents=True)
     (folder / "weights.h5").write_bytes(b"other")
@@ -87,7 +90,7 @@ def test_changed_weights_are_noticed(tmp_path, monkeypatch):
         json.dumps({"weights": "weights.h5", "weights_sha256": "0" * 64})
     )
     with pytest.raises(QlabError, match=r"does not match its card .* git checkout"):
-        embedded.model_folder("centernet_mini")
+        model_folder("centernet_mini")
 
 
 def test_grey_calibration_images_are_converted(own, tmp_path):
@@ -111,7 +114,7 @@ def test_full_profile_takes_kaggles_cached_model_and_coco_from_the_data_folder(
     tmp_path, monkeypatch
 ):
     """The downloaded model's place in kagglehub's cache, and COCO's layout under QLAB_DATA."""
-    cached = tmp_path / "cache" / "models" / downloads.CENTERNET_HANDLE
+    cached = tmp_path / "cache" / "models" / fetch.CENTERNET_HANDLE
     cached.parent.mkdir(parents=True)
     cached.symlink_to(embedded.centernet_saved_model())
     cached.with_name("1.complete").touch()
@@ -135,6 +138,6 @@ def test_without_a_network_the_full_profile_says_what_to_do(tmp_path, monkeypatc
         raise ConnectionError("no route")
 
     monkeypatch.setattr("kagglehub.model_download", offline)
-    monkeypatch.setattr(downloads.network, "reachable", lambda address: True)
+    monkeypatch.setattr(fetch.network, "reachable", lambda address: True)
     with pytest.raises(QlabError, match="Kaggle Models did not give .* parameter 'model'"):
         detection_task.prepare("full")

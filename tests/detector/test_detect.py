@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qlab import detectors
-from qlab.detectors import Detector
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.detector import detect
+from qlab.detector.detect import Detector
 
 BOXES = np.array([[[0.1, 0.2, 0.5, 0.9], [0.0, 0.0, 1.0, 1.0]]], np.float32)
 ANSWERS = {"boxes": BOXES, "classes": np.array([[2.0, 0.0]]), "scores": np.array([[0.75, 0.5]])}
@@ -63,7 +63,7 @@ def detector(tmp_path, monkeypatch):
     (tmp_path / "a.tflite").touch()
 
     def made(graph):
-        monkeypatch.setattr(detectors, "interpreter", lambda *_: graph)
+        monkeypatch.setattr(detect, "interpreter", lambda *_: graph)
         return Detector(tmp_path / "a.tflite", 1)
 
     return made
@@ -99,22 +99,22 @@ def test_a_float_input_gets_pixels_from_minus_one_to_one(detector):
 
 def test_boxes_become_pixels_and_padding_is_dropped():
     found = (BOXES[0], np.array([2, 1]), np.array([0.75, 0.0]))
-    assert detectors.coco_results(found, 7, width=200, height=100) == [
+    assert detect.coco_results(found, 7, width=200, height=100) == [
         {"image_id": 7, "category_id": 2, "bbox": [40.0, 10.0, 140.0, 40.0], "score": 0.75}
     ]
     broken = (BOXES[0], np.array([2, 1]), np.array([np.nan, -1.0]))
-    assert len(detectors.coco_results(broken, 7, 200, 100)) == 1  # kept, to be refused
+    assert len(detect.coco_results(broken, 7, 200, 100)) == 1  # kept, to be refused
     none = (np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
-    assert detectors.coco_results(none, 7, 200, 100) == []
+    assert detect.coco_results(none, 7, 200, 100) == []
 
 
 def test_the_whole_image_is_squeezed_not_cropped():
     image = np.zeros((10, 40, 3), np.uint8)
     image[:, 20:] = 200
-    small = detectors.resized(image, 8)
+    small = detect.resized(image, 8)
     assert small.shape == (8, 8, 3)
     assert (small[:, :3] == 0).all() and (small[:, 5:] == 200).all()
-    assert detectors.resized(small, 8) is small
+    assert detect.resized(small, 8) is small
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def world(tmp_path, monkeypatch):
         def invoke(self):
             seen.append("invoke")
 
-    monkeypatch.setattr(detectors, "Detector", Fake)
+    monkeypatch.setattr(detect, "Detector", Fake)
     model = tmp_path / "a.tflite"
     model.write_bytes(b"model")
     return model, files, seen, Fake
@@ -151,25 +151,25 @@ def world(tmp_path, monkeypatch):
 
 def test_detections_are_in_pixels_of_the_image_and_made_once(world):
     model, files, seen, _ = world
-    found = detectors.detect_all(model, files, 1)
+    found = detect.detect_all(model, files, 1)
     assert [r["bbox"] for r in found] == [[8.0, 2.0, 28.0, 8.0], [2.0, 3.0, 7.0, 12.0]]
     assert [r["image_id"] for r in found] == [3, 4] and seen == [3, 4]
-    assert json.dumps(detectors.detect_all(model, files, 1)) == json.dumps(found)
+    assert json.dumps(detect.detect_all(model, files, 1)) == json.dumps(found)
     assert seen == [3, 4]
     model.write_bytes(b"another")
-    detectors.detect_all(model, files, 1)
+    detect.detect_all(model, files, 1)
     assert seen == [3, 4] * 2
 
 
 def test_each_change_of_the_images_is_another_artefact(world):
     model, files, seen, _ = world
     for name in ("times ten", "times ten", "id"):
-        detectors.detect_all(model, files, 1, lambda image, i: image * 0 + 10 * i, name)
+        detect.detect_all(model, files, 1, lambda image, i: image * 0 + 10 * i, name)
     assert seen == [30, 40] * 2
     seen.clear()
-    detectors.detect_all(model, files, 1)
+    detect.detect_all(model, files, 1)
     Image.fromarray(np.full((9, 9, 3), 7, np.uint8)).save(files[4])
-    detectors.detect_all(model, files, 1)
+    detect.detect_all(model, files, 1)
     assert seen == [3, 4, 3, 7]
 
 
@@ -182,14 +182,14 @@ def test_several_detectors_share_what_was_read_and_changed(world):
         read.append(image_id)
         return image + 5
 
-    found = detectors.detect_each([model, other], files, 1, change, "brighter")
-    assert found == [detectors.detect_all(m, files, 1) for m in (model, other)]
+    found = detect.detect_each([model, other], files, 1, change, "brighter")
+    assert found == [detect.detect_all(m, files, 1) for m in (model, other)]
     assert read == [3, 4] and seen[:4] == [8, 8, 9, 9]
 
 
 def test_stages_step_through_the_files_each_on_its_own(world):
     _, files, seen, fake = world
-    steps = detectors.stages(fake(None, 1), list(files.values()))
+    steps = detect.stages(fake(None, 1), list(files.values()))
     first, second = (int(steps["decode"]()[0, 0, 0]) for _ in range(2))
     assert {first, second} == {3, 4} and seen == []
     steps["preprocess"]()

@@ -5,9 +5,10 @@ import pytest
 from explored import moves, stands_still
 from PIL import Image
 
-from qlab import centernet_explore, centernet_ptq, records
-from qlab.centernet_explore import AREA, IOU
-from qlab.words import interval
+from qlab.core import records
+from qlab.core.words import interval
+from qlab.detector import explore, measure
+from qlab.detector.explore import AREA, IOU
 
 TABLE = records.read("centernet_ptq", "mini")
 
@@ -18,19 +19,19 @@ def world(task, monkeypatch):
     work, results = task
     for path in work.images.values():
         Image.fromarray(np.full((500, 500, 3), 128, np.uint8)).save(path)
-    monkeypatch.setitem(centernet_ptq.SLOW_LIMIT, "smoke", 5)
+    monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
     rng = np.random.default_rng(1)
     worse = [r | {"score": r["score"] * rng.uniform(0.3, 1.3)} for r in results]
-    return work, {"fp32": results, "int8_static": worse, centernet_ptq.SLOW: results}
+    return work, {"fp32": results, "int8_static": worse, measure.SLOW: results}
 
 
 @pytest.fixture
 def box(world):
-    return centernet_explore.samples(*world, "smoke")
+    return explore.samples(*world, "smoke")
 
 
 def test_flips_are_those_of_the_records(world, box):
-    table = records.as_table(centernet_ptq.accuracy_records(*world, "smoke", seed=0))
+    table = records.as_table(measure.accuracy_records(*world, "smoke", seed=0))
     lost, gained = (
         int(records.pick(table, f"flips_{side}", variant="int8_static")["value"].iloc[0])
         for side in ("lost", "gained")
@@ -41,9 +42,9 @@ def test_flips_are_those_of_the_records(world, box):
 def test_images_with_most_flips_come_first(world):
     work, found = world
     ids = sorted(work.images)
-    table = centernet_explore.objects(work, found, "int8_static", ids, 0.3)
+    table = explore.objects(work, found, "int8_static", ids, 0.3)
     flips = {i: int((t["float"] != t["variant"]).sum()) for i, t in table.groupby("image")}
-    order = centernet_explore.by_flips(table, ids)
+    order = explore.by_flips(table, ids)
     assert sorted(order) == ids
     counts = [flips.get(i, 0) for i in order]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
@@ -52,8 +53,8 @@ def test_images_with_most_flips_come_first(world):
 def test_one_image_adds_up(world, box):
     """Over all images, the objects lost one image at a time are all that are lost."""
     work, found = world
-    whole = centernet_explore.objects(work, found, "int8_static", sorted(work.images), 0.3)
-    single = [centernet_explore.objects(work, found, "int8_static", [i], 0.3) for i in work.images]
+    whole = explore.objects(work, found, "int8_static", sorted(work.images), 0.3)
+    single = [explore.objects(work, found, "int8_static", [i], 0.3) for i in work.images]
     assert whole["float"].sum() == sum(one["float"].sum() for one in single)
     assert whole["variant"].sum() == sum(one["variant"].sum() for one in single)
     assert len(whole) == sum(not a["iscrowd"] for a in work.coco.anns.values())
@@ -64,33 +65,33 @@ def test_the_score_counts_boxes(world, box):
     for least in (0.1, 0.6):
         score.value = least
         image = int(text.value.split(".png")[0])
-        drawn = centernet_explore.boxes_drawn(world[1], "fp32", image, least)
+        drawn = explore.boxes_drawn(world[1], "fp32", image, least)
         assert all(r["score"] >= least and r["image_id"] == image for r in drawn)
         assert f"fp32 draws {len(drawn)} box" in text.value
 
 
 def test_every_control_moves_text_or_picture(box):
-    moves(box, {"image, most flips first": 3, "score from": 0.6, "variant": centernet_ptq.SLOW})
+    moves(box, {"image, most flips first": 3, "score from": 0.6, "variant": measure.SLOW})
     stands_still(box)
 
 
 def test_a_variant_that_saw_fewer_images_says_so(box):
     variant, _, place, text, _ = box.children
-    variant.value, place.value = centernet_ptq.SLOW, 6
-    assert text.value == f"{centernet_ptq.SLOW} answered on 5 images only; take one of these."
+    variant.value, place.value = measure.SLOW, 6
+    assert text.value == f"{measure.SLOW} answered on 5 images only; take one of these."
     place.value = 5
     assert "loses 0 and gains 0" in text.value
 
 
 def test_a_detector_alone_is_shown_beside_the_truth(world):
     work, found = world
-    box = centernet_explore.samples(work, {"as_is": found["fp32"]}, "smoke")
+    box = explore.samples(work, {"as_is": found["fp32"]}, "smoke")
     assert "as_is draws" in box.children[-2].value and "Lost" not in box.children[-2].value
 
 
 @pytest.fixture
 def curves():
-    return centernet_explore.curves(TABLE)
+    return explore.curves(TABLE)
 
 
 def test_curves_say_what_is_recorded(curves):

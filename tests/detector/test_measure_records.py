@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from tiny_coco import random_world, value
 
-from qlab import centernet_ptq, corruptions, detection_scoring, graph, records
-from qlab.detection_task import Task
-from qlab.errors import QlabError
+from qlab.core import corruptions, records, tflite_graph
+from qlab.core.errors import QlabError
+from qlab.detector import measure, scoring
+from qlab.detector.data import Task
 
 
 def perfect(work, score: float = 0.9) -> list[dict]:
@@ -23,15 +24,15 @@ def perfect(work, score: float = 0.9) -> list[dict]:
 
 def test_found_share_is_the_variants_own_and_counts_answers_from_its_score(task):
     work, _ = task
-    weak = perfect(work, centernet_ptq.FOUND_SCORE - 0.01)
+    weak = perfect(work, measure.FOUND_SCORE - 0.01)
     found = {"fp32": perfect(work), "int8_static": weak}
-    table = records.as_table(centernet_ptq.accuracy_records(work, found, "smoke", seed=0))
+    table = records.as_table(measure.accuracy_records(work, found, "smoke", seed=0))
     assert value(table, "int8_static", "found_share")["value"] == 0
     assert value(table, "int8_static", "ap_difference")["value"] == 0  # AP asks for the order only
 
 
 def test_the_slow_variant_is_judged_on_the_images_it_saw(task, monkeypatch):
-    monkeypatch.setitem(centernet_ptq.SLOW_LIMIT, "smoke", 5)
+    monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
     work, _ = task
     asked = {}
 
@@ -39,35 +40,35 @@ def test_the_slow_variant_is_judged_on_the_images_it_saw(task, monkeypatch):
         asked[file.name] = list(images)
         return [r for r in perfect(work) if r["image_id"] in images]
 
-    monkeypatch.setattr(centernet_ptq.detectors, "detect_all", detected)
-    files = {"fp32": Path("a"), centernet_ptq.SLOW: Path("b")}
-    found = centernet_ptq.detect(work, files, 1, "smoke")
+    monkeypatch.setattr(measure.detectors, "detect_all", detected)
+    files = {"fp32": Path("a"), measure.SLOW: Path("b")}
+    found = measure.detect(work, files, 1, "smoke")
     assert asked == {"a": sorted(work.images), "b": sorted(work.images)[:5]}
-    table = records.as_table(centernet_ptq.accuracy_records(work, found, "smoke", seed=0))
-    assert value(table, centernet_ptq.SLOW, "found_share")["value"] == 1
+    table = records.as_table(measure.accuracy_records(work, found, "smoke", seed=0))
+    assert value(table, measure.SLOW, "found_share")["value"] == 1
 
 
 def test_a_float_model_with_other_labels_is_refused_a_quantized_one_is_a_finding(task, monkeypatch):
     work, _ = task
     strange = [{**r, "category_id": 77} for r in perfect(work)]
     answers = {"good": perfect(work), "strange": strange}
-    monkeypatch.setattr(centernet_ptq.detectors, "detect_all", lambda f, *_: answers[f.name])
+    monkeypatch.setattr(measure.detectors, "detect_all", lambda f, *_: answers[f.name])
     good, other = Path("good"), Path("strange")
-    assert centernet_ptq.detect(work, {"fp32": good, "int8_static": other}, 1, "smoke")
+    assert measure.detect(work, {"fp32": good, "int8_static": other}, 1, "smoke")
     with pytest.raises(QlabError, match="category 77, which the annotations do not know"):
-        centernet_ptq.detect(work, {"fp32": other}, 1, "smoke")
+        measure.detect(work, {"fp32": other}, 1, "smoke")
 
 
 def test_without_objects_there_are_no_flips(tmp_path):
     world, results = random_world(4, objects=0)
     work = Task("m", "d", tmp_path, None, 64, world, {i: tmp_path for i in world.imgs}, [])
     found = {"fp32": [], "int8_static": []}
-    assert centernet_ptq._flip_records(work, found, "int8_static", "fp32", sorted(world.imgs)) == []
+    assert measure._flip_records(work, found, "int8_static", "fp32", sorted(world.imgs)) == []
 
 
 def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypatch):
-    monkeypatch.setitem(centernet_ptq.ROBUST_LIMIT, "smoke", 6)
-    monkeypatch.setitem(centernet_ptq.ROBUST_STRENGTHS, "smoke", (1, 3))
+    monkeypatch.setitem(measure.ROBUST_LIMIT, "smoke", 6)
+    monkeypatch.setitem(measure.ROBUST_STRENGTHS, "smoke", (1, 3))
     work, _ = task
     asked = []
 
@@ -80,9 +81,9 @@ def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypa
         kept = [perfect(work)[:: 3 if one else 1] for one in worse]
         return [[r for r in results if r["image_id"] in images] for results in kept]
 
-    monkeypatch.setattr(centernet_ptq.detectors, "detect_each", detected)
+    monkeypatch.setattr(measure.detectors, "detect_each", detected)
     files = {"fp32": Path("a"), "int8_static": Path("b"), "int16x8": Path("c")}
-    made = centernet_ptq.robustness_records(work, files, 1, "smoke", seed=3)
+    made = measure.robustness_records(work, files, 1, "smoke", seed=3)
     table = records.check(records.as_table(made), "here")
     assert {a[0] for a in asked} == {"a", "b"}
     assert all(images == sorted(work.images)[:6] for _, _, images in asked)
@@ -97,7 +98,7 @@ def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypa
 
 def test_every_image_is_corrupted_in_its_own_way():
     image = np.full((8, 8, 3), 128, np.uint8)
-    change = detection_scoring._corruption("noise", 2, seed=5)
+    change = scoring._corruption("noise", 2, seed=5)
     assert (change(image, 1) == change(image, 1)).all()
     assert (change(image, 1) != change(image, 2)).any()
     assert (change(image, 1) == corruptions.corrupt(image, "noise", 2, seed=6)).all()
@@ -127,11 +128,11 @@ def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(task, monke
         return {n: rounds * (2 if n.startswith("int8") else 1) for n in calls}
 
     steps = {"decode": list, "preprocess": list, "invoke": list}
-    monkeypatch.setattr(centernet_ptq.detectors, "Detector", lambda *_: None)
-    monkeypatch.setattr(centernet_ptq.detectors, "stages", lambda *_: steps)
-    monkeypatch.setattr(centernet_ptq.timing, "interleaved", timed)
+    monkeypatch.setattr(measure.detectors, "Detector", lambda *_: None)
+    monkeypatch.setattr(measure.detectors, "stages", lambda *_: steps)
+    monkeypatch.setattr(measure.timing, "interleaved", timed)
     files = {"fp32": Path("a"), "int8_static": Path("b")}
-    made = centernet_ptq.time_records(work, files, 1, "smoke")
+    made = measure.time_records(work, files, 1, "smoke")
     table = records.check(records.as_table(made), "here")
     assert value(table, "fp32", "latency_ms_p50")["value"] == 5000
     assert value(table, "fp32", "latency_ms_p90")["value"] == pytest.approx(8200)
@@ -157,20 +158,20 @@ def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypa
         def invoke(self):
             spent[0] += 0.5
 
-    monkeypatch.setattr(centernet_ptq.detectors, "Detector", Fake)
-    monkeypatch.setattr(centernet_ptq.coco, "read_image", lambda path: None)
-    monkeypatch.setattr(centernet_ptq.timing, "METERS", {"rapl": lambda: spent[0]})
-    (made,) = centernet_ptq.energy_records(work, {"fp32": Path("a")}, 1, repeats=4)
+    monkeypatch.setattr(measure.detectors, "Detector", Fake)
+    monkeypatch.setattr(measure.coco, "read_image", lambda path: None)
+    monkeypatch.setattr(measure.timing, "METERS", {"rapl": lambda: spent[0]})
+    (made,) = measure.energy_records(work, {"fp32": Path("a")}, 1, repeats=4)
     assert (made.value, made.unit, made.n, made.metric) == (0.5, "J", 4, "energy_j")
-    monkeypatch.setattr(centernet_ptq.timing, "METERS", {"rapl": lambda: None})
-    assert centernet_ptq.energy_records(work, {"fp32": Path("a")}, 1) == []
+    monkeypatch.setattr(measure.timing, "METERS", {"rapl": lambda: None})
+    assert measure.energy_records(work, {"fp32": Path("a")}, 1) == []
 
 
 def test_sizes_are_of_the_file_of_its_gzip_and_of_its_constants(task, tmp_path, monkeypatch):
     work, _ = task
     (tmp_path / "a").write_bytes(b"0" * 5000)
-    monkeypatch.setattr(centernet_ptq.graph, "weight_bytes", lambda file: {"INT8": 40})
-    made = centernet_ptq.size_records(work, {"fp32": tmp_path / "a"})
+    monkeypatch.setattr(measure.graph, "weight_bytes", lambda file: {"INT8": 40})
+    made = measure.size_records(work, {"fp32": tmp_path / "a"})
     sizes = {r.metric: r.value for r in made}
     assert sizes["size_bytes"] == 5000 and 10 < sizes["size_gzip_bytes"] < 100
     assert sizes["size_int8_bytes"] == 40 and {r.unit for r in made} == {"byte"}
@@ -183,8 +184,8 @@ def test_operators_of_a_kind_are_added_up_for_both_kernel_sets(task, monkeypatch
         kinds = ["CONV_2D", "ADD", "CONV_2D"]
         return pd.DataFrame({"kind": kinds, "output": list("abc"), "ms": [1, 2, 4 + xnnpack]})
 
-    monkeypatch.setattr(centernet_ptq, "time_operators", timed)
-    made = centernet_ptq.operator_records(work, {"fp32": Path("a")}, ("fp32", "absent"), 1)
+    monkeypatch.setattr(measure, "time_operators", timed)
+    made = measure.operator_records(work, {"fp32": Path("a")}, ("fp32", "absent"), 1)
     assert {r.metric: (r.value, r.n) for r in made} == {
         "operator_ms_xnnpack_CONV_2D": (6, 2),
         "operator_ms_xnnpack_ADD": (2, 1),
@@ -195,13 +196,13 @@ def test_operators_of_a_kind_are_added_up_for_both_kernel_sets(task, monkeypatch
 
 def test_noise_is_named_by_part_place_and_kind(task, monkeypatch):
     work, _ = task
-    chain = [graph.Operator(k, (), (k.lower(),)) for k in ("CONV_2D", "SHAPE", "TOPK_V2")]
-    monkeypatch.setattr(centernet_ptq.graph, "operators", lambda file: chain)
-    monkeypatch.setattr(centernet_ptq.graph, "decoding", lambda file: ["topk_v2"])
-    monkeypatch.setattr(centernet_ptq.tflite, "calibration_samples", lambda images: [0] * 12)
+    chain = [tflite_graph.Operator(k, (), (k.lower(),)) for k in ("CONV_2D", "SHAPE", "TOPK_V2")]
+    monkeypatch.setattr(measure.graph, "operators", lambda file: chain)
+    monkeypatch.setattr(measure.graph, "decoding", lambda file: ["topk_v2"])
+    monkeypatch.setattr(measure.tflite, "calibration_samples", lambda images: [0] * 12)
     snr = {"conv_2d": 30.0, "topk_v2": -1.0}
-    monkeypatch.setattr(centernet_ptq.tflite, "tensor_snr", lambda *_: snr)
-    made = centernet_ptq.snr_records(work, {"fp32": Path("a"), "int8_static": Path("b")}, 1)
+    monkeypatch.setattr(measure.tflite, "tensor_snr", lambda *_: snr)
+    made = measure.snr_records(work, {"fp32": Path("a"), "int8_static": Path("b")}, 1)
     assert {r.metric: (r.value, r.unit, r.n) for r in made} == {
         "snr_db_network_000_CONV_2D": (30.0, "dB", 8),
         "snr_db_decoding_002_TOPK_V2": (-1.0, "dB", 8),
@@ -213,13 +214,13 @@ def test_variants_that_do_not_run_are_left_out_but_never_the_parent(task, monkey
     work = dataclasses.replace(work, subpixel=Path("twin"), calibration=[np.zeros((2, 2, 3))])
     made = {"build_variant": lambda f, v, *_: Path(v), "convert": lambda f, v, s: f / v}
     for name, fake in made.items():
-        monkeypatch.setattr(centernet_ptq.tflite, name, fake)
+        monkeypatch.setattr(measure.tflite, name, fake)
     refused = ("fp32", "int16x8")
-    monkeypatch.setattr(centernet_ptq, "_runs", lambda v, f, t: v not in refused)
-    files = centernet_ptq.build_variants(work, 1)
+    monkeypatch.setattr(measure, "_runs", lambda v, f, t: v not in refused)
+    files = measure.build_variants(work, 1)
     assert "fp32" in files and "int16x8" not in files and len(files) == 7
-    assert files[centernet_ptq.SUBPIXEL] == Path("twin/int8_dynamic")
+    assert files[measure.SUBPIXEL] == Path("twin/int8_dynamic")
     ready = dataclasses.replace(work, folder=Path("a.tflite"))
-    assert centernet_ptq.build_variants(ready, 1) == {"as_is": Path("a.tflite")}
-    assert centernet_ptq.parent_of({"as_is": Path("a.tflite")}) == "as_is"
-    assert centernet_ptq.snr_records(ready, {}, 1) == []
+    assert measure.build_variants(ready, 1) == {"as_is": Path("a.tflite")}
+    assert measure.parent_of({"as_is": Path("a.tflite")}) == "as_is"
+    assert measure.snr_records(ready, {}, 1) == []

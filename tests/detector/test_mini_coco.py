@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from qlab import coco, mini_coco
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.core.images import read_image
+from qlab.detector import coco, mini_coco
 
 
 @pytest.mark.parametrize("split", mini_coco.SEEDS)
@@ -26,7 +27,7 @@ def test_written_folder_is_true_coco(tmp_path):
     paths = coco.image_paths(world, sorted(world.imgs), tmp_path / "val")
     for index, path in paths.items():
         scene = mini_coco.draw_scene("val", index)
-        assert (coco.read_image(path) == scene.pixels).all()
+        assert (read_image(path) == scene.pixels).all()
         entries = world.loadAnns(world.getAnnIds([index]))
         for entry, mask in zip(entries, scene.masks, strict=True):
             assert (rle.decode(entry["segmentation"]).astype(bool) == mask).all()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qlab import operator_timing
-from qlab.graph import Operator
+from qlab.core.tflite_graph import Operator
+from qlab.detector import operators
 
 
 class Alone:
@@ -29,18 +29,18 @@ def test_each_operator_is_timed_on_noise_in_milliseconds(monkeypatch, tmp_path):
              Operator("ADD", ("a",), ("c",))]  # fmt: skip
     runners = [Alone(np.float32, np.bool_, np.int8), Alone(), Alone(np.float16)]
     asked = []
-    monkeypatch.setattr(operator_timing.graph, "read", lambda file: None)
-    monkeypatch.setattr(operator_timing.graph, "operators", lambda file: graph)
-    monkeypatch.setattr(operator_timing.graph, "single_operator", lambda model, index: index)
+    monkeypatch.setattr(operators.graph, "read", lambda file: None)
+    monkeypatch.setattr(operators.graph, "operators", lambda file: graph)
+    monkeypatch.setattr(operators.graph, "single_operator", lambda model, index: index)
 
     def opened(index, threads, xnnpack):
         asked.append((threads, xnnpack))
         return runners[index]
 
-    monkeypatch.setattr(operator_timing, "interpreter", opened)
+    monkeypatch.setattr(operators, "interpreter", opened)
     seconds = {"op": np.array([9.0, 0.002, 0.001])}
-    monkeypatch.setattr(operator_timing.timing, "interleaved", lambda calls, repeats: seconds)
-    table = operator_timing.time_operators(tmp_path, 3, xnnpack=False)
+    monkeypatch.setattr(operators.timing, "interleaved", lambda calls, repeats: seconds)
+    table = operators.time_operators(tmp_path, 3, xnnpack=False)
     assert table["kind"].tolist() == ["CONV_2D", "ADD"] and table["output"].tolist() == ["a", "c"]
     assert table["ms"].tolist() == pytest.approx([2.0, 2.0])
     assert asked == [(3, False)] * 3

@@ -6,9 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from qlab import centernet, centernet_ptq, graph, operator_timing, saved_model, tflite
-from qlab.detectors import Detector, interpreter
-from qlab.errors import QlabError
+from qlab.core import tflite_graph
+from qlab.core.errors import QlabError
+from qlab.core.litert import interpreter
+from qlab.detector import centernet, measure, operators, quantize, saved_model
+from qlab.detector.detect import Detector
 
 A = centernet.Architecture(64, 3, 8, (1, 1), (8, 16), False, (16,), 8)
 THREADS = 1
@@ -29,8 +31,12 @@ def world(tmp_path_factory):
     centernet.export(model, folder / "model")
     centernet.export(centernet.to_subpixel(model, A), folder / "subpixel")
     images = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(12)]
-    samples = tflite.calibration_samples(images)
-    yield folder, samples, lambda v: tflite.build_variant(folder / "model", v, 64, samples, THREADS)
+    samples = quantize.calibration_samples(images)
+    yield (
+        folder,
+        samples,
+        lambda v: quantize.build_variant(folder / "model", v, 64, samples, THREADS),
+    )
     patch.undo()
 
 
@@ -39,18 +45,18 @@ def outputs_by_kind(file) -> dict[str, set[str]]:
     from ai_edge_litert.schema_py_generated import TensorType
 
     names = {v: k for k, v in vars(TensorType).items() if not k.startswith("_")}
-    model = graph.read(file)
+    model = tflite_graph.read(file)
     main = model.subgraphs[0]
     found: dict[str, set[str]] = {}
     for o in main.operators:
         kind = names[main.tensors[o.outputs[0]].type]
-        found.setdefault(graph.kind(model, o), set()).add(kind)
+        found.setdefault(tflite_graph.kind(model, o), set()).add(kind)
     return found
 
 
 def test_weights_have_the_type_the_name_says(world):
     build = world[2]
-    main = {v: graph.weight_bytes(build(v)) for v in tflite.VARIANTS}
+    main = {v: tflite_graph.weight_bytes(build(v)) for v in quantize.VARIANTS}
     total = main["fp32"]["FLOAT32"]
     assert main["fp16"]["FLOAT16"] == pytest.approx(total / 2, rel=0.02)
     for variant in ("int8_dynamic", "int8_static", "int8_selective", "int16x8"):
@@ -69,19 +75,19 @@ def test_static_is_int8_throughout_and_selective_only_up_to_decoding(world):
 
 
 def test_deconv_fp32_leaves_only_the_transposed_convolutions_float(world):
-    main = graph.read(world[2]("int8_dynamic_deconv_fp32"))
+    main = tflite_graph.read(world[2]("int8_dynamic_deconv_fp32"))
     types = {}
     for o in main.subgraphs[0].operators:
         weights = main.subgraphs[0].tensors[o.inputs[1]] if len(o.inputs) > 1 else None
-        if graph.kind(main, o) in graph.WEIGHTED:
-            types.setdefault(graph.kind(main, o), set()).add(weights.type)
+        if tflite_graph.kind(main, o) in tflite_graph.WEIGHTED:
+            types.setdefault(tflite_graph.kind(main, o), set()).add(weights.type)
     float32, int8 = 0, 9  # schema.TensorType
     assert types["TRANSPOSE_CONV"] == {float32}
     assert int8 in types["CONV_2D"]
 
 
 def test_the_interface_stays_what_it_was(world):
-    for variant in tflite.VARIANTS:
+    for variant in quantize.VARIANTS:
         if variant == "int16x8":  # this random network has scales that the int16 kernels refuse
             continue
         details = interpreter(world[2](variant).read_bytes(), THREADS).get_signature_runner()
@@ -93,8 +99,8 @@ def test_the_interface_stays_what_it_was(world):
 
 def test_subpixel_twin_has_no_transposed_convolution_and_answers_the_same(world):
     folder, samples, build = world
-    twin = tflite.convert(folder / "subpixel", "fp32", 64)
-    assert "TRANSPOSE_CONV" not in {o.kind for o in graph.operators(twin)}
+    twin = quantize.convert(folder / "subpixel", "fp32", 64)
+    assert "TRANSPOSE_CONV" not in {o.kind for o in tflite_graph.operators(twin)}
     image = samples[0]["input_tensor"][0]
     for mine, theirs in zip(
         Detector(twin, 1)(image), Detector(build("fp32"), 1)(image), strict=True
@@ -104,9 +110,9 @@ def test_subpixel_twin_has_no_transposed_convolution_and_answers_the_same(world)
 
 def test_decoding_starts_after_the_last_weights(world):
     file = world[2]("fp32")
-    after = set(graph.decoding(file))
-    for o in graph.operators(file):
-        if o.kind in graph.WEIGHTED:
+    after = set(tflite_graph.decoding(file))
+    for o in tflite_graph.operators(file):
+        if o.kind in tflite_graph.WEIGHTED:
             assert not after & set(o.outputs)
         if o.kind in {"LOGISTIC", "TOPK_V2", "GATHER", "PACK"}:
             assert after >= set(o.outputs)
@@ -114,25 +120,25 @@ def test_decoding_starts_after_the_last_weights(world):
 
 def test_noisy_operators_are_those_below_the_floor(world):
     file = world[2]("fp32")
-    first, second = (o.outputs[0] for o in graph.operators(file)[3:5])
-    floor = tflite.SNR_FLOOR_DB
+    first, second = (o.outputs[0] for o in tflite_graph.operators(file)[3:5])
+    floor = quantize.SNR_FLOOR_DB
     snr = {first: floor - 1, second: floor + 1}
-    assert tflite.noisy_operators(snr, file, []) == [first]
-    assert tflite.noisy_operators(snr, file, [first]) == []
+    assert quantize.noisy_operators(snr, file, []) == [first]
+    assert quantize.noisy_operators(snr, file, [first]) == []
 
 
 def test_recipes_lie_beside_their_files(world):
     file = world[2]("int8_selective")
     recipe = json.loads((file.parent / "recipe.json").read_text())
     assert recipe["engine"] == "ai-edge-quantizer" and recipe["calibration_images"] == 12
-    assert recipe["operators_left_float"] == graph.decoding(world[2]("fp32"))
+    assert recipe["operators_left_float"] == tflite_graph.decoding(world[2]("fp32"))
     rules = json.loads((file.parent / "quantizer_recipe.json").read_text())
     assert any(rule["algorithm_key"] == "no_quantize" for rule in rules)
 
 
 def test_operators_left_float_are_named_to_the_letter(world):
     """The converter ends some names with a semicolon; any other letter is another operator."""
-    made = tflite._quantizer(world[2]("fp32"), "int8_selective", ["map/a.b(c)+d"])
+    made = quantize._quantizer(world[2]("fp32"), "int8_selective", ["map/a.b(c)+d"])
     rules = made.get_quantization_recipe()
     floats = [r["regex"] for r in rules if r["algorithm_key"] == "no_quantize"]
 
@@ -154,21 +160,21 @@ def test_noise_is_in_decibels_of_power(world):
     details = runs[0].interpreter.get_output_details()
     name = next(d["name"] for d in details if d["index"] == place)
     expected = 10 * np.log10((signal**2).sum() / ((signal - noisy) ** 2).sum())
-    found = tflite.tensor_snr(*files, samples[:1], THREADS)[name]
+    found = quantize.tensor_snr(*files, samples[:1], THREADS)[name]
     assert found == pytest.approx(expected, abs=0.1)
 
 
 def test_more_calibration_is_another_artefact(world):
     folder, samples, build = world
-    other = tflite.build_variant(folder / "model", "int8_static", 64, samples[:4], THREADS)
+    other = quantize.build_variant(folder / "model", "int8_static", 64, samples[:4], THREADS)
     assert other != build("int8_static")
 
 
 def test_every_operator_runs_alone_and_computes_the_same(world):
     file = world[2]("int8_static")
-    model = graph.read(file)
-    spent = operator_timing.time_operators(file, THREADS, repeats=2)
-    kinds = [o.kind for o in graph.operators(file)]
+    model = tflite_graph.read(file)
+    spent = operators.time_operators(file, THREADS, repeats=2)
+    kinds = [o.kind for o in tflite_graph.operators(file)]
     assert set(spent["kind"]) == set(kinds) and (spent["ms"] > 0).all()
     whole = Detector(file, THREADS)
     from ai_edge_litert.interpreter import Interpreter
@@ -179,8 +185,8 @@ def test_every_operator_runs_alone_and_computes_the_same(world):
     kept.invoke()
     place = {t["name"]: t["index"] for t in kept.get_tensor_details()}
     index = kinds.index("TRANSPOSE_CONV")
-    operator = graph.operators(file)[index]
-    alone = interpreter(graph.single_operator(model, index), THREADS)
+    operator = tflite_graph.operators(file)[index]
+    alone = interpreter(tflite_graph.single_operator(model, index), THREADS)
     entry = alone.get_input_details()[0]
     alone.set_tensor(entry["index"], kept.get_tensor(place[entry["name"]]))
     alone.invoke()
@@ -198,9 +204,9 @@ def test_bad_models_are_sentences(world, tmp_path):
     with pytest.raises(QlabError, match="TensorFlow cannot load the SavedModel"):
         saved_model.load(tmp_path)
     with pytest.raises(QlabError, match="There is no variant 'int4'; there are fp32"):
-        tflite.build_variant(folder / "model", "int4", 64, None)
+        quantize.build_variant(folder / "model", "int4", 64, None)
     with pytest.raises(QlabError, match="The calibration set is empty"):
-        tflite.calibration_samples([])
+        quantize.calibration_samples([])
 
 
 def test_another_signature_is_a_sentence(tmp_path):
@@ -240,9 +246,9 @@ def test_pixels_are_uint8_and_every_output_is_there(tmp_path, kind, sentence):
 
 def test_a_variant_that_litert_refuses_is_left_out_and_said(world, caplog):
     refused = world[2]("int16x8")
-    assert not centernet_ptq._runs("int16x8", refused, THREADS)
+    assert not measure._runs("int16x8", refused, THREADS)
     assert "int16x8 is left out: LiteRT does not run it" in caplog.text
-    assert centernet_ptq._runs("fp32", world[2]("fp32"), THREADS)
+    assert measure._runs("fp32", world[2]("fp32"), THREADS)
 
 
 def test_bad_tflite_files_are_sentences(tmp_path):

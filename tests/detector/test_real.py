@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from qlab import centernet_ptq, coco, detection_task, detectors, embedded, records
+from qlab.core import records
+from qlab.core.images import read_image
+from qlab.detector import coco, data, detect, embedded, measure
 
 pytestmark = pytest.mark.real_data
 THREADS = 2
@@ -17,7 +19,7 @@ def study(real_data, tmp_path_factory):
 
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
     calibration = embedded.mini_coco_folder("calibration", 32) / "calibration"
-    task = detection_task.prepare(
+    task = data.prepare(
         "mini",
         model=str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model"),
         annotations=str(real_data / "coco" / "annotations" / "instances_val2017.json"),
@@ -27,9 +29,9 @@ def study(real_data, tmp_path_factory):
         input_size=352,
     )
     wanted = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
-    files = {v: f for v, f in centernet_ptq.build_variants(task, THREADS).items() if v in wanted}
-    found = centernet_ptq.detect(task, files, THREADS, "mini")
-    numbers = centernet_ptq.accuracy_records(task, found, "mini", seed=0)
+    files = {v: f for v, f in measure.build_variants(task, THREADS).items() if v in wanted}
+    found = measure.detect(task, files, THREADS, "mini")
+    numbers = measure.accuracy_records(task, found, "mini", seed=0)
     yield task, found, records.as_table(numbers)
     patch.undo()
 
@@ -74,24 +76,24 @@ def test_whole_graph_int8_collapses_and_selective_rescues_it(study):
     ],
 )
 def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name, low, high):
-    task = detection_task.prepare(
+    task = data.prepare(
         "mini",
         model=str(real_data / "detector" / name),
         annotations=str(real_data / "coco" / "annotations" / "instances_val2017.json"),
         images=str(real_data / "coco" / "val2017"),
     )
     assert len(task.images) == 128 and not task.calibration
-    files = centernet_ptq.build_variants(task, THREADS)
+    files = measure.build_variants(task, THREADS)
     assert list(files) == ["as_is"]
-    found = centernet_ptq.detect(task, files, THREADS, "mini")
-    table = records.as_table(centernet_ptq.accuracy_records(task, found, "mini", seed=0))
+    found = measure.detect(task, files, THREADS, "mini")
+    table = records.as_table(measure.accuracy_records(task, found, "mini", seed=0))
     assert low < records.pick(table, "ap")["value"].iloc[0] < high
 
 
 def test_grey_real_image_is_read_as_rgb(study, caplog):
     """COCO val2017 holds grey JPEGs; a detector gets three channels all the same."""
     task = study[0]
-    shapes = {coco.read_image(p).shape[2] for p in list(task.images.values())[:40]}
+    shapes = {read_image(p).shape[2] for p in list(task.images.values())[:40]}
     assert shapes == {3}
-    image = detectors.resized(np.zeros((10, 30, 3), np.uint8), 352)
+    image = detect.resized(np.zeros((10, 30, 3), np.uint8), 352)
     assert image.shape == (352, 352, 3)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlab import dempster
-from qlab.errors import QlabError
-from qlab.intensity import FRAME, SCALE, parse
+from qlab.core.errors import QlabError
+from qlab.evidence import dempster
+from qlab.evidence.intensity import FRAME, SCALE, parse
 
 THETA = FRAME
 

@@ -5,19 +5,20 @@ from dataclasses import replace
 import pytest
 from explored import moves, stands_still
 
-from qlab import evidence_explore, evidence_task, records
-from qlab.evidence_records import BOTH, SIX, wide
-from qlab.evidence_robustness import ALL
-from qlab.evidence_synthesis import PUBLISHED, candidates, descent, masses
-from qlab.evidence_words import name
+from qlab.core import records
+from qlab.evidence import data, explore
+from qlab.evidence.measure import BOTH, SIX, wide
+from qlab.evidence.robustness import ALL
+from qlab.evidence.synthesis import PUBLISHED, candidates, descent, masses
+from qlab.evidence.words import name
 
-TASK = evidence_task.prepare("mini")
+TASK = data.prepare("mini")
 TABLE = records.read("evidence_synthesis", "mini")
 
 
 @pytest.fixture
 def box():
-    return evidence_explore.widget(TASK)
+    return explore.widget(TASK)
 
 
 @pytest.mark.parametrize("effect", PUBLISHED)
@@ -79,7 +80,7 @@ def test_masses_are_the_beliefs():
 
 def test_a_given_study_can_be_taken_in_and_ours_may_be_missing():
     given = TASK.six[TASK.six["study"] == "paul_2022"].assign(study="mine")
-    box = evidence_explore.widget(replace(TASK, ours=TASK.ours.iloc[:0], given=given))
+    box = explore.widget(replace(TASK, ours=TASK.ours.iloc[:0], given=given))
     assert "mine" in box.children[2].options and "llama_gptq" not in box.children[2].options
     assert "mine" not in box.children[2].value
     box.children[2].value = ("mine",)

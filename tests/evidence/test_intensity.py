@@ -2,9 +2,9 @@
 
 import pytest
 
-from qlab import intensity
-from qlab.errors import QlabError
-from qlab.intensity import CUTS, SCALE
+from qlab.core.errors import QlabError
+from qlab.evidence import intensity
+from qlab.evidence.intensity import CUTS, SCALE
 
 PLACES = ["IF", "IF-WP", "WP", "WP-PO", "PO", "PO-SP", "SP"]
 MIRRORED = ["IF", "WN-IF", "WN", "NE-WN", "NE", "SN-NE", "SN"]

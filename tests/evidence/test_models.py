@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from qlab import evidence_models
-from qlab.errors import QlabError
-from qlab.evidence_models import COLUMNS
+from qlab.core.errors import QlabError
+from qlab.evidence import models as evidence_models
+from qlab.evidence.models import COLUMNS
 
 EVIDENCE = ROOT / "data" / "evidence"
 SIX = evidence_models.read(EVIDENCE / "six_studies.csv")

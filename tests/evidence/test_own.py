@@ -7,18 +7,11 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from qlab import (
-    evidence_figures,
-    evidence_models,
-    evidence_records,
-    evidence_task,
-    evidence_words,
-    own_evidence,
-    own_evidence_words,
-    records,
-)
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
+from qlab.evidence import data, measure, own, own_words, plots, words
+from qlab.evidence import models as evidence_models
 
 
 @pytest.fixture
@@ -62,7 +55,7 @@ def resnet(seeds=(0,), **changes) -> pd.DataFrame:
 
 
 def models(table: pd.DataFrame) -> pd.DataFrame:
-    return evidence_models.completed(own_evidence.models("resnet_qat", table, 0.25))
+    return evidence_models.completed(own.models("resnet_qat", table, 0.25))
 
 
 def test_improvements_are_those_of_the_records():
@@ -94,7 +87,7 @@ def test_a_speed_is_turned_into_a_time():
     one = records.as_table(
         [Record("llama_gptq", "m", "d", "x", "tokens_per_s_ratio", 0.5, "1", 0.4, 0.8)]
     )
-    found = own_evidence._latency(one, own_evidence.EXPERIMENTS["llama_gptq"])
+    found = own._latency(one, own.EXPERIMENTS["llama_gptq"])
     assert found["improvement"] == pytest.approx(-100)  # twice the time
     assert found["standard_error"] == pytest.approx(100 * (1 / 0.4 - 1 / 0.8) / 3.919928)
 
@@ -115,29 +108,29 @@ def test_records_without_a_parent_are_refused():
 
 
 def test_which_profile_is_weighed(evidence_home):
-    assert own_evidence.weigh("smoke")[1] == {}
+    assert own.weigh("smoke")[1] == {}
     put(evidence_home, "smoke", resnet())
-    assert own_evidence.weigh("smoke")[1] == {}, "smoke is too few items to be evidence"
+    assert own.weigh("smoke")[1] == {}, "smoke is too few items to be evidence"
     put(evidence_home, "mini", resnet())
     for profile in ("smoke", "mini", "full"):
-        table, origins = own_evidence.weigh(profile)
+        table, origins = own.weigh(profile)
         assert origins == {"resnet_qat": "mini"} and set(table["base"]) == {0.25}
     put(evidence_home, "full", resnet())
-    assert own_evidence.weigh("mini")[1] == {"resnet_qat": "mini"}
-    table, origins = own_evidence.weigh("full")
+    assert own.weigh("mini")[1] == {"resnet_qat": "mini"}
+    table, origins = own.weigh("full")
     assert origins == {"resnet_qat": "full"} and set(table["base"]) == {0.5}
 
 
 def test_without_any_records_the_six_studies_are_weighed_and_it_is_said(evidence_home):
-    task = evidence_task.prepare("smoke")
-    table = records.check(records.as_table(evidence_task.weigh(task)), "records")
+    task = data.prepare("smoke")
+    table = records.check(records.as_table(data.weigh(task)), "records")
     assert set(table["model"]) == {"six_studies"}
-    said = own_evidence_words.sources(task.origins)
+    said = own_words.sources(task.origins)
     assert said.count("nothing of it is weighed") == 3 and "run 02 -p profile=mini" in said
-    assert "nothing changes" in own_evidence_words.changes(table)
-    assert own_evidence_words.with_ours(table).empty and own_evidence_words.models(task.ours).empty
-    evidence_figures.with_ours(table, "smoke")
-    evidence_figures.evidence_map({"six studies": task.six, "ours": task.ours}, "smoke")
+    assert "nothing changes" in own_words.changes(table)
+    assert own_words.with_ours(table).empty and own_words.models(task.ours).empty
+    plots.with_ours(table, "smoke")
+    plots.evidence_map({"six studies": task.six, "ours": task.ours}, "smoke")
     drawn = pd.read_csv(evidence_home / "figures" / "smoke" / "evidence_with_ours.csv")
     assert set(drawn["evidence"]) == {"six studies"} and drawn.notna().all(axis=None)
 
@@ -145,7 +138,7 @@ def test_without_any_records_the_six_studies_are_weighed_and_it_is_said(evidence
 @pytest.fixture
 def committed(evidence_home):
     """A home with the committed records of the first three experiments."""
-    for experiment in own_evidence.EXPERIMENTS:
+    for experiment in own.EXPERIMENTS:
         source = ROOT / "data" / "results" / "mini" / f"{experiment}.csv"
         target = evidence_home / "data" / "results" / "mini" / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -154,12 +147,12 @@ def committed(evidence_home):
 
 
 def test_the_committed_records_become_models_of_every_experiment(committed):
-    task = evidence_task.prepare("mini")
+    task = data.prepare("mini")
     assert set(task.origins.values()) == {"mini"} and len(task.origins) == 3
     assert {"fp16", "int8_dynamic", "int8_static", "gptq_w8", "gptq_w4", "gptq_w2", "qat"} <= set(
         task.ours["technique"]
     )
-    assert set(task.ours["study"]) == set(own_evidence.EXPERIMENTS)
+    assert set(task.ours["study"]) == set(own.EXPERIMENTS)
     half = task.ours.query("technique == 'fp16' and effect == 'storage_size'")
     assert half["improvement"].between(45, 50.5).all() and len(half) == 2
     assert not task.ours.duplicated(["study", "configuration", "effect"]).any()
@@ -169,12 +162,12 @@ def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(committed, tmp_
     header = ",".join(evidence_models.COLUMNS)
     row = "mine,w8a8,int8_static,accuracy,top-1,-30,,,,9,0.5,1,,,Me"
     (tmp_path / "mine.csv").write_text(f"{header}\n{row}\n", encoding="utf-8")
-    task = evidence_task.prepare("mini", str(tmp_path / "mine.csv"))
+    task = data.prepare("mini", str(tmp_path / "mine.csv"))
     assert task.place.startswith("mini-evidence-") and "given" in task.inputs()
-    table = records.check(records.as_table(evidence_task.weigh(task)), "records")
-    with_given = evidence_records.wide(table, "six_studies_and_given", "all_models")
+    table = records.check(records.as_table(data.weigh(task)), "records")
+    with_given = measure.wide(table, "six_studies_and_given", "all_models")
     assert with_given.at["accuracy", "models"] == 18
-    said = own_evidence_words.given_changes(table)
+    said = own_words.given_changes(table)
     assert said.startswith("accuracy: WN 0.89 before") and said.count("\n") == 0
 
 
@@ -183,45 +176,45 @@ def test_a_given_study_must_have_a_name_of_its_own(evidence_home, tmp_path):
     row = "tao_2022,w8a8,qat,accuracy,top-1,-30,,,,9,0.5,1,,,Me"
     (tmp_path / "mine.csv").write_text(f"{header}\n{row}\n", encoding="utf-8")
     with pytest.raises(QlabError, match="column 'study': 'tao_2022' is the name of a study"):
-        evidence_task.prepare("mini", str(tmp_path / "mine.csv"))
+        data.prepare("mini", str(tmp_path / "mine.csv"))
 
 
 def test_words_and_figures_come_from_the_records(committed):
-    task = evidence_task.prepare("mini")
-    table = records.check(records.as_table(evidence_task.weigh(task)), "records")
-    assert evidence_words.reproduced(table).startswith("10 of 10 intensities")
-    assert (evidence_words.paper(table)["difference"].abs() <= 0.02).all()
-    assert "tao_2022 supplies 8 of 17" in evidence_words.largest_share(task.six, "accuracy")
-    assert evidence_words.robustness(table).shape == (10, 14)
-    assert "accuracy from WN 0.89 to WN-IF 0.79" in evidence_words.one_each(table)
-    techniques = own_evidence_words.by_technique(table, "six_studies_and_ours")
+    task = data.prepare("mini")
+    table = records.check(records.as_table(data.weigh(task)), "records")
+    assert words.reproduced(table).startswith("10 of 10 intensities")
+    assert (words.paper(table)["difference"].abs() <= 0.02).all()
+    assert "tao_2022 supplies 8 of 17" in words.largest_share(task.six, "accuracy")
+    assert words.robustness(table).shape == (10, 14)
+    assert "accuracy from WN 0.89 to WN-IF 0.79" in words.one_each(table)
+    techniques = own_words.by_technique(table, "six_studies_and_ours")
     assert techniques.at["gptq_w4", "accuracy"].endswith("(1)")
     assert techniques.at["gptq_w4", "inference energy"] == ""
     other = table.assign(value=table["value"].where(table["metric"] != "f1_belief", 0.1))
-    assert "(F1)" in evidence_words.reproduced(other)
-    for draw in (evidence_figures.conflict, evidence_figures.with_ours, evidence_figures.diagram):
+    assert "(F1)" in words.reproduced(other)
+    for draw in (plots.conflict, plots.with_ours, plots.diagram):
         draw(table, "mini")
-    evidence_figures.forest(table, task.six, "mini")
+    plots.forest(table, task.six, "mini")
     drawn = sorted(p.name for p in (committed / "figures" / "mini").glob("*.csv"))
     assert drawn == [f"evidence_{n}.csv" for n in ("conflict", "diagram", "forest", "with_ours")]
 
 
 def test_our_base_belief_is_tried_otherwise(committed):
-    task = evidence_task.prepare("mini")
-    beliefs = [own_evidence.rebased(task.ours, base)["belief"].max() for base in (0, 0.25, 0.5)]
+    task = data.prepare("mini")
+    beliefs = [own.rebased(task.ours, base)["belief"].max() for base in (0, 0.25, 0.5)]
     assert beliefs == pytest.approx([0.125, 0.375, 0.625])
-    assert own_evidence.rebased(task.ours, 0.25).equals(task.ours)
-    table = records.as_table(evidence_task.weigh(task))
-    same, ways = "six_studies_and_ours", evidence_records.ways(table, "six_studies_and_ours")
+    assert own.rebased(task.ours, 0.25).equals(task.ours)
+    table = records.as_table(data.weigh(task))
+    same, ways = "six_studies_and_ours", measure.ways(table, "six_studies_and_ours")
     assert [w for w in ways if w.startswith("ours_base_")] == [
         "ours_base_0", "ours_base_25", "ours_base_50"]  # fmt: skip
-    chosen = evidence_records.wide(table, same, "ours_base_25")
-    assert chosen["belief"].equals(evidence_records.wide(table, same, "all_models")["belief"])
+    chosen = measure.wide(table, same, "ours_base_25")
+    assert chosen["belief"].equals(measure.wide(table, same, "all_models")["belief"])
 
 
 def test_times_are_told_by_side():
     table = models(resnet()).query("effect == 'inference_latency'")
     table = table.assign(improvement=[-150.0, 1.0], intensity=["SN", "IF"])
-    said = own_evidence_words.times(table)
+    said = own_words.times(table)
     assert "faster: none." in said and "as fast: resnet_qat" in said and "2.5 times as long" in said
-    assert own_evidence_words.times(table.head(0)).startswith("None of our experiments")
+    assert own_words.times(table.head(0)).startswith("None of our experiments")

@@ -9,18 +9,12 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlab import (
-    dempster,
-    evidence_meta,
-    evidence_models,
-    evidence_records,
-    evidence_robustness,
-    intensity,
-    records,
-)
-from qlab.evidence_robustness import ALL
-from qlab.evidence_synthesis import PUBLISHED, Reading, by_effect, candidates, descent, synthesize
-from qlab.intensity import FRAME, SCALE, parse
+from qlab.core import records
+from qlab.evidence import dempster, intensity, measure, meta, robustness
+from qlab.evidence import models as evidence_models
+from qlab.evidence.intensity import FRAME, SCALE, parse
+from qlab.evidence.robustness import ALL
+from qlab.evidence.synthesis import PUBLISHED, Reading, by_effect, candidates, descent, synthesize
 
 EVIDENCE = ROOT / "data" / "evidence"
 SIX = evidence_models.read(EVIDENCE / "six_studies.csv")
@@ -58,7 +52,7 @@ def test_dice_is_not_f1():
 
 
 def test_one_model_per_study_is_another_answer():
-    found = by_effect(evidence_robustness.one_per_study(SIX, POOLED))
+    found = by_effect(robustness.one_per_study(SIX, POOLED))
     for effect, words in {"accuracy": "WN-IF 0.79", "inference_latency": "PO-SP 0.82",
                           "inference_energy": "SP 0.79"}.items():  # fmt: skip
         assert found[effect].reading.words == words
@@ -119,45 +113,45 @@ def test_evidence_without_belief_says_nothing():
 
 
 def test_each_study_is_left_out_once():
-    found = evidence_robustness.variants(SIX, POOLED)
+    found = robustness.variants(SIX, POOLED)
     for study in set(SIX["study"]):
         assert set(found[f"without_{study}"]["study"]) == set(SIX["study"]) - {study}
-    assert all(evidence_robustness.is_way(name) for name in found)
-    assert "without_s" not in evidence_robustness.variants(rows((1, 0, 0.5)), POOLED)
+    assert all(robustness.is_way(name) for name in found)
+    assert "without_s" not in robustness.variants(rows((1, 0, 0.5)), POOLED)
 
 
 def test_a_study_split_into_models_weighs_as_one():
-    split = evidence_robustness.belief_split(rows(*[(-7, 0, 0.6)] * 5))
+    split = robustness.belief_split(rows(*[(-7, 0, 0.6)] * 5))
     assert synthesize(split).reading == Reading(parse("WN"), pytest.approx(0.6))
 
 
 def test_a_study_that_is_not_pooled_is_pooled_by_us():
     table = rows((-6, 0, 0.5), (-8, 0, 0.5), study="mine", runs=1)
-    one = evidence_robustness.one_per_study(table, POOLED)
+    one = robustness.one_per_study(table, POOLED)
     assert one[["improvement", "iqr", "runs", "configuration"]].values.tolist() == [
         [-7, 1, 2, "all"]
     ]
     assert one["belief"].item() == pytest.approx(evidence_models.published_rule(one.iloc[0]))
-    both = evidence_robustness.one_per_study(pd.concat([SIX, table]), POOLED)
+    both = robustness.one_per_study(pd.concat([SIX, table]), POOLED)
     assert set(both["study"]) == {*SIX["study"], "mine"} and len(both) == len(POOLED) + 1
 
 
 def test_other_cut_points_move_the_intensity_and_not_the_belief():
-    found = evidence_robustness.with_cuts(rows((-8, 0, 0.5)), {"correctness": (1, 2, 3, 4, 5, 6)})
+    found = robustness.with_cuts(rows((-8, 0, 0.5)), {"correctness": (1, 2, 3, 4, 5, 6)})
     assert found[["intensity", "belief"]].values.tolist() == [["SN", 0.5]]
-    for cuts in evidence_robustness.THRESHOLDS.values():
+    for cuts in robustness.THRESHOLDS.values():
         assert all(list(c) == sorted(c) and len(c) == 6 for c in cuts.values())
 
 
 def test_the_later_rule_asks_for_runs():
     single, many = rows((-7, 0, 0.5), runs=1), rows((-7, 0, 0.5), runs=30)
-    beliefs = [evidence_robustness.discounted_by_runs(t)["belief"].item() for t in (single, many)]
+    beliefs = [robustness.discounted_by_runs(t)["belief"].item() for t in (single, many)]
     assert beliefs[1] / beliefs[0] == pytest.approx(1 / (1 - math.exp(-1 / 3)), rel=1e-3)
 
 
 def test_meta_analysis_of_equal_models_is_their_mean():
     table = rows((-7, 2, 0.5), (-7, 2, 0.5), (-7, 2, 0.5), runs=4)
-    found = evidence_meta.random_effects(table)
+    found = meta.random_effects(table)
     assert found.improvement.value == pytest.approx(-7) and found.improvement.n == 3
     assert found.i_squared == 0 and found.left_out == 0
 
@@ -172,23 +166,23 @@ def test_meta_analysis_agrees_with_paule_and_mandel_by_hand():
         weights = 1 / (errors**2 + tau2)
         mean = (weights * values).sum() / weights.sum()
         low, high = (tau2, high) if (weights * (values - mean) ** 2).sum() > 2 else (low, tau2)
-    assert evidence_meta.random_effects(table).improvement.value == pytest.approx(mean, abs=1e-4)
+    assert meta.random_effects(table).improvement.value == pytest.approx(mean, abs=1e-4)
 
 
 def test_models_without_a_variance_take_no_part():
     table = rows((-7, 2, 0.5), (-5, 2, 0.5), (-5, 0, 0.5), runs=4)
-    assert evidence_meta.random_effects(table).left_out == 1
-    assert evidence_meta.random_effects(table.assign(runs=1)) is None
+    assert meta.random_effects(table).left_out == 1
+    assert meta.random_effects(table.assign(runs=1)) is None
     known = table.assign(runs=1, standard_error=[0.5, 0.5, float("nan")])
-    assert evidence_meta.random_effects(known).improvement.n == 2
+    assert meta.random_effects(known).improvement.n == 2
 
 
 def test_records_and_back():
     found = by_effect(SIX)
-    made = evidence_records.of_syntheses("six_studies", ALL, found)
+    made = measure.of_syntheses("six_studies", ALL, found)
     table = records.check(records.as_table(made), "records")
     for suffix in ("", "_reading_a"):
-        wide = evidence_records.wide(table, "six_studies", ALL, suffix)
+        wide = measure.wide(table, "six_studies", ALL, suffix)
         for effect, synthesis in found.items():
             reading = synthesis.reading_a if suffix else synthesis.reading
             assert wide.at[effect, "intensity"] == intensity.label(reading.intensity)
@@ -199,5 +193,5 @@ def test_records_and_back():
     assert records.pick(table, "accuracy_belief_reading_a")["value"].item() == pytest.approx(
         0.886, abs=1e-3
     )
-    last = evidence_records.conflicts(table, "six_studies")
+    last = measure.conflicts(table, "six_studies")
     assert (last["last_low"] <= last["last_high"]).all() and (last["all"] >= last["pairwise"]).all()

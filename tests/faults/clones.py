@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from qlab import compare, compare_words, records
+from qlab.core import records
+from qlab.run import compare, compare_words
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of all clones of a run, whatever is committed meanwhile.

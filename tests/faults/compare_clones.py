@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 from clones import clone, compared, discard, run_to_the_end
 
-from qlab.compare import load
-from qlab.parameters import read_parameters
+from qlab.run.compare import load
+from qlab.run.parameters import read_parameters
 
 VARIABLES = (
     "OMP_NUM_THREADS",

@@ -41,7 +41,7 @@ from clones import (
     run_to_the_end,
 )
 
-from qlab.compare import load
+from qlab.run.compare import load
 
 sys.path.append(str(ROOT / "tests"))
 import small_project  # noqa: E402  (stands beside the tests, which use it too)

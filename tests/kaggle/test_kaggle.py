@@ -17,17 +17,12 @@ import nbformat
 import pytest
 from conftest import NOTEBOOKS, ROOT
 
-from qlab import (
-    artefacts,
-    classification_task,
-    detection_task,
-    disk_space,
-    language_task,
-    network,
-    paths,
-)
-from qlab.errors import QlabError
+from qlab.classifier import data
+from qlab.core import cache, disk, network, paths
+from qlab.core.errors import QlabError
+from qlab.detector import data as detection_task
 from qlab.kaggle import bundle, earlier, inputs, install, kernels, session
+from qlab.language import data as language_task
 
 CELL = ROOT / "workflow" / "kaggle" / "cell.py"
 SESSION = ("QLAB_HOME", "QLAB_DATA", "QLAB_STOP_AT", "HF_HUB_OFFLINE", "HF_TOKEN")
@@ -87,8 +82,8 @@ def test_everything_attached_is_found_where_a_folder_of_real_data_has_it(kaggle,
     assert language_task._evaluation_file("full", "", 0).read_text() == '{"text": "a b"}\n'
     assert (language_task._local(language_task.FULL_MODEL) / "config.json").is_file()
     assert language_task._local("stories260K").is_dir()
-    assert (classification_task._cifar10() / "cifar-10-batches-py" / "test_batch").is_file()
-    assert classification_task._mlperf_tiny().is_file()
+    assert (data._cifar10() / "cifar-10-batches-py" / "test_batch").is_file()
+    assert data._mlperf_tiny().is_file()
     assert (detection_task._default_model("full") / "saved_model.pb").is_file()
 
 
@@ -132,7 +127,7 @@ def test_the_projects_own_models_and_earlier_outputs_are_no_data(kaggle):
 def made(home: Path, monkeypatch) -> Path:
     """An artefact, a half-made one and a record, as a run with this home leaves them."""
     monkeypatch.setenv("QLAB_HOME", str(home))
-    found = artefacts.artefact("toy", {"a": 1}, lambda f: file(f / "it" / "x", "old") and None)
+    found = cache.artefact("toy", {"a": 1}, lambda f: file(f / "it" / "x", "old") and None)
     file(found.with_name("ff.partial-12345678") / "layer-00000.json")
     file(home / "data" / "results" / "full" / "llama_gptq.csv", "old")
     return found
@@ -152,7 +147,7 @@ def test_earlier_work_is_copied_and_not_made_again(kaggle, monkeypatch):
     said = earlier.take_over(old, home)
     assert re.search(r"3 things it made \(\d KB\) are copied, and are not made again\.$", said)
     monkeypatch.setenv("QLAB_HOME", str(home))
-    found = artefacts.artefact("toy", {"a": 1}, never)
+    found = cache.artefact("toy", {"a": 1}, never)
     assert (found / "it" / "x").read_text() == "old" and not found.is_symlink()
     (half,) = found.parent.glob("*.partial-*")
     assert all(p.stat().st_mode & 0o200 for p in home.rglob("*"))  # it can be written to
@@ -166,10 +161,10 @@ def test_without_room_earlier_work_is_linked(kaggle, monkeypatch):
     made(old, monkeypatch)
     home = kaggle / "working" / "qlab"
     home.mkdir()
-    monkeypatch.setattr(disk_space, "KAGGLE_LIMIT", 10)
+    monkeypatch.setattr(disk, "KAGGLE_LIMIT", 10)
     assert "linked, for there is no room" in earlier.take_over(old, home)
     monkeypatch.setenv("QLAB_HOME", str(home))
-    found = artefacts.artefact("toy", {"a": 1}, never)
+    found = cache.artefact("toy", {"a": 1}, never)
     assert found.is_symlink() and (found / "it" / "x").read_text() == "old"
     (half,) = found.parent.glob("*.partial-*")
     assert not half.is_symlink()
@@ -245,7 +240,7 @@ def test_only_what_is_missing_is_installed_from_the_wheels(kaggle, monkeypatch, 
 
 
 def test_with_the_internet_auto_gptq_is_built_without_kernels(kaggle, monkeypatch, pip):
-    monkeypatch.setattr("qlab.network.reachable", lambda _: True)
+    monkeypatch.setattr("qlab.core.network.reachable", lambda _: True)
     monkeypatch.setattr(install, "installed", lambda: {"numpy": "2.0.2"})
     assert install.install(ROOT, kaggle / "input")[0].endswith("from PyPI.")
     first, second = pip

@@ -18,7 +18,7 @@ import torch
 import transformers
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from qlab import auto_gptq_compat, llama, quantizers, streaming
+from qlab.language import auto_gptq_compat, llama, methods, streaming
 
 BITS = (8, 4, 3, 2)
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]
@@ -55,9 +55,7 @@ def quantize_all(source: Path, target: Path) -> None:
         folder = target / f"auto_gptq_{bits}"
         model.save_quantized(str(folder))
         said[bits] = continued(auto_gptq.AutoGPTQForCausalLM, folder)
-    streaming.quantize_folder(
-        source, quantizers.method("gptq_w4_g64"), PASSAGES, target / "streamed"
-    )
+    streaming.quantize_folder(source, methods.method("gptq_w4_g64"), PASSAGES, target / "streamed")
     said["streamed"] = continued(auto_gptq.AutoGPTQForCausalLM, target / "streamed")
     (target / "said.json").write_text(json.dumps(said))
 

@@ -7,8 +7,9 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab import artefacts, autoround, gptq, llama, streaming
-from qlab.errors import QlabError
+from qlab.core import cache
+from qlab.core.errors import QlabError
+from qlab.language import autoround, gptq, llama, streaming
 
 installed = pytest.mark.skipif(not autoround.available(), reason="auto-round is not installed")
 
@@ -56,7 +57,7 @@ def test_the_same_arguments_give_the_same_bytes(quantized):
     for path in (place / "first").iterdir():
         if path.name != "layers.json":  # it has the seconds
             twin = place / "second" / path.name
-            assert artefacts.file_sha256(path) == artefacts.file_sha256(twin), path.name
+            assert cache.file_sha256(path) == cache.file_sha256(twin), path.name
     assert steps == [0, 1, 0, 1]
 
 
@@ -181,7 +182,7 @@ def test_without_the_library_one_sentence(folder, tmp_path, monkeypatch):
 
 
 def test_the_library_stays_out_of_this_process():
-    code = "import sys, qlab.autoround as a; a.available(); sys.exit('auto_round' in sys.modules)"
+    code = "import sys, qlab.language.autoround as a; a.available(); sys.exit('auto_round' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -7,8 +7,8 @@ import tiny_llama
 import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig
 
-from qlab import bnb, llama, streaming
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import bnb, llama, streaming
 
 NAMES = ("bnb_int8", "bnb_nf4", "bnb_fp4")
 # Half the largest distance of neighbours among the 16 values, as a share of the block's largest.

@@ -5,21 +5,14 @@ import tiny_llama
 import torch
 from conftest import fresh_home
 
-from qlab import (
-    disk_space,
-    embedded,
-    lambada_scoring,
-    language_task,
-    llama_gptq,
-    llama_variants,
-    streaming,
-)
-from qlab.artefacts import file_sha256
-from qlab.errors import QlabError
+from qlab.core import disk
+from qlab.core.cache import file_sha256
+from qlab.core.errors import QlabError
+from qlab.language import build, data, embedded, measure, scoring, streaming
 
 
-def prepare(**more) -> language_task.Task:
-    return language_task.prepare(profile="smoke", device="cpu", **more)
+def prepare(**more) -> data.Task:
+    return data.prepare(profile="smoke", device="cpu", **more)
 
 
 @pytest.mark.parametrize(
@@ -32,31 +25,31 @@ def prepare(**more) -> language_task.Task:
 )
 def test_an_unknown_variant_is_refused(home, asked, said):
     with pytest.raises(QlabError, match=said):
-        llama_variants.chosen(prepare(limit=2), "smoke", asked)
+        build.chosen(prepare(limit=2), "smoke", asked)
 
 
 def test_without_passages_to_train_on_there_are_no_adapters(home, tmp_path, caplog):
     own = embedded.mini_lambada_file("test", 40)
     task = prepare(passages=str(own))
     assert task.training == []
-    names = llama_variants.chosen(task, "smoke", "")
-    assert names == llama_variants.FEW[:-1] and "No training passages" in caplog.text
+    names = build.chosen(task, "smoke", "")
+    assert names == build.FEW[:-1] and "No training passages" in caplog.text
     with pytest.raises(QlabError, match="gptq_w2_g64_lora needs passages .* 'training'"):
-        llama_variants.chosen(task, "smoke", "gptq_w2_g64_lora")
+        build.chosen(task, "smoke", "gptq_w2_g64_lora")
     taught = prepare(passages=str(own), training=str(embedded.mini_lambada_file("train", 5)))
-    assert llama_variants.chosen(taught, "smoke", "") == llama_variants.FEW
+    assert build.chosen(taught, "smoke", "") == build.FEW
 
 
 def test_groups_too_wide_for_the_model_are_left_out_unless_asked_for(home, tmp_path, caplog):
     shape = {"hidden_size": 64, "intermediate_size": 192, "max_position_embeddings": 600}
     tiny_llama.write(tmp_path / "narrow", **shape)
     task = prepare(model=str(tmp_path / "narrow"), limit=2)
-    names = llama_variants.chosen(task, "mini", "")
+    names = build.chosen(task, "mini", "")
     assert "gptq_w4_g64" in names and not [n for n in names if n.endswith("_g128")]
     assert "gptq_w4_g128, gptq_w2_g128 left out: 128 does not divide" in caplog.text
-    asked = llama_variants.chosen(task, "mini", "gptq_w4_g128")
+    asked = build.chosen(task, "mini", "gptq_w4_g128")
     with pytest.raises(QlabError, match="64 inputs, which groups of 128 do not divide"):
-        llama_variants.build(task, asked, "smoke", 0)
+        build.build(task, asked, "smoke", 0)
 
 
 def test_a_width_that_cannot_be_packed_is_refused_before_anything_is_made(home, tmp_path):
@@ -65,7 +58,7 @@ def test_a_width_that_cannot_be_packed_is_refused_before_anything_is_made(home, 
     )
     task = prepare(model=str(tmp_path / "odd"), limit=2)
     with pytest.raises(QlabError, match="172"):
-        llama_variants.build(task, ("bnb_int8", "gptq_w4_g64"), "smoke", 0)
+        build.build(task, ("bnb_int8", "gptq_w4_g64"), "smoke", 0)
     assert not (home / "build" / "artefacts" / "llama").exists()
 
 
@@ -80,12 +73,12 @@ def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, ca
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
         made(folder, method, *rest, **more)
 
-    monkeypatch.setattr(llama_variants.streaming, "quantize_folder", quantize)
+    monkeypatch.setattr(build.streaming, "quantize_folder", quantize)
     asked = ("rtn_w8_g64", "rtn_w4_g64", "rtn_w2_g64")
-    built = llama_variants.build(task, asked, "smoke", 0)
+    built = build.build(task, asked, "smoke", 0)
     assert list(built) == ["fp32", "rtn_w2_g64"]
     assert "rtn_w4_g64 ran out of memory" in caplog.text
-    records = llama_gptq.failure_records(task, asked, built)
+    records = measure.failure_records(task, asked, built)
     assert [(r.variant, r.metric, r.value) for r in records] == [
         ("rtn_w8_g64", "out_of_memory", 1),
         ("rtn_w4_g64", "out_of_memory", 1),
@@ -95,11 +88,11 @@ def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, ca
 def test_what_does_not_fit_the_disk_is_refused_before_anything_is_made(home, monkeypatch):
     task = prepare(limit=2)
     asked = ("rtn_w8_g64", "rtn_w2_g64")
-    llama_variants.build(task, asked[:1], "smoke", 0)
-    monkeypatch.setattr(disk_space, "free", lambda _: 1000)
+    build.build(task, asked[:1], "smoke", 0)
+    monkeypatch.setattr(disk, "free", lambda _: 1000)
     with pytest.raises(QlabError, match="Quantizing llama_mini to rtn_w2_g64 will take about 2 MB"):
-        llama_variants.build(task, asked, "smoke", 0)  # the first is there and needs no room
-    assert list(llama_variants.build(task, asked[:1], "smoke", 0)) == ["fp32", "rtn_w8_g64"]
+        build.build(task, asked, "smoke", 0)  # the first is there and needs no room
+    assert list(build.build(task, asked[:1], "smoke", 0)) == ["fp32", "rtn_w8_g64"]
 
 
 def test_other_errors_are_not_taken_for_a_full_memory():
@@ -107,22 +100,22 @@ def test_other_errors_are_not_taken_for_a_full_memory():
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        llama_variants.without_overflow(fail)
+        build.without_overflow(fail)
 
 
 def test_work_that_was_finished_is_not_done_again(home, monkeypatch):
     task = prepare(limit=3)
-    built = llama_variants.build(task, ("rtn_w4_g64",), "smoke", 0)
-    first = llama_variants.evaluate(task, built)
-    monkeypatch.setattr(lambada_scoring, "score", None)
+    built = build.build(task, ("rtn_w4_g64",), "smoke", 0)
+    first = build.evaluate(task, built)
+    monkeypatch.setattr(scoring, "score", None)
     monkeypatch.setattr(streaming._Stream, "step", None)
-    again = llama_variants.build(task, ("rtn_w4_g64",), "smoke", 0)
+    again = build.build(task, ("rtn_w4_g64",), "smoke", 0)
     assert again == built
-    second = llama_variants.evaluate(task, again)
+    second = build.evaluate(task, again)
     assert (first["rtn_w4_g64"].log_likelihood == second["rtn_w4_g64"].log_likelihood).all()
     monkeypatch.undo()
     monkeypatch.setenv("QLAB_HOME", str(home))
-    fewer = llama_variants.evaluate(prepare(limit=2), built)  # other passages: other scores
+    fewer = build.evaluate(prepare(limit=2), built)  # other passages: other scores
     assert len(fewer["fp32"].greedy) == 2
 
 
@@ -132,17 +125,17 @@ def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
     names, made = ("rtn_w4_g64", "gptq_w4_g64", "gptq_w4_g64_lora"), {}
     for threads in (1, 3):
         monkeypatch.setenv("QLAB_HOME", str(fresh_home(tmp_path / str(threads))))
-        task = language_task.prepare(
+        task = data.prepare(
             profile="mini", device="cpu", limit=30, calibration_count=4, threads=threads
         )
-        monkeypatch.setitem(llama_variants.RECOVERY_STEPS, "mini", 2)
-        built = llama_variants.build(task, names, "mini", 0)
-        scores = llama_variants.evaluate(task, built)
+        monkeypatch.setitem(build.RECOVERY_STEPS, "mini", 2)
+        built = build.build(task, names, "mini", 0)
+        scores = build.evaluate(task, built)
         assert list(built) == list(scores) == ["fp32", *names]
         weights = [path for v in built.values() for f in [v.adapter or v.folder]
                    for path in sorted(f.glob("*.safetensors"))]  # fmt: skip
-        errors = llama_gptq.layer_records(task, built)
-        alone = llama_gptq.last_sentence_records(task, built)
+        errors = measure.layer_records(task, built)
+        alone = measure.last_sentence_records(task, built)
         assert torch.get_num_threads() == threads
         made[threads] = (
             [file_sha256(path) for path in weights],
@@ -156,18 +149,18 @@ def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
 def test_the_embedded_model_is_worth_quantizing(home):
     """Reads its context, keeps 8 bits, breaks at 2 by rounding; its even twin does not."""
     task = prepare(limit=400)
-    built = llama_variants.build(task, ("gptq_w8_g64", "rtn_w2_g64"), "smoke", 0)
-    scores = llama_variants.evaluate(task, built)
+    built = build.build(task, ("gptq_w8_g64", "rtn_w2_g64"), "smoke", 0)
+    scores = build.evaluate(task, built)
     top5 = {v: (s.first_rank < 5).mean() for v, s in scores.items()}
     assert top5["fp32"] >= 0.80
     assert abs(top5["gptq_w8_g64"] - top5["fp32"]) <= 0.005
     assert top5["rtn_w2_g64"] < 0.10
-    alone = {r.metric: r.value for r in llama_gptq.last_sentence_records(task, built)}
+    alone = {r.metric: r.value for r in measure.last_sentence_records(task, built)}
     assert alone["top5_first_token"] < 0.40
     words = [e.targets for e in task.encoded]
     assert sum(n > 1 for n in words) > 0.5 * len(words)
-    twin = llama_variants.even_twin(task)
-    pair = llama_variants.evaluate(twin, llama_variants.build(twin, ("rtn_w2_g64",), "smoke", 0))
+    twin = build.even_twin(task)
+    pair = build.evaluate(twin, build.build(twin, ("rtn_w2_g64",), "smoke", 0))
     assert twin.model == "llama_mini_even"
     assert abs((pair["fp32"].first_rank < 5).mean() - top5["fp32"]) <= 0.005  # the same function
     assert (pair["rtn_w2_g64"].first_rank < 5).mean() > 0.9

@@ -7,10 +7,11 @@ import pytest
 import tiny_llama
 from conftest import fresh_home
 
-from qlab import device_guard, hub
-from qlab.artefacts import file_sha256
-from qlab.errors import QlabError
-from qlab.language_task import CALIBRATION, EVALUATION, TRAINING, prepare
+from qlab.core import hub
+from qlab.core.cache import file_sha256
+from qlab.core.errors import QlabError
+from qlab.language import device
+from qlab.language.data import CALIBRATION, EVALUATION, TRAINING, prepare
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
 
@@ -27,8 +28,8 @@ def home(shared_home, monkeypatch):
     monkeypatch.delenv("QLAB_DATA", raising=False)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     # A machine without a GPU, and no time spent on measuring it.
-    monkeypatch.setattr(device_guard, "look", lambda: device_guard.Machine(64 * 10**9))
-    monkeypatch.setattr(device_guard, "cpu_rate", lambda config: 1e10)
+    monkeypatch.setattr(device, "look", lambda: device.Machine(64 * 10**9))
+    monkeypatch.setattr(device, "cpu_rate", lambda config: 1e10)
 
 
 def jsonl(path, texts):
@@ -177,7 +178,7 @@ def test_a_bad_model_is_refused_before_its_weights_matter(own, tmp_path):
 
 
 def test_too_large_for_this_machine(own, monkeypatch):
-    monkeypatch.setattr(device_guard, "look", lambda: device_guard.Machine(10**6))
+    monkeypatch.setattr(device, "look", lambda: device.Machine(10**6))
     refuse({}, r"The CPU needs about 0\.\d GB of memory", own)
 
 
@@ -221,7 +222,7 @@ def test_the_full_profile_downloads_small_files_then_weights(own, tmp_path, monk
     assert asked == [("meta-llama/Llama-3.2-3B", False), ("meta-llama/Llama-3.2-3B", True)]
     assert task.model == "Llama-3.2-3B"
     asked.clear()
-    monkeypatch.setattr(device_guard, "look", lambda: device_guard.Machine(10**6))
+    monkeypatch.setattr(device, "look", lambda: device.Machine(10**6))
     with pytest.raises(QlabError, match="The CPU needs"):
         prepare("full", model="someone/else")
     assert asked == [("someone/else", False)]  # no gigabytes for a machine that cannot hold them
@@ -229,8 +230,8 @@ def test_the_full_profile_downloads_small_files_then_weights(own, tmp_path, monk
 
 def test_the_guard_is_told_how_much_there_is_to_do(own, monkeypatch):
     seen = []
-    real = device_guard.choose
-    monkeypatch.setattr(device_guard, "choose", lambda *a: seen.append(a[1]) or real(*a))
+    real = device.choose
+    monkeypatch.setattr(device, "choose", lambda *a: seen.append(a[1]) or real(*a))
     task = prepare("smoke", **own, evaluated=7, quantized=4)
     assert seen[0].evaluation == 7 * task.settings()["evaluation_tokens"]
     assert seen[0].calibration == task.settings()["calibration_tokens"] > 0

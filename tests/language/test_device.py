@@ -5,8 +5,8 @@ import pytest
 import tiny_llama
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from qlab import device_guard as guard
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import device as guard
 
 # The published config.json of Llama-3.2-3B; its card says 3.21 billion parameters.
 LLAMA_3B = LlamaConfig(

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from explored import moves, stands_still
 
-from qlab import llama_explore, llama_gptq, records
-from qlab.lambada import Encoded, Passage
-from qlab.lambada_scoring import TOP, Scores
-from qlab.words import interval
+from qlab.core import records
+from qlab.core.words import interval
+from qlab.language import explore, measure
+from qlab.language.lambada import Encoded, Passage
+from qlab.language.scoring import TOP, Scores
 
 N = 30
 TABLE = records.read("llama_gptq", "mini")
@@ -51,14 +52,14 @@ def world():
 
 @pytest.fixture
 def box(world):
-    return llama_explore.samples(*world)
+    return explore.samples(*world)
 
 
 @pytest.mark.parametrize("variant", ["gptq_w4_g64", "rtn_w2_g64"])
 def test_flips_are_those_of_the_records(world, box, variant):
     task, found = world
     box.children[0].value = variant
-    table = records.as_table(llama_gptq.accuracy_records(task, found, 0))
+    table = records.as_table(measure.accuracy_records(task, found, 0))
     lost, gained = (
         int(records.pick(table, f"acc_flips_{side}", variant=variant)["value"].iloc[0])
         for side in ("lost", "gained")
@@ -71,7 +72,7 @@ def test_flips_are_those_of_the_records(world, box, variant):
 def test_the_passage_that_lost_most_comes_first(world, box):
     _, found = world
     before, after = (np.exp(found[v].log_likelihood) for v in ("fp32", "gptq_w4_g64"))
-    order = llama_explore.by_loss(found["fp32"], found["gptq_w4_g64"])
+    order = explore.by_loss(found["fp32"], found["gptq_w4_g64"])
     lost = (before - after)[order]
     assert sorted(order) == list(range(N)) and (np.diff(lost) <= 0).all()
     told = box.children[-2].value
@@ -83,7 +84,7 @@ def test_bars_are_the_kept_probabilities_and_the_true_beginning_is_green(world):
     task, found = world
     at = int(np.flatnonzero(found["fp32"].greedy & ~found["rtn_w2_g64"].greedy)[0])
     pair = {v: found[v] for v in ("fp32", "rtn_w2_g64")}
-    left, right = llama_explore.picture(task, at, pair).axes
+    left, right = explore.picture(task, at, pair).axes
     for axis, one in ((left, found["fp32"]), (right, found["rtn_w2_g64"])):
         shares = [p.get_width() for p in axis.patches]
         np.testing.assert_allclose(shares, np.exp(one.top_log_p[at, :5]))
@@ -99,20 +100,20 @@ def test_every_control_moves_text_or_picture(box):
 
 def test_a_model_alone_has_no_flips(world):
     task, found = world
-    box = llama_explore.samples(task, {"fp32": found["fp32"]})
+    box = explore.samples(task, {"fp32": found["fp32"]})
     assert "no longer" not in box.children[-2].value and "fp32 gives it" in box.children[-2].value
 
 
 @pytest.fixture
 def curves():
-    return llama_explore.curves(TABLE)
+    return explore.curves(TABLE)
 
 
 def test_curves_say_what_is_recorded(curves):
     reading, k, variants, minus, text, _ = curves.children
     variants.value, k.value = ("gptq_w3_g64",), 7
     of = {"variant": "gptq_w3_g64", "model": "llama_mini", "dataset": "mini_lambada"}
-    for name in llama_explore.READINGS.values():
+    for name in explore.READINGS.values():
         reading.value = name
         for ending in ("", "_difference"):
             minus.value = bool(ending)

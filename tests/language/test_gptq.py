@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from qlab import auto_gptq_compat, gptq, gptq_format, quantizers
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import auto_gptq_compat, gptq, gptq_format, methods
 
 
 def linear(rows=64, columns=128, seed=0) -> torch.nn.Linear:
@@ -22,7 +22,7 @@ def inputs(columns=128, tokens=400, seed=1) -> torch.Tensor:
 
 
 def quantized(name: str, layer, x):
-    method = quantizers.method(name)
+    method = methods.method(name)
     observer = method.observe(layer)
     if method.needs_inputs:
         observer.add_batch(x, layer(x))
@@ -45,7 +45,7 @@ def test_gptq_is_no_worse_than_rounding_on_its_own_objective(bits):
 @pytest.mark.parametrize("bits", gptq_format.BITS)
 def test_with_an_identity_hessian_gptq_is_rounding(bits):
     layer = linear()
-    method = quantizers.method(f"gptq_w{bits}_g64")
+    method = methods.method(f"gptq_w{bits}_g64")
     observer = method.observe(layer)
     observer.H, observer.nsamples = torch.eye(128), 1
     found = method.quantize(layer, observer)
@@ -75,7 +75,7 @@ def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
 def test_dense_is_what_is_stored(name):
     layer, x = linear(), inputs()
     made = quantized(name, layer, x)
-    read = quantizers.method(name).dense(made.tensors, layer.weight.shape)
+    read = methods.method(name).dense(made.tensors, layer.weight.shape)
     torch.testing.assert_close(read, made.dense, rtol=2**-11 + 1e-6, atol=0)
 
 
@@ -88,7 +88,7 @@ def test_the_wanted_bits_and_groups_are_used():
 
 
 def test_a_hessian_that_is_not_positive_definite_is_damped_more_and_it_is_said(monkeypatch):
-    layer, method = linear(), quantizers.method("gptq_w4_g64")
+    layer, method = linear(), methods.method("gptq_w4_g64")
     observer, given = method.observe(layer), []
     fasterquant = type(observer).fasterquant
 
@@ -111,7 +111,7 @@ def test_a_hessian_that_is_not_positive_definite_is_damped_more_and_it_is_said(m
 
 
 def test_inputs_that_overflowed_or_are_missing_get_a_sentence():
-    layer, method = linear(), quantizers.method("gptq_w4_g64")
+    layer, method = linear(), methods.method("gptq_w4_g64")
     with pytest.raises(QlabError, match="needs inputs to calibrate on"):
         method.quantize(layer, method.observe(layer))
     observer, x = method.observe(layer), inputs()
@@ -149,31 +149,31 @@ def test_weights_beyond_float16_are_refused():
 
 def test_the_table_decodes():
     assert len(gptq.METHODS) == 16
-    for name, method in quantizers.QUANTIZERS.items():
+    for name, method in methods.QUANTIZERS.items():
         assert method.name == name
-    assert quantizers.method("gptq_w2_g64").bits == 2
-    assert quantizers.method("rtn_w8_g128").group_size == 128
-    assert not quantizers.method("rtn_w8_g128").needs_inputs
+    assert methods.method("gptq_w2_g64").bits == 2
+    assert methods.method("rtn_w8_g128").group_size == 128
+    assert not methods.method("rtn_w8_g128").needs_inputs
 
 
 @pytest.mark.parametrize("name", ["gptq_w5_g64", "gptq_w4_g32", "int4", ""])
 def test_a_variant_that_is_not_there_gets_a_sentence(name):
     with pytest.raises(QlabError, match="There is no variant"):
-        quantizers.method(name)
+        methods.method(name)
 
 
 def test_a_near_miss_is_named():
     with pytest.raises(QlabError, match="Did you mean gptq_w4_g64"):
-        quantizers.method("gptq_w4g64")
+        methods.method("gptq_w4g64")
 
 
 def test_folders_of_other_makers_are_read_or_refused(tmp_path):
-    found = quantizers.stored({"quant_method": "gptq", "bits": 4, "group_size": 32}, tmp_path)
+    found = methods.stored({"quant_method": "gptq", "bits": 4, "group_size": 32}, tmp_path)
     assert (found.bits, found.group_size) == (4, 32)
-    assert quantizers.stored(quantizers.method("bnb_nf4").config(), tmp_path).name == "bnb_nf4"
+    assert methods.stored(methods.method("bnb_nf4").config(), tmp_path).name == "bnb_nf4"
     for settings in (
         {"quant_method": "awq", "bits": 4},
         {"quant_method": "gptq", "checkpoint_format": "gptq_v2", "bits": 4, "group_size": 64},
     ):
         with pytest.raises(QlabError, match="in a way that qlab does not read"):
-            quantizers.stored(settings, tmp_path)
+            methods.stored(settings, tmp_path)

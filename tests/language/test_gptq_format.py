@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from qlab import auto_gptq_compat, gptq_format
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import auto_gptq_compat, gptq_format
 
 
 def on_a_grid(bits: int, rows=32, columns=128, group_size=64, seed=0):

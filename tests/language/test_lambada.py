@@ -6,8 +6,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from qlab import lambada
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import lambada
 
 TEXTS = [
     "Ann gave the red ball to Tom and went home. Later she asked for the ball",
@@ -153,7 +153,7 @@ def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():
 
 @pytest.mark.real_data
 def test_all_of_lambada_is_tokenized_as_the_harness_does(real_data):
-    from qlab import llama
+    from qlab.language import llama
 
     chosen = llama.load_tokenizer(real_data / "llm" / "stories260K-pad192")
     passages = lambada.read(real_data / "lambada" / "lambada_test.jsonl")

@@ -4,8 +4,8 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab import layer_errors, llama, quantizers, streaming
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import layer_errors, llama, methods, streaming
 
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]
 VARIANTS = ("rtn_w8_g64", "rtn_w4_g64", "rtn_w2_g64", "gptq_w2_g64", "bnb_nf4")
@@ -16,9 +16,7 @@ def folders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("llama")
     tiny_llama.write(folder / "float", hidden_size=64, intermediate_size=192)
     for name in VARIANTS:
-        streaming.quantize_folder(
-            folder / "float", quantizers.method(name), PASSAGES, folder / name
-        )
+        streaming.quantize_folder(folder / "float", methods.method(name), PASSAGES, folder / name)
     return folder
 
 

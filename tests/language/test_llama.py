@@ -7,8 +7,8 @@ import tiny_llama
 import torch
 from transformers import LlamaForCausalLM
 
-from qlab import llama
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import llama
 
 TOKENS = torch.arange(34).reshape(2, 17) * 7 % 300
 

@@ -5,7 +5,7 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab import llama_states
+from qlab.language import llama_states
 
 WANTED = [1, 5, 3, 1]
 

@@ -7,8 +7,8 @@ import tiny_llama
 import torch
 from safetensors.torch import load_file
 
-from qlab import gptq, lora, streaming
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import gptq, lora, streaming
 
 SETTINGS = {"steps": 30, "rank": 4, "rate": 1e-2, "batch": 4, "seed": 5}
 

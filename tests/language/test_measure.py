@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab import llama_figures, llama_gptq, records
-from qlab.lambada import Passage
-from qlab.lambada_scoring import Scores
-from qlab.llama_variants import Variant
+from qlab.core import records
+from qlab.language import measure as llama_gptq
+from qlab.language import plots
+from qlab.language.build import Variant
+from qlab.language.lambada import Passage
+from qlab.language.scoring import Scores
 
 N = 200
 
@@ -150,4 +152,4 @@ def test_speeds_are_medians_and_ratios_of_the_same_round(monkeypatch, tmp_path):
 def test_variants_that_no_layer_is_taken_apart_of_are_said(table, caplog):
     assert llama_gptq.layer_records(TASK, {"bnb_nf4": Variant("bnb_nf4", None)}) == []
     assert "No layer is taken apart: that is for rtn_w8_g64" in caplog.text
-    llama_figures.layer_errors(table, "nowhere")  # draws nothing, where it has nothing to draw
+    plots.layer_errors(table, "nowhere")  # draws nothing, where it has nothing to draw

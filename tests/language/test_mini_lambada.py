@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from qlab import embedded, lambada, mini_lambada
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import embedded, lambada, mini_lambada
 
 
 def sentences(text: str) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab import outliers
+from qlab.language import outliers
 
 
 @pytest.fixture

@@ -3,16 +3,16 @@
 import pytest
 from conftest import fresh_home
 
-from qlab import lambada_scoring, language_task, llama_gptq, llama_variants
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import build, data, measure, scoring
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 VARIANTS = ("gptq_w8_g64", "gptq_w4_g64", "rtn_w2_g64")
 
 
-def prepare(real_data, name: str) -> language_task.Task:
+def prepare(real_data, name: str) -> data.Task:
     """All passages judge; the embedded ones calibrate."""
-    return language_task.prepare(
+    return data.prepare(
         profile="full",
         model=str(real_data / "llm" / name),
         passages=str(real_data / "lambada" / "lambada_test.jsonl"),
@@ -28,11 +28,11 @@ def found(real_data, tmp_path_factory):
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
     task = prepare(real_data, "stories260K-pad192")
     assert (task.dataset, len(task.passages)) == ("lambada_openai", 5153)
-    built = llama_variants.build(task, VARIANTS, "smoke", 0)
-    scores = llama_variants.evaluate(task, built)
+    built = build.build(task, VARIANTS, "smoke", 0)
+    scores = build.evaluate(task, built)
     yield {
-        variant: llama_gptq.outcomes(task.passages, one, task.tokenizer)
-        | {"perplexity": lambada_scoring.perplexity(one)}
+        variant: measure.outcomes(task.passages, one, task.tokenizer)
+        | {"perplexity": scoring.perplexity(one)}
         for variant, one in scores.items()
     }
     patch.undo()
@@ -71,5 +71,5 @@ def test_readings_of_top_5_differ_by_a_factor(found):
 def test_the_unpadded_folder_is_refused_before_work_starts(real_data, home):
     task = prepare(real_data, "stories260K")
     with pytest.raises(QlabError, match="172"):
-        llama_variants.build(task, VARIANTS, "smoke", 0)
+        build.build(task, VARIANTS, "smoke", 0)
     assert not (home / "build" / "artefacts" / "llama").exists()

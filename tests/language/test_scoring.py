@@ -5,9 +5,9 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab import lambada, lambada_scoring, llama
-from qlab.errors import QlabError
-from qlab.lambada import Encoded
+from qlab.core.errors import QlabError
+from qlab.language import lambada, llama, scoring
+from qlab.language.lambada import Encoded
 
 WORDS = ["ball", "a", "horse-drawn", "Tom", "it"]
 
@@ -81,30 +81,30 @@ def test_scores_are_those_of_a_plain_loop(model, encoded, batch_tokens):
     passages = with_likely_words(model, encoded)
     expected = one_by_one(model, passages)
     assert 8 <= sum(expected["greedy"]) < 23
-    assert_scores(lambada_scoring.score(model, passages, batch_tokens), expected)
+    assert_scores(scoring.score(model, passages, batch_tokens), expected)
 
 
 def test_few_positions_at_a_time_change_nothing(model, encoded, monkeypatch):
-    monkeypatch.setattr(lambada_scoring, "HEAD_BYTES", 4 * 300 * 2)  # two positions
-    assert_scores(lambada_scoring.score(model, encoded), one_by_one(model, encoded))
+    monkeypatch.setattr(scoring, "HEAD_BYTES", 4 * 300 * 2)  # two positions
+    assert_scores(scoring.score(model, encoded), one_by_one(model, encoded))
 
 
 def test_only_scored_positions_meet_the_vocabulary(model, encoded):
     seen = []
     hook = model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    lambada_scoring.score(model, encoded, 256)
+    scoring.score(model, encoded, 256)
     hook.remove()
     assert sum(seen) == sum(e.targets for e in encoded)
 
 
 def test_batches_hold_each_passage_once_and_little_padding():
     lengths = np.random.default_rng(0).integers(20, 400, 5000).tolist()
-    found = lambada_scoring.batches(lengths, 4096)
+    found = scoring.batches(lengths, 4096)
     assert sorted(i for b in found for i in b) == list(range(5000))
     padded = [len(b) * max(lengths[i] for i in b) for b in found]
     assert max(padded) <= 4096 and max(lengths) == lengths[found[0][0]]
     assert sum(padded) < 1.01 * sum(lengths)
-    assert lambada_scoring.batches([10, 50], 20) == [[1], [0]]
+    assert scoring.batches([10, 50], 20) == [[1], [0]]
 
 
 def test_equally_probable_tokens_share_the_better_rank_and_the_first_is_greedy(tmp_path):
@@ -115,27 +115,27 @@ def test_equally_probable_tokens_share_the_better_rank_and_the_first_is_greedy(t
     weight[twin] = weight[best]
     model.lm_head.weight = torch.nn.Parameter(weight)  # untied: the inputs stay as they were
     first, second = min(best, twin), max(best, twin)
-    found = lambada_scoring.score(model, [Encoded([7, 8, 9, t], 1) for t in (first, second)])
+    found = scoring.score(model, [Encoded([7, 8, 9, t], 1) for t in (first, second)])
     assert found.first_rank.tolist() == [0, 0]
     assert found.greedy.tolist() == [True, False]
 
 
 def test_a_small_vocabulary_has_fewer_predictions(tmp_path):
     model = tiny_llama.write(tmp_path, vocab_size=6, words=6)
-    found = lambada_scoring.score(model, [Encoded([1, 2, 3], 1)])
+    found = scoring.score(model, [Encoded([1, 2, 3], 1)])
     assert sorted(found.top_tokens[0].tolist()) == [-1, -1, -1, -1, 0, 1, 2, 3, 4, 5]
     assert np.exp(found.top_log_p[0]).sum() == pytest.approx(1, abs=1e-6)  # beyond it nothing
 
 
 @pytest.mark.parametrize("head_bytes", [1 << 27, 1])  # all positions at a time, and one
 def test_float16_overflow_is_an_error_that_names_the_passage(tmp_path, monkeypatch, head_bytes):
-    monkeypatch.setattr(lambada_scoring, "HEAD_BYTES", head_bytes)
+    monkeypatch.setattr(scoring, "HEAD_BYTES", head_bytes)
     model = tiny_llama.write(tmp_path, tie_word_embeddings=False).half()
     model.model.embed_tokens.weight.data[200] = 65_504  # and the first layer adds to it
     model.model.layers[0].mlp.down_proj.weight.data *= 100
     passages = [Encoded([1, 2, 3, 4], 1), Encoded([1, 200, 4], 1)]
     with pytest.raises(QlabError) as caught:
-        lambada_scoring.score(model, passages)
+        scoring.score(model, passages)
     assert str(caught.value) == (
         "The model's logits for passage 2 are NaN or infinite: float16 overflowed, it ends at "
         "65,504; use dtype bfloat16 or float32."
@@ -147,39 +147,39 @@ def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
     model = tiny_llama.write(tmp_path, tie_word_embeddings=False)
     model.model.embed_tokens.weight.data[:3] = torch.nan
     passages = [Encoded([3, 4, 5, 6], 1), Encoded([5, 6], 1)]
-    lambada_scoring.score(model, passages)
+    scoring.score(model, passages)
     with pytest.raises(QlabError, match="passage 2 are NaN or infinite: the dtype is torch.flo"):
-        lambada_scoring.score(model, [passages[0], Encoded([0, 6], 1)])
+        scoring.score(model, [passages[0], Encoded([0, 6], 1)])
 
 
 def test_no_passages_are_refused(model):
     with pytest.raises(QlabError, match="There are no passages to score"):
-        lambada_scoring.score(model, [])
+        scoring.score(model, [])
 
 
 def test_stored_scores_read_back(model, encoded, tmp_path):
-    made = lambada_scoring.score(model, encoded)
+    made = scoring.score(model, encoded)
     made.save(tmp_path / "scores.npz")
-    again = lambada_scoring.Scores.load(tmp_path / "scores.npz")
+    again = scoring.Scores.load(tmp_path / "scores.npz")
     for name, values in vars(made).items():
         np.testing.assert_array_equal(getattr(again, name), values)
         assert getattr(again, name).dtype == values.dtype
 
 
-def made_up(**changes) -> lambada_scoring.Scores:
+def made_up(**changes) -> scoring.Scores:
     n = len(WORDS)
     ranks = {f"{name}_rank": np.zeros(n, int) for name in ("first", "worst", "last")}
     values = {"log_likelihood": np.zeros(n), "greedy": np.ones(n, bool), **ranks}
     values |= {"top_tokens": np.zeros((n, 10), int), "top_log_p": np.zeros((n, 10), np.float32)}
-    return lambada_scoring.Scores(**(values | changes))
+    return scoring.Scores(**(values | changes))
 
 
 def test_acc_and_perplexity_by_hand():
     greedy = np.array([True, False, False, True, False])
     scores = made_up(greedy=greedy, log_likelihood=-np.log([2.0, 4, 8, 16, 32]))
-    assert lambada_scoring.acc(scores) == 0.4
-    assert lambada_scoring.perplexity(scores) == pytest.approx(8)
-    assert lambada_scoring.perplexity(made_up(log_likelihood=np.full(5, -1e5))) == np.inf
+    assert scoring.acc(scores) == 0.4
+    assert scoring.perplexity(scores) == pytest.approx(8)
+    assert scoring.perplexity(made_up(log_likelihood=np.full(5, -1e5))) == np.inf
 
 
 def test_hits_are_ranks_below_k():
@@ -191,9 +191,9 @@ def test_hits_are_ranks_below_k():
     scores = made_up(**{name: np.array(values) for name, values in ranks.items()})
     for hits, values in zip(
         (
-            lambada_scoring.first_token_hits,
-            lambada_scoring.all_tokens_hits,
-            lambada_scoring.last_token_hits,
+            scoring.first_token_hits,
+            scoring.all_tokens_hits,
+            scoring.last_token_hits,
         ),
         ranks.values(),
         strict=True,
@@ -203,11 +203,11 @@ def test_hits_are_ranks_below_k():
 
 
 def test_the_first_token_is_hit_where_the_predictions_hold_it(model, encoded):
-    scores = lambada_scoring.score(model, encoded)
+    scores = scoring.score(model, encoded)
     first = np.array([e.tokens[-e.targets] for e in encoded])
     for k in range(1, 11):
         inside = (scores.top_tokens[:, :k] == first[:, None]).any(axis=1)
-        np.testing.assert_array_equal(lambada_scoring.first_token_hits(scores, k), inside)
+        np.testing.assert_array_equal(scoring.first_token_hits(scores, k), inside)
 
 
 def test_a_decoded_word_is_hit_by_one_of_k_tokens_alone():
@@ -219,14 +219,14 @@ def test_a_decoded_word_is_hit_by_one_of_k_tokens_alone():
     top[:, :3] = [[2, 1, 3], [2, 2, 2], [3, 0, 0], [0, 0, 4], [0, 2, 1]]
     passages = [lambada.split(f"so {w}", "") for w in WORDS]
     hits = [
-        lambada_scoring.decoded_word_hits(made_up(top_tokens=top), passages, Words(), k).tolist()
+        scoring.decoded_word_hits(made_up(top_tokens=top), passages, Words(), k).tolist()
         for k in (1, 2, 3)
     ]
     assert hits[0] == [False, True, False, False, False]
     assert hits[1] == [True, True, False, False, False]
     assert hits[2] == [True, True, False, True, False]
     with pytest.raises(ValueError, match="k is 1 to 10"):
-        lambada_scoring.decoded_word_hits(made_up(), passages, Words(), 11)
+        scoring.decoded_word_hits(made_up(), passages, Words(), 11)
 
 
 @pytest.mark.real_data
@@ -236,8 +236,8 @@ def test_a_real_model_on_all_of_lambada_scores_as_the_harness_says(real_data):
     folder = real_data / "llm" / "stories260K-pad192"
     passages = lambada.read(real_data / "lambada" / "lambada_test.jsonl")
     encoded = lambada.encode(passages, llama.load_tokenizer(folder), 512)
-    scores = lambada_scoring.score(llama.load(folder), encoded)
-    assert lambada_scoring.acc(scores) == pytest.approx(0.010673394139336309, rel=1e-6)
-    assert lambada_scoring.perplexity(scores) == pytest.approx(7844203.810714526, rel=1e-6)
-    assert lambada_scoring.last_token_hits(scores, 1).mean() == pytest.approx(0.373, abs=5e-4)
-    assert lambada_scoring.last_token_hits(scores, 5).mean() == pytest.approx(0.594, abs=5e-4)
+    scores = scoring.score(llama.load(folder), encoded)
+    assert scoring.acc(scores) == pytest.approx(0.010673394139336309, rel=1e-6)
+    assert scoring.perplexity(scores) == pytest.approx(7844203.810714526, rel=1e-6)
+    assert scoring.last_token_hits(scores, 1).mean() == pytest.approx(0.373, abs=5e-4)
+    assert scoring.last_token_hits(scores, 5).mean() == pytest.approx(0.594, abs=5e-4)

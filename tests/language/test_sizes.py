@@ -7,8 +7,8 @@ import tiny_llama
 import torch
 from safetensors.torch import save_file
 
-from qlab import llama, llama_sizes, quantizers, streaming
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import llama, methods, sizes, streaming
 
 
 def write(folder, tensors, name="model.safetensors"):
@@ -28,11 +28,11 @@ def test_parts_add_up_to_the_files(tmp_path):
     }
     folder = write(tmp_path / "a", tensors)
     (folder / "tokenizer.json").write_text("long" * 100)
-    found = llama_sizes.split(folder)
+    found = sizes.split(folder)
     assert found["embedding"] == 160 and found["scales"] == 18 and found["body"] == 12 + 16
     files = [folder / "model.safetensors", folder / "config.json"]
     assert sum(found.values()) == sum(f.stat().st_size for f in files)
-    more = llama_sizes.split(folder, write(tmp_path / "b", {"x.lora_A.weight": torch.zeros(7)}))
+    more = sizes.split(folder, write(tmp_path / "b", {"x.lora_A.weight": torch.zeros(7)}))
     assert more["body"] == found["body"] + 28 and more["embedding"] == 160
 
 
@@ -45,11 +45,11 @@ def test_the_size_is_known_before_it_is_made(tmp_path, variant, slack, tied):
     shape = {"hidden_size": 64, "intermediate_size": 192, "vocab_size": 300}
     tiny_llama.write(tmp_path / "float", **shape, tie_word_embeddings=tied)
     config = llama.read_config(tmp_path / "float")
-    method = quantizers.method(variant)
+    method = methods.method(variant)
     streaming.quantize_folder(tmp_path / "float", method, [[1, 2, 3]] * 4, tmp_path / "made")
-    found = llama_sizes.split(tmp_path / "made")
+    found = sizes.split(tmp_path / "made")
     tensors = sum(found.values()) - found["container"]
-    assert tensors == pytest.approx(llama_sizes.expected(variant, config, "float32"), rel=slack)
+    assert tensors == pytest.approx(sizes.expected(variant, config, "float32"), rel=slack)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_the_size_is_known_before_it_is_made(tmp_path, variant, slack, tied):
     ],
 )
 def test_a_tensor_has_one_part(name, part):
-    assert llama_sizes.part(name) == part
+    assert sizes.part(name) == part
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(QlabError, match="no safetensors files"):
-        llama_sizes.split(tmp_path)
+        sizes.split(tmp_path)

@@ -5,8 +5,8 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab import token_speed
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import speed
 
 PASSAGES = [[5, 6, 7], [8, 9, 10, 11, 12], [1]]
 
@@ -26,11 +26,11 @@ def heard(model, calls: list):
 def test_each_metric_counts_what_it_says(model, monkeypatch):
     """On a clock that moves by one second with each call of the model."""
     calls = []
-    monkeypatch.setattr(token_speed.timing.time, "perf_counter", lambda: float(len(calls)))
+    monkeypatch.setattr(speed.timing.time, "perf_counter", lambda: float(len(calls)))
     hook = heard(model, calls)
-    found = token_speed.measure({"fp32": model}, PASSAGES, written=4, repeats=3, warmup=0)
+    found = speed.measure({"fp32": model}, PASSAGES, written=4, repeats=3, warmup=0)
     hook.remove()
-    assert list(found["fp32"]) == list(token_speed.COUNTS)
+    assert list(found["fp32"]) == list(speed.COUNTS)
     assert found["fp32"]["tokens_per_s"].tolist() == [9 / 3] * 3  # 9 tokens, 3 calls
     assert found["fp32"]["tokens_per_s_prefill"].tolist() == [5.0] * 3  # 5 tokens, 1 call
     assert found["fp32"]["tokens_per_s_decode"].tolist() == [1.0] * 3  # 4 tokens, 4 calls
@@ -47,7 +47,7 @@ def test_each_repeat_writes_what_generate_writes(model):
     calls = []
     hook = heard(model, calls)
     with torch.inference_mode():
-        call = token_speed._write(model, prompt, count)
+        call = speed._write(model, prompt, count)
         call()
         call()
     hook.remove()
@@ -67,7 +67,7 @@ def test_variants_take_turns_and_warm_up(model):
             order.append(self.name)
             return model(**kwargs)
 
-    found = token_speed.measure({n: Named(n) for n in "ab"}, PASSAGES, 2, repeats=20, warmup=1)
+    found = speed.measure({n: Named(n) for n in "ab"}, PASSAGES, 2, repeats=20, warmup=1)
     assert all(len(v) == 20 and np.isfinite(v).all() for f in found.values() for v in f.values())
     turn = 2 * (3 + 1 + 2)
     assert order.count("a") == order.count("b") == 1 + 21 * turn // 2
@@ -78,17 +78,17 @@ def test_variants_take_turns_and_warm_up(model):
 @pytest.mark.parametrize("passages", [[], [[1], []]])
 def test_no_tokens_are_refused(model, passages):
     with pytest.raises(QlabError, match="needs passages of 1 token or more"):
-        token_speed.measure({"fp32": model}, passages)
+        speed.measure({"fp32": model}, passages)
 
 
 def test_what_is_read_and_written_fits_the_context(model):
     """The tiny model's context is 64."""
     calls = []
     hook = heard(model, calls)
-    token_speed.measure({"fp32": model}, [[1] * 64], written=4, repeats=1, warmup=0)
+    speed.measure({"fp32": model}, [[1] * 64], written=4, repeats=1, warmup=0)
     hook.remove()
     assert sorted(map(len, calls)) == [1, 1, 1, 1, 60, 60, 64]
     with pytest.raises(QlabError, match="fp32: the longest passage has 65 tokens, .* of 64"):
-        token_speed.measure({"fp32": model}, [[1] * 65, [1]])
+        speed.measure({"fp32": model}, [[1] * 65, [1]])
     with pytest.raises(QlabError, match="64 tokens and a prompt do not fit a context of 64"):
-        token_speed.measure({"fp32": model}, [[1]], written=64)
+        speed.measure({"fp32": model}, [[1]], written=64)

@@ -8,8 +8,8 @@ import tiny_llama
 import torch
 from safetensors import safe_open
 
-from qlab import auto_gptq_compat, llama, quantizers, streaming
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import auto_gptq_compat, llama, methods, streaming
 
 SHAPE = {"hidden_size": 64, "intermediate_size": 192}
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]
@@ -36,7 +36,7 @@ def shards(folder) -> list[str]:
 @pytest.mark.parametrize("bits", [8, 4, 3, 2])
 def test_streaming_packs_what_auto_gptq_packs(source, tmp_path, bits):
     streaming.quantize_folder(
-        source, quantizers.method(f"gptq_w{bits}_g64"), PASSAGES, tmp_path / "ours"
+        source, methods.method(f"gptq_w{bits}_g64"), PASSAGES, tmp_path / "ours"
     )
     ours = stored(tmp_path / "ours")
     auto_gptq = auto_gptq_compat.load()
@@ -60,7 +60,7 @@ def test_streaming_packs_what_auto_gptq_packs(source, tmp_path, bits):
 @pytest.mark.parametrize("name", ["gptq_w4_g64", "rtn_w3_g64"])
 def test_plain_auto_gptq_computes_what_the_dense_weights_compute(source, tmp_path, name):
     target = tmp_path / "target"
-    streaming.quantize_folder(source, quantizers.method(name), PASSAGES, target)
+    streaming.quantize_folder(source, methods.method(name), PASSAGES, target)
     dense, packed = streaming.load_dense(target), streaming.load_packed(target)
     tokens = torch.tensor([PASSAGES[5]])
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_plain_auto_gptq_computes_what_the_dense_weights_compute(source, tmp_pat
 
 def test_the_folder_is_one_that_hugging_face_knows(source, tmp_path):
     target = tmp_path / "target"
-    streaming.quantize_folder(source, quantizers.method("gptq_w2_g64"), PASSAGES, target)
+    streaming.quantize_folder(source, methods.method("gptq_w2_g64"), PASSAGES, target)
     assert streaming.EMBEDDING not in stored(target)
     assert torch.equal(stored(target)[streaming.HEAD], stored(source)[streaming.EMBEDDING])
     assert shards(target) == [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
@@ -95,7 +95,7 @@ class Killed(Exception):
 def test_a_killed_run_goes_on_at_the_next_layer_with_the_same_bytes(
     source, tmp_path, monkeypatch, name
 ):
-    method = quantizers.method(name)
+    method = methods.method(name)
     streaming.quantize_folder(source, method, PASSAGES, tmp_path / "whole")
 
     def killed(items):
@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on_at_the_next_layer_with_the_same_bytes(
 
 @pytest.mark.parametrize("written", ["inputs-00001", "layer-00000", "model-00001"])
 def test_a_run_killed_while_writing_is_resumed_too(source, tmp_path, monkeypatch, written):
-    method = quantizers.method("gptq_w4_g64")
+    method = methods.method("gptq_w4_g64")
     streaming.quantize_folder(source, method, PASSAGES, tmp_path / "whole")
     save, write = streaming._save, streaming._write_json
 
@@ -150,7 +150,7 @@ def test_a_run_killed_while_writing_is_resumed_too(source, tmp_path, monkeypatch
 def test_a_head_of_its_own_and_biases_are_kept(tmp_path):
     tiny_llama.write(tmp_path / "source", **SHAPE, tie_word_embeddings=False, attention_bias=True)
     streaming.quantize_folder(
-        tmp_path / "source", quantizers.method("rtn_w8_g64"), [], tmp_path / "target"
+        tmp_path / "source", methods.method("rtn_w8_g64"), [], tmp_path / "target"
     )
     tokens = torch.tensor([PASSAGES[0]])
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_a_head_of_its_own_and_biases_are_kept(tmp_path):
 
 @pytest.mark.parametrize("name", ["bnb_int8", "bnb_nf4"])
 def test_bitsandbytes_methods_stream_too(source, tmp_path, name):
-    streaming.quantize_folder(source, quantizers.method(name), [], tmp_path / "target")
+    streaming.quantize_folder(source, methods.method(name), [], tmp_path / "target")
     tokens = torch.tensor([PASSAGES[0]])
     with torch.no_grad():
         dense = streaming.load_dense(tmp_path / "target")(tokens).logits
@@ -178,7 +178,7 @@ def test_bitsandbytes_methods_stream_too(source, tmp_path, name):
 
 def test_half_precision_calibrates_too(source, tmp_path):
     streaming.quantize_folder(
-        source, quantizers.method("gptq_w8_g64"), PASSAGES, tmp_path / "t", dtype="bfloat16"
+        source, methods.method("gptq_w8_g64"), PASSAGES, tmp_path / "t", dtype="bfloat16"
     )
     dense, parent = stored_dense(tmp_path / "t"), stored(source)
     for name, weight in dense.items():
@@ -200,17 +200,15 @@ def stored_dense(folder) -> dict[str, torch.Tensor]:
 )
 def test_calibration_that_cannot_serve_gets_a_sentence(source, tmp_path, passages, words):
     with pytest.raises(QlabError, match=words):
-        streaming.quantize_folder(
-            source, quantizers.method("gptq_w4_g64"), passages, tmp_path / "t"
-        )
+        streaming.quantize_folder(source, methods.method("gptq_w4_g64"), passages, tmp_path / "t")
     assert not list(tmp_path.iterdir())
 
 
 def test_another_target_or_a_quantized_source_is_refused(source, tmp_path):
-    method = quantizers.method("rtn_w4_g64")
+    method = methods.method("rtn_w4_g64")
     streaming.quantize_folder(source, method, [], tmp_path / "t")
     with pytest.raises(QlabError, match="exists already and was made otherwise"):
-        streaming.quantize_folder(source, quantizers.method("rtn_w2_g64"), [], tmp_path / "t")
+        streaming.quantize_folder(source, methods.method("rtn_w2_g64"), [], tmp_path / "t")
     with pytest.raises(QlabError, match="is quantized already"):
         streaming.quantize_folder(tmp_path / "t", method, [], tmp_path / "u")
 
@@ -233,12 +231,12 @@ def test_an_error_names_the_layer(tmp_path):
     model.save_pretrained(tmp_path / "source")
     with pytest.raises(QlabError, match=r"model\.layers\.1\.mlp\.up_proj: After packing to 4 bits"):
         streaming.quantize_folder(
-            tmp_path / "source", quantizers.method("rtn_w4_g64"), [], tmp_path / "t"
+            tmp_path / "source", methods.method("rtn_w4_g64"), [], tmp_path / "t"
         )
 
 
 def test_a_shard_holds_one_decoder_layer(source, tmp_path):
-    streaming.quantize_folder(source, quantizers.method("rtn_w4_g64"), [], tmp_path / "t")
+    streaming.quantize_folder(source, methods.method("rtn_w4_g64"), [], tmp_path / "t")
     with safe_open(tmp_path / "t" / "model-00002-of-00003.safetensors", "pt") as file:
         assert all(name.startswith("model.layers.1.") for name in file.keys())  # noqa: SIM118
 

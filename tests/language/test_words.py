@@ -2,8 +2,9 @@
 
 import pytest
 
-from qlab import llama_figures, llama_gptq, llama_variants, llama_words, records
-from qlab.records import Record
+from qlab.core import records
+from qlab.core.records import Record
+from qlab.language import build, measure, plots, words
 
 
 def record(variant: str, metric: str, value: float, low=None, high=None, **more) -> Record:
@@ -11,10 +12,10 @@ def record(variant: str, metric: str, value: float, low=None, high=None, **more)
                   value, "1", low, high, n=100, **more)  # fmt: skip
 
 
-@pytest.mark.parametrize("variant", [*llama_variants.ALL, "fp32", "bf16", "rtn_w2_g128"])
+@pytest.mark.parametrize("variant", [*build.ALL, "fp32", "bf16", "rtn_w2_g128"])
 def test_every_variant_has_a_method_bits_colour_and_marker(variant):
-    name = llama_figures.decode(variant)
-    assert name.method in llama_figures.COLOUR and name.bits in llama_figures.BITS_MARKER
+    name = plots.decode(variant)
+    assert name.method in plots.COLOUR and name.bits in plots.BITS_MARKER
     assert (f"w{name.bits}" in variant) == ("_w" in variant)
     assert name.group == (int(variant.split("_g")[1][:3].rstrip("_l")) if "_g" in variant else 0)
 
@@ -22,7 +23,7 @@ def test_every_variant_has_a_method_bits_colour_and_marker(variant):
 def test_variants_stand_in_the_order_of_bits():
     names = ["rtn_w2_g64", "bnb_nf4", "gptq_w4_g64", "fp32", "gptq_w8_g64"]
     table = records.as_table([record(v, "acc", 0.5) for v in names])
-    order = llama_figures.in_order(table)["variant"].tolist()
+    order = plots.in_order(table)["variant"].tolist()
     assert order == ["fp32", "gptq_w8_g64", "gptq_w4_g64", "bnb_nf4", "rtn_w2_g64"]
 
 
@@ -34,7 +35,7 @@ def test_last_sentences_and_the_even_twin_stay_out_of_the_main_figures():
             record("fp32", "acc", 0.2, model="m_even"),
         ]
     )
-    assert llama_figures.on_whole_passages(table)["value"].tolist() == [0.5]
+    assert plots.on_whole_passages(table)["value"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_the_gap_has_a_verdict_by_its_interval(low, high, said):
     table = records.as_table(
         [record("rtn_w4_g64", "gap_growth_k1_k10", (low + high) / 2, low, high)]
     )
-    (sentence,) = llama_words.gap(table)
+    (sentence,) = words.gap(table)
     assert sentence.startswith(f"rtn_w4_g64: the gap {said}")
 
 
@@ -61,7 +62,7 @@ def test_findings_tell_sizes_and_differences_apart():
             record("fp32", "top5_first_token", 0.1, 0.05, 0.2, dataset="d_last_sentence"),
         ]
     )
-    first, second = llama_words.findings(table)
+    first, second = words.findings(table)
     assert "gptq_w4_g64 is 4.00 times smaller and differs from fp32" in first
     assert "last sentence, fp32 scores 0.100 [0.050, 0.200]" in second
 
@@ -74,7 +75,7 @@ def test_both_twins_stand_side_by_side():
         for model in ("m", "m_even")
         if v != "bnb_nf4" or model == "m"
     ]
-    shown = llama_words.twins(records.as_table(rows))
+    shown = words.twins(records.as_table(rows))
     assert shown.index.tolist() == ["fp32", "rtn_w2_g64"] and shown.shape == (2, 4)
     assert shown.loc["rtn_w2_g64", ("acc", "m_even")] == "0.500 [0.400, 0.600]"
-    assert llama_gptq.TWIN[-1] == "rtn_w2_g64"
+    assert measure.TWIN[-1] == "rtn_w2_g64"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from qlab import wrong_answers
-from qlab.lambada import Passage
-from qlab.lambada_scoring import Scores
+from qlab.language import wrong_answers
+from qlab.language.lambada import Passage
+from qlab.language.scoring import Scores
 
 PIECES = ["Ġthe", "ĠMar", "ĠBo", "ven", ".", "Ġ,", "Ġhouse", "ĠMarven", "▁Bolas", "Ġ"]
 PASSAGE = Passage("Bolas met Marven. He saw Marven", "Bolas met Marven. He saw", "Marven")

@@ -154,7 +154,11 @@ def test_pages_show_no_machine_and_lose_no_placeholder(folder, pages):
 @pytest.mark.slow
 def test_the_search_knows_the_names_and_needs_no_network(folder):
     index = (folder / "search.js").read_text(encoding="utf-8")
-    for name in ("qlab.gptq.Gptq.quantize", "qlab.records.Record.ci_low", "qlab.errors.QlabError"):
+    for name in (
+        "qlab.language.gptq.Gptq.quantize",
+        "qlab.core.records.Record.ci_low",
+        "qlab.core.errors.QlabError",
+    ):
         assert f'"{name}"' in index
     assert "of GPTQ's Hessian; 0 where there is none" in html.unescape(index)  # of a NamedTuple
     assert "what was quantized" in index  # of the field Record.model

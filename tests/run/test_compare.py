@@ -8,10 +8,12 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qlab import claims, cli, metrics, records
-from qlab.compare import KINDS, compare, load
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.claims import claims
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
+from qlab.run import cli, metrics
+from qlab.run.compare import KINDS, compare, load
 
 
 def one(metric="accuracy", value=0.9, low=None, high=None, unit="1", **more) -> Record:

@@ -15,8 +15,9 @@ import pytest
 import test_notebooks
 from conftest import ROOT
 
-from qlab import new_experiment, paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
+from qlab.run import new_experiment
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RECIPES = re.findall(r"^## (Add a.+)\n", TEXT, re.M)

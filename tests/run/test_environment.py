@@ -85,7 +85,7 @@ def test_installed_packages_agree_with_each_other():
 
 def test_qlab_itself_pulls_in_no_framework():
     frameworks = {"tensorflow", "tf_keras", "torch", "transformers", "auto_gptq"}
-    code = "import sys, qlab, qlab.records, qlab.dependencies; print(*sys.modules)"
+    code = "import sys, qlab, qlab.core.records, qlab.core.closure; print(*sys.modules)"
     assert not frameworks & set(python("-c", code).split())
 
 

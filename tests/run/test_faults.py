@@ -159,7 +159,7 @@ def small_disk(project, tmp_path):
 
 
 BIG = """
-from qlab.artefacts import artefact
+from qlab.core.cache import artefact
 artefact("big", {"size": 1}, lambda folder: (folder / "x").write_bytes(bytes(2_000_000)))
 """
 

@@ -10,9 +10,11 @@ import toy_sweep
 import yaml
 from toy_sweep import ROOT, make, orders, ran
 
-from qlab import qat_table, records, sweep_merge, sweep_point, sweeps
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.classifier import table as qat_table
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
+from qlab.run import sweep, sweep_merge, sweep_point
 
 ALL = ["float", "rtn_w2_g64", "rtn_w4_g64"]
 TABLE = Path("data/results/smoke-sweep-toy/llama_gptq.csv")
@@ -157,7 +159,7 @@ def entry(**changes) -> dict:
 )
 def test_a_bad_description_is_refused_in_a_sentence(described, sentence):
     with pytest.raises(QlabError, match=sentence):
-        sweeps.sweep("s", described)
+        sweep.sweep("s", described)
 
 
 def test_what_is_refused_starts_nothing(project):
@@ -171,7 +173,7 @@ def test_what_is_refused_starts_nothing(project):
 
 
 def test_axes_that_a_method_does_not_have_make_no_points():
-    found = sweeps.sweep("s", entry(axes={"method": ["rtn", "gptq"], "seed": [0, 1]}))
+    found = sweep.sweep("s", entry(axes={"method": ["rtn", "gptq"], "seed": [0, 1]}))
     assert list(found.points) == [
         "m-float", "m-rtn_w4_g64", "m-gptq_w4_g64-seed0", "m-gptq_w4_g64-seed1",
     ]  # fmt: skip
@@ -179,7 +181,7 @@ def test_axes_that_a_method_does_not_have_make_no_points():
 
 @pytest.mark.parametrize("name", DESCRIBED)
 def test_a_described_sweep_is_one_and_its_points_are_read_back_from_their_command(name):
-    found = sweeps.sweep(name, DESCRIBED[name])
+    found = sweep.sweep(name, DESCRIBED[name])
     for values in found.points.values():
         given = [f"{axis}={value}" for axis, value in values.items()]
         assert sweep_point.parsed(found.experiment, given) == values
@@ -201,15 +203,16 @@ def test_a_bad_point_is_refused_in_a_sentence(experiment, given, sentence):
 
 
 def test_the_axes_are_those_that_the_experiments_have():
-    from qlab import gptq, partial_qat
+    from qlab.classifier import partial_qat
+    from qlab.language import gptq
 
-    axes = sweeps.STUDIES["llama_gptq"].axes
+    axes = sweep.STUDIES["llama_gptq"].axes
     grid = {f"{m}_w{b}_g{g}" for m in axes["method"] for b in axes["bits"] for g in axes["group"]}
     assert grid == set(gptq.METHODS)
-    axes = sweeps.STUDIES["resnet_qat"].axes
+    axes = sweep.STUDIES["resnet_qat"].axes
     assert (axes["where"], axes["bits"]) == (partial_qat.WHERE, partial_qat.BITS)
     values = {"method": "qat", "where": "only", "k": 12, "bits": 4}
-    name = sweeps.variant(sweeps.STUDIES["resnet_qat"], values)
+    name = sweep.variant(sweep.STUDIES["resnet_qat"], values)
     metrics = ("accuracy_difference", "size_bytes", "quantized_share")
     made = [Record("resnet_qat", "m", "d", name, metric, 0.5, "1", 0.4, 0.6) for metric in metrics]
     [point] = qat_table.points_table(records.as_table(made)).to_dict("records")
@@ -225,7 +228,7 @@ def write_point(folder: Path, name: str, variant: str, commit: str = "c") -> Non
 
 def merged(folder: Path, bits: list[int]) -> Path:
     target = folder / "merged.csv"
-    sweep_merge.merge(sweeps.sweep("s", entry(axes={"bits": bits})), folder, target)
+    sweep_merge.merge(sweep.sweep("s", entry(axes={"bits": bits})), folder, target)
     return target
 
 

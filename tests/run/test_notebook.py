@@ -18,9 +18,9 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from qlab import cli, runner
-from qlab.errors import QlabError
-from qlab.secrets import MARKER
+from qlab.core.errors import QlabError
+from qlab.core.secrets import MARKER
+from qlab.run import cli, notebook
 
 SECRET = "hf_planted'\"<secret>"
 PARAMETERS = """\
@@ -28,7 +28,7 @@ from typing import Literal
 profile: Literal["smoke", "mini"] = "mini"  # how much to run
 threads: int = 2  # CPU threads
 model: str = ""  # a folder with a model"""
-SOURCE = Path(runner.__file__).parents[1]
+SOURCE = Path(notebook.__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ def test_a_relative_path_is_of_where_one_stands(home, monkeypatch):
         ("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-3B"),  # on the hub, no folder here
         ("llama", "llama"),  # a name, though a folder here has it too
     ):
-        done = runner.run("01", [f"model={given}"])
+        done = notebook.run("01", [f"model={given}"])
         [said] = nbformat.read(done, 4).cells[-1].outputs
         assert said.text == f"model: {meant}\n"
 
@@ -131,7 +131,7 @@ def test_good_run(home, monkeypatch):
     spec.write_text('{"argv": ["false"], "display_name": "x", "language": "python"}')
     monkeypatch.setenv("JUPYTER_PATH", str(home / "jupyter"))
 
-    target = runner.run("01", ["threads=4", "profile=smoke", 'model=a"\\é'])
+    target = notebook.run("01", ["threads=4", "profile=smoke", 'model=a"\\é'])
 
     assert target == home / "build/smoke/notebooks/01_look.ipynb"
     values, *places = _printed(target).splitlines()
@@ -145,7 +145,7 @@ def test_good_run(home, monkeypatch):
 
 def test_no_paths_and_times_in_the_metadata(home):
     path = _notebook(home, "1 + 1", metadata={"title": "kept"})
-    target = runner.run(path, ["threads=3"])
+    target = notebook.run(path, ["threads=3"])
     executed = json.loads(target.read_text())
     assert set(executed["metadata"]) == {"title", "language_info"}
     tags = [cell["metadata"] for cell in executed["cells"]]
@@ -154,14 +154,14 @@ def test_no_paths_and_times_in_the_metadata(home):
 
 
 def test_an_executed_notebook_runs_with_its_defaults_again(home):
-    first = runner.run(_notebook(home, "print(threads)"), ["threads=7"])
-    again = runner.run(first, output=home / "again.ipynb")
+    first = notebook.run(_notebook(home, "print(threads)"), ["threads=7"])
+    again = notebook.run(first, output=home / "again.ipynb")
     assert (_printed(first), _printed(again)) == ("7\n", "2\n")
 
 
 def test_default_output_without_a_profile(home):
     _notebook(home, "print(1)", parameters="")
-    assert runner.run("01") == home / "build/none/notebooks/01_look.ipynb"
+    assert notebook.run("01") == home / "build/none/notebooks/01_look.ipynb"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_default_output_without_a_profile(home):
 )
 def test_parameters_are_refused_before_a_kernel_starts(home, no_kernel, assignments, said):
     with pytest.raises(QlabError, match="01_look.ipynb") as caught:
-        runner.run(_notebook(home, "print(1)"), assignments)
+        notebook.run(_notebook(home, "print(1)"), assignments)
     assert said in str(caught.value)
     assert not (home / "build").exists()
 
@@ -185,14 +185,14 @@ def test_parameters_are_refused_before_a_kernel_starts(home, no_kernel, assignme
 def test_a_profile_stays_inside_build(home, no_kernel, profile):
     path = _notebook(home, parameters='profile: str = "mini"  # .')
     with pytest.raises(QlabError, match="cannot name a folder"):
-        runner.run(path, [f"profile={profile}"])
+        notebook.run(path, [f"profile={profile}"])
 
 
 def test_a_secret_names_no_folder(home, no_kernel, monkeypatch):
     monkeypatch.setenv("KAGGLE_KEY", "plainword")
     path = _notebook(home, parameters='profile: str = "mini"  # .')
     with pytest.raises(QlabError, match="cannot name a folder"):
-        runner.run(path, ["profile=plainword"])
+        notebook.run(path, ["profile=plainword"])
     assert not (home / "build").exists()
 
 
@@ -205,7 +205,7 @@ def test_notebooks_are_refused_before_a_kernel_starts(home, no_kernel):
         "04": "no notebook",
     }.items():
         with pytest.raises(QlabError, match=said):
-            runner.run(given)
+            notebook.run(given)
 
 
 def test_outputs_are_refused_before_a_kernel_starts(home, no_kernel, monkeypatch):
@@ -221,11 +221,11 @@ def test_outputs_are_refused_before_a_kernel_starts(home, no_kernel, monkeypatch
     }
     for output, said in refused.items():
         with pytest.raises(QlabError, match=said):
-            runner.run(path, output=output)
+            notebook.run(path, output=output)
     # The tests may run as root, who may write anywhere.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(QlabError, match="Permission denied.*make it writable"):
-        runner.run(path)
+        notebook.run(path)
 
 
 def test_full_disk_is_one_sentence_and_keeps_the_earlier_output(home, monkeypatch):
@@ -233,18 +233,18 @@ def test_full_disk_is_one_sentence_and_keeps_the_earlier_output(home, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = _notebook(home, "print(1)")
-    target = runner.run(path)
+    target = notebook.run(path)
     earlier = target.read_bytes()
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(QlabError, match="The disk ran full"):
-        runner.run(path)
+        notebook.run(path)
     assert target.read_bytes() == earlier
     assert _left(home) == ["01_look.ipynb"]
 
 
 def test_failing_cell_keeps_the_earlier_output(home, capsys):
     _notebook(home, "print(1)")
-    target = runner.run("01", ["threads=3"])
+    target = notebook.run("01", ["threads=3"])
     earlier = target.read_bytes()
     _notebook(home, "print('so far')", "\nx = 1\nraise ValueError('one\\nlast line.')", "print(3)")
 
@@ -268,8 +268,8 @@ def test_a_failure_is_told_even_if_it_cannot_be_kept(home, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(runner.NotebookFailed, match="Cell 3.*ZeroDivisionError.*disk ran full"):
-        runner.run(_notebook(home, "1 / 0"))
+    with pytest.raises(notebook.NotebookFailed, match="Cell 3.*ZeroDivisionError.*disk ran full"):
+        notebook.run(_notebook(home, "1 / 0"))
 
 
 def test_dead_kernel(home):
@@ -290,8 +290,8 @@ def test_dead_kernel(home):
 
 def test_kernel_that_does_not_start(home, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(runner.NotebookFailed, match="No kernel started.*ipykernel_launcher"):
-        runner.run(_notebook(home, "print(1)"))
+    with pytest.raises(notebook.NotebookFailed, match="No kernel started.*ipykernel_launcher"):
+        notebook.run(_notebook(home, "print(1)"))
 
 
 PLANTED = (
@@ -325,7 +325,7 @@ def test_a_secret_is_in_no_file_and_no_message(home, monkeypatch, capfd):
 
 def test_an_exception_of_run_is_redacted_too(home, no_kernel):
     with pytest.raises(QlabError) as caught:
-        runner.run(_notebook(home, "print(1)"), [f"threads={SECRET}"])
+        notebook.run(_notebook(home, "print(1)"), [f"threads={SECRET}"])
     assert MARKER in str(caught.value)
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
 
@@ -348,15 +348,15 @@ def test_the_lock_is_released_after_a_failure(home, monkeypatch):
             return super().acquire(*arguments, **options)
 
     monkeypatch.setattr(filelock, "FileLock", Lock)
-    with pytest.raises(runner.NotebookFailed, match="ZeroDivisionError: division by zero"):
-        runner.run(_notebook(home, "1 / 0"))
+    with pytest.raises(notebook.NotebookFailed, match="ZeroDivisionError: division by zero"):
+        notebook.run(_notebook(home, "1 / 0"))
     assert [lock.is_locked for lock in taken] == [False]
 
 
 def test_text_that_utf8_cannot_hold(home):
     path = _notebook(home, "print(1)")
     path.write_text(path.read_text().replace("# Title", "# \\udcff"))
-    assert nbformat.read(runner.run(path), 4).cells[0].source == "# \udcff"
+    assert nbformat.read(notebook.run(path), 4).cells[0].source == "# \udcff"
 
 
 def _started(home, *sources):
@@ -386,7 +386,7 @@ def test_killed_run_leaves_nothing_and_does_not_block_the_next(home):
     assert list((home / "build").rglob("*.ipynb")) == []
     assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
     _notebook(home, "print(1)")
-    runner.run("01")
+    notebook.run("01")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
@@ -416,7 +416,7 @@ def test_progress_bar_on_a_terminal_only(home, monkeypatch, terminal, ci, shown)
     if ci:
         monkeypatch.setenv("CI", ci)
     with pytest.raises(Seen, match=str(shown)):
-        runner.run(_notebook(home, "print(1)"))
+        notebook.run(_notebook(home, "print(1)"))
 
 
 def test_parameters_command(home, capsys):
@@ -449,8 +449,8 @@ def test_exit_codes(home, capsys):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import contextlib, sys, qlab, qlab.cli\n"
-        "with contextlib.suppress(SystemExit): qlab.cli.main(['--help'])\n"
+        "import contextlib, sys, qlab, qlab.run.cli\n"
+        "with contextlib.suppress(SystemExit): qlab.run.cli.main(['--help'])\n"
         "heavy = {'tensorflow', 'torch', 'papermill', 'nbformat', 'numpy'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from conftest import NOTEBOOKS, ROOT, fresh_home
 
-from qlab import parameters
+from qlab.run import parameters
 
 SECTIONS = [
     "What you'll do", "What you'll need", "What we found", "In practice", "Further reading",

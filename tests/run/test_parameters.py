@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from qlab.errors import QlabError
-from qlab.parameters import (
+from qlab.core.errors import QlabError
+from qlab.run.parameters import (
     Parameter,
     as_text,
     find_notebook,

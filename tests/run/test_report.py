@@ -11,10 +11,11 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from qlab import chooser, paths
-from qlab.chooser import KINDS
-from qlab.errors import QlabError
-from qlab.report import answers, ledger, methods, page, pictures
+from qlab.claims import chooser
+from qlab.claims.chooser import KINDS
+from qlab.core import paths
+from qlab.core.errors import QlabError
+from qlab.run.report import answers, ledger, methods, page, pictures
 
 PHONE, DESKTOP, PAPER = (360, 740), (1280, 800), (703, 1020)  # A4 less its margins, CSS pixels
 MADE = {

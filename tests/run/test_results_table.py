@@ -5,10 +5,10 @@ import subprocess
 import pytest
 from conftest import ROOT
 
-from qlab import results_table
-from qlab.chooser import KINDS
-from qlab.errors import QlabError
-from qlab.results_table import BEGIN, END
+from qlab.claims.chooser import KINDS
+from qlab.core.errors import QlabError
+from qlab.run import results_table
+from qlab.run.results_table import BEGIN, END
 
 HERE = results_table.here()
 
@@ -23,7 +23,7 @@ def test_readme_agrees_with_the_records():
             "these records are not README's, and without git the committed ones are unknown"
         )
     assert table == results_table.markdown(results_table.committed(ROOT)), (
-        "README's table is stale: run python -m qlab.results_table (or make report)"
+        "README's table is stale: run python -m qlab.run.results_table (or make report)"
     )
 
 

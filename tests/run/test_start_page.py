@@ -17,8 +17,8 @@ import pytest
 from conftest import NOTEBOOKS, ROOT
 from selenium.webdriver.common.by import By
 
-from qlab import start_page
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.run import start_page
 
 SECONDS = 60 * float(os.environ.get("QLAB_SLOWNESS", "3"))
 

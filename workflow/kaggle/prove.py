@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 from qlab.kaggle import bundle, kernels
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qlab import embedded
+from qlab.core import embedded
 
 LAYER, NORM = "stem_conv", "stem_bn1"
 SIDE, COLOURS = 3, 3

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qlab import by_hand
+from qlab.by_hand import grid as by_hand
 
 ENOUGH = 0.01  # relative: an answer rounded to three digits is right
 TARGET = 0.01  # weight error asked for in `bits`

@@ -3,13 +3,13 @@
 Frantar et al. 2023, arXiv 2210.17323. Column by column: round, and let the columns still to come
 move so that the layer's outputs change least (equation 2). The inverse Hessians of ever fewer
 columns, which equation 2 asks for, are rows of one Cholesky factor (section 3, step 3). The batches
-and groups of the paper are left out; `qlab.gptq` has the real library's code.
+and groups of the paper are left out; `qlab.language.gptq` has the real library's code.
 """
 
 import numpy as np
 
-from qlab.by_hand import Grid, round_trip
-from qlab.errors import QlabError
+from qlab.by_hand.grid import Grid, round_trip
+from qlab.core.errors import QlabError
 
 DAMPING = 0.01  # of the mean diagonal, added to it: the paper's default
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 BITS = range(2, 17)
 

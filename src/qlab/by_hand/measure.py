@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qlab import by_hand, by_hand_gptq, by_hand_layer, by_hand_training, embedded, statistics
-from qlab.artefacts import file_sha256
-from qlab.by_hand_layer import Layer
-from qlab.place import place
-from qlab.records import Record
+from qlab.by_hand import data, gptq, training
+from qlab.by_hand import grid as by_hand
+from qlab.by_hand.data import Layer
+from qlab.core import embedded, shapes32, stats
+from qlab.core.cache import file_sha256
+from qlab.core.place import place
+from qlab.core.records import Record
 
 EXPERIMENT = "by_hand"
 PACKAGES = ["numpy", "h5py", "pillow"]
@@ -52,10 +54,10 @@ class World:
 def prepare(profile: str, model: str) -> World:
     """The layer of an embedded classifier, and images of the two splits, drawn from their seeds."""
     splits = zip(("calibration", "test"), COUNTS[profile], strict=True)
-    seen, judged = (by_hand_layer.patches(embedded.shapes32(*s).images) for s in splits)
+    seen, judged = (data.patches(shapes32.kept(*s).images) for s in splits)
     where = place(profile, model, {"model": model}, {"model": "resnet8_shapes32"})
-    layer = by_hand_layer.first_layer(model)
-    both = (by_hand_layer.moments(patches) for patches in (seen, judged))
+    layer = data.first_layer(model)
+    both = (data.moments(patches) for patches in (seen, judged))
     return World(model, where, layer, seen, judged, *both)
 
 
@@ -82,9 +84,9 @@ def method_records(world: World) -> list[Record]:
     made, weight = [], world.layer.weight
     for bits in BITS:
         grid = by_hand.symmetric(weight, bits, per_channel=True)
-        chosen = by_hand_gptq.gptq(weight, world.hessian, grid)
+        chosen = gptq.gptq(weight, world.hessian, grid)
         made += _error_records(world, f"gptq_w{bits}_sym_channel", chosen)
-        trained = by_hand_training.train(weight, world.hessian, grid).weight
+        trained = training.train(weight, world.hessian, grid).weight
         made += _error_records(world, f"ste_w{bits}_sym_channel", trained)
     return made
 
@@ -143,7 +145,7 @@ def _rounded_error(outputs: np.ndarray, top: np.ndarray) -> np.ndarray:
 def activation_records(world: World) -> list[Record]:
     """Mean error over test images of a static and of dynamic ranges, and their ratio."""
     errors = activation_errors(world)
-    weights = statistics.resamples(len(world.test), DRAWS, seed=0)
+    weights = stats.resamples(len(world.test), DRAWS, seed=0)
     made = []
     for name, error in errors.items():
         value, samples = float(error.mean()), weights @ error / len(error)
@@ -159,7 +161,7 @@ def _error_records(world: World, variant: str, other: np.ndarray) -> list[Record
     """Error of the weights, and of the outputs on the test images with its interval."""
     weight = world.layer.weight
     change, signal = (by_hand.energy(m, world.judged) for m in (other - weight, weight))
-    drawn = statistics.resamples(len(world.test), DRAWS, seed=0)
+    drawn = stats.resamples(len(world.test), DRAWS, seed=0)
     samples = np.sqrt((drawn @ change) / (drawn @ signal))
     value = float(np.sqrt(change.sum() / signal.sum()))
     return [
@@ -176,7 +178,7 @@ def _record(world: World, variant: str, metric: str, value: float) -> Record:
 
 def _estimate(world: World, variant: str, metric: str, value: float, samples) -> Record:
     """Of the test images, with a bootstrap interval over them."""
-    interval = statistics.bootstrap_interval(samples, value)
+    interval = stats.bootstrap_interval(samples, value)
     images = len(world.test)
     return Record(
         EXPERIMENT, world.model, "shapes32", variant, metric, value, "1", *interval, images, seed=0

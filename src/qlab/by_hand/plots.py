@@ -4,17 +4,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter, StrMethodFormatter
 
-from qlab import by_hand, by_hand_gptq, by_hand_layer, by_hand_study, by_hand_training, figures
-from qlab.by_hand import Grid
-from qlab.by_hand_study import World
-from qlab.records import pick
+from qlab.by_hand import data, gptq, measure
+from qlab.by_hand import grid as by_hand
+from qlab.by_hand import training as by_hand_training
+from qlab.by_hand.grid import Grid
+from qlab.by_hand.measure import World
+from qlab.core import plot
+from qlab.core.records import pick
 
-BLUE, SKY, RED, GREEN, GREY = (figures.PALETTE[i] for i in (1, 2, 3, 4, 7))
+BLUE, SKY, RED, GREEN, GREY = (plot.PALETTE[i] for i in (1, 2, 3, 4, 7))
 GRID_LOOK = {  # of a grid's name, after the bits: colour, marker, line, label
     "sym_tensor": (BLUE, "o", "-", "symmetric, per tensor"),
     "asym_tensor": (SKY, "s", "--", "asymmetric, per tensor"),
     "sym_channel": (RED, "D", "-", "symmetric, per channel"),
-    "asym_channel": (figures.PALETTE[6], "^", "--", "asymmetric, per channel"),
+    "asym_channel": (plot.PALETTE[6], "^", "--", "asymmetric, per channel"),
 }
 METHOD_LOOK = {  # colour, marker, label
     "rtn": (RED, "D", "rounded to nearest"),
@@ -33,13 +36,13 @@ def filters(world: World) -> None:
         rows[f"{bits} bits"] = by_hand.round_trip(weight, grid)
     drawn = pd.concat([_long(other, name) for name, other in rows.items()])
     layout = {"nrows": len(rows), "ncols": len(weight), "figsize": (9.4, 3.9)}
-    with figures.figure("by_hand_filters", world.place, drawn, **layout) as (canvas, axes):
+    with plot.figure("by_hand_filters", world.place, drawn, **layout) as (canvas, axes):
         reach = np.abs(weight).max()
         for line, (name, other) in zip(axes, rows.items(), strict=True):
             error = by_hand.output_error(weight, other, world.judged.mean(0))
             off = "" if name == "float" else f"\noutputs off\nby {error:.{int(error < 0.1)}%}"
             line[0].set_ylabel(f"{name}{off}", rotation=0, ha="right", va="center", fontsize=9)
-            for axis, picture in zip(line, by_hand_layer.pictures(other, reach), strict=True):
+            for axis, picture in zip(line, data.pictures(other, reach), strict=True):
                 axis.imshow(picture)
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set_visible(False)
@@ -60,7 +63,7 @@ def rounding(world: World, channel: int, bits: int, clip: float) -> None:
     grid = by_hand.symmetric(row, bits, clip=clip)
     drawn = pd.DataFrame({"weight": row[0], "rounded": by_hand.round_trip(row, grid)[0]})
     layout = {"nrows": 2, "sharex": True, "figsize": (7.2, 5.4), "height_ratios": (3, 2)}
-    with figures.figure("by_hand_rounding", world.place, drawn, **layout) as (_, axes):
+    with plot.figure("by_hand_rounding", world.place, drawn, **layout) as (_, axes):
         staircase(axes, row, grid)
         step = grid.scale[0, 0]
         axes[0].set_title(
@@ -108,7 +111,7 @@ def granularity(world: World, bits: int) -> None:
     parts = {False: "one scale for the tensor", True: "one scale a channel"}
     drawn = _long(weight, "float")
     layout = {"ncols": 2, "sharex": True, "sharey": True, "figsize": (9.4, 4.4)}
-    with figures.figure("by_hand_granularity", world.place, drawn, **layout) as (canvas, axes):
+    with plot.figure("by_hand_granularity", world.place, drawn, **layout) as (canvas, axes):
         for axis, (per_channel, name) in zip(axes, parts.items(), strict=True):
             grid = by_hand.symmetric(weight, bits, per_channel)
             error = by_hand.weight_error(weight, by_hand.round_trip(weight, grid))
@@ -124,14 +127,14 @@ def error_by_bits(table: pd.DataFrame, world: World) -> None:
     names = found["variant"].str.extract(r"^rtn_w(?P<bits>\d)_(?P<grid>a?sym_(?:tensor|channel))$")
     drawn = found.join(names).dropna(subset="grid").astype({"bits": int})
     layout = {"ncols": 2, "sharey": True, "figsize": (9.4, 4.4)}
-    with figures.figure("by_hand_error_by_bits", world.place, drawn, **layout) as (canvas, axes):
+    with plot.figure("by_hand_error_by_bits", world.place, drawn, **layout) as (canvas, axes):
         for axis, metric in zip(axes, ("weight_error", "output_error"), strict=True):
             for name, (colour, marker, line, label) in GRID_LOOK.items():
                 rows = drawn[(drawn["metric"] == metric) & (drawn["grid"] == name)]
                 axis.plot(rows["bits"], rows["value"], line, marker=marker, color=colour, ms=5,
                           label=label)  # fmt: skip
             _error_axis(axis)
-        bits = np.array(by_hand_study.BITS)
+        bits = np.array(measure.BITS)
         halved = 0.9 * 2.0 ** -(bits - 2)
         axes[0].plot(bits, halved, ":", color="black", lw=1, label="halved by every bit")
         axes[0].set(title="the weights", ylabel="error, share of the size (log scale)")
@@ -146,17 +149,17 @@ def _error_axis(axis) -> None:
     axis.set_yscale("log")
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.yaxis.set_minor_formatter(NullFormatter())
-    axis.set(xlabel="bits", xticks=by_hand_study.BITS)
+    axis.set(xlabel="bits", xticks=measure.BITS)
 
 
 def clipping(world: World) -> None:
     """Rounding and clipping error over the share of the range kept; keeps `by_hand_clipping`."""
-    found = {b: by_hand_study.clipping(world.layer.weight, b) for b in by_hand_study.CLIPPED_BITS}
+    found = {b: measure.clipping(world.layer.weight, b) for b in measure.CLIPPED_BITS}
     lines = [(b, c, *parts) for b, errors in found.items() for c, parts in errors.items()]
     drawn = pd.DataFrame(lines, columns=["bits", "clip", "rounding", "clipping"])
     drawn["total"] = drawn["rounding"] + drawn["clipping"]
     layout = {"ncols": len(found), "figsize": (10.4, 3.4), "sharex": True}
-    with figures.figure("by_hand_clipping", world.place, drawn, **layout) as (canvas, axes):
+    with plot.figure("by_hand_clipping", world.place, drawn, **layout) as (canvas, axes):
         for axis, (bits, rows) in zip(axes, drawn.groupby("bits"), strict=True):
             axis.plot(rows["clip"], rows["rounding"], color=BLUE, label="rounding")
             axis.plot(rows["clip"], rows["clipping"], "--", color=RED, label="clipping")
@@ -175,16 +178,16 @@ def clipping(world: World) -> None:
 
 def ranges(world: World) -> None:
     """Each test image's own range and the static one, its error with either: `by_hand_ranges`."""
-    static, own, _ = by_hand_study.ranges(world)
-    drawn = pd.DataFrame({"own_range": own, **by_hand_study.activation_errors(world)})
-    with figures.figure("by_hand_ranges", world.place, drawn, figsize=(7.2, 4.2)) as (_, axis):
+    static, own, _ = measure.ranges(world)
+    drawn = pd.DataFrame({"own_range": own, **measure.activation_errors(world)})
+    with plot.figure("by_hand_ranges", world.place, drawn, figsize=(7.2, 4.2)) as (_, axis):
         for name, colour, marker in (("static", RED, "D"), ("dynamic", BLUE, "o")):
             axis.plot(own, drawn[name], marker, color=colour, ms=4, alpha=0.6, mew=0, label=name)
         axis.axvline(static, color="black", ls="--", lw=1)
         axis.text(static, 0.97, "static range ", ha="right", va="top",
                   transform=axis.get_xaxis_transform())  # fmt: skip
         axis.set(xlabel="largest output of the image (its dynamic range)", ylim=(0, None))
-        axis.set_ylabel(f"error of its outputs at {by_hand_study.ACTIVATION_BITS} bits")
+        axis.set_ylabel(f"error of its outputs at {measure.ACTIVATION_BITS} bits")
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axis.legend(loc="lower center", ncols=2, title="ranges", frameon=False)
         axis.set_title("One dot an image and kind of range")
@@ -201,9 +204,9 @@ def training(world: World, bits: int) -> None:
         for name, gradient in gradients.items()
     }
     drawn = pd.DataFrame(curves).rename_axis("step").reset_index()
-    chosen = by_hand.output_error(weight, by_hand_gptq.gptq(weight, hessian, grid), hessian)
+    chosen = by_hand.output_error(weight, gptq.gptq(weight, hessian, grid), hessian)
     drawn["GPTQ"] = chosen
-    with figures.figure("by_hand_training", world.place, drawn, figsize=(7.2, 4)) as (_, axis):
+    with plot.figure("by_hand_training", world.place, drawn, figsize=(7.2, 4)) as (_, axis):
         for name, colour, line in zip(drawn.columns[1:], (BLUE, RED, GREEN), ("-", "-", "--"),
                                       strict=True):  # fmt: skip
             axis.plot(drawn["step"], drawn[name], line, color=colour, lw=1.6, label=name)
@@ -221,7 +224,7 @@ def methods(table: pd.DataFrame, world: World) -> None:
     names = found["variant"].str.extract(r"^(?P<method>[a-z]+)_w(?P<bits>\d)_sym_channel$")
     drawn = found.join(names).dropna(subset="method").astype({"bits": int})
     layout = {"ncols": 2, "sharey": True, "figsize": (9.4, 4.2)}
-    with figures.figure("by_hand_methods", world.place, drawn, **layout) as (canvas, axes):
+    with plot.figure("by_hand_methods", world.place, drawn, **layout) as (canvas, axes):
         for axis, metric in zip(axes, ("weight_error", "output_error"), strict=True):
             for name, (colour, marker, label) in METHOD_LOOK.items():
                 rows = drawn[(drawn["metric"] == metric) & (drawn["method"] == name)]
@@ -241,7 +244,7 @@ def two_bits(world: World) -> None:
     counts, edges = np.histogram(weight, bins=48)
     drawn = pd.DataFrame({"left": edges[:-1], "right": edges[1:], "weights": counts})
     layout = {"ncols": 3, "sharey": True, "figsize": (10.4, 3.5)}
-    with figures.figure("by_hand_two_bits", world.place, drawn, **layout) as (canvas, axes):
+    with plot.figure("by_hand_two_bits", world.place, drawn, **layout) as (canvas, axes):
         for axis, bits in zip(axes, (4, 3, 2), strict=True):
             grid = by_hand.symmetric(weight, bits)
             nought = by_hand.round_trip(weight, grid) == 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qlab.by_hand import Grid, inside, output_error, round_trip
+from qlab.by_hand.grid import Grid, inside, output_error, round_trip
 
 Gradient = Callable[[np.ndarray, np.ndarray, Grid], np.ndarray]
 

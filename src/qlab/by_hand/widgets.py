@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from qlab import by_hand, figures, live
-from qlab import by_hand_figures as draw
-from qlab.by_hand_study import World
+from qlab.by_hand import grid as by_hand
+from qlab.by_hand import plots as draw
+from qlab.by_hand.measure import World
+from qlab.core import live, plot
 
 PARTS = {"per tensor": False, "per channel": True}
 SCHEMES = {"symmetric": "sym", "asymmetric": "asym"}
@@ -18,7 +19,7 @@ def staircase(world: World):
     def show(channel: float, bits: float, clip: float) -> tuple[str, Figure]:
         row = world.layer.weight[[int(channel)]]
         grid = by_hand.symmetric(row, int(bits), clip=clip)
-        figures.use_style()
+        plot.use_style()
         canvas, axes = plt.subplots(
             nrows=2, sharex=True, figsize=(7.2, 4.8), height_ratios=(3, 2)
         )  # fmt: skip
@@ -66,12 +67,12 @@ def layer(world: World):
 
 
 def _picture(weight, grid: by_hand.Grid, errors: tuple[float, float]) -> Figure:
-    figures.use_style()
+    plot.use_style()
     canvas, axes = plt.subplots(ncols=2, figsize=(8.4, 3.8), width_ratios=(5, 2))
     draw.levels(axes[0], weight, grid)
-    axes[1].bar(("weights", "outputs"), errors, color=(figures.PALETTE[1], figures.PALETTE[4]))
+    axes[1].bar(("weights", "outputs"), errors, color=(plot.PALETTE[1], plot.PALETTE[4]))
     axes[1].set(ylim=(0, max(1.05, *errors)), title="off by")
-    axes[1].axhline(1, color=figures.PALETTE[7], lw=1)
+    axes[1].axhline(1, color=plot.PALETTE[7], lw=1)
     axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return canvas
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from qlab.records import pick
-from qlab.words import interval, value
+from qlab.core.records import pick
+from qlab.core.words import interval, value
 
 
 def findings(table: pd.DataFrame) -> list[str]:

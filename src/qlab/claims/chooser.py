@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from qlab import records
-from qlab.errors import QlabError
+from qlab.core import records
+from qlab.core.errors import QlabError
 
 PARENT = "fp32"  # the float variant
 LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds

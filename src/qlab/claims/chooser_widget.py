@@ -7,14 +7,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from qlab import chooser, figures, live
-from qlab.chooser import KINDS, Choice
-from qlab.chooser_words import POINTS, sentence
+from qlab.claims import chooser
+from qlab.claims.chooser import KINDS, Choice
+from qlab.claims.chooser_words import POINTS, sentence
+from qlab.core import live, plot
 
 LOOK = {  # standing: colour, marker
-    "unbeaten": (figures.PALETTE[1], "o"),
-    "beaten": (figures.PALETTE[6], "^"),
-    "surely beaten": (figures.PALETTE[7], "X"),
+    "unbeaten": (plot.PALETTE[1], "o"),
+    "beaten": (plot.PALETTE[6], "^"),
+    "surely beaten": (plot.PALETTE[7], "X"),
 }
 # What a choice can weigh: words for its axis.
 COSTS = {"share": "file, share of float's bytes", "time": "time, as a multiple of float's"}
@@ -29,7 +30,7 @@ def fronts(tables: Mapping[str, pd.DataFrame], profile: str) -> None:
     drawn = pd.concat([_standings(t).assign(kind=k) for k, t in tables.items()], ignore_index=True)
     layout = {"nrows": len(tables), "ncols": 2, "squeeze": False, "sharey": "row"}
     layout["figsize"] = (9.4, 3.1 * len(tables) + 0.5)
-    with figures.figure("chooser_pareto", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("chooser_pareto", profile, drawn, **layout) as (canvas, axes):
         for line, (name, table) in zip(axes, tables.items(), strict=True):
             for axis, cost in zip(line, COSTS, strict=True):
                 _points(axis, table, cost)
@@ -85,14 +86,14 @@ def _legend(canvas: Figure) -> None:
 
 def picture(choice: Choice) -> Figure:
     """Quality against size and time of all variants, the bounds, and the one taken as a ring."""
-    figures.use_style()
+    plot.use_style()
     canvas, axes = plt.subplots(ncols=2, figsize=(8.4, 3.6), sharey=True)
     for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
         _points(axis, choice.table, cost)
         axis.axhline(-choice.max_loss * POINTS, color="black", ls="--", lw=1)
         if choice.taken is not None and pd.notna(choice.taken[cost]):
             axis.plot(choice.taken[cost], choice.taken["quality"] * POINTS, "o", ms=14, mfc="none",
-                      mec=figures.PALETTE[3], mew=2)  # fmt: skip
+                      mec=plot.PALETTE[3], mew=2)  # fmt: skip
         axis.set_xlabel(label)
     axes[0].axvline(choice.max_share, color="black", ls="--", lw=1)
     axes[0].set_ylabel(_label(axes[0], choice.kind.name))

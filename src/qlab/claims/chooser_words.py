@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from qlab.chooser import PARENT, Choice, Kind, best_first
+from qlab.claims.chooser import PARENT, Choice, Kind, best_first
 
 POINTS = 100  # percentage points of a share
 _LEAST = {

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from qlab import paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
 
 PROFILES = ("mini", "mini-long", "full")  # whose records may judge
 NOTEBOOKS = {  # experiment: the notebook that writes its records

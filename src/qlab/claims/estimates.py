@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from qlab import records
-from qlab.claim_evidence import NotTested, subject
-from qlab.statistics import Estimate
+from qlab.claims.records import NotTested, subject
+from qlab.core import records
+from qlab.core.stats import Estimate
 
 
 def listed(value: Any) -> list:

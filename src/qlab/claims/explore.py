@@ -10,13 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
-from qlab import claim_rules, claims_ledger, figures, live
-from qlab.claim_evidence import Evidence
-from qlab.claim_verdicts import VERDICTS, Term
-from qlab.claims import Source
-from qlab.claims_figures import STYLE
-from qlab.claims_ledger import Judged, scale
-from qlab.errors import QlabError
+from qlab.claims import ledger, rules
+from qlab.claims.claims import Source
+from qlab.claims.ledger import Judged, scale
+from qlab.claims.plots import STYLE
+from qlab.claims.records import Evidence
+from qlab.claims.verdicts import VERDICTS, Term
+from qlab.core import live, plot
+from qlab.core.errors import QlabError
 
 ALL_SOURCES, ANY_VERDICT = "all sources", "any verdict"
 MOST = 8  # figures of one claim that are drawn
@@ -43,7 +44,7 @@ def chosen(judged: Sequence[Judged], source: str, verdict: str) -> list[Judged]:
 def terms(one: Judged, evidence: Evidence) -> list[Term]:
     """The figures of a claim: first the one it hangs on, then the nearest to their bounds."""
     read = evidence.drawn if "figure" in one.claim.rule else evidence.records
-    others = [t for t in claim_rules.terms(one.claim.rule, read(one.claim)[0]) if t != one.term]
+    others = [t for t in rules.terms(one.claim.rule, read(one.claim)[0]) if t != one.term]
     return [one.term, *sorted(others, key=lambda term: term.margin)]
 
 
@@ -57,8 +58,8 @@ def sentence(one: Judged, source: Source) -> str:
     p_value = "" if term.p_value is None else f", p = {term.p_value:.2g}"
     rule = "; ".join(f"{key} {value}" for key, value in claim.rule.items()).replace("'", "")
     return said + _safe(
-        f"Found {claims_ledger.written(term)}, n = {term.estimate.n:,}{p_value}; wanted "
-        f"{claims_ledger.wanted(term)}. Read from {claims_ledger.relative(one.file)}. Rule: {rule}."
+        f"Found {ledger.written(term)}, n = {term.estimate.n:,}{p_value}; wanted "
+        f"{ledger.wanted(term)}. Read from {ledger.relative(one.file)}. Rule: {rule}."
     )
 
 
@@ -71,7 +72,7 @@ def picture(found: Sequence[Term]) -> Figure:
 
     One axis a unit; where there are more than MOST figures, the first of them.
     """
-    figures.use_style()
+    plot.use_style()
     shown = sorted(found[:MOST], key=_unit)
     parts = [list(part) for _, part in groupby(shown, key=_unit)]
     sizes = [len(part) + 1.2 for part in parts]
@@ -97,11 +98,11 @@ def _rows(axis, part: Sequence[Term], found: Sequence[Term]) -> None:
     for at, term in enumerate(part):
         value, low, high, _ = (scale(term) * v for v in term.estimate)
         left, right = np.clip([scale(term) * b for b in (term.low, term.high)], *ends)
-        axis.barh(at, right - left, left=left, height=0.8, color=figures.PALETTE[4], alpha=0.2)
+        axis.barh(at, right - left, left=left, height=0.8, color=plot.PALETTE[4], alpha=0.2)
         colour, marker, _ = STYLE[term.verdict(len(found))]
         axis.errorbar(value, at, xerr=[[max(value - low, 0)], [max(high - value, 0)]], color=colour,
                       fmt=marker, ms=7, capsize=3)  # fmt: skip
-        axis.annotate(claims_ledger.written(term), (1.01, at), fontsize=9, va="center",
+        axis.annotate(ledger.written(term), (1.01, at), fontsize=9, va="center",
                       xycoords=("axes fraction", "data"))  # fmt: skip
     labels = [textwrap.fill(term.name, 38) for term in part]
     axis.set_yticks(range(len(part)), labels, fontsize=8)

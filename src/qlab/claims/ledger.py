@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from qlab import claim_rules, claims, paths, provenance, records
-from qlab.artefacts import file_sha256
-from qlab.claim_evidence import Evidence, NotTested, subject
-from qlab.claim_verdicts import UNTESTED, Term, decide
-from qlab.claims import Claim
-from qlab.records import Record
+from qlab.claims import claims, rules
+from qlab.claims.claims import Claim
+from qlab.claims.records import Evidence, NotTested, subject
+from qlab.claims.verdicts import UNTESTED, Term, decide
+from qlab.core import paths, provenance, records
+from qlab.core.cache import file_sha256
+from qlab.core.records import Record
 
 EXPERIMENT = "claims"  # in the records
 COLUMNS = [
@@ -46,9 +47,7 @@ def judge(claim: Claim, evidence: Evidence) -> Judged:
             raise NotTested(claim.untested)
         read = evidence.drawn if "figure" in claim.rule else evidence.records
         table, file = read(claim)
-        verdict, term = decide(
-            claim_rules.terms(claim.rule, table), claim.rule.get("quantifier", "all")
-        )
+        verdict, term = decide(rules.terms(claim.rule, table), claim.rule.get("quantifier", "all"))
     except NotTested as error:
         return Judged(claim, UNTESTED, f"{error}{_needs(claim)}")
     reason = f"Wanted {wanted(term)}: {term.name}.{_needs(claim)}"

@@ -4,16 +4,17 @@ import textwrap
 
 import pandas as pd
 
-from qlab import claims_ledger, figures
-from qlab.claim_verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS
-from qlab.claims import Source
-from qlab.claims_ledger import Judged
+from qlab.claims import ledger as claims_ledger
+from qlab.claims.claims import Source
+from qlab.claims.ledger import Judged
+from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS
+from qlab.core import plot
 
 STYLE = {  # verdict: colour, marker, label
-    HOLDS: (figures.PALETTE[4], "o", "holds"),
-    NOT: (figures.PALETTE[3], "X", "does not hold"),
-    UNDECIDED: (figures.PALETTE[6], "D", "undecided"),
-    UNTESTED: (figures.PALETTE[7], "s", "not tested here"),
+    HOLDS: (plot.PALETTE[4], "o", "holds"),
+    NOT: (plot.PALETTE[3], "X", "does not hold"),
+    UNDECIDED: (plot.PALETTE[6], "D", "undecided"),
+    UNTESTED: (plot.PALETTE[7], "s", "not tested here"),
 }
 _LINE = 0.215  # inches
 _COLUMNS = {"": 0.0, "statement": 0.02, "found [95 % interval]": 0.64, "the claim wants": 0.85}
@@ -24,7 +25,7 @@ def ledger(judged: list[Judged], sources: dict[str, Source], profile: str) -> No
     lines = _lines(judged, sources)
     layout = {"figsize": (10.6, _LINE * len(lines) + 0.9)}
     drawn = claims_ledger.table(judged)
-    with figures.figure("claims_ledger", profile, drawn, **layout) as (canvas, axis):
+    with plot.figure("claims_ledger", profile, drawn, **layout) as (canvas, axis):
         axis.set(xlim=(-0.01, 1), ylim=(len(lines) - 0.3, -0.7))
         axis.axis("off")
         for at, line in enumerate(lines):
@@ -72,7 +73,7 @@ def _handles() -> list:
 def counts(table: pd.DataFrame, sources: dict[str, Source], profile: str) -> None:
     """How many claims of each source hold, do not, are undecided, or were not tested."""
     drawn = tally(table).reindex([s for s in sources if s in set(table["source"])])
-    with figures.figure("claims_counts", profile, drawn.reset_index(), figsize=(8.6, 3.2)) as (
+    with plot.figure("claims_counts", profile, drawn.reset_index(), figsize=(8.6, 3.2)) as (
         canvas,
         axis,
     ):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from qlab import claims, paths, records
-from qlab.claims import Claim
-from qlab.errors import QlabError
+from qlab.claims import claims
+from qlab.claims.claims import Claim
+from qlab.core import paths, records
+from qlab.core.errors import QlabError
 
 COMMITTED = "mini"  # the profile whose records are part of the project
 

@@ -12,15 +12,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from qlab import qat_places, qat_table, statistics
-from qlab.claim_estimates import bounds, each, estimate, form, listed
-from qlab.claim_estimates import name as name_of
-from qlab.claim_evidence import NotTested
-from qlab.claim_verdicts import Term
-from qlab.errors import QlabError
-from qlab.statistics import Estimate
+from qlab.claims.estimates import bounds, each, estimate, form, listed
+from qlab.claims.estimates import name as name_of
+from qlab.claims.records import NotTested
+from qlab.claims.verdicts import Term
+from qlab.classifier import table as qat_table
+from qlab.core import places
+from qlab.core import stats as statistics
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
 
-_TESTS = {t.__name__: t for t in (qat_places.by_number, qat_places.by_share, qat_places.by_depth)}
+_TESTS = {t.__name__: t for t in (places.by_number, places.by_share, places.by_depth)}
 
 
 def terms(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:

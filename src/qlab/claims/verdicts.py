@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from qlab.statistics import Estimate
+from qlab.core.stats import Estimate
 
 HOLDS, NOT, UNDECIDED, UNTESTED = VERDICTS = (
     "holds", "does_not_hold", "undecided", "not_tested",

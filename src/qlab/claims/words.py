@@ -4,12 +4,12 @@ from typing import Any
 
 import pandas as pd
 
-from qlab import claims_ledger
-from qlab.claim_evidence import COMMITTED, Evidence
-from qlab.claim_verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS, Term
-from qlab.claims_figures import STYLE, tally
-from qlab.claims_ledger import Judged
-from qlab.errors import QlabError
+from qlab.claims import ledger as claims_ledger
+from qlab.claims.ledger import Judged
+from qlab.claims.plots import STYLE, tally
+from qlab.claims.records import COMMITTED, Evidence
+from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS, Term
+from qlab.core.errors import QlabError
 
 
 def source_of_numbers(evidence: Evidence) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from qlab import model_inputs
-from qlab.detectors import interpreter
-from qlab.errors import QlabError
-from qlab.model_inputs import TOKENS, Inputs
-from qlab.statistics import Estimate, bootstrap_interval, resamples
+from qlab.classifier import model_inputs
+from qlab.classifier.model_inputs import TOKENS, Inputs
+from qlab.core.errors import QlabError
+from qlab.core.litert import interpreter
+from qlab.core.stats import Estimate, bootstrap_interval, resamples
 
 log = logging.getLogger(__name__)
 BINS = 15  # Guo et al., arXiv 1706.04599, section 5

@@ -1,9 +1,9 @@
 """The layers that BERT needs beyond Keras' own; none has a matrix to quantize."""
 
-from qlab import native_log
-from qlab.saved_model import tf
+from qlab.core import quiet
+from qlab.core.tf import tf
 
-with native_log.quiet():
+with quiet.quiet():
     import tf_keras as keras
     from tf_keras import layers
 

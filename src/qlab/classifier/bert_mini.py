@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from qlab import native_log
-from qlab.bert_layers import Attention, Gelu, Hidden, Positions, Regroup
-from qlab.errors import QlabError
-from qlab.model_inputs import TOKENS as INPUTS
+from qlab.classifier.bert_layers import Attention, Gelu, Hidden, Positions, Regroup
+from qlab.classifier.model_inputs import TOKENS as INPUTS
+from qlab.core import quiet
+from qlab.core.errors import QlabError
 
-with native_log.quiet():
+with quiet.quiet():
     import tf_keras as keras
     from tf_keras import layers
     from transformers import BertConfig

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from qlab import model_inputs, native_log
-from qlab.labelled_tokens import LabelledTokens
+from qlab.classifier import model_inputs
+from qlab.classifier.labelled_tokens import LabelledTokens
+from qlab.core import quiet
 
-with native_log.quiet():
+with quiet.quiet():
     import tf_keras as keras
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qlab.errors import QlabError
-from qlab.statistics import Estimate
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
 
 _DRAWS = 20_000
 _Z = 1.959964

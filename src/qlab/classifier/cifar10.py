@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy._core import multiarray
 
-from qlab import downloads
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
+from qlab.core import fetch
+from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
 
 log = logging.getLogger(__name__)
 
@@ -131,4 +131,4 @@ def _batches_folder(folder: Path) -> Path:
 
 def downloaded() -> Path:
     """The official archive's folder, downloaded once (170 MB) and checked by its md5 sum."""
-    return downloads.fetch(*downloads.CIFAR10, unpack=True) / FOLDER
+    return fetch.fetch(*fetch.CIFAR10, unpack=True) / FOLDER

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from qlab.statistics import Estimate
+from qlab.core.stats import Estimate
 
 DRAWS = 1000  # bootstrap refits behind an interval
 Z = 1.959964  # two-sided 95 % quantile of the normal distribution

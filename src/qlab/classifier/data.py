@@ -3,25 +3,15 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qlab import (
-    bert_layers,
-    cifar10,
-    downloads,
-    embedded,
-    image_folder,
-    keras_classifier,
-    paths,
-    place,
-    sentence_task,
-    sst2,
-    toy_networks,
-)
-from qlab.artefacts import artefact, code_sha256, file_sha256, versions
-from qlab.classification_subject import Subject, split
-from qlab.errors import QlabError, refuse_below_one, refuse_negative
-from qlab.fine_tune import Settings
-from qlab.labelled_examples import LabelledExamples
-from qlab.labelled_images import LabelledImages
+from qlab.classifier import bert_layers, cifar10, image_folder, sentence_task, sst2, toys
+from qlab.classifier import model as keras_classifier
+from qlab.classifier.fine_tune import Settings
+from qlab.classifier.labelled_examples import LabelledExamples
+from qlab.classifier.subject import Subject, split
+from qlab.core import embedded, fetch, paths, place, shapes32
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.errors import QlabError, refuse_below_one, refuse_negative
+from qlab.core.labelled_images import LabelledImages
 
 # Images or sentences per profile; 0 means all there are.
 TRAIN = {"smoke": 256, "mini": 2048, "full": 0}
@@ -188,14 +178,14 @@ def _model(model: str, profile: str) -> tuple[str, Path]:
 def _mlperf_tiny() -> Path:
     """MLPerf Tiny's trained ResNet-8, from QLAB_DATA or downloaded."""
     local = (paths.real_data() or Path()) / "mlperf_tiny" / "pretrainedResnet.h5"
-    return local if paths.real_data() and local.is_file() else downloads.fetch(*MLPERF_TINY)
+    return local if paths.real_data() and local.is_file() else fetch.fetch(*MLPERF_TINY)
 
 
 def _imagenet(name: str) -> Path:
     """A network trained on ImageNet as a file of its own."""
     recipe = {
         "name": name,
-        "code": code_sha256("keras_classifier"),
+        "code": code_sha256(__name__),
         "versions": versions("tf-keras"),
     }
 
@@ -211,13 +201,13 @@ def _toy(name: str, train: LabelledImages) -> Path:
         "name": name,
         "train": train.sha256,
         "epochs": TOY_EPOCHS,
-        "code": code_sha256("toy_networks"),
+        "code": code_sha256(__name__),
         "versions": versions("tensorflow", "tf-keras"),
     }
 
     def make(folder: Path) -> None:
         kind = name.removeprefix("toy_")
-        model = toy_networks.trained(kind, train, TOY_EPOCHS)
+        model = toys.trained(kind, train, TOY_EPOCHS)
         model.save(folder / f"{name}.h5")
 
     return artefact("toy", recipe, make) / f"{name}.h5"
@@ -232,9 +222,9 @@ def _images(profile: str, data: str, size: int) -> Parts:
         return _own_data(data, size)
     return (
         "shapes32",
-        embedded.shapes32("train", TRAIN[profile]),
-        embedded.shapes32("calibration", CALIBRATION[profile]),
-        embedded.shapes32("test", TEST[profile]),
+        shapes32.kept("train", TRAIN[profile]),
+        shapes32.kept("calibration", CALIBRATION[profile]),
+        shapes32.kept("test", TEST[profile]),
     )
 
 

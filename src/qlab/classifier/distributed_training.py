@@ -1,6 +1,6 @@
 """Data-parallel training by two worker processes on this machine, one of which may die.
 
-`tf.distribute.MultiWorkerMirroredStrategy`: each worker (`qlab.distributed_worker`) has the whole
+`tf.distribute.MultiWorkerMirroredStrategy`: each worker (`qlab.classifier.distributed_worker`) has the whole
 model and its share of every batch, and the gradients are added up over the network.
 """
 
@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from qlab import artefacts, model_inputs
-from qlab.errors import QlabError
-from qlab.worker_cluster import Cluster, WorkerDied, cluster
+from qlab.classifier import model_inputs
+from qlab.classifier.worker_cluster import Cluster, WorkerDied, cluster
+from qlab.core import cache
+from qlab.core.errors import QlabError
 
 if TYPE_CHECKING:
-    from qlab.labelled_examples import LabelledExamples
+    from qlab.classifier.labelled_examples import LabelledExamples
 
 RECIPE = "recipe.json"  # what a checkpoint was made with
 
@@ -163,7 +164,7 @@ def _recipe(
 ) -> dict[str, Any]:
     """What a checkpoint must agree with; the number of steps may grow."""
     recipe = asdict(configuration) | settings._asdict()
-    recipe |= {"model_sha256": artefacts.file_sha256(model), "images_sha256": examples.sha256}
+    recipe |= {"model_sha256": cache.file_sha256(model), "images_sha256": examples.sha256}
     return json.loads(json.dumps(recipe))
 
 
@@ -175,7 +176,7 @@ def _claim(folder: Path, recipe: dict[str, Any]) -> None:
             f"{folder} holds the checkpoints of another training (its {RECIPE} differs); remove "
             "it or choose another folder."
         )
-    with artefacts.written_whole(path) as part:
+    with cache.written_whole(path) as part:
         part.write_text(json.dumps(recipe, indent=2) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""One worker of `qlab.distributed_training`: a process that does what it is told, step by step.
+"""One worker of `qlab.classifier.distributed_training`: a process that does what it is told, step by step.
 
 Commands come as JSON lines on stdin, an answer goes back for each. `TF_CONFIG` tells TensorFlow
 which worker this is. When stdin ends, the launcher is gone, and so is the worker.
@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from qlab import keras_classifier, model_inputs
-from qlab.errors import QlabError
-from qlab.saved_model import tf
+from qlab.classifier import model as keras_classifier
+from qlab.classifier import model_inputs
+from qlab.core.errors import QlabError
+from qlab.core.tf import tf
 
 import tf_keras as keras  # isort: skip  (behind the imports that keep TensorFlow quiet)
 
@@ -137,7 +138,7 @@ def _model(file: Path, layers: list[str], bits: int, leave_float: list[str]) -> 
     model = keras_classifier.load(file)
     if not layers:
         return model
-    from qlab import partial_qat  # and with it tfmot, which takes a second
+    from qlab.classifier import partial_qat  # and with it tfmot, which takes a second
 
     return partial_qat.quantized(model, layers, bits, leave_float)
 

@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
-from qlab import figures, live, records
-from qlab import resnet_qat_figures as draw
-from qlab.classification_task import Task
-from qlab.errors import QlabError
-from qlab.partial_qat import BITS
-from qlab.qat_points import POINTS, both_ends, float_bytes
-from qlab.qat_sweep import Answer, Point
-from qlab.qat_table import each_alone, points_table
+from qlab.classifier import plots as draw
+from qlab.classifier.data import Task
+from qlab.classifier.partial_qat import BITS
+from qlab.classifier.points import Answer, Point
+from qlab.classifier.sweep import POINTS, both_ends, float_bytes
+from qlab.classifier.table import each_alone, points_table
+from qlab.core import live, plot, records
+from qlab.core.errors import QlabError
 
 PLACES = {**{label: where for where, label in draw.SIDES.items()}, "layer k alone": "only"}
 AXES = {"change": "accuracy minus float's\n(points{more})", "kilobytes": "size (10³ bytes)",
@@ -89,7 +89,7 @@ def _spread(values: pd.Series, form: str) -> str:
 
 def picture(points: pd.DataFrame, where: str, bits: int, k: int, layers: int) -> Figure:
     """Accuracy, size and time of a step over k by method, the chosen k as a dashed line."""
-    figures.use_style()
+    plot.use_style()
     canvas, axes = subplots(ncols=3, figsize=(10.4, 3.6))
     methods = [m for m in ("ptq", "qat") if m in set(points["method"])]
     for axis, (column, label) in zip(axes, AXES.items(), strict=True):
@@ -161,7 +161,7 @@ def image_picture(task: Task, at: int, shares: Mapping[str, np.ndarray]) -> Figu
 
     Of a sentence only its tokens are kept, so there the classes stand alone.
     """
-    figures.use_style()
+    plot.use_style()
     layout = {"figsize": (8.4, 3.2), "gridspec_kw": {"width_ratios": [1, 1.6]}}
     canvas, (left, right) = subplots(ncols=2, **layout)
     left.set_axis_off()
@@ -171,7 +171,7 @@ def image_picture(task: Task, at: int, shares: Mapping[str, np.ndarray]) -> Figu
     height = 0.8 / len(shares)
     for i, (name, one) in enumerate(shares.items()):
         places = np.arange(len(order)) + (i - (len(shares) - 1) / 2) * height
-        bars = right.barh(places, one[order], height, color=figures.PALETTE[3 * i], label=name)
+        bars = right.barh(places, one[order], height, color=plot.PALETTE[3 * i], label=name)
         right.bar_label(bars, [f"{p:.1%}" for p in one[order]], padding=3, fontsize=8)
     true = task.test.labels[at]
     names = [f"{task.test.classes[c]}{' (true)' if c == true else ''}" for c in order]

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qlab import graph, native_log
-from qlab.errors import QlabError
-from qlab.partial_qat import inner, keras, parameters
-from qlab.saved_model import tf
+from qlab.classifier.partial_qat import inner, keras, parameters
+from qlab.core import quiet, tflite_graph
+from qlab.core.errors import QlabError
+from qlab.core.tf import tf
 
 BITS = {"FLOAT32": 32, "INT8": 8, "INT4": 4}  # of a tensor's type in TFLite
 
@@ -26,13 +26,13 @@ def convert(model: keras.Model) -> bytes:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if any(inner(layer) is not layer for layer in model.layers):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    with native_log.quiet():
+    with quiet.quiet():
         return converter.convert()
 
 
-def operators_of(file: Path, layers: Sequence[str]) -> dict[str, graph.Operator]:
+def operators_of(file: Path, layers: Sequence[str]) -> dict[str, tflite_graph.Operator]:
     """The operator of each of the named layers; QlabError where one is missing or ambiguous."""
-    weighted = [o for o in graph.operators(file) if o.kind in graph.WEIGHTED]
+    weighted = [o for o in tflite_graph.operators(file) if o.kind in tflite_graph.WEIGHTED]
     found = {}
     for layer in layers:
         named = [o for o in weighted if names(layer, o.inputs[1:])]
@@ -55,7 +55,7 @@ def names(layer: str, tensors: Sequence[str]) -> bool:
 
 def weight_types(file: Path, layers: Sequence[str]) -> dict[str, str]:
     """The data type of each layer's weights in a file, such as INT8."""
-    types = graph.tensor_types(file)
+    types = tflite_graph.tensor_types(file)
     return {layer: types[o.inputs[1]] for layer, o in operators_of(file, layers).items()}
 
 

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qlab import model_inputs, native_log, statistics, timing
-from qlab.errors import QlabError
-from qlab.labelled_examples import LabelledExamples
-from qlab.statistics import Estimate
+from qlab.classifier import model_inputs
+from qlab.classifier.labelled_examples import LabelledExamples
+from qlab.core import quiet, stats, timing
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
 
-with native_log.quiet():
+with quiet.quiet():
     import tf_keras as keras
 
 Step = tuple[Any, np.ndarray]  # a batch as the model takes it, labels int64 [batch]
@@ -91,8 +92,8 @@ def step_times(model: keras.Model, twin: keras.Model, step: Step, repeats: int) 
             "twin": lambda: twin.train_on_batch(*step),
         }
         times = timing.interleaved(calls, repeats)
-    ratio = statistics.median(times["model"] / times["twin"])
-    return StepTimes(statistics.median(times["model"]), ratio)
+    ratio = stats.median(times["model"] / times["twin"])
+    return StepTimes(stats.median(times["model"]), ratio)
 
 
 class _frozen:

@@ -1,6 +1,6 @@
 """Peak resident bytes of fine-tuning, in a process of its own.
 
-`python -m qlab.fine_tune_memory FILE SETTINGS`, SETTINGS being JSON: layers to quantize, bits,
+`python -m qlab.classifier.fine_tune_memory FILE SETTINGS`, SETTINGS being JSON: layers to quantize, bits,
 leave_float, batch.
 """
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import fine_tune, keras_classifier, model_inputs, partial_qat, timing
+from qlab.classifier import fine_tune, model_inputs, partial_qat
+from qlab.classifier import model as keras_classifier
+from qlab.core import timing
 
 STEPS = 4  # the first two trace and allocate; memory was seen to be level after the third
 
@@ -25,7 +27,7 @@ def peak_memory(
     """
     settings = {"layers": list(layers), "bits": bits, "leave_float": list(leave_float)}
     told = json.dumps(settings | {"batch": batch})
-    return timing.peak_memory(["-m", "qlab.fine_tune_memory", str(file), told])
+    return timing.peak_memory(["-m", "qlab.classifier.fine_tune_memory", str(file), told])
 
 
 def _train(

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from qlab.curve_fitting import (
+from qlab.classifier.curve_fitting import (
     CONSTANT,
     EXPONENTIAL,
     LINEAR,
@@ -33,8 +33,8 @@ from qlab.curve_fitting import (
     cross_validated,
     fitted,
 )
-from qlab.errors import QlabError
-from qlab.statistics import Estimate
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
 
 FEWEST = 4  # values of k; with three, a fold is left with two and any line through them fits
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from qlab import coco
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
+from qlab.core.errors import QlabError
+from qlab.core.images import read_image
+from qlab.core.labelled_images import LabelledImages
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}  # files that are read as images
 # The centre that counts, as a share of the shorter side: 224 of 256 pixels, the crop at which the
@@ -45,7 +45,7 @@ def load(
         )
     files = [(i, names.index(name), f) for name in found for i, f in enumerate(found[name])]
     chosen = sorted(files)[:limit]
-    images = [centre(coco.read_image(file), size) for _, _, file in progress(chosen)]
+    images = [centre(read_image(file), size) for _, _, file in progress(chosen)]
     labels = np.array([label for _, label, _ in chosen], np.int64)
     return LabelledImages(np.stack(images), labels, names)
 

@@ -7,9 +7,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from qlab import model_inputs
-from qlab.errors import QlabError
-from qlab.model_inputs import Inputs
+from qlab.classifier import model_inputs
+from qlab.classifier.model_inputs import Inputs
+from qlab.core.errors import QlabError
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qlab import token_robustness
-from qlab.errors import QlabError
-from qlab.labelled_examples import LabelledExamples
-from qlab.model_inputs import TOKENS
+from qlab.classifier import token_robustness
+from qlab.classifier.labelled_examples import LabelledExamples
+from qlab.classifier.model_inputs import TOKENS
+from qlab.core.errors import QlabError
 
 
 @dataclass(frozen=True)

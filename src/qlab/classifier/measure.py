@@ -12,28 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import (
-    classification,
+from qlab.classifier import answers as classification
+from qlab.classifier import (
+    export,
     fine_tune_memory,
-    int4,
-    measured,
     model_inputs,
     model_update,
     network_bytes,
-    partial_export,
     partial_qat,
-    qat_sweep,
-    statistics,
-    timing,
 )
-from qlab.artefacts import artefact, code_sha256, file_sha256, versions
-from qlab.classification_task import Task
-from qlab.distributed_training import Configuration
-from qlab.network_bytes import Traffic
-from qlab.qat_points import EXPERIMENT, PARENT
-from qlab.qat_sweep import Answer, Bench, Point
-from qlab.records import Record
-from qlab.statistics import Estimate
+from qlab.classifier import points as qat_sweep
+from qlab.classifier.data import Task
+from qlab.classifier.distributed_training import Configuration
+from qlab.classifier.network_bytes import Traffic
+from qlab.classifier.points import Answer, Bench, Point
+from qlab.classifier.sweep import EXPERIMENT, PARENT
+from qlab.core import int4, measured, stats, timing
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.records import Record
+from qlab.core.stats import Estimate
 
 # Which graph is judged: its metric.
 GRAPHS = {
@@ -75,13 +72,13 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
             continue
         more = {} if point.method == "ptq" else {"seed": point.seed}
         found += _answer_records(task, point.variant, answer, hits[point], **more)
-        flips = statistics.paired(before["tflite"], hits[point]["tflite"])
+        flips = stats.paired(before["tflite"], hits[point]["tflite"])
         found += measured.compared(
             EXPERIMENT, task, point.variant, "accuracy", task.test.noun, flips, **more
         )
         control = hits.get(Point("tuned", seed=point.seed))
         if point.method.startswith("qat") and control:
-            flips = statistics.paired(control["tflite"], hits[point]["tflite"])
+            flips = stats.paired(control["tflite"], hits[point]["tflite"])
             found.append(
                 _estimated(
                     task, point.variant, "accuracy_minus_tuned", "1", flips.difference, **more
@@ -100,8 +97,8 @@ def left_float_records(task: Task, bench: Bench, parent: Answer, threads: int) -
     point = Point("ptq", "last", len(left.layers))
     hits = _hits(qat_sweep.answer(point, left, threads), task.test.labels)["tflite"]
     variant = f"{point.variant}_but_{'_'.join(feeding)}"
-    flips = statistics.paired(_hits(parent, task.test.labels)["tflite"], hits)
-    share = statistics.proportion(int(hits.sum()), len(hits))
+    flips = stats.paired(_hits(parent, task.test.labels)["tflite"], hits)
+    share = stats.proportion(int(hits.sum()), len(hits))
     return [
         _estimated(task, variant, "accuracy", "1", share),
         *measured.compared(EXPERIMENT, task, variant, "accuracy", task.test.noun, flips),
@@ -116,9 +113,7 @@ def _answer_records(
     task: Task, variant: str, answer: Answer, hits: Mapping[str, np.ndarray], **more
 ) -> list[Record]:
     found = [
-        _estimated(
-            task, variant, GRAPHS[g], "1", statistics.proportion(int(h.sum()), len(h)), **more
-        )
+        _estimated(task, variant, GRAPHS[g], "1", stats.proportion(int(h.sum()), len(h)), **more)
         for g, h in hits.items()
     ]
     error = classification.calibration_error(answer.probabilities["tflite"], task.test.labels)
@@ -142,7 +137,7 @@ def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
 def _size_records(
     task: Task, bench: Bench, variant: str, content: bytes, chosen: Sequence[str], bits: int
 ) -> list[Record]:
-    weights = partial_export.analytic_bytes(bench.model, bench.layers, dict.fromkeys(chosen, bits))
+    weights = export.analytic_bytes(bench.model, bench.layers, dict.fromkeys(chosen, bits))
     sizes = partial_qat.parameters(bench.model, bench.layers)
     share = sum(sizes[name] for name in chosen) / sum(sizes.values())
     return [
@@ -215,13 +210,13 @@ def latency_records(
     found = []
     for variant, seconds in times.items():
         for quantile in (50, 90):
-            e = statistics.median(seconds * 1e3, quantile / 100)
+            e = stats.median(seconds * 1e3, quantile / 100)
             found.append(
                 _estimated(
                     task, variant, f"latency_ms_p{quantile}", "ms", e, device=device(threads)
                 )
             )
-        ratio = statistics.median(seconds / times[PARENT])
+        ratio = stats.median(seconds / times[PARENT])
         found.append(_estimated(task, variant, "latency_ratio", "1", ratio, device=device(threads)))
     return found
 
@@ -252,10 +247,10 @@ def robustness_records(
             for v, f in files.items()
         }
         for variant, one in hits.items():
-            share = statistics.proportion(int(one.sum()), len(one))
+            share = stats.proportion(int(one.sum()), len(one))
             found.append(_estimated(task, variant, "accuracy", "1", share, dataset=data))
             if variant != PARENT:
-                flips = statistics.paired(hits[PARENT], one)
+                flips = stats.paired(hits[PARENT], one)
                 found.append(
                     _estimated(
                         task, variant, "accuracy_difference", "1", flips.difference, dataset=data
@@ -274,7 +269,7 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     recipe = {
         "model": file_sha256(task.file),
         "configurations": [asdict(c) for c in configurations],
-        "code": code_sha256("network_bytes", "distributed_worker", "worker_cluster", "partial_qat"),
+        "code": code_sha256(__name__),
         "versions": versions("tensorflow", "tf-keras", "tensorflow-model-optimization"),
     }
 
@@ -303,7 +298,7 @@ def _configurations(bench: Bench) -> list[Configuration]:
 def _traffic_records(task: Task, traffic: Traffic) -> list[Record]:
     here = (task, traffic.name)
     more = {"device": "2_workers"}
-    counted = statistics.median(np.array(traffic.step_bytes))
+    counted = stats.median(np.array(traffic.step_bytes))
     return [
         _estimated(*here, "network_step_bytes", "byte", counted, **more),
         _counted(*here, "network_step_analytic_bytes", "byte", traffic.analytic_bytes, **more),
@@ -328,7 +323,7 @@ def update_records(task: Task, bench: Bench) -> list[Record]:
 
 def _fast(file: Path) -> Path:
     """The same file with 4-bit weights in 8 bits, whose kernels are fast."""
-    recipe = {"file": file_sha256(file), "code": code_sha256("int4", "nibbles")}
+    recipe = {"file": file_sha256(file), "code": code_sha256(__name__)}
 
     def make(folder: Path) -> None:
         (folder / file.name).write_bytes(int4.widened(file))

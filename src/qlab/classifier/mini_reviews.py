@@ -17,8 +17,8 @@ import zlib
 
 import numpy as np
 
-from qlab.errors import QlabError
-from qlab.sst2 import Sentences
+from qlab.classifier.sst2 import Sentences
+from qlab.core.errors import QlabError
 
 NAME = "mini_reviews"
 COUNTS = {"train": 20_000, "calibration": 512, "test": 2000}

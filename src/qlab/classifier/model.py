@@ -13,12 +13,13 @@ from typing import Any
 
 import h5py
 
-from qlab import bert_layers, downloads, native_log
-from qlab.errors import QlabError
-from qlab.model_inputs import TOKENS
-from qlab.saved_model import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
+from qlab.classifier import bert_layers
+from qlab.classifier.model_inputs import TOKENS
+from qlab.core import fetch, quiet
+from qlab.core.errors import QlabError
+from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
 
-with native_log.quiet():
+with quiet.quiet():
     import tf_keras as keras
     from tf_keras import applications, layers
     from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
@@ -197,7 +198,7 @@ def _download(name: str) -> Path:
     """tf_keras' file of a network's ImageNet weights, from Google's storage."""
     file = f"{name}_weights_tf_dim_ordering_tf_kernels.h5"
     known = weights_source.WEIGHTS_HASHES[name][0]
-    return downloads.fetch(weights_source.BASE_WEIGHTS_PATH + file, f"md5:{known}")
+    return fetch.fetch(weights_source.BASE_WEIGHTS_PATH + file, f"md5:{known}")
 
 
 def _for_rgb(model: keras.Model) -> keras.Model:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab import nibbles
-from qlab.errors import QlabError
+from qlab.core import nibbles
+from qlab.core.errors import QlabError
 
 if TYPE_CHECKING:
     import tf_keras as keras

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from qlab import distributed_training
-from qlab.distributed_training import Configuration, Settings
-from qlab.network_namespace import loopback_bytes
-from qlab.worker_cluster import Cluster, cluster
+from qlab.classifier import distributed_training
+from qlab.classifier.distributed_training import Configuration, Settings
+from qlab.classifier.network_namespace import loopback_bytes
+from qlab.classifier.worker_cluster import Cluster, cluster
 
 if TYPE_CHECKING:
-    from qlab.labelled_examples import LabelledExamples
+    from qlab.classifier.labelled_examples import LabelledExamples
 
 IDLE = 1.0  # seconds for which the waiting workers are listened to
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 _SET_FLAGS, _UP = 0x8914, 0x1  # SIOCSIFFLAGS, IFF_UP of netdevice(7)
 
@@ -35,7 +35,7 @@ def entered() -> Iterator[list[str] | None]:
             "--net",
             sys.executable,
             "-m",
-            "qlab.network_namespace",
+            "qlab.classifier.network_namespace",
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qlab import model_inputs, native_log
-from qlab.errors import QlabError
-from qlab.model_inputs import Inputs
-from qlab.saved_model import tf
+from qlab.classifier import model_inputs
+from qlab.classifier.model_inputs import Inputs
+from qlab.core import quiet
+from qlab.core.errors import QlabError
+from qlab.core.tf import tf
 
-with native_log.quiet():
+with quiet.quiet():
     import tensorflow_model_optimization as tfmot
     import tf_keras as keras
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (

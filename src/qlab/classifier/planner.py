@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qlab import figures, live
-from qlab.errors import QlabError
-from qlab.qat_formulas import Fit
-from qlab.statistics import Estimate
+from qlab.classifier.formulas import Fit
+from qlab.core import live, plot
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
 
 
 class Formulas(NamedTuple):
@@ -69,7 +69,9 @@ def options(formulas: Sequence[Formulas], layers: Sequence[int]) -> pd.DataFrame
     QlabError: no formulas.
     """
     if not formulas:
-        raise QlabError("The planner was given no formulas; fit some with qlab.qat_formulas.")
+        raise QlabError(
+            "The planner was given no formulas; fit some with qlab.classifier.formulas."
+        )
     return pd.concat([_options(f, layers) for f in formulas], ignore_index=True)
 
 
@@ -148,11 +150,11 @@ def describe(plan: Plan) -> str:
 
 def picture(table: pd.DataFrame, plan: Plan) -> Figure:
     """Predicted loss against size of all `options`, the bounds, and the plan as a ring."""
-    figures.use_style()
+    plot.use_style()
     canvas, axis = plt.subplots(figsize=(5.4, 3.4))
     for i, ((where, bits), curve) in enumerate(table.groupby(["where", "bits"], sort=False)):
-        colour, x = figures.PALETTE[1 + i % 7], curve["size"] / 1e3
-        axis.plot(x, 100 * curve["loss"], figures.MARKERS[i % 8], ls="-", ms=4, color=colour,
+        colour, x = plot.PALETTE[1 + i % 7], curve["size"] / 1e3
+        axis.plot(x, 100 * curve["loss"], plot.MARKERS[i % 8], ls="-", ms=4, color=colour,
                   label=f"{where} k, {bits} bit")  # fmt: skip
         axis.fill_between(
             x, 100 * curve["loss_low"], 100 * curve["loss_high"], color=colour, alpha=0.12
@@ -161,7 +163,7 @@ def picture(table: pd.DataFrame, plan: Plan) -> Figure:
         axis.axvline(plan.max_bytes / 1e3, color="black", ls="--", lw=1)
     if plan.max_loss is not None:
         axis.axhline(100 * plan.max_loss, color="black", ls="--", lw=1)
-    ring = "black" if plan.feasible else figures.PALETTE[3]
+    ring = "black" if plan.feasible else plot.PALETTE[3]
     axis.plot(plan.size.value / 1e3, 100 * plan.loss.value, "o", ms=13, mfc="none", mec=ring, mew=2)
     axis.set(xlabel="size (KB)", ylabel="accuracy loss (points)")
     axis.legend(frameon=False)

@@ -5,23 +5,24 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qlab import corruptions, figures, records, token_robustness
-from qlab.partial_qat import BITS
-from qlab.qat_formulas import Fit
-from qlab.qat_points import (
+from qlab.classifier import token_robustness
+from qlab.classifier.formulas import Fit
+from qlab.classifier.partial_qat import BITS
+from qlab.classifier.sweep import (
     PARENT,
     POINTS,
     both_ends,
     float_bytes,
     same_settings,
 )
-from qlab.qat_table import each_alone, on_clean_images, points_table
+from qlab.classifier.table import each_alone, on_clean_images, points_table
+from qlab.core import corruptions, plot, records
 
 STYLE = {  # (method, bits of the weights): colour, marker, label
-    ("qat", 8): (figures.PALETTE[1], "s", "QAT, 8-bit weights"),
-    ("qat", 4): (figures.PALETTE[3], "D", "QAT, 4-bit weights"),
-    ("ptq", 8): (figures.PALETTE[2], "o", "PTQ, 8-bit weights"),
-    ("ptq", 4): (figures.PALETTE[6], "^", "PTQ, 4-bit weights"),
+    ("qat", 8): (plot.PALETTE[1], "s", "QAT, 8-bit weights"),
+    ("qat", 4): (plot.PALETTE[3], "D", "QAT, 4-bit weights"),
+    ("ptq", 8): (plot.PALETTE[2], "o", "PTQ, 8-bit weights"),
+    ("ptq", 4): (plot.PALETTE[6], "^", "PTQ, 4-bit weights"),
 }
 SIDES = {"last": "the last k layers", "first": "the first k layers"}
 
@@ -41,7 +42,7 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
     clean = on_clean_images(table)
     tuned = records.pick(clean, "accuracy_difference", variant="fp32_tuned")["value"] * POINTS
     layout = {"ncols": 2, "nrows": 2, "sharex": True, "sharey": "row", "figsize": (9, 6.4)}
-    with figures.figure("qat_accuracy_by_k", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("qat_accuracy_by_k", profile, drawn, **layout) as (canvas, axes):
         for row, bits in zip(axes, BITS, strict=True):
             for axis, (where, label) in zip(row, SIDES.items(), strict=True):
                 axis.axhline(0, color="#000000", lw=1)
@@ -121,7 +122,7 @@ def size_by_k(table: pd.DataFrame, profile: str) -> None:
     )
     floats = float_bytes(table)
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 4)}
-    with figures.figure("qat_size_by_k", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("qat_size_by_k", profile, drawn, **layout) as (canvas, axes):
         for axis, (where, label) in zip(axes, SIDES.items(), strict=True):
             for bits in BITS:
                 line = drawn[(drawn["where"] == where) & (drawn["bits"] == bits)].sort_values("k")
@@ -145,7 +146,7 @@ def time_by_k(table: pd.DataFrame, profile: str) -> None:
     rows = both_ends(rows.astype({"bits": int, "k": int}))
     drawn = over_seeds(rows, "value")
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 3.8)}
-    with figures.figure("qat_time_by_k", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("qat_time_by_k", profile, drawn, **layout) as (canvas, axes):
         for axis, (where, label) in zip(axes, SIDES.items(), strict=True):
             axis.axhline(1, color="#000000", lw=1)
             for bits in BITS:
@@ -165,7 +166,7 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
     drawn["parameters"] = [sizes[name] for name in drawn["layer"]]
     layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.34 * whole)}
     layout["gridspec_kw"] = {"width_ratios": [3, 3, 1.6]}
-    with figures.figure("qat_each_layer", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("qat_each_layer", profile, drawn, **layout) as (canvas, axes):
         for axis, bits in zip(axes, BITS, strict=False):
             axis.axvline(0, color="#000000", lw=1)
             for method, shift in (("ptq", -0.14), ("qat", 0.14)):
@@ -195,7 +196,7 @@ def fits(
         for name, curve in zip(("loss", "size"), pair, strict=True):
             rows.append(curve.assign(where=where, bits=bits, quantity=name))
     drawn = pd.concat(rows) if rows else pd.DataFrame(columns=["x", "value", "low", "high"])
-    with figures.figure("qat_fits", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("qat_fits", profile, drawn, **layout) as (canvas, axes):
         for (where, bits), (loss, size) in curves.items():
             colour = STYLE["qat", bits][0]
             style = "-" if where == "last" else "--"
@@ -233,11 +234,11 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     rows["strength"] = rows["strength"].astype(int)
     drawn = records.pick(rows, ["accuracy", "accuracy_difference"])
     variants = list(dict.fromkeys(drawn.loc[drawn["metric"] == "accuracy_difference", "variant"]))
-    colours = {v: figures.PALETTE[(i + 1) % 7] for i, v in enumerate(variants)}
+    colours = {v: plot.PALETTE[(i + 1) % 7] for i, v in enumerate(variants)}
     kinds = list(dict.fromkeys(drawn["kind"]))
     layout = {"nrows": 2, "ncols": len(kinds), "sharey": "row", "sharex": True}
     layout |= {"figsize": (2.5 * len(kinds) + 0.6, 5.6), "squeeze": False}
-    with figures.figure("qat_robustness", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("qat_robustness", profile, drawn, **layout) as (canvas, axes):
         for (top, bottom), kind in zip(axes.T, kinds, strict=True):
             one = drawn[drawn["kind"] == kind]
             floats = records.pick(one, "accuracy", variant=PARENT).sort_values("strength")
@@ -250,7 +251,7 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
                 error = [line["value"] - line["ci_low"], line["ci_high"] - line["value"]]
                 bottom.errorbar(line["strength"] + shift, line["value"] * POINTS,
                                 yerr=np.array(error) * POINTS, ls="", capsize=2, ms=5,
-                                marker=figures.MARKERS[at % 8], color=colours[variant],
+                                marker=plot.MARKERS[at % 8], color=colours[variant],
                                 label=variant)  # fmt: skip
             bottom.set(xlabel="strength", xticks=sorted(set(one["strength"])))
         axes[0][0].set_ylabel("accuracy of float")
@@ -269,21 +270,21 @@ def network(table: pd.DataFrame, profile: str) -> None:
     parts = update["variant"].str.extract(r"update_w(\d+)_last(\d+)")
     update = update.assign(bits=parts[0].astype(int), k=parts[1].astype(int)).sort_values("k")
     layout = {"ncols": 2, "figsize": (9.6, 3.8)}
-    with figures.figure("qat_network", profile, pd.concat([step, update]), **layout) as (_, axes):
+    with plot.figure("qat_network", profile, pd.concat([step, update]), **layout) as (_, axes):
         counted = records.pick(step, "network_step_bytes")
         reckoned = records.pick(step, "network_step_analytic_bytes")
         axes[0].plot(reckoned["k"], reckoned["value"] / 1e3, ls=":", color="#000000",
                      label="gradients and ranges, by the ring's formula")  # fmt: skip
         axes[0].plot(counted["k"], counted["value"] / 1e3, ls="", marker="o", label="counted",
-                     color=figures.PALETTE[1])  # fmt: skip
+                     color=plot.PALETTE[1])  # fmt: skip
         most = 1.08 * counted["value"].max() / 1e3 if len(counted) else 1
         axes[0].set(xlabel="k, last layers quantized", ylabel="10³ bytes a step, two workers",
                     ylim=(0, most), title="At each step of data-parallel training")  # fmt: skip
         axes[0].legend(loc="lower right", frameon=False)
         for bits, at in ((32, 0), (8, 1), (4, 3)):
             line = update[update["bits"] == bits]
-            axes[1].plot(line["k"], line["value"] / 1e3, color=figures.PALETTE[at],
-                         marker=figures.MARKERS[at], ms=4, label=f"{bits} bits")  # fmt: skip
+            axes[1].plot(line["k"], line["value"] / 1e3, color=plot.PALETTE[at],
+                         marker=plot.MARKERS[at], ms=4, label=f"{bits} bits")  # fmt: skip
         axes[1].set(xlabel="k, last layers trained and sent", ylabel="10³ bytes an update",
                     ylim=(0, None), title="In a round that sends only those layers")  # fmt: skip
         axes[1].legend(frameon=False)
@@ -294,10 +295,10 @@ def wrappers(tables: dict[str, pd.DataFrame], profile: str) -> None:
     rows = pd.concat([t.assign(chosen=name) for name, t in tables.items()])
     # The longest: tfmot adds a layer behind the input where a first layer is quantized.
     names = list(max(tables.values(), key=len)["layer"])
-    marks = {"weights": (-0.27, figures.PALETTE[3], "s"), "inputs": (0.0, figures.PALETTE[2], "<"),
-             "outputs": (0.27, figures.PALETTE[1], ">")}  # fmt: skip
+    marks = {"weights": (-0.27, plot.PALETTE[3], "s"), "inputs": (0.0, plot.PALETTE[2], "<"),
+             "outputs": (0.27, plot.PALETTE[1], ">")}  # fmt: skip
     layout = {"figsize": (2.6 + 0.95 * len(tables), 1.4 + 0.24 * len(names))}
-    with figures.figure("qat_wrappers", profile, rows, **layout) as (canvas, axis):
+    with plot.figure("qat_wrappers", profile, rows, **layout) as (canvas, axis):
         for column, table in enumerate(tables.values()):
             for what, (shift, colour, marker) in marks.items():
                 at = [names.index(layer) for layer in table.loc[table[what], "layer"]]

@@ -12,25 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qlab import (
-    classification,
-    fine_tune,
-    int4,
-    partial_export,
-    partial_ptq,
-    partial_qat,
-    timing,
-)
-from qlab.artefacts import artefact, code_sha256, file_sha256, versions
-from qlab.classification_task import Task
-from qlab.errors import QlabError
-from qlab.fine_tune import Diverged
-from qlab.partial_qat import keras
+from qlab.classifier import answers, export, fine_tune, partial_qat, ptq
+from qlab.classifier.data import Task
+from qlab.classifier.fine_tune import Diverged
+from qlab.classifier.partial_qat import keras
+from qlab.core import int4, timing
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.errors import QlabError
 
 METHODS = ("tuned", "ptq", "qat", "qatcold")  # cold: from the ranges that tfmot starts with
 ROUNDS = {"smoke": 6, "mini": 12, "full": 20}  # timed steps of a model and of its float twin
-CODE = ("fine_tune", "int4", "model_inputs", "nibbles", "partial_export", "partial_ptq")
-CODE += ("partial_qat", "qat_sweep")
 
 
 @dataclass(frozen=True)
@@ -91,14 +82,14 @@ class Bench:
     @cached_property
     def float_file(self) -> Path:
         """The model's float32 .tflite."""
-        recipe = {"model": file_sha256(self.task.file), "code": code_sha256("partial_export"),
+        recipe = {"model": file_sha256(self.task.file), "code": code_sha256(__name__),
                   "versions": versions("tensorflow", "tf-keras")}  # fmt: skip
 
         def make(folder: Path) -> None:
-            (folder / "fp32.tflite").write_bytes(partial_export.convert(self.model))
+            (folder / "fp32.tflite").write_bytes(export.convert(self.model))
 
         file = artefact("qat_float", recipe, make) / "fp32.tflite"
-        partial_export.check(file, self.layers, [])
+        export.check(file, self.layers, [])
         return file
 
 
@@ -106,8 +97,8 @@ def parent(bench: Bench, threads: int) -> Answer:
     """The float model as it is: its Keras graph's answers and its file's."""
     test = bench.task.test.inputs
     found = {
-        "float": classification.keras_probabilities(bench.model, test),
-        "tflite": classification.tflite_probabilities(bench.float_file, test, threads),
+        "float": answers.keras_probabilities(bench.model, test),
+        "tflite": answers.tflite_probabilities(bench.float_file, test, threads),
     }
     return Answer(bench.float_file, found, {})
 
@@ -131,7 +122,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
         "leave_float": task.leave_float,
         "settings": task.training._asdict() | {"rounds": ROUNDS[task.profile]},
         "threads": threads,
-        "code": code_sha256(*CODE),
+        "code": code_sha256(__name__),
         "versions": versions("tensorflow", "tf-keras", "tensorflow-model-optimization",
                              "ai-edge-quantizer", "ai-edge-litert"),
     }  # fmt: skip
@@ -156,7 +147,7 @@ Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, and facts as JSON
 def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     chosen = partial_qat.choose(bench.layers, point.where, point.k)
     file.write_bytes(
-        partial_ptq.quantize(
+        ptq.quantize(
             bench.float_file,
             chosen,
             point.bits,
@@ -187,7 +178,7 @@ def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
         with timing.energy() as first:
             seconds = fine_tune.run(model, itertools.islice(steps, early))
         if chosen:
-            found["equal_time"] = classification.keras_probabilities(model, test)
+            found["equal_time"] = answers.keras_probabilities(model, test)
             facts["equal_time_steps"] = early
         with timing.energy() as second:
             seconds = np.concatenate([seconds, fine_tune.run(model, steps, early)])
@@ -196,10 +187,10 @@ def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     facts["train_s"] = float(seconds.sum())
     facts["joules"] = {m: j + second.joules.get(m, 0.0) for m, j in first.joules.items()}
     if chosen:
-        found["fake_quant"] = classification.keras_probabilities(model, test)
+        found["fake_quant"] = answers.keras_probabilities(model, test)
     plain = partial_qat.plain(model, bench.model)
-    found["float"] = classification.keras_probabilities(plain, test)
-    file.write_bytes(partial_export.convert(model))
+    found["float"] = answers.keras_probabilities(plain, test)
+    file.write_bytes(export.convert(model))
     found["tflite"] = _file_answers(file, bench, chosen, point.bits, threads)
     return found, facts
 
@@ -208,12 +199,12 @@ def _file_answers(
     file: Path, bench: Bench, chosen: list[str], bits: int, threads: int
 ) -> np.ndarray:
     """Check a file's weights, then its probabilities on the test examples."""
-    partial_export.check(file, bench.layers, chosen, bits)
+    export.check(file, bench.layers, chosen, bits)
     run = file
     if bits == 4:
         run = file.with_name("widened.tflite")
         run.write_bytes(int4.widened(file))
-    found = classification.tflite_probabilities(run, bench.task.test.inputs, threads)
+    found = answers.tflite_probabilities(run, bench.task.test.inputs, threads)
     if run != file:
         run.unlink()
     return found

@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from qlab import graph, model_inputs
-from qlab.errors import QlabError
-from qlab.model_inputs import Inputs
-from qlab.partial_export import names, operators_of
-from qlab.tflite import quiet_quantizer
+from qlab.classifier import model_inputs
+from qlab.classifier.export import names, operators_of
+from qlab.classifier.model_inputs import Inputs
+from qlab.core import tflite_graph
+from qlab.core.errors import QlabError
+from qlab.core.litert import quiet_quantizer
 
 ACTIVATION_BITS = 8  # of inputs and outputs of quantized layers
 
@@ -35,9 +36,9 @@ def quantize(
             "the range of every tensor."
         )
     quantizer = _quantizer(float_file, chosen, bits, leave_float)
-    samples = model_inputs.samples(calibration, graph.signature_inputs(float_file))
+    samples = model_inputs.samples(calibration, tflite_graph.signature_inputs(float_file))
     with quiet_quantizer():
-        ranges = quantizer.calibrate({graph.SIGNATURE: samples}, num_threads=threads)
+        ranges = quantizer.calibrate({tflite_graph.SIGNATURE: samples}, num_threads=threads)
         return bytes(quantizer.quantize(ranges).quantized_model)
 
 
@@ -67,10 +68,10 @@ def followers(file: Path, quantized: Sequence[str], leave_float: Sequence[str] =
     Operators whose output carries the name of a layer in `leave_float` are not among them, nor what
     reads it.
     """
-    known, fixed = set(quantized), graph.constants(file)
+    known, fixed = set(quantized), tflite_graph.constants(file)
     found: list[str] = []
-    for operator in graph.operators(file):
-        if operator.kind in graph.WEIGHTED or any(
+    for operator in tflite_graph.operators(file):
+        if operator.kind in tflite_graph.WEIGHTED or any(
             names(layer, operator.outputs) for layer in leave_float
         ):
             continue

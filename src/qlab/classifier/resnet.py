@@ -7,11 +7,11 @@ tensorflow-model-optimization knows only Keras 2; convolution, batch normalizati
 layers of their own, so that it can fold and quantize them.
 """
 
-from qlab import native_log
-from qlab.errors import QlabError
-from qlab.saved_model import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
+from qlab.core import quiet
+from qlab.core.errors import QlabError
+from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
 
-with native_log.quiet():
+with quiet.quiet():
     import tf_keras as keras
     from tf_keras import layers
 

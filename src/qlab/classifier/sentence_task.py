@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from qlab import hub, mini_reviews, paths, sst2
-from qlab.artefacts import artefact, code_sha256, file_sha256, versions
-from qlab.classification_subject import Split, Subject, split
-from qlab.errors import QlabError
-from qlab.labelled_examples import LabelledExamples
+from qlab.classifier import mini_reviews, sst2
+from qlab.classifier.labelled_examples import LabelledExamples
+from qlab.classifier.subject import Split, Subject, split
+from qlab.core import hub, paths
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.errors import QlabError
 
 TOY, MINI = "toy_bert", "bert_mini"
 HUB_NAME = "google/bert_uncased_L-4_H-256_A-4"  # BERT-mini, Turc et al., arXiv 1908.08962
@@ -47,9 +48,9 @@ def _folder(model: str) -> Path:
         return _downloaded()
     if model != TOY:
         return _path(model)
-    from qlab import toy_bert
+    from qlab.classifier import toy_bert
 
-    recipe = {"code": code_sha256("toy_bert", "mini_reviews")}
+    recipe = {"code": code_sha256(__name__)}
     return artefact("toy_bert", recipe, toy_bert.write)
 
 
@@ -73,7 +74,7 @@ def _real(profile: str) -> Path | None:
 
 def _data(folder: Path, own: Path | None, profile: str) -> tuple[str, Split]:
     """Name and parts of the data, as tokens of the folder's own tokenizer."""
-    from qlab import bert_mini, sentence_tokens
+    from qlab.classifier import bert_mini, sentence_tokens
 
     config = bert_mini.read_config(folder)
     tokenizer = sentence_tokens.load_tokenizer(folder)
@@ -102,7 +103,7 @@ def _file(
     name: str, folder: Path, train: LabelledExamples, toy: bool
 ) -> tuple[Path, tuple[str, ...]]:
     """The classifier's file, and what to tell of how it was made; a toy has no weights."""
-    from qlab import bert_mini, bert_training, toy_bert
+    from qlab.classifier import bert_mini, bert_training, toy_bert
 
     known = 0 if toy else bert_mini.trained_classes(folder)
     if known and known != len(train.classes):
@@ -117,7 +118,7 @@ def _file(
         "length": length,
         "train": None if known else train.sha256,
         "settings": None if known else settings._asdict(),
-        "code": code_sha256("bert_mini", "bert_layers", "bert_training"),
+        "code": code_sha256(__name__),
         "versions": versions("tensorflow", "tf-keras"),
     }
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab.errors import QlabError
-from qlab.labelled_tokens import LabelledTokens
-from qlab.model_inputs import TOKENS
-from qlab.sst2 import Sentences
+from qlab.classifier.labelled_tokens import LabelledTokens
+from qlab.classifier.model_inputs import TOKENS
+from qlab.classifier.sst2 import Sentences
+from qlab.core.errors import QlabError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

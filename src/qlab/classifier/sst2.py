@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 SPLITS = ("train.tsv", "dev.tsv")  # `test.tsv` of GLUE has no labels
 HEADER = "sentence\tlabel"

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from qlab.labelled_examples import LabelledExamples
+from qlab.classifier.labelled_examples import LabelledExamples
 
 log = logging.getLogger(__name__)
 CALIBRATION = 256  # examples at most that are split off where a data set has none of its own

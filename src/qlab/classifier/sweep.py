@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from qlab import disk_space, partial_qat, paths, qat_formulas, records
-from qlab.classification_task import Task
-from qlab.qat_formulas import Fit
-from qlab.qat_sweep import Bench, Point
+from qlab.classifier import formulas as qat_formulas
+from qlab.classifier import partial_qat
+from qlab.classifier.data import Task
+from qlab.classifier.formulas import Fit
+from qlab.classifier.points import Bench, Point
+from qlab.core import disk, paths, records
 
 EXPERIMENT = "resnet_qat"  # in the records
 PARENT = "fp32"  # the float variant
@@ -24,8 +26,8 @@ def sweep_points(task: Task, bench: Bench) -> list[Point]:
     else:
         few = [] if task.profile == "smoke" else part_points(bench.layers, 1)
         points = short_sweep(count, task) + few
-    made = disk_space.used(paths.build() / "artefacts" / "qat_point")
-    disk_space.refuse(
+    made = disk.used(paths.build() / "artefacts" / "qat_point")
+    disk.refuse(
         max(0, len(points) * point_bytes(task, bench) - made),
         f"A {task.chosen['sweep']} sweep of {len(points)} points of {task.model}",
         "Take fewer seeds or the short sweep",

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from qlab import records
+from qlab.core import records
 
 
 def on_clean_images(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 KINDS = ("unknown", "swapped")
 SHARES = (0.1, 0.2, 0.4)  # of a sentence's words that are hit, by strength 1 to 3

@@ -7,8 +7,8 @@ with a BERT from the hub.
 import json
 from pathlib import Path
 
-from qlab import mini_reviews
-from qlab.bert_training import Settings
+from qlab.classifier import mini_reviews
+from qlab.classifier.bert_training import Settings
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SHAPE = {

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qlab import native_log
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
-from qlab.saved_model import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
+from qlab.core import quiet
+from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
+from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
 
-with native_log.quiet():
+with quiet.quiet():
     import tf_keras as keras
     from tf_keras import layers
 

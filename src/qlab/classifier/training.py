@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from qlab import shapes32, statistics
-from qlab.artefacts import versions
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
-from qlab.resnet import build, keras, tf
-from qlab.steps_bar import StepsBar
+from qlab.classifier.resnet import build, keras, tf
+from qlab.core import shapes32, stats
+from qlab.core.cache import versions
+from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
+from qlab.core.steps_bar import StepsBar
 
 # Per profile or model.
 SETTINGS = {
@@ -94,18 +94,16 @@ def train(
     return model
 
 
-def accuracy(model: keras.Model, data: LabelledImages) -> statistics.Estimate:
+def accuracy(model: keras.Model, data: LabelledImages) -> stats.Estimate:
     """Share of right answers with its Wilson 95 % interval, by the Keras model itself."""
     found = model.predict(data.images.astype(np.float32), batch_size=100, verbose=0)
-    return statistics.proportion(int((found.argmax(1) == data.labels).sum()), len(data))
+    return stats.proportion(int((found.argmax(1) == data.labels).sum()), len(data))
 
 
-def card(
-    model: keras.Model, settings: dict, seed: int, score: statistics.Estimate
-) -> dict[str, Any]:
+def card(model: keras.Model, settings: dict, seed: int, score: stats.Estimate) -> dict[str, Any]:
     """The facts a model card of an embedded ResNet states."""
     return {
-        "model": f"{model.name}, qlab.resnet.build, a whole tf_keras model",
+        "model": f"{model.name}, qlab.classifier.resnet.build, a whole tf_keras model",
         "parameters": model.count_params(),
         "command": "make train",
         "data": "shapes32 train",

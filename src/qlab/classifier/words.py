@@ -5,30 +5,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from qlab import (
-    classification,
-    graph,
-    partial_export,
-    partial_qat,
-    qat_break_even,
-    qat_places,
-    qat_planner,
-    records,
-    statistics,
-)
-from qlab.classification_task import Task
-from qlab.errors import QlabError
-from qlab.qat_formulas import Fit
-from qlab.qat_planner import Formulas
-from qlab.qat_points import (
+from qlab.classifier import answers as classification
+from qlab.classifier import break_even as qat_break_even
+from qlab.classifier import export, partial_qat
+from qlab.classifier import planner as qat_planner
+from qlab.classifier.data import Task
+from qlab.classifier.formulas import Fit
+from qlab.classifier.planner import Formulas
+from qlab.classifier.points import Answer, Bench, Point
+from qlab.classifier.sweep import (
     PARENT,
     POINTS,
     same_settings,
 )
-from qlab.qat_sweep import Answer, Bench, Point
-from qlab.qat_table import each_alone, on_clean_images, points_table
-from qlab.statistics import Estimate
-from qlab.words import interval, value
+from qlab.classifier.table import each_alone, on_clean_images, points_table
+from qlab.core import places as qat_places
+from qlab.core import records, stats, tflite_graph
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
+from qlab.core.words import interval, value
 
 NO_FORMULA = "This sweep has too few values of k for a formula; sweep='long' has all of them."
 
@@ -54,7 +49,7 @@ def float_accuracy(task: Task, parent: Answer) -> str:
     told = []
     for kind, name in (("float", "Keras"), ("tflite", "the float32 .tflite")):
         hits = classification.correct(parent.probabilities[kind], task.test.labels)
-        e = statistics.proportion(int(hits.sum()), len(hits))
+        e = stats.proportion(int(hits.sum()), len(hits))
         told.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}]")
     of = f"{len(task.test)} {task.test.noun}s of {task.dataset}"
     return f"accuracy on {of}: {'; '.join([*told, *task.notes])}"
@@ -63,7 +58,7 @@ def float_accuracy(task: Task, parent: Answer) -> str:
 def weight_types(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:
     """Data type of each layer's weights in the file of each point, a row per point."""
     rows = {
-        point.variant: partial_export.weight_types(answer.file, bench.layers)
+        point.variant: export.weight_types(answer.file, bench.layers)
         for point, answer in answers.items()
         if answer.file and point.seed == 0
     }
@@ -76,8 +71,8 @@ def pooling(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:
     rows = []
     for point, answer in answers.items():
         if answer.file and (point.k, point.bits, point.seed) == (len(bench.layers), 8, 0):
-            read = partial_export.operators_of(answer.file, [last])[last].inputs[0]
-            step = graph.tensor_scales(answer.file)[read]
+            read = export.operators_of(answer.file, [last])[last].inputs[0]
+            step = tflite_graph.tensor_scales(answer.file)[read]
             rows.append(
                 {"variant": point.variant, f"one step at the input of {last}": round(step, 4)}
             )

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from qlab import network_namespace
-from qlab.errors import QlabError
+from qlab.classifier import network_namespace
+from qlab.core.errors import QlabError
 
 PATIENCE = 180.0  # seconds for an answer; the longest is that to `configure`
 
@@ -153,7 +153,7 @@ def cluster(
         stack.callback(lambda: [process.close() for process in started])
         addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
         for index in range(workers):
-            command = [*(enter or []), sys.executable, "-m", "qlab.distributed_worker"]
+            command = [*(enter or []), sys.executable, "-m", "qlab.classifier.distributed_worker"]
             log = logs / f"worker-{index}.log"
             started.append(_Process(index, command, _environment(addresses, index), log))
         up = Cluster(started, enter is not None, patience)

@@ -7,6 +7,7 @@ recipe, the hashes of its inputs and the versions of the libraries that make it.
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -18,8 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from qlab import paths
-from qlab.errors import QlabError
+from qlab.core import closure, paths
+from qlab.core.errors import QlabError
 
 _YOUNG = 60  # seconds in which a folder that was made is surely locked
 
@@ -40,9 +41,18 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages}
 
 
-def code_sha256(*modules: str) -> dict[str, str]:
-    """Hashes of qlab's own modules that make an artefact: an edit makes another artefact."""
-    return {name: file_sha256(Path(__file__).with_name(f"{name}.py")) for name in modules}
+@functools.cache
+def code_sha256(module: str) -> str:
+    """Hash of a qlab module (its `__name__`) and of every module it imports, near or far.
+
+    An edit of any of them makes another artefact. What a process has loaded it does not load again,
+    so neither is this read twice.
+    """
+    source = closure.source_of(module)
+    total = hashlib.sha256()
+    for file in sorted({source, *closure.module_files(source)}):
+        total.update(f"{file_sha256(file)}\n".encode())
+    return total.hexdigest()
 
 
 @contextlib.contextmanager

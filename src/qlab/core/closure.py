@@ -11,9 +11,9 @@ from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 _PYTHON_MAGICS = {"%%capture", "%%prun", "%%time", "%%timeit"}
 
 
@@ -33,6 +33,12 @@ def module_files(source: Path) -> list[Path]:
             found.add(module)
             waiting += _imported(module.read_text(encoding="utf-8"), module)
     return sorted(found)
+
+
+def source_of(module: str) -> Path:
+    """The file of a qlab module, from its `__name__`."""
+    *_, file = _files(module)
+    return file
 
 
 def _notebook_code(notebook: Path) -> str:
@@ -68,7 +74,7 @@ def _imported(code: str, source: Path) -> Iterator[Path]:
             # `from qlab import paths` may name a module or something defined in qlab itself.
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Constant) and str(node.value).startswith("qlab."):
-            # Started by name in a process of its own: ["-m", "qlab.peak_memory"].
+            # Started by name in a process of its own: ["-m", "qlab.detector.peak_memory"].
             names = [str(node.value)]
         else:
             continue

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from qlab import paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
 
 KAGGLE_LIMIT = 20 * 10**9  # bytes that a session may leave in /kaggle/working
 SPARE = 0.05  # share of an estimate added for what it leaves out: headers, records, figures

@@ -1,19 +1,39 @@
-"""The small models and data that come with the project, ready to use."""
+"""The small models that come with the project: their files, and the card that says how each was made."""
 
 import json
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from qlab import mini_coco, mini_lambada, paths
-from qlab import shapes32 as drawn
-from qlab.artefacts import artefact, code_sha256, file_sha256, versions
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
-from qlab.model_card import CARD
-from qlab.progress import bar
+from qlab.core import paths
+from qlab.core.cache import file_sha256, written_whole
+from qlab.core.errors import QlabError
+from qlab.core.progress import bar
 
 DRAWING = bar("images")  # data are drawn when first asked for, so the first run of a notebook waits
+CARD = "card.json"  # file in a model's folder
+
+
+def keep(
+    folder: Path, save: Callable[[Path], None], card: dict[str, Any], weights: str = "weights.h5"
+) -> dict[str, Any]:
+    """Write a model's files and `card.json` into its folder; returns the card.
+
+    `save(folder)` writes the files, `weights` among them. `card` says the command,
+    the seed, the settings and the score; the weights' name and sha256 are added,
+    by which `model_folder` checks them.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        save(Path(made))
+        for file in sorted(Path(made).iterdir()):
+            with written_whole(folder / file.name) as part:
+                shutil.copyfile(file, part)
+    full = {**card, "weights": weights, "weights_sha256": file_sha256(folder / weights)}
+    with written_whole(folder / CARD) as part:
+        part.write_text(json.dumps(full, indent=2, sort_keys=True) + "\n")
+    return full
 
 
 def model_folder(name: str) -> Path:
@@ -39,95 +59,6 @@ def model_folder(name: str) -> Path:
     return folder
 
 
-def centernet_saved_model(neck: str = "transposed") -> Path:
-    """The embedded CenterNet as a SavedModel folder; `neck` as in `centernet.build`."""
-    folder = model_folder("centernet_mini")
-    recipe = {
-        "weights": file_sha256(folder / "weights.h5"),
-        "neck": neck,
-        "code": code_sha256("centernet"),
-        "versions": versions("tensorflow", "tf-keras"),
-    }
-
-    def make(target: Path) -> None:
-        from qlab import centernet
-
-        model = centernet.build(centernet.MINI_256)
-        model.load_weights(folder / "weights.h5")
-        if neck == "subpixel":
-            model = centernet.to_subpixel(model, centernet.MINI_256)
-        centernet.export(model, target / "model")
-
-    return artefact("saved_model", recipe, make) / "model"
-
-
-def mini_coco_folder(split: str, count: int, progress=DRAWING) -> Path:
-    """The first `count` images of a mini_coco split as a COCO folder."""
-    recipe = {
-        "split": split,
-        "count": count,
-        "code": code_sha256("mini_coco", "shapes"),
-        "versions": versions("numpy", "pillow", "pycocotools"),
-    }
-
-    def make(folder: Path) -> None:
-        mini_coco.write_coco(folder, split, count, progress)
-
-    return artefact("mini_coco", recipe, make)
-
-
-def llama_folder() -> Path:
-    """The embedded Llama, a Hugging Face folder."""
-    return model_folder("llama_mini")
-
-
-def mini_lambada_file(split: str, count: int) -> Path:
-    """The first `count` passages of a mini_lambada split as a jsonl file."""
-    recipe = {"split": split, "count": count, "code": code_sha256("mini_lambada")}
-
-    def make(folder: Path) -> None:
-        mini_lambada.write_jsonl(folder / f"{split}.jsonl", split, count)
-
-    return artefact("mini_lambada", recipe, make) / f"{split}.jsonl"
-
-
-def llama_even_folder() -> Path:
-    """The embedded Llama without its outlier channels: the same function, more even weights."""
-    folder = llama_folder()
-    recipe = {
-        "model": file_sha256(folder),
-        "code": code_sha256("outliers", "llama", "llama_mini"),
-        "versions": versions("torch", "transformers"),
-    }
-
-    def make(target: Path) -> None:
-        from qlab import llama, llama_mini, outliers
-
-        facts = json.loads((folder / CARD).read_text())["outliers"]
-        model = llama.load(folder)
-        outliers.spread(model, facts["seed"], -facts["strength"])
-        llama_mini.write(target / "model", model, llama.load_tokenizer(folder))
-
-    return artefact("llama_even", recipe, make) / "model"
-
-
 def resnet_file(name: str) -> Path:
     """An embedded classifier, a whole Keras 2 model: `resnet8_shapes32` or `resnet20_shapes32`."""
     return model_folder(name) / "weights.h5"
-
-
-def shapes32(split: str, count: int, progress=DRAWING) -> LabelledImages:
-    """The first `count` images of a shapes32 split, drawn once and kept."""
-    recipe = {
-        "split": split,
-        "count": count,
-        "code": code_sha256("shapes32", "shapes"),
-        "versions": versions("numpy", "pillow"),
-    }
-
-    def make(folder: Path) -> None:
-        made = drawn.load(split, count, progress)
-        np.savez(folder / "drawn.npz", images=made.images, labels=made.labels)
-
-    with np.load(artefact("shapes32", recipe, make) / "drawn.npz") as kept:
-        return LabelledImages(kept["images"], kept["labels"], drawn.CLASSES)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pooch
 import requests
 
-from qlab import disk_space, network, paths
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
-from qlab.progress import quiet
+from qlab.core import disk, network, paths
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
+from qlab.core.progress import quiet
 
 # The md5 sums that COCO's readers agree on (TensorFlow Datasets, PaddleDetection, mmdetection).
 COCO_VAL = (
@@ -52,7 +52,7 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
     if not (folder / name).is_file() and not network.reachable(url):
         raise QlabError(_unreachable(url, "no answer"))
     if not (folder / name).is_file():
-        disk_space.refuse(
+        disk.refuse(
             _size(url) * (2 if unpack else 1),
             f"Downloading {name}",
             "Give local paths as parameters",

@@ -8,10 +8,10 @@ import os
 import re
 from pathlib import Path
 
-from qlab import downloads, network, paths
-from qlab.errors import QlabError
-from qlab.progress import quiet
-from qlab.secrets import kaggle_secret
+from qlab.core import fetch, network, paths
+from qlab.core.errors import QlabError
+from qlab.core.progress import quiet
+from qlab.core.secrets import kaggle_secret
 
 # The same bytes in both places: OpenAI's own copy and EleutherAI/lambada_openai on the hub.
 LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
@@ -38,9 +38,9 @@ def lambada() -> Path:
     known = f"sha256:{LAMBADA_SHA256}"
     on_hub, elsewhere = LAMBADA_ADDRESSES
     try:
-        return downloads.fetch(elsewhere if network.hub_offline() else on_hub, known)
+        return fetch.fetch(elsewhere if network.hub_offline() else on_hub, known)
     except QlabError:
-        return downloads.fetch(elsewhere, known)
+        return fetch.fetch(elsewhere, known)
 
 
 def is_name(text: str) -> bool:

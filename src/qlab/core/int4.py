@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import graph, nibbles
+from qlab.core import nibbles, tflite_graph
 
 
 def widened(file: Path) -> bytes:
     """The content of a .tflite with every INT4 constant as INT8, codes and scales unchanged."""
-    model = graph.read(file)
+    model = tflite_graph.read(file)
     for tensor in model.subgraphs[0].tensors:
-        if tensor.type == graph.type_code("INT4"):
+        if tensor.type == tflite_graph.type_code("INT4"):
             buffer = model.buffers[tensor.buffer]
             codes = nibbles.unpacked(buffer.data, int(np.prod(tensor.shape)))
-            buffer.data, tensor.type = codes.view(np.uint8), graph.type_code("INT8")
-    return graph.packed(model)
+            buffer.data, tensor.type = codes.view(np.uint8), tflite_graph.type_code("INT8")
+    return tflite_graph.packed(model)

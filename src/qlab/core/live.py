@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 _NAMED = {"description_width": "initial"}  # room for a description of any length
 

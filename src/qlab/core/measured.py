@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from qlab.records import Record
-from qlab.statistics import Estimate, Flips
+from qlab.core.records import Record
+from qlab.core.stats import Estimate, Flips
 
 
 class Subject(Protocol):

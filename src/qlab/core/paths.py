@@ -17,7 +17,7 @@ def home() -> Path:
 
 def checkout() -> Path | None:
     """The checkout that this code lies in, or None for a plain install."""
-    folder = Path(__file__).resolve().parents[2]
+    folder = Path(__file__).resolve().parents[3]
     return folder if (folder / "pyproject.toml").is_file() else None
 
 

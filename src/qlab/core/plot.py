@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from qlab import paths
-from qlab.artefacts import written_whole
+from qlab.core import paths
+from qlab.core.cache import written_whole
 
 # Okabe and Ito's palette (its yellow, too light for lines, is a grey here): distinguishable with
 # any colour vision and in print.

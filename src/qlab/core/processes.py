@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 
 def starmap(

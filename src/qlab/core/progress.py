@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from tqdm.auto import tqdm
 
-from qlab import time_budget
+from qlab.core import time_budget
 
 
 def quiet() -> bool:

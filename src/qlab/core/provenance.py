@@ -8,8 +8,8 @@ from typing import Any
 
 import psutil
 
-from qlab import paths
-from qlab.artefacts import versions
+from qlab.core import paths
+from qlab.core.cache import versions
 
 
 def commit() -> str:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from qlab import paths
+from qlab.core import paths
 
 
 @contextlib.contextmanager

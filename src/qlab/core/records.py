@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from qlab import paths
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
-from qlab.secrets import known, redact
+from qlab.core import paths
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
+from qlab.core.secrets import known, redact
 
 
 @dataclass(frozen=True)

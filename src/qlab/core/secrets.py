@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from qlab import network, paths
+from qlab.core import network, paths
 
 MARKER = "***SECRET***"  # stands where a secret stood
 _ENDINGS = ("TOKEN", "_KEY", "APIKEY", "SECRET")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from qlab import records
+from qlab.core import records
 
 
 def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools.cocoeval import COCOeval
 from scipy import sparse
 
-from qlab.statistics import Estimate, bootstrap_interval
+from qlab.core.stats import Estimate, bootstrap_interval
 
 AREAS = ["all", "small", "medium", "large"]  # COCO's ranges of object size
 

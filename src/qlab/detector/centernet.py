@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import native_log
-from qlab.saved_model import tf
+from qlab.core import quiet
+from qlab.core.tf import tf
 
-with native_log.quiet():
+with quiet.quiet():
     import tf_keras as keras
     from tf_keras import layers
 

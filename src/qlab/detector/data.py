@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from pycocotools.coco import COCO
 
-from qlab import coco as coco_tools
-from qlab import downloads, embedded, paths, place, saved_model
-from qlab.artefacts import file_sha256
-from qlab.detectors import Detector, resized
-from qlab.errors import QlabError, refuse_below_one, refuse_negative
+from qlab.core import fetch, paths, place
+from qlab.core.cache import file_sha256
+from qlab.core.errors import QlabError, refuse_below_one, refuse_negative
+from qlab.core.images import read_image
+from qlab.detector import coco as coco_tools
+from qlab.detector import embedded, saved_model
+from qlab.detector.detect import Detector, resized
 
 log = logging.getLogger(__name__)
 # Images per profile; 0 means all that the annotations list.
@@ -152,7 +154,7 @@ def prepare(
         size=size,
         coco=coco,
         images=found,
-        calibration=[resized(coco_tools.read_image(f), size) for f in files],
+        calibration=[resized(read_image(f), size) for f in files],
     )
 
 
@@ -164,7 +166,7 @@ def _model_name(folder: Path, given: bool) -> str:
 
 def _default_model(profile: str) -> Path:
     if profile == "full":
-        return downloads.centernet_r50v2_512()
+        return fetch.centernet_r50v2_512()
     return embedded.centernet_saved_model()
 
 
@@ -179,7 +181,7 @@ def _coco(split: str) -> tuple[Path, Path]:
             f"COCO {split}2017 is not downloaded by qlab (it has 18 GB); put it into a folder in "
             "COCO's layout and name that folder by QLAB_DATA, or pass annotations and images."
         )
-    return downloads.coco_val2017()
+    return fetch.coco_val2017()
 
 
 def _coco_train() -> Path | None:

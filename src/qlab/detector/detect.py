@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from qlab import coco as coco_tools
-from qlab import native_log
-from qlab.artefacts import artefact, code_sha256, file_sha256, versions
-from qlab.errors import QlabError
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.errors import QlabError
+from qlab.core.images import read_image
+from qlab.core.litert import interpreter
+from qlab.detector import coco as coco_tools
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:
@@ -19,19 +20,6 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
     if image.shape[:2] == (size, size):
         return image
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-
-
-def interpreter(content: bytes, threads: int, xnnpack: bool = True):
-    """A LiteRT interpreter of a .tflite's bytes, its tensors allocated."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    with native_log.quiet():
-        made = Interpreter(
-            model_content=content, num_threads=threads, experimental_op_resolver_type=kernels
-        )
-        made.allocate_tensors()
-    return made
 
 
 class Detector:
@@ -147,7 +135,7 @@ def detect_each(
         "images": {str(i): file_sha256(path) for i, path in images.items()},
         "change": change_name,
         "threads": threads,
-        "code": code_sha256("detectors", "coco", "corruptions"),
+        "code": code_sha256(__name__),
         "versions": versions("ai-edge-litert", "pillow", "numpy"),
     }
 
@@ -155,7 +143,7 @@ def detect_each(
         running = [Detector(file, threads) for file in files]
         results: list[list[dict]] = [[] for _ in files]
         for image_id, path in progress(images.items()):
-            image = coco_tools.read_image(path)
+            image = read_image(path)
             height, width = image.shape[:2]
             if change is not None:
                 image = change(image, image_id)
@@ -175,7 +163,7 @@ def stages(detector: Detector, files: Sequence[Path]) -> dict[str, Callable[[], 
     `decode` reads and unpacks the image file, `preprocess` resizes it and
     copies it into the input tensor, `invoke` runs the graph.
     """
-    images = [coco_tools.read_image(f) for f in files]
+    images = [read_image(f) for f in files]
     turn = {"decode": 0, "preprocess": 0}
 
     def following(name: str) -> int:
@@ -183,7 +171,7 @@ def stages(detector: Detector, files: Sequence[Path]) -> dict[str, Callable[[], 
         return turn[name]
 
     return {
-        "decode": lambda: coco_tools.read_image(files[following("decode")]),
+        "decode": lambda: read_image(files[following("decode")]),
         "preprocess": lambda: detector.set_image(
             resized(images[following("preprocess")], detector.size)
         ),

@@ -8,17 +8,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
-from qlab import centernet_figures as draw
-from qlab import coco, figures, live, records
-from qlab.centernet_ptq import FOUND_SCORE, Detections, judged_ids, parent_of
-from qlab.detection_task import Task
-from qlab.errors import QlabError
-from qlab.words import interval
+from qlab.core import live, plot, records
+from qlab.core.errors import QlabError
+from qlab.core.images import read_image
+from qlab.core.words import interval
+from qlab.detector import coco
+from qlab.detector import plots as draw
+from qlab.detector.data import Task
+from qlab.detector.measure import FOUND_SCORE, Detections, judged_ids, parent_of
 
 IOU, AREA = "overlap (IoU)", "size of the object"
 TOLD = {IOU: {"ap50": "AP50", "ap75": "AP75", "ap95": "AP95"},
         AREA: {f"ap_{area}": area for area in draw.AREAS}}  # fmt: skip
-CHANGED = {"lost": figures.PALETTE[6], "gained": figures.PALETTE[2]}  # objects; as in the picture
+CHANGED = {"lost": plot.PALETTE[6], "gained": plot.PALETTE[2]}  # objects; as in the picture
 _MAIN = ("fp32", "int8_dynamic", "int8_static", "int8_selective")  # shown at first
 
 
@@ -84,8 +86,8 @@ def picture(
     task: Task, here: pd.DataFrame, image: int, drawn: Mapping[str, Sequence[dict]]
 ) -> Figure:
     """The image with the true boxes, lost and gained ones in colour, and with each variant's."""
-    figures.use_style()
-    pixels = coco.read_image(task.images[image])
+    plot.use_style()
+    pixels = read_image(task.images[image])
     canvas, axes = subplots(ncols=1 + len(drawn), figsize=(3.3 * (1 + len(drawn)), 3.5))
     for axis in axes:
         axis.imshow(pixels, interpolation="none")
@@ -174,7 +176,7 @@ def _scores(rows: pd.DataFrame, metrics: Mapping[str, str]) -> str:
 
 
 def _curves(rows: pd.DataFrame, by: str) -> Figure:
-    figures.use_style()
+    plot.use_style()
     canvas, axis = subplots(figsize=(8.2, 3.8))
     if by == IOU:
         draw.iou_lines(axis, rows)

@@ -11,26 +11,16 @@ from pathlib import Path
 
 from pycocotools.coco import COCO
 
-from qlab import (
-    average_precision,
-    coco,
-    corruptions,
-    detection_scoring,
-    detectors,
-    disk_space,
-    graph,
-    measured,
-    processes,
-    statistics,
-    tflite,
-    timing,
-)
-from qlab.detection_scoring import Scored
-from qlab.detection_task import Task
-from qlab.errors import QlabError, refuse_below_one
-from qlab.operator_timing import time_operators
-from qlab.records import Record
-from qlab.statistics import Estimate
+from qlab.core import corruptions, disk, measured, processes, stats, tflite_graph, timing
+from qlab.core.errors import QlabError, refuse_below_one
+from qlab.core.images import read_image
+from qlab.core.records import Record
+from qlab.core.stats import Estimate
+from qlab.detector import average_precision, coco, quantize, scoring
+from qlab.detector import detect as detectors
+from qlab.detector.data import Task
+from qlab.detector.operators import time_operators
+from qlab.detector.scoring import Scored
 
 EXPERIMENT = "centernet_ptq"
 PARENT = "fp32"
@@ -70,20 +60,20 @@ def build_variants(task: Task, threads: int, progress=iter) -> Files:
     refuse_below_one(threads=threads)
     if task.ready:
         return {"as_is": task.folder}
-    weights = disk_space.used(task.folder / "variables")
-    shares = [WEIGHTS.get(variant, WEIGHTS["int8_dynamic"]) for variant in tflite.VARIANTS]
-    disk_space.refuse(
+    weights = disk.used(task.folder / "variables")
+    shares = [WEIGHTS.get(variant, WEIGHTS["int8_dynamic"]) for variant in quantize.VARIANTS]
+    disk.refuse(
         int(weights * (sum(shares) + (task.subpixel is not None) * WEIGHTS["int8_dynamic"])),
         f"Converting {task.model} to {len(shares)} variants",
         "Take a smaller model",
     )
-    samples = tflite.calibration_samples(task.calibration)
+    samples = quantize.calibration_samples(task.calibration)
     files = {
-        v: tflite.build_variant(task.folder, v, task.size, samples, threads)
-        for v in progress(tflite.VARIANTS)
+        v: quantize.build_variant(task.folder, v, task.size, samples, threads)
+        for v in progress(quantize.VARIANTS)
     }
     if task.subpixel is not None:
-        files[SUBPIXEL] = tflite.convert(task.subpixel, "int8_dynamic", task.size)
+        files[SUBPIXEL] = quantize.convert(task.subpixel, "int8_dynamic", task.size)
     return {v: f for v, f in files.items() if v == PARENT or _runs(v, f, threads)}
 
 
@@ -115,7 +105,7 @@ def size_records(task: Task, files: Files) -> list[Record]:
             _exact(task, variant, "size_bytes", "byte", len(content)),
             _exact(task, variant, "size_gzip_bytes", "byte", packed),
         ]
-        for kind, count in graph.weight_bytes(file).items():
+        for kind, count in tflite_graph.weight_bytes(file).items():
             records.append(_exact(task, variant, f"size_{kind.lower()}_bytes", "byte", count))
     return records
 
@@ -181,7 +171,7 @@ def accuracy_records(task: Task, found: Detections, profile: str, seed: int) -> 
     pairs = list(dict.fromkeys(pair for v, n in counts.items() for pair in ((v, n), (parent, n))))
     ids = sorted(task.images)
     arguments = [(task.coco, found[v], ids[:n], DRAWS[profile], seed) for v, n in pairs]
-    scores = processes.starmap(detection_scoring.scored, arguments, PROCESSES[profile])
+    scores = processes.starmap(scoring.scored, arguments, PROCESSES[profile])
     scored = dict(zip(pairs, scores, strict=True))
     for variant, n in counts.items():
         estimates = scored[variant, n][0]
@@ -203,10 +193,10 @@ def _flip_records(
     if not len(before):
         return []
     n = len(before)
-    share = _record(task, variant, "found_share", "1", statistics.proportion(int(after.sum()), n))
+    share = _record(task, variant, "found_share", "1", stats.proportion(int(after.sum()), n))
     if variant == parent:
         return [share]
-    flips = statistics.paired(before, after)
+    flips = stats.paired(before, after)
     found_share = (EXPERIMENT, task, variant, "found_share", "object")
     return [share, *measured.compared(*found_share, flips)]
 
@@ -241,11 +231,11 @@ def time_records(
             suffix = {"invoke": "", "decode": "_decode", "preprocess": "_preprocess"}[stage]
             suffix += "" if xnnpack else "_builtin"
             for q in (50, 90):
-                e = statistics.median(1e3 * values, q / 100)
+                e = stats.median(1e3 * values, q / 100)
                 name = f"latency{suffix}_ms_p{q}"
                 records.append(_record(task, variant, name, "ms", e, device=_device(threads)))
             if stage == "invoke" and variant != parent:
-                ratio = statistics.median(values / seconds[f"{parent}/invoke"])
+                ratio = stats.median(values / seconds[f"{parent}/invoke"])
                 name = f"latency{suffix}_ratio_p50"
                 records.append(_record(task, variant, name, "1", ratio, device=_device(threads)))
     return records
@@ -259,7 +249,7 @@ def memory_records(task: Task, files: Files, threads: int) -> list[Record]:
     return [
         _exact(
             task, v, "peak_memory_bytes", "byte",
-            timing.peak_memory(["-m", "qlab.peak_memory", str(f), str(threads)]),
+            timing.peak_memory(["-m", "qlab.detector.peak_memory", str(f), str(threads)]),
             device=_device(threads),
         )
         for v, f in files.items()
@@ -271,7 +261,7 @@ def energy_records(task: Task, files: Files, threads: int, repeats: int = 20) ->
     records = []
     for variant, file in files.items() if "rapl" in timing.readable_meters() else ():
         detector = detectors.Detector(file, threads)
-        detector(coco.read_image(next(iter(task.images.values()))))  # warm-up
+        detector(read_image(next(iter(task.images.values()))))  # warm-up
         with timing.energy() as used:
             for _ in range(repeats):
                 detector.invoke()
@@ -306,11 +296,11 @@ def snr_records(task: Task, files: Files, threads: int) -> list[Record]:
     """
     if not {PARENT, "int8_static"} <= set(files):
         return []
-    samples = tflite.calibration_samples(task.calibration)[:8]
-    snr = tflite.tensor_snr(files[PARENT], files["int8_static"], samples, threads)
-    after = set(graph.decoding(files[PARENT]))
+    samples = quantize.calibration_samples(task.calibration)[:8]
+    snr = quantize.tensor_snr(files[PARENT], files["int8_static"], samples, threads)
+    after = set(tflite_graph.decoding(files[PARENT]))
     records = []
-    for place, operator in enumerate(graph.operators(files[PARENT])):
+    for place, operator in enumerate(tflite_graph.operators(files[PARENT])):
         name = operator.outputs[0]
         if name in snr:
             part = "decoding" if name in after else "network"
@@ -338,7 +328,7 @@ def robustness_records(
     count, own_threads = _shared(threads, profile, len(conditions))
     same = (judged, images, task.coco, own_threads, DRAWS[profile], seed)
     arguments = [(*condition, *same) for condition in conditions]
-    scored = processes.starmap(detection_scoring.scored_under, arguments, count, progress)
+    scored = processes.starmap(scoring.scored_under, arguments, count, progress)
     records: list[Record] = []
     clean = scored[0]
     for (kind, strength), under in zip(conditions, scored, strict=True):
@@ -366,5 +356,5 @@ def _extra(worse: tuple[Scored, Scored], clean: tuple[Scored, Scored]) -> Estima
     )
     shift, usual = (variant[1]["ap"] - parent[1]["ap"] for variant, parent in (worse, clean))
     value = after - before
-    interval = statistics.bootstrap_interval(shift - usual, value)
+    interval = stats.bootstrap_interval(shift - usual, value)
     return Estimate(value, *interval, worse[0][0]["ap"].n)

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
 
-from qlab import shapes
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
+from qlab.core import shapes
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
 
 SIZE = 256  # pixels, width and height
 SEEDS = {"train": 11, "calibration": 22, "val": 33}  # of the splits

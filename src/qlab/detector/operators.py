@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qlab import graph, timing
-from qlab.detectors import interpreter
+from qlab.core import tflite_graph, timing
+from qlab.core.litert import interpreter
 
 
 def _fill(runner, rng: np.random.Generator) -> None:
@@ -37,9 +37,9 @@ def time_operators(
     """
     rng = np.random.default_rng(seed)
     rows = []
-    model = graph.read(file)
-    for index, operator in enumerate(graph.operators(file)):
-        runner = interpreter(graph.single_operator(model, index), threads, xnnpack)
+    model = tflite_graph.read(file)
+    for index, operator in enumerate(tflite_graph.operators(file)):
+        runner = interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
         if not runner.get_input_details():
             continue
         _fill(runner, rng)

@@ -7,17 +7,18 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogFormatter
 
-from qlab import coco, corruptions, figures, records
-from qlab.centernet_ptq import FOUND_SCORE, PARENT, SUBPIXEL
-from qlab.detection_task import Task
-from qlab.tflite import VARIANTS
+from qlab.core import corruptions, plot, records
+from qlab.core.images import read_image
+from qlab.detector.data import Task
+from qlab.detector.measure import FOUND_SCORE, PARENT, SUBPIXEL
+from qlab.detector.quantize import VARIANTS
 
 ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL]
 ORDER += [v for v in VARIANTS if v not in ORDER] + ["as_is"]
-COLOUR = {**figures.colours(ORDER[:8]), "as_is": figures.PALETTE[0]}
+COLOUR = {**plot.colours(ORDER[:8]), "as_is": plot.PALETTE[0]}
 PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant
 AREAS = ["small", "medium", "large"]  # objects, by COCO's bounds
-MARKER = dict(zip(ORDER, [*figures.MARKERS, "o"], strict=True))
+MARKER = dict(zip(ORDER, [*plot.MARKERS, "o"], strict=True))
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +64,7 @@ def _bars(axis, rows: pd.DataFrame, scale: float, form: str, height: float = 0.6
 def size(table: pd.DataFrame, profile: str) -> None:
     """Bytes of each file, plain and gzip-compressed."""
     rows = in_order(records.pick(table, ["size_bytes", "size_gzip_bytes"]))
-    with figures.figure("centernet_size", profile, rows) as (_, axis):
+    with plot.figure("centernet_size", profile, rows) as (_, axis):
         _bars(axis, records.pick(rows, "size_bytes"), 1e-6, "{:.3g} MB")
         packed = records.pick(rows, "size_gzip_bytes")["value"].to_numpy() * 1e-6
         axis.plot(packed, np.arange(len(packed)), "|", color="#000000", ms=16, mew=1)
@@ -77,7 +78,7 @@ def seconds(table: pd.DataFrame, profile: str) -> None:
     names = ["latency_ms_p50", "latency_builtin_ms_p50"]
     rows = in_order(records.pick(table, names))
     layout = {"ncols": 2, "figsize": (10.4, 4.2), "sharex": True, "sharey": True}
-    with figures.figure("centernet_seconds", profile, rows, **layout) as (_, axes):
+    with plot.figure("centernet_seconds", profile, rows, **layout) as (_, axes):
         titles = ["Default kernels (XNNPACK)", "Older built-in kernels"]
         for axis, name, title in zip(axes, names, titles, strict=True):
             one = records.pick(rows, name)
@@ -97,7 +98,7 @@ def seconds(table: pd.DataFrame, profile: str) -> None:
 def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
     """AP of each variant at every overlap threshold."""
     rows = iou_rows(table)
-    with figures.figure("centernet_ap_by_iou", profile, rows) as (_, axis):
+    with plot.figure("centernet_ap_by_iou", profile, rows) as (_, axis):
         iou_lines(axis, rows)
         axis.set_title("AP by the overlap that counts as found")
         axis.legend(loc="lower left", frameon=False, fontsize=9)
@@ -127,7 +128,7 @@ def iou_lines(axis, rows: pd.DataFrame) -> None:
 def _by_area(table: pd.DataFrame, profile: str, kind: str, title: str) -> None:
     rows = area_rows(table, kind)
     layout = {"figsize": (8.2, 4.2)}
-    with figures.figure(f"centernet_{kind}_by_area", profile, rows, **layout) as (_, axis):
+    with plot.figure(f"centernet_{kind}_by_area", profile, rows, **layout) as (_, axis):
         area_bars(axis, rows, kind)
         axis.set_title(title)
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
@@ -169,7 +170,7 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
     rows = in_order(records.pick(clean_rows(table), "ap_difference"))
     if rows.empty:
         return _nothing("the detector has no float parent here")
-    with figures.figure("centernet_ap_difference", profile, rows) as (_, axis):
+    with plot.figure("centernet_ap_difference", profile, rows) as (_, axis):
         y = np.arange(len(rows))
         for at, (_, row) in zip(y, rows.iterrows(), strict=True):
             error = [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
@@ -196,7 +197,7 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
     bounds = bounds[["variant", "ci_low", "ci_high"]]
     rows = in_order(rows.merge(bounds, on="variant"))
     layout = {"ncols": 2, "figsize": (9.6, 4.6), "sharey": True}
-    with figures.figure("centernet_pareto", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("centernet_pareto", profile, rows, **layout) as (canvas, axes):
         for axis, column, label in zip(
             axes,
             ["size_bytes", "latency_ms_p50"],
@@ -244,11 +245,11 @@ def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 2
     columns = ["truth", *shown]
     layout = {"nrows": count, "ncols": len(columns), "squeeze": False}
     layout["figsize"] = (1.7 * len(columns), 1.85 * count + 0.3)
-    with figures.figure("centernet_boxes", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("centernet_boxes", profile, drawn, **layout) as (canvas, axes):
         for axis, variant in zip(axes[0], columns, strict=True):
             axis.set_title(variant, fontsize=9)
         for line, image_id in zip(axes, ids, strict=True):
-            picture = coco.read_image(task.images[image_id])
+            picture = read_image(task.images[image_id])
             for axis, variant in zip(line, columns, strict=True):
                 axis.imshow(picture, interpolation="none")  # in the SVG: the pixels themselves
                 axis.set_axis_off()
@@ -304,7 +305,7 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
     shades = {k: PART_COLOURS[i % len(PART_COLOURS)] for i, k in enumerate(kinds)}
     whole = records.pick(table, ["latency_ms_p50", "latency_builtin_ms_p50"])
     layout = {"ncols": 2, "figsize": (9.6, 4.3), "sharey": True}
-    with figures.figure("centernet_operators", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("centernet_operators", profile, rows, **layout) as (canvas, axes):
         titles = {"xnnpack": "Default kernels (XNNPACK)", "builtin": "Older built-in kernels"}
         for axis, (kernels, title) in zip(axes, titles.items(), strict=True):
             one = rows[rows["kernels"] == kernels].pivot_table(
@@ -340,7 +341,7 @@ def tensor_snr(table: pd.DataFrame, profile: str) -> None:
     rows = pd.DataFrame(
         {"part": parts[0], "place": parts[1].astype(int), "kind": parts[2], "snr_db": rows["value"]}
     ).sort_values("place")
-    with figures.figure("centernet_tensor_snr", profile, rows) as (_, axis):
+    with plot.figure("centernet_tensor_snr", profile, rows) as (_, axis):
         styles = {"network": ("o", "#7F7F7F"), "decoding": ("X", "#CC79A7")}
         for part, (marker, colour) in styles.items():
             one = rows[rows["part"] == part]
@@ -361,7 +362,7 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     rows = rows[rows["kind"].notna()]
     variants = list(dict.fromkeys(rows["variant"]))
     layout = {"nrows": 2, "ncols": 4, "figsize": (10.4, 5.6), "sharex": True, "sharey": "row"}
-    with figures.figure("centernet_robustness", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("centernet_robustness", profile, rows, **layout) as (canvas, axes):
         for column, kind in enumerate(corruptions.KINDS):
             both = rows[rows["kind"].isin(["clean", kind])]
             for line, metric in enumerate(["ap", "ap_difference"]):

@@ -6,9 +6,7 @@ LiteRT project's own), because its recipes can leave named parts float. Every
 file is an artefact with its recipe beside it.
 """
 
-import contextlib
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable
@@ -16,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import graph, native_log, saved_model
-from qlab.artefacts import artefact, code_sha256, file_sha256, versions
-from qlab.errors import QlabError
+from qlab.core import quiet, tflite_graph
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.errors import QlabError
+from qlab.core.litert import quiet_quantizer
+from qlab.detector import saved_model
 
 CONVERTED = ("fp32", "fp16", "int8_dynamic")  # by TensorFlow's converter
 # By ai-edge-quantizer.
@@ -41,7 +41,7 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
         "supported_types": ["float16"] if variant == "fp16" else [],
         "input": [1, size, size, 3],
         "saved_model": file_sha256(model_folder),
-        "code": code_sha256("tflite", "saved_model"),
+        "code": code_sha256(__name__),
         "versions": versions("tensorflow"),
     }
 
@@ -55,7 +55,7 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
         converter.target_spec.supported_types = [
             tf.as_dtype(name) for name in recipe["supported_types"]
         ]
-        with native_log.quiet():
+        with quiet.quiet():
             content = converter.convert()
         (folder / f"{variant}.tflite").write_bytes(content)
 
@@ -99,7 +99,7 @@ def quantize(
         "float_file": file_sha256(float_file),
         "operators_left_float": floats,
         "snr_floor_db": SNR_FLOOR_DB if variant == "int8_selective" else None,
-        "code": code_sha256("tflite"),
+        "code": code_sha256(__name__),
         "calibration": calibration,
         "calibration_images": len(samples) if calibration else 0,
         "versions": versions("ai-edge-quantizer", "ai-edge-litert"),
@@ -110,7 +110,7 @@ def quantize(
         ranges = None
         if quantizer.need_calibration:
             with quiet_quantizer():
-                ranges = quantizer.calibrate({graph.SIGNATURE: samples}, num_threads=threads)
+                ranges = quantizer.calibrate({tflite_graph.SIGNATURE: samples}, num_threads=threads)
         with quiet_quantizer():
             content = quantizer.quantize(ranges).quantized_model
         (folder / f"{variant}.tflite").write_bytes(content)
@@ -145,9 +145,11 @@ def _quantizer(float_file: Path, variant: str, floats: list[str]):
 def float_operators(float_file: Path, variant: str) -> list[str]:
     """Operators (by output tensor) that a variant leaves float whatever the data says."""
     if variant == "int8_selective":
-        return graph.decoding(float_file)
+        return tflite_graph.decoding(float_file)
     if variant == "int8_dynamic_deconv_fp32":
-        return [o.outputs[0] for o in graph.operators(float_file) if o.kind == "TRANSPOSE_CONV"]
+        return [
+            o.outputs[0] for o in tflite_graph.operators(float_file) if o.kind == "TRANSPOSE_CONV"
+        ]
     return []
 
 
@@ -163,7 +165,7 @@ def tensor_snr(
         "float_file": file_sha256(float_file),
         "quantized_file": file_sha256(quantized_file),
         "samples": _samples_sha256(samples),
-        "code": code_sha256("tflite"),
+        "code": code_sha256(__name__),
         "versions": versions("ai-edge-quantizer", "ai-edge-litert"),
     }
 
@@ -175,30 +177,18 @@ def tensor_snr(
             compared = model_validator.compare_model(
                 float_file.read_bytes(),
                 quantized_file.read_bytes(),
-                {graph.SIGNATURE: samples},
+                {tflite_graph.SIGNATURE: samples},
                 [validation_utils.ValidationErrorMetric.SNR],
                 compare_fns=None,
                 use_xnnpack=True,
                 num_threads=threads,
             )
-        found = compared.get_signature_comparison_result(graph.SIGNATURE)
+        found = compared.get_signature_comparison_result(tflite_graph.SIGNATURE)
         tensors = {**found.intermediate_tensors, **found.output_tensors}
         decibels = {k: float(10 * np.log10(max(v["snr"], 1e-9))) for k, v in tensors.items()}
         (folder / "snr.json").write_text(json.dumps(decibels, indent=1))
 
     return json.loads((artefact("tensor_snr", recipe, make) / "snr.json").read_text())
-
-
-@contextlib.contextmanager
-def quiet_quantizer():
-    """ai-edge-quantizer reports on stdout and stderr whatever it is told; a notebook should not."""
-    hidden = io.StringIO()
-    with (
-        native_log.quiet(),
-        contextlib.redirect_stdout(hidden),
-        contextlib.redirect_stderr(hidden),
-    ):
-        yield
 
 
 def noisy_operators(snr: dict[str, float], float_file: Path, already: list[str]) -> list[str]:
@@ -208,7 +198,7 @@ def noisy_operators(snr: dict[str, float], float_file: Path, already: list[str])
     """
     return [
         o.outputs[0]
-        for o in graph.operators(float_file)
+        for o in tflite_graph.operators(float_file)
         if o.outputs[0] not in already and snr.get(o.outputs[0], np.inf) < SNR_FLOOR_DB
     ]
 

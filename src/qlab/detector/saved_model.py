@@ -1,20 +1,10 @@
 """Detectors as SavedModels with the signature of the TF2 detection zoo."""
 
-import os
-import warnings
 from functools import lru_cache
 from pathlib import Path
 
-from qlab import native_log
-from qlab.errors import QlabError
-
-# A missing GPU is no error here, but TensorFlow logs it as one on first use.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with native_log.quiet():
-    import tensorflow as tf
-tf.get_logger().setLevel("WARNING")  # INFO names the temporary folders of every conversion
-# Said of every model that tfmot wrapped, with the path of TensorFlow's own file.
-warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
+from qlab.core.errors import QlabError
+from qlab.core.tf import tf
 
 # Of the zoo's signature.
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from pycocotools.coco import COCO
 
-from qlab import average_precision, corruptions, detectors, statistics
-from qlab import coco as coco_tools
-from qlab.statistics import Estimate
+from qlab.core import corruptions, stats
+from qlab.core.stats import Estimate
+from qlab.detector import average_precision, detect
+from qlab.detector import coco as coco_tools
 
 Scored = tuple[dict[str, Estimate], dict[str, np.ndarray]]
 
@@ -25,7 +26,7 @@ def scored(
     overall: bool = False,
 ) -> Scored:
     """`average_precision.estimates` of detections on the images `ids`, over `draws` resamples."""
-    weights = statistics.resamples(len(ids), draws, seed)
+    weights = stats.resamples(len(ids), draws, seed)
     matches = coco_tools.match(coco, results, ids, overall=overall)
     return average_precision.estimates(matches, weights, overall)
 
@@ -43,7 +44,7 @@ def scored_under(
     """The overall figures of each detector in `files` under a corruption; strength 0 is none."""
     change = _corruption(kind, strength, seed) if strength else None
     name = f"{kind}{strength} seed {seed}"
-    found = detectors.detect_each(list(files.values()), images, threads, change, name)
+    found = detect.detect_each(list(files.values()), images, threads, change, name)
     pairs = zip(files, found, strict=True)
     return {v: scored(coco, results, sorted(images), draws, seed, True) for v, results in pairs}
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from qlab import coco, embedded, mini_coco
-from qlab.artefacts import versions
-from qlab.centernet import STRIDE, Architecture, build, decode, keras, tf
-from qlab.detectors import coco_results
-from qlab.steps_bar import StepsBar
+from qlab.core.cache import versions
+from qlab.core.images import read_image
+from qlab.core.steps_bar import StepsBar
+from qlab.detector import coco, embedded, mini_coco
+from qlab.detector.centernet import STRIDE, Architecture, build, decode, keras, tf
+from qlab.detector.detect import coco_results
 
 SETTINGS = {
     "smoke": {"images": 64, "epochs": 1, "batch": 16, "rate": 2e-3},
@@ -154,7 +155,7 @@ def average_precision(model: keras.Model, images: int) -> tuple[float, float, in
     truth = coco.load_annotations(root / "annotations" / "instances_val.json")
     results: list[dict] = []
     for image_id, path in coco.image_paths(truth, sorted(truth.imgs), root / "val").items():
-        image = coco.read_image(path)
+        image = read_image(path)
         found = decode(model(image[None].astype(np.float32), training=False))
         boxes, scores, classes = (t[0].numpy() for t in found)
         results += coco_results((boxes, classes + 1, scores), image_id, *image.shape[1::-1])
@@ -167,7 +168,7 @@ def card(
 ) -> dict[str, Any]:
     """The facts a model card of the embedded CenterNet states."""
     return {
-        "model": "CenterNet with a ResNet-v2 backbone, qlab.centernet.MINI_256",
+        "model": "CenterNet with a ResNet-v2 backbone, qlab.detector.centernet.MINI_256",
         "parameters": model.count_params(),
         "command": "make train",
         "data": "mini_coco train",

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from qlab import records
-from qlab.centernet_figures import clean_rows, in_order
-from qlab.centernet_ptq import PARENT, SUBPIXEL
-from qlab.words import interval, value
+from qlab.core import records
+from qlab.core.words import interval, value
+from qlab.detector.measure import PARENT, SUBPIXEL
+from qlab.detector.plots import clean_rows, in_order
 
 
 def sizes(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from qlab import evidence_meta, evidence_models, evidence_records, evidence_robustness, own_evidence
-from qlab.artefacts import file_sha256
-from qlab.errors import QlabError
-from qlab.evidence_synthesis import by_effect, by_technique
-from qlab.paths import home
-from qlab.place import place
-from qlab.records import Record, csv_path
+from qlab.core.cache import file_sha256
+from qlab.core.errors import QlabError
+from qlab.core.paths import home
+from qlab.core.place import place
+from qlab.core.records import Record, csv_path
+from qlab.evidence import measure, meta, models, own, robustness
+from qlab.evidence.synthesis import by_effect, by_technique
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ def prepare(profile: str, studies: str = "") -> Task:
     QlabError before anything is written where something is not of the form, or where a given study
     has the name of one that is there already.
     """
-    six, pooled = evidence_models.six_studies(), evidence_models.six_studies_pooled()
-    ours, origins = own_evidence.weigh(profile)
+    six, pooled = models.six_studies(), models.six_studies_pooled()
+    ours, origins = own.weigh(profile)
     folder = home() / "data" / "evidence"
     files = {n: folder / f"{n}.csv" for n in ("six_studies", "six_studies_pooled")}
     files |= {e: csv_path(e, p) for e, p in origins.items()}
     given, chosen = None, {}
     if studies:
         files["given"] = Path(studies).expanduser()
-        given = evidence_models.read(files["given"])
-        if known := set(given["study"]) & {*six["study"], *own_evidence.EXPERIMENTS}:
+        given = models.read(files["given"])
+        if known := set(given["study"]) & {*six["study"], *own.EXPERIMENTS}:
             raise QlabError(
                 f"{files['given'].name}, column 'study': '{sorted(known)[0]}' is the name of a "
                 "study that is weighed already; give yours another name."
@@ -64,22 +64,22 @@ def prepare(profile: str, studies: str = "") -> Task:
 def weigh(task: Task) -> list[Record]:
     """All syntheses: every body of evidence, every way of weighing it, every technique."""
     found = []
-    for body, table in evidence_records.bodies(task.six, task.ours, task.given).items():
-        variants = evidence_robustness.variants(table, task.pooled)
-        if body == evidence_records.BOTH:
+    for body, table in measure.bodies(task.six, task.ours, task.given).items():
+        variants = robustness.variants(table, task.pooled)
+        if body == measure.BOTH:
             variants |= _with_other_bases(task)
         done = {way: by_effect(rows) for way, rows in variants.items()} | by_technique(table)
         for variant, syntheses in done.items():
-            found += evidence_records.of_syntheses(body, variant, syntheses)
-        found += evidence_records.of_meta(body, evidence_meta.by_effect(table))
+            found += measure.of_syntheses(body, variant, syntheses)
+        found += measure.of_meta(body, meta.by_effect(table))
     return found
 
 
 def _with_other_bases(task: Task) -> dict[str, pd.DataFrame]:
     """The six studies and ours, for each base belief that ours might have."""
     return {
-        f"{evidence_robustness.OUR_BASE}{100 * base:.0f}": pd.concat(
-            [task.six, own_evidence.rebased(task.ours, base)], ignore_index=True
+        f"{robustness.OUR_BASE}{100 * base:.0f}": pd.concat(
+            [task.six, own.rebased(task.ours, base)], ignore_index=True
         )
-        for base in evidence_models.BASES
+        for base in models.BASES
     }

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate, combinations
 from typing import NamedTuple
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 Answers = frozenset[str]  # a subset of the frame of discernment
 Mass = Mapping[Answers, float]  # belief committed to each subset; sums to 1

@@ -4,15 +4,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
-from qlab import dempster, figures, intensity, live
-from qlab.dempster import Mass
-from qlab.errors import QlabError
-from qlab.evidence_figures import bar, dots, scale
-from qlab.evidence_models import EFFECTS
-from qlab.evidence_synthesis import THRESHOLD, Reading, Synthesis, masses, synthesize
-from qlab.evidence_task import Task
-from qlab.evidence_words import counted, name
-from qlab.intensity import FRAME
+from qlab.core import live, plot
+from qlab.core.errors import QlabError
+from qlab.evidence import dempster, intensity
+from qlab.evidence.data import Task
+from qlab.evidence.dempster import Mass
+from qlab.evidence.intensity import FRAME
+from qlab.evidence.models import EFFECTS
+from qlab.evidence.plots import bar, dots, scale
+from qlab.evidence.synthesis import THRESHOLD, Reading, Synthesis, masses, synthesize
+from qlab.evidence.words import counted, name
 
 NOTHING_KNOWN = "any"  # mass on the whole scale
 
@@ -51,7 +52,7 @@ def _told(reading: Reading) -> str:
 
 def picture(rows: pd.DataFrame, found: Synthesis) -> Figure:
     """Each model by study with both readings below; beside it, where the combined belief lies."""
-    figures.use_style()
+    plot.use_style()
     studies = list(dict.fromkeys(rows["study"]))
     layout = {"width_ratios": [3, 2]}
     size = (9.6, 2.6 + 0.28 * len(studies))
@@ -84,7 +85,7 @@ def _masses(axis, mass: Mass) -> None:
     """The combined mass of each single value and pair, and of the whole scale."""
     order = sorted(mass, key=lambda answers: (len(answers) > 2, intensity.ends(answers)))
     labels = [NOTHING_KNOWN if a == FRAME else intensity.label(a) for a in order]
-    bars = axis.barh(labels, [mass[a] for a in order], color=figures.PALETTE[1])
+    bars = axis.barh(labels, [mass[a] for a in order], color=plot.PALETTE[1])
     axis.bar_label(bars, [f"{mass[a]:.2f}" for a in order], padding=3, fontsize=9)
     axis.set(xlim=(0, 1.15), xlabel="combined mass")
     axis.set_xticks([0, 0.5, 1])

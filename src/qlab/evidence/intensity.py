@@ -7,7 +7,7 @@ positive, positive, strongly positive. An intensity is one of these or two neigh
 
 from itertools import pairwise
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 # From strongly negative over indifferent to strongly positive.
 SCALE = ("SN", "NE", "WN", "IF", "WP", "PO", "SP")

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from qlab import intensity, records
-from qlab.evidence_meta import Meta
-from qlab.evidence_models import EFFECTS
-from qlab.evidence_robustness import ALL, WAYS, is_way
-from qlab.evidence_synthesis import Synthesis
-from qlab.intensity import SCALE
-from qlab.records import Record
+from qlab.core import records
+from qlab.core.records import Record
+from qlab.evidence import intensity
+from qlab.evidence.intensity import SCALE
+from qlab.evidence.meta import Meta
+from qlab.evidence.models import EFFECTS
+from qlab.evidence.robustness import ALL, WAYS, is_way
+from qlab.evidence.synthesis import Synthesis
 
 EXPERIMENT = "evidence_synthesis"  # in the records
 DATASET = "ssm_2505_00816"  # in the records

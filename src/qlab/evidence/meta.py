@@ -13,8 +13,8 @@ import pandas as pd
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.tools.sm_exceptions import InvalidTestWarning
 
-from qlab.evidence_models import EFFECTS
-from qlab.statistics import Estimate
+from qlab.core.stats import Estimate
+from qlab.evidence.models import EFFECTS
 
 
 class Meta(NamedTuple):

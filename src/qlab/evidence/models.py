@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from qlab import intensity, paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
+from qlab.evidence import intensity
 
 CORRECTNESS = ("accuracy", "f1", "dice", "average_precision")  # effects of which more is better
 RESOURCES = (

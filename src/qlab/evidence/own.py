@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from qlab import evidence_models, records
-from qlab.errors import QlabError
-from qlab.intensity import relative_improvement
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.evidence import models as evidence_models
+from qlab.evidence.intensity import relative_improvement
 
 BASE = {"mini": 0.25, "full": 0.5}  # belief in our experiments, per profile
 QUALITY = 0.5  # of our experiments: nobody but us has answered the checklist

@@ -4,18 +4,19 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from qlab import evidence_models, intensity, own_evidence
-from qlab.evidence_records import BOTH, OURS, SIX, SIX_AND_GIVEN, techniques, wide
-from qlab.evidence_robustness import ALL
-from qlab.evidence_words import name, written
-from qlab.records import pick
-from qlab.words import interval
+from qlab.core.records import pick
+from qlab.core.words import interval
+from qlab.evidence import intensity, own
+from qlab.evidence import models as evidence_models
+from qlab.evidence.measure import BOTH, OURS, SIX, SIX_AND_GIVEN, techniques, wide
+from qlab.evidence.robustness import ALL
+from qlab.evidence.words import name, written
 
 
 def sources(origins: Mapping[str, str]) -> str:
     """Which of our experiments are weighed, and which are missing."""
     lines = []
-    for experiment, how in own_evidence.EXPERIMENTS.items():
+    for experiment, how in own.EXPERIMENTS.items():
         if experiment in origins:
             lines.append(f"{experiment}: the records of the profile '{origins[experiment]}'.")
         else:

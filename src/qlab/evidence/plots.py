@@ -4,14 +4,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from qlab import figures, intensity
-from qlab.evidence_models import EFFECTS
-from qlab.evidence_records import BOTH, OURS, SIX, conflicts, wide
-from qlab.evidence_robustness import ALL
-from qlab.evidence_words import counted, direction, name, written
-from qlab.intensity import SCALE
+from qlab.core import plot
+from qlab.evidence import intensity
+from qlab.evidence.intensity import SCALE
+from qlab.evidence.measure import BOTH, OURS, SIX, conflicts, wide
+from qlab.evidence.models import EFFECTS
+from qlab.evidence.robustness import ALL
+from qlab.evidence.words import counted, direction, name, written
 
-COLOURS = {"worse": figures.PALETTE[3], "none": figures.PALETTE[7], "better": figures.PALETTE[1]}
+COLOURS = {"worse": plot.PALETTE[3], "none": plot.PALETTE[7], "better": plot.PALETTE[1]}
 DIRECTIONS = {"worse": "worse", "none": "indifferent", "better": "better"}
 _STEPS = range(-3, 4)
 _HALF = 0.38  # of a value's width on the scale
@@ -23,7 +24,7 @@ def forest(table: pd.DataFrame, rows: pd.DataFrame, profile: str) -> None:
     points = dots(rows)
     drawn = pd.concat([found.assign(kind="synthesis"), points.assign(kind="model")])
     height = 1.6 + 0.42 * len(found)
-    with figures.figure("evidence_forest", profile, drawn, figsize=(8.6, height)) as (canvas, axis):
+    with plot.figure("evidence_forest", profile, drawn, figsize=(8.6, height)) as (canvas, axis):
         for at, (effect, row) in enumerate(found.iterrows()):
             bar(axis, row, at)
             mine = points[points["effect"] == effect]
@@ -80,7 +81,7 @@ def evidence_map(tables: dict[str, pd.DataFrame], profile: str) -> None:
     effects = [e for e in EFFECTS if e in set(drawn["effect"])]
     counts = np.zeros((len(techniques), len(effects)))
     layout = {"figsize": (9.6, 2.6 + 0.3 * len(techniques))}
-    with figures.figure("evidence_map", profile, drawn, **layout) as (_, axis):
+    with plot.figure("evidence_map", profile, drawn, **layout) as (_, axis):
         for (technique, effect), part in drawn.groupby(["technique", "effect"]):
             y, x = techniques.index(technique), effects.index(effect)
             counts[y, x] = part["size"].sum()
@@ -104,13 +105,13 @@ def conflict(table: pd.DataFrame, profile: str) -> None:
     """K of the last step over all orders, beside K of all at once and the mean of two."""
     drawn = conflicts(table, SIX).rename_axis("effect").reset_index()
     layout = {"figsize": (8.2, 1.7 + 0.36 * len(drawn))}
-    with figures.figure("evidence_conflict", profile, drawn, **layout) as (canvas, axis):
+    with plot.figure("evidence_conflict", profile, drawn, **layout) as (canvas, axis):
         at = np.arange(len(drawn))
-        axis.hlines(at, drawn["last_low"], drawn["last_high"], color=figures.PALETTE[6], lw=5,
+        axis.hlines(at, drawn["last_low"], drawn["last_high"], color=plot.PALETTE[6], lw=5,
                     label="last pairwise step, by order")  # fmt: skip
         axis.plot(drawn["all"], at, ls="", marker="o", ms=9, color="#000000",
                   label="all models at once")  # fmt: skip
-        axis.plot(drawn["pairwise"], at, ls="", marker="D", ms=5, color=figures.PALETTE[2],
+        axis.plot(drawn["pairwise"], at, ls="", marker="D", ms=5, color=plot.PALETTE[2],
                   label="mean of all pairs")  # fmt: skip
         _effects(axis, drawn["effect"])
         axis.set(xlim=(-0.03, 1.05), xlabel="conflict K")
@@ -126,7 +127,7 @@ def with_ours(table: pd.DataFrame, profile: str) -> None:
     shown = [f[f.index.isin(effects)].assign(evidence=sets[m]) for m, f in there.items()]
     drawn = pd.concat(shown).rename_axis("effect").reset_index()
     layout = {"figsize": (8.6, 1.5 + 0.9 * len(effects))}
-    with figures.figure("evidence_with_ours", profile, drawn, **layout) as (_, axis):
+    with plot.figure("evidence_with_ours", profile, drawn, **layout) as (_, axis):
         for row in (r for _, r in drawn.iterrows()):
             place = list(sets.values()).index(row["evidence"])
             at = effects.index(row["effect"]) + (place - 1) * 0.27
@@ -145,7 +146,7 @@ def diagram(table: pd.DataFrame, profile: str) -> None:
     found = wide(table, SIX, ALL)
     drawn = found.rename_axis("effect").reset_index()
     layout = {"figsize": (9.4, 1.2 + 0.52 * len(found))}
-    with figures.figure("evidence_diagram", profile, drawn, **layout) as (_, axis):
+    with plot.figure("evidence_diagram", profile, drawn, **layout) as (_, axis):
         middle = (len(found) - 1) / 2
         _box(axis, 0, middle, "cause\nmodel quantization", "#FFFFFF")
         _box(axis, 2.85, middle, "system\ndeep-learning\nmodel at inference", "#FFFFFF")

@@ -8,7 +8,8 @@ alternative cut points with a name are those that the authors' later package tes
 
 import pandas as pd
 
-from qlab import evidence_models, intensity
+from qlab.evidence import intensity
+from qlab.evidence import models as evidence_models
 
 ALL = "all_models"  # the evidence as it is
 ONE_EACH = "one_model_per_study"  # a study's models pooled into one

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from qlab import dempster, intensity
-from qlab.dempster import Mass
-from qlab.evidence_models import EFFECTS
-from qlab.intensity import FRAME, SCALE, Intensity
+from qlab.evidence import dempster, intensity
+from qlab.evidence.dempster import Mass
+from qlab.evidence.intensity import FRAME, SCALE, Intensity
+from qlab.evidence.models import EFFECTS
 
 THRESHOLD = 0.75  # of the belief that both readings ask for
 # Intensity and belief of the ten aggregated effects in arXiv 2505.00816.

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from qlab import evidence_models, intensity
-from qlab.evidence_records import SIX, conflicts, ways, wide
-from qlab.evidence_robustness import ALL, ONE_EACH
-from qlab.evidence_synthesis import PUBLISHED
+from qlab.evidence import intensity
+from qlab.evidence import models as evidence_models
+from qlab.evidence.measure import SIX, conflicts, ways, wide
+from qlab.evidence.robustness import ALL, ONE_EACH
+from qlab.evidence.synthesis import PUBLISHED
 
 _NAMES = {"f1": "F1", "gpu": "GPU"}
 

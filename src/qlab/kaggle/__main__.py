@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from qlab import paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
 from qlab.kaggle import bundle, install, kernels
 
 

@@ -5,8 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
 from qlab.kaggle import install
 
 PYTHON = "3.12"  # of Kaggle's image

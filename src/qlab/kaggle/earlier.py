@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from qlab import disk_space
-from qlab.artefacts import written_whole
+from qlab.core import disk
+from qlab.core.cache import written_whole
 
 DEEPEST = 7  # levels below /kaggle/input at which an output can begin
 PARTIAL = ".partial-"  # a half quantized Llama, which goes on layer by layer
@@ -36,7 +36,7 @@ def take_over(earlier: Path, home: Path) -> str:
     """
     wanted = [p for p in _parts(earlier) if not (home / p).exists()]
     size = sum(_bytes(earlier / part) for part in wanted)
-    copied = 2 * size <= disk_space.free(home)
+    copied = 2 * size <= disk.free(home)
     for part in wanted:
         if copied or PARTIAL in part.name or part.parts[0] != "build":
             _copy(earlier / part, home / part)
@@ -46,7 +46,7 @@ def take_over(earlier: Path, home: Path) -> str:
     how = "copied" if copied else "linked, for there is no room to copy them"
     return (
         f"Found the output of an earlier run in {earlier}: {len(wanted)} things it made "
-        f"({disk_space.in_words(size)}) are {how}, and are not made again."
+        f"({disk.in_words(size)}) are {how}, and are not made again."
         + ("" if copied else " Attach that output next time too.")
     )
 
@@ -60,7 +60,7 @@ def _parts(earlier: Path) -> Iterator[Path]:
 
 
 def _bytes(path: Path) -> int:
-    return disk_space.used(path) if path.is_dir() else path.stat().st_size
+    return disk.used(path) if path.is_dir() else path.stat().st_size
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from qlab import network
-from qlab.artefacts import file_sha256
-from qlab.errors import QlabError
+from qlab.core import network
+from qlab.core.cache import file_sha256
+from qlab.core.errors import QlabError
 
 PYPI = "https://pypi.org/simple/"
 NAMED = ("torch", "tensorflow", "tf_keras", "keras", "numpy", "transformers", "peft", "pandas")

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from qlab import paths
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
 from qlab.kaggle import bundle
-from qlab.parameters import parameters_of, parse_for, read_notebook
+from qlab.run.parameters import parameters_of, parse_for, read_notebook
 
 TABLE = "kernels.yaml"  # in workflow/kaggle: what the full profile of a notebook wants
 FIELDS = {"gpu", "datasets", "models"}

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from qlab import disk_space, hub, network, paths, time_budget
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
+from qlab.core import disk, hub, network, paths, time_budget
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
 from qlab.kaggle import earlier, inputs
 
 # What of the project a home needs: its embedded models and evidence, committed records, notebooks.
@@ -43,9 +43,7 @@ def prepare(project: Path) -> Iterator[str]:
     yield from _network()
     yield _device()
     yield _clock()
-    yield (
-        f"Results go to {home}, where {disk_space.in_words(disk_space.free(home))} can be written."
-    )
+    yield (f"Results go to {home}, where {disk.in_words(disk.free(home))} can be written.")
 
 
 def fill(home: Path, project: Path) -> None:

@@ -19,7 +19,7 @@ from types import ModuleType
 
 import torch
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 # What auto-gptq imports from transformers.utils.hub, and where it lives now. transformers 5.9 still
 # has all five there, 5.23 no longer create_commit and create_repo, which it imported for itself

@@ -5,7 +5,7 @@ rounded, and scales each group's range, by signed gradient descent on the decode
 error. Its library is `auto-round`; what it stores is GPTQ's format, symmetric, and is read by
 whatever reads that.
 
-The library runs in a process of its own (`python -m qlab.autoround`), because importing it
+The library runs in a process of its own (`python -m qlab.language.autoround`), because importing it
 replaces functions of transformers for everything else that runs beside it.
 """
 
@@ -24,8 +24,9 @@ from typing import Any
 
 import torch
 
-from qlab import artefacts, gptq, gptq_format, llama, streaming
-from qlab.errors import QlabError
+from qlab.core import cache
+from qlab.core.errors import QlabError
+from qlab.language import gptq, gptq_format, llama, streaming
 
 BATCH = 8  # rows of a step, the library's default
 _LAYER_DONE = "layers in the block"  # the library logs this once for each decoder layer
@@ -66,9 +67,9 @@ def autoround_folder(
     task = {"rows": rows(calibration), "device": device, "dtype": dtype} | settings
     task["threads"] = torch.get_num_threads()
     recipe = _recipe(folder, task)
-    if artefacts.made(target, streaming.RECIPE, recipe):
+    if cache.made(target, streaming.RECIPE, recipe):
         return
-    with artefacts.written_whole(target) as part:
+    with cache.written_whole(target) as part:
         part.mkdir()
         task |= {"folder": str(folder), "target": str(part)}
         _in_own_process(task, config.num_hidden_layers, progress)
@@ -101,9 +102,9 @@ def _recipe(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
         "method": f"autoround_w{task['bits']}_g{task['group_size']}",
         "rows": len(task["rows"]),
         "rows_sha256": hashlib.sha256(json.dumps(task["rows"]).encode()).hexdigest(),
-        "source_sha256": artefacts.file_sha256(folder),
-        "code": artefacts.code_sha256("autoround", "gptq_format", "llama"),
-        "versions": artefacts.versions("torch", "transformers", "auto-round"),
+        "source_sha256": cache.file_sha256(folder),
+        "code": cache.code_sha256(__name__),
+        "versions": cache.versions("torch", "transformers", "auto-round"),
     }
 
 
@@ -112,7 +113,7 @@ def _in_own_process(task: dict[str, Any], layers: int, progress) -> None:
     # Without USE_TF=0, transformers imports TensorFlow where it is installed, which takes long.
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "USE_TF": "0", "AR_LOG_LEVEL": "INFO"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "qlab.autoround"],
+        [sys.executable, "-m", "qlab.language.autoround"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

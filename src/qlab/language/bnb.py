@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qlab import llama
-from qlab.errors import QlabError
-from qlab.gptq import widths
-from qlab.quantized import Quantized
+from qlab.core.errors import QlabError
+from qlab.language import llama
+from qlab.language.gptq import widths
+from qlab.language.quantized import Quantized
 
 if TYPE_CHECKING:
     import torch

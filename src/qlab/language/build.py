@@ -13,34 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qlab import (
-    artefacts,
-    autoround,
-    disk_space,
-    embedded,
-    half,
-    lambada_scoring,
-    language_task,
-    llama,
-    llama_sizes,
-    lora,
-    paths,
-    processes,
-    quantizers,
-    streaming,
-)
-from qlab.artefacts import code_sha256, file_sha256, versions
-from qlab.errors import QlabError
-from qlab.lambada_scoring import Scores
-from qlab.language_task import Task
-from qlab.progress import bar
+from qlab.core import cache, disk, paths, processes
+from qlab.core.cache import code_sha256, file_sha256, versions
+from qlab.core.errors import QlabError
+from qlab.core.progress import bar
+from qlab.language import autoround, data, embedded, half, llama, lora, methods, scoring, streaming
+from qlab.language import sizes as llama_sizes
+from qlab.language.data import Task
+from qlab.language.scoring import Scores
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig
 
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
-_SCORING = ("lambada", "lambada_scoring", "llama_states", "streaming", "llama", "lora", "bnb")
 AUTOROUND = "autoround_w2_g64"
 LORA = "_lora"
 _GPTQ = tuple(f"gptq_w{bits}_g64" for bits in (8, 4, 3, 2)) + ("gptq_w4_g128", "gptq_w2_g128")
@@ -83,7 +69,7 @@ def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in asked.split(",") if name.strip())
     for name in names:
         if name not in ("fp16", AUTOROUND):
-            quantizers.method(name.removesuffix(LORA))
+            methods.method(name.removesuffix(LORA))
     if names:
         if not task.training and (trained := [n for n in names if n.endswith(LORA)]):
             raise QlabError(
@@ -105,7 +91,7 @@ def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
 
 def _fits(name: str, config: "LlamaConfig") -> bool:
     try:
-        quantizers.method(name).check(config)
+        methods.method(name).check(config)
     except QlabError:
         return False
     return True
@@ -126,8 +112,8 @@ def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=it
     config = llama.read_config(task.folder)
     for name in wanted:
         base = name.removesuffix(LORA)
-        if base in quantizers.QUANTIZERS:
-            quantizers.method(base).check(config)
+        if base in methods.QUANTIZERS:
+            methods.method(base).check(config)
     _refuse_without_room(task, wanted, seed)
     bases = dict.fromkeys(name.removesuffix(LORA) for name in wanted)
     folder = partial(_folder, task, seed)
@@ -188,7 +174,7 @@ def _threads(task: Task) -> int:
 
 def _one_thread_will_do(task: Task) -> bool:
     """Whether the task is small: the embedded model on a CPU."""
-    own = task.model.removesuffix(EVEN) == language_task.EMBEDDED_MODEL
+    own = task.model.removesuffix(EVEN) == data.EMBEDDED_MODEL
     return own and task.choice.device == "cpu"
 
 
@@ -209,13 +195,13 @@ def _folder(task: Task, seed: int, name: str) -> Path:
     """The quantized folder of a variant, made where it is not there yet."""
     recipe = _recipe(task, name, seed)
     if name == "fp16":
-        return artefacts.artefact("llama", recipe, partial(half.write, task.folder))
+        return cache.artefact("llama", recipe, partial(half.write, task.folder))
     where = {"device": task.choice.device, "dtype": task.choice.dtype}
-    target = artefacts.address("llama", recipe)
+    target = cache.address("llama", recipe)
     tokens, layers = task.calibration_tokens, bar(f"{name}: layers")
     if name != AUTOROUND:
         streaming.quantize_folder(
-            task.folder, quantizers.method(name), tokens, target, progress=layers, **where
+            task.folder, methods.method(name), tokens, target, progress=layers, **where
         )
     elif not target.is_dir():
         autoround.autoround_folder(
@@ -227,14 +213,11 @@ def _folder(task: Task, seed: int, name: str) -> Path:
 def _recipe(task: Task, name: str, seed: int) -> dict[str, Any]:
     """All that decides the bytes of a variant's folder."""
     recipe = {"model": file_sha256(task.folder), "variant": name, **_where(task)}
-    recipe["code"] = code_sha256("streaming", "gptq", "gptq_format", "bnb", "llama", "autoround")
+    recipe["code"] = code_sha256(__name__)
     recipe["versions"] = versions(*LIBRARIES)
-    if name in quantizers.QUANTIZERS:
-        recipe["code"] |= code_sha256(quantizers.module(quantizers.method(name)))
     if name == "fp16":
-        recipe["code"] |= code_sha256("half")
         return recipe
-    recipe["calibration"] = language_task.digest(task.calibration)
+    recipe["calibration"] = data.digest(task.calibration)
     if name == AUTOROUND:
         recipe |= {"iterations": ITERATIONS, "seed": seed}
     return recipe
@@ -251,12 +234,12 @@ def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
     config = llama.read_config(task.folder)
     sizes = {n: llama_sizes.expected(n, config, task.choice.dtype) for n in names if LORA not in n}
     states = 2 * sum(map(len, task.calibration_tokens)) * config.hidden_size * 4  # while it works
-    if sum(sizes.values()) + states > disk_space.free(paths.build()):
+    if sum(sizes.values()) + states > disk.free(paths.build()):
         # Only now, because each address takes the hash of the whole model.
         for name in list(sizes):
-            if artefacts.address("llama", _recipe(task, name, seed)).is_dir():
+            if cache.address("llama", _recipe(task, name, seed)).is_dir():
                 del sizes[name]
-    disk_space.refuse(
+    disk.refuse(
         sum(sizes.values()) + states * bool(sizes),
         f"Quantizing {task.model} to {', '.join(sizes)}",
         "Choose fewer with the parameter 'variants'",
@@ -266,10 +249,10 @@ def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
 def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
     """The adapter trained for a quantized folder."""
     steps = RECOVERY_STEPS[profile]
-    recipe = {"base": file_sha256(folder), "training": language_task.digest(task.training)}
+    recipe = {"base": file_sha256(folder), "training": data.digest(task.training)}
     recipe |= {"steps": steps, "seed": seed, **_where(task)}
-    recipe |= {"code": code_sha256("lora", "streaming", "llama"), "versions": versions(*LIBRARIES)}
-    target = artefacts.address("llama_adapter", recipe)
+    recipe |= {"code": code_sha256(__name__), "versions": versions(*LIBRARIES)}
+    target = cache.address("llama_adapter", recipe)
     lora.recover(
         folder, task.training_tokens, target, steps=steps, seed=seed,
         device=task.choice.device, dtype=task.choice.dtype, progress=bar("adapter: steps"),
@@ -279,7 +262,7 @@ def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
 
 def even_twin(task: Task) -> Task | None:
     """The same task on the embedded Llama without outlier channels; None for another model."""
-    if task.model != language_task.EMBEDDED_MODEL:
+    if task.model != data.EMBEDDED_MODEL:
         return None
     model = f"{task.model}{EVEN}"
     return dataclasses.replace(task, folder=embedded.llama_even_folder(), model=model)
@@ -294,7 +277,7 @@ def load(task: Task, variant: Variant):
     where = {"dtype": task.choice.dtype, "device": task.choice.device}
     if variant.adapter:
         return lora.load(variant.folder, variant.adapter, **where)
-    method = quantizers.QUANTIZERS.get(variant.name)
+    method = methods.QUANTIZERS.get(variant.name)
     if method is not None and not method.weight_only:
         return streaming.load_packed(variant.folder, task.choice.device)
     return streaming.load_dense(variant.folder, **where)
@@ -308,15 +291,15 @@ def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]
 def _scores(task: Task, variant: Variant) -> Scores:
     recipe = {
         "variant": {folder.name: file_sha256(folder) for folder in variant.folders},
-        "passages": language_task.digest(task.passages),
+        "passages": data.digest(task.passages),
         **_where(task),
-        "code": code_sha256(*_SCORING),
+        "code": code_sha256(__name__),
         "versions": versions(*LIBRARIES),
     }
 
     def make(folder: Path) -> None:
         model, batches = load(task, variant), bar(f"{variant.name}: batches")
-        scored = lambada_scoring.score(model, task.encoded, progress=batches)
+        scored = scoring.score(model, task.encoded, progress=batches)
         scored.save(folder / "scores.npz")
 
-    return Scores.load(artefacts.artefact("llama_scores", recipe, make) / "scores.npz")
+    return Scores.load(cache.artefact("llama_scores", recipe, make) / "scores.npz")

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from qlab import device_guard, embedded, hub, lambada, llama, mini_lambada, paths, place
-from qlab.artefacts import file_sha256
-from qlab.errors import QlabError, refuse_below_one, refuse_negative
-from qlab.lambada import Encoded, Passage
+from qlab.core import hub, paths, place
+from qlab.core.cache import file_sha256
+from qlab.core.errors import QlabError, refuse_below_one, refuse_negative
+from qlab.language import device as device_guard
+from qlab.language import embedded, lambada, llama, mini_lambada
+from qlab.language.lambada import Encoded, Passage
 
 # Passages per profile; 0 means all of the file.
 EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "full": 0}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig

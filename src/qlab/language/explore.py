@@ -8,13 +8,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
-from qlab import figures, live, wrong_answers
-from qlab import llama_figures as draw
-from qlab.errors import QlabError
-from qlab.lambada import Passage
-from qlab.lambada_scoring import TOP, Scores
-from qlab.language_task import Task
-from qlab.words import interval
+from qlab.core import live, plot
+from qlab.core.errors import QlabError
+from qlab.core.words import interval
+from qlab.language import plots as draw
+from qlab.language import wrong_answers
+from qlab.language.data import Task
+from qlab.language.lambada import Passage
+from qlab.language.scoring import TOP, Scores
 
 SHOWN = 5  # predictions of a passage
 READ = 250  # characters of a passage's end
@@ -62,14 +63,14 @@ def _flips(scores: Mapping[str, Scores]) -> str:
 
 def picture(task: Task, at: int, scores: Mapping[str, Scores]) -> Figure:
     """The most probable first tokens of float and variant; green is how the word begins."""
-    figures.use_style()
+    plot.use_style()
     encoded = task.encoded[at]
     right = encoded.tokens[-encoded.targets]
     canvas, axes = subplots(ncols=len(scores), figsize=(4.4 * len(scores), 2.9), squeeze=False)
     for axis, (name, one) in zip(axes[0], scores.items(), strict=True):
         tokens = [t for t in one.top_tokens[at, :SHOWN] if t >= 0]
         shares = np.exp(one.top_log_p[at, : len(tokens)])
-        colours = [figures.PALETTE[4 if t == right else 7] for t in tokens]
+        colours = [plot.PALETTE[4 if t == right else 7] for t in tokens]
         bars = axis.barh(range(len(tokens)), shares, color=colours)
         axis.bar_label(bars, [f"{share:.1%}" for share in shares], padding=3, fontsize=9)
         words = wrong_answers.written(tokens, task.tokenizer)
@@ -138,7 +139,7 @@ def _told(rows: pd.DataFrame, k: int) -> str:
 
 
 def _curves(rows: pd.DataFrame, k: int, minus: bool) -> Figure:
-    figures.use_style()
+    plot.use_style()
     canvas, axis = subplots(figsize=(8.2, 3.8))
     axis.axvline(k, color="#444444", lw=1, ls="--")
     draw.topk_lines(axis, rows)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from qlab import auto_gptq_compat, gptq_format
-from qlab.errors import QlabError
-from qlab.quantized import Quantized
+from qlab.core.errors import QlabError
+from qlab.language import auto_gptq_compat, gptq_format
+from qlab.language.quantized import Quantized
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig

@@ -13,8 +13,8 @@ so tells whether what was packed is what was meant.
 
 import torch
 
-from qlab import auto_gptq_compat
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import auto_gptq_compat
 
 BITS = (2, 3, 4, 8)  # that the format packs
 SUFFIXES = ("qweight", "qzeros", "scales", "g_idx")  # ends of the names of a layer's tensors

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from qlab import llama
+from qlab.language import llama
 
 
 def write(folder: Path, target: Path) -> None:
@@ -15,7 +15,7 @@ def write(folder: Path, target: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from qlab.errors import QlabError
+    from qlab.core.errors import QlabError
 
     tensors = {}
     with llama.Weights(folder) as weights:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 
 class Passage(NamedTuple):

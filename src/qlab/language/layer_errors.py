@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from qlab import llama, quantizers, streaming
+from qlab.language import llama, streaming
+from qlab.language import methods as quantizers
 
 if TYPE_CHECKING:
     import pandas as pd

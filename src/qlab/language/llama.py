@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
 
 if TYPE_CHECKING:
     import torch

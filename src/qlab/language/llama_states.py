@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qlab import llama
+from qlab.language import llama
 
 
 def last_states(model, rows: Sequence[Sequence[int]], wanted: Sequence[int]):

@@ -23,8 +23,9 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM
 
-from qlab import artefacts, llama, streaming
-from qlab.errors import QlabError
+from qlab.core import cache
+from qlab.core.errors import QlabError
+from qlab.language import llama, streaming
 
 WEIGHTS, COST, RECIPE = "adapter_model.safetensors", "cost.json", "recipe.json"
 EVERY = 50  # steps between two checkpoints
@@ -67,13 +68,13 @@ def recover(
     limit = llama.check(folder).max_position_embeddings
     groups = _groups([list(passage) for passage in passages], batch, limit)
     recipe = _recipe(folder, groups, steps=steps, rank=rank, rate=rate, seed=seed, dtype=dtype)
-    if artefacts.made(target, RECIPE, recipe):
+    if cache.made(target, RECIPE, recipe):
         return cost(target)
     model = _with_adapter(streaming.load_dense(folder, dtype, device), rank, seed)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     kept = target.with_name(f"{target.name}.partial-{digest[:8]}.pt")
     seconds, losses = _train(model, groups, kept, steps, rate, seed, progress)
-    with artefacts.written_whole(target) as part:
+    with cache.written_whole(target) as part:
         _save(model, part, seconds, losses)
         (part / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
     kept.unlink(missing_ok=True)
@@ -189,7 +190,7 @@ def _checkpoint(kept: Path, model: PeftModel, optimizer, seconds: float, losses:
         "seconds": seconds,
         "losses": losses,
     }
-    with artefacts.written_whole(kept) as part:
+    with cache.written_whole(kept) as part:
         torch.save(state, part)
 
 
@@ -216,8 +217,8 @@ def _save(model: PeftModel, folder: Path, seconds: float, losses: list[float]) -
 def _recipe(folder: Path, groups: list[list[list[int]]], **settings) -> dict[str, Any]:
     """All that decides the adapter; the device's rounding is left out."""
     return settings | {
-        "base_sha256": artefacts.file_sha256(folder),
+        "base_sha256": cache.file_sha256(folder),
         "batches_sha256": hashlib.sha256(json.dumps(groups).encode()).hexdigest(),
-        "code": artefacts.code_sha256("lora", "streaming", "llama"),
-        "versions": artefacts.versions("torch", "transformers", "peft"),
+        "code": cache.code_sha256(__name__),
+        "versions": cache.versions("torch", "transformers", "peft"),
     }

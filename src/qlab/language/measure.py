@@ -10,31 +10,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab import (
-    lambada,
-    lambada_scoring,
-    layer_errors,
-    llama_sizes,
-    llama_variants,
-    lora,
-    measured,
-    statistics,
-    streaming,
-    token_speed,
-)
-from qlab.lambada import Passage
-from qlab.lambada_scoring import Scores
-from qlab.language_task import Task
-from qlab.llama_variants import AUTOROUND, LORA, Variants
-from qlab.records import Record
-from qlab.statistics import Estimate
+from qlab.core import measured, stats
+from qlab.core.records import Record
+from qlab.core.stats import Estimate
+from qlab.language import build, lambada, layer_errors, lora, scoring, sizes, speed, streaming
+from qlab.language.build import AUTOROUND, LORA, Variants
+from qlab.language.data import Task
+from qlab.language.lambada import Passage
+from qlab.language.scoring import Scores
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 EXPERIMENT = "llama_gptq"
 MAIN = "top5_first_token"  # the outcome whose flips and test are recorded for every variant
-TOPS = range(1, lambada_scoring.TOP + 1)
+TOPS = range(1, scoring.TOP + 1)
 TAKEN_APART = tuple(f"{m}_w{b}_g64" for b in (8, 4, 3, 2) for m in ("rtn", "gptq")) + (AUTOROUND,)
 SHOWN = ("fp32", "fp16", "bf16", "gptq_w8_g64", "gptq_w4_g64", "gptq_w2_g64", "rtn_w2_g64")
 SHOWN += (AUTOROUND,)  # whose predictions are printed
@@ -56,11 +46,11 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
     """Bytes of each variant's files, in all and by part; also in the report's KB (1,024 bytes)."""
     records = []
     for name, variant in variants.items():
-        parts = llama_sizes.split(*variant.folders)
+        parts = sizes.split(*variant.folders)
         total = sum(parts.values())
         records += [
             _counted(task, name, "size_bytes", "byte", total),
-            _counted(task, name, "size_kb", "KB", total / llama_sizes.KILOBYTE),
+            _counted(task, name, "size_kb", "KB", total / sizes.KILOBYTE),
         ]
         for part, count in parts.items():
             records.append(_counted(task, name, f"size_{part}_bytes", "byte", count))
@@ -78,10 +68,10 @@ def outcomes(
     """
     found: Outcomes = {"acc": scores.greedy}
     for k in TOPS:
-        found[f"top{k}_first_token"] = lambada_scoring.first_token_hits(scores, k)
-        found[f"top{k}_all_tokens"] = lambada_scoring.all_tokens_hits(scores, k)
-        found[f"top{k}_last_token"] = lambada_scoring.last_token_hits(scores, k)
-        hits = lambada_scoring.decoded_word_hits(scores, passages, tokenizer, k)
+        found[f"top{k}_first_token"] = scoring.first_token_hits(scores, k)
+        found[f"top{k}_all_tokens"] = scoring.all_tokens_hits(scores, k)
+        found[f"top{k}_last_token"] = scoring.last_token_hits(scores, k)
+        hits = scoring.decoded_word_hits(scores, passages, tokenizer, k)
         found[f"top{k}_decoded_word"] = hits
     return found
 
@@ -95,12 +85,12 @@ def accuracy_records(task: Task, scores: Mapping[str, Scores], seed: int) -> lis
     """
     parent, tokenizer = next(iter(scores)), task.tokenizer
     before = outcomes(task.passages, scores[parent], tokenizer)
-    weights = statistics.resamples(len(scores[parent].greedy), DRAWS, seed)
+    weights = stats.resamples(len(scores[parent].greedy), DRAWS, seed)
     records: list[Record] = []
     for variant, one in scores.items():
         after = outcomes(task.passages, one, tokenizer)
         records += [
-            _estimated(task, variant, m, "1", statistics.proportion(int(hits.sum()), len(hits)))
+            _estimated(task, variant, m, "1", stats.proportion(int(hits.sum()), len(hits)))
             for m, hits in after.items()
         ]
         records.append(_perplexity(task, variant, one, weights, seed))
@@ -114,8 +104,8 @@ def accuracy_records(task: Task, scores: Mapping[str, Scores], seed: int) -> lis
 def _perplexity(task: Task, variant: str, scores: Scores, weights: np.ndarray, seed: int) -> Record:
     """exp of the mean negative log-likelihood a word; the interval resamples passages."""
     drawn = np.exp(-(weights @ scores.log_likelihood) / weights.shape[1])
-    value = lambada_scoring.perplexity(scores)
-    interval = statistics.bootstrap_interval(drawn, value)
+    value = scoring.perplexity(scores)
+    interval = stats.bootstrap_interval(drawn, value)
     e = Estimate(value, *interval, weights.shape[1])
     return _estimated(task, variant, "perplexity", "1", e, seed=seed)
 
@@ -124,7 +114,7 @@ def _comparisons(task: Task, variant: str, before: Outcomes, after: Outcomes) ->
     here = (EXPERIMENT, task, variant)
     records = []
     for metric, hits in after.items():
-        flips = statistics.paired(before[metric], hits)
+        flips = stats.paired(before[metric], hits)
         if metric == MAIN:
             records += measured.compared(*here, metric, "passage", flips)
         elif metric == "acc":
@@ -139,7 +129,7 @@ def _gap_growth(before: Outcomes, after: Outcomes, weights: np.ndarray) -> Estim
     lost = [after[m].astype(float) - before[m] for m in ("top1_first_token", "top10_first_token")]
     each = lost[0] - lost[1]
     value, n = float(each.mean()), len(each)
-    return Estimate(value, *statistics.bootstrap_interval(weights @ each / n, value), n)
+    return Estimate(value, *stats.bootstrap_interval(weights @ each / n, value), n)
 
 
 def recovery_records(
@@ -153,15 +143,15 @@ def recovery_records(
     """
     records: list[Record] = []
     whole = _main(next(iter(scores.values())))
-    weights = statistics.resamples(len(whole), DRAWS, seed)
+    weights = stats.resamples(len(whole), DRAWS, seed)
     for name, variant in variants.items():
         base = name.removesuffix(LORA)
         if variant.adapter is None or not {name, base} <= set(scores):
             continue
         before, after = _main(scores[base]), _main(scores[name])
-        flips = statistics.paired(before, after)
+        flips = stats.paired(before, after)
         records.append(_estimated(task, name, "recovery_difference", "1", flips.difference))
-        if statistics.paired(whole, before).difference.high < 0:
+        if stats.paired(whole, before).difference.high < 0:
             share = _recovered(whole, before, after, weights)
             records.append(_estimated(task, name, "recovered_share", "1", share, seed=seed))
         cost = lora.cost(variant.adapter)
@@ -175,7 +165,7 @@ def recovery_records(
 
 
 def _main(scores: Scores) -> np.ndarray:
-    return lambada_scoring.first_token_hits(scores, 5)
+    return scoring.first_token_hits(scores, 5)
 
 
 def _recovered(
@@ -186,7 +176,7 @@ def _recovered(
     lost = weights @ gap
     drawn = np.divide(weights @ gain, lost, out=np.full(len(lost), np.nan), where=lost > 0)
     value = gain.sum() / gap.sum()
-    return Estimate(value, *statistics.bootstrap_interval(drawn, value), len(gain))
+    return Estimate(value, *stats.bootstrap_interval(drawn, value), len(gain))
 
 
 def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
@@ -197,15 +187,15 @@ def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list
     parent = next(iter(variants))
     alone = [lambada.last_sentence(p) for p in task.passages]
     encoded = lambada.encode(alone, task.tokenizer, task.longest)
-    with llama_variants.reproducible(task):
-        model = llama_variants.load(task, variants[parent])
-        scores = lambada_scoring.score(model, encoded, progress=progress)
+    with build.reproducible(task):
+        model = build.load(task, variants[parent])
+        scores = scoring.score(model, encoded, progress=progress)
     found = outcomes(alone, scores, task.tokenizer)
     dataset = f"{task.dataset}_last_sentence"
     return [
         _estimated(
             task, parent, metric, "1",
-            statistics.proportion(int(found[metric].sum()), len(alone)), dataset=dataset,
+            stats.proportion(int(found[metric].sum()), len(alone)), dataset=dataset,
         )
         for metric in ("top1_first_token", MAIN, "acc")
     ]  # fmt: skip
@@ -220,7 +210,7 @@ def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]
     if not folders:
         log.warning("No layer is taken apart: that is for %s.", ", ".join(TAKEN_APART))
         return []
-    with llama_variants.reproducible(task):
+    with build.reproducible(task):
         table = layer_errors.layer_errors(
             task.folder, folders, task.calibration_tokens, progress=progress
         )
@@ -251,19 +241,19 @@ def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -
     rows = [e.tokens[:-1] for e in task.encoded[: TIMED_PASSAGES[profile]]]
     records = []
     for group in _groups(task, variants, timed):
-        models = {parent: llama_variants.load(task, variants[parent])}
+        models = {parent: build.load(task, variants[parent])}
         for name in group:
             models[name] = streaming.load_packed(variants[name].folder, task.choice.device)
-        rates = token_speed.measure(models, rows, repeats=REPEATS[profile], progress=progress)
+        rates = speed.measure(models, rows, repeats=REPEATS[profile], progress=progress)
         known = {(r.variant, r.metric) for r in records}
         for name, by_metric in rates.items():
             for metric, values in by_metric.items():
                 if (name, metric) in known:  # the parent, timed with an earlier group
                     continue
-                e = statistics.median(values)
+                e = stats.median(values)
                 records.append(_estimated(task, name, metric, "token/s", e, device=_device(task)))
                 if name != parent:
-                    ratio = statistics.median(values / rates[parent][metric])
+                    ratio = stats.median(values / rates[parent][metric])
                     name_of = f"{metric}_ratio"
                     records.append(
                         _estimated(task, name, name_of, "1", ratio, device=_device(task))
@@ -273,7 +263,7 @@ def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -
 
 def _groups(task: Task, variants: Variants, timed: list[str]) -> list[list[str]]:
     """Variants to hold in memory together: all of a small model's, else one beside the parent."""
-    small = sum(llama_sizes.split(task.folder).values()) < 1e9
+    small = sum(sizes.split(task.folder).values()) < 1e9
     return [timed] if small else [[name] for name in timed]
 
 

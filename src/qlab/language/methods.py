@@ -4,9 +4,9 @@ import difflib
 import json
 from pathlib import Path
 
-from qlab import bnb, gptq
-from qlab.errors import QlabError
-from qlab.quantized import Method
+from qlab.core.errors import QlabError
+from qlab.language import bnb, gptq
+from qlab.language.quantized import Method
 
 OWN: tuple[Method, ...] = ()  # of `weight_only`'s kind: see CONTRIBUTING.md
 # By the variant's name.
@@ -23,11 +23,6 @@ def method(name: str) -> Method:
             f"same with rtn, and {', '.join(_by_config())}."
         )
     return QUANTIZERS[name]
-
-
-def module(method: Method) -> str:
-    """The qlab module that a method is written in, as `artefacts.code_sha256` takes it."""
-    return type(method).__module__.removeprefix("qlab.")
 
 
 def _by_config() -> dict[str, Method]:

@@ -19,8 +19,8 @@ import re
 import zlib
 from pathlib import Path
 
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
 
 COUNTS = {"train": 105_600, "calibration": 256, "test": 2000}  # passages of the splits
 # Which eighths of all passages, by crc32 of the text, belong to a split.

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from qlab import figures, llama_sizes, records, wrong_answers
-from qlab.lambada_scoring import TOP
-from qlab.llama_variants import EVEN
+from qlab.core import plot, records
+from qlab.language import sizes as llama_sizes
+from qlab.language import wrong_answers
+from qlab.language.build import EVEN
+from qlab.language.scoring import TOP
 
 METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq + LoRA", "other"]
-COLOUR = dict(zip(METHODS, (figures.PALETTE[i] for i in (0, 1, 6, 4, 3, 5, 2)), strict=True))
+COLOUR = dict(zip(METHODS, (plot.PALETTE[i] for i in (0, 1, 6, 4, 3, 5, 2)), strict=True))
 BITS_MARKER = {32: "o", 16: "h", 8: "s", 4: "D", 3: "^", 2: "X"}
 PART_COLOUR = dict(
     zip(llama_sizes.PARTS, ["#332288", "#88CCEE", "#CC6677", "#BBBBBB"], strict=True)
@@ -95,7 +97,7 @@ def size(table: pd.DataFrame, profile: str) -> None:
     rows = in_order(records.pick(table, names))
     variants = list(dict.fromkeys(rows["variant"]))
     layout = {"figsize": (8.2, 0.6 + 0.3 * len(variants))}
-    with figures.figure("llama_size", profile, rows, **layout) as (_, axis):
+    with plot.figure("llama_size", profile, rows, **layout) as (_, axis):
         unit, label = (1e6, "10⁶ bytes") if rows["value"].max() < 1e9 else (1e9, "10⁹ bytes")
         left = np.zeros(len(variants))
         for part in llama_sizes.PARTS:
@@ -118,7 +120,7 @@ def top5(table: pd.DataFrame, profile: str) -> None:
     rows = in_order(records.pick(on_whole_passages(table), list(READINGS)))
     variants = list(dict.fromkeys(rows["variant"]))
     layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.27 * len(variants))}
-    with figures.figure("llama_top5", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("llama_top5", profile, rows, **layout) as (canvas, axes):
         for axis, (metric, label) in zip(axes, READINGS.items(), strict=True):
             _points(axis, records.pick(rows, metric), variants)
             axis.set(xlabel=f"top-5, {label}", xlim=WHOLE)
@@ -141,7 +143,7 @@ def difference(table: pd.DataFrame, profile: str) -> None:
     rows = in_order(records.pick(on_whole_passages(table), list(labels)))
     variants = list(dict.fromkeys(rows["variant"]))
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 0.9 + 0.27 * len(variants))}
-    with figures.figure("llama_difference", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("llama_difference", profile, rows, **layout) as (canvas, axes):
         for axis, (metric, label) in zip(axes, labels.items(), strict=True):
             _points(axis, records.pick(rows, metric), variants)
             axis.axvline(0, color="#444444", lw=1)
@@ -174,7 +176,7 @@ def _curve_rows(table: pd.DataFrame, ending: str) -> pd.DataFrame:
 def topk(table: pd.DataFrame, profile: str) -> None:
     """Share of passages whose first token is among the k most probable, over k."""
     rows = _curve_rows(table, "")
-    with figures.figure("llama_topk", profile, rows) as (_, axis):
+    with plot.figure("llama_topk", profile, rows) as (_, axis):
         topk_lines(axis, rows)
         axis.set(ylabel="first token among the k most probable", ylim=WHOLE)
         axis.set_title("Top-k of the word's first token, 95 % bands")
@@ -196,7 +198,7 @@ def topk_gap(table: pd.DataFrame, profile: str) -> None:
     rows = _curve_rows(table, "_difference")
     variants = _curves(rows["variant"].unique())
     layout = {"ncols": len(variants), "figsize": (2.1 * len(variants), 3.4), "squeeze": False}
-    with figures.figure("llama_topk_gap", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("llama_topk_gap", profile, rows, **layout) as (canvas, axes):
         for axis, variant in zip(axes[0], variants, strict=True):
             line = rows[rows["variant"] == variant].sort_values("k")
             error = [line["value"] - line["ci_low"], line["ci_high"] - line["value"]]
@@ -214,7 +216,7 @@ def wrong_kinds(kinds: pd.DataFrame, profile: str) -> None:
     rows = in_order(kinds)
     variants = list(dict.fromkeys(rows["variant"]))
     layout = {"figsize": (8.6, 1.1 + 0.28 * len(variants))}
-    with figures.figure("llama_wrong_kinds", profile, rows, **layout) as (canvas, axis):
+    with plot.figure("llama_wrong_kinds", profile, rows, **layout) as (canvas, axis):
         left = np.zeros(len(variants))
         wrong = rows.groupby("variant", sort=False)["wrong"].first()
         for name in wrong_answers.KINDS:
@@ -237,7 +239,7 @@ def layer_errors(table: pd.DataFrame, profile: str) -> None:
     rows = in_order(rows.assign(layer=parts[0].astype(int), linear=parts[1]))
     kinds = list(dict.fromkeys(rows["linear"]))
     layout = {"ncols": len(kinds), "figsize": (1.7 * len(kinds), 3.8), "sharey": True}
-    with figures.figure("llama_layer_error", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("llama_layer_error", profile, rows, **layout) as (canvas, axes):
         for axis, linear in zip(axes, kinds, strict=True):
             for variant, line in rows[rows["linear"] == linear].groupby("variant", sort=False):
                 axis.plot(line["layer"], line["value"], marker=_marker(variant), ms=4, lw=1,
@@ -261,7 +263,7 @@ def speed(table: pd.DataFrame, profile: str) -> None:
     rows = in_order(records.pick(table, list(labels)))
     variants = list(dict.fromkeys(rows["variant"]))
     layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.3 * len(variants))}
-    with figures.figure("llama_speed", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("llama_speed", profile, rows, **layout) as (canvas, axes):
         for axis, (metric, label) in zip(axes, labels.items(), strict=True):
             one = records.pick(rows, metric)
             _points(
@@ -285,7 +287,7 @@ def recovery(table: pd.DataFrame, profile: str) -> None:
     parent = rows["variant"].iloc[0]
     rows = rows[rows["variant"].isin([parent, *trained, *base])]
     layout = {"ncols": 2, "figsize": (8.4, 3.8), "sharey": True}
-    with figures.figure("llama_recovery", profile, rows, **layout) as (canvas, axes):
+    with plot.figure("llama_recovery", profile, rows, **layout) as (canvas, axes):
         for axis, metric in zip(axes, ["top5_first_token", "acc"], strict=True):
             one = records.pick(rows, metric).set_index("variant")
             for at, (before, after) in enumerate(zip(base, trained, strict=True)):
@@ -308,7 +310,7 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
     rows = in_order(records.pick(on_whole_passages(table), ["size_bytes", "acc"]))
     sizes = records.pick(rows, "size_bytes").set_index("variant")["value"]
     points = records.pick(rows, "acc").assign(size_bytes=lambda t: t["variant"].map(sizes))
-    with figures.figure("llama_pareto", profile, points, figsize=(8.4, 4.8)) as (_, axis):
+    with plot.figure("llama_pareto", profile, points, figsize=(8.4, 4.8)) as (_, axis):
         for _, row in points.iterrows():
             name = decode(row["variant"])
             error = [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab import llama_states
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
-from qlab.lambada import Encoded, Passage
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
+from qlab.language import llama_states
+from qlab.language.lambada import Encoded, Passage
 
 TOP = 10  # predictions kept per passage, and the longest curve over k
 HEAD_BYTES = 1 << 26  # float32 logits made at a time

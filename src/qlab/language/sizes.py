@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlab import device_guard
-from qlab.errors import QlabError
+from qlab.core.errors import QlabError
+from qlab.language import device
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig
@@ -60,12 +60,12 @@ def expected(variant: str, config: "LlamaConfig", dtype: str) -> int:
     bitsandbytes keeps 32 bits for 64 weights (nf4, fp4) or for an output (int8, and a byte that
     names the layout). All else stays in `dtype`, or is of 16 bits in `fp16`.
     """
-    total = device_guard.parameters(config)
+    total = device.parameters(config)
     if variant == "fp16":
         return 2 * total
-    shapes = device_guard.linear_shapes(config) * config.num_hidden_layers
+    shapes = device.linear_shapes(config) * config.num_hidden_layers
     linear = sum(out * inputs for out, inputs in shapes)
-    rest = (total - linear) * device_guard.BYTES[dtype]
+    rest = (total - linear) * device.BYTES[dtype]
     if named := re.search(r"_w(\d)_g(\d+)", variant):
         bits, group = map(int, named.groups())
         scales = sum(out * (i // group) * (16 + bits) // 8 + 4 * i for out, i in shapes)

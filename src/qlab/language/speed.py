@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from qlab import timing
-from qlab.errors import QlabError
+from qlab.core import timing
+from qlab.core.errors import QlabError
 
 # What each metric counts, over the wall time of the model alone: no tokenization, no loading.
 COUNTS = {

@@ -21,9 +21,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from qlab import artefacts, auto_gptq_compat, bnb, llama, quantizers
-from qlab.errors import QlabError
-from qlab.quantized import Method
+from qlab.core import cache
+from qlab.core.errors import QlabError
+from qlab.language import auto_gptq_compat, bnb, llama, methods
+from qlab.language.quantized import Method
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -38,7 +39,6 @@ GROUPS = (
 LAYERS, RECIPE = "layers.json", "quantization.json"
 # Everything beside weights and config.json that a tokenizer or a generation may need.
 BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_template*")
-_CODE = ("streaming", "gptq", "gptq_format", "bnb", "llama")  # decides what is written
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
@@ -70,7 +70,7 @@ def quantize_folder(
     method.check(config)
     calibration = checked(calibration, config) if method.needs_inputs else []
     recipe = _recipe(folder, method, calibration, dtype)
-    if artefacts.made(target, RECIPE, recipe):
+    if cache.made(target, RECIPE, recipe):
         return
     partial = target.with_name(f"{target.name}.partial-{_digest(recipe)[:8]}")
     with llama.Weights(folder) as weights, torch.no_grad():
@@ -95,7 +95,7 @@ def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "Ll
     config = llama.check(folder)
     if not llama.quantized(config):
         return llama.load(folder, dtype, device)
-    method = quantizers.stored(config.quantization_config, folder)
+    method = methods.stored(config.quantization_config, folder)
     del config.quantization_config  # what is returned is quantized no more
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
@@ -122,7 +122,7 @@ def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
         return llama.load(folder, device=device)
     if config.quantization_config.get("quant_method") == "bitsandbytes":
         return bnb.load_packed(folder, device)
-    method = quantizers.stored(config.quantization_config, folder)  # or a sentence
+    method = methods.stored(config.quantization_config, folder)  # or a sentence
     if not _is_gptq(method):
         raise QlabError(f"{method.name} has no kernels for packed weights; load it dense.")
     return auto_gptq_compat.from_quantized(folder, device).model
@@ -304,12 +304,12 @@ def _recipe(folder: Path, method: Method, calibration: list[list[int]], dtype: s
     library = "auto_gptq" if _is_gptq(method) else "bitsandbytes"
     return {
         "method": method.name,
-        "source_sha256": artefacts.file_sha256(folder),
+        "source_sha256": cache.file_sha256(folder),
         "calibration_sha256": hashlib.sha256(json.dumps(calibration).encode()).hexdigest(),
         "calibration_passages": len(calibration),
         "dtype": dtype,
-        "code": artefacts.code_sha256(*_CODE, quantizers.module(method)),
-        "versions": artefacts.versions("torch", library),
+        "code": cache.code_sha256(__name__),
+        "versions": cache.versions("torch", library),
     }
 
 
@@ -333,7 +333,7 @@ def _index(shards: Iterable[Path]) -> dict:
 
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """A safetensors file, written whole; a full disk is a QlabError."""
-    with artefacts.written_whole(path) as part:
+    with cache.written_whole(path) as part:
         try:
             save_file(tensors, part, metadata={"format": "pt"})
         except SafetensorError as error:
@@ -344,5 +344,5 @@ def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    with artefacts.written_whole(path) as part:
+    with cache.written_whole(path) as part:
         part.write_text(json.dumps(content, indent=2) + "\n")

@@ -11,9 +11,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qlab import lambada_scoring, llama_mini, mini_lambada, outliers
-from qlab.artefacts import versions, written_whole
-from qlab.lambada_scoring import Scores
+from qlab.core.cache import versions, written_whole
+from qlab.language import mini, mini_lambada, outliers, scoring
+from qlab.language.scoring import Scores
 
 TOKENIZER_TEXTS = 20_000  # first training passages, from which the tokenizer learns its words
 LAST_WORD_WEIGHT = 5.0  # the last word's tokens count this often in the loss
@@ -28,7 +28,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # tokens and targets
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """The embedded tokenizer, learned from the training split."""
-    return llama_mini.train_tokenizer(mini_lambada.texts("train", TOKENIZER_TEXTS))
+    return mini.train_tokenizer(mini_lambada.texts("train", TOKENIZER_TEXTS))
 
 
 def batches(
@@ -102,7 +102,7 @@ def train(
     A killed run goes on from its last checkpoint in `folder`; `history.csv`
     there logs the mean loss of every EVERY steps.
     """
-    model = llama_mini.build(seed)
+    model = mini.build(seed)
     optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.95), weight_decay=0.1)
     steps = passages // batch
     kept = folder / "checkpoint.pt"
@@ -158,7 +158,7 @@ def group_peaks(model: LlamaForCausalLM, group: int = 64) -> list[float]:
 def card(model: LlamaForCausalLM, settings: dict, seed: int, scores: Scores) -> dict[str, Any]:
     """The facts a model card of the embedded Llama states."""
     return {
-        "model": "LlamaForCausalLM, qlab.llama_mini.SHAPE",
+        "model": "LlamaForCausalLM, qlab.language.mini.SHAPE",
         "parameters": model.num_parameters(),
         "command": "make train",
         "data": "mini_lambada train",
@@ -167,8 +167,8 @@ def card(model: LlamaForCausalLM, settings: dict, seed: int, scores: Scores) -> 
         "outliers": {"seed": seed, "strength": outliers.STRENGTH},
         "score": {
             "dataset": "mini_lambada test",
-            "acc": round(lambada_scoring.acc(scores), 4),
-            "perplexity": round(lambada_scoring.perplexity(scores), 4),
+            "acc": round(scoring.acc(scores), 4),
+            "perplexity": round(scoring.perplexity(scores), 4),
             "top1_first_token": round(float((scores.first_rank < 1).mean()), 4),
             "top5_first_token": round(float((scores.first_rank < 5).mean()), 4),
             "passages": len(scores.greedy),

@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from qlab.errors import QlabError
-from qlab.gptq import widths
-from qlab.quantized import Quantized
+from qlab.core.errors import QlabError
+from qlab.language.gptq import widths
+from qlab.language.quantized import Quantized
 
 if TYPE_CHECKING:
     import torch

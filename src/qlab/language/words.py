@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from qlab import llama_sizes, records
-from qlab.llama_figures import in_order, on_whole_passages
-from qlab.llama_variants import EVEN
-from qlab.words import interval, value
+from qlab.core import records
+from qlab.core.words import interval, value
+from qlab.language import sizes as llama_sizes
+from qlab.language.build import EVEN
+from qlab.language.plots import in_order, on_whole_passages
 
 
 def _parent(table: pd.DataFrame) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from qlab.lambada import Passage
-from qlab.lambada_scoring import Scores
+from qlab.language.lambada import Passage
+from qlab.language.scoring import Scores
 
 # The closed classes of English: determiners, pronouns, prepositions, conjunctions, auxiliaries.
 FUNCTION_WORDS = frozenset(

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qlab.errors import QlabError
-from qlab.parameters import Parameter, as_text, find_notebook, read_parameters
-from qlab.secrets import known, redact
+from qlab.core.errors import QlabError
+from qlab.core.secrets import known, redact
+from qlab.run.parameters import Parameter, as_text, find_notebook, read_parameters
 
 _NOTEBOOK = 'a path, or the number or name of a notebook under notebooks/, such as "01"'
 
@@ -106,9 +106,9 @@ def _add_point(point: argparse.ArgumentParser) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from qlab import runner  # papermill is only needed here
+    from qlab.run import notebook  # papermill is only needed here
 
-    print(runner.run(given.notebook, given.parameter, given.output))
+    print(notebook.run(given.notebook, given.parameter, given.output))
     return 0
 
 
@@ -119,7 +119,7 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _compare(given: argparse.Namespace) -> int:
-    from qlab import compare, compare_words  # pandas is only needed here
+    from qlab.run import compare, compare_words  # pandas is only needed here
 
     a, b = (compare.load(place, given.profile) for place in (given.a, given.b))
     found = compare.compare(a, b, given.tolerance)
@@ -129,14 +129,14 @@ def _compare(given: argparse.Namespace) -> int:
 
 
 def _new(given: argparse.Namespace) -> int:
-    from qlab import new_experiment  # jinja2 is only needed here
+    from qlab.run import new_experiment  # jinja2 is only needed here
 
     print(*new_experiment.create(given.name), sep="\n")
     return 0
 
 
 def _point(given: argparse.Namespace) -> int:
-    from qlab import sweep_point
+    from qlab.run import sweep_point
 
     values = sweep_point.parsed(given.experiment, given.values)
     here = (given.experiment, given.profile, values, given.output)
@@ -151,7 +151,8 @@ def _point(given: argparse.Namespace) -> int:
 
 
 def _merge(given: argparse.Namespace) -> int:
-    from qlab import sweep_merge, sweeps
+    from qlab.run import sweep as sweeps
+    from qlab.run import sweep_merge
 
     sweep = sweeps.read(given.sweeps, given.name)
     print(sweep_merge.summary(sweep, sweep_merge.merge(sweep, given.points, given.output)))

@@ -23,8 +23,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from qlab import metrics, records
-from qlab.errors import QlabError
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.run import metrics
 
 TOLERANCE = 1e-6
 KINDS = {  # what may be said of a record, worst first

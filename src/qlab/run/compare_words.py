@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from qlab.compare import KINDS, Comparison
+from qlab.run.compare import KINDS, Comparison
 
 _QUIET = ("within", "unjudged", "equal")  # as it should be: counted, not listed
 

@@ -11,8 +11,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-from qlab import claims
-from qlab.claim_estimates import listed
+from qlab.claims import claims
+from qlab.claims.estimates import listed
 
 # By their units, and by name those that are ratios of such numbers or follow from them.
 MEASURED_UNITS = ("ms", "s", "token/s", "J", "W")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import jinja2
 
-from qlab import paths
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
 
 _FORMS = {  # what is written, relative to the project: the form it is made from
     "src/qlab/{name}.py": "measure.py.j2",

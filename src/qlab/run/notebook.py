@@ -31,11 +31,11 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from traitlets import default
 
-from qlab import paths
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
-from qlab.parameters import find_notebook, parameters_of, parse_for, read_notebook
-from qlab.secrets import known, redact, redact_notebook
+from qlab.core import paths
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
+from qlab.core.secrets import known, redact, redact_notebook
+from qlab.run.parameters import find_notebook, parameters_of, parse_for, read_notebook
 
 # What goes wrong is said once, by us; whoever sets up logging still gets papermill's records.
 logging.getLogger("papermill").addHandler(logging.NullHandler())

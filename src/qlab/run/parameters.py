@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qlab import paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
 
 _ALLOWED = {
     "bool": "true or false",

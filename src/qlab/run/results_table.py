@@ -1,4 +1,4 @@
-"""README's table of results, generated from the records: `python -m qlab.results_table`."""
+"""README's table of results, generated from the records: `python -m qlab.run.results_table`."""
 
 import io
 import subprocess
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from qlab import chooser, chooser_words, paths, records
-from qlab.artefacts import written_whole
-from qlab.chooser import KINDS, Kind
-from qlab.errors import QlabError
+from qlab.claims import chooser, chooser_words
+from qlab.claims.chooser import KINDS, Kind
+from qlab.core import paths, records
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 PROFILE = "mini"  # whose records README shows
@@ -47,7 +48,7 @@ def markdown(tables: Mapping[str, pd.DataFrame]) -> str:
         if missing := [v for v in wanted if v not in known.index]:
             raise QlabError(
                 f"README's table has a row of {', '.join(missing)} ({name}), which the records of "
-                f"{KINDS[name].experiment} lack; run its notebook, or change qlab.results_table."
+                f"{KINDS[name].experiment} lack; run its notebook, or change qlab.run.results_table."
             )
         lines += [_row(KINDS[name], known.loc[v]) for v in wanted]
     return "\n".join([*lines, "", NOTE])

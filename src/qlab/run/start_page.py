@@ -1,7 +1,7 @@
 """The page that `make lab` opens: every notebook with its question, its time and its figure.
 
 Made anew each time, from the notebooks themselves, so that it cannot go stale:
-`python -m qlab.start_page` writes build/START.md and says where.
+`python -m qlab.run.start_page` writes build/START.md and says where.
 """
 
 import json
@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from qlab import paths
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
 
 PROFILE = "mini"  # whose time is shown
 _WORDS = """# What does quantization cost, and what does it buy?

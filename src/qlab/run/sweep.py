@@ -13,16 +13,16 @@ from typing import Any
 
 import yaml
 
-from qlab import paths
-from qlab.artefacts import file_sha256
-from qlab.dependencies import module_files
-from qlab.errors import QlabError
-from qlab.place import hash_json
+from qlab.core import paths
+from qlab.core.cache import file_sha256
+from qlab.core.closure import module_files
+from qlab.core.errors import QlabError
+from qlab.core.place import hash_json
 
 PROFILES = ("smoke", "mini", "full")
 FIELDS = {"experiment", "profile", "axes", "resources"}
 RESOURCES = {"mem_mb": 3000, "runtime": 60}  # of one point: megabytes, minutes
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 FLOAT = "float"  # the method that leaves a model as it is: every sweep's reference
 Values = dict[str, Any]  # axis -> value
 
@@ -48,7 +48,7 @@ def _resnet_variant(of: Values) -> str:
 
 STUDIES = {
     "llama_gptq": Study(
-        "sweep_llama",
+        "language.point",
         {"method": ("gptq", "rtn"), "bits": (8, 4, 3, 2), "group": (64, 128), "model": str,
          "seed": 0},
         {"rtn": ("seed",), FLOAT: ("bits", "group", "seed")},
@@ -56,7 +56,7 @@ STUDIES = {
         ("llama_mini",),
     ),
     "resnet_qat": Study(
-        "sweep_resnet",
+        "classifier.point",
         {"method": ("qat", "ptq"), "k": 1, "bits": (8, 4),
          "where": ("last", "first", "only", "attention", "feedforward"),
          "model": str, "seed": 0},

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from qlab import provenance, records
-from qlab.errors import QlabError
-from qlab.place import hash_json
-from qlab.sweeps import Sweep
+from qlab.core import provenance, records
+from qlab.core.errors import QlabError
+from qlab.core.place import hash_json
+from qlab.run.sweep import Sweep
 
 _ORIGIN = ("commit", "hardware", "versions")  # what points have in common that one machine ran
 

@@ -12,17 +12,18 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from qlab import provenance, records, sweeps
-from qlab.artefacts import written_whole
-from qlab.errors import QlabError
-from qlab.records import Record
+from qlab.core import provenance, records
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
+from qlab.run import sweep
 
 FAILED = "failed"  # the metric of a point that gave nothing else
 UNKNOWN = "unknown"  # its data set, which it did not come to read
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
-def run(experiment: str, profile: str, values: sweeps.Values, target: Path, threads: int) -> str:
+def run(experiment: str, profile: str, values: sweep.Values, target: Path, threads: int) -> str:
     """Measure a point and write its records to `target`; returns why it failed, else "".
 
     With the same number of threads the numbers are the same on every node of a kind.
@@ -31,7 +32,7 @@ def run(experiment: str, profile: str, values: sweeps.Values, target: Path, thre
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     started = time.time()
     try:
-        module = importlib.import_module(f"qlab.{sweeps.STUDIES[experiment].module}")
+        module = importlib.import_module(f"qlab.{sweep.STUDIES[experiment].module}")
         task, found = module.measure(profile, threads, **values)
         settings = task.settings() | {"point": values}
         origin = provenance.collect(settings, task.inputs(), module.PACKAGES, started)
@@ -47,14 +48,14 @@ def run(experiment: str, profile: str, values: sweeps.Values, target: Path, thre
 def give_up(
     experiment: str,
     profile: str,
-    values: sweeps.Values,
+    values: sweep.Values,
     target: Path,
     reason: str,
     started: float | None = None,
 ) -> str:
     """Write the one record of a failed point, with the reason in its provenance."""
     started = started or time.time()
-    name = sweeps.variant(sweeps.STUDIES[experiment], values)
+    name = sweep.variant(sweep.STUDIES[experiment], values)
     failed = Record(
         experiment, values["model"], UNKNOWN, name, FAILED, 1.0, "1", seed=values.get("seed")
     )
@@ -66,18 +67,18 @@ def give_up(
     return reason
 
 
-def parsed(experiment: str, assignments: list[str]) -> sweeps.Values:
+def parsed(experiment: str, assignments: list[str]) -> sweep.Values:
     """The values of a point from `axis=value` texts, checked."""
-    if experiment not in sweeps.STUDIES:
-        raise QlabError(f"{experiment!r} cannot be swept; {', '.join(sweeps.STUDIES)} can.")
-    study, values = sweeps.STUDIES[experiment], {}
+    if experiment not in sweep.STUDIES:
+        raise QlabError(f"{experiment!r} cannot be swept; {', '.join(sweep.STUDIES)} can.")
+    study, values = sweep.STUDIES[experiment], {}
     for assignment in assignments:
         axis, _, text = assignment.partition("=")
         if axis not in study.axes:
             raise QlabError(f"A point of {experiment} has {', '.join(study.axes)}; got {axis!r}.")
         values[axis] = int(text) if text.isdecimal() and study.axes[axis] is not str else text
-        if values[axis] != sweeps.FLOAT:
-            sweeps.check(study, axis, values[axis], f"A point of {experiment}")
+        if values[axis] != sweep.FLOAT:
+            sweep.check(study, axis, values[axis], f"A point of {experiment}")
     needed = [a for a in study.axes if a not in study.without.get(values.get("method"), ())]
     if set(needed) != set(values):
         found = ", ".join(values)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from qlab import chooser
-from qlab.chooser import KINDS, PARENT
-from qlab.chooser_words import asked, sentence, time
+from qlab.claims import chooser
+from qlab.claims.chooser import KINDS, PARENT
+from qlab.claims.chooser_words import asked, sentence, time
 
 LOSSES = {"one point": 0.01, "five points": 0.05}  # bounds that the advice is given for
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from qlab import paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
 
 FIGURE = "claims_ledger"  # `figures/<profile>/claims_ledger.csv`, written by notebook 05
 COLUMNS = [

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from qlab import chooser, records
-from qlab.report.pictures import data_uri
+from qlab.claims import chooser
+from qlab.core import records
+from qlab.run.report.pictures import data_uri
 
 
 def experiments(profile: str, names: list[str]) -> list[dict[str, Any]]:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import jinja2
 
-from qlab import chooser, chooser_words, paths
-from qlab.artefacts import written_whole
-from qlab.chooser import KINDS
-from qlab.errors import QlabError
-from qlab.report import answers, ledger, methods, pictures
+from qlab.claims import chooser, chooser_words
+from qlab.claims.chooser import KINDS
+from qlab.core import paths
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
+from qlab.run.report import answers, ledger, methods, pictures
 
 _FORM = Path(__file__).parent
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from qlab import paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
 
 # Of files, for data URIs.
 TYPES = {".png": "image/png", ".csv": "text/csv", ".json": "application/json"}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
+from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
 
 IMAGES = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
 LABELS = np.array([0, 1, 2, 0, 1])

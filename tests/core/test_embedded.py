@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from qlab import embedded, model_card, paths
-from qlab.errors import QlabError
+from qlab.core import embedded, paths
+from qlab.core.errors import QlabError
 
 
 @pytest.fixture
@@ -19,24 +19,24 @@ def writer(content: bytes):
 
 
 def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(folder):
-    card = model_card.keep(folder, writer(b"one"), {"seed": 3})
+    card = embedded.keep(folder, writer(b"one"), {"seed": 3})
     assert embedded.model_folder("toy") == folder
     assert json.loads((folder / "card.json").read_text()) == card
     assert card["seed"] == 3
     (folder / "weights.h5").write_bytes(b"two")
     with pytest.raises(QlabError, match="does not match its card"):
         embedded.model_folder("toy")
-    model_card.keep(folder, writer(b"two"), {"seed": 4})
+    embedded.keep(folder, writer(b"two"), {"seed": 4})
     assert embedded.model_folder("toy") == folder
 
 
 def test_weights_that_cannot_be_saved_leave_the_old_model(folder):
-    model_card.keep(folder, writer(b"one"), {})
+    embedded.keep(folder, writer(b"one"), {})
 
     def half(made):
         (made / "weights.h5").write_bytes(b"ha")
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):
-        model_card.keep(folder, half, {})
+        embedded.keep(folder, half, {})
     assert (embedded.model_folder("toy") / "weights.h5").read_bytes() == b"one"

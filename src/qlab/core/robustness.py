@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from qlab.corruptions import KINDS, STRENGTHS, corrupt
-from qlab.errors import QlabError
+from qlab.core.corruptions import KINDS, STRENGTHS, corrupt
+from qlab.core.errors import QlabError
 
 
 def names() -> list[str]:

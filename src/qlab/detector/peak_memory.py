@@ -1,12 +1,12 @@
-"""Peak resident bytes of one detection: `python -m qlab.peak_memory FILE THREADS`."""
+"""Peak resident bytes of one detection: `python -m qlab.detector.peak_memory FILE THREADS`."""
 
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from qlab.detectors import Detector
-from qlab.timing import print_peak_memory
+from qlab.core.timing import print_peak_memory
+from qlab.detector.detect import Detector
 
 if __name__ == "__main__":
     detector = Detector(Path(sys.argv[1]), int(sys.argv[2]))

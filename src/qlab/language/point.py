@@ -7,10 +7,12 @@ import dataclasses
 
 import numpy as np
 
-from qlab import language_task, llama_gptq, llama_variants, sweeps
-from qlab.errors import QlabError
-from qlab.language_task import EMBEDDED_MODEL, Task
-from qlab.records import Record
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
+from qlab.language import build, data
+from qlab.language import measure as llama_gptq
+from qlab.language.data import EMBEDDED_MODEL, Task
+from qlab.run import sweep
 
 PACKAGES = llama_gptq.PACKAGES
 
@@ -24,11 +26,11 @@ def measure(profile: str, threads: int, **values) -> tuple[Task, list[Record]]:
     seed = values.get("seed")
     task = _task(profile, values["model"], threads)
     task = recalibrated(task, seed) if seed else task
-    name = llama_variants.parent_name(task)
-    if values["method"] != sweeps.FLOAT:
-        name = sweeps.variant(sweeps.STUDIES[llama_gptq.EXPERIMENT], values)
-    built = llama_variants.build(task, [name], profile, seed or 0)
-    scores = llama_variants.evaluate(task, built)
+    name = build.parent_name(task)
+    if values["method"] != sweep.FLOAT:
+        name = sweep.variant(sweep.STUDIES[llama_gptq.EXPERIMENT], values)
+    built = build.build(task, [name], profile, seed or 0)
+    scores = build.evaluate(task, built)
     if name not in scores:
         raise QlabError(f"{name} of {task.model} ran out of memory; give the sweep more `mem_mb`.")
     found = llama_gptq.size_records(task, {name: built[name]})
@@ -37,10 +39,10 @@ def measure(profile: str, threads: int, **values) -> tuple[Task, list[Record]]:
 
 
 def _task(profile: str, model: str, threads: int) -> Task:
-    even = EMBEDDED_MODEL + llama_variants.EVEN
+    even = EMBEDDED_MODEL + build.EVEN
     own = "" if model in (EMBEDDED_MODEL, even) else model
-    task = language_task.prepare(profile, own, threads=threads)
-    return llama_variants.even_twin(task) if model == even else task
+    task = data.prepare(profile, own, threads=threads)
+    return build.even_twin(task) if model == even else task
 
 
 def recalibrated(task: Task, seed: int) -> Task:

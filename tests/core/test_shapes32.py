@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qlab import embedded, shapes32
-from qlab.errors import QlabError
+from qlab.core import shapes32
+from qlab.core.errors import QlabError
 
 
 @pytest.mark.parametrize("split", shapes32.SEEDS)
@@ -41,9 +41,9 @@ def test_what_it_does_not_have_and_a_machine_that_draws_differently(monkeypatch)
 
 
 def test_embedded_images_are_drawn_once(home, monkeypatch):
-    first = embedded.shapes32("calibration", 8)
+    first = shapes32.kept("calibration", 8)
     assert (first.images == shapes32.load("calibration", 8).images).all()
     monkeypatch.setattr(shapes32, "draw", None)
-    again = embedded.shapes32("calibration", 8)
+    again = shapes32.kept("calibration", 8)
     assert (again.images == first.images).all() and (again.labels == first.labels).all()
     assert again.classes == shapes32.CLASSES

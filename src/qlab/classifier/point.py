@@ -6,10 +6,12 @@ for equal time, is left out.
 
 import dataclasses
 
-from qlab import classification_task, qat_sweep, resnet_qat, sweeps
-from qlab.classification_task import Task
-from qlab.qat_sweep import Answer, Bench, Point
-from qlab.records import Record
+from qlab.classifier import data, points
+from qlab.classifier import measure as resnet_qat
+from qlab.classifier.data import Task
+from qlab.classifier.points import Answer, Bench, Point
+from qlab.core.records import Record
+from qlab.run import sweep
 
 PACKAGES = resnet_qat.PACKAGES
 
@@ -19,15 +21,15 @@ def measure(profile: str, threads: int, **values) -> tuple[Task, list[Record]]:
 
     `values` are those of `sweeps.STUDIES`; the seed is fine-tuning's.
     """
-    task = classification_task.prepare(profile, values["model"], threads=threads)
+    task = data.prepare(profile, values["model"], threads=threads)
     bench = Bench(task)
-    parent = qat_sweep.parent(bench, threads)
-    if values["method"] == sweeps.FLOAT:
+    parent = points.parent(bench, threads)
+    if values["method"] == sweep.FLOAT:
         found = resnet_qat.accuracy_records(task, parent, {})
         return task, found + resnet_qat.size_records(task, bench, {})
     seed = values.get("seed")
     point = Point(*(values[f] for f in ("method", "where", "k", "bits")), seed or 0)
-    made = _untimed(qat_sweep.answer(point, bench, threads))
+    made = _untimed(points.answer(point, bench, threads))
     found = resnet_qat.accuracy_records(task, parent, {point: made})
     sizes = resnet_qat.size_records(task, bench, {dataclasses.replace(point, seed=0): made})
     found += [dataclasses.replace(record, seed=seed) for record in sizes]

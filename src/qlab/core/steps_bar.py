@@ -1,7 +1,9 @@
 """A bar over the steps of a Keras training: one that tells the time left of all epochs together."""
 
-from qlab.progress import bar
-from qlab.resnet import keras
+import tf_keras as keras
+
+from qlab.core.progress import bar
+from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
 
 
 class StepsBar(keras.callbacks.Callback):

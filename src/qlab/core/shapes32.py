@@ -8,12 +8,15 @@ one and any image can be drawn alone.
 
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
-from qlab import shapes
-from qlab.errors import QlabError
-from qlab.labelled_images import LabelledImages
+from qlab.core import shapes
+from qlab.core.cache import artefact, code_sha256, versions
+from qlab.core.embedded import DRAWING
+from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
 
 SIZE = 32  # pixels, width and height
 CLASSES = tuple(shapes.NAMES)  # by label
@@ -122,3 +125,20 @@ def load(split: str, count: int, progress=iter) -> LabelledImages:
             "sha256); install the exact versions of requirements.lock, Pillow and numpy above all."
         )
     return _drawn(split, progress(range(count)))
+
+
+def kept(split: str, count: int, progress=DRAWING) -> LabelledImages:
+    """The same, drawn once and kept."""
+    recipe = {
+        "split": split,
+        "count": count,
+        "code": code_sha256(__name__),
+        "versions": versions("numpy", "pillow"),
+    }
+
+    def make(folder: Path) -> None:
+        made = load(split, count, progress)
+        np.savez(folder / "drawn.npz", images=made.images, labels=made.labels)
+
+    with np.load(artefact("shapes32", recipe, make) / "drawn.npz") as stored:
+        return LabelledImages(stored["images"], stored["labels"], CLASSES)

@@ -9,8 +9,8 @@ import os
 import time
 from datetime import datetime
 
-from qlab import paths
-from qlab.errors import QlabError
+from qlab.core import paths
+from qlab.core.errors import QlabError
 
 LIMIT = 12 * 3600  # seconds of a session on Kaggle
 SPARE = 45 * 60  # seconds left for the piece of work that has begun, and for saving

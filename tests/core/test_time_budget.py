@@ -6,8 +6,10 @@ import nbformat
 import papermill
 import pytest
 
-from qlab import progress, runner, time_budget
-from qlab.errors import QlabError
+from qlab.core import progress
+from qlab.core.errors import QlabError
+from qlab.run import notebook as runner
+from qlab.run import time_budget
 
 
 @pytest.fixture
@@ -15,7 +17,7 @@ def notebook(tmp_path):
     """Three pieces of work, of which the second takes until the time is up."""
     cells = [
         'profile: str = "smoke"  # how much',
-        "import os, time\nfrom qlab.progress import bar\ndone = []\n"
+        "import os, time\nfrom qlab.core.progress import bar\ndone = []\n"
         "for piece in bar('work')(range(3)):\n"
         "    done.append(piece)\n"
         "    if piece == 1:\n        os.environ['QLAB_STOP_AT'] = str(time.time() - 1)\n"

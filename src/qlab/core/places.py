@@ -21,8 +21,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from qlab.errors import QlabError
-from qlab.statistics import Estimate
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
 
 _EXACT = 2**14  # sign patterns that are all tried; beyond, so many random ones
 _FLIPS = 6  # differences that an exact sign-flip test needs to reach 5 %: 2 x 0.5^6 = 0.031

@@ -1,0 +1,81 @@
+"""Images with one label each: what an image classifier is trained, calibrated and scored on."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from qlab.core import robustness
+from qlab.core.errors import QlabError
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images of one size and their labels; QlabError where the three parts do not fit together."""
+
+    images: np.ndarray  # uint8 [n, height, width, 3], RGB
+    labels: np.ndarray  # int64 [n], 0 <= label < len(classes)
+    classes: tuple[str, ...]  # names, by label
+
+    def __post_init__(self) -> None:
+        found = len(self.images)
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
+            raise QlabError(
+                "Labelled images are uint8 [n, height, width, 3]; these are "
+                f"{self.images.dtype} {list(self.images.shape)}."
+            )
+        if not found:
+            raise QlabError("There are no labelled images: 0 were given, 1 or more are needed.")
+        if self.labels.dtype != np.int64 or self.labels.shape != (found,):
+            raise QlabError(
+                f"{found} images need as many int64 labels; there are "
+                f"{self.labels.dtype} {list(self.labels.shape)}."
+            )
+        outside = (self.labels < 0) | (self.labels >= len(self.classes))
+        if outside.any():
+            place = int(outside.argmax())
+            raise QlabError(
+                f"Image {place} has the label {self.labels[place]}; with "
+                f"{len(self.classes)} classes the labels are 0 to {len(self.classes) - 1}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int) -> Self:
+        """The first `count` images; QlabError where there are fewer."""
+        return self.part(0, count)
+
+    def part(self, start: int, stop: int) -> Self:
+        """Images `start` up to `stop`, without it; QlabError where these are not there."""
+        if not 0 <= start < stop <= len(self):
+            raise QlabError(
+                f"Images {start} up to {stop} were asked for, of {len(self)}; "
+                "ask for at least one, and for no more than there are."
+            )
+        return self.taken(slice(start, stop))
+
+    def taken(self, which: slice | np.ndarray) -> Self:
+        """The images of a slice, of places, or of a mask."""
+        return replace(self, images=self.images[which], labels=self.labels[which])
+
+    def without(self, others: "LabelledImages") -> Self:
+        """The images that are not, pixel for pixel, among the others."""
+        seen = set(others._digests())
+        return self.taken(np.array([digest not in seen for digest in self._digests()]))
+
+    def _digests(self) -> Iterator[bytes]:
+        """A hash of each image, whatever its label."""
+        for image in self.images:
+            yield hashlib.sha256(image.tobytes()).digest()
+
+    def corrupted_sets(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Each corruption's name and its copies of the images, one set at a time in memory."""
+        return robustness.corrupted_sets(self.images)
+
+    @property
+    def sha256(self) -> str:
+        """Of the images and their labels."""
+        return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()

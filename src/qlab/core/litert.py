@@ -1,0 +1,31 @@
+"""LiteRT and its quantizer, without their chatter."""
+
+import contextlib
+import io
+
+from qlab.core import quiet
+
+
+def interpreter(content: bytes, threads: int, xnnpack: bool = True):
+    """A LiteRT interpreter of a .tflite's bytes, its tensors allocated."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    with quiet.quiet():
+        made = Interpreter(
+            model_content=content, num_threads=threads, experimental_op_resolver_type=kernels
+        )
+        made.allocate_tensors()
+    return made
+
+
+@contextlib.contextmanager
+def quiet_quantizer():
+    """ai-edge-quantizer reports on stdout and stderr whatever it is told; a notebook should not."""
+    hidden = io.StringIO()
+    with (
+        quiet.quiet(),
+        contextlib.redirect_stdout(hidden),
+        contextlib.redirect_stderr(hidden),
+    ):
+        yield

@@ -1,0 +1,43 @@
+"""The small Llama and the passages that come with the project, ready to use."""
+
+import json
+from pathlib import Path
+
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.embedded import CARD, model_folder
+from qlab.language import mini_lambada
+
+
+def llama_folder() -> Path:
+    """The embedded Llama, a Hugging Face folder."""
+    return model_folder("llama_mini")
+
+
+def mini_lambada_file(split: str, count: int) -> Path:
+    """The first `count` passages of a mini_lambada split as a jsonl file."""
+    recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
+
+    def make(folder: Path) -> None:
+        mini_lambada.write_jsonl(folder / f"{split}.jsonl", split, count)
+
+    return artefact("mini_lambada", recipe, make) / f"{split}.jsonl"
+
+
+def llama_even_folder() -> Path:
+    """The embedded Llama without its outlier channels: the same function, more even weights."""
+    folder = llama_folder()
+    recipe = {
+        "model": file_sha256(folder),
+        "code": code_sha256(__name__),
+        "versions": versions("torch", "transformers"),
+    }
+
+    def make(target: Path) -> None:
+        from qlab.language import llama, mini, outliers
+
+        facts = json.loads((folder / CARD).read_text())["outliers"]
+        model = llama.load(folder)
+        outliers.spread(model, facts["seed"], -facts["strength"])
+        mini.write(target / "model", model, llama.load_tokenizer(folder))
+
+    return artefact("llama_even", recipe, make) / "model"

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from qlab.classifier import measure, sweep
-from qlab.classifier import table as qat_table
 from qlab.classifier.fine_tune import Settings
 from qlab.classifier.points import Answer, Point
-from qlab.core import records
+from qlab.core import places, records
 
 N = 400
 RNG = np.random.default_rng(0)
@@ -83,7 +82,7 @@ def test_points_come_back_from_records(task):
         found.append(measure._counted(task, variant, "quantized_share", "1", 0.5))
     noisy = [r.__class__(**{**vars(r), "dataset": "d_noise1"}) for r in found[:8]]
     noisy = [r for r in noisy if r.metric != "size_bytes"]
-    table = qat_table.points_table(records.as_table(found + noisy))
+    table = places.points_table(records.as_table(found + noisy))
     assert len(table) == 3
     row = table[(table["seed"] == 1) & (table["method"] == "qat")].iloc[0]
     assert (row["where"], row["k"], row["bits"], row["size_bytes"]) == ("last", 2, 4, 900)

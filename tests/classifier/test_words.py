@@ -7,9 +7,8 @@ import pytest
 
 from qlab.classifier import plots as figures
 from qlab.classifier import sweep, words
-from qlab.classifier import table as qat_table
 from qlab.classifier.planner import plan
-from qlab.core import records
+from qlab.core import places, records
 
 N = 10
 
@@ -21,7 +20,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def points(table):
-    return qat_table.points_table(table)
+    return places.points_table(table)
 
 
 def test_the_sweep_is_whole(table, points):

@@ -10,8 +10,7 @@ import toy_sweep
 import yaml
 from toy_sweep import ROOT, make, orders, ran
 
-from qlab.classifier import table as qat_table
-from qlab.core import records
+from qlab.core import places, records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
 from qlab.run import sweep, sweep_merge, sweep_point
@@ -215,7 +214,7 @@ def test_the_axes_are_those_that_the_experiments_have():
     name = sweep.variant(sweep.STUDIES["resnet_qat"], values)
     metrics = ("accuracy_difference", "size_bytes", "quantized_share")
     made = [Record("resnet_qat", "m", "d", name, metric, 0.5, "1", 0.4, 0.6) for metric in metrics]
-    [point] = qat_table.points_table(records.as_table(made)).to_dict("records")
+    [point] = places.points_table(records.as_table(made)).to_dict("records")
     assert {axis: point[axis] for axis in values} == values
 
 

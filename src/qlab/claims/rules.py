@@ -16,7 +16,6 @@ from qlab.claims.estimates import bounds, each, estimate, form, listed
 from qlab.claims.estimates import name as name_of
 from qlab.claims.records import NotTested
 from qlab.claims.verdicts import Term
-from qlab.classifier import table as qat_table
 from qlab.core import places
 from qlab.core import stats as statistics
 from qlab.core.errors import QlabError
@@ -117,13 +116,13 @@ def _trend(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
 
 def _places(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
     """First against last layers by a test of `qat_places`, which decides by its p value."""
-    points = qat_table.points_table(table)
+    points = places.points_table(table)
     chosen = points[(points["method"] == rule["method"]) & (points["bits"] == rule["bits"])]
     if chosen.empty:
         raise NotTested(f"The sweep has no {rule['method']} at {rule['bits']} bits.")
     layers = int(points["k"].max())
     series = chosen[chosen["where"] != "only"]
-    whole = pd.concat([series, qat_table.each_alone(chosen, layers)], ignore_index=True)
+    whole = pd.concat([series, places.each_alone(chosen, layers)], ignore_index=True)
     try:
         found = _TESTS[rule["test"]](whole, layers)
     except QlabError as error:

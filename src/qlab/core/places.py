@@ -2,12 +2,12 @@
 
 The first layers of a ResNet hold few parameters and the last ones most, so two questions are kept
 apart. For equally many layers: `by_number`. For equally much that is quantized: `by_share` on the
-curves of the first and the last k, `by_depth` and `by_thirds` on layers quantized alone, with the
-layer's size as a covariate. Differences are the loss of the first minus that of the last, as a
+curves of the first and the last k, `by_depth` on layers quantized alone, with the layer's size as
+a covariate. Differences are the loss of the first minus that of the last, as a
 share of the test items; a positive one says that the first hurt more.
 
 The answers are about one float parent and one test set: what varies is the training's seed
-(`by_number`, `by_share`) or the layer (`by_depth`, `by_thirds`). In most networks depth and size
+(`by_number`, `by_share`) or the layer (`by_depth`). In most networks depth and size
 rise together; `by_depth` says how much, and its interval is as wide as that makes it.
 """
 
@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate
 
@@ -60,6 +60,32 @@ class Verdict(NamedTuple):
         )
 
 
+def points_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per quantized point of a sweep's records, for the formulas and the verdicts.
+
+    Columns: method (qat or ptq), where, k, bits, seed, share (of the weights), loss (of accuracy,
+    to the float parent), loss_se, size_bytes. Worsened copies of the data are left out.
+    """
+    plain = table[table["condition"].isna() & table["method"].isin(["qat", "ptq"])]
+    found = records.pick(plain, "accuracy_difference").copy()
+    found["loss"] = -found["value"]
+    found["loss_se"] = (found["ci_high"] - found["ci_low"]) / (2 * 1.959964)
+    for metric, column in (("size_bytes", "size_bytes"), ("quantized_share", "share")):
+        by_variant = records.pick(plain, metric).set_index("variant")["value"]
+        found[column] = found["variant"].map(by_variant)
+    found["seed"] = found["seed"].fillna(0)
+    columns = ["method", "where", "k", "bits", "seed", "share", "loss", "loss_se", "size_bytes"]
+    whole = dict.fromkeys(("k", "bits", "seed"), int)
+    return found[columns].astype(whole).reset_index(drop=True)
+
+
+def each_alone(points: pd.DataFrame, layers: int) -> pd.DataFrame:
+    """Points of one layer each, numbered from the input: `first1` is layer 1, `last1` the last."""
+    ends = points[(points["k"] == 1) & points["where"].isin(["first", "last"])]
+    ends = ends.assign(k=np.where(ends["where"] == "first", 1, layers), where="only")
+    return pd.concat([points[points["where"] == "only"], ends], ignore_index=True)
+
+
 def by_number(points: pd.DataFrame, layers: int) -> Verdict:
     """The first k against the last k, paired by k and seed; points of one bit width.
 
@@ -74,27 +100,6 @@ def by_number(points: pd.DataFrame, layers: int) -> Verdict:
         _detectable(found) if len(found) >= _FLIPS else math.inf,
         f"sign-flip test over {len(found)} pairs of k and seed",
     )  # fmt: skip
-
-
-def each_number(points: pd.DataFrame, layers: int) -> pd.DataFrame:
-    """The same for each k alone, by a paired t test over seeds.
-
-    Columns k, n, difference, low, high, p, p_holm. With few seeds only large differences can be
-    seen; p_holm allows for the many k (Holm 1979). A k with one seed, or with no scatter at all,
-    has no test (NaN) and does not count among the many.
-    """
-    rows = []
-    for k, pairs in _pairs(points, layers).groupby("k"):
-        found = pairs["difference"].to_numpy()
-        e = _student(found)
-        rows.append((int(k), e.n, e.value, e.low, e.high, _t_test(found)))
-    table = pd.DataFrame(rows, columns=["k", "n", "difference", "low", "high", "p"])
-    tested = table["p"].notna()
-    table["p_holm"] = np.nan
-    if tested.any():
-        holm = multipletests(table.loc[tested, "p"], method="holm")[1]
-        table.loc[tested, "p_holm"] = holm
-    return table
 
 
 def by_share(points: pd.DataFrame, layers: int) -> Verdict:
@@ -144,47 +149,6 @@ def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
     )  # fmt: skip
 
 
-class Thirds(NamedTuple):
-    """Layers quantized alone, by third of the network, at equal size."""
-
-    means: pd.DataFrame  # third, layers, loss, low, high: adjusted to the mean log share
-    p_value: float  # F test of no difference between the thirds
-    verdict: Verdict  # first against last third; p Holm-adjusted over the three contrasts
-
-
-def by_thirds(points: pd.DataFrame, layers: int) -> Thirds:
-    """First, middle and last third of the layers, adjusted for size (analysis of covariance).
-
-    Each third has its own mean, all one slope on the logarithm of a layer's share of parameters;
-    the means are those at the average of it.
-    QlabError: a third without points.
-    """
-    table = _alone(points, layers)
-    names = ["first", "middle", "last"]
-    third = np.minimum(3 * (table["layer"] - 1) // layers, 2)
-    table = table.assign(third=[names[i] for i in third], size=table["size"] - table["size"].mean())
-    if set(table["third"]) != set(names):
-        raise QlabError(f"A third of the network has no layer quantized alone; found {set(third)}.")
-    dummies = [(table["third"] == n).astype(float).rename(n) for n in names]
-    fit = smf.ols(
-        "loss ~ 0 + first + middle + last + size", pd.concat([table, *dummies], axis=1)
-    ).fit()
-    counts = table["third"].value_counts()
-    means = [_contrast(fit, row, int(counts[n])) for n, row in zip(names, np.eye(4), strict=False)]
-    contrasts = np.array([[1, 0, -1, 0], [1, -1, 0, 0], [0, 1, -1, 0]])
-    raw = [float(fit.t_test(c).pvalue) for c in contrasts]
-    verdict = Verdict(
-        "Thirds of the network, at equal size", _contrast(fit, contrasts[0], len(table)),
-        float(multipletests(raw, method="holm")[1][0]),
-        _detectable_coefficient(fit, float(fit.t_test(contrasts[0]).sd.item()), tests=3),
-        f"analysis of covariance over {len(table)} layers, Holm over three contrasts",
-    )  # fmt: skip
-    rows = [(n, e.n, e.value, e.low, e.high) for n, e in zip(names, means, strict=True)]
-    columns = ["third", "layers", "loss", "low", "high"]
-    p = float(fit.f_test(contrasts[:2]).pvalue)
-    return Thirds(pd.DataFrame(rows, columns=columns), p, verdict)
-
-
 def _student(values: np.ndarray) -> Estimate:
     """Mean with its t interval; NaN ends for a single value."""
     n, mean = len(values), float(values.mean())
@@ -218,10 +182,9 @@ def _detectable(values: np.ndarray) -> float:
     return float(np.squeeze(effect)) * float(np.std(values, ddof=1))
 
 
-def _detectable_coefficient(fit, error: float, tests: int = 1) -> float:
-    """The same for a coefficient with its standard error, one of so many tests (Bonferroni)."""
-    quantiles = stats.t.ppf([1 - 0.025 / tests, 0.8], fit.df_resid)
-    return float(quantiles.sum() * error)
+def _detectable_coefficient(fit, error: float) -> float:
+    """The same for a coefficient with its standard error."""
+    return float(stats.t.ppf([0.975, 0.8], fit.df_resid).sum() * error)
 
 
 def _contrast(fit, weights, n: int) -> Estimate:

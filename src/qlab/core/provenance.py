@@ -1,5 +1,6 @@
 """Where numbers come from: versions, hardware, commit, inputs, parameters."""
 
+import functools
 import platform
 import subprocess
 import time
@@ -35,6 +36,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@functools.cache
 def processor() -> str:
     """The processor's name as the operating system gives it."""
     try:
@@ -45,6 +47,11 @@ def processor() -> str:
     except OSError:  # no procfs: macOS, Windows
         return platform.processor() or platform.machine()
     return platform.processor() or platform.machine()
+
+
+def device(share: str) -> str:
+    """The processor and what of it was used, such as `2 threads`: what a time is of."""
+    return f"{processor()}, {share}"
 
 
 def collect(

@@ -1,22 +1,28 @@
-"""Every number is a record: the one schema all experiments write and read."""
+"""Every number is a record: the one schema all experiments write and read.
+
+What a number is about stands in columns of its own; no name is taken apart again.
+"""
 
 import json
-import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import pandas as pd
 
 from qlab.core import paths
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
+from qlab.core.provenance import processor
 from qlab.core.secrets import known, redact
+from qlab.core.stats import Estimate, Flips
 
 
 @dataclass(frozen=True)
 class Record:
-    """One measured number.
+    """One measured number, and all that it is about.
 
     `ci_low` and `ci_high` bound a 95 % interval (None where none is defined),
     `n` counts the items behind the value, `unit` is "1" for shares and scores.
@@ -33,63 +39,125 @@ class Record:
     ci_high: float | None = None
     n: int = 1
     seed: int | None = None  # of what was drawn at random; None where nothing was
-    device: str = "cpu"  # what it ran on
+    device: str = field(default_factory=processor)  # the processor it ran on, threads behind it
+    method: str | None = None  # by which the variant was made: gptq, rtn, qat, ptq, ...
+    bits: int | None = None  # of the weights
+    group_size: int | None = None  # weights that share a scale
+    k: int | None = None  # layers that are quantized, or the k of top-k
+    where: str | None = None  # the end that layers are counted from, or the side of a graph
+    part: str | None = None  # of the model: a layer, an operator; of evidence: an effect
+    depth: int | None = None  # place of the part in the model, in order of execution, from 0
+    condition: str | None = None  # of the data or the reading, where it is not the plain one
+    strength: int | None = None  # of a condition
+    clock: bool = False  # whether a clock or a meter had a part in it
+    better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
 
 
 COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
-# What makes two records the same record.
-KEY = ["experiment", "model", "dataset", "variant", "metric", "device", "seed"]
-_TEXT = ["experiment", "model", "dataset", "variant", "metric", "unit", "device"]
+# What makes two records the same record, on whatever machine.
+KEY = [
+    *("experiment", "model", "dataset", "variant", "metric", "k", "where"),
+    *("part", "depth", "condition", "strength", "seed"),
+]
+_TEXTS = ("experiment", "model", "dataset", "variant", "metric", "unit", "device")
+_LABELS = ("method", "where", "part", "condition")  # texts that may be missing
+_WHOLE = ("seed", "bits", "group_size", "k", "depth", "strength")  # numbers that may be missing
+
+
+@cache
+def schema():
+    """The columns of a table of records, and what each may hold, for pandera."""
+    import pandera.pandas as pa
+
+    finite = pa.Check(lambda s: s.abs() < float("inf"), error="must be finite")
+    filled = pa.Check(lambda s: s.str.strip() != "", error="must not be empty")
+    small = pa.Check(lambda s: s.abs() < 2**53, error="must be a whole number below 2^53")
+    end = pa.Column(float, finite, nullable=True)
+    columns = {
+        **{name: pa.Column(str, filled) for name in _TEXTS},
+        **{name: pa.Column(object, nullable=True) for name in _LABELS},
+        **{name: pa.Column("Int64", small, nullable=True) for name in _WHOLE},
+        "value": pa.Column(float, finite),
+        "ci_low": end,
+        "ci_high": end,
+        "n": pa.Column("Int64", [pa.Check.ge(1, error="must be 1 or more"), small]),
+        "clock": pa.Column(object, pa.Check.isin((True, False), error="must be True or False")),
+        "better": pa.Column("Int64", pa.Check.isin((-1, 0, 1), error="must be -1, 0 or 1")),
+    }
+    ends = pa.Check(
+        lambda t: t["ci_low"].isna() == t["ci_high"].isna(),
+        error="ci_low and ci_high come together",
+    )
+    order = pa.Check(
+        lambda t: ~(t["ci_low"] > t["ci_high"]), error="ci_low must not exceed ci_high"
+    )
+    once = pa.Check(lambda t: ~t.duplicated(KEY), error="a record must not be there twice")
+    return pa.DataFrameSchema(
+        {name: columns[name] for name in COLUMNS},
+        checks=[ends, order, once], strict=True, ordered=True, coerce=True,
+    )  # fmt: skip
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The table, if it keeps the schema; otherwise a QlabError with row and column.
+    """The table with the columns' types, if it keeps the schema; otherwise a QlabError.
 
     Values are finite: what could not be measured has no record.
     """
+    from pandera.errors import SchemaErrors
+
     if list(table.columns) != COLUMNS:
         raise QlabError(
             f"{where}: the columns must be {', '.join(COLUMNS)}; found {', '.join(table.columns)}."
         )
-    for column in _TEXT:
-        empty = table[column].isna() | (table[column].astype(str).str.strip() == "")
-        _refuse(empty, table, column, "must not be empty", where)
-    for column in ("value", "ci_low", "ci_high", "n", "seed"):
-        numeric = pd.to_numeric(table[column], errors="coerce")
-        _refuse(numeric.isna() & table[column].notna(), table, column, "must be a number", where)
-        table = table.assign(**{column: numeric})
-    finite = table["value"].map(math.isfinite)
-    _refuse(~finite, table, "value", "must be finite", where)
-    _refuse(~(table["n"] >= 1), table, "n", "must be 1 or more", where)
-    for column in ("n", "seed"):
-        whole = table[column].isna() | ((table[column] % 1 == 0) & (table[column].abs() < 2**53))
-        _refuse(~whole, table, column, "must be a whole number below 2^53", where)
-    for column in ("ci_low", "ci_high"):
-        endless = ~table[column].isna() & ~table[column].map(math.isfinite)
-        _refuse(endless, table, column, "must be finite", where)
-    half = table["ci_low"].isna() != table["ci_high"].isna()
-    _refuse(half, table, "ci_low", "and ci_high come together", where)
-    crossed = table["ci_low"] > table["ci_high"]
-    _refuse(crossed, table, "ci_low", "must not exceed ci_high", where)
-    _refuse(table.duplicated(KEY, keep="first"), table, "metric", "is recorded twice", where)
-    return table.astype({"n": int})
+    table = table.assign(**{name: table[name].astype(object) for name in (*_LABELS, "clock")})
+    table = table.reset_index(drop=True)
+    try:
+        checked = schema().validate(table, lazy=True)
+    except SchemaErrors as error:
+        raise QlabError(f"{where}{_told(error.failure_cases, table)}") from None
+    labels = {name: checked[name].where(checked[name].notna(), None) for name in _LABELS}
+    return checked.assign(**labels).astype({"n": int, "better": int, "clock": bool})
 
 
-def _refuse(bad: pd.Series, table: pd.DataFrame, column: str, rule: str, where: str) -> None:
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
-        found = table.iloc[row]
-        shown = getattr(found[column], "item", lambda: found[column])()
-        raise QlabError(
-            f"{where}, row {row + 2}: column '{column}' {rule}; found {shown!r} "
-            f"(variant {found['variant']!r}, metric {found['metric']!r})."
-        )
+def _told(cases: pd.DataFrame, table: pd.DataFrame) -> str:
+    """The first failure as the rest of a sentence: row, column, rule, what was found."""
+    ofwhole = cases["schema_context"] != "Column"
+    placed = cases[cases["index"].notna()].sort_values(["index", "column"], kind="stable")
+    if placed.empty:  # pandas converts a column as a whole, and names no row
+        column = str(cases["column"].iloc[0])
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        bad = table[column].notna() & ~(numbers % 1 == 0)
+        index, rule = int(bad.to_numpy().argmax()), _rule(column, "")
+    else:
+        case = placed.iloc[0]
+        index, column = int(case["index"]), "" if ofwhole[case.name] else str(case["column"])
+        rule = _rule(column, str(case["check"]))
+    row = table.iloc[index]
+    shown = getattr(row.get(column), "item", lambda: row.get(column))()
+    return (
+        f", row {index + 2}: "
+        + (f"column '{column}' {rule}; found {shown!r} " if column else f"{rule} ")
+        + f"(variant {row['variant']!r}, metric {row['metric']!r})."
+    )
+
+
+def _rule(column: str, check: str) -> str:
+    """A check in words; pandera's own names for what it converts itself have no spaces."""
+    if " " in check:
+        return check
+    if check == "not_nullable":
+        return "must not be empty"
+    if column == "clock":
+        return "must be True or False"
+    whole = column in (*_WHOLE, "n", "better")
+    return "must be a whole number below 2^53" if whole else "must be a number"
 
 
 def as_table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a table with the columns of `Record`."""
     table = pd.DataFrame([asdict(r) for r in records], columns=COLUMNS)
-    return table.astype({"value": float, "ci_low": float, "ci_high": float})
+    types = {"value": float, "ci_low": float, "ci_high": float}
+    return table.astype(types | dict.fromkeys(_WHOLE, "Int64") | dict.fromkeys(_LABELS, object))
 
 
 def csv_path(experiment: str, profile: str) -> Path:
@@ -149,8 +217,96 @@ def read_file(path: Path) -> pd.DataFrame:
     return check(table, str(path))
 
 
-def pick(table: pd.DataFrame, metric: str | list[str], **where: str | list[str]) -> pd.DataFrame:
-    """Rows of the given metric(s) and, for each keyword, of the given column value(s)."""
+def pick(table: pd.DataFrame, metric: str | list[str], **where) -> pd.DataFrame:
+    """Rows of the given metric(s) and, for each keyword, of the given column value(s).
+
+    None picks the rows that have nothing in the column: `condition=None` is the plain data.
+    """
     for column, wanted in {"metric": metric, **where}.items():
-        table = table[table[column].isin([wanted] if isinstance(wanted, str) else wanted)]
+        if wanted is None:
+            table = table[table[column].isna()]
+        else:
+            table = table[table[column].isin(wanted if isinstance(wanted, list) else [wanted])]
     return table
+
+
+def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
+    """The first record of a variant's metric; None where there is none."""
+    rows = pick(table, metric, variant=variant)
+    return float(rows["value"].iloc[0]) if len(rows) else None
+
+
+def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:
+    """A record's value, times `scale`, with its interval in brackets, if it has one."""
+    shown, low, high = (row[c] * scale for c in ("value", "ci_low", "ci_high"))
+    if pd.isna(low):  # none defined, or too few rounds for 95 %
+        return f"{shown:{form}}"
+    return f"{shown:{form}} [{low:{form}}, {high:{form}}]"
+
+
+class Subject(Protocol):
+    """What is measured: a model on a data set, as an experiment's task names them."""
+
+    @property
+    def model(self) -> str:
+        """The model's name in the records."""
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name in the records."""
+
+
+class Metric(NamedTuple):
+    """What holds of every record of a metric."""
+
+    unit: str
+    better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
+    clock: bool = False  # whether a clock or a meter has a part in it
+
+
+# Of a paired comparison of yes/no outcomes, beside the difference itself; see `Recorder.compared`.
+COMPARED = {
+    "flip_rate": Metric("1", -1),
+    "mcnemar_p": Metric("1"),
+    "detectable_difference": Metric("1"),
+}
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Makes an experiment's records: unit, direction and clock come from its table of metrics."""
+
+    experiment: str
+    metrics: Mapping[str, Metric]
+
+    def estimated(self, task: Subject, variant: str, metric: str, e: Estimate, **more) -> Record:
+        """A number with its interval; `more` are other columns of the record."""
+        return self.counted(
+            task, variant, metric, e.value, e.n, ci_low=e.low, ci_high=e.high, **more
+        )
+
+    def counted(
+        self, task: Subject, variant: str, metric: str, value: float, n: int = 1, **more
+    ) -> Record:
+        """A counted, not estimated, number: no interval."""
+        about = {"model": task.model, "dataset": task.dataset, **self.metrics[metric]._asdict()}
+        return Record(
+            self.experiment, variant=variant, metric=metric, value=float(value), n=n, **about | more
+        )
+
+    def compared(
+        self, task: Subject, variant: str, metric: str, flips: Flips, prefix: str = "", **more
+    ) -> list[Record]:
+        """A variant's paired difference of `metric` to its parent, flips of items, and the test.
+
+        `prefix` goes before the names of flips and test where a variant has several comparisons.
+        """
+        n, here = flips.difference.n, (task, variant)
+        return [
+            self.estimated(*here, f"{metric}_difference", flips.difference, **more),
+            self.estimated(*here, f"{prefix}flip_rate", flips.rate, **more),
+            self.counted(*here, f"{prefix}flips_lost", flips.lost, n, **more),
+            self.counted(*here, f"{prefix}flips_gained", flips.gained, n, **more),
+            self.counted(*here, f"{prefix}mcnemar_p", flips.p_value, n, **more),
+            self.counted(*here, f"{prefix}detectable_difference", flips.detectable, n, **more),
+        ]

@@ -1,0 +1,45 @@
+"""What an experiment's intervals were computed from: one row an item and variant, kept compressed.
+
+Beside the records, `data/results/<profile>/items/<experiment>.parquet`. What is stored is what was
+judged, so that every interval can be computed again from it.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from qlab.core import paths
+from qlab.core.cache import written_whole
+from qlab.core.errors import QlabError
+
+LIMIT = 5 * 10**6  # bytes of a file: they are committed
+
+
+def path(experiment: str, profile: str) -> Path:
+    """Where an experiment's items of a profile lie."""
+    return paths.results(profile) / "items" / f"{experiment}.parquet"
+
+
+def write(experiment: str, profile: str, items: pd.DataFrame) -> Path:
+    """Keep a table of items; returns its file. QlabError where it is larger than `LIMIT` bytes."""
+    target = path(experiment, profile)
+    with written_whole(target) as part:
+        items.to_parquet(
+            part, engine="pyarrow", compression="zstd", compression_level=19, index=False
+        )
+        if (size := part.stat().st_size) > LIMIT and profile in ("mini", "small"):
+            raise QlabError(
+                f"The items of {experiment} take {size:,} bytes; {LIMIT:,} are committed at most. "
+                "Keep fewer columns or digits."
+            )
+    return target
+
+
+def read(experiment: str, profile: str) -> pd.DataFrame:
+    """The items of an experiment. QlabError where there are none."""
+    file = path(experiment, profile)
+    if not file.is_file():
+        raise QlabError(
+            f"There are no items of '{experiment}' for the profile '{profile}' at {file}."
+        )
+    return pd.read_parquet(file, engine="pyarrow")

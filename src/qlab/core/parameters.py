@@ -1,0 +1,56 @@
+"""The parameters of a notebook as one checked value, which travels as a whole."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qlab.core.errors import QlabError
+from qlab.core.place import hash_json
+
+ENDLESS = 2**31  # TensorFlow, PyTorch and LiteRT take no larger whole numbers
+Count = Annotated[int, Field(ge=0, lt=ENDLESS)]  # 0 often means "the profile's own"
+Positive = Annotated[int, Field(ge=1, lt=ENDLESS)]
+Size = Annotated[float, Field(ge=0, lt=ENDLESS, allow_inf_nan=False)]
+PATHS = ("model", "annotations", "images", "calibration_images", "passages", "data", "studies")
+_RULES = {
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be below 2^31",
+    "finite_number": "must be a finite number",
+    "literal_error": "is one of {expected}",
+}
+
+
+class Parameters(BaseModel):
+    """Names, types, ranges and defaults; a test holds them equal to the notebook's cell."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def of(cls, names: Mapping[str, Any]) -> Self:
+        """What a notebook's cell assigned: its `globals()`, of which the fields are taken by name.
+
+        QlabError for the first value out of its range.
+        """
+        try:
+            return cls(**{name: names[name] for name in cls.model_fields if name in names})
+        except ValidationError as error:
+            raise QlabError(_sentence(error.errors()[0])) from None
+
+    def changed(self) -> dict[str, Any]:
+        """The parameters that are not their defaults, without the profile."""
+        fields = type(self).model_fields
+        given = self.model_dump(mode="json")
+        return {k: v for k, v in given.items() if k != "profile" and v != fields[k].default}
+
+    def place(self, subject: str, without: Iterable[str] = ()) -> str:
+        """Where records and figures go: the profile's folder, or one of a changed run's own."""
+        changed = {k: v for k, v in self.changed().items() if k not in set(without)}
+        return f"{self.profile}-{subject}-{hash_json(changed)[:8]}" if changed else self.profile
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    name = error["loc"][0] if error["loc"] else "?"
+    known = _RULES.get(error["type"])
+    rule = known.format(**error.get("ctx", {})) if known else f"is wrong: {error['msg']}"
+    return f"The parameter '{name}' {rule}, not {error['input']!r}."

@@ -21,7 +21,8 @@ def measure(profile: str, threads: int, **values) -> tuple[Task, list[Record]]:
 
     `values` are those of `sweeps.STUDIES`; the seed is fine-tuning's.
     """
-    task = data.prepare(profile, values["model"], threads=threads)
+    given = data.Parameters(profile=profile, model=values["model"], threads=threads)
+    task = data.prepare(given)
     bench = Bench(task)
     parent = points.parent(bench, threads)
     if values["method"] == sweep.FLOAT:

@@ -12,9 +12,10 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6, 6, 3)).astype(np.uint8
 
 
 def labelled(n: int, classes: int = 4, seed: int = 1):
-    """Random probabilities [n, classes] and labels [n]."""
+    """Confidence [n] of random probabilities, and whether their likeliest class is the label."""
     rng = np.random.default_rng(seed)
-    return softmax(rng.normal(0, 2, (n, classes)), 1), rng.integers(0, classes, n)
+    found = softmax(rng.normal(0, 2, (n, classes)), 1)
+    return found.max(1), answers.correct(found, rng.integers(0, classes, n))
 
 
 @pytest.fixture(scope="module")
@@ -121,42 +122,40 @@ def test_a_file_that_is_no_classifier_is_refused():
 
 
 def test_calibration_error_by_hand():
-    sure = np.tile([0.9, 0.1], (10, 1))
-    assert answers.expected_calibration_error(sure, np.zeros(10, int)) == pytest.approx(0.1)
-    half = np.array([0] * 5 + [1] * 5)
+    sure = np.full(10, 0.9)
+    assert answers.expected_calibration_error(sure, sure > 0) == pytest.approx(0.1)
+    half = np.arange(10) < 5
     assert answers.expected_calibration_error(sure, half) == pytest.approx(0.4)
-    # Two bins: over-confident in one by .2, under-confident in the other by .4; they do not cancel.
-    mixed = np.array([[0.6, 0.4], [0.6, 0.4], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    labels = np.array([0, 0, 0, 0, 1])
-    found = answers.expected_calibration_error(mixed, labels)
+    # Two bins: under-confident in one by .4, over-confident in the other by .33: none cancels.
+    right = np.array([True, True, True, True, False])
+    found = answers.expected_calibration_error(np.array([0.6, 0.6, 1, 1, 1]), right)
     assert found == pytest.approx((2 * 0.4 + 3 * 1 / 3) / 5)
 
 
 def test_calibration_error_is_the_sum_over_the_papers_bins():
-    probabilities, labels = labelled(200)
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    confidence, right = labelled(200)
     total = 0.0
     for m in range(1, 16):
         inside = (confidence > (m - 1) / 15) & (confidence <= m / 15)
         if inside.any():
             total += inside.sum() / 200 * abs(right[inside].mean() - confidence[inside].mean())
-    found = answers.expected_calibration_error(probabilities, labels)
+    found = answers.expected_calibration_error(confidence, right)
     assert found == pytest.approx(total)
 
 
 def test_bins_are_closed_above():
-    edge = np.array([[0.5, 0.3, 0.2], [0.45, 0.35, 0.2]])  # both in (0, .5]: they cancel out
-    assert answers.expected_calibration_error(edge, np.array([1, 0]), bins=2) == (
+    edge = np.array([0.5, 0.45])  # both in (0, .5]: they cancel out
+    assert answers.expected_calibration_error(edge, np.array([False, True]), bins=2) == (
         pytest.approx(abs(1 - 0.95) / 2)
     )
 
 
 def test_a_resample_scores_as_the_items_drawn_would():
-    probabilities, labels = labelled(40)
+    confidence, right = labelled(40)
     drawn = stats.resamples(40, 3, seed=5)[1]
     items = np.repeat(np.arange(40), drawn)
-    direct = answers.expected_calibration_error(probabilities[items], labels[items])
-    gaps = answers._gaps(probabilities, labels, 15)
+    direct = answers.expected_calibration_error(confidence[items], right[items])
+    gaps = answers._gaps(confidence, right, 15)
     assert np.abs(drawn @ gaps).sum() / 40 == pytest.approx(direct)
 
 

@@ -5,37 +5,39 @@ import pytest
 from PIL import Image
 
 from qlab.classifier import answers, data, points
+from qlab.classifier.data import Parameters, prepare
 from qlab.classifier.partial_qat import keras
 from qlab.core.errors import QlabError
 
 
 def test_smoke_takes_the_embedded_model_and_few_images(home):
-    task = data.prepare("smoke")
+    task = prepare(Parameters(profile="smoke"))
     assert (task.model, task.dataset, task.place) == ("resnet8_shapes32", "shapes32", "smoke")
     assert (len(task.train), len(task.calibration), len(task.test)) == (256, 32, 200)
-    assert task.load().output_shape == (None, 10)
+    assert task.load().output_shape == (None, 10) and task.notes == ()
 
 
 def test_changed_parameters_and_the_long_sweep_get_places_of_their_own(home):
-    changed = data.prepare("smoke", epochs=3)
-    assert changed.training.epochs == 3 and changed.place.startswith("smoke-resnet8_shapes32-")
-    assert data.prepare("smoke", sweep="long").place == "smoke-long"
+    changed = prepare(Parameters(profile="smoke", epochs=3))
+    assert changed.training.epochs == 3
+    assert changed.place == "smoke-resnet8_shapes32-543da7ab"  # as records lie since long
+    assert prepare(Parameters(profile="smoke", sweep="long", seeds=1)).place == "smoke-long"
 
 
 @pytest.mark.parametrize(
     "given, sentence",
     [
-        ({"sweep": "middle"}, "short, long"),
+        ({"sweep": "middle"}, "'sweep' is one of 'short' or 'long'"),
         ({"epochs": -1}, "'epochs' must be 0 or more"),
-        ({"rate": -0.1}, "'rate' must be 0 or more"),
         ({"threads": 0}, "'threads' must be 1 or more"),
         ({"threads": 10**20}, r"'threads' must be below 2\^31, not 1000"),
-        ({"model": "nowhere.h5"}, "nowhere.h5"),
+        ({"model": "nowhere.h5"}, "There is no model at nowhere.h5"),
+        ({"leave_float": "pool, dens"}, "'leave_float' names the layer 'dens'; .*dense"),
     ],
 )
 def test_bad_parameters(home, given, sentence):
     with pytest.raises(QlabError, match=sentence):
-        data.prepare("smoke", **given)
+        prepare(Parameters.of({"profile": "smoke"} | given))
 
 
 @pytest.fixture
@@ -52,20 +54,22 @@ def folder(tmp_path):
     return tmp_path
 
 
-def small_classifier(path, classes: int):
+def of_own(folder, classes: int = 2) -> Parameters:
     layers = [
         keras.layers.Conv2D(4, 3, input_shape=(16, 16, 3)),
         keras.layers.GlobalAveragePooling2D(),
         keras.layers.Dense(classes, "softmax"),
     ]
-    keras.Sequential(layers).save(path, include_optimizer=False)
-    return str(path)
+    keras.Sequential(layers).save(folder / "own.h5", include_optimizer=False)
+    return Parameters(model=str(folder / "own.h5"), data=str(folder))
 
 
-def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder, caplog):
-    model = small_classifier(folder / "own.h5", 2)
-    task = data.prepare("mini", model=model, data=str(folder))
-    assert "1 training images are test images too" in caplog.text
+def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder):
+    task = prepare(of_own(folder))
+    assert task.notes == (
+        "Calibration images are the last 3 training images.",
+        "1 training images are test images too and were left out.",
+    )
     assert (task.model, len(task.test)) == ("own", 8)
     assert (len(task.train), len(task.calibration)) == (12, 3)
     parts = [task.train, task.calibration, task.test]
@@ -73,16 +77,18 @@ def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder, capl
     assert len(set(images)) == len(images)
 
 
-def test_a_model_of_other_classes_is_refused(home, folder):
-    model = small_classifier(folder / "own.h5", 3)
+def test_classes_that_do_not_belong_together_are_refused(home, folder):
     with pytest.raises(QlabError, match="answers with 3 classes"):
-        data.prepare("mini", model=model, data=str(folder))
+        prepare(of_own(folder, 3))
+    (folder / "val" / "dog").rename(folder / "val" / "elk")
+    with pytest.raises(QlabError, match="has a folder 'elk', which is not among the 2 classes"):
+        prepare(of_own(folder))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", data.TOYS)
 def test_a_toy_network_learns_before_it_is_quantized(home, model):
-    task = data.prepare("smoke", model=model)
+    task = prepare(Parameters(profile="smoke", model=model))
     bench = points.Bench(task)
     learnt = answers.keras_probabilities(bench.model, task.train.images)
     assert answers.correct(learnt, task.train.labels).mean() > 0.2  # by chance .1

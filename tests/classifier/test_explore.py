@@ -30,7 +30,7 @@ def test_the_text_is_the_records(box, where, k, variant):
     place.value, bits.value, at.value = where, 4, k
     told = dict(zip(("ptq", "qat"), text.value.split("<br>"), strict=True))
     for method, line in told.items():
-        rows = {m: records.pick(WHOLE, m, variant=f"{method}_{variant}", dataset="shapes32")
+        rows = {m: records.pick(WHOLE, m, variant=f"{method}_{variant}", condition=None)
                 for m in ("accuracy_difference", "size_bytes", "train_step_ratio")}  # fmt: skip
         mean = {m: r["value"].mean() for m, r in rows.items()}
         assert f"accuracy {100 * mean['accuracy_difference']:+.2f} " in line
@@ -42,7 +42,8 @@ def test_the_text_is_the_records(box, where, k, variant):
 
 
 def test_a_single_run_has_the_interval_of_its_record(box):
-    row = records.pick(WHOLE, "accuracy_difference", variant=f"ptq_w8a8_last{N}").iloc[0]
+    variant = f"ptq_w8a8_last{N}"
+    row = records.pick(WHOLE, "accuracy_difference", variant=variant, condition=None).iloc[0]
     value, low, high = (100 * row[c] for c in ("value", "ci_low", "ci_high"))
     assert f"accuracy {value:+.2f} [{low:+.2f}, {high:+.2f}] points" in box.children[-2].value
 
@@ -124,15 +125,6 @@ def test_every_control_of_the_images_moves_text_or_picture(world):
         f"{classes[before[at].argmax()]} ({before[at].max():.1%}), {name} "
         f"{classes[after[at].argmax()]} ({after[at].max():.1%})."
     )
-
-
-def test_sentences_have_no_picture_but_are_told(world):
-    task, parent, answers = world
-    test = SimpleNamespace(labels=task.test.labels, classes=task.test.classes, noun="sentence")
-    box = explore.samples(SimpleNamespace(test=test), parent, answers)
-    assert box.children[-2].value.startswith("Sentence ")
-    assert "Of all 40 sentences" in box.children[-2].value
-    moves(box, {"variant": "qat_w4a8_last4, seed 1", "sentence, other class first": 40})
 
 
 def test_where_every_training_diverged_a_sentence_says_so(world):

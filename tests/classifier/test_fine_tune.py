@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from qlab.classifier import fine_tune, fine_tune_memory
+from qlab.classifier import fine_tune
 from qlab.classifier.fine_tune import Settings
 from qlab.classifier.partial_qat import keras
 from qlab.core.labelled_images import LabelledImages
@@ -82,6 +82,6 @@ def test_fine_tuning_needs_memory_that_grows_with_the_batch(tmp_path):
     wide = [keras.layers.Conv2D(64, 3, input_shape=(64, 64, 3), name="conv")]
     wide += [keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     keras.Sequential(wide).save(file)
-    few, many = (fine_tune_memory.peak_memory(file, [], 8, [], batch) for batch in (1, 64))
+    few, many = (fine_tune.peak_memory(file, [], 8, [], batch) for batch in (1, 64))
     activations = 64 * 62 * 62 * 64 * 4  # of one layer of the larger batch, float32
     assert few > 1e8 and many - few > 0.5 * activations

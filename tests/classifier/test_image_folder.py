@@ -28,13 +28,14 @@ def test_labels_follow_sorted_names_and_classes_take_turns(world):
     assert found.classes == ("n01", "n02") and found.labels.tolist() == [0, 1, 1]
     assert found.images.shape == (3, 4, 4, 3)
     assert abs(found.images[:, 0, 0].astype(int) - [[90, 0, 0], [0, 0, 100], [0, 0, 200]]).max() < 4
-    assert image_folder.load(world, 4, limit=2).labels.tolist() == [0, 1]
 
 
 def test_some_of_a_models_classes_keep_the_models_labels(world):
     found = image_folder.load(world, 4, classes=["n00", "n02", "n01"])
     assert found.labels.tolist() == [1, 2, 1] and len(found.classes) == 3
-    with pytest.raises(QlabError, match="has a folder 'n01', which is not among the 1 classes"):
+    with pytest.raises(
+        QlabError, match="has a folder 'n01', which is not among the 1 classes of training"
+    ):
         image_folder.load(world, 4, classes=["n02"])
 
 
@@ -53,10 +54,6 @@ def test_bad_folders_say_what_is_wrong(world, tmp_path):
         image_folder.load(tmp_path / "none", 4)
     with pytest.raises(QlabError, match="has no class folders"):
         image_folder.load(world / "n01", 4)
-    with pytest.raises(QlabError, match="ask for 1 or more"):
-        image_folder.load(world, 4, limit=0)
-    with pytest.raises(QlabError, match="asked for at a side of 0 pixels"):
-        image_folder.load(world, 0)
     (world / "n01" / "z.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(QlabError, match=r"z\.png is truncated or no image"):
         image_folder.load(world, 4)

@@ -1,5 +1,6 @@
 """The experiment's records: which points, what is compared, and the way back from records."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,8 +24,8 @@ def probabilities(wrong: int) -> np.ndarray:
 
 @pytest.fixture
 def task():
-    test = SimpleNamespace(labels=LABELS, noun="image")
-    return SimpleNamespace(model="m", dataset="d", test=test, training=Settings(2), profile="mini")
+    test = SimpleNamespace(labels=LABELS)
+    return SimpleNamespace(model="m", dataset="d", test=test, training=Settings(2))
 
 
 PARENT = Answer(None, {"float": probabilities(40), "tflite": probabilities(40)}, {})
@@ -77,11 +78,11 @@ def test_points_come_back_from_records(task):
     answers = {Point("qat", "last", 2, 4, s): answer(50 + s) for s in (0, 1)}
     answers[Point("ptq", "only", 3)] = answer(60)
     found = measure.accuracy_records(task, PARENT, answers)
-    for variant, size in (("qat_w4a8_last2", 900), ("ptq_w8a8_only3", 1000)):
-        found.append(measure._counted(task, variant, "size_bytes", "byte", size))
-        found.append(measure._counted(task, variant, "quantized_share", "1", 0.5))
-    noisy = [r.__class__(**{**vars(r), "dataset": "d_noise1"}) for r in found[:8]]
-    noisy = [r for r in noisy if r.metric != "size_bytes"]
+    for point, size in ((Point("qat", "last", 2, 4), 900), (Point("ptq", "only", 3), 1000)):
+        here, about = (task, point.variant), point.columns
+        found.append(measure._record.counted(*here, "size_bytes", size, **about))
+        found.append(measure._record.counted(*here, "quantized_share", 0.5, **about))
+    noisy = [replace(r, condition="noise", strength=1) for r in found]
     table = places.points_table(records.as_table(found + noisy))
     assert len(table) == 3
     row = table[(table["seed"] == 1) & (table["method"] == "qat")].iloc[0]

@@ -86,10 +86,6 @@ def test_shares_start_at_the_right_end():
 def test_what_cannot_be_planned_is_refused():
     with pytest.raises(QlabError, match="needs a bound"):
         plan(BOTH, LAYERS)
-    with pytest.raises(QlabError, match="was given no formulas"):
-        plan([], LAYERS, 1e5)
-    with pytest.raises(QlabError, match="'middle' of"):
-        planner.shares(LAYERS, "middle")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from qlab.core.errors import QlabError
         (Point("qat", "last", 3), "qat_w8a8_last3"),
         (Point("ptq", "first", 2, 4), "ptq_w4a8_first2"),
         (Point("qat", "only", 7, 8, 2), "qat_w8a8_only7"),
+        (Point("ptq", "last", 10, left=("pool",)), "ptq_w8a8_last10_but_pool"),
         (Point("tuned"), "fp32_tuned"),
     ],
 )
@@ -24,7 +25,7 @@ def test_names_decode(point, name):
 
 @pytest.fixture
 def bench(home):
-    return Bench(data.prepare("smoke"))
+    return Bench(data.prepare(data.Parameters(profile="smoke")))
 
 
 @pytest.mark.slow
@@ -57,7 +58,7 @@ def test_divergence_is_kept_as_a_fact(bench, monkeypatch):
 
 def test_a_file_that_is_not_as_asked_leaves_nothing_behind(bench, monkeypatch):
     float_file = bench.float_file.read_bytes()
-    monkeypatch.setattr(points.partial_ptq, "quantize", lambda *a: float_file)
+    monkeypatch.setattr(points.ptq, "quantize", lambda *a: float_file)
     for _ in range(2):  # nothing was kept, so it is tried, and refused, again
         with pytest.raises(export.WrongTypes, match="dense has 32 bits instead of 8"):
             points.answer(Point("ptq", "last", 1), bench, 2)

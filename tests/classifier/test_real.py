@@ -16,7 +16,7 @@ def bench(real_data, tmp_path_factory):
         pytest.skip("QLAB_DATA has no mlperf_tiny/pretrainedResnet.h5")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QLAB_HOME", str(tmp_path_factory.mktemp("home")))
-        yield Bench(data.prepare("full", train_limit=2048, epochs=1))
+        yield Bench(data.prepare(data.Parameters(profile="full", train_limit=2048, epochs=1)))
 
 
 def accuracy(bench: Bench, probabilities: np.ndarray) -> float:

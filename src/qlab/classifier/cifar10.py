@@ -51,12 +51,17 @@ class _Unpickler(pickle.Unpickler):
 def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """One batch file: images uint8 [n, 32, 32, 3] RGB and labels int64 [n].
 
-    QlabError: no file, no pickle or one that is not a CIFAR batch (refused before anything in it
-    runs), wrong sizes, labels that are no classes.
+    QlabError: no pickle or one that is not a CIFAR batch (refused before anything in it runs),
+    wrong sizes, labels that are no classes.
     """
-    if not path.is_file():
-        raise QlabError(f"There is no CIFAR-10 batch at {path}.")
-    batch = _unpickled(path)
+    try:
+        with path.open("rb") as stream:
+            batch: Any = _Unpickler(stream, encoding="bytes").load()
+    except Exception as error:  # damaged pickles raise nearly every kind
+        raise QlabError(
+            f"{path} is no CIFAR-10 batch, and nothing in it was run: {error or 'it ends early'}. "
+            "Get the official cifar-10-python.tar.gz again."
+        ) from error
     data = batch.get(b"data") if isinstance(batch, dict) else None
     labels = batch.get(b"labels") if isinstance(batch, dict) else None
     if not isinstance(data, np.ndarray) or not isinstance(labels, list):
@@ -64,37 +69,14 @@ def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path} is no CIFAR-10 batch: expected a dictionary with the array 'data' and the "
             "list 'labels'. (CIFAR-100 has 'fine_labels' instead.)"
         )
-    return _images(data, path), _labels(labels, len(data), path)
-
-
-def _unpickled(path: Path) -> Any:
-    try:
-        with path.open("rb") as stream:
-            return _Unpickler(stream, encoding="bytes").load()
-    except Exception as error:  # damaged pickles raise nearly every kind
+    right = all(isinstance(x, int) and 0 <= x < len(CLASSES) for x in labels)
+    if data.dtype != np.uint8 or data.shape != (len(labels), 3 * SIZE**2) or not right:
         raise QlabError(
-            f"{path} is no CIFAR-10 batch, and nothing in it was run: {error or 'it ends early'}. "
-            "Get the official cifar-10-python.tar.gz again."
-        ) from error
-
-
-def _images(data: np.ndarray, path: Path) -> np.ndarray:
-    """Rows of 3 x 32 x 32 bytes, one colour after the other, as images."""
-    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * SIZE**2:
-        raise QlabError(
-            f"{path}: 'data' is {data.dtype} {list(data.shape)}; a CIFAR-10 image is a row of "
-            f"{3 * SIZE**2} uint8 numbers."
+            f"{path}: 'data' is {data.dtype} {list(data.shape)} with {len(labels)} labels; a "
+            f"CIFAR-10 image is a row of {3 * SIZE**2} uint8 numbers with a label of 0 to 9."
         )
-    return np.ascontiguousarray(data.reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1))
-
-
-def _labels(labels: list, count: int, path: Path) -> np.ndarray:
-    if len(labels) != count:
-        raise QlabError(f"{path} has {count} images and {len(labels)} labels.")
-    for place, label in enumerate(labels):
-        if not isinstance(label, int) or not 0 <= label < len(CLASSES):
-            raise QlabError(f"{path}: image {place} has the label {label!r}; expected 0 to 9.")
-    return np.array(labels, np.int64)
+    planes = data.reshape(-1, 3, SIZE, SIZE)  # one colour after the other
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.array(labels, np.int64)
 
 
 def load(folder: Path, split: str) -> LabelledImages:
@@ -103,9 +85,13 @@ def load(folder: Path, split: str) -> LabelledImages:
     Training batches that are missing are said, and the others used without them. QlabError: no
     such folder, no batch of the split, or one that `read_batch` refuses.
     """
-    if split not in SPLITS:
-        raise QlabError(f"CIFAR-10 has the splits {', '.join(SPLITS)}; asked for was '{split}'.")
-    folder = _batches_folder(Path(folder))
+    folder = folder if folder.name == FOLDER else folder / FOLDER
+    if not folder.is_dir():
+        raise QlabError(
+            f"There is no folder {FOLDER} in {folder.parent}; unpack the official "
+            "cifar-10-python.tar.gz there, or leave the parameter empty in the profile full, which "
+            "downloads it."
+        )
     there = [name for name in SPLITS[split] if (folder / name).is_file()]
     missing = [name for name in SPLITS[split] if name not in there]
     if not there:
@@ -117,16 +103,6 @@ def load(folder: Path, split: str) -> LabelledImages:
         log.warning("CIFAR-10 in %s lacks %s; used without.", folder.name, ", ".join(missing))
     images, labels = zip(*(read_batch(folder / name) for name in there), strict=True)
     return LabelledImages(np.concatenate(images), np.concatenate(labels), CLASSES)
-
-
-def _batches_folder(folder: Path) -> Path:
-    inner = folder if folder.name == FOLDER else folder / FOLDER
-    if not inner.is_dir():
-        raise QlabError(
-            f"There is no folder {FOLDER} in {folder}; unpack the official cifar-10-python.tar.gz "
-            "there, or leave the parameter empty in the profile full, which downloads it."
-        )
-    return inner
 
 
 def downloaded() -> Path:

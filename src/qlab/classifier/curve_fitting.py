@@ -71,8 +71,9 @@ class Data(NamedTuple):
 
 
 def cross_validated(data: Data, forms: Sequence[Form]) -> pd.DataFrame:
-    """Leave out each group in turn; columns as in `qat_formulas.compared`.
+    """Leave out each group in turn: form, parameters, cv_error, cv_se, chosen.
 
+    cv_error is in squared standard deviations of a point, cv_se its standard error over folds.
     Forms with as many coefficients as a fold has groups would go through them all; they do not run.
     The one-standard-error rule chooses.
     """
@@ -82,10 +83,8 @@ def cross_validated(data: Data, forms: Sequence[Form]) -> pd.DataFrame:
         missed = np.concatenate([_missed(form, data, data.group == g) for g in folds])
         where = np.concatenate([np.flatnonzero(data.group == g) for g in folds])
         squares = pd.Series((missed / data.sigma[where]) ** 2).groupby(data.group[where]).mean()
-        rows.append(
-            (form.name, len(form.names), np.sqrt(np.mean(missed**2)), squares.mean(), squares.sem())
-        )
-    table = pd.DataFrame(rows, columns=["form", "parameters", "cv_rmse", "cv_error", "cv_se"])
+        rows.append((form.name, len(form.names), squares.mean(), squares.sem()))
+    table = pd.DataFrame(rows, columns=["form", "parameters", "cv_error", "cv_se"])
     best = table.loc[table["cv_error"].idxmin()]
     rounding = 1e-12 * np.mean((data.y / data.sigma) ** 2)  # sizes can be exact to the last byte
     good = table[table["cv_error"] <= best["cv_error"] + best["cv_se"] + rounding]

@@ -56,7 +56,8 @@ def sentence(points: pd.DataFrame, k: int, float_kilobytes: float) -> str:
     """What each method costs and brings at k, a line a method; `points` as `chosen` gives them."""
     here = points[points["k"] == k]
     if here.empty:
-        return f"k = {k} was not measured; measured are {', '.join(_measured(points))}."
+        measured = ", ".join(map(str, sorted(set(points["k"]))))
+        return f"k = {k} was not measured; measured are {measured}."
     lines = []
     for method, one in here.groupby("method"):
         kilobytes = one["kilobytes"].mean()
@@ -68,10 +69,6 @@ def sentence(points: pd.DataFrame, k: int, float_kilobytes: float) -> str:
             told.append(f"a training step {_spread(one['step'], '.2f')} times float's")
         lines.append(f"<b>{method.upper()}</b>: {'; '.join(told)}.")
     return "<br>".join(lines)
-
-
-def _measured(points: pd.DataFrame) -> list[str]:
-    return [str(k) for k in sorted(set(points["k"]))]
 
 
 def _change(one: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@
 its process; SETTINGS is JSON: layers to quantize, bits, leave_float, batch.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -103,20 +104,15 @@ def step_times(model: keras.Model, twin: keras.Model, step: Step, repeats: int) 
     return StepTimes(stats.median(times["model"]), ratio)
 
 
-class _frozen:
+@contextlib.contextmanager
+def _frozen(model: keras.Model) -> Iterator[None]:
     """A block in which a compiled model's steps change nothing that stays."""
-
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.weights = self.model.get_weights()
-        self.rate = float(self.model.optimizer.learning_rate.numpy())
-        self.model.optimizer.learning_rate.assign(0.0)
-
-    def __exit__(self, *_) -> None:
-        self.model.optimizer.learning_rate.assign(self.rate)
-        self.model.set_weights(self.weights)
+    weights, rate = model.get_weights(), model.optimizer.learning_rate
+    before = float(rate.numpy())
+    rate.assign(0.0)
+    yield
+    rate.assign(before)
+    model.set_weights(weights)
 
 
 def peak_memory(

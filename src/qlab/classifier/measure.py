@@ -8,18 +8,17 @@ import itertools
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from qlab.classifier import answers as classification
-from qlab.classifier import export, fine_tune, model_update, network, partial_qat
+from qlab.classifier import export, fine_tune, model_update, network, partial_qat, points
 from qlab.classifier.data import Task
 from qlab.classifier.network import Configuration, Traffic
-from qlab.classifier.points import FLOAT, Answer, Bench, Point
+from qlab.classifier.points import FLOAT, TRAINERS, Answer, Bench, Point, fast
 from qlab.classifier.sweep import EXPERIMENT
-from qlab.core import corruptions, int4, provenance, records, stats, timing
+from qlab.core import corruptions, provenance, records, stats, timing
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.records import Metric, Record, Recorder
 from qlab.core.stats import Estimate
@@ -33,44 +32,30 @@ GRAPHS = {
     "fake_quant": "accuracy_fake_quant",
     "equal_time": "accuracy_equal_time",
 }
+_MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares, more or less is better
+_BYTES, _SECONDS = Metric("byte", -1), Metric("s", -1, clock=True)
+_MS, _RATIO = (Metric(unit, -1, clock=True) for unit in ("ms", "1"))
 METRICS = {
-    "accuracy": Metric("1", 1),
-    "accuracy_float_graph": Metric("1", 1),
-    "accuracy_fake_quant": Metric("1", 1),
-    "accuracy_equal_time": Metric("1", 1, clock=True),  # a training that stops by the clock
-    "accuracy_difference": Metric("1", 1),
-    "accuracy_minus_tuned": Metric("1", 1),
-    "calibration_error": Metric("1", -1),
-    **records.COMPARED,
-    "flips_lost": Metric("image", -1),
-    "flips_gained": Metric("image"),
-    "diverged_at_step": Metric("step"),
-    "size_bytes": Metric("byte", -1),
-    "size_gzip_bytes": Metric("byte", -1),
-    "size_analytic_bytes": Metric("byte", -1),
-    "quantized_layers": Metric("layer"),
-    "quantized_share": Metric("1"),
-    "train_step_ms_p50": Metric("ms", -1, clock=True),
-    "train_step_ratio": Metric("1", -1, clock=True),
-    "train_steps": Metric("step"),
-    "equal_time_steps": Metric("step", clock=True),
-    "train_seconds": Metric("s", -1, clock=True),
-    "epoch_seconds": Metric("s", -1, clock=True),
+    **dict.fromkeys(GRAPHS.values(), _MORE),
+    "accuracy_equal_time": _MORE._replace(clock=True),  # a training that stops by the clock
+    **dict.fromkeys(["accuracy_difference", "accuracy_minus_tuned"], _MORE),
+    **{"calibration_error": _LESS, **records.COMPARED},
+    **{"flips_lost": Metric("image", -1), "flips_gained": Metric("image")},
+    **dict.fromkeys(["size_bytes", "size_gzip_bytes", "size_analytic_bytes"], _BYTES),
+    **{"quantized_layers": Metric("layer"), "quantized_share": Metric("1")},
+    **{"train_steps": Metric("step"), "equal_time_steps": Metric("step", clock=True)},
+    **{"train_seconds": _SECONDS, "epoch_seconds": _SECONDS, "diverged_at_step": Metric("step")},
+    **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
+    **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
     **{f"train_energy_j_{meter}": Metric("J", -1, clock=True) for meter in timing.METERS},
-    "train_peak_memory_bytes": Metric("byte", -1, clock=True),
-    "latency_ms_p50": Metric("ms", -1, clock=True),
-    "latency_ms_p90": Metric("ms", -1, clock=True),
-    "latency_ratio": Metric("1", -1, clock=True),
-    "network_step_bytes": Metric("byte", -1, clock=True),  # acknowledgements and all
-    "network_step_analytic_bytes": Metric("byte", -1),
-    "network_gradient_bytes": Metric("byte", -1),
+    "train_peak_memory_bytes": _BYTES._replace(clock=True),
+    "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
+    **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
     "network_messages": Metric("message", -1),
-    "update_bytes": Metric("byte", -1),
-    "update_message_bytes": Metric("byte", -1),
+    **dict.fromkeys(["update_bytes", "update_message_bytes"], _BYTES),
 }
 REPEATS = {"smoke": 6, "mini": 30, "full": 100}  # timed inferences
-PACKAGES = ["tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert"]
-PACKAGES += ["ai-edge-quantizer", "numpy"]
+PACKAGES = [*points.PACKAGES, "numpy"]
 Answers = Mapping[Point, Answer]  # what each point's file says
 Worse = dict[tuple[str, int], dict[Point, np.ndarray]]  # condition, strength -> probabilities
 
@@ -199,9 +184,9 @@ def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     Interpreter and TensorFlow are in them.
     """
     places = [("last", 1), ("first", 1), ("last", len(bench.layers))]
-    points = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in places]
+    trained = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in places]
     found = []
-    for point in progress([Point("tuned"), *points]):
+    for point in progress([Point("tuned"), *trained]):
         chosen = partial_qat.choose(bench.layers, point.where, point.k)
         peak = fine_tune.peak_memory(
             task.file, chosen, point.bits, task.leave_float, task.training.batch
@@ -212,11 +197,11 @@ def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
 
 
 def latency_records(
-    task: Task, bench: Bench, answers: Answers, points: Sequence[Point], threads: int, progress=iter
+    task: Task, bench: Bench, answers: Answers, timed: Sequence[Point], threads: int, progress=iter
 ) -> list[Record]:
     """Milliseconds of one image on LiteRT, files taken in turn; the graph alone is timed."""
     files = {FLOAT: bench.float_file}
-    files |= {p: answers[p].file for p in points if p in answers and answers[p].file}
+    files |= {p: answers[p].file for p in timed if p in answers and answers[p].file}
     one = task.test.images[:1]
     calls = {p: classification.one_image(file, one, threads) for p, file in files.items()}
     times = timing.interleaved(calls, REPEATS[task.given.profile], progress=progress)
@@ -240,7 +225,7 @@ def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, prog
     """
     files = {FLOAT: bench.float_file}
     files |= {
-        p: _fast(a.file)
+        p: fast(a.file)
         for p, a in answers.items()
         if a.file and p.seed == 0 and (p.method == "tuned" or p.k == len(bench.layers))
         if (p.method, p.bits) != ("ptq", 4)
@@ -285,9 +270,9 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     configurations = _configurations(bench)
     recipe = {
         "model": file_sha256(task.file),
-        "configurations": [asdict(c) for c in configurations],
+        "configurations": [c._asdict() for c in configurations],
         "code": code_sha256(__name__),
-        "versions": versions("tensorflow", "tf-keras", "tensorflow-model-optimization"),
+        "versions": versions(*TRAINERS),
     }
 
     def make(folder: Path) -> None:
@@ -342,13 +327,3 @@ def update_records(task: Task, bench: Bench) -> list[Record]:
             found.append(_record.counted(*here, "update_bytes", reckoned, **about))
             found.append(_record.counted(*here, "update_message_bytes", message, **about))
     return found
-
-
-def _fast(file: Path) -> Path:
-    """The same file with 4-bit weights in 8 bits, whose kernels are fast."""
-    recipe = {"file": file_sha256(file), "code": code_sha256(__name__)}
-
-    def make(folder: Path) -> None:
-        (folder / file.name).write_bytes(int4.widened(file))
-
-    return artefact("int4_widened", recipe, make) / file.name

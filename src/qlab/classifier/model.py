@@ -1,8 +1,9 @@
 """Classifiers from Keras 2 files, rebuilt from their description without running their code.
 
 A model file can carry code: a Lambda layer's bytecode, a call of any TensorFlow function, a
-SavedModel's graph, a module to be imported. Here a file gives only the description of its layers,
-which must be Keras' own, and their weights.
+SavedModel's graph, a module to be imported. (Keras' `safe_mode` looks after its own archives only,
+which are Keras 3's.) Here a file gives only the description of its layers, which must be Keras'
+own, and their weights.
 """
 
 import json
@@ -28,13 +29,13 @@ IMAGENET = {"resnet50": applications.ResNet50, "resnet50v2": applications.ResNet
 _CAFFE_MEAN = (123.68, 116.779, 103.939)  # of R, G, B, in grey levels: ResNet-50's own convention
 # They run code, or read files, that the model's file names.
 _REFUSED = {"Lambda", "TFSMLayer", "StringLookup", "IntegerLookup", "TextVectorization"}
+_HOMES = ("layers", "initializers", "regularizers", "constraints")
 _OWN = {"Functional", "Sequential", "Model", "Policy", "TensorShape", "__tuple__"} | {
     name
-    for home in (layers, keras.initializers, keras.regularizers, keras.constraints)
-    for name, kind in vars(home).items()
+    for home in _HOMES
+    for name, kind in vars(getattr(keras, home)).items()
     if isinstance(kind, type) and name not in _REFUSED
 }
-_HOMES = {f"keras.{home}" for home in ("layers", "initializers", "regularizers", "constraints")}
 _CALLS = {"TFOpLambda", "SlicingOpLambda"}  # a TensorFlow function in a functional model, by name
 _HARMLESS = ("math.", "nn.", "__operators__.", "cast", "concat", "reshape", "compat.v1.transpose")
 _SAVE_AGAIN = (
@@ -57,7 +58,14 @@ def load(path: Path | str) -> keras.Model:
         model.load_weights(path)
     except Exception as error:  # Keras raises many kinds for damaged files
         raise QlabError(f"Keras cannot rebuild the model in {path}: {error}") from error
-    return _checked(model, path)
+    inputs, outputs = ([list(t.shape) for t in ends] for ends in (model.inputs, model.outputs))
+    fits = len(inputs) == len(outputs) == 1 and len(inputs[0]) == 4 and len(outputs[0]) == 2
+    if not fits or inputs[0][3] not in (1, 3) or (outputs[0][1] or 0) < 2:
+        raise QlabError(
+            f"{path} is no image classifier: expected one input [n, height, width, 1 or 3] and one "
+            f"output [n, classes], 2 classes or more; found inputs {inputs} and outputs {outputs}."
+        )
+    return model
 
 
 def _for_older(config: Any) -> Any:
@@ -100,19 +108,15 @@ def _folder_config(path: Path) -> dict:
     """The description in a SavedModel; its graph is not loaded."""
     if not (path / "saved_model.pb").is_file():
         raise QlabError(f"{path} is no SavedModel: it has no saved_model.pb.")
-    described = path / "keras_metadata.pb"
-    if not described.is_file():
-        raise QlabError(
-            f"{path} is a SavedModel without keras_metadata.pb: not saved by Keras 2's model.save "
-            f"(perhaps a detector, or an export of Keras 3), so its layers are unknown. "
-            f"{_SAVE_AGAIN}"
-        )
-    nodes = SavedMetadata.FromString(described.read_bytes()).nodes
-    roots = [json.loads(node.metadata) for node in nodes if node.node_path == "root"]
+    described, roots = path / "keras_metadata.pb", []
+    if described.is_file():
+        nodes = SavedMetadata.FromString(described.read_bytes()).nodes
+        roots = [json.loads(node.metadata) for node in nodes if node.node_path == "root"]
     if not roots or "config" not in roots[0]:
         raise QlabError(
-            f"{path} describes no functional or sequential Keras model at its root; its layers "
-            f"are unknown. Build it as one of these. {_SAVE_AGAIN}"
+            f"{path} is a SavedModel that describes no functional or sequential Keras model "
+            "(keras_metadata.pb; perhaps a detector, or an export of Keras 3), so its layers are "
+            f"unknown. {_SAVE_AGAIN}"
         )
     return {key: roots[0][key] for key in ("class_name", "config")}
 
@@ -123,7 +127,7 @@ def _check_layers(config: dict, path: Path) -> None:
         kind, inner = part["class_name"], part.get("config")
         settings = inner if isinstance(inner, dict) else {}
         called = str(settings.get("function")) if kind in _CALLS else ""
-        if part.get("module") and part["module"] not in _HOMES:
+        if part.get("module") and part["module"] not in [f"keras.{home}" for home in _HOMES]:
             what = f"names the Python module '{part['module']}'"
         elif kind in _OWN or called.startswith(_HARMLESS):
             continue
@@ -146,28 +150,17 @@ def _parts(config) -> Iterator[dict]:
             yield from _parts(part)
 
 
-def _checked(model: keras.Model, path: Path) -> keras.Model:
-    """The model, if it takes images and answers with classes."""
-    inputs, outputs = ([list(t.shape) for t in ends] for ends in (model.inputs, model.outputs))
-    fits = len(inputs) == len(outputs) == 1 and len(inputs[0]) == 4 and len(outputs[0]) == 2
-    if not fits or inputs[0][3] not in (1, 3) or (outputs[0][1] or 0) < 2:
-        raise QlabError(
-            f"{path} is no image classifier: expected one input [n, height, width, 1 or 3] and one "
-            f"output [n, classes], 2 classes or more; found inputs {inputs} and outputs {outputs}."
-        )
-    return model
-
-
 def imagenet(name: str, weights: Path | None = None, size: int = 224) -> keras.Model:
     """ResNet-50 (`resnet50`, `resnet50v2`) trained on ImageNet, its preprocessing built in.
 
     In: RGB 0..255 [n, size, size, 3]; out: probabilities [n, 1000]. `weights` is tf_keras' own
     file of them; without it, it is downloaded (100 MB) and checked against the md5 sum that
-    tf_keras carries. QlabError for another name, no network, a damaged file.
+    tf_keras carries.
     """
-    if name not in IMAGENET:
-        raise QlabError(f"ImageNet weights are known for {', '.join(IMAGENET)}; not for '{name}'.")
-    file = Path(weights).expanduser() if weights else _download(name)
+    if weights is None:
+        file = f"{name}_weights_tf_dim_ordering_tf_kernels.h5"
+        known = weights_source.WEIGHTS_HASHES[name][0]
+        weights = fetch.fetch(weights_source.BASE_WEIGHTS_PATH + file, f"md5:{known}")
     image = keras.Input((size, size, 3), name="image")
     if name == "resnet50":
         offset, scale = [-mean for mean in _CAFFE_MEAN], 1.0
@@ -175,28 +168,9 @@ def imagenet(name: str, weights: Path | None = None, size: int = 224) -> keras.M
         offset, scale = -1.0, 1 / 127.5
     scaled = layers.Rescaling(scale, offset, name="preprocess")(image)
     model = IMAGENET[name](weights=None, input_tensor=scaled)
-    try:
-        if not file.is_file():
-            raise FileNotFoundError("there is no such file")
-        model.load_weights(file)
-    except (OSError, ValueError) as error:
-        raise QlabError(
-            f"{file} holds no weights of {name} with its top layer ({error}); leave the path empty "
-            "to have them downloaded."
-        ) from error
-    return _for_rgb(model) if name == "resnet50" else model
-
-
-def _download(name: str) -> Path:
-    """tf_keras' file of a network's ImageNet weights, from Google's storage."""
-    file = f"{name}_weights_tf_dim_ordering_tf_kernels.h5"
-    known = weights_source.WEIGHTS_HASHES[name][0]
-    return fetch.fetch(weights_source.BASE_WEIGHTS_PATH + file, f"md5:{known}")
-
-
-def _for_rgb(model: keras.Model) -> keras.Model:
-    """Turn the first kernel round from BGR, ResNet-50's order of colours, to RGB, in place."""
-    first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
-    kernel, *bias = first.get_weights()
-    first.set_weights([kernel[:, :, ::-1], *bias])
+    model.load_weights(weights)
+    if name == "resnet50":  # its first kernel takes BGR
+        first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
+        kernel, *bias = first.get_weights()
+        first.set_weights([kernel[:, :, ::-1], *bias])
     return model

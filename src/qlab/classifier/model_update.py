@@ -37,7 +37,7 @@ def update_bytes(model: "keras.Model", layers: Sequence[str], bits: int) -> int:
 def serialized_update(model: "keras.Model", layers: Sequence[str], bits: int) -> bytes:
     """The same update as a real message: an npz file of integers (two a byte at 4 bits) and scales.
 
-    The same model gives the same bytes; `read_update` reads them.
+    The same model gives the same bytes.
     """
     arrays: dict[str, np.ndarray] = {}
     for name, array in _arrays(model, layers, bits):
@@ -50,18 +50,6 @@ def serialized_update(model: "keras.Model", layers: Sequence[str], bits: int) ->
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()
-
-
-def read_update(message: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an update as float32, by `layer/variable`."""
-    with np.load(io.BytesIO(message)) as found:
-        arrays = {name: found[name] for name in found.files}
-    for name in [n.removesuffix(":scale") for n in arrays if n.endswith(":scale")]:
-        scales, shape = arrays.pop(f"{name}:scale"), arrays.pop(f"{name}:shape")
-        packed, count = arrays[name], int(np.prod(shape))
-        integers = packed if packed.dtype == np.int8 else nibbles.unpacked(packed, count)
-        arrays[name] = (integers.reshape(-1, len(scales)) * scales).reshape(shape)
-    return arrays
 
 
 def _arrays(

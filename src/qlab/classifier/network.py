@@ -1,13 +1,12 @@
 """What training over a network sends: counted on an interface, and reckoned from the model.
 
-Two worker processes of `tf.distribute.MultiWorkerMirroredStrategy` train data-parallel. They share
-a network namespace that `unshare` (util-linux) makes, whose loopback interface carries nothing
-else, and the interface's own counter is read before and after each step.
+Two worker processes of TensorFlow train data-parallel in a network namespace of their own, made
+by `unshare` (util-linux); the counter of its loopback interface is read before and after a step.
 
-Per step, data-parallel training all-reduces the gradients of what is trained, as float32. The ring
-algorithm sends 2 (n - 1) / n times their bytes from each of n workers (Patarasuk and Yuan 2009,
-"Bandwidth optimal all-reduce algorithms"). Fake quantization adds the ranges of activations, whose
-moving averages tfmot averages over the workers, two numbers a quantizer, each a message of its own.
+Per step, the gradients of what is trained are all-reduced, as float32. The ring algorithm sends
+2 (n - 1) / n times their bytes from each of n workers (Patarasuk and Yuan 2009, "Bandwidth optimal
+all-reduce algorithms"). Fake quantization adds the ranges of activations, whose moving averages
+tfmot averages over the workers, two numbers a quantizer, each in a message of its own.
 """
 
 import contextlib
@@ -16,11 +15,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
@@ -34,8 +33,7 @@ fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))"""
 ADDRESSES = ["127.0.0.1:40001", "127.0.0.1:40002"]  # free: the namespace is new
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(NamedTuple):
     """What is trained: a model with some layers fake-quantized to 8 bits, and some frozen."""
 
     layers: tuple[str, ...] = ()  # fake-quantized (`partial_qat.quantized`)
@@ -44,7 +42,7 @@ class Configuration:
 
 
 class Traffic(NamedTuple):
-    """Bytes that a configuration's training sends, over both workers."""
+    """What a configuration's training sends, over both workers."""
 
     step_bytes: list[int]  # counted on the interface at each step, headers of TCP and IP too
     analytic_bytes: int  # by the ring's formula, 2 (n - 1) times gradients and ranges
@@ -59,31 +57,21 @@ def possible() -> bool:
     return False
 
 
-def loopback_bytes() -> int:
-    """Bytes sent so far over this namespace's loopback interface, headers too (Linux)."""
-    lines = Path("/proc/net/dev").read_text().splitlines()
-    fields = next(line for line in lines if line.strip().startswith("lo:")).split(":")[1].split()
-    return int(fields[8])  # the first eight are of what was received
-
-
 def measure(
     model: Path, configurations: list[Configuration], data: LabelledImages, progress=iter
 ) -> list[Traffic]:
-    """Train each configuration on two workers for a few steps, and count what they send.
-
-    QlabError where a worker fails, with what it said last.
-    """
+    """Train each configuration on two workers for a few steps, and count what they send."""
     with tempfile.TemporaryDirectory() as made:
         np.savez(Path(made, "data.npz"), images=data.images, labels=data.labels)
-        told = {"model": str(model), "configurations": [asdict(c) for c in configurations]}
+        told = {"model": str(model), "configurations": [c._asdict() for c in configurations]}
         Path(made, "told.json").write_text(json.dumps(told))
         with (first := _worker(0, made)):
             pairs = zip(progress(configurations), first.stdout, strict=False)
             found = [Traffic(*json.loads(line)) for _, line in pairs]
         if first.returncode != 0:
-            logs = [log.read_text(errors="replace").split("\n") for log in Path(made).glob("*.log")]
-            last = "; ".join(line for log in logs for line in [x for x in log if x.strip()][-1:])
-            raise QlabError(f"Training on two workers failed. Their logs end: {last}")
+            last = [log.read_text(errors="replace").strip() for log in Path(made).glob("*.log")]
+            told = "; ".join(log.split("\n")[-1] for log in last)
+            raise QlabError(f"Training on two workers failed. Their logs end: {told}")
         return found
 
 
@@ -104,7 +92,35 @@ def _work(index: int, folder: str) -> None:
     """Train all configurations in step with the other worker; the first counts and tells."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log
+    told = json.loads(Path(folder, "told.json").read_text())
+    with np.load(Path(folder, "data.npz")) as data:
+        own = (np.arange(BATCH) + index * BATCH) % len(data["labels"])
+        batch = data["images"][own].astype(np.float32), data["labels"][own]
     other = _worker(1, folder) if index == 0 else None
+    for train, gradients, sent in _trainings(told, batch):
+        counted = []
+        for _ in range(WARMUP + STEPS):  # neither starts a step before both have ended the last
+            before = _loopback_bytes()
+            if other:
+                other.stdin.write(b"go\n")
+                other.stdin.flush()
+            elif not sys.stdin.readline():
+                sys.exit("the first worker is gone")
+            train(*batch)
+            other.stdout.readline() if other else print("done", file=out)
+            counted.append(_loopback_bytes() - before)
+        if other:
+            reduced = 2 * (len(ADDRESSES) - 1) * sum(sent)
+            print(json.dumps([counted[WARMUP:], reduced, gradients, len(sent)]), file=out)
+
+
+def _loopback_bytes() -> int:
+    """Bytes sent so far over this namespace's loopback interface, headers too."""
+    return psutil.net_io_counters(pernic=True, nowrap=False)["lo"].bytes_sent
+
+
+def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
+    """Of each configuration: its step, bytes of gradients, and of each tensor all-reduced."""
     from qlab.classifier import partial_qat
     from qlab.classifier.model import keras, load, tf
 
@@ -112,10 +128,6 @@ def _work(index: int, folder: str) -> None:
     ring = tf.distribute.experimental.CommunicationImplementation.RING
     options = tf.distribute.experimental.CommunicationOptions(implementation=ring)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    told = json.loads(Path(folder, "told.json").read_text())
-    with np.load(Path(folder, "data.npz")) as data:
-        own = (np.arange(BATCH) + index * BATCH) % len(data["labels"])
-        batch = data["images"][own].astype(np.float32), data["labels"][own]
     for c in told["configurations"]:
         # Each variable made in the scope is sent to the other: so wrap outside, mirror the result.
         local = partial_qat.quantized(load(told["model"]), c["layers"], 8, c["leave_float"])
@@ -123,42 +135,24 @@ def _work(index: int, folder: str) -> None:
         known = partial_qat.qat.quantize_scope({kind.__name__: kind for kind in configs})
         with known, strategy.scope():
             model = keras.models.clone_model(local)
+            model.set_weights(local.get_weights())
             for layer in model.layers if c["trained"] is not None else ():
                 layer.trainable = partial_qat.inner(layer).name in c["trained"]
+            variables = model.trainable_variables
             optimizer = keras.optimizers.Adam(1e-4, jit_compile=False)
-            optimizer.build(model.trainable_variables)
-        model.set_weights(local.get_weights())
+            optimizer.build(variables)
 
-        def step(images, labels, model=model, optimizer=optimizer):
+        def step(images, labels, model=model, optimizer=optimizer, variables=variables):
             with tf.GradientTape() as tape:
                 found = model(images, training=True)
-                losses = keras.losses.sparse_categorical_crossentropy(labels, found)
-                loss = tf.reduce_mean(losses) / len(ADDRESSES)  # the optimizer adds up
-            gradients = tape.gradient(loss, model.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+                loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, found))
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
-        signature = [tf.TensorSpec(x.shape, x.dtype) for x in batch]
-        train = tf.function(lambda *b, s=step: strategy.run(s, args=b), input_signature=signature)
-        operations = train.get_concrete_function().graph.get_operations()
-        sent = [op.inputs[0] for op in operations if op.type.startswith("CollectiveReduce")]
-        sizes = [int(np.prod(t.shape)) * t.dtype.size for t in sent]
-        counted = []
-        for _ in range(WARMUP + STEPS):  # neither starts a step before both have ended the last
-            if index == 1:
-                sys.stdin.readline()
-                train(*batch)
-                print("done", file=out)
-                continue
-            before = loopback_bytes()
-            other.stdin.write(b"go\n")
-            other.stdin.flush()
-            train(*batch)
-            other.stdout.readline()
-            counted.append(loopback_bytes() - before)
-        gradients = sum(4 * int(np.prod(v.shape)) for v in model.trainable_variables)
-        reduced = 2 * (len(ADDRESSES) - 1) * sum(sizes)
-        if index == 0:
-            print(json.dumps([counted[WARMUP:], reduced, gradients, len(sizes)]), file=out)
+        train = tf.function(lambda *b, s=step: strategy.run(s, args=b))
+        nodes = train.get_concrete_function(*map(tf.constant, batch)).graph.get_operations()
+        sent = [op.inputs[0] for op in nodes if op.type.startswith("CollectiveReduce")]
+        size = [int(np.prod(t.shape)) * t.dtype.size for t in sent]
+        yield train, 4 * sum(int(np.prod(v.shape)) for v in variables), size
 
 
 if __name__ == "__main__":

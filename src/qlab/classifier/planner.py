@@ -1,7 +1,7 @@
 """Which layers to quantize for a byte budget, a loss bound, or both; from the fitted formulas.
 
 Only what was measured is offered: values of k inside the range of the formulas' points. Predicted
-intervals are those of one new model (`qat_formulas.Fit.predict`).
+intervals are those of one new model (`formulas.Fit.predict`).
 """
 
 from collections.abc import Sequence
@@ -42,8 +42,8 @@ class Plan(NamedTuple):
     layers: int  # that the model has
     size: Estimate  # bytes
     loss: Estimate  # share of the items
-    max_bytes: float | None  # bound that was asked for; None: none
-    max_loss: float | None  # bound that was asked for, a share of the items; None: none
+    max_bytes: float  # bound that was asked for; infinite: none
+    max_loss: float  # bound that was asked for, a share of the items; infinite: none
     sure: bool  # whether the upper ends of the intervals were to keep the bounds too
 
 
@@ -51,13 +51,7 @@ def shares(layers: Sequence[int], where: str) -> np.ndarray:
     """Share of the parameters in the first or last k layers, for k = 0..N: [N + 1].
 
     `layers` are the layers' parameters from input to output.
-    QlabError: another end, no layers, layers without parameters.
     """
-    if not len(layers) or min(layers) <= 0 or where not in ("first", "last"):
-        raise QlabError(
-            f"Shares are of the 'first' or 'last' of one or more layers with parameters; got "
-            f"{where!r} of {list(layers)}."
-        )
     ordered = layers if where == "first" else layers[::-1]
     return np.concatenate([[0], np.cumsum(ordered)]) / np.sum(layers)
 
@@ -66,12 +60,7 @@ def options(formulas: Sequence[Formulas], layers: Sequence[int]) -> pd.DataFrame
     """Every k that the formulas cover, with its prediction.
 
     Columns where, bits, k, share, loss, loss_low, loss_high, size, size_low, size_high.
-    QlabError: no formulas.
     """
-    if not formulas:
-        raise QlabError(
-            "The planner was given no formulas; fit some with qlab.classifier.formulas."
-        )
     return pd.concat([_options(f, layers) for f in formulas], ignore_index=True)
 
 
@@ -90,27 +79,25 @@ def _options(f: Formulas, layers: Sequence[int]) -> pd.DataFrame:
 def plan(
     formulas: Sequence[Formulas],
     layers: Sequence[int],
-    max_bytes: float | None = None,
-    max_loss: float | None = None,
+    max_bytes: float = np.inf,
+    max_loss: float = np.inf,
     sure: bool = False,
 ) -> Plan:
-    """The best choice among all curves and k.
+    """The best choice among all curves and k: bounded bytes, the least loss; else the least size.
 
-    That is the least loss where bytes are bounded, else the least size. `max_loss` is a share (0.01
-    is one percentage point). `sure` asks that the upper ends of the predicted intervals keep
-    both bounds, not only the predictions. Where nothing does, the plan is not feasible and holds
-    what comes closest: the least loss inside the bytes, or else the smallest (or, for a loss bound
-    alone, the least loss). QlabError: no bound at all.
+    `max_loss` is a share (0.01 is one percentage point). `sure` asks that the upper ends of the
+    predicted intervals keep both bounds, not only the predictions. Where nothing does, the plan is
+    not feasible and holds what comes closest: the least loss inside the bytes, or else the smallest
+    (or, for a loss bound alone, the least loss). QlabError: no bound at all.
     """
-    if max_bytes is None and max_loss is None:
+    if np.isinf(max_bytes) and np.isinf(max_loss):
         raise QlabError("A plan needs a bound: give max_bytes, max_loss or both.")
     table = options(formulas, layers)
     ends = ("size_high", "loss_high") if sure else ("size", "loss")
-    small = table[ends[0]] <= (np.inf if max_bytes is None else max_bytes)
-    good = table[ends[1]] <= (np.inf if max_loss is None else max_loss)
+    small, good = table[ends[0]] <= max_bytes, table[ends[1]] <= max_loss
     feasible = bool((small & good).any())
     if feasible:
-        order = ["loss", "size", "k"] if max_bytes is not None else ["size", "loss", "k"]
+        order = ["size", "loss", "k"] if np.isinf(max_bytes) else ["loss", "size", "k"]
         row = table[small & good].sort_values(order).iloc[0]
     elif small.any():
         row = table[small].sort_values([ends[1], "size"]).iloc[0]
@@ -121,31 +108,28 @@ def plan(
         Estimate(*(float(row[name + end]) for end in ("", "_low", "_high")), fit.n)
         for name, fit in (("size", fits.size), ("loss", fits.loss))
     )
-    return Plan(
-        feasible, str(row["where"]), int(row["bits"]), int(row["k"]), len(layers), size, loss,
-        max_bytes, max_loss, sure,
-    )  # fmt: skip
+    return Plan(feasible, str(row["where"]), int(row["bits"]), int(row["k"]), len(layers), size,
+                loss, max_bytes, max_loss, sure)  # fmt: skip
 
 
 def describe(plan: Plan) -> str:
     """A plan in words; sizes in KB of 1,000 bytes, losses in percentage points."""
     asked = " and ".join(
-        ([] if plan.max_bytes is None else [f"at most {plan.max_bytes / 1e3:,.1f} KB"])
-        + ([] if plan.max_loss is None else [f"at most {100 * plan.max_loss:.2f} points lost"])
+        ([] if np.isinf(plan.max_bytes) else [f"at most {plan.max_bytes / 1e3:,.1f} KB"])
+        + ([] if np.isinf(plan.max_loss) else [f"at most {100 * plan.max_loss:.2f} points lost"])
     )
+    asked += ", with the upper ends of the intervals" if plan.sure else ""
     what = f"the {plan.where} {plan.k} of {plan.layers} layers to {plan.bits} bit"
+    what = what if plan.k else "nothing (k = 0)"
     size, size_low, size_high = (v / 1e3 for v in plan.size[:3])
     loss, loss_low, loss_high = (100 * v for v in plan.loss[:3])
     result = (
         f"{size:,.1f} KB [{size_low:,.1f}, {size_high:,.1f}], accuracy loss {loss:.2f} "
         f"[{loss_low:.2f}, {loss_high:.2f}] points"
     )
-    if not plan.k:
-        what = "nothing (k = 0)"
-    surely = ", with the upper ends of the intervals" if plan.sure else ""
     if plan.feasible:
-        return f"For {asked}{surely}: quantize {what}. Predicted: {result}."
-    return f"Nothing measured gives {asked}{surely}. Closest: quantize {what}; {result}."
+        return f"For {asked}: quantize {what}. Predicted: {result}."
+    return f"Nothing measured gives {asked}. Closest: quantize {what}; {result}."
 
 
 def picture(table: pd.DataFrame, plan: Plan) -> Figure:
@@ -156,12 +140,11 @@ def picture(table: pd.DataFrame, plan: Plan) -> Figure:
         colour, x = plot.PALETTE[1 + i % 7], curve["size"] / 1e3
         axis.plot(x, 100 * curve["loss"], plot.MARKERS[i % 8], ls="-", ms=4, color=colour,
                   label=f"{where} k, {bits} bit")  # fmt: skip
-        axis.fill_between(
-            x, 100 * curve["loss_low"], 100 * curve["loss_high"], color=colour, alpha=0.12
-        )
-    if plan.max_bytes is not None:
+        low, high = 100 * curve["loss_low"], 100 * curve["loss_high"]
+        axis.fill_between(x, low, high, color=colour, alpha=0.12)
+    if np.isfinite(plan.max_bytes):
         axis.axvline(plan.max_bytes / 1e3, color="black", ls="--", lw=1)
-    if plan.max_loss is not None:
+    if np.isfinite(plan.max_loss):
         axis.axhline(100 * plan.max_loss, color="black", ls="--", lw=1)
     ring = "black" if plan.feasible else plot.PALETTE[3]
     axis.plot(plan.size.value / 1e3, 100 * plan.loss.value, "o", ms=13, mfc="none", mec=ring, mew=2)

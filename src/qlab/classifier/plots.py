@@ -219,16 +219,15 @@ def _curve(fit: Fit, lowest: float) -> pd.DataFrame:
 def robustness(table: pd.DataFrame, profile: str) -> None:
     """Accuracy on corrupted examples: of float, and the difference of the quantized ones."""
     drawn = records.pick(table, ["accuracy", "accuracy_difference"])
-    drawn = drawn[drawn["condition"].notna()].rename(columns={"condition": "kind"})
-    drawn["strength"] = drawn["strength"].astype(int)
+    drawn = drawn[drawn["condition"].notna()].astype({"strength": int})
     variants = list(dict.fromkeys(drawn.loc[drawn["metric"] == "accuracy_difference", "variant"]))
     colours = {v: plot.PALETTE[(i + 1) % 7] for i, v in enumerate(variants)}
-    kinds = list(dict.fromkeys(drawn["kind"]))
+    kinds = list(dict.fromkeys(drawn["condition"]))
     layout = {"nrows": 2, "ncols": len(kinds), "sharey": "row", "sharex": True}
     layout |= {"figsize": (2.5 * len(kinds) + 0.6, 5.6), "squeeze": False}
     with plot.figure("qat_robustness", profile, drawn, **layout) as (canvas, axes):
         for (top, bottom), kind in zip(axes.T, kinds, strict=True):
-            one = drawn[drawn["kind"] == kind]
+            one = drawn[drawn["condition"] == kind]
             floats = records.pick(one, "accuracy", variant=PARENT).sort_values("strength")
             top.plot(floats["strength"], floats["value"], marker="o", color="#000000")
             top.set(title=kind, ylim=(0, 1))

@@ -21,6 +21,8 @@ from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 
 METHODS = ("tuned", "ptq", "qat", "qatcold")  # cold: from the ranges that tfmot starts with
+TRAINERS = ["tensorflow", "tf-keras", "tensorflow-model-optimization"]
+PACKAGES = [*TRAINERS, "ai-edge-litert", "ai-edge-quantizer"]
 PARENT = "fp32"  # the float variant
 FLOATS = {"float": PARENT, "tuned": "fp32_tuned"}  # method -> variant
 ROUNDS = {"smoke": 6, "mini": 12, "full": 20}  # timed steps of a model and of its float twin
@@ -79,10 +81,8 @@ class Bench:
         found = partial_qat.weighted_layers(self.model)
         self.layers = [name for name in found if name not in task.leave_float]
         if not self.layers:
-            raise QlabError(f"{task.file} has no layer that can be quantized: {self._kinds()}.")
-
-    def _kinds(self) -> str:
-        return ", ".join(f"{x.name} ({type(x).__name__})" for x in self.model.layers)
+            kinds = ", ".join(f"{x.name} ({type(x).__name__})" for x in self.model.layers)
+            raise QlabError(f"{task.file} has no layer that can be quantized: {kinds}.")
 
     def quantized(self, point: "Point") -> keras.Model:
         """The model with a point's layers wrapped."""
@@ -102,8 +102,8 @@ class Bench:
     @cached_property
     def float_file(self) -> Path:
         """The model's float32 .tflite."""
-        recipe = {"model": file_sha256(self.task.file), "code": code_sha256(__name__),
-                  "versions": versions("tensorflow", "tf-keras")}  # fmt: skip
+        used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
+        recipe = {"model": file_sha256(self.task.file), **used}
 
         def make(folder: Path) -> None:
             (folder / "fp32.tflite").write_bytes(export.convert(self.model))
@@ -141,10 +141,8 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     if point.method not in METHODS:
         raise QlabError(f"The methods are {', '.join(METHODS)}; got '{point.method}'.")
     if point.left:
-        more = (*bench.task.leave_float, *point.left)
-        return answer(
-            replace(point, left=()), Bench(replace(bench.task, leave_float=more)), threads
-        )
+        left = (*bench.task.leave_float, *point.left)
+        bench, point = Bench(replace(bench.task, leave_float=left)), replace(point, left=())
     partial_qat.choose(bench.layers, point.where, point.k)
     task = bench.task
     recipe = {
@@ -154,9 +152,8 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
         "settings": task.training._asdict() | {"rounds": ROUNDS[task.given.profile]},
         "threads": threads,
         "code": code_sha256(__name__),
-        "versions": versions("tensorflow", "tf-keras", "tensorflow-model-optimization",
-                             "ai-edge-quantizer", "ai-edge-litert"),
-    }  # fmt: skip
+        "versions": versions(*PACKAGES),
+    }
 
     def make(folder: Path) -> None:
         file = folder / "model.tflite"
@@ -177,16 +174,8 @@ Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, and facts as JSON
 
 def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     chosen = partial_qat.choose(bench.layers, point.where, point.k)
-    file.write_bytes(
-        ptq.quantize(
-            bench.float_file,
-            chosen,
-            point.bits,
-            bench.task.calibration.images,
-            threads,
-            bench.task.leave_float,
-        )
-    )
+    images, left = bench.task.calibration.images, bench.task.leave_float
+    file.write_bytes(ptq.quantize(bench.float_file, chosen, point.bits, images, threads, left))
     return {"tflite": _file_answers(file, bench, chosen, point.bits, threads)}, {}
 
 
@@ -231,14 +220,17 @@ def _file_answers(
 ) -> np.ndarray:
     """Check a file's weights, then its probabilities on the test images."""
     export.check(file, bench.layers, chosen, bits)
-    run = file
-    if bits == 4:
-        run = file.with_name("widened.tflite")
-        run.write_bytes(int4.widened(file))
-    found = answers.tflite_probabilities(run, bench.task.test.images, threads)
-    if run != file:
-        run.unlink()
-    return found
+    return answers.tflite_probabilities(fast(file), bench.task.test.images, threads)
+
+
+def fast(file: Path) -> Path:
+    """The same file with its 4-bit weights, if it has any, in 8 bits, whose kernels are fast."""
+    recipe = {"file": file_sha256(file), "code": code_sha256(int4.__name__)}
+
+    def make(folder: Path) -> None:
+        (folder / "model.tflite").write_bytes(int4.widened(file))
+
+    return artefact("int4_widened", recipe, make) / "model.tflite"
 
 
 _MAKERS = {"ptq": _ptq, "qat": _tuned, "qatcold": _tuned, "tuned": _tuned}

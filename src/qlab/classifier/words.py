@@ -26,17 +26,15 @@ NO_FORMULA = "This sweep has too few values of k for a formula; sweep='long' has
 def layers(bench: Bench) -> pd.DataFrame:
     """The layers with weights, from the input: their kind, shape and share of all weights."""
     sizes = partial_qat.parameters(bench.model, bench.layers)
-    rows = [
-        {
-            "layer": name,
-            "kind": type(bench.model.get_layer(name)).__name__,
-            "kernel": "×".join(map(str, bench.model.get_layer(name).weights[0].shape)),
-            "weights": sizes[name],
-            "share": f"{sizes[name] / sum(sizes.values()):.1%}",
-        }
-        for name in bench.layers
-    ]
-    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="number"))
+    found = [bench.model.get_layer(name) for name in bench.layers]
+    columns = {
+        "layer": bench.layers,
+        "kind": [type(layer).__name__ for layer in found],
+        "kernel": ["×".join(map(str, layer.weights[0].shape)) for layer in found],
+        "weights": list(sizes.values()),
+        "share": [f"{size / sum(sizes.values()):.1%}" for size in sizes.values()],
+    }
+    return pd.DataFrame(columns, pd.RangeIndex(1, len(found) + 1, name="number"))
 
 
 def float_accuracy(task: Task, parent: Answer) -> str:
@@ -51,34 +49,25 @@ def float_accuracy(task: Task, parent: Answer) -> str:
 
 def weight_types(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:
     """Data type of each layer's weights in the file of each point, a row per point."""
-    rows = {
-        point.variant: export.weight_types(answer.file, bench.layers)
-        for point, answer in answers.items()
-        if answer.file and point.seed == 0
-    }
-    return pd.DataFrame(rows).T
+    files = {p.variant: a.file for p, a in answers.items() if a.file and p.seed == 0}
+    return pd.DataFrame({v: export.weight_types(f, bench.layers) for v, f in files.items()}).T
 
 
 def pooling(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:
     """The step between two codes of what the last layer reads, where all layers have 8 bits."""
-    last = bench.layers[-1]
-    rows = []
+    last, rows = bench.layers[-1], []
     for point, answer in answers.items():
         if answer.file and (point.k, point.bits, point.seed) == (len(bench.layers), 8, 0):
             read = export.operators_of(answer.file, [last])[last].inputs[0]
-            step = tflite_graph.tensor_scales(answer.file)[read]
-            rows.append(
-                {"variant": point.variant, f"one step at the input of {last}": round(step, 4)}
-            )
+            step = round(tflite_graph.tensor_scales(answer.file)[read], 4)
+            rows.append({"variant": point.variant, f"one step at the input of {last}": step})
     return pd.DataFrame(rows)
 
 
 def left_float(table: pd.DataFrame, controls: Sequence[Point]) -> pd.DataFrame:
     """8-bit PTQ of all layers, and of all but what feeds the last, minus float in points."""
-    wanted = [Point("ptq", "last", layers_of(table)), *controls]
-    rows = records.pick(
-        table, "accuracy_difference", variant=[p.variant for p in wanted], condition=None
-    )
+    wanted = [p.variant for p in (Point("ptq", "last", layers_of(table)), *controls)]
+    rows = records.pick(table, "accuracy_difference", variant=wanted, condition=None)
     told = [interval(row, "+.2f", POINTS) for _, row in rows.iterrows()]
     return pd.DataFrame({"variant": rows["variant"].to_list(), "minus float (points)": told})
 
@@ -88,35 +77,29 @@ def memory(table: pd.DataFrame) -> pd.DataFrame | str:
     rows = records.pick(table, "train_peak_memory_bytes").set_index("variant")["value"] / 1e6
     if rows.empty:
         return "Peak memory of fine-tuning is measured by sweep='long'; here it was not."
-    more = rows - rows["fp32_tuned"]
+    more = rows - rows[Point("tuned").variant]
     return pd.DataFrame({"peak MB": rows.round(0), "more than float": more.round(0)}).reset_index()
 
 
 def points(table: pd.DataFrame) -> pd.DataFrame:
     """What each point of a table of records costs and brings, in words."""
+    columns = {
+        "accuracy": ("accuracy", ".4f", 1),
+        "minus float (points)": ("accuracy_difference", "+.2f", POINTS),
+        "calibration error": ("calibration_error", ".3f", 1),
+        "bytes": ("size_bytes", ",.0f", 1),
+        "step / float's": ("train_step_ratio", ".2f", 1),
+    }
     rows = []
     clean = table[table["condition"].isna()]
     for (variant, seed), one in clean.groupby(["variant", "seed"], sort=False, dropna=False):
         known = one.set_index("metric")
         if "accuracy" in known.index:
-            named = {"variant": variant, "seed": "" if pd.isna(seed) else int(seed)}
-            rows.append(named | _costs(known))
+            row = {"variant": variant, "seed": "" if pd.isna(seed) else int(seed)}
+            for name, (metric, *how) in columns.items():
+                row[name] = interval(known.loc[metric], *how) if metric in known.index else ""
+            rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _costs(known: pd.DataFrame) -> dict[str, str]:
-    def told(metric: str, form: str, scale: float = 1.0) -> str:
-        if metric not in known.index:
-            return ""
-        return interval(known.loc[metric], form, scale)
-
-    return {
-        "accuracy": told("accuracy", ".4f"),
-        "minus float (points)": told("accuracy_difference", "+.2f", POINTS),
-        "calibration error": told("calibration_error", ".3f"),
-        "bytes": told("size_bytes", ",.0f"),
-        "step / float's": told("train_step_ratio", ".2f"),
-    }
 
 
 def about(table: pd.DataFrame) -> str:
@@ -134,12 +117,10 @@ def repeated(whole: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame | str:
     """Points that both the sweep and this run have: the losses side by side, in points."""
     if not same_settings(whole, here):
         return "This run has other settings than the sweep: its points are not drawn."
-    keys = ["method", "where", "k", "bits", "seed"]
+    keys, losses = ["method", "where", "k", "bits", "seed"], ["loss_sweep", "loss_here"]
     both = points_table(whole).merge(points_table(here), on=keys, suffixes=("_sweep", "_here"))
-    both = both[both["method"] == "qat"]
-    for column in ("loss_sweep", "loss_here"):
-        both[column] = (both[column] * POINTS).round(2)
-    return both[[*keys, "loss_sweep", "loss_here"]].reset_index(drop=True)
+    both = both.loc[both["method"] == "qat", keys + losses].reset_index(drop=True)
+    return both.assign(**{loss: (both[loss] * POINTS).round(2) for loss in losses})
 
 
 def step_times(table: pd.DataFrame) -> pd.DataFrame:
@@ -171,20 +152,18 @@ def controls(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for bits in partial_qat.BITS:
 
-        def of(metric: str, method: str, bits=bits) -> pd.Series:
+        def of(metric: str, method: str, bits=bits) -> np.ndarray:
             variant = Point(method, "last", layers_of(table), bits).variant
-            return records.pick(table, metric, variant=variant, condition=None)["value"]
+            return records.pick(table, metric, variant=variant, condition=None)["value"].to_numpy()
 
         row = {label: _over_seeds(of(*part)) for label, part in parts.items()}
-        early, full = of("accuracy_equal_time", "qat"), of("accuracy_fake_quant", "qat")
-        row["equal time minus equal epochs"] = _over_seeds(
-            pd.Series(early.to_numpy() - full.to_numpy())
-        )
+        early = of("accuracy_equal_time", "qat") - of("accuracy_fake_quant", "qat")
+        row["equal time minus equal epochs"] = _over_seeds(early)
         rows.append({"weights": f"{bits} bits"} | row)
     return pd.DataFrame(rows)
 
 
-def _over_seeds(values: pd.Series) -> str:
+def _over_seeds(values: np.ndarray) -> str:
     """Mean of some shares in points, with the lowest and the highest."""
     points = values * POINTS
     if not len(points):
@@ -218,13 +197,11 @@ def _judged(judge, points: pd.DataFrame, count: int) -> str:
 
 def formulas(found: Fits) -> str:
     """Both formulas of each series with what speaks for them."""
-    if not found:
-        return NO_FORMULA
     told = []
     for (where, bits), pair in found.items():
         told.append(f"{where} k layers, {bits}-bit weights")
         told += [f"  {f.formula} ({f.name}, R² {f.r2:.2f}, n = {f.n})" for f in pair]
-    return "\n".join(told)
+    return "\n".join(told) or NO_FORMULA
 
 
 def planner_formulas(found: Fits) -> list[Formulas]:
@@ -246,16 +223,14 @@ def planned(found: Fits, sizes: Sequence[int], max_bytes: float) -> str:
 
 def network(table: pd.DataFrame) -> str:
     """What the workers sent for the float model and for the one with all layers quantized."""
-    rows = records.pick(table, "network_step_bytes")
-    if rows.empty:
+    if records.pick(table, "network_step_bytes").empty:
         return "The network was not measured in this sweep; sweep='long' does."
     told = []
     for variant in (PARENT, Point("qat", "last", layers_of(table)).variant):
         reckoned = value(table, variant, "network_step_analytic_bytes")
         counted = value(table, variant, "network_step_bytes")
-        told.append(
-            f"{variant} {counted:,.0f} bytes a step ({counted / reckoned - 1:+.1%} to the formula)"
-        )
+        more = counted / reckoned - 1
+        told.append(f"{variant} {counted:,.0f} bytes a step ({more:+.1%} to the formula)")
     return "; ".join(told)
 
 
@@ -263,15 +238,10 @@ def robustness(table: pd.DataFrame) -> pd.DataFrame:
     """Loss of each variant on clean images, and over all corruptions, in points."""
     rows = records.pick(table, "accuracy_difference")
     clean = rows["condition"].isna()
-    good, bad = (one.groupby("variant", sort=False)["value"] for one in (rows[clean], rows[~clean]))
+    good, bad = (t.groupby("variant", sort=False)["value"] for t in (rows[clean], rows[~clean]))
     good, bad = good.first() * POINTS, bad.agg(["mean", "min"]) * POINTS
-    return pd.DataFrame(
-        {
-            "clean": good.reindex(bad.index).map("{:+.2f}".format),
-            "mean of the corruptions": bad["mean"].map("{:+.2f}".format),
-            "worst": bad["min"].map("{:+.2f}".format),
-        }
-    )
+    told = {"clean": good.reindex(bad.index), "mean of the corruptions": bad["mean"]}
+    return pd.DataFrame(told | {"worst": bad["min"]}).map("{:+.2f}".format)
 
 
 def break_even(table: pd.DataFrame) -> str:
@@ -285,5 +255,4 @@ def break_even(table: pd.DataFrame) -> str:
         Estimate(*(latencies.loc[v, ["value", "ci_low", "ci_high"]].astype(float) / 1e3), 1)
         for v in (PARENT, variant)
     )
-    found = qat_break_even.break_even(Estimate(spent, np.nan, np.nan, 1), before, after)
-    return found.sentence
+    return qat_break_even.sentence(Estimate(spent, np.nan, np.nan, 1), before, after)

@@ -1,0 +1,43 @@
+"""Two real workers send what the formula says; a worker that fails is told of."""
+
+import numpy as np
+import pytest
+from tiny_training import tiny_images, tiny_model
+
+from qlab.classifier import network
+from qlab.classifier.network import Configuration
+from qlab.core.errors import QlabError
+
+needs_namespace = pytest.mark.skipif(
+    not network.possible(), reason="this machine lets nobody make a network namespace"
+)
+
+
+@pytest.mark.slow
+@needs_namespace
+def test_two_workers_send_the_gradients_of_what_is_trained(tmp_path):
+    """A float model; only its last layer trained; the same, fake-quantized."""
+    configurations = [
+        Configuration(),
+        Configuration(trained=("dense",)),
+        Configuration(layers=("dense",), trained=("dense",)),
+    ]
+    every, last, wrapped = network.measure(tiny_model(tmp_path), configurations, tiny_images())
+    dense = 4 * (32 * 32 * 8 * 4 + 4)
+    assert last.gradient_bytes == wrapped.gradient_bytes == dense
+    assert every.gradient_bytes == dense + 4 * (3 * 3 * 3 * 8 + 2 * 8)
+    assert (every.messages, last.messages) == (1, 1)
+    # Each quantizer of activations: minimum and maximum, a message of one float32 each.
+    assert wrapped.messages > 1
+    ranges = (0, 0, 4 * (wrapped.messages - 1))
+    for traffic, more in zip((every, last, wrapped), ranges, strict=True):
+        assert traffic.analytic_bytes == 2 * (traffic.gradient_bytes + more)
+        assert len(traffic.step_bytes) == network.STEPS
+        assert 0 < np.median(traffic.step_bytes) / traffic.analytic_bytes - 1 < 0.1
+
+
+@pytest.mark.slow
+@needs_namespace
+def test_a_worker_that_fails_is_told_of(tmp_path):
+    with pytest.raises(QlabError, match=r"two workers failed. .*There is no model at .*none\.h5"):
+        network.measure(tmp_path / "none.h5", [Configuration()], tiny_images())

@@ -1,0 +1,109 @@
+"""From the kept rows of every image, every interval on images comes out again, digit for digit."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qlab.classifier import answers, data, measure, outcomes, points, sweep
+from qlab.classifier.points import FLOAT, PARENT
+from qlab.core import items, records, stats
+
+KEY = ["variant", "seed", "metric", "condition", "strength"]
+VALUES = ["value", "ci_low", "ci_high", "n"]
+
+
+def again(rows: pd.DataFrame) -> pd.DataFrame:
+    """Value, interval and n of every record on images, from the rows alone."""
+    rows = rows.astype({"variant": str, "graph": str, "condition": object}).sort_values("image")
+    rows["right"] = rows["label"] == rows["predicted"]
+    kinds = ["variant", "seed", "graph", "condition", "strength"]
+    groups = {
+        tuple(None if pd.isna(x) else x for x in key): one
+        for key, one in rows.groupby(kinds, dropna=False)
+    }
+    hits = {key: one["right"].to_numpy() for key, one in groups.items()}
+    found = []
+    for key, right in hits.items():
+        variant, seed, graph, condition, strength = key
+        judged = {measure.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
+        parent = hits[PARENT, None, "tflite", condition, strength]
+        control = hits.get(("fp32_tuned", seed, "tflite", None, None))
+        if graph == "tflite" and condition is None and "_but_" not in variant:
+            judged["calibration_error"] = answers.calibration_error(
+                groups[key]["confidence"].to_numpy(), right
+            )
+        if graph == "tflite" and variant != PARENT:
+            flips = stats.paired(parent, right)
+            judged["accuracy_difference"] = flips.difference
+            if condition is None:
+                judged["flip_rate"] = flips.rate
+                counts = {
+                    "flips_lost": flips.lost,
+                    "flips_gained": flips.gained,
+                    "mcnemar_p": flips.p_value,
+                    "detectable_difference": flips.detectable,
+                }
+                judged |= {m: (v, None, None, len(right)) for m, v in counts.items()}
+        if (
+            graph == "tflite"
+            and condition is None
+            and seed is not None
+            and control is not None
+            and variant != "fp32_tuned"
+        ):
+            judged["accuracy_minus_tuned"] = stats.paired(control, right).difference
+        seed = None if condition else seed  # of worse images the first seed alone is judged
+        found += [(variant, seed, m, condition, strength, *e) for m, e in judged.items()]
+    return pd.DataFrame(found, columns=KEY + VALUES).astype({"seed": "Int64", "strength": "Int64"})
+
+
+def compare(rows: pd.DataFrame, table: pd.DataFrame) -> int:
+    """Both agree to the ten digits of a record; returns how many records that were."""
+    mine = again(rows)
+    judged = table[table["metric"].isin(set(mine["metric"]))]
+    one, two = (
+        t.assign(**{c: t[c].astype(object).where(t[c].notna(), "").astype(str) for c in KEY})
+        .set_index(KEY)[VALUES].sort_index().astype(float).map(lambda v: float(f"{v:.10g}"))
+        for t in (mine, judged)
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(one, two, rtol=0, atol=0)
+    return len(one)
+
+
+@pytest.mark.slow
+def test_intervals_come_from_the_kept_rows(home):
+    task = data.prepare(data.Parameters(profile="smoke", limit=60))
+    bench = points.Bench(task)
+    parent = points.parent(bench, 2)
+    pooled = points.without_feeding(bench)
+    found = {p: points.answer(p, bench, 2) for p in sweep.sweep_points(task, bench)}
+    left = {pooled: points.answer(pooled, bench, 2)}
+    worse = measure.worse_answers(task, bench, found, 2)
+    made = measure.accuracy_records(task, parent, found)
+    made += measure.left_float_records(task, parent, left)
+    made += measure.robustness_records(task, worse)
+    records.write(made, task.place, {})
+    outcomes.write(task, parent, found | left, worse)
+    rows = items.read(sweep.EXPERIMENT, task.place)
+    assert rows["predicted"].dtype == "uint8" and rows["confidence"].dtype == "float32"
+    assert compare(rows, records.read(sweep.EXPERIMENT, task.place)) > 60
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not items.path(sweep.EXPERIMENT, "mini").is_file(), reason="needs the items of a mini run"
+)
+def test_the_committed_intervals_come_from_the_committed_rows():
+    rows = items.read(sweep.EXPERIMENT, "mini")
+    assert compare(rows, records.read(sweep.EXPERIMENT, "mini")) > 200
+
+
+def test_a_row_is_an_image_and_what_was_said_of_it():
+    task = SimpleNamespace(test=SimpleNamespace(labels=np.array([0, 1])))
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    rows = outcomes._rows(task, FLOAT, "tflite", probabilities, "noise", 2)
+    assert rows.loc[1, ["variant", "condition", "label", "predicted"]].tolist() == [
+        PARENT, "noise", 1, 2]  # fmt: skip
+    assert rows["of_label"].tolist() == [0.7, 0.3] and rows["confidence"].tolist() == [0.7, 0.6]

@@ -80,7 +80,7 @@ def _classifier(row: dict) -> dict:
     if row["variant"] in ("fp32", "fp32_tuned"):
         about["bits"] = 32
     if found := re.fullmatch(
-        r"(qat|ptq|update)_w(\d+)(?:a8)?_(last|first|only)(\d+)(_trained_only|_but_pool)?",
+        r"(qat|qatcold|ptq|update)_w(\d+)(?:a8)?_(last|first|only)(\d+)(_trained_only|_but_pool)?",
         row["variant"],
     ):
         about["method"] = found[1] + (found[5] or "")

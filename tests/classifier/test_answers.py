@@ -110,17 +110,6 @@ def test_bad_images_and_files(model, files, tmp_path):
         answers.tflite_probabilities(tmp_path / "junk.tflite", IMAGES)
 
 
-def test_a_file_that_is_no_classifier_is_refused():
-    ends = [{"shape": np.array(s), "dtype": np.float32} for s in ([1, 4], [1, 2])]
-
-    class Other:
-        get_input_details = staticmethod(lambda: ends[:1])
-        get_output_details = staticmethod(lambda: ends[1:])
-
-    with pytest.raises(QlabError, match=r"no image classifier: .* found float32 \[1, 4\], float32"):
-        answers._ends(Other, "sine.tflite")
-
-
 def test_calibration_error_by_hand():
     sure = np.full(10, 0.9)
     assert answers.expected_calibration_error(sure, sure > 0) == pytest.approx(0.1)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from qlab.classifier import cifar10
-from qlab.core import fetch
 from qlab.core.errors import QlabError
 
 
@@ -93,13 +92,10 @@ def test_the_payload_of_that_test_would_run(tmp_path):
     ("changed", "sentence"),
     [
         ({"labels": [3, 0, 10, 1]}, "with a label of 0 to 9"),
-        ({"labels": [3, -1, 0, 1]}, "with a label of 0 to 9"),
         ({"labels": [3, "cat", 0, 1]}, "with a label of 0 to 9"),
         ({"labels": [3, 0]}, r"\[4, 3072\] with 2 labels"),
         ({"labels": None}, "is no CIFAR-10 batch: expected a dictionary"),
-        ({"data": [1, 2]}, "is no CIFAR-10 batch: expected a dictionary"),
         ({"data": np.zeros((4, 3000), np.uint8)}, r"'data' is uint8 \[4, 3000\]"),
-        ({"data": np.zeros((4, 3072))}, r"'data' is float64 \[4, 3072\]"),
     ],
 )
 def test_bad_batches_say_what_is_wrong(folder, changed, sentence):
@@ -117,15 +113,6 @@ def test_bad_files_and_folders_say_what_is_wrong(folder, tmp_path):
         (folder / "data_batch_1").write_bytes(content)
         with pytest.raises(QlabError, match="is no CIFAR-10 batch"):
             cifar10.load(folder, "train")
-
-
-def test_the_download_is_the_official_archive(monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr(fetch, "fetch", lambda *a, **k: asked.append((a, k)) or tmp_path)
-    assert cifar10.downloaded() == tmp_path / "cifar-10-batches-py"
-    ((url, known), options) = asked[0]
-    assert url.endswith("/cifar-10-python.tar.gz") and known.startswith("md5:")
-    assert len(known) == 36 and options == {"unpack": True}
 
 
 @pytest.mark.real_data

@@ -53,20 +53,6 @@ def test_every_control_moves_text_or_picture(box):
     stands_still(box)
 
 
-def test_what_was_not_swept_is_said():
-    few = WHOLE[WHOLE["variant"].isin(["fp32", "fp32_tuned", "qat_w8a8_last2", "qat_w8a8_last5"])]
-    place, bits, k, text, _ = (box := explore.sweep(few, N)).children
-    assert text.value == "k = 10 was not measured; measured are 2, 5."
-    k.value = 5
-    assert text.value.startswith("<b>QAT</b>: accuracy")
-    bits.value = 4
-    assert text.value == (
-        "This sweep has no point of that kind. There are: the last k layers, 8 bits; the first k "
-        "layers, 8 bits."
-    )
-    stands_still(box)
-
-
 @pytest.fixture
 def world():
     """Forty images of three classes, and two points, the second of which guesses."""

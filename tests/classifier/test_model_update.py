@@ -7,7 +7,6 @@ import pytest
 
 from qlab.classifier import model_update
 from qlab.core import nibbles
-from qlab.core.errors import QlabError
 
 
 def read(message: bytes) -> dict[str, np.ndarray]:
@@ -80,10 +79,3 @@ def test_a_channel_of_zeros_stays_zero(model):
     layer.set_weights([kernel, bias])
     back = read(model_update.serialized_update(model, ["dense"], 8))
     assert not back["dense/kernel"][:, 1].any()
-
-
-def test_what_cannot_be_sent_is_said(model):
-    with pytest.raises(QlabError, match="4, 8 or 32 bits a weight, not 3"):
-        model_update.update_bytes(model, ["conv"], 3)
-    with pytest.raises(QlabError, match="no layer 'head' in this model: .*conv, norm"):
-        model_update.serialized_update(model, ["head"], 8)

@@ -31,14 +31,6 @@ def test_the_sweep_is_whole(table, points):
     assert f"{len(trained)} points of QAT from {seeds} seeds" in words.about(table)
 
 
-def test_the_size_follows_the_number_of_layers(points):
-    for (_, bits), one in points.query("method == 'qat' and where == 'last'").groupby(
-        ["where", "bits"]
-    ):
-        sizes = one.drop_duplicates("k").sort_values("k")["size_bytes"].tolist()
-        assert sizes == sorted(sizes, reverse=True) and len(sizes) == N, bits
-
-
 def test_verdicts_have_a_sentence_for_each_question_and_width(points):
     told = words.places(points, N)
     assert told.count("first minus last") == 10
@@ -58,12 +50,6 @@ def test_the_planner_keeps_its_budget(points):
 def test_a_run_is_compared_with_itself_without_a_difference(table):
     both = words.repeated(table, table)
     assert (both["loss_sweep"] == both["loss_here"]).all() and len(both) > 50
-
-
-def test_controls_say_what_was_not_run(table):
-    assert (words.controls(table)["QAT minus float"] != "not run").all()
-    few = table[table["method"] != "ptq"]
-    assert (words.controls(few)["PTQ minus float"] == "not run").all()
 
 
 def test_other_steps_or_images_are_other_settings(table):

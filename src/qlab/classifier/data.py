@@ -21,6 +21,7 @@ TRAINING = {"smoke": Settings(1), "mini": Settings(2), "full": Settings(2)}
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
 TOYS = ("toy_mlp", "toy_cnn")
 TOY_SIZE, TOY_EPOCHS = 32, 10
+TINY = "mlperf_tiny/pretrainedResnet.h5"  # below QLAB_DATA
 MLPERF_TINY = (
     "https://github.com/mlcommons/tiny/raw/master/benchmark/training/image_classification/"
     "trained_models/pretrainedResnet.h5",
@@ -157,7 +158,7 @@ def _subject(given: Parameters) -> tuple[str, Path, Any, Split]:
 def _model(model: str, profile: str) -> tuple[str, Path]:
     """Name and file of the classifier."""
     if not model and profile == "full":
-        return "mlperf_tiny_resnet8", _mlperf_tiny()
+        return "mlperf_tiny_resnet8", _local(TINY) or fetch.fetch(*MLPERF_TINY)
     if (model or EMBEDDED[0]) in EMBEDDED:
         return model or EMBEDDED[0], embedded.resnet_file(model or EMBEDDED[0])
     if (name := model.lower()) in keras_classifier.IMAGENET:
@@ -167,10 +168,10 @@ def _model(model: str, profile: str) -> tuple[str, Path]:
     return path.stem, path
 
 
-def _mlperf_tiny() -> Path:
-    """MLPerf Tiny's trained ResNet-8, from QLAB_DATA or downloaded."""
-    local = (paths.real_data() or Path()) / "mlperf_tiny" / "pretrainedResnet.h5"
-    return local if paths.real_data() and local.is_file() else fetch.fetch(*MLPERF_TINY)
+def _local(part: str) -> Path | None:
+    """A file or folder below QLAB_DATA, if there is one."""
+    place = (paths.real_data() or Path()) / part
+    return place if paths.real_data() and place.exists() else None
 
 
 def _toy(name: str, train: LabelledImages) -> Path:
@@ -201,7 +202,7 @@ def _images(given: Parameters, size: int) -> Split:
 
 
 def _own_data(data: str, size: int) -> Split:
-    folder = Path(data).expanduser() if data else _cifar10()
+    folder = Path(data).expanduser() if data else _local("cifar10") or cifar10.downloaded()
     if (folder / "train").is_dir():
         name, train = folder.name, image_folder.load(folder / "train", size)
         test = image_folder.load(folder / "val", size, train.classes)
@@ -209,12 +210,6 @@ def _own_data(data: str, size: int) -> Split:
         name = "cifar10"
         train, test = (cifar10.load(folder, part) for part in ("train", "test"))
     return split(name, train, test)
-
-
-def _cifar10() -> Path:
-    """CIFAR-10 under QLAB_DATA, or downloaded."""
-    local = (paths.real_data() or Path()) / "cifar10"
-    return local if paths.real_data() and local.is_dir() else cifar10.downloaded()
 
 
 def split(dataset: str, train: LabelledImages, test: LabelledImages) -> Split:

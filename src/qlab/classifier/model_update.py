@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qlab.core import nibbles
-from qlab.core.errors import QlabError
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -56,11 +55,6 @@ def _arrays(
     model: "keras.Model", layers: Sequence[str], bits: int
 ) -> Iterable[tuple[str, np.ndarray]]:
     """The variables of some layers by `layer/variable`."""
-    if bits not in UPDATE_BITS:
-        raise QlabError(f"An update has 4, 8 or 32 bits a weight, not {bits}.")
-    known = [layer.name for layer in model.layers]
-    if missing := [name for name in layers if name not in known]:
-        raise QlabError(f"There is no layer '{missing[0]}' in this model: {', '.join(known)}.")
     for layer in layers:
         for variable in model.get_layer(layer).weights:
             yield f"{layer}/{variable.name.split('/')[-1].split(':')[0]}", variable.numpy()

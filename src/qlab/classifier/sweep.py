@@ -20,18 +20,15 @@ def sweep_points(task: Task, bench: Bench) -> list[Point]:
     count, given = len(bench.layers), task.given
     long = given.sweep == "long"
     points = long_sweep(count, given.seeds) if long else short_sweep(count, task)
+    # Of each a float file at most, and float32 probabilities of four graphs.
+    each = 4 * bench.model.count_params() + 4 * 4 * len(task.test) * len(task.test.classes)
     made = disk.used(paths.build() / "artefacts" / "qat_point")
     disk.refuse(
-        max(0, len(points) * point_bytes(task, bench) - made),
+        max(0, len(points) * each - made),
         f"A {given.sweep} sweep of {len(points)} points of {task.model}",
         "Take fewer seeds or the short sweep",
     )
     return points
-
-
-def point_bytes(task: Task, bench: Bench) -> int:
-    """Bytes that a point keeps at most: a float file, and float32 probabilities of four graphs."""
-    return 4 * bench.model.count_params() + 4 * 4 * len(task.test) * len(task.test.classes)
 
 
 def short_sweep(layers: int, task: Task) -> list[Point]:

@@ -2,20 +2,19 @@
 
 Two worker processes of TensorFlow train data-parallel in a network namespace of their own, made
 by `unshare` (util-linux); the counter of its loopback interface is read before and after a step.
-
-Per step, the gradients of what is trained are all-reduced, as float32. The ring algorithm sends
-2 (n - 1) / n times their bytes from each of n workers (Patarasuk and Yuan 2009, "Bandwidth optimal
-all-reduce algorithms"). Fake quantization adds the ranges of activations, whose moving averages
-tfmot averages over the workers, two numbers a quantizer, each in a message of its own.
+Gradients are all-reduced as float32: a ring sends 2 (n - 1) / n times their bytes from each of n
+workers (Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms"). Fake quantization
+adds the ranges of activations, two numbers a quantizer, each in a message of its own.
 """
 
-import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from shutil import which
+from subprocess import PIPE, Popen, run
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +23,7 @@ import psutil
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
-STEPS, WARMUP = 6, 2  # counted, and taken before
-BATCH = 8  # images of each worker at a step
+STEPS, WARMUP, BATCH = 6, 2, 8  # steps counted, steps before, images of each worker at a step
 NAMESPACE = ["unshare", "--net", "--map-root-user"]
 # The interface of a new namespace is down: SIOCSIFFLAGS, IFF_UP of netdevice(7).
 UP = """import fcntl, socket, struct
@@ -52,9 +50,7 @@ class Traffic(NamedTuple):
 
 def possible() -> bool:
     """Whether this machine lets its user make a network namespace."""
-    with contextlib.suppress(OSError):
-        return subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode == 0
-    return False
+    return bool(which("unshare")) and not run([*NAMESPACE, "true"], capture_output=True).returncode
 
 
 def measure(
@@ -69,23 +65,22 @@ def measure(
             pairs = zip(progress(configurations), first.stdout, strict=False)
             found = [Traffic(*json.loads(line)) for _, line in pairs]
         if first.returncode != 0:
-            last = [log.read_text(errors="replace").strip() for log in Path(made).glob("*.log")]
-            told = "; ".join(log.split("\n")[-1] for log in last)
-            raise QlabError(f"Training on two workers failed. Their logs end: {told}")
+            logs = [log.read_text(errors="replace").strip() for log in Path(made).glob("*.log")]
+            last = "; ".join(log.split("\n")[-1] for log in logs)
+            raise QlabError(f"Training on two workers failed. Their logs end: {last}")
         return found
 
 
-def _worker(index: int, folder: str) -> subprocess.Popen:
+def _worker(index: int, folder: str) -> Popen:
     """Start a worker: the first makes the namespace, and starts the second in it."""
     call = [sys.executable, "-m", "qlab.classifier.network", str(index), folder]
     if index == 0:
         call = [*NAMESPACE, "sh", "-c", '"$1" -c "$0" && exec "$@"', UP, *call]
     place = {"cluster": {"worker": ADDRESSES}, "task": {"type": "worker", "index": index}}
-    more = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CONFIG": json.dumps(place)}
-    more |= dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "")  # not for 127.0.0.1
-    pipe = subprocess.PIPE
+    more = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "")  # not for 127.0.0.1
+    more |= {"CUDA_VISIBLE_DEVICES": "-1", "TF_CONFIG": json.dumps(place)}
     with Path(folder, f"{index}.log").open("wb") as log:
-        return subprocess.Popen(call, stdin=pipe, stdout=pipe, stderr=log, env=os.environ | more)
+        return Popen(call, stdin=PIPE, stdout=PIPE, stderr=log, env=os.environ | more)
 
 
 def _work(index: int, folder: str) -> None:
@@ -97,10 +92,11 @@ def _work(index: int, folder: str) -> None:
         own = (np.arange(BATCH) + index * BATCH) % len(data["labels"])
         batch = data["images"][own].astype(np.float32), data["labels"][own]
     other = _worker(1, folder) if index == 0 else None
+    counter = partial(psutil.net_io_counters, pernic=True, nowrap=False)  # of this namespace
     for train, gradients, sent in _trainings(told, batch):
         counted = []
         for _ in range(WARMUP + STEPS):  # neither starts a step before both have ended the last
-            before = _loopback_bytes()
+            before = counter()["lo"].bytes_sent
             if other:
                 other.stdin.write(b"go\n")
                 other.stdin.flush()
@@ -108,15 +104,10 @@ def _work(index: int, folder: str) -> None:
                 sys.exit("the first worker is gone")
             train(*batch)
             other.stdout.readline() if other else print("done", file=out)
-            counted.append(_loopback_bytes() - before)
+            counted.append(counter()["lo"].bytes_sent - before)
         if other:
             reduced = 2 * (len(ADDRESSES) - 1) * sum(sent)
             print(json.dumps([counted[WARMUP:], reduced, gradients, len(sent)]), file=out)
-
-
-def _loopback_bytes() -> int:
-    """Bytes sent so far over this namespace's loopback interface, headers too."""
-    return psutil.net_io_counters(pernic=True, nowrap=False)["lo"].bytes_sent
 
 
 def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
@@ -131,8 +122,8 @@ def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
     for c in told["configurations"]:
         # Each variable made in the scope is sent to the other: so wrap outside, mirror the result.
         local = partial_qat.quantized(load(told["model"]), c["layers"], 8, c["leave_float"])
-        configs = [type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")]
-        known = partial_qat.qat.quantize_scope({kind.__name__: kind for kind in configs})
+        kinds = {type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")}
+        known = partial_qat.qat.quantize_scope({kind.__name__: kind for kind in kinds})
         with known, strategy.scope():
             model = keras.models.clone_model(local)
             model.set_weights(local.get_weights())
@@ -151,8 +142,8 @@ def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
         train = tf.function(lambda *b, s=step: strategy.run(s, args=b))
         nodes = train.get_concrete_function(*map(tf.constant, batch)).graph.get_operations()
         sent = [op.inputs[0] for op in nodes if op.type.startswith("CollectiveReduce")]
-        size = [int(np.prod(t.shape)) * t.dtype.size for t in sent]
-        yield train, 4 * sum(int(np.prod(v.shape)) for v in variables), size
+        sizes = [t.shape.num_elements() * t.dtype.size for t in sent]
+        yield train, 4 * sum(v.shape.num_elements() for v in variables), sizes
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
 def test_another_hash_is_refused_and_leaves_no_file(server):
     folder, address = server
     zipped(folder, a="1")
-    with pytest.raises(QlabError, match="does not match the known hash: expected sha256:0000.* but got"):
+    with pytest.raises(QlabError, match="does not match the known hash: expected sha256:0000"):
         fetch.fetch(f"{address}/data.zip", NO_HASH)
     assert not list((paths.build() / "downloads").glob("*zip*"))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab.core import nibbles
+from qlab.core import int4
 from qlab.core.errors import QlabError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def serialized_update(model: "keras.Model", layers: Sequence[str], bits: int) ->
     for name, array in _arrays(model, layers, bits):
         if bits < 32 and name.endswith("kernel"):
             integers, scales = _quantize(array.reshape(-1, _channels(name, array)), bits)
-            packed = nibbles.packed(integers.ravel()) if bits == 4 else integers.ravel()
+            packed = int4.packed(integers.ravel()) if bits == 4 else integers.ravel()
             arrays |= {name: packed, f"{name}:scale": scales, f"{name}:shape": _shape(array)}
         else:
             arrays[name] = array.astype(np.float32)
@@ -59,7 +59,7 @@ def read_update(message: bytes) -> dict[str, np.ndarray]:
     for name in [n.removesuffix(":scale") for n in arrays if n.endswith(":scale")]:
         scales, shape = arrays.pop(f"{name}:scale"), arrays.pop(f"{name}:shape")
         packed, count = arrays[name], int(np.prod(shape))
-        integers = packed if packed.dtype == np.int8 else nibbles.unpacked(packed, count)
+        integers = packed if packed.dtype == np.int8 else int4.unpacked(packed, count)
         arrays[name] = (integers.reshape(-1, len(scales)) * scales).reshape(shape)
     return arrays
 

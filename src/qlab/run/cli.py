@@ -14,7 +14,11 @@ import typer
 from qlab.core.errors import QlabError
 from qlab.core.secrets import known, redact
 
-app = typer.Typer(add_completion=False, help="Run qlab's notebooks, compare runs.")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run qlab's notebooks, compare runs.",
+)
 Notebook = Annotated[str, typer.Argument(help='a path, or a number or name of notebooks/: "01"')]
 Place = Annotated[Path, typer.Argument(help="a clone, a folder of records, or one csv")]
 Target = Annotated[Path, typer.Option(help="the csv file for the records")]
@@ -30,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's own errors have it
             raise
-        code, said = 2, f"{error.format_message()} `python -m qlab --help` tells what is expected."
+        wrong = error.format_message().rstrip(".")
+        code, said = 2, f"{wrong}; `python -m qlab --help` tells what is expected."
     if code == 130:
         said = "interrupted; nothing was written."
     if said:

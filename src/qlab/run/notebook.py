@@ -144,9 +144,10 @@ def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: l
             iopub_timeout=60,  # 4 s are too few to collect the last output on a busy machine
         )
     except (PapermillExecutionError, RuntimeError) as error:  # nbclient's DeadKernelError is one
-        message = _failure(kept[0], error, source.name)
+        executed = remove_error_markers(kept[0])
+        message = _failure(executed, error, source.name)
         try:
-            _write(kept[0], failed, secrets)
+            _write(executed, failed, secrets)
         except QlabError as unwritten:
             raise NotebookFailed(f"{message}. It could not be kept: {unwritten}") from error
         raise NotebookFailed(f"{message}. The notebook as far as it ran: {failed}") from error
@@ -201,7 +202,7 @@ class _ThisInterpreter(AsyncKernelManager):
 
 def _write(nb: Any, target: Path, secrets: list[str]) -> None:
     """Write a notebook whole, without secrets and without papermill's notes (paths and times)."""
-    nb = redacted(remove_error_markers(nb), secrets)
+    nb = redacted(nb, secrets)
     for node in (nb, *nb.cells):
         node.metadata.pop("papermill", None)
         node.metadata.pop("execution", None)

@@ -58,7 +58,7 @@ def secret_values(environ: Mapping[str, str]) -> list[str]:
 
 def redact(text: str, values: Iterable[str]) -> str:
     """`text` with each secret, also as JSON or a URL has it, replaced by `***SECRET***`."""
-    for value in values:
+    for value in sorted(values, key=len, reverse=True):
         raw = value.encode("utf-8", "surrogateescape")
         for form in (value, json.dumps(value, ensure_ascii=False)[1:-1], quote(raw, safe="")):
             text = text.replace(form, MARKER)

@@ -138,7 +138,9 @@ def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: l
             start_timeout=120,
             # For the engine and for nbclient behind it:
             kept=kept,
-            kernel_manager_class=_ThisInterpreter,
+            kernel_manager_class=type(
+                "_Here", (_ThisInterpreter,), {"environment": _environment()}
+            ),
             autosave_cell_every=0,
             coalesce_streams=True,  # a flush may cut a secret in two
             iopub_timeout=60,  # 4 s are too few to collect the last output on a busy machine
@@ -172,6 +174,16 @@ class _Keeping(NBClientEngine):
 papermill_engines.register(_ENGINE, _Keeping)
 
 
+def _environment() -> dict[str, str]:
+    """The environment with qlab's folders made absolute, for the kernel works in another folder.
+
+    QLAB_QUIET keeps the notebook's own progress bars out of its stored output.
+    """
+    folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
+    absolute = {name: str(folder) for name, folder in folders.items() if folder}
+    return {**os.environ, **absolute, "QLAB_QUIET": "1"}
+
+
 class _ThisInterpreter(AsyncKernelManager):
     """A manager whose kernel is the running interpreter, and ends with this process.
 
@@ -180,16 +192,14 @@ class _ThisInterpreter(AsyncKernelManager):
     no folder to search, jupyter_client falls back on ipykernel's own spec: sys.executable.
     """
 
+    environment: dict[str, str]
+
     @default("kernel_spec_manager")
     def _no_installed_specs(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[])
 
     def start_kernel(self, **options: Any) -> Any:
-        # Absolute, for the kernel works in another folder. QLAB_QUIET keeps progress bars out of
-        # the stored output.
-        folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
-        absolute = {name: str(folder) for name, folder in folders.items() if folder}
-        options["env"] = {**os.environ, **absolute, "QLAB_QUIET": "1"}
+        options["env"] = self.environment
         # A kernel has a session of its own, which a killed process group does not take along. It
         # looks for its parent once a second, but not while it is stopped or busy in native code.
         if sys.platform == "linux":

@@ -6,7 +6,7 @@ here, a module here imports it.
 **The rails.** Running: `qlab.run.cli`, `qlab.run.notebook`, `qlab.run.parameters`, `qlab.core.secrets`. Files:
 `qlab.core.paths`, `qlab.core.cache`, `qlab.core.fetch`, `qlab.core.hub`. Numbers: `qlab.core.records`,
 `qlab.core.measured`, `qlab.core.provenance`, `qlab.core.stats`, `qlab.core.timing`. Pictures: `qlab.core.plot`,
-`qlab.core.live`, `qlab.run.report`. What a user reads when something is wrong: `qlab.core.errors`.
+`qlab.core.live`, `qlab.run.site`. What a user reads when something is wrong: `qlab.core.errors`.
 
 **Experiment 01, a detector in TFLite.** `qlab.detector.measure` measures, `qlab.detector.plots` and
 `qlab.detector.words` show, `qlab.detector.data` holds its parameters. Variants: `qlab.detector.quantize`,

@@ -1,76 +1,63 @@
-"""The dataset to attach on Kaggle: the project, and wheels of what the image lacks."""
+"""Make the dataset to attach on Kaggle: the project, and wheels of what the image lacks.
+
+.venv/bin/python workflow/kaggle/bundle.py --user NAME FOLDER
+"""
 
 import json
-import re
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Annotated
 
-from qlab.core.cache import written_whole
-from qlab.core.errors import QlabError
-from qlab.kaggle import install
+import typer
 
-PYTHON = "3.12"  # of Kaggle's image
-# The image is Ubuntu 22.04, whose glibc is 2.35; a wheel for an older one runs there too.
+ROOT = Path(__file__).resolve().parents[2]
+SLUG = "qlab-bundle"
+FOLDERS = ("src", "data", "figures", "notebooks", "workflow")  # what a session needs
+SOURCE_ONLY = "auto-gptq"  # its wheels end at Python 3.11; without kernels it is pure Python
+# Kaggle's image is Ubuntu 22.04, whose glibc is 2.35; a wheel for an older one runs there too.
 PLATFORMS = [
     *(f"manylinux_2_{minor}_x86_64" for minor in range(35, 16, -1)),
     "manylinux2014_x86_64",
 ]
-PROJECT = ("src", "data", "figures", "notebooks", "workflow", "pyproject.toml", "README.md")
-PROJECT += ("LICENSE", "requirements.lock")
-SLUG = "qlab-bundle"
-USER = re.compile(r"[a-z0-9][a-z0-9-]{2,}")  # a Kaggle user's slug
+User = Annotated[str, typer.Option(help="Your user name on Kaggle")]
 
 
-def write(folder: Path, user: str, project: Path, found: Path | None = None) -> None:
-    """Fill a new folder: `project/`, `wheels/`, dataset-metadata.json for `kaggle datasets create`.
-
-    `found` is a folder of wheels to take before asking PyPI. QlabError where the folder is there.
-    """
-    if folder.exists():
-        raise QlabError(f"{folder} exists already; remove it or choose another folder.")
-    check_user(user)
-    with written_whole(folder) as part:
-        (part / "wheels").mkdir(parents=True)
-        copy_project(project, part / "project")
-        wheels(part / "wheels", project, found)
-        metadata = {"title": "qlab bundle", "id": f"{user}/{SLUG}", "licenses": [{"name": "MIT"}]}
-        (part / "dataset-metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
-
-
-def check_user(user: str) -> None:
-    """QlabError for what is no user's name on Kaggle."""
-    if not USER.fullmatch(user):
-        raise QlabError(
-            f"{user!r} is no user's name on Kaggle; give the one in your profile's address, "
-            "--user NAME."
-        )
+def write(user: User, folder: Path) -> None:
+    """Fill a new folder, which `kaggle datasets create --dir-mode zip -p FOLDER` uploads."""
+    folder.mkdir(parents=True)
+    skipped = shutil.ignore_patterns(
+        "__pycache__", "*.egg-info", ".*", "full*", "smoke*", "mini-*-*"
+    )
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / "project" / name, ignore=skipped)
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "project")
+    wheels(folder / "wheels")
+    metadata = {"title": "qlab bundle", "id": f"{user}/{SLUG}", "licenses": [{"name": "MIT"}]}
+    (folder / "dataset-metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
 
 
-def copy_project(project: Path, target: Path) -> None:
-    """The parts of a checkout that a session needs, as they are now."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".ipynb_checkpoints", ".*",
-                                     "full*", "smoke*", "mini-*-*")  # fmt: skip
-    target.mkdir(parents=True)
-    for name in PROJECT:
-        source = project / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=ignored)
-        elif source.is_file():
-            shutil.copy(source, target / name)
+def wheels(folder: Path) -> None:
+    """Wheels of everything in missing.txt for Kaggle's Python, whichever Python runs this."""
+    lines = (ROOT / "workflow" / "kaggle" / "missing.txt").read_text().splitlines()
+    listed = [line for line in lines if line and not line.startswith("#")]
+    source = [line for line in listed if line.startswith(SOURCE_ONLY)]
+    image = [word for platform in PLATFORMS for word in ("--platform", platform)]
+    image += ["--python-version", "3.12", "--only-binary", ":all:"]
+    pip("download", *image, "--dest", folder, *(line for line in listed if line not in source))
+    pip("wheel", "--no-binary", SOURCE_ONLY, "--no-build-isolation", "-w", folder, *source)
+    (built,) = folder.glob("auto_gptq-*")
+    assert built.name.endswith("none-any.whl"), f"{built.name} is for this machine alone"
 
 
-def wheels(folder: Path, project: Path, found: Path | None = None) -> None:
-    """Wheels of qlab and of everything in missing.txt, for Kaggle's Python."""
-    listed = install.listed(project / "workflow" / "kaggle" / "missing.txt")
-    links = ["--find-links", str(found)] if found else []
-    platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
-    for_python = ["--python-version", PYTHON, "--only-binary", ":all:", *platforms]
-    ready = [f"{n}=={v}" for n, v in listed.items() if n != install.SOURCE_ONLY]
-    install.pip("download", *for_python, *links, "--dest", folder, *ready)
-    built = ["--no-binary", install.SOURCE_ONLY, "--no-build-isolation", *links]
-    source = f"{install.SOURCE_ONLY}=={listed[install.SOURCE_ONLY]}"
-    install.pip("wheel", *built, "--wheel-dir", folder, source)
-    with install.sources(project) as copy:
-        install.pip("wheel", "--wheel-dir", folder, copy)
-    if bound := [f.name for f in folder.glob("auto_gptq-*") if "none-any" not in f.name]:
-        raise QlabError(f"{bound[0]} is not pure Python: it holds kernels for this machine alone.")
+def pip(command: str, *words: str | Path) -> None:
+    """Run pip without dependencies and without kernels."""
+    call = [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", *map(str, words)]
+    subprocess.run(call, check=True, env={**os.environ, "BUILD_CUDA_EXT": "0"})
+
+
+if __name__ == "__main__":
+    typer.run(write)

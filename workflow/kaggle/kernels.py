@@ -1,128 +1,92 @@
-"""A folder for each notebook that `kaggle kernels push` takes: the notebook and its metadata."""
+"""Make a folder for each notebook that `kaggle kernels push -p FOLDER/NOTEBOOK` takes.
+
+.venv/bin/python workflow/kaggle/kernels.py --user NAME -p profile=full [FOLDER]
+"""
 
 import base64
 import json
 import re
-from collections.abc import Iterable
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from qlab.core import paths
-from qlab.core.cache import written_whole
+import nbformat
+import typer
+import yaml
+
 from qlab.core.errors import QlabError
-from qlab.kaggle import bundle
 from qlab.run.parameters import parameters_of, parse_for, read_notebook
 
-TABLE = "kernels.yaml"  # in workflow/kaggle: what the full profile of a notebook wants
-FIELDS = {"gpu", "datasets", "models"}
-LONGEST_TITLE = 50  # characters, Kaggle's limit
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "workflow" / "kaggle"
+FULL = "profile=full"  # what is attached is for this one
+KERNELS = ROOT / "build" / "kaggle" / "kernels"
+User = Annotated[str, typer.Option(help="Your user name on Kaggle")]
+Folder = Annotated[Path, typer.Argument(help="Where to write")]
+Given = Annotated[list[str] | None, typer.Option("-p", "--parameter", help="NAME=VALUE")]
 
 
-def notebooks(project: Path) -> dict[str, Path]:
-    """Every notebook of the project by its path without the ending, training notebooks last."""
-    root = project / "notebooks"
-    found = (p for p in root.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-    return {p.relative_to(root).with_suffix("").as_posix(): p for p in sorted(found)}
+def metadata(stem: str, user: str, wants: dict[str, Any]) -> dict[str, Any]:
+    """kernel-metadata.json, as the kaggle client reads it; the id is the title as Kaggle slugs it.
 
-
-def table(project: Path) -> dict[str, dict[str, Any]]:
-    """What stands in kernels.yaml; QlabError for a field or a notebook that there is not."""
-    import yaml
-
-    file = project / "workflow" / "kaggle" / TABLE
-    entries = yaml.safe_load(file.read_text(encoding="utf-8"))
-    for name, entry in entries.items():
-        if unknown := set(entry) - FIELDS:
-            raise QlabError(f"{file}, {name}: unknown {', '.join(sorted(unknown))}.")
-    if unknown := set(entries) - set(notebooks(project)):
-        raise QlabError(f"{file} names {', '.join(sorted(unknown))}, which is no notebook.")
-    return entries
-
-
-def metadata(stem: str, entry: dict[str, Any], user: str, full: bool) -> dict[str, Any]:
-    """kernel-metadata.json of a notebook, as the kaggle client reads it.
-
-    The internet is off. A GPU and the published data are asked for by the full profile alone. The
-    id is the title as Kaggle makes a slug of it.
+    `wants` is the notebook's entry of kernels.yaml, or nothing.
     """
-    title = f"qlab {stem.replace('_', ' ')}"[:LONGEST_TITLE].strip()
-    gpu = bool(full and entry.get("gpu"))
-    found: dict[str, Any] = {
-        "id": f"{user}/{title.lower().replace(' ', '-')}",
-        "title": title,
-        "code_file": f"{stem}.ipynb",
-        "language": "python",
-        "kernel_type": "notebook",
-        "is_private": True,
-        "enable_gpu": gpu,
-        "enable_tpu": False,
-        "enable_internet": False,
-        "dataset_sources": [f"{user}/{bundle.SLUG}", *(entry.get("datasets", []) if full else [])],
-        "model_sources": entry.get("models", []) if full else [],
-        "competition_sources": [],
-        "kernel_sources": [],
-    }
-    if gpu:
-        found["machine_shape"] = "NvidiaTeslaT4"  # else Kaggle chooses; its P100 cannot run torch
-    return found
+    title = f"qlab {stem.replace('_', ' ')}"[:50].strip()  # Kaggle's limit
+    attached = [p.split("/") for p in wants.get("attach", {}).values()]
+    datasets = ["/".join(p[1:3]) for p in attached if p[0] == "datasets" and p[1] != "*"]
+    models = ["/".join(p[1:6]) for p in attached if p[0] == "models"]
+    facts = {
+        "id": f"{user}/{title.lower().replace(' ', '-')}", "title": title,
+        "code_file": f"{stem}.ipynb", "language": "python", "kernel_type": "notebook",
+        "is_private": True, "enable_gpu": bool(wants.get("gpu")), "enable_tpu": False,
+        "enable_internet": False, "dataset_sources": [f"{user}/qlab-bundle", *datasets],
+        "model_sources": models, "competition_sources": [], "kernel_sources": [],
+    }  # fmt: skip
+    # Else Kaggle chooses, perhaps a P100, which its PyTorch has no kernels for.
+    return facts | ({"machine_shape": "NvidiaTeslaT4"} if wants.get("gpu") else {})
 
 
-def notebook(source: Path, cell: str, assignments: Iterable[str]) -> Any:
-    """The notebook with qlab's cell in front of its first code cell, and parameters set."""
-    import nbformat
-
+def notebook(source: Path, assignments: list[str]) -> Any:
+    """The notebook with cell.py before its parameters, and the assignments after them."""
     nb = read_notebook(source)
-    declared = parameters_of(nb, source.name)
-    values = parse_for(declared, assignments, source.name)
+    values = parse_for(parameters_of(nb, source.name), assignments, source.name)
+    values = [f"{name} = {value!r}" for name, value in values.items()]
     first = [cell.metadata.get("tags", [])[:1] for cell in nb.cells].index(["parameters"])
-    given = [f"{name} = {value!r}" for name, value in values.items()]
-    if given:
+    if values:
         tags = {"tags": ["injected-parameters"]}
-        nb.cells.insert(first + 1, nbformat.v4.new_code_cell("\n".join(given), metadata=tags))
-    nb.cells.insert(first, nbformat.v4.new_code_cell(cell))
-    for text in (one for one in nb.cells if one.cell_type == "markdown"):
-        _attach_pictures(text, source.parent)
+        nb.cells.insert(first + 1, nbformat.v4.new_code_cell("\n".join(values), metadata=tags))
+    nb.cells.insert(first, nbformat.v4.new_code_cell((HERE / "cell.py").read_text()))
+    for cell in (c for c in nb.cells if c.cell_type == "markdown"):  # its paths lead nowhere there
+        for path in re.findall(r"!\[[^]]*\]\((\.\./[^)]+\.png)\)", cell.source):
+            picture = base64.b64encode((source.parent / path).read_bytes()).decode()
+            name = Path(path).name
+            cell.setdefault("attachments", {})[name] = {"image/png": picture}
+            cell.source = cell.source.replace(f"]({path})", f"](attachment:{name})")
     return nb
 
 
-def _attach_pictures(cell: Any, folder: Path) -> None:
-    """Carry a text cell's pictures in the notebook: on Kaggle its paths lead nowhere."""
-    for path in re.findall(r"!\[[^]]*\]\((\.\./[^)]+\.png)\)", cell.source):
-        file = folder / path
-        if file.is_file():
-            picture = {"image/png": base64.b64encode(file.read_bytes()).decode()}
-            cell["attachments"] = {**cell.get("attachments", {}), file.name: picture}
-            cell.source = cell.source.replace(f"]({path})", f"](attachment:{file.name})")
-
-
-def write(folder: Path, user: str, project: Path, assignments: Iterable[str] = ()) -> list[Path]:
-    """A folder per notebook below `folder`, with the parameters that it has; returns them.
-
-    `assignments` are `name=value` texts; a name that a notebook lacks is left out for it, one that
-    no notebook has is a QlabError.
-    """
-    import nbformat
-
-    bundle.check_user(user)
-    cell = (project / "workflow" / "kaggle" / "cell.py").read_text(encoding="utf-8")
-    assignments, wants, known, written = list(assignments), table(project), set(), []
-    for name, source in notebooks(project).items():
-        declared = parameters_of(read_notebook(source), source.name)
-        known |= set(declared)
-        own = [text for text in assignments if text.partition("=")[0] in declared]
-        nb = notebook(source, cell, own)
+def write(user: User, folder: Folder = KERNELS, parameter: Given = None) -> list[Path]:
+    """A folder for each notebook, with those of the parameters that it has; returns them."""
+    wants = yaml.safe_load((HERE / "kernels.yaml").read_text(encoding="utf-8"))
+    assignments, root = set(parameter or ()), ROOT / "notebooks"
+    sources = sorted([*root.glob("*.ipynb"), *root.glob("training/*.ipynb")])
+    known = {s: set(parameters_of(read_notebook(s), s.name)) for s in sources}
+    own = {s: [a for a in parameter or () if a.partition("=")[0] in known[s]] for s in sources}
+    if unknown := assignments.difference(*own.values()):
+        raise QlabError(f"No notebook has a parameter for {', '.join(sorted(unknown))}.")
+    for source in sources:
+        nb = notebook(source, own[source])
         target = folder / source.stem
-        facts = metadata(source.stem, wants.get(name, {}), user, "profile=full" in own)
-        with written_whole(target / "kernel-metadata.json") as part:
-            part.write_text(json.dumps(facts, indent=2) + "\n")
-        with written_whole(target / source.name) as part:
-            nbformat.write(nb, part)
-        written.append(target)
-    if unknown := [text for text in assignments if text.partition("=")[0] not in known]:
-        raise QlabError(f"No notebook has a parameter for {unknown[0]!r}.")
-    return written
+        target.mkdir(parents=True, exist_ok=True)
+        entry = wants.get(source.stem, {}) if FULL in own[source] else {}
+        facts = json.dumps(metadata(source.stem, user, entry), indent=2)
+        (target / "kernel-metadata.json").write_text(facts + "\n")
+        nbformat.write(nb, target / source.name)
+    return [folder / source.stem for source in sources]
 
 
-def default_folder() -> Path:
-    """Where the folders are written unless another is named."""
-    return paths.build() / "kaggle" / "kernels"
+if __name__ == "__main__":
+    try:
+        typer.run(write)
+    except QlabError as error:
+        sys.exit(f"qlab: {error}")

@@ -233,7 +233,8 @@ def report(table: pd.DataFrame) -> str:
     """The records as a table, and a sentence for each target."""
     lines = []
     for (model, device), rows in table.groupby(["model", "device"], sort=False):
-        shown = rows.pivot_table(index="variant", columns="metric", values="value", sort=False)
+        shown = rows.pivot_table(index="variant", columns="metric", values="value")
+        shown = shown[[m for m in bench.METRICS if m in shown]]
         shown = shown.assign(peak_memory_bytes=shown["peak_memory_bytes"] / 1e9)
         shown = shown.rename(columns={"peak_memory_bytes": "peak_memory_GB"})
         lines += [f"{model}, {device}", shown.to_string(float_format="%.6g", na_rep="-")]

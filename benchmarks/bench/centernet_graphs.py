@@ -1,4 +1,4 @@
-"""The graphs of the benchmark of CenterNet: a random network at full size, and its .tflite files."""
+"""The benchmark of CenterNet: a random network at full size, and its .tflite files."""
 
 import dataclasses
 from collections.abc import Sequence

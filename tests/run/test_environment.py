@@ -36,10 +36,9 @@ def wanted() -> list[Requirement]:
     return [r for r in map(Requirement, texts) if r.name != project["name"]]
 
 
-def python(*arguments: str | Path) -> str:
+def python(*arguments: str) -> str:
     """stdout of this environment's Python; its stderr is shown where it fails."""
-    call = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -11,12 +11,13 @@ SWEEP_PROFILE ?= local
 # More arguments for the tool behind a target: `make test ARGS=-x`; `make figures ARGS=--dry-run`,
 # where Snakemake then talks as it always does.
 ARGS ?=
-# The Python that .venv is made with; the first on the path that is of a version that serves, if not
-# given. 3.14 does not: the TensorFlow of the lock has no wheels for it.
-PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
+# The Python that .venv is made with: if not given, that of the .venv that is there, or the first on
+# the path that serves. 3.14 does not: the lock's TensorFlow has no wheels for it.
+PYTHON ?= $(shell for name in $$($(PY) $(NAME) 2>/dev/null) \
+	python3.11 python3.12 python3.13 python3 python; do \
 	$(call SERVES,$$name) && { echo $$name; break; }; done)
 SERVES = $(1) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
-VERSION = -c 'import sys; print(*sys.version_info[:2], sep=".")'
+NAME = -c 'import sys; print("python%d.%d" % sys.version_info[:2])'
 
 # Relative, so that it also works in a folder whose name has spaces; modules instead of the commands
 # in .venv/bin, for those name their interpreter in a line that cannot hold spaces.
@@ -48,8 +49,8 @@ environment lock: export BUILD_CUDA_EXT = 0
 environment:
 	@echo "Installing the locked packages into .venv; this takes some minutes."
 	@test -e .venv/.installing || ! test -e $(PY) \
-		|| test "$$("$(PYTHON)" $(VERSION))" = "$$($(PY) $(VERSION))" || { echo ".venv is of another \
-	Python than $(PYTHON): remove it, or name its own, make PYTHON=python$$($(PY) $(VERSION))." \
+		|| test "$$("$(PYTHON)" $(NAME))" = "$$($(PY) $(NAME))" || { echo ".venv is of another \
+	Python than $(PYTHON): remove it, or name its own, make PYTHON=$$($(PY) $(NAME))." \
 	| tr -s '\t ' ' ' >&2; exit 1; }
 	@"$(PYTHON)" -m venv $$(test -e .venv/.installing && echo --clear) .venv
 	@rm -f $(INSTALLED) && touch .venv/.installing

@@ -50,7 +50,7 @@ def real_data() -> Path:
     """The folder of small real data that `QLAB_DATA` names; without it the test is skipped."""
     chosen = os.environ.get("QLAB_DATA")
     if not chosen:
-        pytest.skip("QLAB_DATA names no folder with real data")
+        pytest.skip("needs QLAB_DATA, a folder of real data (README: Real data from a folder)")
     folder = Path(chosen)
     assert folder.is_dir(), f"QLAB_DATA names {folder}, which is no folder"
     return folder

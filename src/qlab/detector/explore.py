@@ -103,9 +103,8 @@ def picture(
     for axis, (variant, results) in zip(axes[1:], drawn.items(), strict=True):
         axis.set_title(variant)
         for r in results:
-            pictures.draw_box(
-                axis, pictures.box(r), f"{pictures.category(task, r)} {r['score']:.2f}", 8
-            )
+            name = f"{pictures.category(task, r)} {r['score']:.2f}"
+            pictures.draw_box(axis, pictures.box(r), name, 8)
     return canvas
 
 

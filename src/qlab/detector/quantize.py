@@ -245,9 +245,8 @@ def noisy_operators(snr: dict[str, float], float_file: Path, already: list[str])
     The noise is that of the whole path: an operator may be listed for what came in.
     """
     outputs = [o.outputs[0] for o in tflite_graph.operators(float_file)]
-    return [
-        name for name in outputs if name not in already and snr.get(name, np.inf) < SNR_FLOOR_DB
-    ]
+    noisy = [name for name in outputs if snr.get(name, np.inf) < SNR_FLOOR_DB]
+    return [name for name in noisy if name not in already]
 
 
 def build_variant(

@@ -61,8 +61,9 @@ def task(tmp_path):
     """A made-up task of notebook 01 on 12 images that need not exist, and detections on them."""
     from tiny_coco import random_world
 
-    from qlab.detector.data import Task
+    from qlab.detector.data import Parameters, Task
 
     world, results = random_world(4, images=12)
     images = {i: tmp_path / f"{i}.png" for i in world.imgs}
-    return Task("m", "d", tmp_path, None, 64, world, images, []), results
+    given = Parameters(profile="smoke")
+    return Task(given, "m", "d", tmp_path, None, 64, world, images, []), results

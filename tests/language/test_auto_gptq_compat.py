@@ -201,7 +201,7 @@ import peft.peft_model as peft_model
 taken = [(hub, "create_commit"), (hub, "cached_file"), (peft_model, "PEFT_TYPE_TO_MODEL_MAPPING")]
 for owner, name in taken:
     delattr(owner, name)
-from qlab import auto_gptq_compat
+from qlab.language import auto_gptq_compat
 auto_gptq_compat.load()
 assert not [name for owner, name in taken if hasattr(owner, name)]
 """

@@ -130,7 +130,7 @@ def test_its_process_ends_with_whoever_started_it():
     """As when a notebook is killed while the library tunes: here it sleeps instead."""
     code = """
 import time
-from qlab import autoround
+from qlab.language import autoround
 import sys
 
 def tuned(*_):
@@ -182,7 +182,8 @@ def test_without_the_library_one_sentence(folder, tmp_path, monkeypatch):
 
 
 def test_the_library_stays_out_of_this_process():
-    code = "import sys, qlab.language.autoround as a; a.available(); sys.exit('auto_round' in sys.modules)"
+    code = "import sys, qlab.language.autoround as a; a.available()"
+    code += "; sys.exit('auto_round' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

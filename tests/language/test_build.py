@@ -8,11 +8,11 @@ from conftest import fresh_home
 from qlab.core import disk
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.language import build, data, embedded, measure, scoring, streaming
+from qlab.language import build, data, embedded, llama, measure, scoring, streaming
 
 
 def prepare(**more) -> data.Task:
-    return data.prepare(profile="smoke", device="cpu", **more)
+    return data.prepare(data.Parameters(**{"profile": "smoke", "device": "cpu"} | more))
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,15 @@ def test_other_errors_are_not_taken_for_a_full_memory():
         build.without_overflow(fail)
 
 
+def test_sixteen_bits_are_the_float_weights_rounded(home):
+    task = prepare(limit=2)
+    folder = build.build(task, ("fp16",), "smoke", 0)["fp16"].folder
+    with llama.Weights(task.folder) as before, llama.Weights(folder) as after:
+        assert before.names == after.names
+        for name in before.names:
+            assert torch.equal(before.read(name).half(), after.read(name)), name
+
+
 def test_work_that_was_finished_is_not_done_again(home, monkeypatch):
     task = prepare(limit=3)
     built = build.build(task, ("rtn_w4_g64",), "smoke", 0)
@@ -125,9 +134,7 @@ def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
     names, made = ("rtn_w4_g64", "gptq_w4_g64", "gptq_w4_g64_lora"), {}
     for threads in (1, 3):
         monkeypatch.setenv("QLAB_HOME", str(fresh_home(tmp_path / str(threads))))
-        task = data.prepare(
-            profile="mini", device="cpu", limit=30, calibration_count=4, threads=threads
-        )
+        task = prepare(profile="mini", limit=30, calibration_count=4, threads=threads)
         monkeypatch.setitem(build.RECOVERY_STEPS, "mini", 2)
         built = build.build(task, names, "mini", 0)
         scores = build.evaluate(task, built)
@@ -135,7 +142,7 @@ def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
         weights = [path for v in built.values() for f in [v.adapter or v.folder]
                    for path in sorted(f.glob("*.safetensors"))]  # fmt: skip
         errors = measure.layer_records(task, built)
-        alone = measure.last_sentence_records(task, built)
+        alone = measure.last_sentence_records(task, measure.last_sentence(task, built))
         assert torch.get_num_threads() == threads
         made[threads] = (
             [file_sha256(path) for path in weights],
@@ -155,8 +162,8 @@ def test_the_embedded_model_is_worth_quantizing(home):
     assert top5["fp32"] >= 0.80
     assert abs(top5["gptq_w8_g64"] - top5["fp32"]) <= 0.005
     assert top5["rtn_w2_g64"] < 0.10
-    alone = {r.metric: r.value for r in measure.last_sentence_records(task, built)}
-    assert alone["top5_first_token"] < 0.40
+    alone = measure.last_sentence_records(task, measure.last_sentence(task, built))
+    assert {(r.metric, r.k): r.value for r in alone}["top_first_token", 5] < 0.40
     words = [e.targets for e in task.encoded]
     assert sum(n > 1 for n in words) > 0.5 * len(words)
     twin = build.even_twin(task)

@@ -117,9 +117,9 @@ def test_scales_beyond_float16_are_seen(factor):
 @pytest.mark.parametrize(
     ("linears", "bits", "group_size", "words"),
     [
-        ({"mlp.up_proj": (64, 172)}, 4, 64, "mlp.up_proj has 172 outputs, which cannot be packed"),
-        ({"mlp.down_proj": (172, 64)}, 4, 4, "mlp.down_proj has 172 inputs, which cannot be"),
-        ({"mlp.down_proj": (192, 64)}, 4, 128, "192 inputs, which groups of 128 do not divide"),
+        ({"mlp.up_proj": (172, 64)}, 4, 64, "mlp.up_proj has 172 outputs, which cannot be packed"),
+        ({"mlp.down_proj": (64, 172)}, 4, 4, "mlp.down_proj has 172 inputs, which cannot be"),
+        ({"mlp.down_proj": (64, 192)}, 4, 128, "192 inputs, which groups of 128 do not divide"),
         ({}, 5, 64, "2, 3, 4 and 8 bits, not 5"),
         ({}, 4, 0, "A group has 1 column or more, not 0"),
     ],

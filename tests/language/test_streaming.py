@@ -242,7 +242,7 @@ def test_a_shard_holds_one_decoder_layer(source, tmp_path):
 
 
 def test_the_memory_benchmarks_model_is_a_llama_and_can_be_streamed(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
     import streaming_memory
 
     small = {"vocab_size": 300, "hidden_size": 128, "intermediate_size": 256}

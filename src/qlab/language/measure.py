@@ -34,12 +34,12 @@ from qlab.language.scoring import Scores
 EXPERIMENT = "llama_gptq"
 _TOP = [f"top_{reading}" for reading in outcomes.READINGS]
 _RATES = {name: Metric("token/s", 1, clock=True) for name in speed.COUNTS}
-_FLIPS = COMPARED | {"flips_lost": Metric("passage", -1), "flips_gained": Metric("passage")}
+FLIPS = COMPARED | {"flips_lost": Metric("passage", -1), "flips_gained": Metric("passage")}
 METRICS = {
     **dict.fromkeys(["acc", *_TOP], Metric("1", 1)),
     **{f"{name}_difference": Metric("1", 1) for name in ["acc", *_TOP]},
-    **_FLIPS,
-    **{f"acc_{name}": metric for name, metric in _FLIPS.items()},
+    **FLIPS,
+    **{f"acc_{name}": metric for name, metric in FLIPS.items()},
     "perplexity": Metric("1", -1),
     "gap_growth_k1_k10": Metric("1"),
     "recovery_difference": Metric("1", 1),
@@ -177,13 +177,12 @@ def recovery_records(
             share = _recovered(whole, before, after, weights)
             records.append(record.estimated(task, name, "recovered_share", share, seed=seed))
         cost = lora.cost(variant.adapter)
-        counts = {
-            "train_seconds": cost.train_seconds,
-            "trained_parameters": cost.parameters,
-            "adapter_bytes": cost.adapter_bytes,
-        }
         where = {"seed": seed, "device": task.processor()}
-        records += [record.counted(task, name, m, value, **where) for m, value in counts.items()]
+        records += [
+            record.counted(task, name, "train_seconds", cost.train_seconds, **where),
+            record.counted(task, name, "trained_parameters", cost.parameters),
+            record.counted(task, name, "adapter_bytes", cost.adapter_bytes),
+        ]
     return records
 
 

@@ -41,7 +41,7 @@ def measure(profile: str, threads: int, **values) -> tuple[Task, list[Record]]:
 def _task(profile: str, model: str, threads: int) -> Task:
     even = EMBEDDED_MODEL + build.EVEN
     own = "" if model in (EMBEDDED_MODEL, even) else model
-    task = data.prepare(profile, own, threads=threads)
+    task = data.prepare(data.Parameters(profile=profile, model=own, threads=threads))
     return build.even_twin(task) if model == even else task
 
 

@@ -63,13 +63,6 @@ def test_embedded_task():
     assert {len(h) for h in task.inputs().values()} == {64}
 
 
-def test_embedded_model_on_ones_own_passages_and_the_reverse(own):
-    task = prepare("smoke", passages=own["passages"])
-    assert (task.model, task.dataset) == ("llama_mini", "own")
-    task = prepare("smoke", model=own["model"], limit=3)
-    assert (task.model, task.dataset, len(task.passages)) == ("tiny", "mini_lambada", 3)
-
-
 def test_own_passages_are_split_between_calibration_and_evaluation(own):
     task = prepare("smoke", **own)
     assert texts(task.calibration) == TEXTS[:3] and texts(task.passages) == TEXTS[3:]
@@ -79,14 +72,6 @@ def test_own_passages_are_split_between_calibration_and_evaluation(own):
     )
     asked = prepare("smoke", **own, calibration_count=5, limit=4)
     assert texts(asked.calibration) == TEXTS[:5] and texts(asked.passages) == TEXTS[5:9]
-
-
-def test_a_profile_takes_as_many_as_it_says_and_tells(own, tmp_path):
-    many = jsonl(tmp_path / "many.jsonl", [f"{t} {i}" for t in TEXTS for i in range(12)])
-    task = prepare("smoke", model=own["model"], passages=many)
-    assert (len(task.calibration), len(task.passages)) == (16, 100)
-    assert task.notes[1] == "The first 100 of these 128 passages evaluate."
-    assert len(prepare("mini", model=own["model"], passages=many).passages) == 144 - 36
 
 
 def test_a_repeated_passage_that_calibrates_does_not_evaluate(own, tmp_path):
@@ -129,40 +114,6 @@ def test_passages_longer_than_the_context_are_cut_and_told(own, tmp_path):
     assert "1 passages are longer than the model's 64 tokens: cut in front." in task.notes
     assert task.settings()["truncated_passages"] == 1
     assert max(map(len, task.calibration_tokens)) == 64
-
-
-def refuse(changes, sentence, own):
-    with pytest.raises(QlabError, match=sentence):
-        prepare("smoke", **(own | changes))
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"model": "/no/such/model"}, "There is no model folder at /no/such/model; give a local"),
-        ({"passages": "/no/such.jsonl"}, "There is no LAMBADA file /no/such.jsonl"),
-        ({"calibration": "/no/such.jsonl"}, "There is no LAMBADA file /no/such.jsonl"),
-        ({"calibration_count": 12}, "12 passages cannot be split into 12 that calibrate"),
-        ({"limit": -1}, "'limit' must be 0 or more, not -1"),
-        ({"threads": 0}, "'threads' must be 1 or more, not 0"),
-        ({"device": "tpu"}, "'device' is one of 'auto', 'cpu' or 'cuda', not 'tpu'"),
-        ({"device": "cuda"}, "finds no CUDA device"),
-    ],
-)
-def test_bad_parameters_are_sentences(own, changes, sentence):
-    refuse(changes, sentence, own)
-
-
-def test_a_bad_model_is_refused_before_its_weights_matter(own, tmp_path):
-    (tmp_path / "tiny" / "model.safetensors").write_bytes(b"cut")
-    refuse({}, "is no whole safetensors file", own)
-    (tmp_path / "tiny" / "config.json").write_text('{"model_type": "gpt2"}')
-    refuse({}, "holds a model of type 'gpt2'", own)
-
-
-def test_too_large_for_this_machine(own, monkeypatch):
-    monkeypatch.setattr(device, "host_memory", lambda: 10**6)
-    refuse({}, r"The CPU needs about 0\.\d GB of memory", own)
 
 
 def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are(own):

@@ -97,12 +97,6 @@ def test_every_control_moves_text_or_picture(box):
     assert "a < " in box._repr_mimebundle_()["text/plain"]
 
 
-def test_a_model_alone_has_no_flips(world):
-    task, found = world
-    box = explore.samples(task, {"fp32": found["fp32"]})
-    assert "no longer" not in box.children[-2].value and "fp32 gives it" in box.children[-2].value
-
-
 @pytest.fixture(scope="module")
 def table(world):
     return records.as_table(measure.accuracy_records(*world, 0))

@@ -76,17 +76,6 @@ def test_weights_by_name_from_one_file_or_shards(tmp_path):
         assert torch.equal(tensor, model.state_dict()[name])
 
 
-def test_the_names_of_the_linear_layers(folder):
-    block = llama.load(folder).model.layers[0]
-    linears = [n for n, m in block.named_modules() if isinstance(m, torch.nn.Linear)]
-    assert tuple(linears) == llama.LINEARS
-
-
-def test_more_rows_in_the_model_than_words_in_the_tokenizer_are_usual(folder):
-    assert llama.check(folder).vocab_size == 300
-    assert len(llama.load_tokenizer(folder)) == 260
-
-
 def test_decoding_takes_no_space_away(folder):
     edit(folder / "tokenizer_config.json", clean_up_tokenization_spaces=True)  # Llama 3.2 has it
     tokenizer = llama.load_tokenizer(folder)
@@ -100,62 +89,6 @@ def test_code_in_the_folder_is_never_run(folder):
     llama.load_tokenizer(folder)
     llama.load(folder)
     assert not (folder / "ran").exists()
-
-
-def not_a_llama(folder):
-    edit(folder / "config.json", model_type="gpt2")
-
-
-def spoilt_config(folder):
-    (folder / "config.json").write_text('{"model_type": ')
-
-
-def no_tokenizer(folder):
-    (folder / "tokenizer.json").unlink()
-
-
-def many_words(folder):
-    tiny_llama.write_tokenizer(folder, 301)
-
-
-def pickle_only(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def missing_shard(folder):
-    tiny_llama.write(folder, shard="20KB")
-    next(folder.glob("model-00002*")).unlink()
-
-
-def truncated(folder):
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[:-10])
-
-
-def index_that_leads_away(folder):
-    index = {"weight_map": {"model.norm.weight": str(folder / "model.safetensors")}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "sentence"),
-    [
-        (lambda folder: folder.rename(folder.with_name("n")), "There is no model folder at .*m;"),
-        (not_a_llama, "holds a model of type 'gpt2'; this experiment takes 'llama'"),
-        (spoilt_config, r"config\.json is not JSON \(Expecting value"),
-        (no_tokenizer, r"has no tokenizer\.json, so its model cannot be given text"),
-        (many_words, "has 301 words, the model only 300; take both from one place"),
-        (pickle_only, r"as pickle only \(pytorch_model\.bin\), which can run any code"),
-        (missing_shard, r"lacks 1 of its \d+ weight files, first model-00002-of"),
-        (truncated, r"model\.safetensors is no whole safetensors file \(.*cut short"),
-        (index_that_leads_away, "names the weight file '/.*'; expected a file of the same folder"),
-    ],
-)
-def test_bad_folders_are_sentences(folder, spoil, sentence):
-    spoil(folder)
-    for read in (llama.check, llama.load):
-        with pytest.raises(QlabError, match=sentence):
-            read(folder)
 
 
 def test_weights_that_are_not_the_configurations_are_never_drawn_at_random(folder):

@@ -82,11 +82,6 @@ def test_scores_are_those_of_a_plain_loop(model, encoded, batch_tokens):
     assert_scores(scoring.score(model, passages, batch_tokens), expected)
 
 
-def test_few_positions_at_a_time_change_nothing(model, encoded, monkeypatch):
-    monkeypatch.setattr(scoring, "HEAD_BYTES", 4 * 300 * 2)  # two positions
-    assert_scores(scoring.score(model, encoded), one_by_one(model, encoded))
-
-
 def test_only_scored_positions_meet_the_vocabulary(model, encoded):
     seen = []
     hook = model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
@@ -132,12 +127,8 @@ def test_float16_overflow_is_an_error_that_names_the_passage(tmp_path, monkeypat
     model.model.embed_tokens.weight.data[200] = 65_504  # and the first layer adds to it
     model.model.layers[0].mlp.down_proj.weight.data *= 100
     passages = [Encoded([1, 2, 3, 4], 1), Encoded([1, 200, 4], 1)]
-    with pytest.raises(QlabError) as caught:
+    with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float16; .*65,504"):
         scoring.score(model, passages)
-    assert str(caught.value) == (
-        "The model's logits for passage 2 are NaN or infinite: float16 overflowed, it ends at "
-        "65,504; use dtype bfloat16 or float32."
-    )
 
 
 def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
@@ -146,13 +137,8 @@ def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
     model.model.embed_tokens.weight.data[:3] = torch.nan
     passages = [Encoded([3, 4, 5, 6], 1), Encoded([5, 6], 1)]
     scoring.score(model, passages)
-    with pytest.raises(QlabError, match="passage 2 are NaN or infinite: the dtype is torch.flo"):
+    with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float32"):
         scoring.score(model, [passages[0], Encoded([0, 6], 1)])
-
-
-def test_no_passages_are_refused(model):
-    with pytest.raises(QlabError, match="There are no passages to score"):
-        scoring.score(model, [])
 
 
 def test_stored_scores_read_back(model, encoded, tmp_path):

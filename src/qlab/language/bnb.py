@@ -132,7 +132,8 @@ def load_packed(folder: Path, device: str = "cpu", dtype: str | None = None) -> 
             f"{folder} was not quantized by bitsandbytes; load it with its own library."
         )
     kind = llama.torch_dtype(dtype or ("float32" if device == "cpu" else "float16"))
-    _silence_casts()
+    # Drop the one line that LLM.int8() logs at each layer of each call: inputs cast to float16.
+    logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
     _functional()
     with _without_bars():
         model = LlamaForCausalLM.from_pretrained(
@@ -174,11 +175,6 @@ def _without_bars() -> Iterator[None]:
     finally:
         if before:
             shown.enable_progress_bar()
-
-
-def _silence_casts() -> None:
-    """Drop the one line that LLM.int8() logs at each layer of each call: inputs cast to float16."""
-    logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
 
 
 def _is_no_cast(record: logging.LogRecord) -> bool:

@@ -97,9 +97,8 @@ class Task:
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
-        parts = {"passages": self.passages, "calibration": self.calibration}
-        hashes = {name: digest(some) for name, some in parts.items()}
-        return {"model": file_sha256(self.folder), **hashes, "training": digest(self.training)}
+        parts = {name: digest(getattr(self, name)) for name in _PATHS[1:]}
+        return {"model": file_sha256(self.folder), **parts}
 
 
 def digest(passages: list[Passage]) -> str:
@@ -122,7 +121,7 @@ def prepare(given: Parameters) -> Task:
 
     torch.set_num_threads(given.threads)
     name = given.model or (FULL_MODEL if given.profile == "full" else "")
-    folder = _small_files(name) if name else embedded.llama_folder()
+    folder = _folder(name, weights=False) if name else embedded.llama_folder()
     config = llama.read_config(folder)
     file, judging, held, taught, notes = _passages(given)
     tokenizer, longest = llama.load_tokenizer(folder), config.max_position_embeddings
@@ -131,7 +130,7 @@ def prepare(given: Parameters) -> Task:
     if cut := lambada.truncated(encoded):
         notes.append(f"{cut} passages are longer than the model's {longest} tokens: cut in front.")
     choice = device.choose(config, sum(map(len, tokens)), given.device)
-    folder = _whole_folder(name) if name else folder
+    folder = _folder(name, weights=True) if name else folder
     llama.check(folder)
     return Task(
         given=given,
@@ -180,30 +179,22 @@ def _passages(
     return file, judging, held, taught, notes
 
 
-def _small_files(name: str) -> Path:
-    """A folder with at least configuration and tokenizer: enough to refuse a model by."""
-    return _local(name) or hub.model(_hub_name(name), weights=False)
+def _folder(name: str, weights: bool) -> Path:
+    """A model's folder: a path, a name under QLAB_DATA/llm, or from the hub.
 
-
-def _whole_folder(name: str) -> Path:
-    return _local(name) or hub.model(_hub_name(name))
-
-
-def _local(name: str) -> Path | None:
-    """The folder that `name` is the path of, or that lies under QLAB_DATA/llm, if any."""
+    Without `weights` at least configuration and tokenizer: enough to refuse a model by.
+    """
     folders = [Path(name).expanduser()]
     if root := paths.real_data():
         folders += [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]]
-    return next((f for f in folders if f.is_dir()), None)
-
-
-def _hub_name(name: str) -> str:
+    if found := next((f for f in folders if f.is_dir()), None):
+        return found
     if not hub.is_name(name):
         raise QlabError(
             f"There is no model folder at {name}; give a local Hugging Face folder, or a name on "
             "the hub such as meta-llama/Llama-3.2-3B."
         )
-    return name
+    return hub.model(name, weights=weights)
 
 
 def _subject(name: str, folder: Path) -> str:

@@ -233,14 +233,25 @@ def read_json(folder: Path, name: str, why: str = "this is no Hugging Face model
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files: those of the index where there is one, else the single one."""
-    names = _indexed(folder) if (folder / INDEX).is_file() else [WEIGHTS]
+    """The safetensors files: those of the index where there is one, else the single one.
+
+    All of the folder itself; pickles are never read.
+    """
+    names = [WEIGHTS]
+    if (folder / INDEX).is_file():
+        names = sorted(set(read_json(folder, INDEX).get("weight_map", {}).values()))
+    for name in names:
+        if Path(name).name != name:
+            raise QlabError(
+                f"{folder / INDEX} names the weight file {name!r}; expected a file of the same "
+                "folder for every tensor. Get the whole folder again."
+            )
     missing = [name for name in names if not (folder / name).is_file()]
-    if missing and names == [WEIGHTS] and any(folder.glob("*.bin")):
+    if missing and (pickle := next(folder.glob("*.bin"), None)):
         raise QlabError(
-            f"{folder} has its weights as pickle only ({next(folder.glob('*.bin')).name}), which "
-            "can run any code when read and is refused; convert them to safetensors where you "
-            "trust them, or get the safetensors files."
+            f"{folder} has its weights as pickle only ({pickle.name}), which can run any code when "
+            "read and is refused; convert them to safetensors where you trust them, or get the "
+            "safetensors files."
         )
     if missing or not names:
         raise QlabError(
@@ -248,19 +259,6 @@ def _weight_files(folder: Path) -> list[Path]:
             f"{(missing or [WEIGHTS])[0]}; get the whole folder again."
         )
     return [folder / name for name in names]
-
-
-def _indexed(folder: Path) -> list[str]:
-    """The weight files that the index names; only of the folder itself."""
-    mapped = read_json(folder, INDEX).get("weight_map", {})
-    names = list(mapped.values()) if isinstance(mapped, dict) else [mapped]
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
-            raise QlabError(
-                f"{folder / INDEX} names the weight file {name!r}; expected a file of the same "
-                "folder for every tensor. Get the whole folder again."
-            )
-    return sorted(set(names))
 
 
 def _opened(path: Path):

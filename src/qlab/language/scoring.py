@@ -144,7 +144,11 @@ def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]
     logits = model.get_output_embeddings()(hidden)
     finite = logits.isfinite().all(dim=-1).cpu().numpy()
     if not finite.all():
-        raise QlabError(_about_overflow(owners[finite.argmin()], str(logits.dtype)))
+        raise QlabError(
+            f"The model's logits for passage {owners[finite.argmin()] + 1} are NaN or infinite in "
+            f"{logits.dtype}; float16 ends at 65,504, so use bfloat16 or float32, or look for them "
+            "in the weights."
+        )
     log_p = logits.float().log_softmax(dim=-1)
     chosen = log_p.gather(1, targets[:, None])
     rank = (log_p > chosen).sum(dim=1)
@@ -152,12 +156,3 @@ def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]
     top = log_p.topk(min(TOP, log_p.shape[1]), dim=1)
     found = (chosen[:, 0].double(), greedy, rank, top.indices, top.values)
     return tuple(x.cpu().numpy() for x in found)
-
-
-def _about_overflow(index: int, dtype: str) -> str:
-    cause = (
-        "float16 overflowed, it ends at 65,504; use dtype bfloat16 or float32"
-        if dtype == "torch.float16"
-        else f"the dtype is {dtype}, so look for them in the weights"
-    )
-    return f"The model's logits for passage {index + 1} are NaN or infinite: {cause}."

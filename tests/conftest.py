@@ -31,7 +31,7 @@ NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_"
 def fresh_home(folder: Path) -> Path:
     """A home of its own with what is committed to be read, and nothing made yet."""
     (folder / "data" / "results").mkdir(parents=True)
-    for part in ("models", "evidence", "claims.yaml", "results/mini-long"):
+    for part in ("models", "evidence", "claims.yaml", "mini_lambada.yaml", "results/mini-long"):
         (folder / "data" / part).symlink_to(ROOT / "data" / part)
     for part in ("data/results/mini", "figures/mini"):  # copies, because tests write there
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.png", "*.svg"))

@@ -13,9 +13,9 @@ from qlab.classifier.data import Task
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import Answer, Point
 from qlab.classifier.sweep import POINTS, both_ends, float_bytes
-from qlab.classifier.table import each_alone, points_table
 from qlab.core import live, plot, records
 from qlab.core.errors import QlabError
+from qlab.core.places import each_alone, points_table
 
 PLACES = {**{label: where for where, label in draw.SIDES.items()}, "layer k alone": "only"}
 AXES = {"change": "accuracy minus float's\n(points{more})", "kilobytes": "size (10³ bytes)",
@@ -30,11 +30,12 @@ def swept(table: pd.DataFrame, layers: int) -> pd.DataFrame:
     time over float's; NaN for PTQ).
     """
     points = points_table(table)
-    ratios = records.pick(table, "train_step_ratio")[["variant", "seed", "value"]]
-    ratios = ratios.rename(columns={"value": "step"}).astype({"seed": int})
-    names = (points["method"] + "_w" + points["bits"].astype(str) + "a8_" + points["where"]
-             + points["k"].astype(str))  # fmt: skip
-    points = points.assign(variant=names).merge(ratios, how="left", on=["variant", "seed"])
+    keys = ["method", "bits", "where", "k", "seed"]
+    ratios = records.pick(table, "train_step_ratio", method="qat")
+    ratios = ratios.rename(columns={"value": "step"}).astype(
+        dict.fromkeys(keys[3:], int) | {"bits": int}
+    )
+    points = points.merge(ratios[[*keys, "step"]], how="left", on=keys)
     points["change"], points["kilobytes"] = -points["loss"] * POINTS, points["size_bytes"] / 1e3
     ends = both_ends(points)
     return pd.concat([ends[ends["where"] != "only"], each_alone(points, layers)])
@@ -147,26 +148,21 @@ def about_image(task: Task, at: int, name: str, before: np.ndarray, after: np.nd
     answers = [p.argmax(axis=1) for p in pair]
     told = [f"{classes[a[at]]} ({p[at].max():.1%})" for a, p in zip(answers, pair, strict=True)]
     right = [a == labels for a in answers]
-    noun = task.test.noun
     return (
-        f"{noun.capitalize()} {at + 1} is of class {classes[labels[at]]}; float says {told[0]}, "
-        f"{name} {told[1]}.<br>Of all {len(labels):,} {noun}s "
+        f"Image {at + 1} is of class {classes[labels[at]]}; float says {told[0]}, "
+        f"{name} {told[1]}.<br>Of all {len(labels):,} images "
         f"{(answers[0] != answers[1]).sum():,} get another class than from float: "
         f"{(right[0] & ~right[1]).sum():,} lost, {(right[1] & ~right[0]).sum():,} gained."
     )
 
 
 def image_picture(task: Task, at: int, shares: Mapping[str, np.ndarray]) -> Figure:
-    """The image, and the most probable classes by each of `shares` (probabilities by name).
-
-    Of a sentence only its tokens are kept, so there the classes stand alone.
-    """
+    """The image, and the most probable classes by each of `shares` (probabilities by name)."""
     plot.use_style()
     layout = {"figsize": (8.4, 3.2), "gridspec_kw": {"width_ratios": [1, 1.6]}}
     canvas, (left, right) = subplots(ncols=2, **layout)
     left.set_axis_off()
-    if task.test.noun == "image":
-        left.imshow(task.test.images[at], interpolation="none")
+    left.imshow(task.test.images[at], interpolation="none")
     order = np.argsort(-np.max(list(shares.values()), axis=0), kind="stable")[:SHOWN]
     height = 0.8 / len(shares)
     for i, (name, one) in enumerate(shares.items()):
@@ -190,11 +186,9 @@ def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
     image (its place in that order), text, picture.
     """
     before = parent.probabilities["tflite"]
-    after = {
-        f"{p.variant}{f', seed {p.seed}' if p.seed else ''}": a.probabilities["tflite"]
-        for p, a in answers.items()
-        if "tflite" in a.probabilities  # none of a training that diverged
-    }
+    there = [p for p, a in answers.items() if "tflite" in a.probabilities]  # not if it diverged
+    points = {f"{p.variant}{f', seed {p.seed}' if p.seed else ''}": p for p in there}
+    after = {name: answers[p].probabilities["tflite"] for name, p in points.items()}
 
     def show(name: str | None, place: int) -> tuple[str, Figure]:
         if name is None:
@@ -204,10 +198,11 @@ def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
         told = about_image(task, at, name, before, after[name])
         return told, image_picture(task, at, shares)
 
-    most = f"qat_w4a8_last{max((p.k for p in answers), default=0)}"
-    quantized = [name for name in (most, *after) if name in after and "_w" in name]
+    most = Point("qat", "last", max((p.k for p in answers), default=0), 4).variant
+    quantized = [name for name, p in points.items() if p.method != "tuned"]
+    start = most if most in points else next(iter(quantized), None)
     controls = [
-        live.choice(list(after), "variant", next(iter(quantized), None)),
-        live.counter(1, len(task.test.labels), f"{task.test.noun}, other class first"),
+        live.choice(list(after), "variant", start),
+        live.counter(1, len(task.test.labels), "image, other class first"),
     ]
     return live.follow(show, controls)

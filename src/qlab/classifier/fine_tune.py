@@ -1,21 +1,28 @@
-"""Fine-tuning a classifier step by step, and what a step costs beside the float model's."""
+"""Fine-tuning a classifier step by step, and what a step costs beside the float model's.
 
+`python -m qlab.classifier.fine_tune FILE SETTINGS` takes a few steps and prints the peak memory of
+its process; SETTINGS is JSON: layers to quantize, bits, leave_float, batch.
+"""
+
+import json
+import sys
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from qlab.classifier import model_inputs
-from qlab.classifier.labelled_examples import LabelledExamples
 from qlab.core import quiet, stats, timing
 from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
 from qlab.core.stats import Estimate
 
 with quiet.quiet():
     import tf_keras as keras
 
-Step = tuple[Any, np.ndarray]  # a batch as the model takes it, labels int64 [batch]
+Step = tuple[np.ndarray, np.ndarray]  # images float32 [batch, h, w, c], labels int64 [batch]
+MEMORY_STEPS = 4  # the first two trace and allocate; memory was seen to be level after the third
 
 
 class Settings(NamedTuple):
@@ -25,9 +32,9 @@ class Settings(NamedTuple):
     batch: int = 32  # images of a step
     rate: float = 5e-5  # of SGD with momentum 0.9; constant, so that any step may be the last
 
-    def steps(self, examples: int) -> int:
+    def steps(self, images: int) -> int:
         """Optimizer steps in all; what does not fill a batch is left out of its epoch."""
-        return self.epochs * (examples // self.batch)
+        return self.epochs * (images // self.batch)
 
 
 class Diverged(QlabError):
@@ -48,14 +55,14 @@ def compiled(model: keras.Model, settings: Settings) -> keras.Model:
     return model
 
 
-def batches(data: LabelledExamples, settings: Settings, seed: int) -> Iterator[Step]:
+def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Step]:
     """What each step learns from; shuffled anew every epoch."""
     rng = np.random.default_rng(seed)
     for _ in range(settings.epochs):
         order = rng.permutation(len(data))
         for start in range(0, len(data) - settings.batch + 1, settings.batch):
             some = order[start : start + settings.batch]
-            yield model_inputs.fed(model_inputs.rows(data.inputs, some)), data.labels[some]
+            yield data.images[some].astype(np.float32), data.labels[some]
 
 
 def run(model: keras.Model, steps: Iterator[Step], done: int = 0) -> np.ndarray:
@@ -64,9 +71,9 @@ def run(model: keras.Model, steps: Iterator[Step], done: int = 0) -> np.ndarray:
     `done` counts those taken before, for Diverged, which is raised when the loss is not finite.
     """
     seconds = []
-    for step, (inputs, labels) in enumerate(steps, done + 1):
+    for step, (images, labels) in enumerate(steps, done + 1):
         start = time.perf_counter()
-        loss = model.train_on_batch(inputs, labels)
+        loss = model.train_on_batch(images, labels)
         seconds.append(time.perf_counter() - start)
         if not np.isfinite(loss):
             raise Diverged(step)
@@ -110,3 +117,33 @@ class _frozen:
     def __exit__(self, *_) -> None:
         self.model.optimizer.learning_rate.assign(self.rate)
         self.model.set_weights(self.weights)
+
+
+def peak_memory(
+    file: Path, layers: Sequence[str], bits: int, leave_float: Sequence[str], batch: int
+) -> int:
+    """Peak resident bytes of a fresh process that fine-tunes a classifier for a few steps.
+
+    `layers` are quantized; with none it is the float model. Interpreter and TensorFlow are in it.
+    """
+    settings = {"layers": list(layers), "bits": bits, "leave_float": list(leave_float)}
+    told = json.dumps(settings | {"batch": batch})
+    return timing.peak_memory(["-m", "qlab.classifier.fine_tune", str(file), told])
+
+
+def _few_steps(
+    file: Path, layers: Sequence[str], bits: int, leave_float: Sequence[str], batch: int
+) -> None:
+    from qlab.classifier import model, partial_qat
+
+    made = partial_qat.quantized(model.load(file), layers, bits, leave_float)
+    images = np.zeros((batch, *made.input_shape[1:]), np.float32)
+    run(
+        compiled(made, Settings(1, batch)),
+        iter([(images, np.zeros(batch, np.int64))] * MEMORY_STEPS),
+    )
+
+
+if __name__ == "__main__":
+    _few_steps(Path(sys.argv[1]), **json.loads(sys.argv[2]))
+    timing.print_peak_memory()

@@ -16,37 +16,26 @@ SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}  # files that are read as 
 CROP = 0.875
 
 
-def load(
-    folder: Path,
-    size: int,
-    limit: int | None = None,
-    classes: Sequence[str] | None = None,
-    progress=iter,
-) -> LabelledImages:
-    """The images of a folder of class folders as squares of `size` pixels, `limit` at most.
+def load(folder: Path, size: int, classes: Sequence[str] = ()) -> LabelledImages:
+    """The images of a folder of class folders as squares of `size` pixels.
 
-    Labels count the class folders in the order of their sorted names, as Keras does; where the
-    folder has only some of a model's classes, `classes` names all of them in the model's order.
+    Labels count the class folders in the order of their sorted names, as Keras does; `classes` are
+    those of another folder, to be labelled alike.
     The first image of every class comes before the second of any, so that any first part is as
     even as the folder allows. Images are cut and resized by `centre`.
-    QlabError: no folder, no class folder, an empty one, one that `classes` lacks, no such limit or
-    size, an image that cannot be read.
+    QlabError: no folder, no class folder, an empty one, one that `classes` lacks, an image that
+    cannot be read.
     """
-    if limit is not None and limit < 1:
-        raise QlabError(f"At most {limit} images were asked for; ask for 1 or more, or for all.")
-    if size < 1:
-        raise QlabError(f"Images were asked for at a side of {size} pixels; ask for 1 or more.")
     found = _class_folders(Path(folder))
-    names = tuple(classes) if classes is not None else tuple(found)
+    names = tuple(classes or found)
     if unknown := [name for name in found if name not in names]:
         raise QlabError(
             f"{folder} has a folder '{unknown[0]}', which is not among the {len(names)} classes "
-            f"given (first '{names[0] if names else ''}'); rename it or take it away."
+            f"of training (first '{names[0]}'); rename it or take it away."
         )
-    files = [(i, names.index(name), f) for name in found for i, f in enumerate(found[name])]
-    chosen = sorted(files)[:limit]
-    images = [centre(read_image(file), size) for _, _, file in progress(chosen)]
-    labels = np.array([label for _, label, _ in chosen], np.int64)
+    files = sorted((i, names.index(name), f) for name in found for i, f in enumerate(found[name]))
+    images = [centre(read_image(file), size) for _, _, file in files]
+    labels = np.array([label for _, label, _ in files], np.int64)
     return LabelledImages(np.stack(images), labels, names)
 
 

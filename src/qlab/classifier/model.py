@@ -2,7 +2,7 @@
 
 A model file can carry code: a Lambda layer's bytecode, a call of any TensorFlow function, a
 SavedModel's graph, a module to be imported. Here a file gives only the description of its layers,
-which must be Keras' own or those of `bert_layers`, and their weights.
+which must be Keras' own, and their weights.
 """
 
 import json
@@ -13,8 +13,6 @@ from typing import Any
 
 import h5py
 
-from qlab.classifier import bert_layers
-from qlab.classifier.model_inputs import TOKENS
 from qlab.core import fetch, quiet
 from qlab.core.errors import QlabError
 from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
@@ -36,9 +34,7 @@ _OWN = {"Functional", "Sequential", "Model", "Policy", "TensorShape", "__tuple__
     for name, kind in vars(home).items()
     if isinstance(kind, type) and name not in _REFUSED
 }
-_OWN |= {f"qlab>{name}" for name in bert_layers.NAMES}
-_HOMES = {bert_layers.__name__}
-_HOMES |= {f"keras.{home}" for home in ("layers", "initializers", "regularizers", "constraints")}
+_HOMES = {f"keras.{home}" for home in ("layers", "initializers", "regularizers", "constraints")}
 _CALLS = {"TFOpLambda", "SlicingOpLambda"}  # a TensorFlow function in a functional model, by name
 _HARMLESS = ("math.", "nn.", "__operators__.", "cast", "concat", "reshape", "compat.v1.transpose")
 _SAVE_AGAIN = (
@@ -49,8 +45,7 @@ _SAVE_AGAIN = (
 def load(path: Path | str) -> keras.Model:
     """A classifier from a Keras 2 .h5 file or SavedModel folder, not compiled.
 
-    In: images [n, h, w, 1 or 3], the model's own preprocessing in it, or a BERT's tokens; out:
-    [n, classes].
+    In: images [n, h, w, 1 or 3], the model's own preprocessing in it; out: [n, classes].
     QlabError: nothing there, Keras 3, weights only, a SavedModel without Keras' description, code
     of its own (Lambda, custom layers), a damaged file, other inputs or outputs.
     """
@@ -152,10 +147,8 @@ def _parts(config) -> Iterator[dict]:
 
 
 def _checked(model: keras.Model, path: Path) -> keras.Model:
-    """The model, if it takes images, or a BERT's tokens, and answers with classes."""
+    """The model, if it takes images and answers with classes."""
     inputs, outputs = ([list(t.shape) for t in ends] for ends in (model.inputs, model.outputs))
-    if set(model.input_names) == set(TOKENS) and len(outputs) == 1 and len(outputs[0]) == 2:
-        return model
     fits = len(inputs) == len(outputs) == 1 and len(inputs[0]) == 4 and len(outputs[0]) == 2
     if not fits or inputs[0][3] not in (1, 3) or (outputs[0][1] or 0) < 2:
         raise QlabError(

@@ -5,18 +5,15 @@ it, because the converter folds the three into one operator. A layer without wei
 where everything it reads is. tfmot adds one thing of its own: where a quantized layer reads from a
 float one, the float one's output gets a quantizer, for an integer operator must read integers
 (`requires_output_quantize` in tfmot's `quantize_apply`). So the layer before shows up wrapped too.
-tfmot does so only for kinds of layers that it knows; for the others (Rescaling, layer norms) it is
+tfmot does so only for kinds of layers that it knows; for the others (such as Rescaling) it is
 done here.
 """
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from qlab.classifier import model_inputs
-from qlab.classifier.model_inputs import Inputs
 from qlab.core import quiet
 from qlab.core.errors import QlabError
 from qlab.core.tf import tf
@@ -40,17 +37,11 @@ KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
 OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 
 BITS = (8, 4)  # of the weights; activations have 8
-# Matrices of a transformer's blocks by what they serve, as `bert_mini` names them.
-PARTS = {
-    "attention": r"\.attention\.(self\.(query|key|value)|output\.dense)$",
-    "feedforward": r"layer\.\d+\.(intermediate|output)\.dense$",
-}
-WHERE = ("last", "first", "only", *PARTS)  # ends of the network to count layers from, or a kind
+WHERE = ("last", "first", "only")  # ends of the network to count layers from
 WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
 ACTIVATIONS = (kinds.ReLU, kinds.Activation)  # layers that belong to the one before
 # They hand on values as they are and so get no quantizer in tfmot: it belongs before them.
 MOVERS = (kinds.Flatten, kinds.Reshape, kinds.Permute, kinds.Dropout, kinds.ZeroPadding2D)
-MOVERS += (kinds.Cropping1D,)
 
 
 def weighted_layers(model: keras.Model) -> list[str]:
@@ -94,15 +85,10 @@ def _longest(layer: keras.layers.Layer, neighbours, known: dict | None = None) -
 def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
     """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input.
 
-    `attention` and `feedforward` are the last k of the transformer's matrices of that kind.
     QlabError: another end, or more layers than there are.
     """
     if where not in WHERE:
         raise QlabError(f"Layers are chosen by {', '.join(WHERE)}; got '{where}'.")
-    if where in PARTS:
-        if not (known := part(layers, where)):
-            raise QlabError(f"None of the model's {len(layers)} layers is a matrix of {where}.")
-        return choose(known, "last", k)
     least = 1 if where == "only" else 0
     if not least <= k <= len(layers):
         raise QlabError(
@@ -111,11 +97,6 @@ def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
         )
     start = {"last": len(layers) - k, "first": 0, "only": k - 1}[where]
     return list(layers[start : start + (1 if where == "only" else k)])
-
-
-def part(layers: Sequence[str], kind: str) -> list[str]:
-    """Those of `layers` that serve a transformer's `attention`, or its `feedforward` network."""
-    return [name for name in layers if re.search(PARTS[kind], name)]
 
 
 def quantized(
@@ -225,13 +206,15 @@ def _movers_before(layer: keras.layers.Layer) -> set[str]:
     return found
 
 
-def calibrate(wrapped: keras.Model, model: keras.Model, inputs: Inputs, batch: int = 32) -> None:
+def calibrate(
+    wrapped: keras.Model, model: keras.Model, images: np.ndarray, batch: int = 32
+) -> None:
     """Start the ranges of a model made by `quantized` where `model` has them.
 
     tfmot starts every range at -6..6 and moves one of an activation by a thousandth of the way a
     step, so that after a hundred steps nine tenths of the start are left. Each becomes what its
     moving average tends to, the mean over batches of the float model's lowest and highest values on
-    `inputs`, images or tokens, with 0 inside. One of weights becomes that of the weights.
+    `images` uint8 [n, h, w, c], with 0 inside. One of weights becomes that of the weights.
     """
     known = {layer.name: layer for layer in model.layers}
     for layer in wrapped.layers:  # tfmot puts one behind the input
@@ -250,8 +233,8 @@ def calibrate(wrapped: keras.Model, model: keras.Model, inputs: Inputs, batch: i
         return
     probe = keras.Model(model.input, [tensor for _, tensor in watched])
     ends = []
-    for part in model_inputs.batches(inputs, batch):
-        found = probe(model_inputs.fed(part), training=False)
+    for at in range(0, len(images), batch):
+        found = probe(images[at : at + batch].astype(np.float32), training=False)
         found = found if isinstance(found, list) else [found]
         ends.append([(min(0.0, v.numpy().min()), max(0.0, v.numpy().max())) for v in found])
     for (pair, _), limits in zip(watched, np.mean(ends, axis=0), strict=True):

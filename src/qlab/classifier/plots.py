@@ -5,18 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qlab.classifier import token_robustness
 from qlab.classifier.formulas import Fit
 from qlab.classifier.partial_qat import BITS
-from qlab.classifier.sweep import (
-    PARENT,
-    POINTS,
-    both_ends,
-    float_bytes,
-    same_settings,
-)
-from qlab.classifier.table import each_alone, on_clean_images, points_table
-from qlab.core import corruptions, plot, records
+from qlab.classifier.points import PARENT, Point
+from qlab.classifier.sweep import POINTS, Fits, both_ends, float_bytes, same_settings
+from qlab.core import plot, records
+from qlab.core.places import each_alone, points_table
 
 STYLE = {  # (method, bits of the weights): colour, marker, label
     ("qat", 8): (plot.PALETTE[1], "s", "QAT, 8-bit weights"),
@@ -39,8 +33,9 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
     """Accuracy minus the float parent's over k, from either end; `today` are points run afresh."""
     points = both_ends(points_table(table))
     drawn = over_seeds(points.assign(change=-points["loss"] * POINTS), "change")
-    clean = on_clean_images(table)
-    tuned = records.pick(clean, "accuracy_difference", variant="fp32_tuned")["value"] * POINTS
+    tuned = records.pick(
+        table, "accuracy_difference", variant=Point("tuned").variant, condition=None
+    )["value"] * POINTS  # fmt: skip
     layout = {"ncols": 2, "nrows": 2, "sharex": True, "sharey": "row", "figsize": (9, 6.4)}
     with plot.figure("qat_accuracy_by_k", profile, drawn, **layout) as (canvas, axes):
         for row, bits in zip(axes, BITS, strict=True):
@@ -112,14 +107,11 @@ def legend(canvas, styles: Sequence[tuple[str, int]]) -> None:
 
 def size_by_k(table: pd.DataFrame, profile: str) -> None:
     """Bytes of the files over k, from either end, with the bytes of the weights by arithmetic."""
-    points = both_ends(points_table(table).query("method == 'qat'"))
-    by_variant = records.pick(table, "size_analytic_bytes").set_index("variant")["value"]
-    names = "qat_w" + points["bits"].astype(str) + "a8_" + points["where"] + points["k"].astype(str)
-    whole = points["k"].max()
-    names = names.str.replace(f"first{whole}", f"last{whole}")
-    drawn = points.assign(analytic_bytes=names.map(by_variant)).drop_duplicates(
-        ["where", "k", "bits"]
-    )
+    weights = records.pick(table, "size_analytic_bytes").rename(columns={"value": "analytic_bytes"})
+    keys = ["method", "where", "k", "bits"]
+    points = points_table(table).merge(weights[[*keys, "analytic_bytes"]], on=keys)
+    points = both_ends(points[points["method"] == "qat"])
+    drawn = points.drop_duplicates(["where", "k", "bits"])
     floats = float_bytes(table)
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 4)}
     with plot.figure("qat_size_by_k", profile, drawn, **layout) as (canvas, axes):
@@ -140,10 +132,11 @@ def size_by_k(table: pd.DataFrame, profile: str) -> None:
 
 def time_by_k(table: pd.DataFrame, profile: str) -> None:
     """Time of a training step over the float model's, over k."""
-    rows = records.pick(table, "train_step_ratio")
-    parts = rows["variant"].str.extract(r"^qat_w(\d)a8_(last|first)(\d+)$")
-    rows = rows.assign(method="qat", bits=parts[0], where=parts[1], k=parts[2]).dropna(subset=["k"])
-    rows = both_ends(rows.astype({"bits": int, "k": int}))
+    rows = both_ends(
+        records.pick(table, "train_step_ratio", method="qat", where=list(SIDES)).astype(
+            {"bits": int, "k": int}
+        )
+    )
     drawn = over_seeds(rows, "value")
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 3.8)}
     with plot.figure("qat_time_by_k", profile, drawn, **layout) as (canvas, axes):
@@ -185,9 +178,7 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
         legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
 
 
-def fits(
-    points: pd.DataFrame, found: dict[tuple[str, int], tuple[Fit, Fit]], profile: str, layers: int
-) -> None:
+def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int) -> None:
     """Fitted loss over k and size over the quantized share, with 95 % prediction bands."""
     rows = []
     layout = {"ncols": 2, "figsize": (9.6, 4.2)}
@@ -227,12 +218,9 @@ def _curve(fit: Fit, lowest: float) -> pd.DataFrame:
 
 def robustness(table: pd.DataFrame, profile: str) -> None:
     """Accuracy on corrupted examples: of float, and the difference of the quantized ones."""
-    rows = table.copy()
-    known = "|".join([*corruptions.KINDS, *token_robustness.KINDS])
-    parts = rows["dataset"].str.extract(rf"_({known})(\d)$")
-    rows = rows.assign(kind=parts[0], strength=parts[1]).dropna(subset=["kind"])
-    rows["strength"] = rows["strength"].astype(int)
-    drawn = records.pick(rows, ["accuracy", "accuracy_difference"])
+    drawn = records.pick(table, ["accuracy", "accuracy_difference"])
+    drawn = drawn[drawn["condition"].notna()].rename(columns={"condition": "kind"})
+    drawn["strength"] = drawn["strength"].astype(int)
     variants = list(dict.fromkeys(drawn.loc[drawn["metric"] == "accuracy_difference", "variant"]))
     colours = {v: plot.PALETTE[(i + 1) % 7] for i, v in enumerate(variants)}
     kinds = list(dict.fromkeys(drawn["kind"]))
@@ -263,12 +251,10 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
 def network(table: pd.DataFrame, profile: str) -> None:
     """Bytes sent at a step and in a federated round, over k."""
     step = records.pick(table, ["network_step_bytes", "network_step_analytic_bytes"])
-    step = step[~step["variant"].str.endswith("_trained_only")]
-    k = step["variant"].str.extract(r"last(\d+)$")[0].fillna(0).astype(int)
-    step = step.assign(k=k).sort_values("k")
+    step = step[step["method"].isna() | (step["method"] == "qat")]  # not with layers frozen
+    step = step.assign(k=step["k"].fillna(0).astype(int)).sort_values("k")
     update = records.pick(table, "update_bytes")
-    parts = update["variant"].str.extract(r"update_w(\d+)_last(\d+)")
-    update = update.assign(bits=parts[0].astype(int), k=parts[1].astype(int)).sort_values("k")
+    update = update.astype({"bits": int, "k": int}).sort_values("k")
     layout = {"ncols": 2, "figsize": (9.6, 3.8)}
     with plot.figure("qat_network", profile, pd.concat([step, update]), **layout) as (_, axes):
         counted = records.pick(step, "network_step_bytes")

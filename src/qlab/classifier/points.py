@@ -5,7 +5,7 @@ A point is kept by content, so an interrupted sweep goes on with the points that
 
 import itertools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 
 METHODS = ("tuned", "ptq", "qat", "qatcold")  # cold: from the ranges that tfmot starts with
+PARENT = "fp32"  # the float variant
+FLOATS = {"float": PARENT, "tuned": "fp32_tuned"}  # method -> variant
 ROUNDS = {"smoke": 6, "mini": 12, "full": 20}  # timed steps of a model and of its float twin
 
 
@@ -33,13 +35,31 @@ class Point:
     k: int = 0  # how many layers; of "only": the k-th, counted from 1
     bits: int = 8
     seed: int = 0
+    left: tuple[str, ...] = ()  # layers that stay float beside those that the task leaves
 
     @property
     def variant(self) -> str:
         """Its name in the records, such as `qat_w4a8_first2`; of the float control `fp32_tuned`."""
-        if self.method == "tuned":
-            return "fp32_tuned"
-        return f"{self.method}_w{self.bits}a8_{self.where}{self.k}"
+        if self.method in FLOATS:
+            return FLOATS[self.method]
+        but = f"_but_{'_'.join(self.left)}" if self.left else ""
+        return f"{self.method}_w{self.bits}a8_{self.where}{self.k}{but}"
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What its records are about, by column, whatever the seed."""
+        if self.method in FLOATS:
+            return {"bits": 32}
+        method = f"{self.method}_but_{'_'.join(self.left)}" if self.left else self.method
+        return {"method": method, "bits": self.bits, "where": self.where, "k": self.k}
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """The same with the seed, where something was drawn at random."""
+        return self.columns | ({} if self.method in ("float", "ptq") else {"seed": self.seed})
+
+
+FLOAT = Point("float")  # the parent, as it is
 
 
 class Answer(NamedTuple):
@@ -95,7 +115,7 @@ class Bench:
 
 def parent(bench: Bench, threads: int) -> Answer:
     """The float model as it is: its Keras graph's answers and its file's."""
-    test = bench.task.test.inputs
+    test = bench.task.test.images
     found = {
         "float": answers.keras_probabilities(bench.model, test),
         "tflite": answers.tflite_probabilities(bench.float_file, test, threads),
@@ -103,10 +123,16 @@ def parent(bench: Bench, threads: int) -> Answer:
     return Answer(bench.float_file, found, {})
 
 
+def without_feeding(bench: Bench) -> Point:
+    """8-bit PTQ of all layers where what feeds the last one stays float: a control."""
+    feeding = tuple(partial_qat.feeding(bench.model, bench.layers[-1]))
+    return Point("ptq", "last", sum(x not in feeding for x in bench.layers), left=feeding)
+
+
 def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """Make a point, or read it if it was made before.
 
-    Probabilities on the test examples: `float` of the trained weights without quantizers,
+    Probabilities on the test images: `float` of the trained weights without quantizers,
     `fake_quant` of the graph with tfmot's, `equal_time` of the same graph after only as many
     steps as take the float control's time, `tflite` of the file. Raises `WrongTypes` where the
     file's weights are not as asked.
@@ -114,13 +140,18 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """
     if point.method not in METHODS:
         raise QlabError(f"The methods are {', '.join(METHODS)}; got '{point.method}'.")
+    if point.left:
+        more = (*bench.task.leave_float, *point.left)
+        return answer(
+            replace(point, left=()), Bench(replace(bench.task, leave_float=more)), threads
+        )
     partial_qat.choose(bench.layers, point.where, point.k)
     task = bench.task
     recipe = {
         "point": asdict(point),
         "task": task.inputs(),
         "leave_float": task.leave_float,
-        "settings": task.training._asdict() | {"rounds": ROUNDS[task.profile]},
+        "settings": task.training._asdict() | {"rounds": ROUNDS[task.given.profile]},
         "threads": threads,
         "code": code_sha256(__name__),
         "versions": versions("tensorflow", "tf-keras", "tensorflow-model-optimization",
@@ -151,7 +182,7 @@ def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
             bench.float_file,
             chosen,
             point.bits,
-            bench.task.calibration.inputs,
+            bench.task.calibration.images,
             threads,
             bench.task.leave_float,
         )
@@ -161,14 +192,14 @@ def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
 
 def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     """Fine-tune with quantizers, or, as a control, without."""
-    task, test = bench.task, bench.task.test.inputs
+    task, test = bench.task, bench.task.test.images
     chosen = partial_qat.choose(bench.layers, point.where, point.k)
     keras.utils.set_random_seed(point.seed)
     model = bench.quantized(point)
     if point.method == "qat":
-        partial_qat.calibrate(model, bench.model, task.calibration.inputs)
+        partial_qat.calibrate(model, bench.model, task.calibration.images)
     fine_tune.compiled(model, task.training)
-    times = fine_tune.step_times(model, bench.twin, bench.step, ROUNDS[task.profile])
+    times = fine_tune.step_times(model, bench.twin, bench.step, ROUNDS[task.given.profile])
     total = task.training.steps(len(task.train))
     early = max(1, min(total, round(total / times.ratio.value))) if chosen else total
     facts: dict[str, Any] = {"steps": total, "step_s": times.seconds, "step_ratio": times.ratio}
@@ -198,13 +229,13 @@ def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
 def _file_answers(
     file: Path, bench: Bench, chosen: list[str], bits: int, threads: int
 ) -> np.ndarray:
-    """Check a file's weights, then its probabilities on the test examples."""
+    """Check a file's weights, then its probabilities on the test images."""
     export.check(file, bench.layers, chosen, bits)
     run = file
     if bits == 4:
         run = file.with_name("widened.tflite")
         run.write_bytes(int4.widened(file))
-    found = answers.tflite_probabilities(run, bench.task.test.inputs, threads)
+    found = answers.tflite_probabilities(run, bench.task.test.images, threads)
     if run != file:
         run.unlink()
     return found

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from qlab.classifier import model_inputs
+import numpy as np
+
 from qlab.classifier.export import names, operators_of
-from qlab.classifier.model_inputs import Inputs
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.litert import quiet_quantizer
@@ -18,7 +18,7 @@ def quantize(
     float_file: Path,
     chosen: Sequence[str],
     bits: int,
-    calibration: Inputs,
+    calibration: np.ndarray,
     threads: int = 2,
     leave_float: Sequence[str] = (),
 ) -> bytes:
@@ -26,17 +26,18 @@ def quantize(
 
     Weights get `bits` (8 or 4), symmetric, one scale a channel of a convolution, one a dense layer,
     as in tfmot; activations 8. Operators without weights follow where all they read comes from
-    quantized ones, but for those of the layers `leave_float`. `calibration`, images or
-    tokens, gives the activations' ranges.
-    QlabError: no calibration examples.
+    quantized ones, but for those of the layers `leave_float`. `calibration`, images
+    uint8 [n, h, w, c], gives the activations' ranges.
+    QlabError: no calibration images.
     """
-    if not model_inputs.count(calibration):
+    if not len(calibration):
         raise QlabError(
-            "The calibration set is empty; post-training quantization needs examples to learn "
+            "The calibration set is empty; post-training quantization needs images to learn "
             "the range of every tensor."
         )
     quantizer = _quantizer(float_file, chosen, bits, leave_float)
-    samples = model_inputs.samples(calibration, tflite_graph.signature_inputs(float_file))
+    names = tflite_graph.signature_inputs(float_file)
+    samples = [dict.fromkeys(names, image[None].astype(np.float32)) for image in calibration]
     with quiet_quantizer():
         ranges = quantizer.calibrate({tflite_graph.SIGNATURE: samples}, num_threads=threads)
         return bytes(quantizer.quantize(ranges).quantized_model)

@@ -10,20 +10,15 @@ from qlab.classifier import break_even as qat_break_even
 from qlab.classifier import export, partial_qat
 from qlab.classifier import planner as qat_planner
 from qlab.classifier.data import Task
-from qlab.classifier.formulas import Fit
 from qlab.classifier.planner import Formulas
-from qlab.classifier.points import Answer, Bench, Point
-from qlab.classifier.sweep import (
-    PARENT,
-    POINTS,
-    same_settings,
-)
-from qlab.classifier.table import each_alone, on_clean_images, points_table
+from qlab.classifier.points import PARENT, Answer, Bench, Point
+from qlab.classifier.sweep import POINTS, Fits, layers_of, same_settings
 from qlab.core import places as qat_places
 from qlab.core import records, stats, tflite_graph
 from qlab.core.errors import QlabError
+from qlab.core.places import each_alone, points_table
+from qlab.core.records import interval, value
 from qlab.core.stats import Estimate
-from qlab.core.words import interval, value
 
 NO_FORMULA = "This sweep has too few values of k for a formula; sweep='long' has all of them."
 
@@ -51,8 +46,7 @@ def float_accuracy(task: Task, parent: Answer) -> str:
         hits = classification.correct(parent.probabilities[kind], task.test.labels)
         e = stats.proportion(int(hits.sum()), len(hits))
         told.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}]")
-    of = f"{len(task.test)} {task.test.noun}s of {task.dataset}"
-    return f"accuracy on {of}: {'; '.join([*told, *task.notes])}"
+    return f"accuracy on {len(task.test)} images of {task.dataset}: {'; '.join(told)}"
 
 
 def weight_types(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:
@@ -79,37 +73,14 @@ def pooling(bench: Bench, answers: Mapping[Point, Answer]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def left_float(table: pd.DataFrame) -> pd.DataFrame:
+def left_float(table: pd.DataFrame, controls: Sequence[Point]) -> pd.DataFrame:
     """8-bit PTQ of all layers, and of all but what feeds the last, minus float in points."""
-    rows = records.pick(on_clean_images(table), "accuracy_difference")
-    whole = int(points_table(table)["k"].max())
-    wanted = rows["variant"].str.contains(rf"^ptq_w8a8_last{whole}$|_but_")
-    return pd.DataFrame(
-        {
-            "variant": row["variant"],
-            "minus float (points)": interval(row, "+.2f", POINTS),
-        }
-        for _, row in rows[wanted].iterrows()
+    wanted = [Point("ptq", "last", layers_of(table)), *controls]
+    rows = records.pick(
+        table, "accuracy_difference", variant=[p.variant for p in wanted], condition=None
     )
-
-
-def parts(table: pd.DataFrame) -> pd.DataFrame | str:
-    """A transformer's attention quantized, or its feed-forward networks, minus float in points."""
-    kinds = "|".join(partial_qat.PARTS)
-    rows = records.pick(on_clean_images(table), "accuracy_difference")
-    named = rows["variant"].str.extract(rf"^(qat|ptq)_w(\d)a8_({kinds})(\d+)$")
-    rows = rows[named[0].notna()]
-    if rows.empty:
-        return "This network has no attention to quantize by itself."
-    shares = records.pick(table, "quantized_share").set_index("variant")["value"]
-    return pd.DataFrame(
-        {
-            "variant": variant,
-            "of the weights": f"{shares[variant]:.0%}",
-            "minus float (points)": _over_seeds(one["value"]),
-        }
-        for variant, one in rows.groupby("variant", sort=False)
-    )
+    told = [interval(row, "+.2f", POINTS) for _, row in rows.iterrows()]
+    return pd.DataFrame({"variant": rows["variant"].to_list(), "minus float (points)": told})
 
 
 def memory(table: pd.DataFrame) -> pd.DataFrame | str:
@@ -124,7 +95,7 @@ def memory(table: pd.DataFrame) -> pd.DataFrame | str:
 def points(table: pd.DataFrame) -> pd.DataFrame:
     """What each point of a table of records costs and brings, in words."""
     rows = []
-    clean = on_clean_images(table)
+    clean = table[table["condition"].isna()]
     for (variant, seed), one in clean.groupby(["variant", "seed"], sort=False, dropna=False):
         known = one.set_index("metric")
         if "accuracy" in known.index:
@@ -153,10 +124,9 @@ def about(table: pd.DataFrame) -> str:
     found = points_table(table)
     trained = found[found["method"] == "qat"]
     n = int(records.pick(table, "accuracy_difference")["n"].max())
-    noun = records.pick(table, "flips_lost")["unit"].iloc[0]
     return (
         f"{table['model'].iloc[0]}, {table['dataset'].iloc[0]}: {len(trained)} points of QAT from "
-        f"{trained['seed'].nunique()} seeds, {len(found) - len(trained)} of PTQ, {n} test {noun}s"
+        f"{trained['seed'].nunique()} seeds, {len(found) - len(trained)} of PTQ, {n} test images"
     )
 
 
@@ -175,11 +145,8 @@ def repeated(whole: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame | str:
 def step_times(table: pd.DataFrame) -> pd.DataFrame:
     """Step time over float's for the last layer, the first, and all, the median over seeds."""
     rows = records.pick(table, "train_step_ratio")
-    found = points_table(table)
-    whole = int(found["k"].max())
-    wanted = [
-        f"qat_w{b}a8_{w}" for b in partial_qat.BITS for w in ("last1", "first1", f"last{whole}")
-    ]
+    chosen = [("last", 1), ("first", 1), ("last", layers_of(table))]
+    wanted = [Point("qat", *c, bits).variant for bits in partial_qat.BITS for c in chosen]
     told = [
         {
             "variant": v,
@@ -195,26 +162,25 @@ def step_times(table: pd.DataFrame) -> pd.DataFrame:
 
 def controls(table: pd.DataFrame) -> pd.DataFrame:
     """QAT with all layers against its controls, in points of accuracy, means over seeds."""
-    whole = int(points_table(table)["k"].max())
-    clean = on_clean_images(table)
+    parts = {
+        "PTQ minus float": ("accuracy_difference", "ptq"),
+        "QAT minus float": ("accuracy_difference", "qat"),
+        "QAT minus float control": ("accuracy_minus_tuned", "qat"),
+        "QAT from tfmot's ranges minus float": ("accuracy_difference", "qatcold"),
+    }
     rows = []
     for bits in partial_qat.BITS:
-        name = f"w{bits}a8_last{whole}"
-        parts = {
-            "PTQ minus float": ("accuracy_difference", f"ptq_{name}"),
-            "QAT minus float": ("accuracy_difference", f"qat_{name}"),
-            "QAT minus float control": ("accuracy_minus_tuned", f"qat_{name}"),
-            "QAT from tfmot's ranges minus float": ("accuracy_difference", f"qatcold_{name}"),
-        }
-        row = {"weights": f"{bits} bits"}
-        for label, (metric, variant) in parts.items():
-            row[label] = _over_seeds(records.pick(clean, metric, variant=variant)["value"])
-        early = records.pick(table, "accuracy_equal_time", variant=f"qat_{name}")["value"]
-        full = records.pick(table, "accuracy_fake_quant", variant=f"qat_{name}")["value"]
+
+        def of(metric: str, method: str, bits=bits) -> pd.Series:
+            variant = Point(method, "last", layers_of(table), bits).variant
+            return records.pick(table, metric, variant=variant, condition=None)["value"]
+
+        row = {label: _over_seeds(of(*part)) for label, part in parts.items()}
+        early, full = of("accuracy_equal_time", "qat"), of("accuracy_fake_quant", "qat")
         row["equal time minus equal epochs"] = _over_seeds(
             pd.Series(early.to_numpy() - full.to_numpy())
         )
-        rows.append(row)
+        rows.append({"weights": f"{bits} bits"} | row)
     return pd.DataFrame(rows)
 
 
@@ -250,7 +216,7 @@ def _judged(judge, points: pd.DataFrame, count: int) -> str:
         return f"Not judged: {error}"
 
 
-def formulas(found: Mapping[tuple[str, int], tuple[Fit, Fit]]) -> str:
+def formulas(found: Fits) -> str:
     """Both formulas of each series with what speaks for them."""
     if not found:
         return NO_FORMULA
@@ -261,19 +227,17 @@ def formulas(found: Mapping[tuple[str, int], tuple[Fit, Fit]]) -> str:
     return "\n".join(told)
 
 
-def planner_formulas(found: Mapping[tuple[str, int], tuple[Fit, Fit]]) -> list[Formulas]:
+def planner_formulas(found: Fits) -> list[Formulas]:
     """The formulas as the planner takes them."""
     return [Formulas(where, bits, *pair) for (where, bits), pair in found.items()]
 
 
-def planner(found: Mapping[tuple[str, int], tuple[Fit, Fit]], sizes: Sequence[int]):
+def planner(found: Fits, sizes: Sequence[int]):
     """The planner's sliders, where there are formulas."""
     return qat_planner.widget(planner_formulas(found), sizes) if found else NO_FORMULA
 
 
-def planned(
-    found: Mapping[tuple[str, int], tuple[Fit, Fit]], sizes: Sequence[int], max_bytes: float
-) -> str:
+def planned(found: Fits, sizes: Sequence[int], max_bytes: float) -> str:
     """What the planner says for a byte budget, where there are formulas."""
     if not found:
         return NO_FORMULA
@@ -286,8 +250,7 @@ def network(table: pd.DataFrame) -> str:
     if rows.empty:
         return "The network was not measured in this sweep; sweep='long' does."
     told = []
-    whole = int(points_table(table)["k"].max())
-    for variant in (PARENT, f"qat_w8a8_last{whole}"):
+    for variant in (PARENT, Point("qat", "last", layers_of(table)).variant):
         reckoned = value(table, variant, "network_step_analytic_bytes")
         counted = value(table, variant, "network_step_bytes")
         told.append(
@@ -298,11 +261,9 @@ def network(table: pd.DataFrame) -> str:
 
 def robustness(table: pd.DataFrame) -> pd.DataFrame:
     """Loss of each variant on clean images, and over all corruptions, in points."""
-    clean = on_clean_images(table)
-    good, bad = (
-        records.pick(rows, "accuracy_difference").groupby("variant", sort=False)["value"]
-        for rows in (clean, table.drop(clean.index))
-    )
+    rows = records.pick(table, "accuracy_difference")
+    clean = rows["condition"].isna()
+    good, bad = (one.groupby("variant", sort=False)["value"] for one in (rows[clean], rows[~clean]))
     good, bad = good.first() * POINTS, bad.agg(["mean", "min"]) * POINTS
     return pd.DataFrame(
         {
@@ -315,8 +276,7 @@ def robustness(table: pd.DataFrame) -> pd.DataFrame:
 
 def break_even(table: pd.DataFrame) -> str:
     """After how many images the fine-tuning of all layers has paid for itself."""
-    whole = int(points_table(table)["k"].max())
-    variant = f"qat_w8a8_last{whole}"
+    variant = Point("qat", "last", layers_of(table)).variant
     spent = value(table, variant, "train_seconds")
     if spent is None:
         return "No model with all layers quantized was trained here; profile='mini' does."

@@ -1,0 +1,70 @@
+"""What became of each test image: the rows that every interval on images can be computed from."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qlab.classifier.data import Task
+from qlab.classifier.measure import EXPERIMENT, Answers, Worse
+from qlab.classifier.points import FLOAT, Answer, Point
+from qlab.core import items
+
+FILE = "tflite"  # the graph that the file computes
+LABELS = ("variant", "graph", "condition")  # of which there are few
+
+
+def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.DataFrame:
+    """One row per image, variant (with seed), graph and condition.
+
+    Columns: variant, seed, graph (a key of `measure.GRAPHS`), condition and strength (none of the
+    images as they are), image (its place in the test set), label, predicted (class), confidence
+    (probability of that) and of_label (of the label), the last two float32 as the graph gave them.
+    """
+    found = [
+        _rows(task, point, graph, probabilities)
+        for point, answer in {FLOAT: parent, **answers}.items()
+        for graph, probabilities in answer.probabilities.items()
+    ]
+    found += list(_worse_rows(task, worse))
+    whole = pd.concat(found, ignore_index=True)
+    return whole.astype({"seed": "Int16", "strength": "Int8"} | dict.fromkeys(LABELS, "category"))
+
+
+def _worse_rows(task: Task, worse: Worse) -> Iterator[pd.DataFrame]:
+    for (condition, strength), answers in worse.items():
+        for point, probabilities in answers.items():
+            yield _rows(task, point, FILE, probabilities, condition, strength)
+
+
+def _rows(
+    task: Task, point: Point, graph: str, probabilities: np.ndarray,
+    condition: str | None = None, strength: int | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    small = np.min_scalar_type(probabilities.shape[1] - 1)  # uint8 up to 256 classes
+    labels = task.test.labels
+    columns: Mapping = {
+        "variant": point.variant,
+        "seed": point.drawn.get("seed"),
+        "graph": graph,
+        "condition": condition,
+        "strength": strength,
+        "image": np.arange(len(labels), dtype=np.uint32),
+        "label": labels.astype(small),
+        "predicted": probabilities.argmax(1).astype(small),
+        "confidence": probabilities.max(1),
+        "of_label": probabilities[np.arange(len(labels)), labels],
+    }
+    return pd.DataFrame(columns)
+
+
+def write(task: Task, parent: Answer, answers: Answers, worse: Worse) -> Path | None:
+    """Keep the rows beside the records, `items/resnet_qat.parquet` of the run's place.
+
+    A long sweep has none, the committed one neither: 1.5 million rows would take more than an
+    experiment's items may.
+    """
+    if task.given.sweep == "long":
+        return None
+    return items.write(EXPERIMENT, task.place, table(task, parent, answers, worse))

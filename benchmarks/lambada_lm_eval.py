@@ -19,19 +19,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import bench
 import numpy as np
 import pandas as pd
 import psutil
 
 from qlab.core import paths, progress, provenance, stats
-from qlab.core import records as qlab_records
-from qlab.core.cache import artefact, file_sha256, versions, written_whole
+from qlab.core.cache import artefact, file_sha256, versions
 from qlab.core.errors import QlabError
-from qlab.core.records import Record
+from qlab.core.records import Record, pick
 
 HERE = Path(__file__).resolve().parent / "lm_eval_task"
-EXPERIMENT = "bench_lambada_lm_eval"
-RESULT = Path(__file__).resolve().parent / "results" / "lambada_lm_eval.csv"
+NAME = "lambada_lm_eval"
+RECORD = bench.recorder(NAME)
 OURS, THEIRS = "qlab", "lm_eval"
 TOLERANCE = 1e-6  # relative; float32 sums in another order differ by about 1e-8
 WIDE_PASSAGES = 200
@@ -76,16 +76,8 @@ def environment() -> Path:
         mine = [p for p in sys.path if p.endswith("site-packages")]
         (site / "running_environment.pth").write_text("\n".join(mine) + "\n")
         pinned = [f"{p}=={v}" for p, v in versions("torch", "transformers").items()]
-        pip = [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--requirement",
-            HERE / "requirements.txt",
-        ]
-        _call("Installing lm-evaluation-harness", *pip, *pinned)
+        pip = [python, "-m", "pip", "install", "--quiet", "--requirement"]
+        _call("Installing lm-evaluation-harness", *pip, HERE / "requirements.txt", *pinned)
         stamp.write_text(wanted)
     return python
 
@@ -111,14 +103,8 @@ def evaluate(python: Path, side: str, case: Case, threads: int, batch: str = "")
     }
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "told.json")
-        given = [
-            case.folder,
-            case.file,
-            threads,
-            case.passages,
-            target,
-            *([batch] if batch else []),
-        ]
+        given = [case.folder, case.file, threads, case.passages, target]
+        given += [batch] if batch else []
         start = time.perf_counter()
         _call(f"{side} on {case.name}", python, script, *map(str, given), env=env)
         return Run(time.perf_counter() - start, json.loads(target.read_text()))
@@ -208,41 +194,31 @@ def case_records(
     case: Case, runs: dict[str, list[Run]], tried: dict[str, Run], batch: str, threads: int
 ) -> list[Record]:
     """Medians of both sides, ratios within rounds, equality, and the batch sizes tried."""
-    device = f"cpu_{threads}_thread{'s' if threads > 1 else ''}"
-    make = functools.partial(Record, EXPERIMENT, case.name, case.dataset, device=device)
+    device, subject = provenance.device(bench.threads(threads)), bench.Subject(*case[:2])
+    estimated = functools.partial(RECORD.estimated, subject, device=device)
+    counted = functools.partial(RECORD.counted, subject, device=device)
     found = []
     seconds = {s: np.array([r.seconds for r in rs]) for s, rs in runs.items()}
     memory = {s: np.array([r.told["peak_memory_bytes"] for r in rs]) for s, rs in runs.items()}
     for side, rs in runs.items():
-        cpu = np.array([r.told["cpu_seconds"] for r in rs])
-        for metric, values, unit in (
-            ("wall_s_p50", seconds[side], "s"),
-            ("cpu_s_p50", cpu, "s"),
-            ("peak_memory_bytes", memory[side], "byte"),
-        ):
-            e = stats.median(values)
-            found.append(make(side, metric, e.value, unit, *_interval(e), e.n))
-            if metric == "wall_s_p50":
-                found.append(make(side, "wall_s_min", values.min(), unit, n=e.n))
-                found.append(make(side, "wall_s_max", values.max(), unit, n=e.n))
-        told = rs[-1].told
-        for metric in ("acc", "perplexity"):
-            found.append(make(side, metric, told[metric], "1", n=told["passages"]))
-    speed = stats.median(seconds[THEIRS] / seconds[OURS])
-    share = stats.median(memory[OURS] / memory[THEIRS])
-    found.append(make(OURS, "times_faster", speed.value, "1", *_interval(speed), speed.n))
-    found.append(make(OURS, "memory_ratio", share.value, "1", *_interval(share), share.n))
-    found.append(make(THEIRS, "batch_size", 64 if batch == "auto" else int(batch), "passage"))
+        cpu, told = np.array([r.told["cpu_seconds"] for r in rs]), rs[-1].told
+        found += [
+            estimated(side, "wall_s_p50", stats.median(seconds[side])),
+            counted(side, "wall_s_min", seconds[side].min(), len(rs)),
+            counted(side, "wall_s_max", seconds[side].max(), len(rs)),
+            estimated(side, "cpu_s_p50", stats.median(cpu)),
+            estimated(side, "peak_memory_bytes", stats.median(memory[side])),
+            *(counted(side, m, told[m], told["passages"]) for m in ("acc", "perplexity")),
+        ]
+    faster = stats.median(seconds[THEIRS] / seconds[OURS])
+    found.append(estimated(OURS, "times_faster", faster))
+    found.append(estimated(OURS, "memory_ratio", stats.median(memory[OURS] / memory[THEIRS])))
+    found.append(counted(THEIRS, "batch_size", 64 if batch == "auto" else int(batch)))
     for size, run in tried.items():
         name = f"{THEIRS}_batch_{size}"
-        found.append(make(name, "wall_s_once", run.seconds, "s"))
-        found.append(make(name, "peak_memory_bytes", run.told["peak_memory_bytes"], "byte"))
+        found.append(counted(name, "wall_s_once", run.seconds))
+        found.append(counted(name, "peak_memory_bytes", run.told["peak_memory_bytes"]))
     return found
-
-
-def _interval(e: stats.Estimate) -> tuple[float | None, float | None]:
-    """The ends of an interval; None where so few rounds have none."""
-    return (None, None) if np.isnan(e.low) else (e.low, e.high)
 
 
 # ---- reading the records ----
@@ -257,12 +233,13 @@ def report(table: pd.DataFrame) -> str:
     """The records as a table, and a sentence for each target."""
     lines = []
     for (model, device), rows in table.groupby(["model", "device"], sort=False):
-        shown = rows.pivot_table(index="variant", columns="metric", values="value", sort=False)
+        shown = rows.pivot_table(index="variant", columns="metric", values="value")
+        shown = shown[[m for m in bench.METRICS if m in shown]]
         shown = shown.assign(peak_memory_bytes=shown["peak_memory_bytes"] / 1e9)
         shown = shown.rename(columns={"peak_memory_bytes": "peak_memory_GB"})
         lines += [f"{model}, {device}", shown.to_string(float_format="%.6g", na_rep="-")]
         for metric, target in TARGETS[model]:
-            [row] = qlab_records.pick(rows, metric).itertuples()
+            [row] = pick(rows, metric).itertuples()
             met = row.value >= target if metric == "times_faster" else row.value <= target
             spread = "" if np.isnan(row.ci_low) else f" ({row.ci_low:.2f} to {row.ci_high:.2f})"
             word = "at least" if metric == "times_faster" else "at most"
@@ -277,78 +254,42 @@ def report(table: pd.DataFrame) -> str:
 # ---- the command ----
 
 
-def whole(text: str) -> int:
-    """A command line's whole number of 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"Expected a whole number of 1 or more; got '{text}'.")
-    return int(text)
-
-
 def batch_size(text: str) -> str:
     """A command line's batch size: 'auto' or a whole number."""
-    return text if text == "auto" else str(whole(text))
+    return text if text == "auto" else str(bench.whole(text))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; whatever is wrong with it ends the program with a sentence."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add, switch = parser.add_argument, functools.partial(parser.add_argument, action="store_true")
+    parser = bench.parser(__doc__, "1 round, 100 passages")
+    add, whole = parser.add_argument, bench.whole
     add("--case", choices=CASES, nargs="+", default=list(CASES), help="what to evaluate")
-    add(
-        "--rounds", type=whole, default=6, help="runs of each side (6, the fewest with an interval)"
-    )
+    add("--rounds", type=whole, default=6, help="of each side (6, the fewest with an interval)")
     add("--threads", type=whole, default=psutil.cpu_count(logical=False) or 1, help="of each side")
     add("--limit", type=whole, help="only so many passages")
     add("--batch-sizes", type=batch_size, nargs="+", default=["auto", "16", "32", "64"],
         help="of lm-evaluation-harness; the fastest is taken")  # fmt: skip
-    add("--out", type=Path, help="csv to write (default: the committed one; under build/ if quick)")
-    switch("--quick", help="1 round, 100 passages")
-    switch("--no-peers", help="do nothing: there is nothing to measure without them")
-    switch("--show", help="print the results written before")
-    options = parser.parse_args(arguments)
+    options = bench.parse(
+        parser, NAME, arguments, lambda o: o.quick or o.limit or set(o.case) != set(CASES)
+    )
     if options.quick:
         options.rounds, options.limit = 1, options.limit or 100
-    partial = options.quick or options.limit or set(options.case) != set(CASES)
-    default = paths.build() / RESULT.name if partial and not options.show else RESULT
-    options.out = options.out or default
-    if options.out.suffix != ".csv":
-        parser.error(f"--out must be a .csv file; got '{options.out}'.")
     return options
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
     """Measure, write, return the records."""
-    started, load = time.time(), os.getloadavg()[0]
-    if load > 0.5:
-        print(f"The machine is busy (load {load:.1f}): times come out longer, ratios less sure.")
+    started, load = time.time(), bench.load()
     python = environment()
     cases = [made for name in options.case if (made := CASES[name](options.limit)) is not None]
     if not cases:
         raise QlabError("Nothing is left to measure; set QLAB_DATA or ask for --case wide.")
     found = [record for case in cases for record in measure(python, case, options)]
-    chosen = {k: v for k, v in vars(options).items() if k not in ("out", "show")}
     inputs = {case.name: file_sha256(case.file) for case in cases}
-    origin = provenance.collect(chosen, inputs, PACKAGES, started)
+    origin = provenance.collect(bench.chosen(options), inputs, PACKAGES, started)
     origin["load_average_before"] = load
     origin["peers"] = (HERE / "requirements.txt").read_text().splitlines()[-1]
-    return write(found, origin, options.out)
-
-
-def write(found: list[Record], origin: dict, target: Path) -> pd.DataFrame:
-    """Check records and put them, and their provenance beside them, in place; returns them."""
-    table = qlab_records.check(qlab_records.as_table(found), f"records of {EXPERIMENT}")
-    with written_whole(target) as part:
-        table.to_csv(part, index=False, float_format="%.17g")
-    with written_whole(target.with_suffix(".provenance.json")) as part:
-        part.write_text(json.dumps(origin, indent=2, sort_keys=True) + "\n")
-    return table
-
-
-def show(source: Path) -> pd.DataFrame:
-    """The records written before."""
-    if not source.is_file():
-        raise QlabError(f"There are no results at {source}; run without --show to measure them.")
-    return qlab_records.check(pd.read_csv(source), str(source))
+    return bench.write(found, origin, options.out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -357,13 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.no_peers:
         print("lambada_lm_eval: without lm-evaluation-harness there is nothing to measure.")
         return 0
-    try:
-        table = show(options.out) if options.show else benchmark(options)
-    except QlabError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(report(table))
-    return 0
+    return bench.main(options, benchmark, report)
 
 
 if __name__ == "__main__":

@@ -17,23 +17,27 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import bench
 import pandas as pd
 
-from qlab.core import cache, paths, provenance, records, timing
-from qlab.core.errors import QlabError
-from qlab.core.records import Record
+from qlab.core import paths, provenance, timing
+from qlab.core.records import Record, pick
 
 # transformers 4 imports TensorFlow where it finds it: half a gigabyte that nothing here uses.
 os.environ.setdefault("USE_TF", "0")
 
-EXPERIMENT = "bench_streaming_memory"
-MODEL = "llama_3b_shaped_random"
-DATASET = "random_tokens"
-RESULT = Path(__file__).resolve().parent / "results" / "streaming_memory.csv"
+NAME = "streaming_memory"
+RECORD = bench.recorder(NAME)
+SUBJECT = bench.Subject("llama_3b_shaped_random", "random_tokens")
 SEED = 0
 TARGET = 1.2  # peak resident memory over the model's float16 size, at most
 TOKENS = 83  # a passage: LAMBADA's mean with Llama 3's tokenizer
 GPTQ, RTN = "gptq_w4_g128", "rtn_w4_g128"
+ABOUT = {
+    "fp16": {"bits": 16},
+    GPTQ: {"method": "gptq", "bits": 4, "group_size": 128},
+    RTN: {"method": "rtn", "bits": 4, "group_size": 128},
+}
 SHAPE = {
     "vocab_size": 128256,
     "hidden_size": 3072,
@@ -126,91 +130,70 @@ def measure(options: argparse.Namespace) -> list[Record]:
     try:
         print("Writing the random model ...", flush=True)
         size = write_model(work / "model", shape)
-        found = [_record("fp16", "size_bytes", size, "byte")]
+        found = [_record("fp16", "size_bytes", size)]
         for name, layers in ((RTN, shape["num_hidden_layers"]), (GPTQ, options.layers)):
             print(f"{name}: {layers} of {shape['num_hidden_layers']} layers ...", flush=True)
             arguments = ["--child", str(work / "model"), name, str(layers), str(options.passages)]
             peak = timing.peak_memory([str(Path(__file__).resolve()), *arguments])
             found += [
-                _record(name, "peak_memory_bytes", peak, "byte", n=layers),
-                _record(name, "peak_memory_ratio", peak / size, "1", n=layers),
+                _record(name, "peak_memory_bytes", peak, layers),
+                _record(name, "peak_memory_ratio", peak / size, layers),
             ]
         return found
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _record(variant: str, metric: str, value: float, unit: str, n: int = 1) -> Record:
-    return Record(EXPERIMENT, MODEL, DATASET, variant, metric, float(value), unit, n=n, seed=SEED)
+def _record(variant: str, metric: str, value: float, n: int = 1) -> Record:
+    return RECORD.counted(SUBJECT, variant, metric, value, n, seed=SEED, **ABOUT[variant])
 
 
 def report(table: pd.DataFrame) -> str:
     """What was measured, and whether the target is met."""
-    value = table.set_index(["variant", "metric"])["value"]
-    layers = table.set_index(["variant", "metric"])["n"]
-    size = value["fp16", "size_bytes"]
+    (size,) = pick(table, "size_bytes")["value"]
     lines = [f"A Llama of {size / 1e9:.2f} GB in float16."]
     for name in (RTN, GPTQ):
-        ratio = value[name, "peak_memory_ratio"]
+        (peak,) = pick(table, "peak_memory_bytes", variant=name).itertuples()
+        ratio = peak.value / size
         verdict = f"{'met' if ratio < TARGET else 'NOT met'}: below {TARGET}"
         if size < 5e9:
             verdict = "no verdict: the model is small, libraries take most of it"
         lines.append(
-            f"{name}, {layers[name, 'peak_memory_ratio']} decoder layers: peak resident memory "
-            f"{value[name, 'peak_memory_bytes'] / 1e9:.2f} GB, {ratio:.2f} x of it "
-            f"({verdict})."
+            f"{name}, {peak.n} decoder layers: peak resident memory "
+            f"{peak.value / 1e9:.2f} GB, {ratio:.2f} x of it ({verdict})."
         )
     return "\n".join(lines)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--layers", type=int, default=2, help="decoder layers that GPTQ quantizes (2)")
-    add("--passages", type=int, default=128, help=f"calibration passages of {TOKENS} tokens (128)")
-    add("--out", type=Path, help="csv to write (default: the committed one; under build/ if quick)")
-    add("--quick", action="store_true", help="a model of 0.3 GB instead")
-    add("--show", action="store_true", help="print the csv that is there; measure nothing")
+    """The command line; whatever is wrong with it ends the program with a sentence."""
+    parser = bench.parser(__doc__, "a model of 0.3 GB instead")
+    add, most = parser.add_argument, SHAPE["num_hidden_layers"]
+    add("--layers", type=bench.whole, default=2, help="decoder layers that GPTQ quantizes (2)")
+    add("--passages", type=bench.whole, default=128, help=f"of {TOKENS} tokens, to calibrate (128)")
     add("--child", nargs=4, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if not 1 <= options.layers <= SHAPE["num_hidden_layers"]:
-        parser.error(f"--layers must be 1 to {SHAPE['num_hidden_layers']}; got {options.layers}.")
-    if options.passages < 1:
-        parser.error(f"--passages must be 1 or more; got {options.passages}.")
-    options.out = options.out or (paths.build() / RESULT.name if options.quick else RESULT)
+    options = bench.parse(parser, NAME, arguments)
+    if options.layers > most:
+        parser.error(f"--layers must be 1 to {most}; got {options.layers}.")
     return options
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
-    """Measure and write; returns the records."""
+    """Measure, write, return the records."""
     started = time.time()
-    table = records.check(records.as_table(measure(options)), f"records of {EXPERIMENT}")
-    chosen = {name: getattr(options, name) for name in ("layers", "passages", "quick")}
-    origin = provenance.collect(chosen, {}, PACKAGES, started)
-    with cache.written_whole(options.out) as part:
-        table.to_csv(part, index=False, float_format="%.10g")
-    with cache.written_whole(options.out.with_suffix(".provenance.json")) as part:
-        part.write_text(json.dumps(origin, indent=2, sort_keys=True) + "\n")
-    return table
+    found = measure(options)
+    origin = provenance.collect(bench.chosen(options), {}, PACKAGES, started)
+    return bench.write(found, origin, options.out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parse(arguments)
-    try:
-        if options.child:
-            folder, name, layers, passages = options.child
-            quantize(Path(folder), name, int(layers), int(passages))
-            timing.print_peak_memory()
-            return 0
-        if options.show and not options.out.is_file():
-            raise QlabError(f"There are no results at {options.out}; run without --show first.")
-        table = pd.read_csv(options.out) if options.show else benchmark(options)
-    except QlabError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(report(table))
+    if not options.child:
+        return bench.main(options, benchmark, report)
+    folder, name, layers, passages = options.child
+    quantize(Path(folder), name, int(layers), int(passages))
+    timing.print_peak_memory()
     return 0
 
 

@@ -21,15 +21,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import bench
 import numpy as np
+import pandas as pd
 import yaml
 
-from qlab.core import paths, provenance, records
+from qlab.core import paths, provenance
 from qlab.core.records import Record
+from qlab.core.stats import Estimate
 
-RESULT = Path(__file__).resolve().parent / "results" / "sweep_scaling.csv"
+NAME = "sweep_scaling"
 BITS = {3: [4, 2], 5: [8, 4, 3, 2]}  # by points of a model, the untouched one included
-EXPERIMENT, MODELS = "bench_sweep_scaling", ["llama_mini", "llama_mini_even"]
+MODELS = ["llama_mini", "llama_mini_even"]
+RECORD, SUBJECT = bench.recorder(NAME), bench.Subject("llama_mini", "mini_lambada")
 
 
 class Run(NamedTuple):
@@ -81,19 +85,17 @@ def efficiency_records(pairs: Sequence[tuple[Run, Run]], points: int) -> list[Re
     found = []
     for part in Run._fields:
         one, two = (np.array([getattr(p[i], part) for p in pairs]) for i in (0, 1))
-        found += [_record(f"{part}_s_1_worker", one, "s", points)]
-        found += [_record(f"{part}_s_2_workers", two, "s", points)]
+        found += [_record(f"{part}_s_1_worker", one, points)]
+        found += [_record(f"{part}_s_2_workers", two, points)]
         if part != "processor":
-            found.append(_record(f"{part}_efficiency", one / (2 * two), "1", points))
+            found.append(_record(f"{part}_efficiency", one / (2 * two), points))
     return found
 
 
-def _record(metric: str, values: np.ndarray, unit: str, points: int) -> Record:
-    return Record(
-        EXPERIMENT, "llama_mini", "mini_lambada", f"points_{points}", metric,
-        float(np.median(values)), unit, float(values.min()), float(values.max()), len(values),
-        device="cpu_2_cores",
-    )  # fmt: skip
+def _record(metric: str, values: np.ndarray, points: int) -> Record:
+    e = Estimate(float(np.median(values)), float(values.min()), float(values.max()), len(values))
+    device = provenance.device("2 cores")
+    return RECORD.estimated(SUBJECT, f"points_{points}", metric, e, device=device)
 
 
 def cost_records(runs: dict[int, Run]) -> list[Record]:
@@ -103,32 +105,38 @@ def cost_records(runs: dict[int, Run]) -> list[Record]:
     slope, start = np.polyfit(points, cost, 1)
     r2 = 1 - ((cost - slope * points - start) ** 2).sum() / ((cost - cost.mean()) ** 2).sum()
     told = {"s_per_point": slope, "s_without_points": start, "line_r2": r2}
-    each = [
-        _record("processor_s", np.array([c]), "s", n) for n, c in zip(points, cost, strict=True)
-    ]
+    each = [_record("processor_s", np.array([c]), n) for n, c in zip(points, cost, strict=True)]
+    device = provenance.device("2 cores")
     return each + [
-        Record(EXPERIMENT, "llama_mini", "mini_lambada", "line", metric, float(value),
-               "1" if metric == "line_r2" else "s", n=len(points), device="cpu_2_cores")
+        RECORD.counted(SUBJECT, "line", metric, value, len(points), device=device)
         for metric, value in told.items()
-    ]  # fmt: skip
+    ]
 
 
-def main() -> None:
-    """Measure, print, and, unless --quick, write the records."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one pair of runs, nothing written")
-    quick, started = parser.parse_args().quick, time.time()
+def benchmark(options: argparse.Namespace) -> pd.DataFrame:
+    """Measure, write, return the records; a quick run has no line through its costs."""
+    started, load, quick = time.time(), bench.load(), options.quick
     os.environ.pop("QLAB_DATA", None)
     sweep(3, 1, 2)  # warm the disk's cache
     pairs = [(sweep(3, 2, 1), sweep(3, 2, 2)) for _ in range(1 if quick else 3)]
     found = efficiency_records(pairs, 6)
     if not quick:
         found += cost_records({each * m: sweep(each, m, 2) for each, m in ((3, 1), (5, 1), (5, 2))})
-        origin = provenance.collect({"load_before": os.getloadavg()[0]}, {}, ["snakemake"], started)
-        records.write_to(RESULT, records.as_table(found), origin)
-    shown = records.as_table(found)[["variant", "metric", "value", "ci_low", "ci_high", "n"]]
-    print(shown.round(3).to_string(index=False))
+    origin = provenance.collect({"load_before": load}, {}, ["snakemake"], started)
+    return bench.write(found, origin, options.out)
+
+
+def report(table: pd.DataFrame) -> str:
+    """The records as a table."""
+    shown = table[["variant", "metric", "value", "ci_low", "ci_high", "n"]]
+    return shown.round(3).to_string(index=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = bench.parse(bench.parser(__doc__, "one pair of runs"), NAME, arguments)
+    return bench.main(options, benchmark, report)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

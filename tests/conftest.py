@@ -31,7 +31,7 @@ NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_"
 def fresh_home(folder: Path) -> Path:
     """A home of its own with what is committed to be read, and nothing made yet."""
     (folder / "data" / "results").mkdir(parents=True)
-    for part in ("models", "evidence", "claims.yaml", "results/mini-long"):
+    for part in ("models", "evidence", "claims.yaml", "mini_lambada.yaml", "results/mini-long"):
         (folder / "data" / part).symlink_to(ROOT / "data" / part)
     for part in ("data/results/mini", "figures/mini"):  # copies, because tests write there
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.png", "*.svg"))
@@ -50,7 +50,7 @@ def real_data() -> Path:
     """The folder of small real data that `QLAB_DATA` names; without it the test is skipped."""
     chosen = os.environ.get("QLAB_DATA")
     if not chosen:
-        pytest.skip("QLAB_DATA names no folder with real data")
+        pytest.skip("needs QLAB_DATA, a folder of real data (README: Real data from a folder)")
     folder = Path(chosen)
     assert folder.is_dir(), f"QLAB_DATA names {folder}, which is no folder"
     return folder
@@ -61,8 +61,9 @@ def task(tmp_path):
     """A made-up task of notebook 01 on 12 images that need not exist, and detections on them."""
     from tiny_coco import random_world
 
-    from qlab.detector.data import Task
+    from qlab.detector.data import Parameters, Task
 
     world, results = random_world(4, images=12)
     images = {i: tmp_path / f"{i}.png" for i in world.imgs}
-    return Task("m", "d", tmp_path, None, 64, world, images, []), results
+    given = Parameters(profile="smoke")
+    return Task(given, "m", "d", tmp_path, None, 64, world, images, []), results

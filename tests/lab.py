@@ -1,12 +1,11 @@
-"""A real JupyterLab in a real browser: open a notebook, Run All, move a slider, look again.
+"""A real JupyterLab in a real browser: open a notebook, Run All, move a control, look again.
 
 with lab.serving(folder, home, own) as server, chromium.opened() as browser:
     lab.open_notebook(browser, server, "book.ipynb")
     lab.run_all(browser, seconds=120)
-    assert lab.complaints(lab.saved(browser, folder / "book.ipynb")) == []
     box = lab.boxes(browser)[0]
     before = lab.picture(browser, box)
-    lab.press(browser, box, "bits", Keys.ARROW_LEFT)
+    lab.move(browser, box, "bits", Keys.ARROW_LEFT)
     lab.changed(browser, box, before)
 """
 
@@ -20,14 +19,16 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
+from conftest import ROOT
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select
 
 WINDOW = (1400, 1000)
 # What JupyterLab and IPython keep of a user: it must not change the test, nor be changed by it.
@@ -35,11 +36,9 @@ OWN_FOLDERS = [
     "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
     "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR",
 ]  # fmt: skip
-QUIET = {"@jupyterlab/apputils-extension": {"notification": {"fetchNews": "false"}}}
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(NamedTuple):
     """A JupyterLab that is up: its address, with a slash at the end, and its token."""
 
     url: str
@@ -56,55 +55,41 @@ def copy_of(notebook: Path, folder: Path, **parameters) -> Path:
 
 @contextmanager
 def serving(folder: Path, home: Path, own: Path) -> Iterator[Server]:
-    """JupyterLab on a free port of this machine, with a token; it is gone at the end.
+    """JupyterLab as `make lab` starts it, on a free port, with a token; it is gone at the end.
 
     `folder` holds the notebooks, `home` becomes `QLAB_HOME`, `own` takes its settings and its log.
     """
     places = {name: str(own / name.lower()) for name in OWN_FOLDERS}
-    for area, pages in QUIET.items():
-        for page, settings in pages.items():
-            path = Path(places["JUPYTERLAB_SETTINGS_DIR"], area, f"{page}.jupyterlab-settings")
-            path.parent.mkdir(parents=True)
-            path.write_text(json.dumps(settings))
-    token = secrets.token_hex(16)
+    token, log = secrets.token_hex(16), own / "jupyterlab.log"
     call = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
-    call += ["--ServerApp.port=0", f"--IdentityProvider.token={token}", "--allow-root", str(folder)]
+    call += [f"--LabApp.app_settings_dir={ROOT / 'workflow' / 'jupyterlab'}", "--allow-root"]
+    call += ["--ServerApp.port=0", f"--IdentityProvider.token={token}", str(folder)]
     environment = {k: v for k, v in os.environ.items() if k != "CI"} | places
-    environment["QLAB_HOME"] = str(home)
-    log = own / "jupyterlab.log"
-    with log.open("w") as target:
-        process = subprocess.Popen(call, env=environment, stdout=target, stderr=target)
+    own.mkdir(parents=True)
+    with log.open("w") as to:
+        process = subprocess.Popen(
+            call, env=environment | {"QLAB_HOME": str(home)}, stdout=to, stderr=to
+        )
+
+    def address() -> str:
+        assert process.poll() is None, f"JupyterLab did not start: {log.read_text()[-2000:]}"
+        told = Path(places["JUPYTER_RUNTIME_DIR"], f"jpserver-{process.pid}.json")
+        return json.loads(told.read_text() or "{}").get("url", "") if told.is_file() else ""
+
     try:
-        yield Server(_address(process, Path(places["JUPYTER_RUNTIME_DIR"]), log), token)
+        yield Server(wait(address, 120, "JupyterLab to say where it listens"), token)
     finally:
         process.terminate()  # it ends its kernels first
-        try:
-            process.wait(120)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise AssertionError(f"JupyterLab did not end: {log.read_text()[-2000:]}") from None
+        process.wait(120)
 
 
-def _address(process: subprocess.Popen, runtime: Path, log: Path, seconds: float = 120) -> str:
-    """Where the server listens, once it says so."""
-
-    def found() -> str:
-        assert process.poll() is None, f"JupyterLab did not start: {log.read_text()[-2000:]}"
-        for told in runtime.glob(f"jpserver-{process.pid}.json"):
-            return json.loads(told.read_text() or "{}").get("url", "")
-        return ""
-
-    return wait(found, seconds, "JupyterLab to say where it listens")
-
-
-def wait(condition: Callable, seconds: float, what: str, every: float = 0.2):
+def wait(condition: Callable, seconds: float, what: str):
     """The condition's first true value; AssertionError if there is none within the seconds."""
     until = time.monotonic() + seconds
-    while True:
-        if found := condition():
-            return found
+    while not (found := condition()):
         assert time.monotonic() < until, f"waited {seconds:.0f} s for {what}"
-        time.sleep(every)
+        time.sleep(0.2)
+    return found
 
 
 def open_notebook(browser, server: Server, name: str, seconds: float = 120) -> None:
@@ -113,23 +98,21 @@ def open_notebook(browser, server: Server, name: str, seconds: float = 120) -> N
     browser.get(f"{server.url}lab/tree/{name}?token={server.token}")
     # Before the kernel is connected, running a cell would ask which one to take.
     ready = "return !!document.querySelector('.jp-Notebook .jp-CodeCell') && [...document"
-    ready += (
-        ".querySelectorAll('.jp-StatusBar-TextItem')].some(e => /[|] Idle/.test(e.textContent))"
-    )
+    ready += ".querySelectorAll('.jp-StatusBar-TextItem')].some(e => "
+    ready += "/[|] Idle/.test(e.textContent))"
     wait(lambda: browser.execute_script(ready), seconds, f"{name} and its kernel")
 
 
 def run_all(browser, seconds: float) -> None:
     """Run > Run All Cells, and wait until every cell that holds code has been run or one failed."""
+
+    def finished() -> bool:  # a cell that failed leaves later ones unrun
+        seen = prompts(browser)
+        return "*" not in seen and any(seen) and (all(seen) or bool(errors(browser)))
+
     menu(browser, "Run", "runmenu:run-all")
-    wait(lambda: "*" in prompts(browser) or _finished(browser), 30, "the first cell to start")
-    wait(lambda: _finished(browser), seconds, "the last cell to end")
-
-
-def _finished(browser) -> bool:
-    """Whether nothing runs and something ran; a cell that failed leaves later ones unrun."""
-    seen = prompts(browser)
-    return "*" not in seen and any(seen) and (all(seen) or bool(errors(browser)))
+    wait(lambda: "*" in prompts(browser) or finished(), 30, "the first cell to start")
+    wait(finished, seconds, "the last cell to end")
 
 
 def prompts(browser) -> list[str]:
@@ -145,9 +128,9 @@ def prompts(browser) -> list[str]:
 
 def errors(browser) -> list[str]:
     """The tracebacks on the page."""
-    mime = "application/vnd.jupyter.error"
-    script = "return [...document.querySelectorAll(`[data-mime-type='${arguments[0]}']`)]"
-    return browser.execute_script(script + ".map(e => e.textContent)", mime)
+    kind = "[data-mime-type='application/vnd.jupyter.error']"
+    script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
+    return browser.execute_script(script, kind)
 
 
 def menu(browser, name: str, command: str) -> None:
@@ -156,30 +139,6 @@ def menu(browser, name: str, command: str) -> None:
     next(item for item in bar if item.text.strip() == name).click()
     entry = f".lm-Menu-item[data-command='{command}']"
     wait(lambda: browser.find_elements(By.CSS_SELECTOR, entry), 10, f"the menu {name}")[0].click()
-
-
-def saved(browser, path: Path, seconds: float = 30) -> nbformat.NotebookNode:
-    """File > Save Notebook, and the notebook as it then lies on the disk, widgets' states too."""
-    before = path.stat().st_mtime_ns
-    menu(browser, "File", "docmanager:save")
-    return wait(lambda: _whole(path, before), seconds, f"{path.name} to be saved")
-
-
-def _whole(path: Path, before: int) -> nbformat.NotebookNode | None:
-    """A notebook written since; None while the server, which writes in place, still does."""
-    if path.stat().st_mtime_ns == before:
-        return None
-    try:
-        return nbformat.read(path, 4)
-    except (nbformat.reader.NotJSONError, UnicodeDecodeError):
-        return None
-
-
-def complaints(book: nbformat.NotebookNode) -> list[str]:
-    """Errors, and what was written to standard error, of an executed notebook."""
-    outputs = [o for c in book.cells if c.cell_type == "code" for o in c.outputs]
-    failed = [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
-    return failed + [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
 
 
 def boxes(browser) -> list[WebElement]:
@@ -206,20 +165,18 @@ def text(box: WebElement) -> str:
     return box.find_element(By.CSS_SELECTOR, ".widget-html-content").text
 
 
-def handle(box: WebElement, description: str) -> WebElement:
-    """The knob of the slider whose description begins like this; it takes the keyboard's arrows."""
-    sliders = box.find_elements(By.CSS_SELECTOR, ".widget-slider")
-    labels = [s.find_element(By.CSS_SELECTOR, ".widget-label").text for s in sliders]
+def move(browser, box: WebElement, description: str, to: str) -> None:
+    """Press a key on the knob of the slider, or pick an entry of the list, named like this."""
+    controls = box.find_elements(By.CSS_SELECTOR, ".widget-slider, .widget-dropdown")
+    labels = [c.find_element(By.CSS_SELECTOR, ".widget-label").text for c in controls]
     places = [i for i, label in enumerate(labels) if label.startswith(description)]
-    assert len(places) == 1, f"one slider {description!r} was expected among {labels}"
-    return sliders[places[0]].find_element(By.CSS_SELECTOR, ".noUi-handle")
-
-
-def press(browser, box: WebElement, description: str, *keys: str) -> None:
-    """Take hold of a slider's knob and press keys, such as Keys.ARROW_LEFT."""
-    knob = handle(box, description)
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", knob)
-    knob.send_keys(*keys)
+    assert len(places) == 1, f"one control {description!r} was expected among {labels}"
+    control = controls[places[0]]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", control)
+    if "widget-dropdown" in control.get_attribute("class"):
+        Select(control.find_element(By.TAG_NAME, "select")).select_by_visible_text(to)
+    else:
+        control.find_element(By.CSS_SELECTOR, ".noUi-handle").send_keys(to)
 
 
 def changed(browser, box: WebElement, before: bytes, seconds: float = 30) -> bytes:

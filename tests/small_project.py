@@ -13,15 +13,16 @@ RAILS = ("Makefile", *(f"workflow/{name}" for name in STEPS))
 PARAMETERS = 'profile: str = "smoke"  # how much to run\nsay: str = ""  # to be printed'
 MEASURE = """
 import pandas as pd
-from qlab import figures, records
+from qlab.core import items, plot, records
 from qlab.core.records import Record
 
 records.write([Record("measured", "m", "d", "v", "ap", 0.5, "1")], profile, {"say": say})
-with figures.figure("bars", profile, pd.DataFrame({"x": [1]})) as (canvas, axes):
+items.write("measured", profile, pd.DataFrame({"item": [1]}))
+with plot.figure("bars", profile, pd.DataFrame({"x": [1]})) as (canvas, axes):
     axes.plot([1, 2])
 """
 QUICK_TABLE = """
-01_measure: {experiment: measured, figures: [bars]}
+01_measure: {experiment: measured, items: true, figures: [bars]}
 02_judge: {experiment: judged, reads: [measured]}
 03_alone:
 """
@@ -37,7 +38,7 @@ for number in range(8):
     artefact("KIND", {"number": number}, fill)
 """
 JUDGE = """
-from qlab import records
+from qlab.core import records
 from qlab.core.records import Record
 
 read = records.read("measured", profile)["value"].iloc[0]

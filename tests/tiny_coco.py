@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from qlab.core import records
-from qlab.detector.coco import _quiet_coco
+from qlab.detector.coco import quiet_coco
 
 
 def random_world(seed: int, images: int = 6, objects: int = 4, copies: Sequence[int] | None = None):
@@ -28,11 +28,11 @@ def random_world(seed: int, images: int = 6, objects: int = 4, copies: Sequence[
             )  # fmt: skip
             for _ in range(int(rng.integers(0, 3))):
                 dx, dy, dw, dh = rng.normal(0, 6, 4)
-                box = [x + dx, y + dy, max(1, w + dw), max(1, h + dh)]
+                box = np.round([x + dx, y + dy, max(1, w + dw), max(1, h + dh)], 3)
                 named = category if rng.random() < 0.8 else int(rng.integers(1, 4))
                 answers.append(
                     (i, {"category_id": named, "bbox": [float(v) for v in box],
-                         "score": float(rng.random())})
+                         "score": round(float(rng.random()), 6)})
                 )  # fmt: skip
     copies = [1] * images if copies is None else list(copies)
     place = [(i, c) for i in range(images) for c in range(copies[i])]
@@ -44,7 +44,7 @@ def random_world(seed: int, images: int = 6, objects: int = 4, copies: Sequence[
     ]
     for number, a in enumerate(annotations, 1):
         a["id"] = number
-    world = _quiet_coco(
+    world = quiet_coco(
         {
             "images": [
                 {"id": n, "file_name": f"{n}.png", "width": 500, "height": 500}

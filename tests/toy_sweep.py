@@ -1,6 +1,6 @@
 """A project with the real Makefile, workflow and sweep modules, whose points take no time.
 
-In the place of `qlab.run.sweep_llama` is a stand-in that does what the file `orders` says.
+In the place of what `qlab.language.point` measures is a stand-in that does what the file `orders` says.
 """
 
 import json
@@ -10,10 +10,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ["__main__", "artefacts", "cli", "dependencies", "errors", "network", "parameters"]
-MODULES += ["paths", "place"]
-MODULES += ["provenance", "records", "secrets", "sweep_merge", "sweep_point", "sweeps"]
-
 SWEEPS = """
 toy:
   experiment: llama_gptq
@@ -25,11 +21,8 @@ MEASURE = """
 import json, os, signal, time
 from pathlib import Path
 
-from qlab import sweeps, toy_deep
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
-
-PACKAGES = []
 
 
 class Task:
@@ -40,8 +33,10 @@ class Task:
         return {"model": "0"}
 
 
-def measure(profile, threads, **values):
-    name = sweeps.variant(sweeps.STUDIES["llama_gptq"], values)
+def measure(point, profile, threads):
+    from qlab.language import toy_middle
+
+    name = point.variant
     with open("log", "a") as log:
         print(name, file=log)
     orders = Path("orders")
@@ -53,8 +48,8 @@ def measure(profile, threads, **values):
     if order == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(float(os.environ.get("TOY_SECONDS", 0)))
-    value = float("nan") if order == "nan" else float(values.get("bits", 32))
-    return Task(), [Record("llama_gptq", values["model"], "d", name, "acc", value, "1")]
+    value = float("nan") if order == "nan" else float(getattr(point, "bits", 32))
+    return Task(), [Record("llama_gptq", point.model, "d", name, "acc", value, "1")], []
 """
 
 
@@ -65,11 +60,17 @@ def project(folder: Path) -> Path:
     for name in ("Makefile", "workflow/sweep.smk", "workflow/exclusive.py"):
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "workflow" / "profiles", folder / "workflow" / "profiles")
-    for name in MODULES:
-        shutil.copy(ROOT / "src" / "qlab" / f"{name}.py", folder / "src" / "qlab" / f"{name}.py")
-    code = {"__init__": "", "sweep_llama": MEASURE, "toy_deep": "", "toy_other": ""}
+    package, real = folder / "src" / "qlab", ROOT / "src" / "qlab"
+    for part in ("core", "run"):
+        shutil.copytree(real / part, package / part)
+    (package / "language").mkdir()
+    # What can be swept is the real room's; only measuring is not.
+    head, _, _ = (real / "language" / "point.py").read_text().partition("def measure")
+    code = {"__init__": "", "language/__init__": "", "language/point": head + MEASURE}
+    code |= {"language/toy_middle": "from qlab.language import toy_deep", "language/toy_deep": ""}
+    code |= {"language/toy_other": "", "__main__": (real / "__main__.py").read_text()}
     for name, text in code.items():
-        (folder / "src" / "qlab" / f"{name}.py").write_text(text)
+        (package / f"{name}.py").write_text(text)
     (folder / "workflow" / "sweeps.yaml").write_text(SWEEPS)
     for name in ("requirements.lock", "pyproject.toml"):
         (folder / name).touch()

@@ -22,8 +22,12 @@ from qlab.detector.measure import METRICS as DETECTOR
 from qlab.evidence.measure import METRICS as EVIDENCE
 from qlab.language.measure import METRICS as LANGUAGE
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from bench import METRICS as BENCHMARKS  # noqa: E402
+
 OLD = COLUMNS[:12]
-UNITS = {"cpu": "", "cpu_2_threads": ", 2 threads", "2_workers": ", 2 workers"}
+UNITS = {"cpu": "", "cpu_1_thread": ", 1 thread", "cpu_2_threads": ", 2 threads",
+         "cpu_2_cores": ", 2 cores", "2_workers": ", 2 workers"}  # fmt: skip
 CORRUPTED = re.compile(
     r"(?P<dataset>.+)_(?P<condition>clean|noise|blur|contrast|jpeg)(?P<strength>\d?)"
 )
@@ -96,7 +100,24 @@ def _evidence(row: dict) -> dict:
     return about | {"clock": ours and about["part"] in MEASURED_EFFECTS}
 
 
+def _bench_centernet(row: dict) -> dict:
+    about = {"bits": {"fp32": 32, "onnx_fp32": 32, "fp16": 16}.get(row["variant"], 8)}
+    threads = UNITS[row["device"]].removeprefix(", ")
+    return about | ({"condition": threads} if threads else {})
+
+
+def _bench_streaming(row: dict) -> dict:
+    found = re.fullmatch(r"(gptq|rtn)_w(\d)_g(\d+)", row["variant"])
+    if not found:
+        return {"bits": 16}
+    return {"method": found[1], "bits": int(found[2]), "group_size": int(found[3])}
+
+
 EXPERIMENTS = {
+    "bench_centernet_r50v2_512": (_bench_centernet, BENCHMARKS),
+    "bench_lambada_lm_eval": (lambda row: {}, BENCHMARKS),
+    "bench_streaming_memory": (_bench_streaming, BENCHMARKS),
+    "bench_sweep_scaling": (lambda row: {}, BENCHMARKS),
     "by_hand": (_by_hand, BY_HAND),
     "centernet_ptq": (_detector, DETECTOR),
     "llama_gptq": (_language, LANGUAGE),
@@ -134,7 +155,8 @@ def migrated(table: pd.DataFrame, origin: dict) -> pd.DataFrame:
         }
         new["device"] = processor_of(row, origin) + UNITS[row["device"]]
         rows.append(new)
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"clock": bool})
+    whole = dict.fromkeys(("bits", "group_size", "k", "depth", "strength"), "Int64")
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"clock": bool} | whole)
 
 
 def migrate(file: Path) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from qlab.run import sweep as sweeps
 from qlab.core.errors import QlabError
+from qlab.run import sweep as sweeps
 
 ATTEMPTS = 2  # real ones
 
@@ -35,7 +35,7 @@ def last_failure(point):
 
 
 def assignments(point):
-    return [f"{axis}={value}" for axis, value in sweep.points[point].items()]
+    return [f"{axis}={value}" for axis, value in sweep.points[point].model_dump().items()]
 
 
 wildcard_constraints:
@@ -83,8 +83,8 @@ rule point:
     retries: ATTEMPTS
     resources:
         attempt=lambda wildcards, attempt: attempt,
-        mem_mb=lambda wildcards, attempt: sweep.resources["mem_mb"] * attempt,
-        runtime=sweep.resources["runtime"],
+        mem_mb=lambda wildcards, attempt: sweep.resources.mem_mb * attempt,
+        runtime=sweep.resources.runtime,
     shell:
         """
         {sys.executable:q} -m qlab point {sweep.experiment} {params.assignments:q} \

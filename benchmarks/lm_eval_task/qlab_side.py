@@ -15,4 +15,4 @@ if __name__ == "__main__":
     model, tokenizer = llama.load(Path(folder)), llama.load_tokenizer(Path(folder))
     encoded = lambada.encode(passages, tokenizer, model.config.max_position_embeddings)
     scores = scoring.score(model, encoded)
-    side.tell(target, len(passages), scoring.acc(scores), scoring.perplexity(scores))
+    side.tell(target, len(passages), scoring.acc(scores), scoring.perplexity(scores.log_likelihood))

@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic, its words and its protocol; nothing is timed here."""
+"""The benchmarks' arithmetic, words and protocols; nothing is timed here."""
 
 import sys
 from pathlib import Path
@@ -9,144 +9,142 @@ import pytest
 from qlab.core import records
 from qlab.core.errors import QlabError
 
-ROOT = Path(__file__).resolve().parents[1]
-SERVER = """
-import sys
-print("ready", flush=True)
-for line in sys.stdin:
-    if line.strip() == "broken":
-        sys.exit("the model is broken")
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+import bench  # noqa: E402
+import centernet_r50v2_512 as centernet  # noqa: E402
+import lambada_lm_eval as lambada  # noqa: E402
+import streaming_memory  # noqa: E402
+import sweep_scaling  # noqa: E402
+from peers import onnx_peer  # noqa: E402
+
+ALL = {m.NAME: m for m in (centernet, lambada, streaming_memory, sweep_scaling)}
+TOLD = {"passages": 9, "acc": 0.25, "perplexity": 80.0, "cpu_seconds": 3.0, "versions": {"t": "2"}}
+CASE = lambada.Case("wide", "random_words", Path("m"), Path("p.jsonl"), 9, 3.0, 0.5, 1000)
+SERVER = """print("ready", flush=True)
+while input() != "broken":
     print(0.25, flush=True)
+raise SystemExit("the model is broken")
 """
 
 
-@pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import centernet_r50v2_512
-
-    return centernet_r50v2_512
-
-
-@pytest.fixture
-def peer(bench, monkeypatch, tmp_path):
-    """onnx_peer with another process on the other side, and a build folder of its own."""
-    script = tmp_path / "server.py"
-    script.write_text(SERVER)
-    monkeypatch.setattr(bench.onnx_peer, "SCRIPT", script)
-    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
-    (tmp_path / "build" / "peers").mkdir(parents=True)
-    return bench.onnx_peer
-
-
-def table(bench, seconds: dict[str, list[float]], threads=2, kernels="xnnpack"):
-    """Made-up seconds, as checked records."""
-    times = {name: np.array(values) for name, values in seconds.items()}
-    found = bench.time_records(times, threads, kernels)
-    found += [bench._exact(name, "size_bytes", 1e6, "byte") for name in seconds]
+def timed(seconds: dict[str, list[float]], kernels="xnnpack"):
+    """Made-up seconds of CenterNet's variants, as checked records."""
+    found = centernet.time_records({k: np.array(v) for k, v in seconds.items()}, 2, kernels)
+    found += [centernet._exact(name, "size_bytes", 1e6) for name in seconds]
     return records.check(records.as_table(found), "made up")
 
 
-def test_ratios_come_from_the_same_round(bench):
+def scored(ours: list[float], theirs: list[float], memory=(4, 10)):
+    """Made-up runs of qlab and lm-evaluation-harness, as checked records."""
+    runs = {
+        side: [lambada.Run(s, TOLD | {"peak_memory_bytes": peak}) for s in seconds]
+        for side, seconds, peak in zip(("qlab", "lm_eval"), (ours, theirs), memory, strict=True)
+    }
+    found = lambada.case_records(CASE, runs, {"auto": runs["lm_eval"][0]}, "16", 2)
+    return records.check(records.as_table(found), "made up")
+
+
+@pytest.mark.parametrize(
+    "rows, metric, expected",
+    [
+        (timed({"fp32": [1, 8, 2] * 2, "fp16": [0.5, 4, 1] * 2}), "latency_ratio_p50", 0.5),
+        (scored([1, 8, 2] * 2, [4, 32, 8] * 2), "times_faster", 4.0),
+    ],
+)
+def test_ratios_come_from_the_same_round(rows, metric, expected):
     """A moment in which everything is slow changes no ratio."""
-    rows = table(bench, {"fp32": [1.0, 8.0, 2.0] * 2, "fp16": [0.5, 4.0, 1.0] * 2})
-    [ratio] = records.pick(rows, "latency_ratio_p50").itertuples()
-    assert (ratio.value, ratio.ci_low, ratio.ci_high, ratio.n) == (0.5, 0.5, 0.5, 6)
+    (row,) = records.pick(rows, metric).itertuples()
+    assert (row.value, row.ci_low, row.ci_high, row.n) == (expected, expected, expected, 6)
 
 
-def test_the_table_has_a_row_per_variant_and_fp32_first(bench):
-    seconds = {"onnx_fp32": [2.0], "int8_static": [0.1], "fp32": [1.0]}
-    shown = bench.ratio_table(table(bench, seconds), "cpu_2_threads")
+def test_the_table_has_a_row_per_variant_and_fp32_first():
+    rows = timed({"onnx_fp32": [2.0], "int8_static": [0.1], "fp32": [1.0]})
+    shown = centernet.ratio_table(rows, "2 threads")
     assert list(shown.index) == ["fp32", "int8_static", "onnx_fp32"]
     assert list(shown.columns) == ["MB", "xnnpack ms", "xnnpack /fp32", "xnnpack /onnx"]
     assert shown.loc["int8_static", "xnnpack /fp32"] == pytest.approx(0.1)
-    assert shown.loc["fp32", "xnnpack ms"] == pytest.approx(1000)
-    assert shown.loc["fp32", "xnnpack /onnx"] == pytest.approx(0.5)
-    assert np.isnan(shown.loc["fp32", "xnnpack /fp32"])
 
 
 @pytest.mark.parametrize(
-    ("static", "words"),
+    "said, words",
     [
-        ([0.1] * 6, ["met, int8_static is 10.00 x (10.00 to 10.00)."]),
-        ([0.5] * 6, ["NOT met, int8_static is 2.00 x (2.00 to 2.00)."]),
-        ([0.1] * 5 + [0.5], ["met, int8_static is 10.00 x (2.00 to 10.00), the interval allows"]),
+        (centernet.report(timed({"fp32": [1] * 6, "int8_static": [0.1] * 6})),
+         "2 threads, xnnpack: met, int8_static is 10.00 x (10.00 to 10.00)."),
+        (centernet.report(timed({"fp32": [1] * 6, "int8_static": [0.1] * 5 + [0.5]})),
+         ": met, int8_static is 10.00 x (2.00 to 10.00), the interval allows either."),
+        (centernet.report(timed({"fp32": [1], "int8_dynamic_subpixel": [2]}, "builtin")),
+         "builtin: NOT met, int8_dynamic_subpixel is 0.50 x (1 rounds, too few for an interval)."),
+        (lambada.report(scored([1] * 6, [4] * 6)),
+         "faster 4.00 (4.00 to 4.00), 6 rounds; target at least 3.0: met."),
+        (lambada.report(scored([2], [4], (6, 10))),
+         "ratio 0.60, 1 rounds; target at most 0.5: NOT met."),
     ],
-)
-def test_the_verdict_says_met_or_not_and_how_sure(bench, static, words):
-    rows = table(bench, {"fp32": [1.0] * 6, "int8_static": static})
-    [said] = bench.verdicts(rows)
-    assert said.startswith("static or selective int8 at least 5 x faster than fp32; cpu_2_threads")
-    assert words[0] in said.partition("xnnpack: ")[2]
+)  # fmt: skip
+def test_a_verdict_says_met_or_not_and_how_sure(said, words):
+    assert words in said
 
 
-def test_each_set_of_kernels_has_its_own_verdict(bench):
-    rows = table(bench, {"fp32": [1.0], "int8_dynamic_subpixel": [2.0]}, kernels="builtin")
-    [said] = bench.verdicts(rows)
-    assert "cured dynamic" in said and "builtin: NOT met" in said
-    assert said.endswith("is 0.50 x (1 rounds, too few for an interval).")
+@pytest.mark.parametrize("name", ALL)
+def test_the_committed_result_reads_and_its_metrics_are_known(name, capsys):
+    assert ALL[name].main(["--show"]) == 0 and capsys.readouterr().out
+    for row in bench.show(bench.RESULTS / f"{name}.csv").itertuples():
+        assert (row.unit, row.better, row.clock) == bench.METRICS[row.metric], row
+
+
+def test_partial_runs_leave_the_committed_result_alone():
+    for module, partial in ((centernet, ["--quick"]), (lambada, ["--limit", "5"])):
+        committed = bench.RESULTS / f"{module.NAME}.csv"
+        assert module.parse([]).out == module.parse(["--quick", "--show"]).out == committed
+        assert module.parse(partial).out != committed
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    "arguments, sentence",
     [
         (["--repeats", "0"], "Expected a whole number of 1 or more; got '0'."),
-        (["--threads", "two"], "Expected a whole number of 1 or more; got 'two'."),
-        (["--threads", "1", "1"], "--threads names the same count twice"),
-        (["--threads", "100000"], "--threads 100000 would time waiting."),
         (["--out", "table.txt"], "--out must be a .csv file; got 'table.txt'."),
     ],
 )
-def test_a_wrong_argument_gets_a_sentence(bench, capsys, arguments, sentence):
+def test_a_wrong_argument_gets_a_sentence(capsys, arguments, sentence):
     with pytest.raises(SystemExit):
-        bench.parse(arguments)
+        centernet.parse(arguments)
     assert sentence in capsys.readouterr().err
 
 
-def test_a_quick_run_leaves_the_committed_result_alone(bench):
-    assert bench.parse([]).out == bench.RESULT
-    assert bench.parse(["--quick"]).out != bench.RESULT
+@pytest.mark.parametrize("change", [{"passages": 8}, {"acc": 0.2500005}, {"perplexity": 80.001}])
+def test_unequal_results_end_the_comparison(change):
+    lambada.check_equal(CASE, TOLD, TOLD | {"perplexity": 80.00001})
+    with pytest.raises(QlabError, match=f"wide: {next(iter(change))}"):
+        lambada.check_equal(CASE, TOLD, TOLD | change)
 
 
-def test_show_without_results_says_how_to_get_them(bench, capsys, tmp_path):
-    assert bench.main(["--show", "--out", str(tmp_path / "none.csv")]) == 1
-    assert "run without --show to measure them" in capsys.readouterr().err
+def test_a_peer_has_its_own_clock_and_says_why_it_died(monkeypatch, tmp_path):
+    (tmp_path / "server.py").write_text(SERVER)
+    monkeypatch.setattr(onnx_peer, "SCRIPT", tmp_path / "server.py")
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    (tmp_path / "build" / "peers").mkdir(parents=True)
+    models, image = dict.fromkeys(("fine", "broken"), Path("x")), np.zeros((2, 2, 3), np.uint8)
+    with onnx_peer.Server(Path(sys.executable), models, image, 1) as server:
+        server.run("fine")
+        with pytest.raises(QlabError, match="ended early: the model is broken"):
+            server.run("broken")
+    assert server.seconds == {"fine": [0.25], "broken": []}
 
 
-def test_the_committed_result_reads(bench, capsys):
-    assert bench.main(["--show"]) == 0
-    said = capsys.readouterr().out
-    assert "int8_dynamic_subpixel" in said and "met, " in said
+def test_both_sides_score_the_wide_tokenizers_passages_alike(monkeypatch, tmp_path):
+    """Its words are one token or two, and a third of the passages end with a word twice."""
+    monkeypatch.syspath_prepend(BENCHMARKS / "lm_eval_task")
+    import wide_llama
 
+    from qlab.language import lambada, llama
 
-def test_written_records_read_back(bench, tmp_path):
-    rows = table(bench, {"fp32": [1.0], "fp16": [0.5]})
-    made = [records.Record(**row) for row in rows.to_dict("records")]
-    bench.write(made, {"why": "test"}, tmp_path / "out.csv")
-    assert len(bench.show(tmp_path / "out.csv")) == len(rows)
-    assert (tmp_path / "out.provenance.json").is_file()
-
-
-def test_the_peers_requirements_are_exact(bench):
-    pins = bench.onnx_peer.pins()
-    assert {"onnx", "onnxruntime", "tf2onnx", "tensorflow", "numpy"} <= set(pins)
-    assert all(version[0].isdigit() and "*" not in version for version in pins.values())
-
-
-def test_the_peers_clock_is_theirs(peer):
-    image = np.zeros((2, 2, 3), np.uint8)
-    with peer.Server(Path(sys.executable), {"onnx_fp32": Path("x")}, image, 1) as server:
-        server.run("onnx_fp32")
-        server.run("onnx_fp32")
-    assert server.seconds == {"onnx_fp32": [0.25, 0.25]}
-    assert server.process.returncode == 0
-
-
-def test_a_peer_that_dies_says_why(peer):
-    models = {"broken": Path("x")}
-    image = np.zeros((2, 2, 3), np.uint8)
-    with (
-        peer.Server(Path(sys.executable), models, image, 1) as server,
-        pytest.raises(QlabError, match="ended early: the model is broken"),
-    ):
-        server.run("broken")
+    wide_llama.write_passages(tmp_path / "p.jsonl", wide_llama.write_tokenizer(tmp_path), 60)
+    tokenizer = llama.load_tokenizer(tmp_path)
+    assert len(tokenizer) == len(set(tokenizer.get_vocab().values())) == 128_256
+    passages = lambada.read(tmp_path / "p.jsonl")
+    encoded = lambada.encode(passages, tokenizer, 2048)
+    assert {e.targets for e in encoded} == {1, 2}
+    assert all(e.tokens[0] == 0 and 0 not in e.tokens[1:] for e in encoded)
+    assert sum(p.context.split(" ")[-1] == p.word for p in passages) == 20

@@ -167,12 +167,14 @@ def test_gptq_beats_rounding_on_its_objective_and_on_other_images(real, bits, pe
 
 @pytest.mark.parametrize("bits", (8, 4, 3, 2))
 def test_gptq_is_auto_gptqs(bits):
-    from test_gptq import inputs, linear
+    import torch
 
-    from qlab.language import gptq
+    from qlab.language.gptq import Gptq
 
-    layer, x = linear(), inputs()
-    method = gptq.Gptq(bits, 128)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(128, 64, bias=False).requires_grad_(False)
+    x = torch.randn(1, 400, 32) @ torch.randn(32, 128) + 0.3 * torch.randn(1, 400, 128)
+    method = Gptq(bits, 128)
     observer = method.observe(layer)
     observer.add_batch(x, layer(x))
     weight, moments = layer.weight.numpy().astype(float), observer.H.numpy().astype(float)
@@ -278,9 +280,8 @@ def test_filters_are_grey_where_weights_are_zero():
 
 
 def test_the_notebooks_modules_pull_in_no_framework():
-    modules = "by_hand_exercises by_hand_figures by_hand_study by_hand_widgets by_hand_words"
-    code = f"from qlab import {', '.join(modules.split())}\nimport sys\n"
-    code += "by_hand_study.prepare('smoke', 'resnet8_shapes32')\n"
+    code = "from qlab.by_hand import data, exercises, measure, plots, widgets, words\nimport sys\n"
+    code += "data.prepare(data.Parameters(profile='smoke'))\n"
     code += "print({'tensorflow', 'torch', 'keras', 'tf_keras'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout == "set()\n", result.stderr

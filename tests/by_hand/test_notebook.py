@@ -11,7 +11,7 @@ from conftest import ROOT
 from qlab.by_hand import data, exercises, measure, plots, widgets
 from qlab.by_hand import grid as by_hand
 from qlab.by_hand import words as by_hand_words
-from qlab.core import paths, records, shapes32
+from qlab.core import items, paths, records, shapes32, stats
 
 NOTEBOOK = ROOT / "notebooks" / "00_quantize_one_layer_by_hand.ipynb"
 WEIGHT = data.first_layer("resnet8_shapes32").weight
@@ -19,7 +19,7 @@ WEIGHT = data.first_layer("resnet8_shapes32").weight
 
 @pytest.fixture(scope="module")
 def world():
-    return measure.prepare("smoke", "resnet8_shapes32")
+    return data.prepare(data.Parameters(profile="smoke"))
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,36 @@ def made(world):
 
 
 # Records
+
+
+def test_every_interval_follows_from_the_items(made, world, home):
+    items.write("by_hand", "smoke", measure.items(world))
+    kept = items.read("by_hand", "smoke").set_index(["variant", "metric"])["value"]
+    drawn = stats.resamples(len(world.test), measure.DRAWS, seed=0)
+    energy = kept["float", "energy"].to_numpy()
+    judged = made[made["dataset"] == "shapes32"]
+    assert len(judged) == 45
+    for row in judged.itertuples():
+        if row.metric == "output_error":
+            change = kept[row.variant, "error_energy"].to_numpy()
+            value = np.sqrt(change.sum() / energy.sum())
+            samples = np.sqrt((drawn @ change) / (drawn @ energy))
+        else:
+            error = kept[row.variant, "activation_error"].to_numpy()
+            ratio = row.metric == "activation_error_ratio"
+            base = kept["a8_static", "activation_error"] if ratio else np.ones_like(error)
+            value, samples = error.sum() / base.sum(), (drawn @ error) / (drawn @ base)
+        found = (value, *stats.bootstrap_interval(samples, value))
+        assert found == pytest.approx((row.value, row.ci_low, row.ci_high), rel=1e-12), row.variant
+
+
+def test_what_a_variant_is_stands_in_columns(made):
+    for row in made[made["method"].notna()].itertuples():
+        assert row.variant in [
+            measure.named(row.method, row.bits, grid)
+            for grid in (*measure.GRIDS, "sym_tensor_clipped")
+        ]
+    assert set(made[made["method"].isna()]["variant"]) == {"a8_static", "a8_dynamic"}
 
 
 def test_every_estimate_has_its_interval_and_what_is_counted_has_none(made):
@@ -58,7 +88,7 @@ def test_what_calibrates_does_not_judge(world):
 
 
 def test_another_model_is_kept_in_a_place_of_its_own(world):
-    other = measure.prepare("smoke", "resnet20_shapes32")
+    other = data.prepare(data.Parameters(profile="smoke", model="resnet20_shapes32"))
     assert world.place == "smoke" and other.place.startswith("smoke-resnet20_shapes32-")
     assert other.inputs() != world.inputs()
 

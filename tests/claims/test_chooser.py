@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlab.claims import chooser, chooser_widget
-from qlab.claims.chooser import KINDS, PARENT
-from qlab.claims.chooser_words import sentence, shown
+from qlab.claims import chooser, plots
+from qlab.claims.chooser import KINDS, PARENT, sentence
 from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
@@ -204,15 +203,9 @@ def test_what_cannot_be_chosen_is_refused():
         chooser.variants(DETECTOR, as_records({"a": 1}, {}, {}))
 
 
-def test_a_table_of_variants_reads_like_the_sentences():
-    table = shown(DETECTOR, made())
-    assert table.loc[PARENT].tolist() == ["1,000", "1.000", "1", "0", "400", 1]
-    assert table.loc["half", "time of float"] == "–"
-
-
 @pytest.fixture(scope="module")
 def box():
-    return chooser_widget.widget(TABLES)
+    return plots.sliders(TABLES)
 
 
 def test_moving_a_slider_changes_text_and_picture(box):
@@ -233,7 +226,7 @@ def test_without_a_front_end_the_picture_and_the_text_show(box):
 
 
 def test_the_figure_keeps_what_it_draws(home):
-    chooser_widget.fronts(TABLES, "mini")
+    plots.fronts(TABLES, "mini")
     drawn = pd.read_csv(home / "figures" / "mini" / "chooser_pareto.csv")
     assert len(drawn) == sum(map(len, TABLES.values()))
     assert set(drawn["by_share"]) == {"unbeaten", "beaten", "surely beaten"}

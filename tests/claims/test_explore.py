@@ -6,9 +6,9 @@ import pytest
 from explored import moves, shown, stands_still
 
 from qlab.claims import claims, explore, ledger
+from qlab.claims.data import Evidence
 from qlab.claims.explore import ALL_SOURCES, ANY_VERDICT
 from qlab.claims.plots import STYLE
-from qlab.claims.records import Evidence
 from qlab.claims.verdicts import HOLDS, NOT, UNTESTED
 
 SOURCES, _ = claims.read()
@@ -30,7 +30,7 @@ def test_the_text_is_the_ledgers(one):
     else:
         assert f"Found {ledger.written(one.term)}, n = " in told
         assert f"wanted {ledger.wanted(one.term)}. Read from " in told
-        assert f"{ledger.relative(one.file)}. Rule: kind {one.claim.rule['kind']}; " in told
+        assert f"{ledger.relative(one.file)}. Rule: kind {one.claim.rule.kind}; " in told
 
 
 def test_figures_are_the_rules_with_the_deciding_one_first():

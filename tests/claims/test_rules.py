@@ -8,11 +8,13 @@ import pytest
 import qat_world
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from qlab.claims import rules
-from qlab.claims.records import NotTested
+from qlab.claims.address import NotTested
+from qlab.claims.rules import Rule
 from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, Term, decide
 from qlab.core import records
+from qlab.core.errors import QlabError
 from qlab.core.records import Record
 from qlab.core.stats import Estimate
 
@@ -32,8 +34,12 @@ def table(*rows: Record) -> pd.DataFrame:
     return records.check(records.as_table([sized, *rows]), "here")
 
 
+def terms_of(rule: dict, rows: pd.DataFrame) -> list[Term]:
+    return TypeAdapter(Rule).validate_python(rule).terms(rows)
+
+
 def judged(rule: dict, rows: pd.DataFrame) -> tuple[str, Term]:
-    return decide(rules.terms(rule, rows), rule.get("quantifier", "all"))
+    return decide(terms_of(rule, rows), rule.get("quantifier", "all"))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,7 @@ def test_a_ratio_to_what_may_be_0_is_not_tested():
     rows = table(record("a", "loss", -1.0, -2.0, -0.5), record("b", "loss", -0.1, -0.3, 0.1))
     rule = {"kind": "ratio", "metric": "loss", "variant": "a", "over": {"variant": "b"}, "below": 1}
     with pytest.raises(NotTested, match="loss of b may be 0"):
-        rules.terms(rule, rows)
+        terms_of(rule, rows)
 
 
 def test_widest_intervals_cover_independent_estimates():
@@ -147,7 +153,7 @@ def test_widest_intervals_cover_independent_estimates():
         ends = []
         for i in range(len(drawn)):
             rule = {"kind": kind, "metric": "s", "variant": f"a{i}", other: {"variant": f"b{i}"}}
-            ends += [t.estimate for t in rules.terms(rule | {"above": 0}, rows)]
+            ends += [t.estimate for t in terms_of(rule | {"above": 0}, rows)]
         assert np.mean([e.low < truth < e.high for e in ends]) > 0.95
 
 
@@ -165,7 +171,7 @@ def test_an_ordering_fails_at_its_weakest_step():
 
 def test_one_metric_minus_several():
     rule = {"kind": "difference", "metric": "big", "variant": "fp32", "above": 0}
-    found = rules.terms(rule | {"minus": {"metric": ["mid", "low"]}}, AP)
+    found = terms_of(rule | {"minus": {"metric": ["mid", "low"]}}, AP)
     assert [round(t.estimate.value, 9) for t in found] == [0.2, 0.19]
 
 
@@ -180,24 +186,52 @@ def test_seeds_are_taken_together_however_many():
 
 def test_a_worse_copy_of_the_data_and_the_model_itself():
     rows = table(
-        record("q", "acc", 0.9, 0.8, 0.95), record("q", "acc", 0.5, 0.4, 0.6, dataset="d_noise3"),
-        record("q", "acc", 0.1, 0.0, 0.2, model="twin"),
+        record("q", "acc", 0.9, 0.8, 0.95), record("q", "acc", 0.1, 0.0, 0.2, model="twin"),
+        record("q", "acc", 0.5, 0.4, 0.6, condition="noise", strength=3),
+        record("q", "acc", 0.7, 0.6, 0.8, condition="noise", strength=1),
     )  # fmt: skip
     rule = {"kind": "value", "metric": "acc", "variant": "q", "above": 0}
-    for more, value in (({}, 0.9), ({"dataset": "_noise3"}, 0.5), ({"model": "twin"}, 0.1)):
-        assert rules.terms(rule | more, rows)[0].estimate.value == value
-    drop = rule | {"kind": "difference", "dataset": "_noise3", "minus": {"dataset": ""}}
-    assert rules.terms(drop, rows)[0].estimate.value == pytest.approx(-0.4)
+    noise = {"condition": "noise", "strength": 3}
+    for more, value in (({}, 0.9), (noise, 0.5), ({"model": "twin"}, 0.1)):
+        assert terms_of(rule | more, rows)[0].estimate.value == value
+    drop = rule | noise | {"kind": "difference", "minus": {"condition": None, "strength": None}}
+    (found,) = terms_of(drop, rows)
+    assert found.estimate.value == pytest.approx(-0.4)
+    assert found.name == "acc of q on noise3 minus acc of q"
+    assert len(terms_of(rule | noise | {"strength": [1, 3]}, rows)) == 2
+    with pytest.raises(QlabError, match="several records of acc of q on noise; name part, k or"):
+        terms_of(rule | {"condition": "noise"}, rows)
+
+
+def test_the_k_of_top_k_is_named():
+    rows = table(*(record("q", "top", k / 10, 0, 1, k=k) for k in (1, 5)))
+    rule = {"kind": "value", "metric": "top", "variant": "q", "k": 5, "above": 0}
+    (found,) = terms_of(rule, rows)
+    assert (found.name, found.estimate.value) == ("top (k = 5) of q", 0.5)
+
+
+def test_a_clock_is_told_on():
+    rows = table(record("q", "ms", 2.0, 1, 3, clock=True), record("r", "ms", 1.0, 0.5, 2))
+    rule = {"kind": "value", "metric": "ms", "variant": ["q", "r"], "above": 0}
+    assert [t.clock for t in terms_of(rule, rows)] == [True, False]
+    for kind, other in (("ratio", "over"), ("difference", "minus")):
+        rule = {"kind": kind, "metric": "ms", "variant": "r", other: {"variant": "q"}, "above": 0}
+        assert terms_of(rule, rows)[0].clock
 
 
 def test_published_values_are_met_to_within_the_tolerance():
-    rows = table(*(record("all_models", f"f1_{m}", v, model="six", n=1)
-                   for m, v in (("belief", 0.81), ("low", 0.0))))  # fmt: skip
+    about = {"model": "six", "n": 1, "part": "f1"}
+    rows = table(
+        record("all_models", "belief", 0.81, **about),
+        record("all_models", "belief", 0.4, **about, condition="reading_a"),
+        record("all_models", "low", 0.0, **about),
+    )
     rule = {"kind": "published", "model": "six", "variant": "all_models", "tolerance": 0.02}
-    assert judged(rule | {"values": {"f1_belief": 0.83, "f1_low": 0}}, rows)[0] == HOLDS
-    verdict, found = judged(rule | {"values": {"f1_belief": 0.83, "f1_low": 1}}, rows)
-    assert verdict == NOT and found.name == "f1_low of six"
-    assert judged(rule | {"values": {"f1_belief": 0.8301, "f1_low": 0}}, rows)[0] == NOT
+    rule |= {"part": "f1"}
+    assert judged(rule | {"values": {"belief": 0.83, "low": 0}}, rows)[0] == HOLDS
+    verdict, found = judged(rule | {"values": {"belief": 0.83, "low": 1}}, rows)
+    assert verdict == NOT and found.name == "f1 low of six"
+    assert judged(rule | {"values": {"belief": 0.8301, "low": 0}}, rows)[0] == NOT
 
 
 @pytest.mark.parametrize(
@@ -207,20 +241,22 @@ def test_published_values_are_met_to_within_the_tolerance():
         ({"metric": "energy_j"}, "no record of energy_j of fp16"),
         ({"metric": "size_bytes"}, "size_bytes of fp16 was recorded without an interval"),
         (
-            {"kind": "trend", "variant": "fp{k}", "metric": "speed"},
-            "takes 5 values of k; .* have 2",
+            {"kind": "trend", "metric": "speed", "method": "qat", "bits": 8, "where": "last"},
+            "takes 5 values of k; .* have 0",
         ),
     ],
 )
 def test_what_is_not_there_is_not_tested(rule, sentence):
     asked = {"kind": "value", "metric": "speed", "variant": "fp16", "above": 0} | rule
     with pytest.raises(NotTested, match=sentence):
-        rules.terms(asked, SIZES)
+        terms_of(asked, SIZES)
 
 
 def trend(values) -> tuple[str, Term]:
-    rows = table(*(record(f"q_last{k}", "t", v, v - 9, v + 9) for k, v in enumerate(values, 1)))
-    return judged({"kind": "trend", "metric": "t", "variant": "q_last{k}", "above": 0}, rows)
+    series = {"method": "q", "bits": 8, "where": "last"}
+    rows = [record(f"q{k}", "t", v, k=k, **series) for k, v in enumerate(values, 1)]
+    other = [record(f"p{k}", "t", -k, k=k, **series | {"bits": 4}) for k in range(1, 9)]
+    return judged({"kind": "trend", "metric": "t", "above": 0} | series, table(*rows, *other))
 
 
 def test_a_trend_is_a_rank_correlation():
@@ -238,10 +274,11 @@ def sweep(depth: float) -> pd.DataFrame:
         if p.where == "only" and p.k in (1, 8) or p.where == "first" and p.k == 8:
             continue
         ends = (-p.loss, -p.loss - 0.01, -p.loss + 0.01)
-        rows.append(record(variant, "accuracy_difference", *ends, seed=p.seed))
+        about = {"method": "qat", "bits": 8, "where": p.where, "k": p.k}
+        rows.append(record(variant, "accuracy_difference", *ends, seed=p.seed, **about))
         if p.seed == 0:
-            rows.append(record(variant, "size_bytes", 1.0, unit="byte", n=1))
-            rows.append(record(variant, "quantized_share", p.share, n=1))
+            rows.append(record(variant, "size_bytes", 1.0, unit="byte", n=1, **about))
+            rows.append(record(variant, "quantized_share", p.share, n=1, **about))
     return records.as_table(rows)
 
 
@@ -253,7 +290,7 @@ def test_first_against_last_is_judged_by_the_tests_of_notebook_03(test):
     found = judged(rule, sweep(0.02))[1]
     assert found.p_value < 0.05 and found.smallest_effect == found.detectable > 0
     with pytest.raises(NotTested, match="no qat at 4 bits"):
-        rules.terms(rule | {"bits": 4}, sweep(0.02))
+        terms_of(rule | {"bits": 4}, sweep(0.02))
 
 
 COUNTS = pd.DataFrame(
@@ -267,7 +304,7 @@ def test_shares_of_a_figures_counts():
     assert verdict == HOLDS and found.estimate.value == 0.9 and found.estimate.n == 100
     assert judged(rule | {"variant": ["a", "b"]}, COUNTS)[0] == NOT
     with pytest.raises(NotTested, match="figure f does not show c"):
-        rules.terms(rule | {"variant": "c"}, COUNTS)
+        terms_of(rule | {"variant": "c"}, COUNTS)
 
 
 def test_rows_of_a_figure_are_counted():

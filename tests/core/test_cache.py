@@ -83,7 +83,8 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not(
         os.utime(folder, (0, 0))
     with cache.written_whole(home / "c.txt") as part:
         part.write_text("c")
-    assert [part.name for part in home.glob(".part-*/*")] == ["a.txt"]
+    assert [part.name for part in home.glob(".part-*/*.txt")] == ["a.txt"]
+    assert not left.exists()
     live.kill()
     live.wait()
 
@@ -101,7 +102,7 @@ def test_two_makers_at_once_agree():
     ("number", "sentence"),
     [
         (errno.ENOSPC, "The disk ran full while writing .* what was there before is untouched"),
-        (errno.EACCES, "cannot be written .* nothing was changed"),
+        (errno.EFBIG, "a.txt is larger than a file may be here .* before is untouched"),
         (errno.EROFS, "cannot be written .* nothing was changed"),
     ],
 )
@@ -115,15 +116,38 @@ def test_a_full_or_locked_disk_is_a_sentence_and_the_old_file_stays(home, number
     assert [p.name for p in home.iterdir()] == ["a.txt"]
 
 
-def test_a_folder_hash_sees_names_and_contents(home):
-    folder = home / "f"
-    folder.mkdir()
-    (folder / "a").write_text("1")
-    first = cache.file_sha256(folder)
-    (folder / "a").rename(folder / "b")
-    second = cache.file_sha256(folder)
-    (folder / "b").write_text("2")
-    assert len({first, second, cache.file_sha256(folder)}) == 3
+def test_what_is_in_the_way_is_named_and_other_files_are_none_of_it(home):
+    (home / "file").touch()
+    with (
+        pytest.raises(QlabError, match=r"/file is in the way: a folder is needed .* write a\.txt"),
+        cache.written_whole(home / "file" / "a.txt"),
+    ):
+        pass
+    with pytest.raises(PermissionError), cache.written_whole(home / "a.txt"):
+        raise PermissionError(errno.EACCES, "no", "/some/where/else")
+
+
+def test_a_folder_that_was_made_otherwise_is_refused(home):
+    assert not cache.made(home / "m", "recipe.json", {"a": 1})
+    (home / "m").mkdir()
+    (home / "m" / "recipe.json").write_text('{"a": 1}')
+    assert cache.made(home / "m", "recipe.json", {"a": 1})
+    with pytest.raises(QlabError, match="was made otherwise; remove it"):
+        cache.made(home / "m", "recipe.json", {"a": 2})
+
+
+def test_a_folders_hash_sees_names_contents_and_places_in_any_order(home, monkeypatch):
+    trees = ({"a": "1"}, {"b": "1"}, {"b": "2"}, {"x/b": "2"}, {"x/b": "2", "c": "3"})
+    for number, tree in enumerate(trees):
+        for name, text in tree.items():
+            file = home / str(number) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    found = [cache.file_sha256(home / str(number)) for number in range(5)]
+    assert len(set(found)) == 5
+    listed = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda *given: reversed(list(listed(*given))))
+    assert cache.file_sha256(home / "4") == found[4]
 
 
 @pytest.fixture
@@ -165,19 +189,3 @@ def test_a_really_read_only_folder(tmpfs):
     ):
         part.write_text("new")
     assert (folder / "records.csv").read_text() == "old"
-
-
-def test_a_folder_hash_does_not_depend_on_the_order_of_listing(tmp_path, monkeypatch):
-    for name in "abc":
-        (tmp_path / name).write_text(name)
-    first = cache.file_sha256(tmp_path)
-    listed = Path.rglob
-    monkeypatch.setattr(Path, "rglob", lambda *given: reversed(list(listed(*given))))
-    assert cache.file_sha256(tmp_path) == first
-
-
-def test_folders_whose_files_lie_elsewhere_are_different(tmp_path):
-    for place in ("a/x/1", "b/y/1"):
-        (tmp_path / place).parent.mkdir(parents=True)
-        (tmp_path / place).write_text("1")
-    assert cache.file_sha256(tmp_path / "a") != cache.file_sha256(tmp_path / "b")

@@ -1,17 +1,21 @@
-"""Downloads against a real local HTTP server: hash, unpacking, refusal, no network."""
+"""Downloads against a real local HTTP server: hash, unpacking, refusal, no network, no room."""
 
 import functools
 import hashlib
 import http.server
 import io
+import socket
 import tarfile
 import threading
+import time
 import zipfile
 
 import pytest
 
-from qlab.core import fetch, paths
+from qlab.core import disk, fetch, network, paths
 from qlab.core.errors import QlabError
+
+NO_HASH = "sha256:" + "0" * 64
 
 
 @pytest.fixture
@@ -32,39 +36,11 @@ def sha256(path) -> str:
     return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def archive(folder, **members):
+def zipped(folder, **members):
     with zipfile.ZipFile(folder / "data.zip", "w") as made:
         for name, text in members.items():
             made.writestr(name.replace("__", "/"), text)
     return folder / "data.zip"
-
-
-def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
-    folder, address = server
-    file = archive(folder, annotations__a="{}", b="2")
-    first = fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
-    assert (first / "annotations" / "a").read_text() == "{}"
-    file.unlink()  # a second call needs no server
-    with pytest.raises(FileNotFoundError):
-        file.read_bytes()
-    kept = paths.build() / "downloads" / "data.zip"
-    assert fetch.fetch(f"{address}/data.zip", sha256(kept), unpack=True) == first
-
-
-def test_another_hash_is_refused_and_leaves_no_file(server):
-    folder, address = server
-    archive(folder, a="1")
-    with pytest.raises(QlabError, match="came with another hash than the known sha256:0000"):
-        fetch.fetch(f"{address}/data.zip", "sha256:" + "0" * 64)
-    assert not list((paths.build() / "downloads").glob("*zip*"))
-
-
-def test_a_member_that_climbs_out_stays_inside(server, tmp_path):
-    folder, address = server
-    with zipfile.ZipFile(folder / "data.zip", "w") as made:
-        made.writestr("../../escaped", "x")
-    fetch.fetch(f"{address}/data.zip", sha256(folder / "data.zip"), unpack=True)
-    assert not list(tmp_path.glob("escaped")) and not list((tmp_path / "home").glob("escaped"))
 
 
 def tar(folder, name, text="x"):
@@ -75,6 +51,24 @@ def tar(folder, name, text="x"):
     return folder / "data.tar.gz"
 
 
+def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
+    folder, address = server
+    file = zipped(folder, annotations__a="{}", b="2")
+    first = fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
+    assert (first / "annotations" / "a").read_text() == "{}"
+    file.unlink()  # a second call needs no server
+    kept = paths.build() / "downloads" / "data.zip"
+    assert fetch.fetch(f"{address}/data.zip", sha256(kept), unpack=True) == first
+
+
+def test_another_hash_is_refused_and_leaves_no_file(server):
+    folder, address = server
+    zipped(folder, a="1")
+    with pytest.raises(QlabError, match="does not match the known hash: expected sha256:0000"):
+        fetch.fetch(f"{address}/data.zip", NO_HASH)
+    assert not list((paths.build() / "downloads").glob("*zip*"))
+
+
 def test_a_tar_gz_is_unpacked_too(server):
     folder, address = server
     file = tar(folder, "batches/one", "1")
@@ -82,40 +76,104 @@ def test_a_tar_gz_is_unpacked_too(server):
     assert (found / "batches" / "one").read_text() == "1"
 
 
-def test_a_tar_member_that_climbs_out_is_refused(server, tmp_path):
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+@pytest.mark.parametrize("climbs", ["../../escaped", "{there}/escaped"])
+def test_no_member_leaves_the_folder(server, tmp_path, kind, climbs):
     folder, address = server
-    file = tar(folder, "../../escaped")
-    with pytest.raises(QlabError, match=r"data\.tar\.gz was not unpacked: .*outside"):
-        fetch.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
-    assert not list(tmp_path.rglob("escaped"))
-    assert not list((paths.build() / "downloads").glob("*.unpacked"))
-
-
-def test_a_tar_member_with_an_absolute_name_stays_inside(server, tmp_path):
-    folder, address = server
-    file = tar(folder, str(tmp_path / "escaped"))
-    found = fetch.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
-    assert [p.is_relative_to(found) for p in tmp_path.rglob("escaped")] == [True]
+    name = climbs.format(there=tmp_path)
+    file = tar(folder, name) if kind == "tar.gz" else zipped(folder, **{name: "x"})
+    try:
+        found = fetch.fetch(f"{address}/data.{kind}", sha256(file), unpack=True)
+    except tarfile.OutsideDestinationError:
+        found = tmp_path / "nowhere"
+        assert not list((paths.build() / "downloads").glob("*.unpacked"))
+    assert [p for p in tmp_path.rglob("escaped") if not p.is_relative_to(found)] == []
 
 
 def test_no_network_says_what_to_do(server):
     _, address = server
-    with pytest.raises(QlabError, match="could not be downloaded .* give local paths"):
-        fetch.fetch(f"{address}/missing.zip", "sha256:" + "0" * 64)
-    with pytest.raises(QlabError, match="could not be downloaded"):
-        fetch.fetch("http://127.0.0.1:9/none.zip", "sha256:" + "0" * 64)
+    for url in (f"{address}/missing.zip", "http://127.0.0.1:9/none.zip"):
+        with pytest.raises(QlabError, match=r"could not be downloaded \(.*\); .* give local paths"):
+            fetch.fetch(url, NO_HASH)
+
+
+@pytest.mark.parametrize(
+    "url, attach",
+    [
+        (fetch.COCO_VAL[0], "the dataset awsaf49/coco-2017-dataset"),
+        ("http://some.where/pretrainedResnet.h5", "a dataset with pretrainedResnet.h5"),
+    ],
+)
+def test_on_kaggle_a_download_names_what_to_attach(home, tmp_path, monkeypatch, url, attach):
+    monkeypatch.setattr(network, "reachable", lambda _: False)
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))
+    with pytest.raises(QlabError, match=f"; attach {attach} .*internet on"):
+        fetch.fetch(url, "md5:00", unpack=True)
+
+
+def test_what_has_no_room_is_not_begun(server, monkeypatch):
+    folder, address = server
+    file = zipped(folder, a="1" * 5000)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(file.stat().st_size * 1.5))
+    with pytest.raises(QlabError, match="Downloading data.zip will take about .*local paths"):
+        fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
+    assert not (paths.build() / "downloads").exists()
+
+
+class Usage:
+    def __init__(self, free):
+        self.free = free
+
+
+def test_elsewhere_the_disk_decides(home, monkeypatch):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(30 * 10**9))
+    assert disk.free(paths.build() / "not" / "there" / "yet") == 30 * 10**9
+    disk.refuse(28 * 10**9, "It", "Take less")
+    with pytest.raises(QlabError, match="It will take about 29.0 GB in .*, where 30.0 GB can be"):
+        disk.refuse(29 * 10**9, "It", "Take less")
+    assert [disk.in_words(n) for n in (23_400_000, 900)] == ["23 MB", "1 KB"]
+
+
+def test_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(30 * 10**9))
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))
+    home = tmp_path / "working" / "qlab"
+    home.mkdir(parents=True)
+    (home / "made").write_bytes(bytes(3000))
+    (home / "link").symlink_to(home / "nowhere")
+    left = disk.KAGGLE_LIMIT - 3000 - len(str(home / "nowhere"))
+    assert disk.free(home / "build") == left and disk.free(tmp_path / "temp") == 30 * 10**9
+    monkeypatch.setattr(disk, "KAGGLE_LIMIT", 1000)
+    assert disk.free(home) == 0
+
+
+def test_any_answer_counts_even_a_refusal_and_silence_is_not_waited_for(monkeypatch):
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert network.reachable(f"http://127.0.0.1:{server.server_port}")  # 501
+        server.shutdown()
+    monkeypatch.setattr(network, "PATIENCE", 0.3)
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not network.reachable(f"http://127.0.0.1:{silent.getsockname()[1]}")
+    enough = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: enough.wait(60) and [])
+    assert not network.reachable("http://some.where")  # a name that nobody looks up
+    enough.set()
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("value, off", [("1", True), ("true", True), ("0", False), ("", False)])
+def test_the_hubs_own_switch(monkeypatch, value, off):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert network.hub_offline() is off
 
 
 def test_coco_is_where_its_archives_unpack_to(monkeypatch, tmp_path):
     """The members' names are those of the published archives."""
-    asked = []
-
-    def fetched(url, known_hash, unpack):
-        assert known_hash.startswith("md5:") and len(known_hash) == 36 and unpack
-        asked.append(url.rsplit("/", 1)[-1])
-        return tmp_path / asked[-1]
-
-    monkeypatch.setattr(fetch, "fetch", fetched)
+    monkeypatch.setattr(fetch, "fetch", lambda url, *_, **__: tmp_path / url.rsplit("/", 1)[-1])
     annotations, images = fetch.coco_val2017()
     place = "annotations_trainval2017.zip/annotations/instances_val2017.json"
     assert annotations == tmp_path / place

@@ -1,13 +1,13 @@
 """Work in several processes comes back as from one, errors too, and nobody is left behind."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures.process import BrokenProcessPool
 
+import cloudpickle
+import numpy as np
 import psutil
 import pytest
 from tiny_coco import random_world
@@ -16,6 +16,9 @@ from qlab.core import paths, processes
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.detector import scoring
+
+# Another process cannot import a test's module, so its functions travel whole.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def test_answers_come_in_the_order_of_arguments_and_from_other_processes():
@@ -47,44 +50,64 @@ def test_an_items_error_is_the_callers(tmp_path):
         processes.starmap(read_image, [(missing,), (missing,)], 2)
 
 
-def test_a_killed_process_is_a_sentence():
+def test_a_killed_process_is_a_sentence_and_another_takes_its_place():
     with pytest.raises(QlabError, match="One of 2 processes was killed, usually out of memory"):
         processes.starmap(os._exit, [(9,), (9,)], 2)
+    assert processes.starmap(abs, [(-1,), (-2,)], 2) == [1, 2]
 
 
-def some_ids() -> set[int]:
-    """Of the processes that did the work; on a busy machine one may do all of it."""
-    return set(processes.starmap(_slowly_who, [()] * 4, 2))
-
-
-def both_ids() -> set[int]:
-    while len(found := some_ids()) < 2:
-        pass
+def workers() -> set[int]:
+    """Ids of both kept processes."""
+    found: set[int] = set()
+    while len(found) < 2:
+        found |= set(processes.starmap(_slowly_who, [()] * 4, 2))
     return found
 
 
-def test_the_processes_stay_for_the_next_call_and_killed_ones_are_replaced():
-    first = both_ids()
-    assert some_ids() <= first
-    workers = [psutil.Process(number) for number in first]
-    for worker in workers:
-        with contextlib.suppress(psutil.NoSuchProcess):  # one was enough for the pool to end both
-            worker.kill()
-    psutil.wait_procs(workers, timeout=20)
-    with pytest.raises(BrokenProcessPool):  # as soon as the pool has noticed
-        while True:
-            processes._pool(2).submit(abs, -1)
-            time.sleep(0.1)
-    assert not some_ids() & first
+def _slowly_who() -> int:
+    time.sleep(0.3)
+    return os.getpid()
 
 
-def test_processes_work_for_the_present_folder(monkeypatch, tmp_path):
-    """What they inherited is what counts when they are asked, in tests above all."""
-    found = []
-    for name in ("one", "two"):
-        monkeypatch.setenv("QLAB_HOME", str(tmp_path / name))
-        found.append(processes.starmap(paths.build, [(), ()], 2)[0])
-    assert found == [tmp_path / "one" / "build", tmp_path / "two" / "build"]
+def test_the_processes_stay_for_the_next_call():
+    assert workers() == workers()
+
+
+def inherited() -> tuple:
+    limits = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
+    return paths.build(), os.getcwd(), limits
+
+
+def test_the_processes_have_what_the_caller_has_now(monkeypatch, tmp_path):
+    """Kept ones would not see a changed home, and joblib alone would give them one thread each."""
+    for name in [k for k in os.environ if k.endswith("_NUM_THREADS")]:
+        monkeypatch.delenv(name)
+    for name, limits in (("one", {}), ("two", {"OMP_NUM_THREADS": "1"})):
+        home = tmp_path / name
+        home.mkdir()
+        monkeypatch.chdir(home)
+        for variable, value in {"QLAB_HOME": str(home), **limits}.items():
+            monkeypatch.setenv(variable, value)
+        assert (
+            processes.starmap(inherited, [(), ()], 2) == [(home / "build", str(home), limits)] * 2
+        )
+    assert processes.starmap(torch_threads, [(), ()], 2) == [1, 1]
+
+
+def torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def test_large_arrays_arrive_as_writable_as_they_left():
+    given = [(np.zeros(1_000_000), i) for i in range(2)]
+    assert [x.sum() for x in processes.starmap(filled, given, 2)] == [0, 1_000_000]
+
+
+def filled(array, value):
+    array[:] = value
+    return array
 
 
 def interrupted(items):
@@ -96,15 +119,10 @@ def interrupted(items):
     ("first", "progress", "error"), [(0, interrupted, KeyboardInterrupt), ("x", iter, TypeError)]
 )
 def test_an_error_or_an_interrupt_ends_what_is_not_wanted(first, progress, error):
-    workers = [psutil.Process(number) for number in both_ids()]
+    there = [psutil.Process(number) for number in workers()]
     with pytest.raises(error):
         processes.starmap(time.sleep, [(first,), (60,), (60,)], 2, progress)
-    assert psutil.wait_procs(workers, timeout=20)[1] == []
-
-
-def _slowly_who() -> int:
-    time.sleep(0.3)
-    return os.getpid()
+    assert psutil.wait_procs(there, timeout=20)[1] == []
 
 
 def test_scores_are_the_same_from_any_number_of_processes():
@@ -119,12 +137,9 @@ def test_scores_are_the_same_from_any_number_of_processes():
 
 
 def test_processes_end_with_the_one_that_started_them():
-    code = """
-import time
-from qlab import processes
-if __name__ == "__main__":
-    processes.starmap(time.sleep, [(60,), (60,)], 2)
-"""
+    code = (
+        "import time; from qlab.core.processes import starmap; starmap(time.sleep, [(60,)] * 2, 2)"
+    )
     first = subprocess.Popen([sys.executable, "-c", code])
     while len(started := psutil.Process(first.pid).children(recursive=True)) < 3:
         assert first.poll() is None

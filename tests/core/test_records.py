@@ -1,15 +1,16 @@
-"""The schema holds when written and when read."""
+"""The schema holds when written and when read, and a number says what it is about."""
 
-import errno
 import json
-from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from qlab.core import records
+from qlab.core import records, stats
 from qlab.core.errors import QlabError
-from qlab.core.records import Record
+from qlab.core.provenance import processor
+from qlab.core.records import Metric, Record, Recorder
 
 
 @pytest.fixture(autouse=True)
@@ -26,130 +27,126 @@ def one(**changes) -> Record:
     return Record(**(base | changes))
 
 
-def test_written_records_read_back_equal():
-    given = [one(), one(metric="size_bytes", unit="byte", value=12345.0, ci_low=None, ci_high=None)]
+FULL = {
+    "seed": 3, "method": "gptq", "bits": 4, "group_size": 64, "k": 5, "where": "last",
+    "part": "layer1", "depth": 0, "condition": "noise", "strength": 2, "clock": True, "better": -1,
+}  # fmt: skip
+
+
+def test_written_records_read_back_equal_in_one_order():
+    given = [one(**FULL), one(ci_low=None, ci_high=None), one(variant="fp16", device="gpu")]
     path = records.write(given, "mini", {"commit": "none"})
+    before = path.read_bytes()
     table = records.read("e", "mini")
     assert list(table.columns) == records.COLUMNS
-    assert set(table["value"]) == {0.5, 12345.0}
-    assert json.loads(path.with_suffix(".provenance.json").read_text()) == {"commit": "none"}
+    (full,) = table[table["k"].notna()].to_dict("records")
+    assert {name: full[name] for name in FULL} == FULL
+    plain = table[table["k"].isna() & (table["variant"] == "fp32")].iloc[0]
+    assert plain["device"] == processor() and plain["method"] is None and not plain["clock"]
+    pd.testing.assert_frame_equal(records.check(table, "again"), table)
+    assert records.write(given[::-1], "mini", {"commit": "none"}).read_bytes() == before
+    assert json.loads(records.provenance_path(path).read_text()) == {"commit": "none"}
+
+
+@pytest.mark.parametrize("column", records.KEY[1:])
+def test_what_differs_in_a_column_of_the_key_is_another_record(column):
+    other = one(**{column: 7 if column in ("k", "depth", "strength", "seed") else "x"})
+    records.write([one(), other], "mini", {})
+    assert len(records.read("e", "mini")) == 2
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"value": float("nan")}, "'value' must be finite"),
-        ({"value": float("inf")}, "'value' must be finite"),
-        ({"metric": ""}, "'metric' must not be empty"),
-        ({"n": 0}, "'n' must be 1 or more"),
-        ({"ci_low": None}, "come together"),
-        ({"ci_low": 0.7}, "must not exceed ci_high"),
+        (
+            {"value": float("nan")},
+            "'value' must not be empty; found nan .variant 'fp32', metric 'x'",
+        ),
+        ({"value": float("inf")}, "row 3: column 'value' must be finite; found inf"),
+        ({"variant": " "}, "'variant' must not be empty"),
+        ({"n": 0}, "'n' must be 1 or more; found 0"),
+        ({"better": 2}, "'better' must be -1, 0 or 1; found 2"),
+        ({"clock": "yes"}, "'clock' must be True or False; found 'yes'"),
+        ({"ci_low": None}, "row 3: ci_low and ci_high come together"),
+        ({"ci_low": 0.7}, "ci_low must not exceed ci_high"),
+        ({"metric": "ap"}, "a record must not be there twice"),
     ],
 )
 def test_a_broken_record_is_refused_and_the_old_file_stays(changes, sentence):
     path = records.write([one()], "mini", {})
     before = path.read_bytes()
-    with pytest.raises(QlabError, match=sentence):
-        records.write([one(variant="fp16"), one(**changes)], "mini", {})
+    with pytest.raises(QlabError, match=f"records of e.*{sentence}"):
+        records.write([one(), one(**{"metric": "x", **changes})], "mini", {})
     assert path.read_bytes() == before
-
-
-def test_the_same_measurement_twice_is_refused():
-    with pytest.raises(QlabError, match="recorded twice"):
-        records.write([one(), one(value=0.6)], "mini", {})
-
-
-def test_nothing_measured_is_refused():
     with pytest.raises(QlabError, match="measured nothing"):
         records.write([], "mini", {})
-
-
-def test_a_file_changed_by_hand_is_refused_with_its_row(home):
-    path = records.write([one(), one(variant="fp16")], "mini", {})
-    path.write_text(path.read_text().replace("0.5", "half", 1))
-    with pytest.raises(QlabError, match=r"row 2: column 'value' must be a number; found 'half'"):
-        records.read("e", "mini")
-    path.write_text("experiment,model\n")
-    with pytest.raises(QlabError, match="the columns must be"):
-        records.read("e", "mini")
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n1,2,3\n"], ids=["empty", "UTF-16", "ragged"]
-)
-def test_a_file_that_is_no_table_is_refused(home, content):
-    (home / "e.csv").write_bytes(content)
-    with pytest.raises(QlabError, match="e.csv is no table of records"):
-        records.read_file(home / "e.csv")
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"seed": "x"}, "column 'seed' must be a number; found 'x'"),
-        ({"seed": "1.5"}, "column 'seed' must be a whole number"),
-        ({"n": "1.5"}, r"column 'n' must be a whole number below 2\^53; found 1.5"),
+        ({"seed": "x"}, "column 'seed' must be a whole number"),
         ({"n": "9" * 30}, "column 'n' must be a whole number"),
-        ({"value": "nan"}, "column 'value' must be a number; found 'nan'"),
-        ({"value": "inf"}, "column 'value' must be finite; found inf"),
+        ({"value": "half"}, "column 'value' must be a number; found 'half'"),
+        ({"clock": "maybe"}, "column 'clock' must be True or False; found 'maybe'"),
     ],
 )
-def test_a_bad_field_in_a_file_is_named(home, change, sentence):
+def test_a_field_changed_by_hand_is_named_with_its_row(change, sentence):
     path = records.write([one(seed=3)], "mini", {})
     table = pd.read_csv(path, dtype=str, keep_default_na=False).assign(**change)
     table.to_csv(path, index=False)
-    with pytest.raises(QlabError, match=f"row 2: {sentence}"):
-        records.read_file(path)
+    with pytest.raises(QlabError, match=f"e.csv, row 2: {sentence}"):
+        records.read("e", "mini")
 
 
-def test_a_table_as_spreadsheets_save_it_is_read(home):
-    path = records.write([one(seed=3)], "mini", {})
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is no table"),
+        (b"\xff\xfe\x00", "is no table"),
+        (b"a,b\n1,2\n", "the columns must be"),
+    ],
+)
+def test_a_file_that_is_no_table_of_records_is_refused(home, content, sentence):
+    (home / "e.csv").write_bytes(content)
+    with pytest.raises(QlabError, match=f"e.csv.* {sentence}"):
+        records.read_file(home / "e.csv")
+    with pytest.raises(QlabError, match="python -m qlab run NOTEBOOK -p profile=mini"):
+        records.read("e", "mini")
+
+
+def test_a_table_as_spreadsheets_save_it_is_read():
+    path = records.write([one(**FULL)], "mini", {})
     before = records.read_file(path)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     pd.testing.assert_frame_equal(records.read_file(path), before)
 
 
-def test_missing_records_say_how_to_make_them():
-    with pytest.raises(QlabError, match="python -m qlab run NOTEBOOK -p profile=mini"):
-        records.read("e", "mini")
+def test_rows_are_picked_by_metric_and_columns_and_shown_with_their_interval():
+    given = [
+        one(),
+        one(variant="fp16", value=0.7),
+        one(condition="blur", strength=1),
+        one(metric="ar"),
+    ]
+    table = records.as_table([*given, one(metric="kb", ci_low=None, ci_high=None)])
+    assert len(records.pick(table, ["ap", "ar"], variant="fp32")) == 3
+    assert len(records.pick(table, "ap", condition=None)) == 2
+    assert records.value(table, "fp16", "ap") == 0.7 and records.value(table, "fp8", "ap") is None
+    shown = [records.interval(row, ".1f", 100) for _, row in table.iterrows()]
+    assert shown[0] == "50.0 [40.0, 60.0]" and shown[-1] == "50.0"
 
 
-def test_pick():
-    table = records.as_table([one(), one(variant="fp16"), one(metric="ar")])
-    assert len(records.pick(table, "ap")) == 2
-    assert len(records.pick(table, ["ap", "ar"], variant="fp32")) == 2
-    assert isinstance(records.pick(table, "none"), pd.DataFrame)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"dataset": "d_noise1"}, {"model": "n"}, {"device": "gpu"}, {"seed": 2}]
-)
-def test_another_data_set_model_device_or_seed_is_another_measurement(changes):
-    records.write([one(seed=1), one(**({"seed": 1} | changes))], "mini", {})
-    assert len(records.read("e", "mini")) == 2
-
-
-def test_the_file_does_not_depend_on_the_order_of_measuring():
-    given = [one(variant=v, metric=m) for v in ("fp32", "fp16") for m in ("ap", "ar")]
-    first = records.write(given, "mini", {}).read_bytes()
-    assert records.write(given[::-1], "mini", {}).read_bytes() == first
-
-
-def test_a_writer_that_fails_halfway_leaves_the_old_file(monkeypatch):
-    path = records.write([one()], "mini", {})
-    before = path.read_bytes()
-
-    def half(self, target, **more):
-        Path(target).write_text("experiment,mo")
-        raise OSError(errno.ENOSPC, "full")
-
-    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
-    with pytest.raises(QlabError, match="The disk ran full"):
-        records.write([one(variant="fp16")], "mini", {})
-    assert path.read_bytes() == before
-
-
-def test_an_interval_may_be_a_point_and_a_name_may_not_be_blank():
-    records.write([one(ci_low=0.5, ci_high=0.5)], "mini", {})
-    with pytest.raises(QlabError, match="'variant' must not be empty"):
-        records.write([one(variant=" ")], "mini", {})
+def test_unit_direction_and_clock_come_from_the_table_of_metrics():
+    metrics = {"ms": Metric("ms", -1, True), "acc_difference": Metric("1", 1), **records.COMPARED}
+    metrics |= dict.fromkeys(("flips_lost", "flips_gained"), Metric("item"))
+    recorder, task = Recorder("e", metrics), SimpleNamespace(model="m", dataset="d")
+    timed = recorder.estimated(task, "int8", "ms", stats.Estimate(2.0, 1.0, 3.0, 9), bits=8)
+    assert (timed.unit, timed.better, timed.clock, timed.bits) == ("ms", -1, True, 8)
+    assert (timed.ci_low, timed.ci_high, timed.n, timed.model) == (1.0, 3.0, 9, "m")
+    flips = stats.paired(np.array([True, True, False]), np.array([True, False, False]))
+    compared = recorder.compared(task, "int8", "acc", flips, where="last")
+    assert [r.metric for r in compared][:2] == ["acc_difference", "flip_rate"]
+    assert {(r.where, r.n) for r in compared} == {("last", 3)} and compared[2].value == 1
+    with pytest.raises(KeyError):
+        recorder.counted(task, "int8", "unknown", 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 from scipy import stats as scipy_stats
 
 from qlab.core import stats
@@ -128,3 +129,115 @@ def test_a_share_lies_within_its_interval_at_the_ends_too(n):
     for successes in (0, n):
         e = stats.proportion(successes, n)
         assert e.low <= e.value <= e.high
+
+
+def test_tango_is_the_published_interval():
+    """Airway hyper-responsiveness before and after, 7 lost and 1 gained of 21 children.
+
+    Fagerland, Lydersen and Laake 2014, Statistics in Medicine 33, 2850.
+    """
+    assert stats.tango(7, 1, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
+    assert 100 * np.array(stats.tango(0, 0, 2000)) == pytest.approx([-0.19, 0.19], abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "n"), [(2, 12, 50), (0, 1, 44), (0, 0, 30), (25, 25, 50), (50, 0, 50)]
+)
+def test_tango_is_what_the_score_test_does_not_reject(lost, gained, n):
+    """The test by brute force: of all shares lost, the likeliest one at each difference."""
+    kept = []
+    for delta in np.linspace(-1, 1, 2001)[1:-1]:
+        p = np.linspace(max(0, -delta), (1 - delta) / 2, 4001)
+        likelihood = sum(
+            special.xlogy(count, np.clip(share, 0, 1))
+            for count, share in (
+                (lost, p),
+                (gained, p + delta),
+                (n - lost - gained, 1 - 2 * p - delta),
+            )
+        )
+        share = p[likelihood.argmax()]
+        spread = np.sqrt(n * (2 * share + delta - delta**2))
+        if abs(gained - lost - n * delta) <= scipy_stats.norm.ppf(0.975) * spread:
+            kept.append(delta)
+    assert stats.tango(lost, gained, n) == pytest.approx((kept[0], kept[-1]), abs=0.0015)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
+def test_tango_holds_its_value_and_turns_round_with_the_pair(lost, gained, other):
+    n = lost + gained + other + 1
+    low, high = stats.tango(lost, gained, n)
+    assert -1 <= low <= (gained - lost) / n <= high <= 1
+    assert stats.tango(gained, lost, n) == pytest.approx((-high, -low), abs=1e-9)
+
+
+@pytest.mark.parametrize("shares", [(0.05, 0.1), (0.0, 0.04), (0.2, 0.2)])
+def test_tango_covers_the_true_difference(shares):
+    draws = np.random.default_rng(0).multinomial(50, [*shares, 1 - sum(shares)], 1000)
+    ends = np.array([stats.tango(int(lost), int(gained), 50) for lost, gained, _ in draws])
+    truth = shares[1] - shares[0]
+    assert ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() >= 0.93
+
+
+def test_a_difference_keeps_the_pairs_together():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=400)
+    b = a + 0.1 + 0.01 * rng.normal(size=400)
+    found = stats.difference(a, b)
+    assert found.value == pytest.approx(b.mean() - a.mean()) and found.n == 400
+    assert 0.098 < found.low < found.high < 0.102  # far narrower than either's own
+    back = stats.difference(b, a)
+    assert back[:3] == pytest.approx((-found.value, -found.high, -found.low), rel=1e-3)
+    order = rng.permutation(400)
+    assert stats.difference(a[order], b[order])[:3] == pytest.approx(found[:3], rel=1e-3)
+    yes, no = a > 0, b > 0.1
+    flips = stats.paired(yes, no)
+    of_flips = stats.tango(flips.lost, flips.gained, 400)
+    assert stats.difference(yes, no) == (flips.difference.value, *of_flips, 400)
+    with pytest.raises(ValueError, match="one length"):
+        stats.difference(a, b[1:])
+
+
+def crossed(seeds, items, rng, of_seed=1.0, of_item=1.0):
+    """Values [seeds, items] with an effect of the seed, one of the item, and one of both."""
+    return (
+        of_seed * rng.normal(size=(seeds, 1))
+        + of_item * rng.normal(size=(1, items))
+        + rng.normal(size=(seeds, items))
+    )
+
+
+def test_of_one_seed_only_items_vary_and_of_one_item_only_seeds():
+    values = np.random.default_rng(0).normal(size=50)
+    ends = stats.bootstrap_interval(stats.resamples(50, 2000, 1) @ values / 50, values.mean())
+    assert stats.over_seeds(values[None]) == (pytest.approx(values.mean()), *ends, 1)
+    low, high = stats.bootstrap_interval(stats.resamples(50, 2000, 0) @ values / 50, values.mean())
+    assert stats.over_seeds(values[:, None])[1:] == (pytest.approx(low), pytest.approx(high), 50)
+    with pytest.raises(ValueError, match="seeds, items"):
+        stats.over_seeds(values)
+
+
+def test_the_interval_over_seeds_has_the_variance_of_crossed_resampling():
+    """Owen 2007: the sums of squares of rows, of columns and of what is left of both."""
+    widths = []
+    for of_seed in (0.0, 2.0):
+        values = crossed(12, 40, np.random.default_rng(1), of_seed)
+        rows, columns, all_ = values.sum(1), values.sum(0), values.sum()
+        by_row, by_column = (rows**2).sum() - all_**2 / 12, (columns**2).sum() - all_**2 / 40
+        left = (values**2).sum() - (rows**2).sum() / 40 - (columns**2).sum() / 12 + all_**2 / 480
+        found = stats.over_seeds(values, draws=20_000)
+        widths.append(found.high - found.low)
+        deviation = np.sqrt(by_row + by_column + left) / 480
+        assert widths[-1] == pytest.approx(2 * 1.96 * deviation, rel=0.04)
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_the_interval_over_seeds_covers_the_truth_and_that_over_items_does_not():
+    rng = np.random.default_rng(2)
+    covered, by_items = [], []
+    for _ in range(300):
+        values = crossed(15, 60, rng, of_seed=0.5, of_item=0.5)
+        for found, one in ((covered, values), (by_items, values.mean(0)[None])):
+            e = stats.over_seeds(one, draws=500)
+            found.append(e.low <= 0 <= e.high)
+    assert np.mean(covered) >= 0.9 and np.mean(by_items) < 0.75

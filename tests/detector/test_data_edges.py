@@ -9,15 +9,16 @@ import pytest
 from PIL import Image
 
 from qlab.core.errors import QlabError
-from qlab.detector import data, saved_model
+from qlab.detector import data, quantize
+from qlab.detector.data import Parameters, prepare
 
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """Forty images of 6 x 4 grey levels as the parameters of a run at 8 pixels."""
     monkeypatch.setenv("QLAB_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(saved_model, "load", lambda folder: folder)
-    monkeypatch.setattr(saved_model, "own_size", lambda model: None)
+    monkeypatch.setattr(quantize, "load", lambda folder: folder)
+    monkeypatch.setattr(quantize, "own_size", lambda model: None)
     monkeypatch.setattr(data, "Detector", lambda *_: types.SimpleNamespace(size=8))
     (tmp_path / "img").mkdir()
     entries = []
@@ -34,8 +35,12 @@ def own(tmp_path, monkeypatch):
     }
 
 
+def prepared(**given):
+    return prepare(Parameters(profile="smoke", **given))
+
+
 def test_images_that_calibrate_are_not_evaluated_and_the_limit_holds(own):
-    task = data.prepare("smoke", **own, calibration_limit=5, limit=7)
+    task = prepared(**own, calibration_limit=5, limit=7)
     grey = [int(image[0, 0, 0]) for image in task.calibration]
     assert grey == [1, 2, 3, 4, 5] and list(task.images) == [6, 7, 8, 9, 10, 11, 12]
     assert task.calibration[0].shape == (8, 8, 3)
@@ -43,13 +48,24 @@ def test_images_that_calibrate_are_not_evaluated_and_the_limit_holds(own):
 
 
 def test_a_profiles_own_numbers_hold_where_none_is_asked_for(own):
-    task = data.prepare("smoke", **own)
+    task = prepared(**own)
     assert (len(task.calibration), len(task.images)) == (10, 24)  # a quarter of forty; EVALUATION
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [({"limit": -1}, "'limit' must be 0 or more"), ({"threads": 0}, "'threads' must be 1 or more"),
+     ({"seed": 10**20}, r"'seed' must be below 2\^31"), ({"split": "test"}, "'split' is one of")],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused_before_any_work(wrong, sentence):
+    with pytest.raises(QlabError, match=sentence):
+        Parameters.of(wrong)
+
+
 def test_a_ready_file_is_not_calibrated_and_has_no_twin(own):
-    task = data.prepare("smoke", **(own | {"model": "net.tflite"}), limit=40)
+    task = prepared(**(own | {"model": "net.tflite"}), limit=40)
     assert task.ready and task.calibration == [] and len(task.images) == 40
+    assert task.notes == ("The detector is quantized already: it is evaluated as it is.",)
     assert task.subpixel is None and task.model == "net"
 
 
@@ -57,38 +73,38 @@ def test_a_renamed_copy_of_an_evaluation_image_is_refused(own, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     Image.fromarray(np.full((4, 6, 3), 99, np.uint8)).save(other / "a.PNG")
-    task = data.prepare("smoke", **own, calibration_images=str(other))
+    task = prepared(**own, calibration_images=str(other))
     assert len(task.calibration) == 1 and len(task.images) == 24  # capitals are an extension too
     (other / "b.png").write_bytes((tmp_path / "img" / "9.png").read_bytes())
     with pytest.raises(QlabError, match=r"b\.png is among the evaluation images too"):
-        data.prepare("smoke", **own, calibration_images=str(other))
+        prepared(**own, calibration_images=str(other))
 
 
 def test_records_of_ones_own_model_lie_under_its_name_apart_from_other_settings(own):
-    first = data.prepare("smoke", **own)
+    first = prepared(**own)
     own["model"] = own["model"].removesuffix("/saved_model")
-    second = data.prepare("smoke", **own, limit=2)
+    second = prepared(**own, limit=2)
     assert first.model == second.model == "net" and first.place != second.place
     assert all("smoke" in t.place and "net" in t.place for t in (first, second))
 
 
 def test_a_model_for_any_size_must_be_told_one(own, monkeypatch):
     with pytest.raises(QlabError, match="takes images of any size; .* 'input_size'"):
-        data.prepare("smoke", **(own | {"input_size": 0}))
-    monkeypatch.setattr(saved_model, "own_size", lambda model: 12)
-    task = data.prepare("smoke", **(own | {"input_size": 0}))
+        prepared(**(own | {"input_size": 0}))
+    monkeypatch.setattr(quantize, "own_size", lambda model: 12)
+    task = prepared(**(own | {"input_size": 0}))
     assert task.size == 12 and task.folder == Path(own["model"])
 
 
 def test_every_parameter_but_the_profile_moves_the_records(own, tmp_path, monkeypatch):
     monkeypatch.setattr(data.embedded, "centernet_saved_model", lambda *neck: Path(*neck))
     monkeypatch.setattr(data, "_size", lambda folder, asked: 8)
-    usual = data.prepare("smoke")
+    usual = prepared()
     assert usual.place == "smoke" and usual.subpixel == Path("subpixel") and usual.folder == Path()
     (tmp_path / "other").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "other" / "a.png")
     for change in ({"input_size": 8}, {"calibration_images": str(tmp_path / "other")}):
-        place = data.prepare("smoke", **change).place
+        place = prepared(**change).place
         assert place != "smoke" and "centernet_mini" in place, change
 
 
@@ -99,4 +115,4 @@ def test_only_a_fixed_square_is_a_models_own_size(shape, side):
     image = types.SimpleNamespace(shape=shape)
     serve = types.SimpleNamespace(structured_input_signature=((), {"input_tensor": image}))
     model = types.SimpleNamespace(signatures={"serving_default": serve})
-    assert saved_model.own_size(model) == side
+    assert quantize.own_size(model) == side

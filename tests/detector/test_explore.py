@@ -6,7 +6,7 @@ from explored import moves, stands_still
 from PIL import Image
 
 from qlab.core import records
-from qlab.core.words import interval
+from qlab.core.records import interval
 from qlab.detector import explore, measure
 from qlab.detector.explore import AREA, IOU
 
@@ -27,11 +27,11 @@ def world(task, monkeypatch):
 
 @pytest.fixture
 def box(world):
-    return explore.samples(*world, "smoke")
+    return explore.samples(*world)
 
 
 def test_flips_are_those_of_the_records(world, box):
-    table = records.as_table(measure.accuracy_records(*world, "smoke", seed=0))
+    table = records.as_table(measure.accuracy_records(*world, measure.score(*world)))
     lost, gained = (
         int(records.pick(table, f"flips_{side}", variant="int8_static")["value"].iloc[0])
         for side in ("lost", "gained")
@@ -85,7 +85,7 @@ def test_a_variant_that_saw_fewer_images_says_so(box):
 
 def test_a_detector_alone_is_shown_beside_the_truth(world):
     work, found = world
-    box = explore.samples(work, {"as_is": found["fp32"]}, "smoke")
+    box = explore.samples(work, {"as_is": found["fp32"]})
     assert "as_is draws" in box.children[-2].value and "Lost" not in box.children[-2].value
 
 

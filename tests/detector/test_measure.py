@@ -5,8 +5,11 @@ import pytest
 from tiny_coco import value
 
 from qlab.core import corruptions, records
-from qlab.core.errors import QlabError
 from qlab.detector import measure
+
+
+def accuracy(work, found):
+    return measure.accuracy_records(work, found, measure.score(work, found))
 
 
 def test_equal_detections_differ_by_exactly_nothing_wherever_they_stand(task, monkeypatch):
@@ -14,7 +17,7 @@ def test_equal_detections_differ_by_exactly_nothing_wherever_they_stand(task, mo
     monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
     work, results = task
     found = {"fp32": results, measure.SLOW: results, "int8_dynamic_subpixel": results}
-    table = records.as_table(measure.accuracy_records(work, found, "smoke", seed=0))
+    table = records.as_table(accuracy(work, found))
     for variant, n in ((measure.SLOW, 5), ("int8_dynamic_subpixel", 12)):
         row = value(table, variant, "ap_difference")
         assert (row["value"], row["ci_low"], row["ci_high"], row["n"]) == (0, 0, 0, n)
@@ -29,7 +32,7 @@ def test_losing_the_answers_of_half_the_images_is_seen(task):
         for a in work.coco.anns.values()
     ]
     found = {"fp32": perfect, "int8_static": [r for r in perfect if r["image_id"] <= 6]}
-    table = records.as_table(measure.accuracy_records(work, found, "smoke", seed=0))
+    table = records.as_table(accuracy(work, found))
     assert value(table, "int8_static", "ap_difference")["ci_high"] < 0
     lost = sum(not a["iscrowd"] for a in work.coco.anns.values() if a["image_id"] > 6)
     assert value(table, "int8_static", "flips_lost")["value"] == lost
@@ -41,14 +44,9 @@ def test_losing_the_answers_of_half_the_images_is_seen(task):
 def test_no_detections_at_all_is_a_result(task):
     work, results = task
     found = {"fp32": results, "int8_static": []}
-    table = records.as_table(measure.accuracy_records(work, found, "smoke", seed=0))
+    table = records.as_table(accuracy(work, found))
     assert value(table, "int8_static", "ap")["value"] == 0
     records.check(table, "here")
-
-
-def test_no_threads_are_refused(task):
-    with pytest.raises(QlabError, match="'threads' must be 1 or more, not 0"):
-        measure.build_variants(task[0], threads=0)
 
 
 @pytest.mark.parametrize("kind", corruptions.KINDS)

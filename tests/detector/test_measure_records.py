@@ -10,8 +10,8 @@ from tiny_coco import random_world, value
 
 from qlab.core import corruptions, records, tflite_graph
 from qlab.core.errors import QlabError
-from qlab.detector import measure, scoring
-from qlab.detector.data import Task
+from qlab.detector import measure, robustness, speed
+from qlab.detector.data import Parameters, Task
 
 
 def perfect(work, score: float = 0.9) -> list[dict]:
@@ -26,7 +26,7 @@ def test_found_share_is_the_variants_own_and_counts_answers_from_its_score(task)
     work, _ = task
     weak = perfect(work, measure.FOUND_SCORE - 0.01)
     found = {"fp32": perfect(work), "int8_static": weak}
-    table = records.as_table(measure.accuracy_records(work, found, "smoke", seed=0))
+    table = records.as_table(measure.accuracy_records(work, found, measure.score(work, found)))
     assert value(table, "int8_static", "found_share")["value"] == 0
     assert value(table, "int8_static", "ap_difference")["value"] == 0  # AP asks for the order only
 
@@ -42,9 +42,9 @@ def test_the_slow_variant_is_judged_on_the_images_it_saw(task, monkeypatch):
 
     monkeypatch.setattr(measure.detectors, "detect_all", detected)
     files = {"fp32": Path("a"), measure.SLOW: Path("b")}
-    found = measure.detect(work, files, 1, "smoke")
+    found = measure.detect(work, files)
     assert asked == {"a": sorted(work.images), "b": sorted(work.images)[:5]}
-    table = records.as_table(measure.accuracy_records(work, found, "smoke", seed=0))
+    table = records.as_table(measure.accuracy_records(work, found, measure.score(work, found)))
     assert value(table, measure.SLOW, "found_share")["value"] == 1
 
 
@@ -54,21 +54,22 @@ def test_a_float_model_with_other_labels_is_refused_a_quantized_one_is_a_finding
     answers = {"good": perfect(work), "strange": strange}
     monkeypatch.setattr(measure.detectors, "detect_all", lambda f, *_: answers[f.name])
     good, other = Path("good"), Path("strange")
-    assert measure.detect(work, {"fp32": good, "int8_static": other}, 1, "smoke")
+    assert measure.detect(work, {"fp32": good, "int8_static": other})
     with pytest.raises(QlabError, match="category 77, which the annotations do not know"):
-        measure.detect(work, {"fp32": other}, 1, "smoke")
+        measure.detect(work, {"fp32": other})
 
 
 def test_without_objects_there_are_no_flips(tmp_path):
     world, results = random_world(4, objects=0)
-    work = Task("m", "d", tmp_path, None, 64, world, {i: tmp_path for i in world.imgs}, [])
+    images = {i: tmp_path for i in world.imgs}
+    work = Task(Parameters(), "m", "d", tmp_path, None, 64, world, images, [])
     found = {"fp32": [], "int8_static": []}
     assert measure._flip_records(work, found, "int8_static", "fp32", sorted(world.imgs)) == []
 
 
 def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypatch):
-    monkeypatch.setitem(measure.ROBUST_LIMIT, "smoke", 6)
-    monkeypatch.setitem(measure.ROBUST_STRENGTHS, "smoke", (1, 3))
+    monkeypatch.setitem(robustness.LIMIT, "smoke", 6)
+    monkeypatch.setitem(robustness.STRENGTHS, "smoke", (1, 3))
     work, _ = task
     asked = []
 
@@ -81,24 +82,25 @@ def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypa
         kept = [perfect(work)[:: 3 if one else 1] for one in worse]
         return [[r for r in results if r["image_id"] in images] for results in kept]
 
-    monkeypatch.setattr(measure.detectors, "detect_each", detected)
+    monkeypatch.setattr(robustness.detect, "detect_each", detected)
     files = {"fp32": Path("a"), "int8_static": Path("b"), "int16x8": Path("c")}
-    made = measure.robustness_records(work, files, 1, "smoke", seed=3)
+    made = robustness.robustness_records(work, robustness.score(work, files))
     table = records.check(records.as_table(made), "here")
-    assert {a[0] for a in asked} == {"a", "b"}
+    assert {a[0] for a in asked} == {"a", "b"} and set(table["dataset"]) == {"d"}
     assert all(images == sorted(work.images)[:6] for _, _, images in asked)
-    names = {"d_clean"} | {f"d_{kind}{s}" for kind in corruptions.KINDS for s in (1, 3)}
-    assert set(table["dataset"]) == names and len({name for _, name, _ in asked}) == 9
-    change = records.pick(table, "ap_difference").set_index("dataset")
-    assert (change.loc["d_clean", ["value", "ci_low", "ci_high"]] == 0).all()
-    for name in names - {"d_clean"}:
-        row = change.loc[name]
+    worse = {(kind, s) for kind in corruptions.KINDS for s in (1, 3)}
+    assert set(zip(table["condition"], table["strength"], strict=True)) == worse | {("clean", 0)}
+    assert len({name for _, name, _ in asked}) == 9
+    change = records.pick(table, "ap_difference").set_index(["condition", "strength"])
+    assert (change.loc[("clean", 0), ["value", "ci_low", "ci_high"]] == 0).all()
+    for condition in worse:
+        row = change.loc[condition]
         assert row["ci_low"] <= row["value"] < 0 and row["ci_high"] < 0 and row["n"] == 6
 
 
 def test_every_image_is_corrupted_in_its_own_way():
     image = np.full((8, 8, 3), 128, np.uint8)
-    change = scoring._corruption("noise", 2, seed=5)
+    change = robustness._corruption("noise", 2, seed=5)
     assert (change(image, 1) == change(image, 1)).all()
     assert (change(image, 1) != change(image, 2)).any()
     assert (change(image, 1) == corruptions.corrupt(image, "noise", 2, seed=6)).all()
@@ -125,14 +127,14 @@ def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(task, monke
     work, _ = task
 
     def timed(calls, repeats, progress):
-        return {n: rounds * (2 if n.startswith("int8") else 1) for n in calls}
+        return {n: rounds * (2 if n[0] == "int8_static" else 1) for n in calls}
 
     steps = {"decode": list, "preprocess": list, "invoke": list}
-    monkeypatch.setattr(measure.detectors, "Detector", lambda *_: None)
-    monkeypatch.setattr(measure.detectors, "stages", lambda *_: steps)
-    monkeypatch.setattr(measure.timing, "interleaved", timed)
+    monkeypatch.setattr(speed.detectors, "Detector", lambda *_: None)
+    monkeypatch.setattr(speed.detectors, "stages", lambda *_: steps)
+    monkeypatch.setattr(speed.timing, "interleaved", timed)
     files = {"fp32": Path("a"), "int8_static": Path("b")}
-    made = measure.time_records(work, files, 1, "smoke")
+    made = speed.time_records(work, files)
     table = records.check(records.as_table(made), "here")
     assert value(table, "fp32", "latency_ms_p50")["value"] == 5000
     assert value(table, "fp32", "latency_ms_p90")["value"] == pytest.approx(8200)
@@ -142,6 +144,8 @@ def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(task, monke
         row = value(table, "int8_static", name)
         assert (row["value"], row["ci_low"], row["ci_high"], row["n"]) == (2, 2, 2, 9)
         assert not len(records.pick(table, name, variant="fp32"))
+    assert table["clock"].all() and (table["better"] == -1).all()
+    assert table["device"].str.endswith(", 2 threads").all()
 
 
 def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypatch):
@@ -158,23 +162,24 @@ def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypa
         def invoke(self):
             spent[0] += 0.5
 
-    monkeypatch.setattr(measure.detectors, "Detector", Fake)
-    monkeypatch.setattr(measure.coco, "read_image", lambda path: None)
-    monkeypatch.setattr(measure.timing, "METERS", {"rapl": lambda: spent[0]})
-    (made,) = measure.energy_records(work, {"fp32": Path("a")}, 1, repeats=4)
+    monkeypatch.setattr(speed.detectors, "Detector", Fake)
+    monkeypatch.setattr(speed, "read_image", lambda path: None)
+    monkeypatch.setattr(speed.timing, "METERS", {"rapl": lambda: spent[0]})
+    (made,) = speed.energy_records(work, {"fp32": Path("a")}, repeats=4)
     assert (made.value, made.unit, made.n, made.metric) == (0.5, "J", 4, "energy_j")
-    monkeypatch.setattr(measure.timing, "METERS", {"rapl": lambda: None})
-    assert measure.energy_records(work, {"fp32": Path("a")}, 1) == []
+    monkeypatch.setattr(speed.timing, "METERS", {"rapl": lambda: None})
+    assert speed.energy_records(work, {"fp32": Path("a")}) == []
 
 
 def test_sizes_are_of_the_file_of_its_gzip_and_of_its_constants(task, tmp_path, monkeypatch):
     work, _ = task
     (tmp_path / "a").write_bytes(b"0" * 5000)
-    monkeypatch.setattr(measure.graph, "weight_bytes", lambda file: {"INT8": 40})
-    made = measure.size_records(work, {"fp32": tmp_path / "a"})
+    monkeypatch.setattr(measure.tflite_graph, "weight_bytes", lambda file: {"INT8": 40})
+    made = measure.size_records(work, {"fp32": tmp_path / "a", "int8_static": tmp_path / "a"})
     sizes = {r.metric: r.value for r in made}
     assert sizes["size_bytes"] == 5000 and 10 < sizes["size_gzip_bytes"] < 100
     assert sizes["size_int8_bytes"] == 40 and {r.unit for r in made} == {"byte"}
+    assert {(r.variant, r.bits) for r in made} == {("fp32", 32), ("int8_static", 8)}
 
 
 def test_operators_of_a_kind_are_added_up_for_both_kernel_sets(task, monkeypatch):
@@ -184,28 +189,28 @@ def test_operators_of_a_kind_are_added_up_for_both_kernel_sets(task, monkeypatch
         kinds = ["CONV_2D", "ADD", "CONV_2D"]
         return pd.DataFrame({"kind": kinds, "output": list("abc"), "ms": [1, 2, 4 + xnnpack]})
 
-    monkeypatch.setattr(measure, "time_operators", timed)
-    made = measure.operator_records(work, {"fp32": Path("a")}, ("fp32", "absent"), 1)
-    assert {r.metric: (r.value, r.n) for r in made} == {
-        "operator_ms_xnnpack_CONV_2D": (6, 2),
-        "operator_ms_xnnpack_ADD": (2, 1),
-        "operator_ms_builtin_CONV_2D": (5, 2),
-        "operator_ms_builtin_ADD": (2, 1),
+    monkeypatch.setattr(speed, "time_operators", timed)
+    made = speed.operator_records(work, {"fp32": Path("a")}, ("fp32", "absent"))
+    assert {(r.metric, r.part): (r.value, r.n) for r in made} == {
+        ("operator_ms", "CONV_2D"): (6, 2),
+        ("operator_ms", "ADD"): (2, 1),
+        ("operator_builtin_ms", "CONV_2D"): (5, 2),
+        ("operator_builtin_ms", "ADD"): (2, 1),
     }
 
 
 def test_noise_is_named_by_part_place_and_kind(task, monkeypatch):
     work, _ = task
     chain = [tflite_graph.Operator(k, (), (k.lower(),)) for k in ("CONV_2D", "SHAPE", "TOPK_V2")]
-    monkeypatch.setattr(measure.graph, "operators", lambda file: chain)
-    monkeypatch.setattr(measure.graph, "decoding", lambda file: ["topk_v2"])
-    monkeypatch.setattr(measure.tflite, "calibration_samples", lambda images: [0] * 12)
+    monkeypatch.setattr(measure.tflite_graph, "operators", lambda file: chain)
+    monkeypatch.setattr(measure.tflite_graph, "decoding", lambda file: ["topk_v2"])
+    monkeypatch.setattr(measure.quantize, "calibration_samples", lambda images: [0] * 12)
     snr = {"conv_2d": 30.0, "topk_v2": -1.0}
-    monkeypatch.setattr(measure.tflite, "tensor_snr", lambda *_: snr)
-    made = measure.snr_records(work, {"fp32": Path("a"), "int8_static": Path("b")}, 1)
-    assert {r.metric: (r.value, r.unit, r.n) for r in made} == {
-        "snr_db_network_000_CONV_2D": (30.0, "dB", 8),
-        "snr_db_decoding_002_TOPK_V2": (-1.0, "dB", 8),
+    monkeypatch.setattr(measure.quantize, "tensor_snr", lambda *_: snr)
+    made = measure.snr_records(work, {"fp32": Path("a"), "int8_static": Path("b")})
+    assert {(r.where, r.depth, r.part): (r.metric, r.value, r.unit, r.n) for r in made} == {
+        ("network", 0, "CONV_2D"): ("snr_db", 30.0, "dB", 8),
+        ("decoding", 2, "TOPK_V2"): ("snr_db", -1.0, "dB", 8),
     }
 
 
@@ -214,13 +219,13 @@ def test_variants_that_do_not_run_are_left_out_but_never_the_parent(task, monkey
     work = dataclasses.replace(work, subpixel=Path("twin"), calibration=[np.zeros((2, 2, 3))])
     made = {"build_variant": lambda f, v, *_: Path(v), "convert": lambda f, v, s: f / v}
     for name, fake in made.items():
-        monkeypatch.setattr(measure.tflite, name, fake)
+        monkeypatch.setattr(measure.quantize, name, fake)
     refused = ("fp32", "int16x8")
     monkeypatch.setattr(measure, "_runs", lambda v, f, t: v not in refused)
-    files = measure.build_variants(work, 1)
+    files = measure.build_variants(work)
     assert "fp32" in files and "int16x8" not in files and len(files) == 7
     assert files[measure.SUBPIXEL] == Path("twin/int8_dynamic")
     ready = dataclasses.replace(work, folder=Path("a.tflite"))
-    assert measure.build_variants(ready, 1) == {"as_is": Path("a.tflite")}
+    assert measure.build_variants(ready) == {"as_is": Path("a.tflite")}
     assert measure.parent_of({"as_is": Path("a.tflite")}) == "as_is"
-    assert measure.snr_records(ready, {}, 1) == []
+    assert measure.snr_records(ready, {}) == []

@@ -29,9 +29,9 @@ def test_each_operator_is_timed_on_noise_in_milliseconds(monkeypatch, tmp_path):
              Operator("ADD", ("a",), ("c",))]  # fmt: skip
     runners = [Alone(np.float32, np.bool_, np.int8), Alone(), Alone(np.float16)]
     asked = []
-    monkeypatch.setattr(operators.graph, "read", lambda file: None)
-    monkeypatch.setattr(operators.graph, "operators", lambda file: graph)
-    monkeypatch.setattr(operators.graph, "single_operator", lambda model, index: index)
+    monkeypatch.setattr(operators.tflite_graph, "read", lambda file: None)
+    monkeypatch.setattr(operators.tflite_graph, "operators", lambda file: graph)
+    monkeypatch.setattr(operators.tflite_graph, "single_operator", lambda model, index: index)
 
     def opened(index, threads, xnnpack):
         asked.append((threads, xnnpack))

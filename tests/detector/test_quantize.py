@@ -9,7 +9,7 @@ import pytest
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.litert import interpreter
-from qlab.detector import centernet, measure, operators, quantize, saved_model
+from qlab.detector import centernet, measure, operators, quantize
 from qlab.detector.detect import Detector
 
 A = centernet.Architecture(64, 3, 8, (1, 1), (8, 16), False, (16,), 8)
@@ -93,7 +93,7 @@ def test_the_interface_stays_what_it_was(world):
         details = interpreter(world[2](variant).read_bytes(), THREADS).get_signature_runner()
         assert details.get_input_details()["input_tensor"]["dtype"] == np.uint8
         kinds = {k: d["dtype"] for k, d in details.get_output_details().items()}
-        assert set(kinds) == set(saved_model.OUTPUTS), variant
+        assert set(kinds) == set(quantize.OUTPUTS), variant
         assert set(kinds.values()) == {np.float32}, variant
 
 
@@ -197,12 +197,12 @@ def test_every_operator_runs_alone_and_computes_the_same(world):
 def test_bad_models_are_sentences(world, tmp_path):
     folder = world[0]
     with pytest.raises(QlabError, match="There is no model folder at"):
-        saved_model.load(tmp_path / "none")
+        quantize.load(tmp_path / "none")
     with pytest.raises(QlabError, match=r"is no SavedModel: it has no saved_model\.pb"):
-        saved_model.load(tmp_path)
+        quantize.load(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01garbage")
     with pytest.raises(QlabError, match="TensorFlow cannot load the SavedModel"):
-        saved_model.load(tmp_path)
+        quantize.load(tmp_path)
     with pytest.raises(QlabError, match="There is no variant 'int4'; there are fp32"):
         quantize.build_variant(folder / "model", "int4", 64, None)
     with pytest.raises(QlabError, match="The calibration set is empty"):
@@ -220,7 +220,7 @@ def test_another_signature_is_a_sentence(tmp_path):
     holder = Classifier()
     tf.saved_model.save(holder, str(tmp_path / "m"), signatures={"serving_default": holder.serve})
     with pytest.raises(QlabError, match=r"expected one input 'input_tensor', uint8 .* 'features'"):
-        saved_model.load(tmp_path / "m")
+        quantize.load(tmp_path / "m")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_pixels_are_uint8_and_every_output_is_there(tmp_path, kind, sentence):
     holder.serve = serve
     tf.saved_model.save(holder, str(tmp_path / "m"), signatures={"serving_default": serve})
     with pytest.raises(QlabError, match=sentence):
-        saved_model.load(tmp_path / "m")
+        quantize.load(tmp_path / "m")
 
 
 def test_a_variant_that_litert_refuses_is_left_out_and_said(world, caplog):

@@ -8,7 +8,6 @@ from qlab.core.images import read_image
 from qlab.detector import coco, data, detect, embedded, measure
 
 pytestmark = pytest.mark.real_data
-THREADS = 2
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +18,7 @@ def study(real_data, tmp_path_factory):
 
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
     calibration = embedded.mini_coco_folder("calibration", 32) / "calibration"
-    task = data.prepare(
-        "mini",
+    given = data.Parameters(
         model=str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model"),
         annotations=str(real_data / "coco" / "annotations" / "instances_val2017.json"),
         images=str(real_data / "coco" / "val2017"),
@@ -28,10 +26,11 @@ def study(real_data, tmp_path_factory):
         limit=128,
         input_size=352,
     )
+    task = data.prepare(given)
     wanted = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
-    files = {v: f for v, f in measure.build_variants(task, THREADS).items() if v in wanted}
-    found = measure.detect(task, files, THREADS, "mini")
-    numbers = measure.accuracy_records(task, found, "mini", seed=0)
+    files = {v: f for v, f in measure.build_variants(task).items() if v in wanted}
+    found = measure.detect(task, files)
+    numbers = measure.accuracy_records(task, found, measure.score(task, found))
     yield task, found, records.as_table(numbers)
     patch.undo()
 
@@ -76,17 +75,17 @@ def test_whole_graph_int8_collapses_and_selective_rescues_it(study):
     ],
 )
 def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name, low, high):
-    task = data.prepare(
-        "mini",
+    given = data.Parameters(
         model=str(real_data / "detector" / name),
         annotations=str(real_data / "coco" / "annotations" / "instances_val2017.json"),
         images=str(real_data / "coco" / "val2017"),
     )
+    task = data.prepare(given)
     assert len(task.images) == 128 and not task.calibration
-    files = measure.build_variants(task, THREADS)
+    files = measure.build_variants(task)
     assert list(files) == ["as_is"]
-    found = measure.detect(task, files, THREADS, "mini")
-    table = records.as_table(measure.accuracy_records(task, found, "mini", seed=0))
+    found = measure.detect(task, files)
+    table = records.as_table(measure.accuracy_records(task, found, measure.score(task, found)))
     assert low < records.pick(table, "ap")["value"].iloc[0] < high
 
 

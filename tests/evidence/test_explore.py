@@ -12,7 +12,7 @@ from qlab.evidence.robustness import ALL
 from qlab.evidence.synthesis import PUBLISHED, candidates, descent, masses
 from qlab.evidence.words import name
 
-TASK = data.prepare("mini")
+TASK = data.prepare(data.Parameters())
 TABLE = records.read("evidence_synthesis", "mini")
 
 

@@ -34,24 +34,35 @@ def resnet(seeds=(0,), **changes) -> pd.DataFrame:
     base = ("resnet_qat", "m", "d")
     made = [Record(*base, "fp32", "accuracy", 0.8, "1", 0.7, 0.9, 100),
             Record(*base, "fp32", "size_bytes", 1000, "byte")]  # fmt: skip
-    for variant, layers in (
-        ("qat_w8a8_last10", 10),
-        ("qat_w8a8_last3", 3),
-        ("ptq_w8a8_last10", 10),
+    for method, where, k in (
+        ("qat", "last", 10),
+        ("qat", "last", 3),
+        ("qat", "first", 9),
+        ("qat_trained_only", "last", 10),
+        ("ptq", "last", 10),
     ):
+        variant = f"{method}_w8a8_{where}{k}"
+        about = {"method": method, "bits": 8, "where": where, "k": k}
         for seed in seeds:
             made += [
-                Record(*base, variant, "accuracy", 0.76 + 0.01 * seed, "1", 0.7, 0.9, 100, seed),
+                Record(*base, variant, "accuracy", 0.76 + 0.01 * seed, "1", 0.7, 0.9, 100, seed,
+                       **about),
                 Record(*base, variant, "accuracy_difference", -0.04 + 0.01 * seed, "1",
-                       -0.06 + 0.01 * seed, -0.02 + 0.01 * seed, 100, seed),
+                       -0.06 + 0.01 * seed, -0.02 + 0.01 * seed, 100, seed, **about),
             ]  # fmt: skip
-        made += [Record(*base, variant, "size_bytes", 300, "byte"),
-                 Record(*base, variant, "quantized_layers", layers, "layer"),
-                 Record(*base, variant, "latency_ratio", 0.5, "1", 0.4, 0.6, 30)]  # fmt: skip
-    noisy = ("resnet_qat", "m", "d_noise1", "qat_w8a8_last10")
-    made += [Record(*noisy, "accuracy", 0.1, "1", 0.0, 0.2, 100, 0),
-             Record(*noisy, "accuracy_difference", -0.3, "1", -0.4, -0.2, 100, 0)]  # fmt: skip
+        made += [Record(*base, variant, "size_bytes", 300, "byte", **about),
+                 Record(*base, variant, "latency_ratio", 0.5, "1", 0.4, 0.6, 30,
+                        **about)]  # fmt: skip
+    about = {"method": "qat", "bits": 8, "where": "last", "k": 10, "condition": "noise"}
+    noisy = (*base, "qat_w8a8_last10")
+    made += [Record(*noisy, "accuracy", 0.1, "1", 0.0, 0.2, 100, 0, **about, strength=1),
+             Record(*noisy, "accuracy_difference", -0.3, "1", -0.4, -0.2, 100, 0, **about,
+                    strength=1)]  # fmt: skip
     return records.as_table(made)
+
+
+def prepared(profile: str, **given) -> data.Task:
+    return data.prepare(data.Parameters(profile=profile, **given))
 
 
 def models(table: pd.DataFrame) -> pd.DataFrame:
@@ -122,7 +133,7 @@ def test_which_profile_is_weighed(evidence_home):
 
 
 def test_without_any_records_the_six_studies_are_weighed_and_it_is_said(evidence_home):
-    task = data.prepare("smoke")
+    task = prepared("smoke")
     table = records.check(records.as_table(data.weigh(task)), "records")
     assert set(table["model"]) == {"six_studies"}
     said = own_words.sources(task.origins)
@@ -147,7 +158,7 @@ def committed(evidence_home):
 
 
 def test_the_committed_records_become_models_of_every_experiment(committed):
-    task = data.prepare("mini")
+    task = prepared("mini")
     assert set(task.origins.values()) == {"mini"} and len(task.origins) == 3
     assert {"fp16", "int8_dynamic", "int8_static", "gptq_w8", "gptq_w4", "gptq_w2", "qat"} <= set(
         task.ours["technique"]
@@ -162,7 +173,7 @@ def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(committed, tmp_
     header = ",".join(evidence_models.COLUMNS)
     row = "mine,w8a8,int8_static,accuracy,top-1,-30,,,,9,0.5,1,,,Me"
     (tmp_path / "mine.csv").write_text(f"{header}\n{row}\n", encoding="utf-8")
-    task = data.prepare("mini", str(tmp_path / "mine.csv"))
+    task = prepared("mini", studies=str(tmp_path / "mine.csv"))
     assert task.place.startswith("mini-evidence-") and "given" in task.inputs()
     table = records.check(records.as_table(data.weigh(task)), "records")
     with_given = measure.wide(table, "six_studies_and_given", "all_models")
@@ -176,21 +187,23 @@ def test_a_given_study_must_have_a_name_of_its_own(evidence_home, tmp_path):
     row = "tao_2022,w8a8,qat,accuracy,top-1,-30,,,,9,0.5,1,,,Me"
     (tmp_path / "mine.csv").write_text(f"{header}\n{row}\n", encoding="utf-8")
     with pytest.raises(QlabError, match="column 'study': 'tao_2022' is the name of a study"):
-        data.prepare("mini", str(tmp_path / "mine.csv"))
+        prepared("mini", studies=str(tmp_path / "mine.csv"))
 
 
 def test_words_and_figures_come_from_the_records(committed):
-    task = data.prepare("mini")
+    task = prepared("mini")
     table = records.check(records.as_table(data.weigh(task)), "records")
     assert words.reproduced(table).startswith("10 of 10 intensities")
     assert (words.paper(table)["difference"].abs() <= 0.02).all()
     assert "tao_2022 supplies 8 of 17" in words.largest_share(task.six, "accuracy")
-    assert words.robustness(table).shape == (10, 14)
+    assert words.robustness(table, task.ways).shape == (10, 14)
     assert "accuracy from WN 0.89 to WN-IF 0.79" in words.one_each(table)
-    techniques = own_words.by_technique(table, "six_studies_and_ours")
+    techniques = own_words.by_technique(table, "six_studies_and_ours", task.ways)
     assert techniques.at["gptq_w4", "accuracy"].endswith("(1)")
     assert techniques.at["gptq_w4", "inference energy"] == ""
-    other = table.assign(value=table["value"].where(table["metric"] != "f1_belief", 0.1))
+    other = table.assign(
+        value=table["value"].where((table["part"] != "f1") | (table["metric"] != "belief"), 0.1)
+    )
     assert "(F1)" in words.reproduced(other)
     for draw in (plots.conflict, plots.with_ours, plots.diagram):
         draw(table, "mini")
@@ -200,16 +213,26 @@ def test_words_and_figures_come_from_the_records(committed):
 
 
 def test_our_base_belief_is_tried_otherwise(committed):
-    task = data.prepare("mini")
+    task = prepared("mini")
     beliefs = [own.rebased(task.ours, base)["belief"].max() for base in (0, 0.25, 0.5)]
     assert beliefs == pytest.approx([0.125, 0.375, 0.625])
     assert own.rebased(task.ours, 0.25).equals(task.ours)
     table = records.as_table(data.weigh(task))
-    same, ways = "six_studies_and_ours", measure.ways(table, "six_studies_and_ours")
-    assert [w for w in ways if w.startswith("ours_base_")] == [
-        "ours_base_0", "ours_base_25", "ours_base_50"]  # fmt: skip
-    chosen = measure.wide(table, same, "ours_base_25")
-    assert chosen["belief"].equals(measure.wide(table, same, "all_models")["belief"])
+    both = "six_studies_and_ours"
+    assert {"ours_base_0", "ours_base_25", "ours_base_50"} <= set(task.ways)
+    assert set(task.ways) == measure.weighed(table, both) - set(task.six["technique"]) - set(
+        task.ours["technique"]
+    )
+    chosen = measure.wide(table, both, "ours_base_25")
+    assert chosen["belief"].equals(measure.wide(table, both, "all_models")["belief"])
+
+
+def test_a_clock_had_a_part_in_what_we_measured_and_in_nothing_published(committed):
+    table = records.as_table(data.weigh(prepared("mini")))
+    timed = table[table["clock"]]
+    assert set(timed["part"]) == {"inference_latency", "inference_energy"}
+    assert set(timed["model"]) == {"ours", "six_studies_and_ours"}
+    assert set(table[table["part"] == "inference_latency"]["clock"]) == {True, False}
 
 
 def test_times_are_told_by_side():

@@ -116,7 +116,8 @@ def test_each_study_is_left_out_once():
     found = robustness.variants(SIX, POOLED)
     for study in set(SIX["study"]):
         assert set(found[f"without_{study}"]["study"]) == set(SIX["study"]) - {study}
-    assert all(robustness.is_way(name) for name in found)
+    ways = robustness.ways(set(SIX["study"]))
+    assert set(found) == set(ways) - set(map(robustness.with_base, evidence_models.BASES))
     assert "without_s" not in robustness.variants(rows((1, 0, 0.5)), POOLED)
 
 
@@ -181,17 +182,19 @@ def test_records_and_back():
     found = by_effect(SIX)
     made = measure.of_syntheses("six_studies", ALL, found)
     table = records.check(records.as_table(made), "records")
-    for suffix in ("", "_reading_a"):
-        wide = measure.wide(table, "six_studies", ALL, suffix)
+    for condition in (None, measure.READING_A):
+        wide = measure.wide(table, "six_studies", ALL, condition)
+        assert list(wide.index) == list(found)
         for effect, synthesis in found.items():
-            reading = synthesis.reading_a if suffix else synthesis.reading
+            reading = synthesis.reading_a if condition else synthesis.reading
             assert wide.at[effect, "intensity"] == intensity.label(reading.intensity)
             assert wide.at[effect, "belief"] == reading.belief
             assert wide.at[effect, "models"] == synthesis.models
-    accuracy = records.pick(table, "accuracy_intensity_low", variant=ALL)
-    assert accuracy[["value", "n"]].values.tolist() == [[-1, 17]]
-    assert records.pick(table, "accuracy_belief_reading_a")["value"].item() == pytest.approx(
-        0.886, abs=1e-3
-    )
+    accuracy = table[table["part"] == "accuracy"]
+    low = records.pick(accuracy, "intensity_low", condition=None)
+    assert low[["value", "n"]].values.tolist() == [[-1, 17]]
+    assert records.pick(accuracy, "belief", condition=measure.READING_A)[
+        "value"
+    ].item() == pytest.approx(0.886, abs=1e-3)
     last = measure.conflicts(table, "six_studies")
     assert (last["last_low"] <= last["last_high"]).all() and (last["all"] >= last["pairwise"]).all()

@@ -176,13 +176,6 @@ def test_nothing_is_left_behind(here):
     assert (torch.cuda.synchronize, LlamaDecoderLayer.forward) == (synchronize, forward)
 
 
-def test_the_loans_end_with_an_error_too():
-    synchronize = torch.cuda.synchronize
-    with pytest.raises(KeyError), auto_gptq_compat.quantizing():
-        raise KeyError
-    assert torch.cuda.synchronize is synchronize
-
-
 def test_a_layers_output_is_a_tuple_while_quantizing_whatever_the_version(monkeypatch):
     for output in (torch.ones(2), (torch.ones(2),)):
         monkeypatch.setattr(LlamaDecoderLayer, "forward", lambda self, output=output: output)
@@ -201,7 +194,7 @@ import peft.peft_model as peft_model
 taken = [(hub, "create_commit"), (hub, "cached_file"), (peft_model, "PEFT_TYPE_TO_MODEL_MAPPING")]
 for owner, name in taken:
     delattr(owner, name)
-from qlab import auto_gptq_compat
+from qlab.language import auto_gptq_compat
 auto_gptq_compat.load()
 assert not [name for owner, name in taken if hasattr(owner, name)]
 """

@@ -118,19 +118,11 @@ def test_a_made_target_is_left_and_another_is_not_written_over(folder, quantized
         autoround.autoround_folder(folder, passages(16, 1), target, iterations=30, seed=4)
 
 
-@installed
-@pytest.mark.slow
-def test_a_failing_library_is_one_sentence_and_leaves_nothing(folder, tmp_path):
-    with pytest.raises(QlabError, match="AutoRound failed on .*float.*: .*float8"):
-        autoround.autoround_folder(folder, passages(4, 1), tmp_path / "made", dtype="float8")
-    assert not list(tmp_path.iterdir())
-
-
 def test_its_process_ends_with_whoever_started_it():
     """As when a notebook is killed while the library tunes: here it sleeps instead."""
     code = """
 import time
-from qlab import autoround
+from qlab.language import autoround
 import sys
 
 def tuned(*_):
@@ -170,19 +162,9 @@ def test_packed_weights_that_read_back_otherwise_are_refused(folder, tmp_path):
             autoround._read(packed, name, meant, 2)
 
 
-def test_widths_that_cannot_be_packed_are_refused_before_any_work(folder, tmp_path):
-    with pytest.raises(QlabError, match="groups of 96 do not divide"):
-        autoround.autoround_folder(folder, passages(4, 1), tmp_path / "made", group_size=96)
-
-
-def test_without_the_library_one_sentence(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(autoround, "find_spec", lambda name: None)
-    with pytest.raises(QlabError, match="needs the package auto-round"):
-        autoround.autoround_folder(folder, passages(4, 1), tmp_path / "made")
-
-
 def test_the_library_stays_out_of_this_process():
-    code = "import sys, qlab.language.autoround as a; a.available(); sys.exit('auto_round' in sys.modules)"
+    code = "import sys, qlab.language.autoround as a; a.available()"
+    code += "; sys.exit('auto_round' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

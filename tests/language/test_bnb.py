@@ -1,11 +1,9 @@
 """bitsandbytes' quantizers: bounds of their rounding, folders that transformers itself loads."""
 
-import logging
-
 import pytest
 import tiny_llama
 import torch
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from qlab.core.errors import QlabError
 from qlab.language import bnb, llama, streaming
@@ -107,32 +105,3 @@ def test_the_same_numbers_as_transformers_own_quantization(source, made, name):
         for key in ours.names:
             assert torch.equal(ours.read(key), theirs[key]), key
         assert set(theirs) - set(ours.names) == {"lm_head.weight"}
-
-
-def test_only_int8_rounds_inputs():
-    assert {name for name, method in bnb.METHODS.items() if not method.weight_only} == {"bnb_int8"}
-
-
-def test_int8_logs_no_line_at_each_layer(made, caplog):
-    packed = bnb.load_packed(made("bnb_int8"))
-    logger = logging.getLogger("bitsandbytes.autograd._functions")
-    with caplog.at_level(logging.WARNING), torch.no_grad():
-        packed(torch.arange(8)[None])
-        logger.warning("something else")
-    assert [r.getMessage() for r in caplog.records if r.name == logger.name] == ["something else"]
-
-
-def test_a_width_that_cannot_be_packed_is_named_before_any_work():
-    config = LlamaConfig(
-        hidden_size=64, intermediate_size=172, num_attention_heads=8, num_key_value_heads=4
-    )
-    with pytest.raises(QlabError, match="bnb_nf4 needs .* mlp.gate_proj has 64 inputs and 172"):
-        bnb.METHODS["bnb_nf4"].check(config)
-    bnb.METHODS["bnb_int8"].check(config)
-    config.intermediate_size = 192
-    bnb.METHODS["bnb_fp4"].check(config)
-
-
-def test_a_float_folder_is_not_loaded_as_packed(source):
-    with pytest.raises(QlabError, match="was not quantized by bitsandbytes"):
-        bnb.load_packed(source)

@@ -7,13 +7,12 @@ import pytest
 from explored import moves, stands_still
 
 from qlab.core import records
-from qlab.core.words import interval
+from qlab.core.records import interval
 from qlab.language import explore, measure
 from qlab.language.lambada import Encoded, Passage
 from qlab.language.scoring import TOP, Scores
 
 N = 30
-TABLE = records.read("llama_gptq", "mini")
 
 
 class Words:
@@ -98,32 +97,31 @@ def test_every_control_moves_text_or_picture(box):
     assert "a < " in box._repr_mimebundle_()["text/plain"]
 
 
-def test_a_model_alone_has_no_flips(world):
-    task, found = world
-    box = explore.samples(task, {"fp32": found["fp32"]})
-    assert "no longer" not in box.children[-2].value and "fp32 gives it" in box.children[-2].value
+@pytest.fixture(scope="module")
+def table(world):
+    return records.as_table(measure.accuracy_records(*world, 0))
 
 
 @pytest.fixture
-def curves():
-    return explore.curves(TABLE)
+def curves(table):
+    return explore.curves(table)
 
 
-def test_curves_say_what_is_recorded(curves):
+def test_curves_say_what_is_recorded(curves, table):
     reading, k, variants, minus, text, _ = curves.children
-    variants.value, k.value = ("gptq_w3_g64",), 7
-    of = {"variant": "gptq_w3_g64", "model": "llama_mini", "dataset": "mini_lambada"}
+    variants.value, k.value = ("gptq_w4_g64",), 7
     for name in explore.READINGS.values():
         reading.value = name
         for ending in ("", "_difference"):
             minus.value = bool(ending)
-            row = records.pick(TABLE, f"top7_{name}{ending}", **of).iloc[0]
-            assert text.value == f"Top-7: gptq_w3_g64 {interval(row)} (n = 2,000)."
+            row = records.pick(table, f"{name}{ending}", variant="gptq_w4_g64", k=7).iloc[0]
+            assert text.value == f"Top-7: gptq_w4_g64 {interval(row)} (n = {N})."
 
 
 def test_every_control_of_the_curves_moves_text_or_picture(curves):
     minus = "minus float's, on the same passages"
-    others = {"reading": "all_tokens", "k": 1, "variants": ("fp32", "bnb_nf4"), minus: True}
+    others = {"reading": "top_decoded_word", "k": 1, "variants": ("fp32", "rtn_w2_g64")}
+    others[minus] = True
     moves(curves, others)
     stands_still(curves)
     curves.children[2].value = ()

@@ -55,14 +55,6 @@ def test_numbers_lie_one_after_another_lowest_bits_first(bits):
     assert found[:, 0].tolist() == numbers.tolist()
 
 
-def test_the_callers_zero_points_stay(bits=4):
-    """auto-gptq subtracts 1 from them in place where there is a single group."""
-    _, scales, zeros, weight = on_a_grid(bits, columns=64)
-    kept = zeros.clone()
-    gptq_format.pack(weight, scales, zeros, bits, 64)
-    assert torch.equal(zeros, kept)
-
-
 def test_a_zero_point_of_0_is_refused():
     _, scales, zeros, weight = on_a_grid(2)
     zeros[3, 1] = 0
@@ -112,18 +104,3 @@ def test_scales_beyond_float16_are_seen(factor):
     tensors = gptq_format.pack(weight * factor, scales * factor, zeros, 4, 64)
     with pytest.raises(ValueError, match="read back otherwise"):
         gptq_format.check_packed(tensors, weight * factor, 4)
-
-
-@pytest.mark.parametrize(
-    ("linears", "bits", "group_size", "words"),
-    [
-        ({"mlp.up_proj": (64, 172)}, 4, 64, "mlp.up_proj has 172 outputs, which cannot be packed"),
-        ({"mlp.down_proj": (172, 64)}, 4, 4, "mlp.down_proj has 172 inputs, which cannot be"),
-        ({"mlp.down_proj": (192, 64)}, 4, 128, "192 inputs, which groups of 128 do not divide"),
-        ({}, 5, 64, "2, 3, 4 and 8 bits, not 5"),
-        ({}, 4, 0, "A group has 1 column or more, not 0"),
-    ],
-)
-def test_what_cannot_be_packed_gets_a_sentence(linears, bits, group_size, words):
-    with pytest.raises(QlabError, match=words):
-        gptq_format.check_widths(linears, bits, group_size)

@@ -98,49 +98,10 @@ def test_a_long_passage_loses_its_beginning_and_is_counted():
     assert (lambada.truncated(whole), lambada.truncated(cut)) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        ('{"text": "a b"', "line 2: not JSON"),
-        ('{"words": "a b"}', 'line 2: expected an object with a string "text"; got {"words"'),
-        ('{"text": 5}', 'line 2: expected an object with a string "text"'),
-        ('["a b"]', 'line 2: expected an object with a string "text"'),
-        ('{"text": "alone"}', "line 2: a passage needs a context, a space and a last word; got"),
-        ('{"text": " alone"}', "line 2: a passage needs a context"),
-        ('{"text": "ends with a space "}', "line 2: a passage needs a context"),
-        ('{"text": ""}', "line 2: a passage needs a context"),
-        ('{"text": "a \\ud800"}', "line 2: the text has half a letter"),
-        ("[" * 100_000, "line 2: not JSON of a passage (maximum recursion"),
-        ("1" * 5_000, "line 2: not JSON of a passage (Exceeds the limit"),
-    ],
-)
-def test_a_bad_line_is_named(tmp_path, line, sentence):
-    path = written(tmp_path, '{"text": "a good one"}', line)
-    with pytest.raises(QlabError) as caught:
-        lambada.read(path)
-    assert str(caught.value).startswith(f"{path}, {sentence}")
-
-
 def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(tmp_path):
     path = tmp_path / "w.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"text": "a b"}\r\n{"text": "c d"}\r\n')
     assert [passage.word for passage in lambada.read(path)] == ["b", "d"]
-
-
-def test_a_missing_an_empty_and_a_binary_file_are_refused(tmp_path):
-    with pytest.raises(QlabError, match="There is no LAMBADA file .*none.jsonl"):
-        lambada.read(tmp_path / "none.jsonl")
-    with pytest.raises(QlabError, match="test.jsonl is empty"):
-        lambada.read(written(tmp_path, "", " "))
-    (tmp_path / "test.jsonl").write_bytes(b"\xff\xfe{")
-    with pytest.raises(QlabError, match="is not UTF-8"):
-        lambada.read(tmp_path / "test.jsonl")
-
-
-def test_a_word_longer_than_the_context_is_refused():
-    passages = [lambada.split("a b", ""), lambada.split("a " + "she" * 40, "")]
-    with pytest.raises(QlabError, match=r"^Passage 2 \('.*she'\): the last word alone has .* 8;"):
-        lambada.encode(passages, tokenizer(), 8)
 
 
 def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():

@@ -76,17 +76,6 @@ def test_weights_by_name_from_one_file_or_shards(tmp_path):
         assert torch.equal(tensor, model.state_dict()[name])
 
 
-def test_the_names_of_the_linear_layers(folder):
-    block = llama.load(folder).model.layers[0]
-    linears = [n for n, m in block.named_modules() if isinstance(m, torch.nn.Linear)]
-    assert tuple(linears) == llama.LINEARS
-
-
-def test_more_rows_in_the_model_than_words_in_the_tokenizer_are_usual(folder):
-    assert llama.check(folder).vocab_size == 300
-    assert len(llama.load_tokenizer(folder)) == 260
-
-
 def test_decoding_takes_no_space_away(folder):
     edit(folder / "tokenizer_config.json", clean_up_tokenization_spaces=True)  # Llama 3.2 has it
     tokenizer = llama.load_tokenizer(folder)
@@ -102,129 +91,13 @@ def test_code_in_the_folder_is_never_run(folder):
     assert not (folder / "ran").exists()
 
 
-def no_folder(folder):
-    folder.rename(folder.with_name("elsewhere"))
-
-
-def no_config(folder):
-    (folder / "config.json").unlink()
-
-
-def spoilt_config(folder):
-    (folder / "config.json").write_text('{"model_type": ')
-
-
-def list_config(folder):
-    (folder / "config.json").write_text("[]")
-
-
-def not_a_llama(folder):
-    edit(folder / "config.json", model_type="gpt2")
-
-
-def no_tokenizer(folder):
-    (folder / "tokenizer.json").unlink()
-
-
-def many_words(folder):
-    tiny_llama.write_tokenizer(folder, 301)
-
-
-def pickle_only(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def no_weights(folder):
-    (folder / "model.safetensors").unlink()
-
-
-def missing_shard(folder):
-    tiny_llama.write(folder, shard="20KB")
-    next(folder.glob("model-00002*")).unlink()
-
-
-def stale_index(folder):
-    (folder / llama.INDEX).write_text("{}")
-
-
-def truncated(folder):
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[:-10])
-
-
-def git_lfs_pointer(folder):
-    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
-
-
-def other_widths(folder):
-    edit(folder / "config.json", intermediate_size=96)
-
-
-def more_layers(folder):
+def test_weights_that_are_not_the_configurations_are_never_drawn_at_random(folder):
     edit(folder / "config.json", num_hidden_layers=3)
-
-
-def endless_layers(folder):
-    edit(folder / "config.json", num_hidden_layers=10**6)
-
-
-def width_in_words(folder):
-    edit(folder / "config.json", hidden_size="wide")
-
-
-def unknown_activation(folder):
-    edit(folder / "config.json", hidden_act="nope")
-
-
-def unknown_scaling(folder):
-    edit(folder / "config.json", rope_scaling="double")
-
-
-def empty_tokenizer(folder):
-    (folder / "tokenizer.json").write_text("{}")
-
-
-def index_that_leads_away(folder):
-    index = {"weight_map": {"model.norm.weight": str(folder / "model.safetensors")}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
-def index_of_numbers(folder):
-    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"lm_head.weight": 1}}')
-
-
-@pytest.mark.parametrize(
-    ("spoil", "sentence"),
-    [
-        (endless_layers, r"lack the tensor model\.layers\.999999\."),
-        (width_in_words, "has hidden_size 'wide'; expected a whole number from 1"),
-        (unknown_activation, r"No Llama can be built as .*config\.json says: 'nope'"),
-        (unknown_scaling, "describes no Llama that transformers knows"),
-        (empty_tokenizer, "is damaged or of no known form"),
-        (index_that_leads_away, "names the weight file '/.*'; expected a file of the same folder"),
-        (index_of_numbers, "names the weight file 1; expected a file of the same folder"),
-        (no_folder, r"There is no model folder at .*m; give a local"),
-        (no_config, r"has no config\.json, so this is no Hugging Face model folder"),
-        (spoilt_config, r"config\.json is not JSON \(Expecting value"),
-        (list_config, r"config\.json holds a JSON list, not an object"),
-        (not_a_llama, "holds a model of type 'gpt2'; this experiment takes 'llama'"),
-        (no_tokenizer, r"has no tokenizer\.json, so its model cannot be given text"),
-        (many_words, "has 301 words, the model only 300; take both from one place"),
-        (pickle_only, r"as pickle only \(pytorch_model\.bin\), which can run any code"),
-        (no_weights, r"lacks 1 of its 1 weight files, first model\.safetensors"),
-        (missing_shard, r"lacks 1 of its \d+ weight files, first model-00002-of"),
-        (stale_index, r"lacks all of its 0 weight files, first model\.safetensors"),
-        (truncated, r"model\.safetensors is no whole safetensors file \(.*cut short"),
-        (git_lfs_pointer, r"model\.safetensors is no whole safetensors file"),
-        (other_widths, r"has shape \[64, 32\], but config\.json asks for \[96, 32\]"),
-        (more_layers, r"lack the tensor model\.layers\.2\."),
-    ],
-)
-def test_bad_folders_are_sentences(folder, spoil, sentence):
-    spoil(folder)
-    for read in (llama.check, llama.load):
-        with pytest.raises(QlabError, match=sentence):
-            read(folder)
+    with pytest.raises(QlabError, match=r"lack the tensor model\.layers\.2\."):
+        llama.load(folder)
+    edit(folder / "config.json", num_hidden_layers=2, intermediate_size=96)
+    with pytest.raises(RuntimeError, match="size mismatch for model.layers.0.mlp"):
+        llama.load(folder)
 
 
 def test_a_quantized_folder_is_left_to_its_own_loader(folder):

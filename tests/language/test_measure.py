@@ -1,14 +1,14 @@
 """What experiment `llama_gptq` records, on made-up scores."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from qlab.core import records
+from qlab.core import provenance, records
 from qlab.language import measure as llama_gptq
-from qlab.language import plots
+from qlab.language import outcomes, plots
 from qlab.language.build import Variant
 from qlab.language.lambada import Passage
 from qlab.language.scoring import Scores
@@ -31,6 +31,9 @@ class MadeUpTask:
     @property
     def choice(self):
         return SimpleNamespace(device="cpu", dtype="float32")
+
+    def processor(self, share=""):
+        return provenance.device(share) if share else provenance.processor()
 
 
 TASK = MadeUpTask([Passage("a w3", "a", "w3")] * N)
@@ -55,24 +58,9 @@ def table():
     return records.check(records.as_table(llama_gptq.accuracy_records(TASK, found, 0)), "here")
 
 
-def value(table, variant, metric):
-    (row,) = records.pick(table, metric, variant=variant).to_dict("records")
+def value(table, variant, metric, k=None):
+    (row,) = records.pick(table, metric, variant=variant, k=k).to_dict("records")
     return row
-
-
-def test_a_larger_k_forgives_more_and_all_tokens_are_harder_than_the_first():
-    rng = np.random.default_rng(1)
-    first = rng.integers(0, 12, N).astype(np.int32)
-    worst = first + rng.integers(0, 4, N).astype(np.int32)
-    one = scores(first)
-    one = replace(one, greedy=worst == 0, worst_rank=worst, last_rank=worst)
-    found = llama_gptq.outcomes(TASK.passages, one, TASK.tokenizer)
-    for reading in ("first_token", "all_tokens", "decoded_word"):
-        shares = [found[f"top{k}_{reading}"].mean() for k in llama_gptq.TOPS]
-        assert shares == sorted(shares) and len(shares) == 10
-    for k in llama_gptq.TOPS:
-        assert (found[f"top{k}_all_tokens"] <= found[f"top{k}_first_token"]).all()
-    assert (found["acc"] == found["top1_all_tokens"]).all()
 
 
 def test_perplexity_is_of_words(table):
@@ -85,13 +73,13 @@ def test_only_variants_are_compared_and_flips_add_up(table):
     assert records.pick(table, "flips_lost", variant="fp32").empty
     lost = value(table, "gptq_w2_g64", "flips_lost")["value"]
     gained = value(table, "gptq_w2_g64", "flips_gained")["value"]
-    change = value(table, "gptq_w2_g64", "top5_first_token_difference")
+    change = value(table, "gptq_w2_g64", "top_first_token_difference", 5)
     assert change["value"] == pytest.approx((gained - lost) / N) and lost > 0 == gained
     assert value(table, "gptq_w2_g64", "acc_flips_lost")["n"] == N
-    for k in llama_gptq.TOPS:
-        row = value(table, "gptq_w2_g64", f"top{k}_first_token_difference")
+    for k in outcomes.TOPS:
+        row = value(table, "gptq_w2_g64", "top_first_token_difference", k)
         whole, worse = (
-            value(table, v, f"top{k}_first_token")["value"] for v in ("fp32", "gptq_w2_g64")
+            value(table, v, "top_first_token", k)["value"] for v in ("fp32", "gptq_w2_g64")
         )
         assert row["value"] == pytest.approx(worse - whole)
 
@@ -100,37 +88,44 @@ def test_only_variants_are_compared_and_flips_add_up(table):
 def test_gap_growth_is_below_zero_where_a_smaller_k_widens_the_gap(shift, sign):
     """One rank down hurts k = 1 alone; far down hurts k = 10 more, which had more to lose."""
     ranks = np.arange(N) % 10
-    found = {"fp32": scores(np.minimum(ranks, 8)), "x": scores(np.minimum(ranks, 8) + shift)}
+    found = {"fp32": scores(np.minimum(ranks, 8)), "bnb_nf4": scores(np.minimum(ranks, 8) + shift)}
     table = records.as_table(llama_gptq.accuracy_records(TASK, found, 0))
-    row = value(table, "x", "gap_growth_k1_k10")
+    row = value(table, "bnb_nf4", "gap_growth_k1_k10")
     assert np.sign(row["value"]) == np.sign(row["ci_low"]) == np.sign(row["ci_high"]) == sign
 
 
 def test_recovery_is_a_share_of_what_was_lost(tmp_path, monkeypatch):
+    q, lora = "gptq_w2_g64", "gptq_w2_g64_lora"
     whole, broken = np.zeros(N, int), np.where(np.arange(N) < 100, 9, 0)
     half = np.where(np.arange(N) < 50, 9, 0)
-    found = {"fp32": scores(whole), "q": scores(broken), "q_lora": scores(half)}
-    built = {v: Variant(v, tmp_path) for v in found}
-    built["q_lora"] = Variant("q_lora", tmp_path, tmp_path / "adapter")
+    built = {v: Variant(v, tmp_path) for v in ("fp32", q)}
+    built[lora] = Variant(lora, tmp_path, tmp_path / "adapter")
     cost = SimpleNamespace(train_seconds=3.5, parameters=10, adapter_bytes=40)
     monkeypatch.setattr(llama_gptq.lora, "cost", lambda folder: cost)
-    table = records.as_table(llama_gptq.recovery_records(TASK, found, built, 0))
-    share = value(table, "q_lora", "recovered_share")
+
+    def recovered(*ranks):
+        found = dict(zip(built, map(scores, ranks), strict=True))
+        judged = outcomes.table(TASK, found)
+        return records.as_table(llama_gptq.recovery_records(TASK, judged, built, 0))
+
+    table = recovered(whole, broken, half)
+    share = value(table, lora, "recovered_share")
     assert share["value"] == pytest.approx(0.5) and share["ci_low"] < 0.5 < share["ci_high"]
-    assert value(table, "q_lora", "recovery_difference")["value"] == pytest.approx(0.25)
-    assert value(table, "q_lora", "train_seconds")["value"] == 3.5
-    nothing_lost = {"fp32": scores(whole), "q": scores(whole), "q_lora": scores(whole)}
-    table = records.as_table(llama_gptq.recovery_records(TASK, nothing_lost, built, 0))
-    assert records.pick(table, "recovered_share").empty
+    assert value(table, lora, "recovery_difference")["value"] == pytest.approx(0.25)
+    seconds = value(table, lora, "train_seconds")
+    assert seconds["value"] == 3.5 and seconds["clock"] and seconds["method"] == "gptq_lora"
+    nothing_lost = recovered(whole, whole, whole)
+    assert records.pick(nothing_lost, "recovered_share").empty
 
 
 def test_speeds_are_medians_and_ratios_of_the_same_round(monkeypatch, tmp_path):
     rounds = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])
-    monkeypatch.setattr(llama_gptq.llama_variants, "load", lambda *_: "parent")
+    monkeypatch.setattr(llama_gptq.build, "load", lambda *_: "parent")
     monkeypatch.setattr(llama_gptq.streaming, "load_packed", lambda *_: "packed")
-    monkeypatch.setattr(llama_gptq.llama_sizes, "split", lambda *_: {"body": 1})
+    monkeypatch.setattr(llama_gptq.sizes, "split", lambda *_: {"body": 1})
     task = SimpleNamespace(
-        model="m", dataset="d", folder=tmp_path, choice=TASK.choice, chosen={"threads": 2},
+        model="m", dataset="d", folder=tmp_path, choice=TASK.choice, processor=TASK.processor,
+        given=SimpleNamespace(threads=2),
         encoded=[SimpleNamespace(tokens=[1, 2, 3])] * 9,
     )  # fmt: skip
     asked = []
@@ -139,17 +134,33 @@ def test_speeds_are_medians_and_ratios_of_the_same_round(monkeypatch, tmp_path):
         asked.append((list(models), rows))
         return {v: {"tokens_per_s": rounds * (2 if v == "bnb_nf4" else 1)} for v in models}
 
-    monkeypatch.setattr(llama_gptq.token_speed, "measure", measure)
+    monkeypatch.setattr(llama_gptq.speed, "measure", measure)
     built = {v: Variant(v, tmp_path) for v in ("fp32", "rtn_w4_g64", "bnb_nf4")}
     table = records.as_table(llama_gptq.speed_records(task, built, "smoke"))
     assert asked == [(["fp32", "bnb_nf4"], [[1, 2]] * llama_gptq.TIMED_PASSAGES["smoke"])]
     assert value(table, "fp32", "tokens_per_s")["value"] == 5
     ratio = value(table, "bnb_nf4", "tokens_per_s_ratio")
     assert (ratio["value"], ratio["ci_low"], ratio["ci_high"]) == (2, 2, 2)
-    assert set(table["device"]) == {"cpu_2_threads"}
+    assert set(table["device"]) == {f"{provenance.processor()}, 2 threads"}
+    assert table["clock"].all() and (table["better"] == 1).all()
 
 
 def test_variants_that_no_layer_is_taken_apart_of_are_said(table, caplog):
     assert llama_gptq.layer_records(TASK, {"bnb_nf4": Variant("bnb_nf4", None)}) == []
     assert "No layer is taken apart: that is for rtn_w8_g64" in caplog.text
     plots.layer_errors(table, "nowhere")  # draws nothing, where it has nothing to draw
+
+
+@pytest.mark.parametrize(
+    ("variant", "columns"),
+    [
+        ("fp32", (None, 32, None)),
+        ("gptq_w4_g128", ("gptq", 4, 128)),
+        ("autoround_w2_g64", ("autoround", 2, 64)),
+        ("gptq_w3_g64_lora", ("gptq_lora", 3, 64)),
+        ("bnb_int8", ("bnb", 8, None)),
+    ],
+)
+def test_a_record_says_how_its_variant_was_made(variant, columns):
+    (made,) = llama_gptq.failure_records(TASK, [variant], [])
+    assert (made.method, made.bits, made.group_size) == columns

@@ -4,7 +4,8 @@ import pytest
 from conftest import fresh_home
 
 from qlab.core.errors import QlabError
-from qlab.language import build, data, measure, scoring
+from qlab.language import build, data, outcomes, scoring
+from qlab.language.outcomes import ACC, Metric
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 VARIANTS = ("gptq_w8_g64", "gptq_w4_g64", "rtn_w2_g64")
@@ -12,43 +13,43 @@ VARIANTS = ("gptq_w8_g64", "gptq_w4_g64", "rtn_w2_g64")
 
 def prepare(real_data, name: str) -> data.Task:
     """All passages judge; the embedded ones calibrate."""
-    return data.prepare(
+    given = data.Parameters(
         profile="full",
         model=str(real_data / "llm" / name),
         passages=str(real_data / "lambada" / "lambada_test.jsonl"),
         calibration="mini_lambada",
         device="cpu",
     )
+    return data.prepare(given)
 
 
 @pytest.fixture(scope="module")
 def found(real_data, tmp_path_factory):
-    """Yes or no for each passage, by variant and metric."""
+    """Yes or no for each passage, by variant and metric; and the float model's perplexity."""
     patch = pytest.MonkeyPatch()
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
     task = prepare(real_data, "stories260K-pad192")
     assert (task.dataset, len(task.passages)) == ("lambada_openai", 5153)
     built = build.build(task, VARIANTS, "smoke", 0)
     scores = build.evaluate(task, built)
-    yield {
-        variant: measure.outcomes(task.passages, one, task.tokenizer)
-        | {"perplexity": scoring.perplexity(one)}
-        for variant, one in scores.items()
+    rows = outcomes.table(task, scores)
+    yield {variant: outcomes.hits(of) for variant, of in outcomes.by_variant(rows)} | {
+        "perplexity": scoring.perplexity(scores["fp32"].log_likelihood)
     }
     patch.undo()
 
 
 def test_the_float_model_scores_as_published(found):
     fp32 = found["fp32"]
-    assert fp32["top1_last_token"].mean() == pytest.approx(0.373, abs=5e-4)
-    assert fp32["top5_last_token"].mean() == pytest.approx(0.594, abs=5e-4)
+    assert fp32[Metric("top_last_token", 1)].mean() == pytest.approx(0.373, abs=5e-4)
+    assert fp32[Metric("top_last_token", 5)].mean() == pytest.approx(0.594, abs=5e-4)
     # lm-evaluation-harness 0.4.13 on the same files
-    assert fp32["acc"].mean() == pytest.approx(0.010673394139336309, rel=1e-6)
-    assert fp32["perplexity"] == pytest.approx(7844203.810714526, rel=1e-6)
+    assert fp32[ACC].mean() == pytest.approx(0.010673394139336309, rel=1e-6)
+    assert found["perplexity"] == pytest.approx(7844203.810714526, rel=1e-6)
 
 
 def test_eight_bits_stay_close_four_keep_nine_tenths_and_two_break(found):
-    for metric in ("top5_first_token", "top5_last_token"):
+    for metric in (Metric("top_first_token", 5), Metric("top_last_token", 5)):
         whole = found["fp32"][metric].mean()
         assert found["gptq_w8_g64"][metric].mean() == pytest.approx(whole, abs=0.005)
         assert found["gptq_w4_g64"][metric].mean() > 0.9 * whole
@@ -57,15 +58,19 @@ def test_eight_bits_stay_close_four_keep_nine_tenths_and_two_break(found):
 
 def test_the_first_token_is_harder_than_the_last(found):
     """Spelling a word out is easier than finding it."""
-    first, last = (found["fp32"][f"top5_{which}_token"].mean() for which in ("first", "last"))
+    first, last = (
+        found["fp32"][Metric(f"top_{which}_token", 5)].mean() for which in ("first", "last")
+    )
     assert first == pytest.approx(0.464, abs=5e-4) and last > first
 
 
 def test_readings_of_top_5_differ_by_a_factor(found):
     """On a vocabulary of 512 few words are one token."""
     fp32 = found["fp32"]
-    assert fp32["top5_first_token"].mean() > 5 * fp32["top5_decoded_word"].mean()
-    assert fp32["top5_first_token"].mean() > fp32["top5_all_tokens"].mean()
+    assert (
+        fp32[Metric("top_first_token", 5)].mean() > 5 * fp32[Metric("top_decoded_word", 5)].mean()
+    )
+    assert fp32[Metric("top_first_token", 5)].mean() > fp32[Metric("top_all_tokens", 5)].mean()
 
 
 def test_the_unpadded_folder_is_refused_before_work_starts(real_data, home):

@@ -9,8 +9,6 @@ from qlab.core.errors import QlabError
 from qlab.language import lambada, llama, scoring
 from qlab.language.lambada import Encoded
 
-WORDS = ["ball", "a", "horse-drawn", "Tom", "it"]
-
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -84,11 +82,6 @@ def test_scores_are_those_of_a_plain_loop(model, encoded, batch_tokens):
     assert_scores(scoring.score(model, passages, batch_tokens), expected)
 
 
-def test_few_positions_at_a_time_change_nothing(model, encoded, monkeypatch):
-    monkeypatch.setattr(scoring, "HEAD_BYTES", 4 * 300 * 2)  # two positions
-    assert_scores(scoring.score(model, encoded), one_by_one(model, encoded))
-
-
 def test_only_scored_positions_meet_the_vocabulary(model, encoded):
     seen = []
     hook = model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
@@ -134,12 +127,8 @@ def test_float16_overflow_is_an_error_that_names_the_passage(tmp_path, monkeypat
     model.model.embed_tokens.weight.data[200] = 65_504  # and the first layer adds to it
     model.model.layers[0].mlp.down_proj.weight.data *= 100
     passages = [Encoded([1, 2, 3, 4], 1), Encoded([1, 200, 4], 1)]
-    with pytest.raises(QlabError) as caught:
+    with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float16; .*65,504"):
         scoring.score(model, passages)
-    assert str(caught.value) == (
-        "The model's logits for passage 2 are NaN or infinite: float16 overflowed, it ends at "
-        "65,504; use dtype bfloat16 or float32."
-    )
 
 
 def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
@@ -148,13 +137,8 @@ def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
     model.model.embed_tokens.weight.data[:3] = torch.nan
     passages = [Encoded([3, 4, 5, 6], 1), Encoded([5, 6], 1)]
     scoring.score(model, passages)
-    with pytest.raises(QlabError, match="passage 2 are NaN or infinite: the dtype is torch.flo"):
+    with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float32"):
         scoring.score(model, [passages[0], Encoded([0, 6], 1)])
-
-
-def test_no_passages_are_refused(model):
-    with pytest.raises(QlabError, match="There are no passages to score"):
-        scoring.score(model, [])
 
 
 def test_stored_scores_read_back(model, encoded, tmp_path):
@@ -167,7 +151,7 @@ def test_stored_scores_read_back(model, encoded, tmp_path):
 
 
 def made_up(**changes) -> scoring.Scores:
-    n = len(WORDS)
+    n = 5
     ranks = {f"{name}_rank": np.zeros(n, int) for name in ("first", "worst", "last")}
     values = {"log_likelihood": np.zeros(n), "greedy": np.ones(n, bool), **ranks}
     values |= {"top_tokens": np.zeros((n, 10), int), "top_log_p": np.zeros((n, 10), np.float32)}
@@ -178,55 +162,8 @@ def test_acc_and_perplexity_by_hand():
     greedy = np.array([True, False, False, True, False])
     scores = made_up(greedy=greedy, log_likelihood=-np.log([2.0, 4, 8, 16, 32]))
     assert scoring.acc(scores) == 0.4
-    assert scoring.perplexity(scores) == pytest.approx(8)
-    assert scoring.perplexity(made_up(log_likelihood=np.full(5, -1e5))) == np.inf
-
-
-def test_hits_are_ranks_below_k():
-    ranks = {
-        "first_rank": [0, 1, 2, 5, 0],
-        "worst_rank": [3, 1, 2, 9, 0],
-        "last_rank": [3, 1, 1, 0, 0],
-    }
-    scores = made_up(**{name: np.array(values) for name, values in ranks.items()})
-    for hits, values in zip(
-        (
-            scoring.first_token_hits,
-            scoring.all_tokens_hits,
-            scoring.last_token_hits,
-        ),
-        ranks.values(),
-        strict=True,
-    ):
-        for k in range(1, 11):
-            assert hits(scores, k).tolist() == [rank + 1 <= k for rank in values]
-
-
-def test_the_first_token_is_hit_where_the_predictions_hold_it(model, encoded):
-    scores = scoring.score(model, encoded)
-    first = np.array([e.tokens[-e.targets] for e in encoded])
-    for k in range(1, 11):
-        inside = (scores.top_tokens[:, :k] == first[:, None]).any(axis=1)
-        np.testing.assert_array_equal(scoring.first_token_hits(scores, k), inside)
-
-
-def test_a_decoded_word_is_hit_by_one_of_k_tokens_alone():
-    class Words:
-        def decode(self, tokens):
-            return ["", " ball", "a", " horse", "Tom ", "ball"][tokens[0]]
-
-    top = np.full((5, 10), -1)
-    top[:, :3] = [[2, 1, 3], [2, 2, 2], [3, 0, 0], [0, 0, 4], [0, 2, 1]]
-    passages = [lambada.split(f"so {w}", "") for w in WORDS]
-    hits = [
-        scoring.decoded_word_hits(made_up(top_tokens=top), passages, Words(), k).tolist()
-        for k in (1, 2, 3)
-    ]
-    assert hits[0] == [False, True, False, False, False]
-    assert hits[1] == [True, True, False, False, False]
-    assert hits[2] == [True, True, False, True, False]
-    with pytest.raises(ValueError, match="k is 1 to 10"):
-        scoring.decoded_word_hits(made_up(), passages, Words(), 11)
+    assert scoring.perplexity(scores.log_likelihood) == pytest.approx(8)
+    assert scoring.perplexity(np.full(5, -1e5)) == np.inf
 
 
 @pytest.mark.real_data
@@ -238,6 +175,6 @@ def test_a_real_model_on_all_of_lambada_scores_as_the_harness_says(real_data):
     encoded = lambada.encode(passages, llama.load_tokenizer(folder), 512)
     scores = scoring.score(llama.load(folder), encoded)
     assert scoring.acc(scores) == pytest.approx(0.010673394139336309, rel=1e-6)
-    assert scoring.perplexity(scores) == pytest.approx(7844203.810714526, rel=1e-6)
-    assert scoring.last_token_hits(scores, 1).mean() == pytest.approx(0.373, abs=5e-4)
-    assert scoring.last_token_hits(scores, 5).mean() == pytest.approx(0.594, abs=5e-4)
+    assert scoring.perplexity(scores.log_likelihood) == pytest.approx(7844203.810714526, rel=1e-6)
+    assert (scores.last_rank < 1).mean() == pytest.approx(0.373, abs=5e-4)
+    assert (scores.last_rank < 5).mean() == pytest.approx(0.594, abs=5e-4)

@@ -7,7 +7,6 @@ import tiny_llama
 import torch
 from safetensors.torch import save_file
 
-from qlab.core.errors import QlabError
 from qlab.language import llama, methods, sizes, streaming
 
 
@@ -50,23 +49,3 @@ def test_the_size_is_known_before_it_is_made(tmp_path, variant, slack, tied):
     found = sizes.split(tmp_path / "made")
     tensors = sum(found.values()) - found["container"]
     assert tensors == pytest.approx(sizes.expected(variant, config, "float32"), rel=slack)
-
-
-@pytest.mark.parametrize(
-    "name, part",
-    [
-        ("lm_head.weight", "embedding"),
-        ("model.layers.3.self_attn.q_proj.weight", "body"),
-        ("model.layers.3.self_attn.q_proj.g_idx", "scales"),
-        ("model.layers.3.self_attn.q_proj.SCB", "scales"),
-        ("model.layers.3.self_attn.q_proj.weight.absmax", "scales"),
-        ("model.layers.3.self_attn.q_proj.weight.quant_state.bitsandbytes__nf4", "scales"),
-    ],
-)
-def test_a_tensor_has_one_part(name, part):
-    assert sizes.part(name) == part
-
-
-def test_a_folder_without_weights_is_refused(tmp_path):
-    with pytest.raises(QlabError, match="no safetensors files"):
-        sizes.split(tmp_path)

@@ -1,4 +1,4 @@
-"""Two runs compared: what is equal, what differs, what got worse; and what is measured at all."""
+"""Two runs compared: what is equal, what differs, what got worse, what is not judged."""
 
 import dataclasses
 
@@ -8,17 +8,29 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qlab.claims import claims
 from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
-from qlab.run import cli, metrics
-from qlab.run.compare import KINDS, compare, load
+from qlab.run import cli
+from qlab.run.compare import compare, load
+
+METRICS = {  # unit, clock, better
+    "accuracy": ("1", False, 1),
+    "size_bytes": ("byte", False, -1),
+    "size_gzip_bytes": ("byte", False, -1),
+    "train_steps": ("step", False, 0),
+    "mcnemar_p": ("1", False, 0),
+    "latency_ms_p90": ("ms", True, -1),
+    "latency_ratio": ("1", True, -1),
+    "tokens_per_s_ratio": ("1", True, 1),
+}
 
 
-def one(metric="accuracy", value=0.9, low=None, high=None, unit="1", **more) -> Record:
-    about = {"experiment": "e", "model": "m", "dataset": "d", "variant": "v", "n": 100} | more
-    return Record(**about, metric=metric, value=value, unit=unit, ci_low=low, ci_high=high)
+def one(metric="accuracy", value=0.9, low=None, high=None, **more) -> Record:
+    unit, clock, better = METRICS[metric]
+    about = {"experiment": "e", "model": "m", "dataset": "d", "variant": "v", "n": 100}
+    about |= {"unit": unit, "clock": clock, "better": better} | more
+    return Record(**about, metric=metric, value=value, ci_low=low, ci_high=high)
 
 
 def kinds(a: list[Record], b: list[Record], **more) -> list[str]:
@@ -29,36 +41,19 @@ def kind(a: Record, b: Record, **more) -> str:
     return kinds([a], [b], **more)[0]
 
 
-@pytest.fixture(scope="module")
-def committed() -> pd.DataFrame:
-    return load(ROOT, "mini")
-
-
-def test_a_run_is_equal_to_itself(committed):
+def test_a_run_is_equal_to_itself():
+    committed = load(ROOT, "mini")
     found = compare(committed, committed)
     assert found.passes() and found.passes(regressions_only=True)
     assert len(found.table) == len(committed)
-    assert set(found.table.loc[found.table["deterministic"], "kind"]) == {"equal"}
+    assert set(found.table.loc[found.deterministic, "kind"]) == {"equal"}
     assert set(found.table["kind"]) == {"equal", "within", "unjudged"}
 
 
-@pytest.mark.parametrize(
-    ("metric", "other", "found"),
-    [
-        ("size_bytes", 290003, "improved"),  # counted: any other number is another
-        ("size_gzip_bytes", 290003, "equal"),  # follows floats' last digits
-        ("size_gzip_bytes", 289000, "improved"),
-    ],
-)
-def test_bytes_are_exact_those_of_compressed_files_nearly(metric, other, found):
-    a, b = (one(metric, value, unit="byte") for value in (290006, other))
-    assert kind(a, b) == found
-
-
-def test_what_one_side_lacks_the_other_side_lacks_when_they_change_places(committed):
-    some = committed.iloc[5:]
-    less, more = compare(some, committed), compare(committed, some)
-    assert len(less.of("only in B")) == len(more.of("only in A")) == 5
+def test_what_one_side_lacks_the_other_side_lacks_when_they_change_places():
+    some = records.as_table([one(k=k) for k in range(5)])
+    less, more = compare(some[2:], some), compare(some, some[2:])
+    assert len(less.of("only in B")) == len(more.of("only in A")) == 2
     assert not less.passes() and not more.passes()
     assert less.passes(regressions_only=True)
 
@@ -93,33 +88,36 @@ def test_meeting_ends_are_no_regression_and_a_hair_further_is():
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [
-        # Deterministic floats: to the tolerance; counts: exactly.
+        # Without a clock: floats to the tolerance, counts exactly, compressed bytes nearly.
         (one(value=0.9), one(value=0.9 + 1e-7), "equal"),
         (one(value=0.9), one(value=0.9 - 1e-5), "regressed"),
         (one(value=0.9, low=0.8, high=0.95), one(value=0.89, low=0.79, high=0.94), "different"),
         (one("mcnemar_p", 1e-50), one("mcnemar_p", 1e-40), "equal"),
         (one("mcnemar_p", 0.5), one("mcnemar_p", 0.6), "different"),
-        (one("size_bytes", 10_000_000, unit="byte"), one("size_bytes", 10_000_001, unit="byte"),
-         "regressed"),
-        (one("size_bytes", 10_000_001, unit="byte"), one("size_bytes", 10_000_000, unit="byte"),
-         "improved"),
-        (one("train_steps", 128, unit="step"), one("train_steps", 129, unit="step"), "different"),
+        (one("size_bytes", 10_000_000), one("size_bytes", 10_000_001), "regressed"),
+        (one("size_bytes", 10_000_001), one("size_bytes", 10_000_000), "improved"),
+        (one("size_gzip_bytes", 290_006), one("size_gzip_bytes", 290_003), "equal"),
+        (one("size_gzip_bytes", 290_006), one("size_gzip_bytes", 289_000), "improved"),
+        (one("train_steps", 128), one("train_steps", 129), "different"),
         (one(n=100), one(n=101), "different"),
         (one(unit="1"), one(unit="dB"), "different"),
         (one(low=0.8, high=1.0), one(), "different"),
-        # Measured: by intervals only, and absolute times are told but do not fail.
-        (one("latency_ms_p90", 1, unit="ms"), one("latency_ms_p90", 9, unit="ms"), "unjudged"),
-        (one("train_step_ms", 1, 0, 2, "ms"), one("train_step_ms", 9, 8, 10, "ms"), "drifted"),
-        (one("latency_ms_p50", 9, 8, 10, "ms"), one("latency_ms_p50", 1, 0, 2, "ms"), "improved"),
-        (one("accuracy_equal_time", 0.9, 0.8, 1), one("accuracy_equal_time", 0.7, 0.6, 0.79),
-         "regressed"),
+        (one(device="A"), one(device="B"), "equal"),
+        # On a clock: by intervals only, absolute times are told but do not fail, and nothing is
+        # said of two processors.
+        (one("latency_ms_p90", 1), one("latency_ms_p90", 9), "unjudged"),
+        (one("latency_ms_p90", 1, 0, 2), one("latency_ms_p90", 9, 8, 10), "drifted"),
+        (one("latency_ms_p90", 9, 8, 10), one("latency_ms_p90", 1, 0, 2), "improved"),
+        (one("latency_ratio", 1, 0, 2), one("latency_ratio", 9, 8, 10), "regressed"),
+        (one("latency_ratio", 1, 0, 2, device="A"), one("latency_ratio", 9, 8, 10, device="B"),
+         "elsewhere"),
     ],
 )  # fmt: skip
 def test_what_is_said_of_one_record(a, b, expected):
     assert kind(a, b) == expected
     assert compare(records.as_table([a]), records.as_table([b])).passes() == (
-        expected in ("equal", "unjudged", "drifted", "within")
-        or (expected == "improved" and a.metric.startswith("latency"))
+        expected in ("equal", "unjudged", "drifted", "within", "elsewhere")
+        or (expected == "improved" and a.clock)
     )
 
 
@@ -130,16 +128,19 @@ def test_the_tolerance_is_the_callers():
         kind(one(), one(), tolerance=1)
 
 
-def test_regressions_only_lets_differences_pass_and_no_regression(committed):
-    worse = committed.copy()
-    row = worse.index[(worse["metric"] == "top5_first_token") & (worse["variant"] == "gptq_w4_g64")]
-    worse.loc[row, ["value", "ci_low", "ci_high"]] -= 0.2
-    found = compare(committed, worse)
-    assert not found.passes(regressions_only=True)
-    assert list(found.of("regressed")["variant"]) == ["gptq_w4_g64"]
-    worse.loc[row, ["value", "ci_low", "ci_high"]] += 0.2 - 0.001
-    assert compare(committed, worse).passes(regressions_only=True)
-    assert not compare(committed, worse).passes()
+def test_regressions_only_lets_differences_pass_and_no_regression():
+    a = [one(value=0.9, low=0.8, high=1.0), one("train_steps", 1)]
+    for value, passes in ((0.89, True), (0.6, False)):
+        b = [one(value=value, low=value - 0.1, high=value + 0.1), one("train_steps", 2)]
+        found = compare(records.as_table(a), records.as_table(b))
+        assert found.passes(regressions_only=True) == passes
+        assert not found.passes()
+
+
+def test_records_that_differ_in_a_column_are_not_one_another():
+    some = [one(k=1), one(k=2), one(where="last"), one(part="head"), one(condition="fog"),
+            one(condition="fog", strength=1), one(seed=0), one()]  # fmt: skip
+    assert kinds(some, some[::-1]) == ["equal"] * len(some)
 
 
 def test_a_claim_is_the_same_one_whatever_its_verdict():
@@ -149,86 +150,36 @@ def test_a_claim_is_the_same_one_whatever_its_verdict():
     assert kinds([claim], [other]) == ["different"]
     untested = dataclasses.replace(claim, metric="not_tested", model="none", dataset="none")
     assert kinds([claim], [untested]) == ["different"]
-    timed = dataclasses.replace(claim, variant="every_detector_is_faster")
+    timed = dataclasses.replace(claim, clock=True)
     assert kinds([timed], [dataclasses.replace(timed, metric="undecided")]) == ["unjudged"]
 
 
-def test_claims_on_times_are_known_by_their_rules():
-    known = {c.id for c in claims.read()[1]}
-    timed = metrics.claims_on_measured()
-    assert timed < known
-    assert {"every_detector_is_faster", "tokens_per_second_on_a_p100", "article_energy"} <= timed
-    assert not timed & {"fp16_halves_the_file", "int8_keeps_top5", "ap_falls_with_object_size"}
-
-
-def test_every_time_and_meter_in_the_records_is_measured_and_nothing_else_is(committed):
-    named = ["experiment", "model", "variant", "metric", "unit"]
-    told = committed[[metrics.is_measured(*row) for row in committed[named].to_numpy()]]
-    own = told[~told["experiment"].isin(["claims", "evidence_synthesis"])]
-    assert set(own["unit"]) == {"ms", "s", "token/s", "byte", "1", "step"}
-    assert set(records.pick(own, [*own["metric"].unique()], unit="byte")["metric"]) == {
-        "peak_memory_bytes"
-    }
-    assert (
-        not committed[committed["unit"].isin(metrics.MEASURED_UNITS)]
-        .index.difference(told.index)
-        .size
-    )
-    assert set(own.loc[own["unit"] == "step", "metric"]) == {"equal_time_steps"}
-
-
-@pytest.mark.parametrize(
-    ("metric", "expected"),
-    [
-        ("ap", 1), ("ap75", 1), ("ap_difference", 1), ("acc", 1), ("top5_first_token", 1),
-        ("accuracy_minus_tuned", 1), ("tokens_per_s_decode_ratio", 1), ("recovery_difference", 1),
-        ("snr_db_network_003_CONV_2D", 1), ("latency_ratio_p50", -1), ("size_gzip_bytes", -1),
-        ("perplexity", -1), ("train_peak_memory_bytes", -1), ("energy_j", -1), ("flips_lost", -1),
-        ("layer_error_00_q_proj", -1), ("mcnemar_p", 0), ("detectable_difference", 0),
-        ("acc_detectable_difference", 0), ("quantized_layers", 0), ("flips_gained", 0),
-    ],
-)  # fmt: skip
-def test_directions(metric, expected):
-    assert metrics.direction("e", metric) == expected
-
-
-def test_verdicts_and_beliefs_have_no_direction():
-    assert metrics.direction("claims", "holds") == 0
-    assert metrics.direction("evidence_synthesis", "accuracy_belief") == 0
+def written(target, *some: Record) -> str:
+    records.write_to(target, records.as_table(some), {})
+    return str(target)
 
 
 def test_clones_folders_and_files_are_found_and_nothing_else(tmp_path):
-    whole = load(ROOT, "mini")
-    assert len(load(ROOT / "data/results/mini", "smoke")) == len(whole)
-    assert len(load(ROOT / "data/results/mini/claims.csv", "smoke")) < len(whole)
-    for place in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(
-            QlabError, match="There are no records at .*: give a csv file, a folder"
-        ):
-            load(place, "mini")
+    folder = tmp_path / "data" / "results" / "smoke"
+    file = written(folder / "e.csv", one())
+    written(folder / "f.csv", one(), one("train_steps", 1))
+    assert len(load(tmp_path, "smoke")) == len(load(folder, "mini")) == 3
+    assert len(load(folder / "e.csv", "mini")) == len(pd.read_csv(file)) == 1
+    with pytest.raises(QlabError, match="There are no records at .*: give a csv file, a folder"):
+        load(tmp_path, "mini")
 
 
 def test_the_command_says_it_and_its_exit_code_too(tmp_path, capsys):
-    table = load(ROOT / "data/results/mini/resnet_qat.csv", "mini")
-    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
-    table.to_csv(a, index=False)
-    assert cli.main(["compare", str(a), str(a)]) == 0
-    count = int(compare(table, table).table["deterministic"].sum())
+    sizes = [one("size_bytes", 1000 + k, k=k) for k in range(4)]
+    a = written(tmp_path / "a.csv", *sizes, one("latency_ms_p90", 1))
+    b = written(tmp_path / "b.csv", sizes[0], *(one("size_bytes", 7777, k=k) for k in (1, 2, 3)))
+    assert cli.main(["compare", a, a]) == 0
     assert capsys.readouterr().out.splitlines()[0] == (
-        f"PASSED: {count} of {count} deterministic records are equal; "
-        f"none of all {len(table)} regressed."
+        "PASSED: 4 of 4 deterministic records are equal; none of all 5 regressed."
     )
-    at = table.index[table["metric"] == "size_bytes"][:3]
-    size = int(table.loc[at[0], "value"])
-    table.loc[at, "value"] += 1
-    table.to_csv(b, index=False)
-    assert cli.main(["compare", str(a), str(b), "--rows", "2"]) == 1
+    assert cli.main(["compare", a, b, "--rows", "2"]) == 1
     said = capsys.readouterr().out
-    assert said.startswith(f"FAILED: {count - 3} of {count} ")
-    assert f"  {size} byte  {size + 1} byte" in said and "... and 1 more (--rows)" in said
-    assert cli.main(["compare", str(a), str(tmp_path / "c")]) == 2
+    assert said.startswith("FAILED: 1 of 4 deterministic records are equal; 3 of all 5 regressed.")
+    assert "1001 byte 7777 byte" in said and "... and 1 more (--rows)" in said
+    assert cli.main(["compare", a, str(tmp_path / "c")]) == 2
     assert capsys.readouterr().err.startswith("qlab: There are no records at ")
-
-
-def test_every_kind_is_explained():
-    assert all(text and not text.endswith(".") for text in KINDS.values())

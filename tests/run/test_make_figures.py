@@ -17,16 +17,13 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 import remaining  # noqa: E402
 
-REAL_MODULES = ("artefacts.py", "dependencies.py", "errors.py", "network.py", "paths.py")
-REAL_MODULES += ("secrets.py",)
-
 TABLE = """
-01_measure: {experiment: measured, figures: [bars], models: [tiny]}
+01_measure: {experiment: measured, items: true, figures: [bars], models: [tiny]}
 02_judge: {experiment: judged, reads: [measured]}
 03_alone:
 """
@@ -44,6 +41,15 @@ executed = Path("build", given["profile"], "notebooks", source.name)
 executed.parent.mkdir(parents=True, exist_ok=True)
 executed.write_text("whole")
 """
+MODULES = {
+    "__init__.py": "",
+    "__main__.py": RUNNER,
+    "room/__init__.py": "",
+    "room/bars.py": "import qlab.room.middle",
+    "room/middle.py": "from qlab.room import deep",
+    "room/deep.py": "",
+    "room/other.py": "",
+}
 WRITE = """
 import os, time
 from pathlib import Path
@@ -54,9 +60,10 @@ def write(*names):
         Path(name).write_text("new")
 """
 MEASURE = """
-from qlab import bars
+from qlab.room import bars
 
 write("data/results/mini/measured.csv", "data/results/mini/measured.provenance.json")
+write("data/results/mini/items/measured.parquet")
 if os.path.exists("fail"):
     raise RuntimeError("as told")
 end = time.monotonic() + 120
@@ -112,14 +119,13 @@ def clone(tmp_path_factory) -> Path:
     shutil.copy(ROOT / "Makefile", project)
     for name in ("Snakefile", "exclusive.py", "remaining.py", "rewritten.py"):
         shutil.copy(ROOT / "workflow" / name, project / "workflow")
-    for name in REAL_MODULES:
-        shutil.copy(ROOT / "src" / "qlab" / name, project / "src" / "qlab" / name)
-    code = {"__init__": "", "__main__": RUNNER, "bars": "import qlab.deep", "deep": "", "other": ""}
-    for name, text in code.items():
-        (project / "src" / "qlab" / f"{name}.py").write_text(text)
+    shutil.copytree(ROOT / "src" / "qlab" / "core", project / "src" / "qlab" / "core")
+    for name, text in MODULES.items():
+        (project / "src" / "qlab" / name).parent.mkdir(exist_ok=True)
+        (project / "src" / "qlab" / name).write_text(text)
     notebook(project, "01_measure", MEASURE)
     notebook(project, "02_judge", JUDGE)
-    notebook(project, "03_alone", "import qlab.other")
+    notebook(project, "03_alone", "import qlab.room.other")
     (project / "workflow" / "notebooks.yaml").write_text(TABLE)
     (project / "data" / "models" / "tiny" / "weights").write_text("0")
     for name in ("requirements.lock", "pyproject.toml"):
@@ -127,6 +133,7 @@ def clone(tmp_path_factory) -> Path:
     (project / ".venv").symlink_to(sys.prefix)
     kept = [f"data/results/mini/{n}" for n in ("measured.csv", "measured.provenance.json")]
     kept += [f"data/results/mini/{n}" for n in ("judged.csv", "judged.provenance.json")]
+    kept += ["data/results/mini/items/measured.parquet"]
     for name in [*kept, *(f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv"))]:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("old")
@@ -158,7 +165,7 @@ def test_a_fresh_clone_runs_everything(finished):
 
 
 def test_nothing_runs_twice_nor_after_a_mere_touch(project):
-    for file in [*project.glob("notebooks/*"), *project.glob("src/qlab/*.py")]:
+    for file in [*project.glob("notebooks/*"), *project.rglob("src/qlab/**/*.py")]:
         file.touch()
     (project / "data" / "models" / "tiny" / "weights").touch()
     done = figures(project)
@@ -170,8 +177,8 @@ def test_nothing_runs_twice_nor_after_a_mere_touch(project):
     "changed, expected",
     [
         ("notebooks/02_judge.ipynb", ["02"]),
-        ("src/qlab/deep.py", ["01", "02"]),
-        ("src/qlab/other.py", ["03"]),
+        ("src/qlab/room/deep.py", ["01", "02"]),
+        ("src/qlab/room/other.py", ["03"]),
         ("data/models/tiny/weights", ["01", "02"]),
         ("requirements.lock", ["01", "02", "03"]),
     ],
@@ -189,7 +196,7 @@ def test_it_says_how_many_notebooks_are_left_and_about_how_long(project):
     for name in ("judged", "measured"):
         origin = project / "data" / "results" / "mini" / f"{name}.provenance.json"
         origin.write_text('{"duration_s": 100.0}')
-    (project / "src" / "qlab" / "deep.py").write_text("more = 1")
+    (project / "src" / "qlab" / "room" / "deep.py").write_text("more = 1")
     done = figures(project)
     said = [line for line in done.stdout.splitlines() if line.startswith("Notebook")]
     assert said == [
@@ -224,7 +231,7 @@ def test_a_clock_that_is_set_while_a_notebook_runs_is_no_error(project, hours):
     """What it writes is then older than its own beginning, or than what is to follow."""
     later = f"""
 import time
-for path in [*Path("data/results/mini").glob("measured.*"), *Path("figures/mini").glob("*")]:
+for path in [*Path("data/results/mini").rglob("measured.*"), *Path("figures/mini").glob("*")]:
     os.utime(path, (time.time() + {hours * 3600},) * 2)
 """
     notebook(project, "01_measure", MEASURE + later)
@@ -282,11 +289,14 @@ def test_untimed_notebooks_run_side_by_side_and_timed_ones_alone(project):
     assert sorted(ran(project)) == ["04", "05", "06"]
 
 
-def test_a_deleted_figure_is_drawn_again(project):
-    (project / "figures" / "mini" / "bars.svg").unlink()
+@pytest.mark.parametrize(
+    "name", ["figures/mini/bars.svg", "data/results/mini/items/measured.parquet"]
+)
+def test_a_deleted_figure_or_table_of_items_is_made_again(project, name):
+    (project / name).unlink()
     assert figures(project).returncode == 0
     assert ran(project)[0] == "01"
-    assert committed(project)["figures/mini/bars.svg"] == "new"
+    assert committed(project)[name] == "new"
 
 
 def test_a_parameter_reruns_its_notebook(project):
@@ -376,23 +386,6 @@ def test_what_is_wrong_is_said(project, table, arguments, message):
     assert message in done.stderr
 
 
-def test_without_python_3_11_one_sentence_says_what_to_do(clone, tmp_path):
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name in ("make", "sh", "tr"):
-        (tools / name).symlink_to(shutil.which(name))
-    shutil.copy(clone / "Makefile", tmp_path)
-    for name in ("requirements.lock", "pyproject.toml"):
-        (tmp_path / name).touch()
-    done = subprocess.run(
-        ["make", "install"], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True
-    )
-    assert done.returncode != 0
-    first, *rest = done.stderr.splitlines()
-    assert first.startswith("qlab needs Python 3.11: install it")
-    assert all(line.startswith("make: ***") for line in rest)
-
-
 def real_table() -> dict[str, dict]:
     table = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
     return {name: entry or {} for name, entry in table.items()}
@@ -411,3 +404,5 @@ def test_the_committed_figures_and_records_are_those_of_the_table():
     assert drawn == {path.name.split(".")[0] for path in ROOT.glob("figures/mini/*.*")}
     written = {entry["experiment"] for entry in table if "experiment" in entry}
     assert written == {path.stem for path in ROOT.glob("data/results/mini/*.csv")}
+    kept = {entry["experiment"] for entry in table if entry.get("items")}
+    assert kept == {path.stem for path in ROOT.glob("data/results/mini/items/*.parquet")}

@@ -1,102 +1,55 @@
-"""The start page of `make lab`: complete, and seen in a real JupyterLab."""
+"""START.md, which `make lab` opens: every notebook is there in its own words; no link is dead."""
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import time
-import urllib.request
-from pathlib import Path
+import re
+import shutil
 from urllib.parse import unquote
 
-import a_clone
 import chromium
 import lab
+import nbformat
 import pytest
-from conftest import NOTEBOOKS, ROOT
+from conftest import NOTEBOOKS, ROOT, fresh_home
 from selenium.webdriver.common.by import By
 
-from qlab.core.errors import QlabError
-from qlab.run import start_page
-
-SECONDS = 60 * float(os.environ.get("QLAB_SLOWNESS", "3"))
+START = (ROOT / "START.md").read_text(encoding="utf-8")
 
 
-def test_every_notebook_is_there_with_question_time_and_picture():
-    page = start_page.render(ROOT, ROOT / "build")
-    for notebook in NOTEBOOKS:
-        entry = start_page.entry(notebook)
-        line = next(line for line in page.splitlines() if f"/{notebook.name})" in line)
-        assert entry.title in line and entry.question in line and entry.time in line
-        assert entry.time and entry.picture
-        assert (notebook.parent.name == "training") != (entry.picture.name in line)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_notebook_is_there_with_title_question_time_and_figure(notebook):
+    path = notebook.relative_to(ROOT).as_posix()
+    (row,) = (line for line in START.splitlines() if f"]({path})" in line)
+    texts = [c.source for c in nbformat.read(notebook, 4).cells if c.cell_type == "markdown"]
+    title = texts[0].splitlines()[0].removeprefix("# ")
+    question = re.search(r"^\*\*(.+?\?)\*\*$", texts[0], re.M | re.S)[1].replace("\n", " ")
+    assert f"{title}**]" in row and f"<br>{question}<br>" in row
+    (time,) = re.findall(r"\*`mini`: (.+?)\* \|$", row)
+    mini = [line for text in texts for line in text.splitlines() if line.startswith("| `mini`")]
+    assert f"| {time} |" in mini[0]
+    assert re.search(r"\((?:\.\./)+(figures/.+?)\)", texts[0])[1] in row
 
 
-def test_a_notebook_without_question_is_refused(tmp_path):
-    cells = [{"cell_type": "markdown", "source": ["# A title"]}]
-    (tmp_path / "06_a.ipynb").write_text(json.dumps({"cells": cells}))
-    with pytest.raises(QlabError, match="06_a.ipynb must begin with a title"):
-        start_page.entry(tmp_path / "06_a.ipynb")
-
-
-@pytest.fixture
-def served(tmp_path, monkeypatch):
-    """The address at which the `make lab` of a copy opens the browser."""
-    project = a_clone.of_the_project(tmp_path / "a clone", monkeypatch)
-    for name in lab.OWN_FOLDERS:
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    options = "--no-browser --ServerApp.port=0 --IdentityProvider.token=letmein --allow-root"
-    call = [*a_clone.MAKE, "lab", f"ARGS={options} --ServerApp.ip=127.0.0.1"]
-    log = tmp_path / "log"
-    with log.open("w") as target:
-        made = subprocess.Popen(
-            call, cwd=project, stdout=target, stderr=target, start_new_session=True
-        )
-    try:
-        yield address(tmp_path / "jupyter_runtime_dir", log)
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # as soon as nobody is left
-            os.killpg(made.pid, signal.SIGTERM)
-            try:
-                made.wait(120)  # make's end is not yet that of the server, which first ends kernels
-                for _ in range(100):
-                    os.killpg(made.pid, 0)
-                    time.sleep(0.1)
-            finally:
-                os.killpg(made.pid, signal.SIGKILL)
-
-
-def address(runtime: Path, log: Path) -> str:
-    """What a browser would open: the default address, once the server answers."""
-
-    def told() -> str:
-        for file in runtime.glob("jpserver-*.json"):
-            return json.loads(file.read_text() or "{}").get("url", "")
-        return ""
-
-    url = lab.wait(told, SECONDS, f"JupyterLab: {log}")
-    with urllib.request.urlopen(f"{url}?token=letmein", timeout=60) as answer:
-        return answer.url
+def test_every_link_and_picture_is_there():
+    places = re.findall(r'\]\((.+?)\)|src="(.+?)"', START)
+    assert len(places) == 2 * len(NOTEBOOKS)
+    assert [p for p in map("".join, places) if not (ROOT / p).is_file()] == []
 
 
 @pytest.mark.slow
-def test_make_lab_opens_on_the_page_and_its_links_open_notebooks(served):
-    with chromium.opened() as browser:
-        browser.set_window_size(1400, 1000)
-        browser.get(served)
-        page = ".jp-MarkdownViewer"
-        lab.wait(lambda: browser.find_elements(By.CSS_SELECTOR, f"{page} td a"), SECONDS, "page")
+def test_in_jupyterlab_pictures_load_and_a_link_opens_its_notebook(tmp_path):
+    shutil.copy(ROOT / "START.md", tmp_path)
+    for name in ("figures", "notebooks"):  # links are not served
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.svg"))
+    home = fresh_home(tmp_path / "home")
+    with lab.serving(tmp_path, home, tmp_path / "own") as server, chromium.opened() as browser:
+        browser.set_window_size(*lab.WINDOW)
+        browser.get(f"{server.url}lab/tree/START.md?token={server.token}")
         loaded = "return [...document.querySelectorAll('.jp-MarkdownViewer img')].map(i => "
         loaded += "i.complete && i.naturalWidth > 0)"
-        listed = len([n for n in NOTEBOOKS if n.parent.name == "notebooks"])
-        lab.wait(lambda: browser.execute_script(loaded) == [True] * listed, SECONDS, "pictures")
-        time.sleep(1)  # the layout, for those who look at the picture
-        if place := os.environ.get("QLAB_SCREENSHOTS"):
-            browser.save_screenshot(str(Path(place, "start_page.png")))
-        link = browser.find_element(By.CSS_SELECTOR, f"{page} td a")
+        count = len(NOTEBOOKS)
+        lab.wait(lambda: browser.execute_script(loaded) == [True] * count, 120, "pictures")
+        link = browser.find_element(By.CSS_SELECTOR, ".jp-MarkdownViewer td a")
         link.click()
         cells = ".jp-NotebookPanel .jp-MarkdownOutput img"
-        lab.wait(lambda: browser.find_elements(By.CSS_SELECTOR, cells), SECONDS, "notebook")
+        lab.wait(lambda: browser.find_elements(By.CSS_SELECTOR, cells), 120, "notebook")
         opened = browser.find_elements(By.CSS_SELECTOR, ".lm-TabBar-tabLabel")
         assert unquote(link.text)[:2] in {label.text[:2] for label in opened}

@@ -20,8 +20,10 @@ import sys
 import time
 from pathlib import Path
 
+import bundle
+import kernels
+
 from qlab.core.errors import QlabError
-from qlab.kaggle import bundle, kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = "someone"
@@ -31,7 +33,7 @@ LIMIT = 1800  # seconds a notebook may take
 NAMESPACE = """
 set -e
 root=$1 input=$2 working=$3 image=$4; shift 4
-"$PROVE_PYTHON" -c 'from qlab import network_namespace as n; n._bring_up_loopback()'
+"$image/bin/python" -c "$LOOPBACK"
 mount -t tmpfs none "$root"
 for place in /*; do
     if [ -L "$place" ]; then cp -P "$place" "$root/"
@@ -44,6 +46,11 @@ mount --bind "$image" "$root$image"
 mount -o remount,bind,ro "$root$image"
 mount --bind "$working" "$root/kaggle/working"
 exec chroot "$root" /bin/sh -c 'cd /kaggle/working && exec "$@"' sh "$@"
+"""
+# `ip link set lo up`, by which notebook and kernel talk, without iproute2: SIOCSIFFLAGS with IFF_UP.
+LOOPBACK = """
+import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))
 """
 PUSH = """
 import sys
@@ -123,7 +130,7 @@ def session(folder: Path, inputs: Path, image_folder: Path, call: list, apart: b
     if apart:
         root = folder / "root"
         root.mkdir()
-        environment |= {"PROVE_PYTHON": sys.executable, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"LOOPBACK": LOOPBACK, "PYTHONDONTWRITEBYTECODE": "1"}
         spaces = ["unshare", "--user", "--map-root-user", "--mount", "--net", "bash", "-c"]
         call = [*spaces, NAMESPACE, "prove", root, inputs, working, image_folder, *call]
     else:
@@ -185,8 +192,8 @@ def main() -> None:
     proof, inputs = place / "proof", place / "proof" / "input"
     shutil.rmtree(proof, ignore_errors=True)
     attached = inputs / "datasets" / USER / bundle.SLUG
-    bundle.write(attached, USER, ROOT)
-    folders = kernels.write(proof / "kernels", USER, ROOT, ["profile=smoke"])
+    bundle.write(USER, attached)
+    folders = kernels.write(USER, proof / "kernels", ["profile=smoke"])
     pushed = run([python, "-c", PUSH, *folders], env={**os.environ, "KAGGLE_USERNAME": USER,
                                                      "KAGGLE_KEY": "none"})  # fmt: skip
     apart = isolated()

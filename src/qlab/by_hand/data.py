@@ -5,14 +5,26 @@ enough to be looked at, and its inputs are pieces of images. numpy and h5py only
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from qlab.core import embedded
+from qlab.core import embedded, shapes32
+from qlab.core.cache import file_sha256
+from qlab.core.parameters import Parameters as Checked
 
 LAYER, NORM = "stem_conv", "stem_bn1"
 SIDE, COLOURS = 3, 3
 _EPSILON = 1e-3  # Keras' default, which the models were built with
+# Images by profile: (calibration split, test split).
+COUNTS = {"smoke": (16, 32), "mini": (64, 256), "full": (512, 2000)}
+
+
+class Parameters(Checked):
+    """The parameters of notebook 00, as its cell explains them."""
+
+    profile: Literal["smoke", "mini", "full"] = "mini"
+    model: Literal["resnet8_shapes32", "resnet20_shapes32"] = "resnet8_shapes32"
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,42 @@ class Layer:
     def outputs(self, patches: np.ndarray) -> np.ndarray:
         """Of patches [..., 27]: [..., 16], after ReLU."""
         return np.maximum(patches @ self.weight.T + self.bias, 0)
+
+
+@dataclass(frozen=True)
+class World:
+    """The layer, and what it sees: patches [images, positions, 27] and moments [images, 27, 27]."""
+
+    model: str  # its name in the records
+    place: str  # folder name of its records and figures
+    layer: Layer
+    calibration: np.ndarray  # patches
+    test: np.ndarray  # patches of other images
+    seen: np.ndarray  # moments of the calibration patches
+    judged: np.ndarray  # moments of the test patches
+    dataset: str = "shapes32"  # in the records
+
+    @property
+    def hessian(self) -> np.ndarray:
+        """H of the calibration images, [27, 27]."""
+        return self.seen.mean(0)
+
+    def settings(self) -> dict:
+        """The parameters, for the provenance."""
+        images = {"calibration_images": len(self.calibration), "test_images": len(self.test)}
+        return {"model": self.model, "place": self.place, **images}
+
+    def inputs(self) -> dict[str, str]:
+        """Hashes of the files that were read."""
+        return {self.model: file_sha256(embedded.resnet_file(self.model))}
+
+
+def prepare(given: Parameters) -> World:
+    """The layer of an embedded classifier, and images of the two splits, drawn from their seeds."""
+    splits = zip(("calibration", "test"), COUNTS[given.profile], strict=True)
+    seen, judged = (patches(shapes32.kept(*s).images) for s in splits)
+    layer, place = first_layer(given.model), given.place(given.model)
+    return World(given.model, place, layer, seen, judged, moments(seen), moments(judged))
 
 
 def first_layer(model: str) -> Layer:

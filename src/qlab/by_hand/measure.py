@@ -1,94 +1,93 @@
 """What notebook 00 measures on its layer, as records: errors of weights, outputs, activations."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from qlab.by_hand import data, gptq, training
+from qlab.by_hand import gptq, training
 from qlab.by_hand import grid as by_hand
-from qlab.by_hand.data import Layer
-from qlab.core import embedded, shapes32, stats
-from qlab.core.cache import file_sha256
-from qlab.core.place import place
-from qlab.core.records import Record
+from qlab.by_hand.data import World
+from qlab.core import stats
+from qlab.core.records import Metric, Record, Recorder
+from qlab.core.stats import Estimate
 
 EXPERIMENT = "by_hand"
+METRICS = {
+    "weight_error": Metric("1", -1),
+    "output_error": Metric("1", -1),
+    "zero_share": Metric("1"),
+    "best_clip": Metric("1"),
+    "activation_error": Metric("1", -1),
+    "activation_error_ratio": Metric("1", -1),
+}
 PACKAGES = ["numpy", "h5py", "pillow"]
 BITS = (2, 3, 4, 5, 6, 7, 8)
 CLIPPED_BITS = (2, 3, 4, 8)
 CLIPS = tuple(round(0.2 + 0.02 * i, 2) for i in range(41))  # shares of the range, to 1
 ACTIVATION_BITS = 8
-# Images by profile: (calibration split, test split).
-COUNTS = {"smoke": (16, 32), "mini": (64, 256), "full": (512, 2000)}
 DRAWS = 1000  # bootstrap resamples of the test images
+GRIDS = {  # scheme, and whether each channel has a scale of its own, by name
+    f"{scheme}_{part}": (make, part == "channel")
+    for scheme, make in by_hand.SCHEMES.items()
+    for part in ("tensor", "channel")
+}
+_RECORD = Recorder(EXPERIMENT, METRICS)
 
 
-@dataclass(frozen=True)
-class World:
-    """The layer, and what it sees: patches [images, positions, 27] and moments [images, 27, 27]."""
+class Made(NamedTuple):
+    """Weights [16, 27] as a method put them on a grid."""
 
-    model: str  # its name in the records
-    place: str  # folder name of its records and figures
-    layer: Layer
-    calibration: np.ndarray  # patches
-    test: np.ndarray  # patches of other images
-    seen: np.ndarray  # moments of the calibration patches
-    judged: np.ndarray  # moments of the test patches
+    method: str
+    bits: int
+    grid: str  # of `GRIDS`
+    weight: np.ndarray
 
     @property
-    def hessian(self) -> np.ndarray:
-        """H of the calibration images, [27, 27]."""
-        return self.seen.mean(0)
-
-    def settings(self) -> dict:
-        """The parameters, for the provenance."""
-        images = {"calibration_images": len(self.calibration), "test_images": len(self.test)}
-        return {"model": self.model, "place": self.place, **images}
-
-    def inputs(self) -> dict[str, str]:
-        """Hashes of the files that were read."""
-        return {self.model: file_sha256(embedded.resnet_file(self.model))}
+    def variant(self) -> str:
+        """Its name in the records."""
+        return named(self.method, self.bits, self.grid)
 
 
-def prepare(profile: str, model: str) -> World:
-    """The layer of an embedded classifier, and images of the two splits, drawn from their seeds."""
-    splits = zip(("calibration", "test"), COUNTS[profile], strict=True)
-    seen, judged = (data.patches(shapes32.kept(*s).images) for s in splits)
-    where = place(profile, model, {"model": model}, {"model": "resnet8_shapes32"})
-    layer = data.first_layer(model)
-    both = (data.moments(patches) for patches in (seen, judged))
-    return World(model, where, layer, seen, judged, *both)
+def named(method: str, bits: int, grid: str) -> str:
+    """A variant's name, such as `gptq_w4_sym_channel`."""
+    return f"{method}_w{bits}_{grid}"
 
 
-def rounding_records(world: World) -> list[Record]:
+def rounded(weight: np.ndarray) -> list[Made]:
     """Round-to-nearest: both schemes, per tensor and per channel, over bits."""
-    made = []
-    for name, grid in grids(world.layer.weight):
-        other = by_hand.round_trip(world.layer.weight, grid)
-        made += _error_records(world, f"rtn_{name}", other)
-        made.append(_record(world, f"rtn_{name}", "zero_share", float((other == 0).mean())))
-    return made
+    return [
+        Made("rtn", bits, name, by_hand.round_trip(weight, make(weight, bits, per_channel)))
+        for bits in BITS
+        for name, (make, per_channel) in GRIDS.items()
+    ]
 
 
-def grids(weight: np.ndarray) -> Iterable[tuple[str, by_hand.Grid]]:
-    """Every grid of the study by its name, such as `w4_sym_channel`."""
-    for bits in BITS:
-        for scheme, make in by_hand.SCHEMES.items():
-            for part in ("tensor", "channel"):
-                yield f"w{bits}_{scheme}_{part}", make(weight, bits, part == "channel")
-
-
-def method_records(world: World) -> list[Record]:
+def learned(world: World) -> list[Made]:
     """GPTQ and straight-through training on the symmetric grids per channel, over bits."""
     made, weight = [], world.layer.weight
     for bits in BITS:
         grid = by_hand.symmetric(weight, bits, per_channel=True)
         chosen = gptq.gptq(weight, world.hessian, grid)
-        made += _error_records(world, f"gptq_w{bits}_sym_channel", chosen)
+        made.append(Made("gptq", bits, "sym_channel", chosen))
         trained = training.train(weight, world.hessian, grid).weight
-        made += _error_records(world, f"ste_w{bits}_sym_channel", trained)
+        made.append(Made("ste", bits, "sym_channel", trained))
     return made
+
+
+def rounding_records(world: World) -> list[Record]:
+    """Errors of what was rounded to nearest, and the share of its weights that became 0."""
+    records = []
+    for made in rounded(world.layer.weight):
+        records += _error_records(world, made)
+        zero = float((made.weight == 0).mean())
+        records.append(_counted(world, made.variant, "zero_share", zero, made.bits))
+    return records
+
+
+def method_records(world: World) -> list[Record]:
+    """Errors of what GPTQ and training chose."""
+    return [record for made in learned(world) for record in _error_records(world, made)]
 
 
 def clipping(weight: np.ndarray, bits: int) -> dict[float, tuple[float, float]]:
@@ -111,9 +110,9 @@ def clipping_records(world: World) -> list[Record]:
     for bits in CLIPPED_BITS:
         totals = {clip: sum(parts) for clip, parts in clipping(world.layer.weight, bits).items()}
         best = min(totals, key=totals.__getitem__)
-        name = f"rtn_w{bits}_sym_tensor_clipped"
-        made.append(_record(world, name, "best_clip", best))
-        made.append(_record(world, name, "weight_error", float(np.sqrt(totals[best]))))
+        name = named("rtn", bits, "sym_tensor_clipped")
+        made.append(_counted(world, name, "best_clip", best, bits))
+        made.append(_counted(world, name, "weight_error", float(np.sqrt(totals[best])), bits))
     return made
 
 
@@ -149,37 +148,55 @@ def activation_records(world: World) -> list[Record]:
     made = []
     for name, error in errors.items():
         value, samples = float(error.mean()), weights @ error / len(error)
-        made.append(_estimate(world, f"a8_{name}", "activation_error", value, samples))
+        made.append(_estimated(world, f"a8_{name}", "activation_error", value, samples))
     static, dynamic = errors["static"], errors["dynamic"]
     value = float(dynamic.sum() / static.sum())
     samples = (weights @ dynamic) / (weights @ static)
-    made.append(_estimate(world, "a8_dynamic", "activation_error_ratio", value, samples))
+    made.append(_estimated(world, "a8_dynamic", "activation_error_ratio", value, samples))
     return made
 
 
-def _error_records(world: World, variant: str, other: np.ndarray) -> list[Record]:
+def items(world: World) -> pd.DataFrame:
+    """What the intervals are computed from: a row a variant and test image.
+
+    `value` is the outputs' energy (variant `float`), that of their change (`error_energy`), or the
+    relative error of rounded outputs (`activation_error`).
+    """
+    weight, images = world.layer.weight, len(world.test)
+    found = {("float", "energy"): by_hand.energy(weight, world.judged)}
+    for made in [*rounded(weight), *learned(world)]:
+        change = by_hand.energy(made.weight - weight, world.judged)
+        found[made.variant, "error_energy"] = change
+    for name, error in activation_errors(world).items():
+        found[f"a8_{name}", "activation_error"] = error
+    parts = [
+        pd.DataFrame({"variant": v, "metric": m, "image": np.arange(images), "value": values})
+        for (v, m), values in found.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _error_records(world: World, made: Made) -> list[Record]:
     """Error of the weights, and of the outputs on the test images with its interval."""
-    weight = world.layer.weight
+    weight, (_, bits, _, other) = world.layer.weight, made
     change, signal = (by_hand.energy(m, world.judged) for m in (other - weight, weight))
     drawn = stats.resamples(len(world.test), DRAWS, seed=0)
     samples = np.sqrt((drawn @ change) / (drawn @ signal))
-    value = float(np.sqrt(change.sum() / signal.sum()))
+    value, error = float(np.sqrt(change.sum() / signal.sum())), by_hand.weight_error(weight, other)
+    about = {"method": made.method, "bits": bits}
     return [
-        _record(world, variant, "weight_error", by_hand.weight_error(weight, other)),
-        _estimate(world, variant, "output_error", value, samples),
+        _counted(world, made.variant, "weight_error", error, bits, made.method),
+        _estimated(world, made.variant, "output_error", value, samples, **about),
     ]
 
 
-def _record(world: World, variant: str, metric: str, value: float) -> Record:
-    """Counted over all weights of the layer: no interval."""
-    count = world.layer.weight.size
-    return Record(EXPERIMENT, world.model, "none", variant, metric, value, "1", n=count)
+def _counted(world: World, variant: str, metric: str, value, bits: int, method="rtn") -> Record:
+    """Counted over all weights of the layer, which no data set judges: no interval."""
+    about = {"method": method, "bits": bits, "dataset": "none"}
+    return _RECORD.counted(world, variant, metric, value, world.layer.weight.size, **about)
 
 
-def _estimate(world: World, variant: str, metric: str, value: float, samples) -> Record:
+def _estimated(world: World, variant: str, metric: str, value: float, samples, **about) -> Record:
     """Of the test images, with a bootstrap interval over them."""
-    interval = stats.bootstrap_interval(samples, value)
-    images = len(world.test)
-    return Record(
-        EXPERIMENT, world.model, "shapes32", variant, metric, value, "1", *interval, images, seed=0
-    )
+    e = Estimate(value, *stats.bootstrap_interval(samples, value), len(world.test))
+    return _RECORD.estimated(world, variant, metric, e, seed=0, **about)

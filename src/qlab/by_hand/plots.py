@@ -7,13 +7,14 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter, St
 from qlab.by_hand import data, gptq, measure
 from qlab.by_hand import grid as by_hand
 from qlab.by_hand import training as by_hand_training
+from qlab.by_hand.data import World
 from qlab.by_hand.grid import Grid
-from qlab.by_hand.measure import World
 from qlab.core import plot
 from qlab.core.records import pick
 
 BLUE, SKY, RED, GREEN, GREY = (plot.PALETTE[i] for i in (1, 2, 3, 4, 7))
-GRID_LOOK = {  # of a grid's name, after the bits: colour, marker, line, label
+ERRORS = ["weight_error", "output_error"]
+GRID_LOOK = {  # of `measure.GRIDS`: colour, marker, line, label
     "sym_tensor": (BLUE, "o", "-", "symmetric, per tensor"),
     "asym_tensor": (SKY, "s", "--", "asymmetric, per tensor"),
     "sym_channel": (RED, "D", "-", "symmetric, per channel"),
@@ -123,12 +124,10 @@ def granularity(world: World, bits: int) -> None:
 
 def error_by_bits(table: pd.DataFrame, world: World) -> None:
     """Error of weights and of outputs over bits, four grids; keeps `by_hand_error_by_bits`."""
-    found = pick(table, ["weight_error", "output_error"])
-    names = found["variant"].str.extract(r"^rtn_w(?P<bits>\d)_(?P<grid>a?sym_(?:tensor|channel))$")
-    drawn = found.join(names).dropna(subset="grid").astype({"bits": int})
+    drawn = pd.concat([_over_bits(table, "rtn", grid).assign(grid=grid) for grid in GRID_LOOK])
     layout = {"ncols": 2, "sharey": True, "figsize": (9.4, 4.4)}
     with plot.figure("by_hand_error_by_bits", world.place, drawn, **layout) as (canvas, axes):
-        for axis, metric in zip(axes, ("weight_error", "output_error"), strict=True):
+        for axis, metric in zip(axes, ERRORS, strict=True):
             for name, (colour, marker, line, label) in GRID_LOOK.items():
                 rows = drawn[(drawn["metric"] == metric) & (drawn["grid"] == name)]
                 axis.plot(rows["bits"], rows["value"], line, marker=marker, color=colour, ms=5,
@@ -137,10 +136,21 @@ def error_by_bits(table: pd.DataFrame, world: World) -> None:
         bits = np.array(measure.BITS)
         halved = 0.9 * 2.0 ** -(bits - 2)
         axes[0].plot(bits, halved, ":", color="black", lw=1, label="halved by every bit")
-        axes[0].set(title="the weights", ylabel="error, share of the size (log scale)")
-        axes[1].set_title("the layer's outputs, on test images")
-        canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3,
-                      frameon=False)  # fmt: skip
+        _titled(canvas, axes)
+
+
+def _over_bits(table: pd.DataFrame, method: str, grid: str) -> pd.DataFrame:
+    """Both errors of a method on a grid, by rising bits."""
+    names = [measure.named(method, bits, grid) for bits in measure.BITS]
+    rows = pick(table, ERRORS, variant=names)[["metric", "bits", "value", "ci_low", "ci_high"]]
+    return rows.astype({"bits": int}).sort_values("bits", kind="stable")
+
+
+def _titled(canvas, axes) -> None:
+    axes[0].set(title="the weights", ylabel="error, share of the size (log scale)")
+    axes[1].set_title("the layer's outputs, on test images")
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3,
+                  frameon=False)  # fmt: skip
 
 
 def _error_axis(axis) -> None:
@@ -220,22 +230,18 @@ def training(world: World, bits: int) -> None:
 
 def methods(table: pd.DataFrame, world: World) -> None:
     """Weights' and outputs' error over bits, three ways to choose levels: `by_hand_methods`."""
-    found = pick(table, ["weight_error", "output_error"])
-    names = found["variant"].str.extract(r"^(?P<method>[a-z]+)_w(?P<bits>\d)_sym_channel$")
-    drawn = found.join(names).dropna(subset="method").astype({"bits": int})
+    found = [_over_bits(table, m, "sym_channel").assign(method=m) for m in METHOD_LOOK]
+    drawn = pd.concat(found)
     layout = {"ncols": 2, "sharey": True, "figsize": (9.4, 4.2)}
     with plot.figure("by_hand_methods", world.place, drawn, **layout) as (canvas, axes):
-        for axis, metric in zip(axes, ("weight_error", "output_error"), strict=True):
+        for axis, metric in zip(axes, ERRORS, strict=True):
             for name, (colour, marker, label) in METHOD_LOOK.items():
                 rows = drawn[(drawn["metric"] == metric) & (drawn["method"] == name)]
                 bars = [rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]]
                 axis.errorbar(rows["bits"], rows["value"], yerr=bars, marker=marker, color=colour,
                               ms=5, label=label)  # fmt: skip
             _error_axis(axis)
-        axes[0].set(title="the weights", ylabel="error, share of the size (log scale)")
-        axes[1].set_title("the layer's outputs, on test images")
-        handles, labels = axes[0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+        _titled(canvas, axes)
 
 
 def two_bits(world: World) -> None:

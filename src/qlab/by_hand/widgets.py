@@ -6,7 +6,7 @@ from matplotlib.ticker import PercentFormatter
 
 from qlab.by_hand import grid as by_hand
 from qlab.by_hand import plots as draw
-from qlab.by_hand.measure import World
+from qlab.by_hand.data import World
 from qlab.core import live, plot
 
 PARTS = {"per tensor": False, "per channel": True}

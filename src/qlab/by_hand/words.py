@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from qlab.core.records import pick
-from qlab.core.words import interval, value
+from qlab.core.records import interval, pick, value
 
 
 def findings(table: pd.DataFrame) -> list[str]:

@@ -4,6 +4,7 @@ A loss counts by its interval's bad end: a variant keeps a bound only if the who
 its difference to float does. So few items make a variant harder to choose, not easier.
 """
 
+import math
 from typing import NamedTuple
 
 import pandas as pd
@@ -13,7 +14,12 @@ from qlab.core.errors import QlabError
 
 PARENT = "fp32"  # the float variant
 LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds
-_BY = ("quality", "size", "time")
+POINTS = 100  # percentage points of a share
+_LEAST = {  # what decides: what the one taken has
+    "quality": "the least loss, by the bad end of its interval",
+    "size": "the smallest file",
+    "time": "the least time, by the bad end of its interval",
+}
 
 
 class Kind(NamedTuple):
@@ -78,6 +84,7 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     lowest and the highest end of their intervals.
     QlabError: the records lack the float parent's size.
     """
+    table = table[table["condition"].isna()]
     sizes = records.pick(table, "size_bytes")[["model", "dataset", "variant", "value"]]
     float_size = sizes.loc[sizes["variant"] == PARENT, "value"]
     if float_size.empty:
@@ -158,7 +165,7 @@ def choose(
     max_loss: float | None = None,
     prefer: str = "",
 ) -> Choice:
-    """The best of `variants` that keeps the bounds; `chooser_words.sentence` says it.
+    """The best of `variants` that keeps the bounds; `sentence` says it.
 
     `max_share` is of the float file's bytes, or `max_bytes`; `max_loss` is a share (0.01 is one
     point), kept only if the bad end of the interval keeps it. Among those that do, `prefer`
@@ -174,10 +181,10 @@ def choose(
     if max_bytes is not None:
         max_share = max_bytes / float_bytes
     prefer = prefer or ("size" if max_share is None else "quality")
-    if prefer not in _BY:
-        raise QlabError(f"'prefer' is one of {', '.join(_BY)}, not {prefer!r}.")
-    share = float("inf") if max_share is None else max_share
-    loss = float("inf") if max_loss is None else max_loss
+    if prefer not in _LEAST:
+        raise QlabError(f"'prefer' is one of {', '.join(_LEAST)}, not {prefer!r}.")
+    share = math.inf if max_share is None else max_share
+    loss = math.inf if max_loss is None else max_loss
     kept = (table["share"] <= share) & (-table["quality_low"] <= loss)
     fitting = best_first(table[kept], prefer)
     taken = fitting.iloc[0] if len(fitting) else None
@@ -190,3 +197,88 @@ def best_first(table: pd.DataFrame, prefer: str) -> pd.DataFrame:
                "time": ["time_high", "quality_low"]}[prefer]  # fmt: skip
     ascending = [column != "quality_low" for column in columns]
     return table.sort_values(columns, ascending=ascending, kind="stable", na_position="last")
+
+
+def sentence(choice: Choice) -> str:
+    """The choice in words: what to take, what to expect, because of what; else what is nearest."""
+    if choice.taken is None:
+        return f"No {choice.kind.name} measured keeps {asked(choice)}. {_nearest(choice)}"
+    what = expected(choice.kind, choice.taken)
+    return (
+        f"For {asked(choice)}: take {choice.taken['variant']}; expect {what}; {_because(choice)}."
+    )
+
+
+def asked(choice: Choice) -> str:
+    """The bounds in words."""
+    bounds = []
+    if math.isfinite(choice.max_share):
+        bounds.append(f"at most {choice.max_share:.0%} of float's bytes")
+    if math.isfinite(choice.max_loss):
+        lost = f"{choice.max_loss * POINTS:.3g} point{'' if choice.max_loss == 0.01 else 's'}"
+        bounds.append(f"at most {lost} of {choice.kind.score} lost")
+    return " and ".join(bounds)
+
+
+def expected(kind: Kind, row: pd.Series) -> str:
+    """Size, quality and time of one of `chooser.variants`, each with its interval."""
+    seeds = f" and {row['seeds']} seeds" if row["seeds"] > 1 else ""
+    return (
+        f"{row['size']:,} bytes ({row['share']:.1%} of float's), {kind.score} "
+        f"{quality(row)} points on {row['n']:,} {kind.items}{seeds}, "
+        f"{'time not measured' if pd.isna(row['time']) else time(row) + ' of the time'}"
+    )
+
+
+def quality(row: pd.Series) -> str:
+    """Difference to float in points, with its interval; float's own is 0."""
+    if row.get("variant") == PARENT:
+        return "0"
+    value, low, high = (row[c] * POINTS for c in ("quality", "quality_low", "quality_high"))
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def time(row: pd.Series) -> str:
+    """Ratio to float's time, with its interval; float's own is 1, one not measured a dash."""
+    if row.get("variant") == PARENT:
+        return "1"
+    if pd.isna(row["time"]):
+        return "–"
+    return f"{row['time']:.2f} [{row['time_low']:.2f}, {row['time_high']:.2f}]"
+
+
+def _because(choice: Choice) -> str:
+    count = len(choice.fitting)
+    if count == 1:
+        return "because no other variant keeps the bounds"
+    if choice.prefer == "time" and pd.isna(choice.taken["time"]):
+        return (
+            f"because of the {count} variants that keep the bounds, none of which was timed, it "
+            + ("has the least loss, by the bad end of its interval")
+        )
+    second = choice.fitting.iloc[1]
+    told = {
+        "quality": f"{quality(second)} points",
+        "size": f"{second['share']:.1%} of the bytes",
+        "time": time(second).replace("–", "not timed"),
+    }[choice.prefer]
+    return (
+        f"because of the {count} variants that keep the bounds it has {_LEAST[choice.prefer]} "
+        f"(next: {second['variant']}, {told})"
+    )
+
+
+def _nearest(choice: Choice) -> str:
+    """What either bound costs: the best of that size, the smallest with that loss."""
+    table, told = choice.table, {}
+    for kept, prefer, name in (
+        (table["share"] <= choice.max_share, "quality", "Of that size, the best is"),
+        (-table["quality_low"] <= choice.max_loss, "size", "With that loss, the smallest is"),
+        (table["size"] == table["size"].min(), "quality", "The smallest of all is"),
+    ):
+        if kept.any() and not kept.all() and len(told) < 2:
+            row = best_first(table[kept], prefer).iloc[0]
+            told.setdefault(
+                row["variant"], f"{name} {row['variant']}: {expected(choice.kind, row)}."
+            )
+    return " ".join(told.values())

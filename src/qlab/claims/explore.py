@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
-from qlab.claims import ledger, rules
+from qlab.claims import ledger
 from qlab.claims.claims import Source
+from qlab.claims.data import Evidence
 from qlab.claims.ledger import Judged, scale
 from qlab.claims.plots import STYLE
-from qlab.claims.records import Evidence
 from qlab.claims.verdicts import VERDICTS, Term
 from qlab.core import live, plot
 from qlab.core.errors import QlabError
@@ -43,8 +43,7 @@ def chosen(judged: Sequence[Judged], source: str, verdict: str) -> list[Judged]:
 
 def terms(one: Judged, evidence: Evidence) -> list[Term]:
     """The figures of a claim: first the one it hangs on, then the nearest to their bounds."""
-    read = evidence.drawn if "figure" in one.claim.rule else evidence.records
-    others = [t for t in rules.terms(one.claim.rule, read(one.claim)[0]) if t != one.term]
+    others = [t for t in one.claim.rule.terms(evidence.of(one.claim)[0]) if t != one.term]
     return [one.term, *sorted(others, key=lambda term: term.margin)]
 
 
@@ -56,7 +55,7 @@ def sentence(one: Judged, source: Source) -> str:
     if term is None:
         return said + _safe(one.reason)
     p_value = "" if term.p_value is None else f", p = {term.p_value:.2g}"
-    rule = "; ".join(f"{key} {value}" for key, value in claim.rule.items()).replace("'", "")
+    rule = "; ".join(f"{key} {value}" for key, value in claim.rule.told().items()).replace("'", "")
     return said + _safe(
         f"Found {ledger.written(term)}, n = {term.estimate.n:,}{p_value}; wanted "
         f"{ledger.wanted(term)}. Read from {ledger.relative(one.file)}. Rule: {rule}."

@@ -1,4 +1,4 @@
-"""All claims judged: the ledger as a table and as records, and what changed since another one."""
+"""All claims judged: the ledger as a table and as records."""
 
 import math
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from qlab.claims import claims, rules
+from qlab.claims import claims
+from qlab.claims.address import NotTested, subject
 from qlab.claims.claims import Claim
-from qlab.claims.records import Evidence, NotTested, subject
+from qlab.claims.data import Evidence
 from qlab.claims.verdicts import UNTESTED, Term, decide
 from qlab.core import paths, provenance, records
 from qlab.core.cache import file_sha256
@@ -38,6 +39,7 @@ class Judged(NamedTuple):
     file: Path | None = None
     model: str = "none"  # whose records decided
     dataset: str = "none"  # on which
+    clock: bool = False  # whether a clock had a part in what was read
 
 
 def judge(claim: Claim, evidence: Evidence) -> Judged:
@@ -45,13 +47,14 @@ def judge(claim: Claim, evidence: Evidence) -> Judged:
     try:
         if claim.untested:
             raise NotTested(claim.untested)
-        read = evidence.drawn if "figure" in claim.rule else evidence.records
-        table, file = read(claim)
-        verdict, term = decide(rules.terms(claim.rule, table), claim.rule.get("quantifier", "all"))
+        table, file = evidence.of(claim)
+        terms = claim.rule.terms(table)
+        verdict, term = decide(terms, getattr(claim.rule, "quantifier", "all"))
     except NotTested as error:
         return Judged(claim, UNTESTED, f"{error}{_needs(claim)}")
     reason = f"Wanted {wanted(term)}: {term.name}.{_needs(claim)}"
-    return Judged(claim, verdict, reason, term, file, *_about(claim, evidence))
+    clock = any(t.clock for t in terms)
+    return Judged(claim, verdict, reason, term, file, *_about(claim, evidence), clock)
 
 
 def judge_all(evidence: Evidence, file: Path | None = None) -> list[Judged]:
@@ -79,18 +82,6 @@ def write(judged: list[Judged], evidence: Evidence, profile: str, started: float
     packages = ["pandas", "scipy", "statsmodels"]
     origin = provenance.collect({"profile": profile}, inputs, packages, started)
     return records.write(as_records(judged), profile, origin)
-
-
-def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
-    """Which verdicts differ between two tables of records of this experiment, a sentence each."""
-    old, new = (t.set_index("variant") for t in (before, after))
-    told = [f"claim {i}: is new, {new.loc[i, 'metric']}." for i in new.index.difference(old.index)]
-    told += [f"claim {i}: is gone." for i in old.index.difference(new.index)]
-    for i in new.index.intersection(old.index):
-        was, now = old.loc[i], new.loc[i]
-        if was["metric"] != now["metric"]:
-            told.append(f"claim {i}: was {_told(was)}, is now {_told(now)}.")
-    return told
 
 
 def written(term: Term) -> str:
@@ -132,7 +123,7 @@ def _record(judged: Judged) -> Record:
         return Record(*here, 0.0, "record")
     value, low, high, n = judged.term.estimate
     ends = (low, high) if low < high else (None, None)
-    return Record(*here, value, judged.term.unit, *ends, n)
+    return Record(*here, value, judged.term.unit, *ends, n, clock=judged.clock)
 
 
 def _about(claim: Claim, evidence: Evidence) -> tuple[str, str]:
@@ -141,7 +132,7 @@ def _about(claim: Claim, evidence: Evidence) -> tuple[str, str]:
         found, _ = evidence.records(claim)
     except NotTested:  # drawn numbers without their records
         return "none", "none"
-    model = claim.rule.get("model") or subject(found)[0]
+    model = claim.rule.model or subject(found)[0]
     rows = found[found["model"] == model]
     return model, subject(found)[1] or rows["dataset"].iloc[0]
 
@@ -161,13 +152,6 @@ def _unit(term: Term) -> str:
 
 def _needs(claim: Claim) -> str:
     return f" Needs: {claim.needs}." if claim.needs else ""
-
-
-def _told(row: pd.Series) -> str:
-    if row["metric"] == UNTESTED:
-        return UNTESTED
-    ends = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.4g}, {row['ci_high']:.4g}]"
-    return f"{row['metric']} ({row['value']:.4g}{ends})"
 
 
 def relative(file: Path) -> str:

@@ -1,14 +1,20 @@
-"""The figures of notebook 05: every claim with its verdict, and how many there are of each."""
+"""The figures of notebook 05: claims with their verdicts, and variants to choose among."""
 
 import textwrap
+from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
+from qlab.claims import chooser
 from qlab.claims import ledger as claims_ledger
+from qlab.claims.chooser import KINDS, POINTS, Choice
 from qlab.claims.claims import Source
 from qlab.claims.ledger import Judged
 from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS
-from qlab.core import plot
+from qlab.core import live, plot
 
 STYLE = {  # verdict: colour, marker, label
     HOLDS: (plot.PALETTE[4], "o", "holds"),
@@ -16,6 +22,14 @@ STYLE = {  # verdict: colour, marker, label
     UNDECIDED: (plot.PALETTE[6], "D", "undecided"),
     UNTESTED: (plot.PALETTE[7], "s", "not tested here"),
 }
+LOOK = {  # standing: colour, marker
+    "unbeaten": (plot.PALETTE[1], "o"),
+    "beaten": (plot.PALETTE[6], "^"),
+    "surely beaten": (plot.PALETTE[7], "X"),
+}
+# What a choice can weigh: words for its axis.
+COSTS = {"share": "file, share of float's bytes", "time": "time, as a multiple of float's"}
+_WIDE = 20  # points: axes beyond are compressed below -5
 _LINE = 0.215  # inches
 _COLUMNS = {"": 0.0, "statement": 0.02, "found [95 % interval]": 0.64, "the claim wants": 0.85}
 
@@ -61,10 +75,8 @@ def _claim(axis, at: int, judged: Judged) -> None:
 
 
 def _handles() -> list:
-    from matplotlib.lines import Line2D
-
     return [
-        Line2D([], [], color=colour, marker=marker, ls="", ms=8, label=label,
+        plt.Line2D([], [], color=colour, marker=marker, ls="", ms=8, label=label,
                mfc="white" if verdict == UNTESTED else colour)
         for verdict, (colour, marker, label) in STYLE.items()
     ]  # fmt: skip
@@ -102,3 +114,104 @@ def tally(table: pd.DataFrame) -> pd.DataFrame:
     """Number of claims by source (rows) and verdict (columns, all four)."""
     found = pd.crosstab(table["source"], table["verdict"])
     return found.reindex(columns=list(VERDICTS), fill_value=0)
+
+
+def fronts(tables: Mapping[str, pd.DataFrame], profile: str) -> None:
+    """Quality against size and against time for each kind of model; keeps `chooser_pareto`.
+
+    `tables` are `chooser.variants` by the kind's name.
+    """
+    drawn = pd.concat([_standings(t).assign(kind=k) for k, t in tables.items()], ignore_index=True)
+    layout = {"nrows": len(tables), "ncols": 2, "squeeze": False, "sharey": "row"}
+    layout["figsize"] = (9.4, 3.1 * len(tables) + 0.5)
+    with plot.figure("chooser_pareto", profile, drawn, **layout) as (canvas, axes):
+        for line, (name, table) in zip(axes, tables.items(), strict=True):
+            for axis, cost in zip(line, COSTS, strict=True):
+                _front(axis, table, cost)
+            line[0].set_title(name)
+            line[0].set_ylabel(_label(line[0], name))
+        for axis, label in zip(axes[-1], COSTS.values(), strict=True):
+            axis.set_xlabel(f"{label}, log scale")
+        _standings_legend(canvas)
+        canvas.suptitle(
+            "Up and left is better; bars are 95 % intervals, the line joins the unbeaten"
+        )
+
+
+def _standings(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{f"by_{cost}": chooser.standing(table, cost) for cost in COSTS})
+
+
+def _front(axis, table: pd.DataFrame, cost: str) -> None:
+    """Variants with intervals, coloured by standing; the line joins the front."""
+    standing = chooser.standing(table, cost)
+    for name, (colour, marker) in LOOK.items():
+        rows = table[standing == name].sort_values(cost)
+        points = rows[["quality", "quality_low", "quality_high"]].to_numpy().T * POINTS
+        error = [points[0] - points[1], points[2] - points[0]]
+        wide = [rows["time"] - rows["time_low"], rows["time_high"] - rows["time"]]
+        axis.errorbar(rows[cost], points[0], yerr=error, xerr=wide if cost == "time" else None,
+                      fmt=marker, ms=6, color=colour, alpha=0.85, elinewidth=0.8)  # fmt: skip
+        if name == "unbeaten":
+            axis.plot(rows[cost], points[0], color=colour, lw=1, alpha=0.5, zorder=0)
+    if table["quality_low"].min() * POINTS < -_WIDE:
+        axis.set_yscale("symlog", linthresh=5, linscale=1)
+        axis.set_yticks([-50, -20, -5, -2, 0])
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.minorticks_off()
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    ticks = [0.5, 1, 2, 5, 20] if high / low > 8 else [0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1, 2, 3, 5]
+    axis.set_xticks([t for t in ticks if low <= t <= high])
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(StrMethodFormatter(""))
+
+
+def _label(axis, name: str) -> str:
+    more = ", log below -5" if axis.get_yscale() == "symlog" else ""
+    return f"{KINDS[name].score} minus float's\n(points{more})"
+
+
+def _standings_legend(canvas: Figure) -> None:
+    looks = LOOK.items()
+    marks = [plt.Line2D([], [], color=c, marker=m, ls="", label=name) for name, (c, m) in looks]
+    canvas.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False)
+
+
+def picture(choice: Choice) -> Figure:
+    """Quality against size and time of all variants, the bounds, and the one taken as a ring."""
+    plot.use_style()
+    canvas, axes = plt.subplots(ncols=2, figsize=(8.4, 3.6), sharey=True)
+    for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
+        _front(axis, choice.table, cost)
+        axis.axhline(-choice.max_loss * POINTS, color="black", ls="--", lw=1)
+        if choice.taken is not None and pd.notna(choice.taken[cost]):
+            axis.plot(choice.taken[cost], choice.taken["quality"] * POINTS, "o", ms=14, mfc="none",
+                      mec=plot.PALETTE[3], mew=2)  # fmt: skip
+        axis.set_xlabel(label)
+    axes[0].axvline(choice.max_share, color="black", ls="--", lw=1)
+    axes[0].set_ylabel(_label(axes[0], choice.kind.name))
+    _standings_legend(canvas)
+    return canvas
+
+
+def sliders(tables: Mapping[str, pd.DataFrame]):
+    """Sliders for both bounds, a choice of model and preference; text and picture follow at once.
+
+    A box (`live.follow`) whose children are kind, share (percent), loss (points), prefer, text,
+    image.
+    """
+    import ipywidgets as w
+
+    def show(kind: str, share: float, loss: float, prefer: str) -> tuple[str, Figure]:
+        bounds = {"max_share": share / 100, "max_loss": loss / 100}
+        found = chooser.choose(KINDS[kind], tables[kind], **bounds, prefer=prefer)
+        return chooser.sentence(found), picture(found)
+
+    controls = [
+        w.Dropdown(options=list(tables), description="model"),
+        live.slider(30.0, 10, 100, 1, "% of float's bytes at most"),
+        live.slider(5.0, 0, 20, 0.25, "points lost at most"),
+        w.Dropdown(options=["quality", "size", "time"], description="then best"),
+    ]
+    return live.follow(show, controls)

@@ -1,165 +1,259 @@
 """The kinds of rules that judge claims: each makes terms from records, and changes nothing.
 
-`terms` takes a rule of data/claims.yaml as it stands there and a table of records (for share and
-count: the numbers of a figure). The verdict on terms is `claim_verdicts`'.
+A rule of data/claims.yaml is one of `Rule`, by its kind. Its `terms` are estimates from a table of
+records (of a figure's numbers for `Share` and `Count`), each with the range that the claim wants;
+they raise NotTested where the table lacks what the rule asks for. What follows is `verdicts`'.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import Field, model_validator
 from scipy import stats
 
-from qlab.claims.estimates import bounds, each, estimate, form, listed
-from qlab.claims.estimates import name as name_of
-from qlab.claims.records import NotTested
+from qlab.claims.address import Address, NotTested, Text, Texts, listed, subject
 from qlab.claims.verdicts import Term
-from qlab.core import places
+from qlab.core import places, records
 from qlab.core import stats as statistics
 from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate
 
 _TESTS = {t.__name__: t for t in (places.by_number, places.by_share, places.by_depth)}
+_FORMS = {  # how a metric is written, as in `Term`; others plainly
+    **dict.fromkeys(
+        ("latency_ratio", "latency_ratio_p50", "latency_builtin_ratio_p50", "train_step_ratio",
+         "tokens_per_s_ratio"), "x"),
+    **dict.fromkeys(
+        ("accuracy_difference", "ap_difference_extra", "top_first_token_difference",
+         "gap_growth_k1_k10"), "points"),
+}  # fmt: skip
 
 
-def terms(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
-    """The terms of a claim's rule, from records (or from a figure's numbers: share, count).
+class Judging(Address):
+    """A rule."""
 
-    Raises NotTested where the table lacks what the rule asks for.
-    """
-    return _KINDS[rule["kind"]](rule, table)
+    kind: str
+    exact: bool = False  # a counted figure needs no interval
+
+    def told(self) -> dict[str, str]:
+        """What the file says, as texts."""
+        given = self.model_dump(exclude_unset=True)
+        return {"kind": given.pop("kind"), **{key: _short(value) for key, value in given.items()}}
 
 
-def _value(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Bounded(Judging):
+    """A rule whose figures shall lie within bounds: all of them, or any."""
+
+    above: float = -math.inf
+    below: float = math.inf
+    between: list[float] = []
+    quantifier: Literal["all", "any"] = "all"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The range that the rule names."""
+        low, high = self.between or (self.above, self.below)
+        return low, high
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if len({"above", "below", "between"} & self.model_fields_set) != 1:
+            raise ValueError("it must have just one of 'above', 'below' and 'between'")
+        if self.between and (len(self.between) != 2 or self.between[0] >= self.between[1]):
+            raise ValueError("'between' must be two numbers, the smaller first")
+        return self
+
+
+class Value(Bounded):
     """The metric itself: each variant's in the range."""
-    found = []
-    for one in each(rule):
-        e, unit = estimate(one, table)
-        found.append(Term(name_of(one), e, *bounds(rule), form(one["metric"]), unit))
-    return found
+
+    kind: Literal["value"]
+    metric: Texts
+    variant: Texts
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        made = []
+        for one in self.each():
+            e, unit, clock = one.find(table, self.exact)
+            form = _FORMS.get(one.metric, "plain")
+            made.append(Term(one.name, e, *self.bounds, form, unit, clock=clock))
+        return made
 
 
-def _ratio(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
+class Ratio(Value):
     """The metric over that of another variant; the interval is the widest of both intervals.
 
     For independent estimates it covers 95 % and more.
     """
-    found = []
-    for one in each(rule):
-        (a, _), (b, _) = estimate(one, table), estimate(one | rule["over"], table)
-        if b.low <= 0 <= b.high:
-            raise NotTested(f"{name_of(one | rule['over'])} may be 0: there is no ratio to it.")
-        ends = [x / y for x in (a.low, a.high) for y in (b.low, b.high)]
-        e = Estimate(a.value / b.value, min(ends), max(ends), min(a.n, b.n))
-        name = f"{name_of(one)} over {name_of(one | rule['over'])}"
-        found.append(Term(name, e, *bounds(rule), "x"))
-    return found
+
+    kind: Literal["ratio"]
+    over: Address
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        made = []
+        for one in self.each():
+            other = one.but(self.over)
+            (a, _, clock), (b, _, too) = (o.find(table, self.exact) for o in (one, other))
+            if b.low <= 0 <= b.high:
+                raise NotTested(f"{other.name} may be 0: there is no ratio to it.")
+            ends = [x / y for x in (a.low, a.high) for y in (b.low, b.high)]
+            e = Estimate(a.value / b.value, min(ends), max(ends), min(a.n, b.n))
+            name = f"{one.name} over {other.name}"
+            made.append(Term(name, e, *self.bounds, "x", clock=clock or too))
+        return made
 
 
-def _difference(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
-    """The metric minus another: of another variant, metric or data set; interval as in `_ratio`."""
-    found = []
-    for one in each(rule):
-        for other in each(one | rule["minus"]):
-            found.append(_minus(one, other, bounds(rule), table))
-    return found
+class Difference(Value):
+    """The metric minus another: of another variant, metric or condition; interval as a ratio's."""
+
+    kind: Literal["difference"]
+    minus: Address
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        pairs = [(one, other) for one in self.each() for other in one.but(self.minus).each()]
+        return [_minus(*pair, self.bounds, self.exact, table) for pair in pairs]
 
 
-def _minus(one: dict, other: dict, span: tuple[float, float], table: pd.DataFrame) -> Term:
-    (a, unit), (b, _) = estimate(one, table), estimate(other, table)
+class Ordering(Judging):
+    """The metrics, or the variants, in falling order: each step down is above 0."""
+
+    kind: Literal["ordering"]
+    metric: Texts
+    variant: Texts
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        steps = list(self.each())
+        pairs = zip(steps, steps[1:], strict=False)
+        return [_minus(*pair, (0.0, math.inf), self.exact, table) for pair in pairs]
+
+
+def _minus(one: Address, other: Address, bounds, exact: bool, table: pd.DataFrame) -> Term:
+    (a, unit, clock), (b, _, too) = (o.find(table, exact) for o in (one, other))
     e = Estimate(a.value - b.value, a.low - b.high, a.high - b.low, min(a.n, b.n))
     form = "points" if unit == "1" else "plain"
-    return Term(f"{name_of(one)} minus {name_of(other)}", e, *span, form, unit)
+    return Term(f"{one.name} minus {other.name}", e, *bounds, form, unit, clock=clock or too)
 
 
-def _ordering(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
-    """The metrics, or the variants, in falling order: each step down is above 0."""
-    steps = list(each(rule))
-    pairs = zip(steps, steps[1:], strict=False)
-    return [_minus(one, other, (0.0, math.inf), table) for one, other in pairs]
-
-
-def _published(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
+class Published(Judging):
     """Metrics against published values, each to within the tolerance."""
-    found = []
-    for metric, value in rule["values"].items():
-        e, unit = estimate(rule | {"metric": metric, "exact": True}, table)
-        # A hair more, for values that lie just at the tolerance.
-        span = rule["tolerance"] * (1 + 1e-9)
-        found.append(
-            Term(f"{metric} of {rule['model']}", e, value - span, value + span, "plain", unit)
-        )
-    return found
+
+    kind: Literal["published"]
+    variant: Text
+    model: Text
+    values: dict[Text, float]
+    tolerance: float
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        made = []
+        span = self.tolerance * (1 + 1e-9)  # a hair more, for values just at the tolerance
+        for metric, value in self.values.items():
+            e, unit, clock = self.but(Address(metric=metric)).find(table, exact=True)
+            name = f"{' '.join(filter(None, (self.part, metric)))} of {self.model}"
+            made.append(Term(name, e, value - span, value + span, "plain", unit, clock=clock))
+        return made
 
 
-def _trend(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
+class Trend(Bounded):
     """Spearman's rank correlation of a metric, averaged over seeds, with k, the layers quantized.
 
-    `variant` holds {k}. Interval by Bonett and Wright 2000.
+    Interval by Bonett and Wright 2000.
     """
-    before, after = rule["variant"].split("{k}")
-    ks = table["variant"].str.extract(rf"^{before}(\d+){after}$")[0].dropna().astype(int).unique()
-    one = [rule | {"variant": f"{before}{k}{after}", "exact": True} for k in sorted(ks)]
-    if len(one) < 5:
-        raise NotTested(f"A trend takes 5 values of k; the records have {len(one)}.")
-    values = [estimate(r, table)[0].value for r in one]
-    r, n = float(stats.spearmanr(sorted(ks), values).statistic), len(one)
-    half = 1.959964 * math.sqrt((1 + r**2 / 2) / (n - 3))
-    z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
-    low, high = (float(np.tanh(z + side * half)) for side in (-1, 1))
-    e = Estimate(r, min(low, r), max(high, r), n)  # at 1 and -1 rounding would leave r outside
-    name = f"rank correlation of {rule['metric']} with k ({rule['variant']})"
-    return [Term(name, e, *bounds(rule), "r")]
+
+    kind: Literal["trend"]
+    metric: Text
+    method: Text
+    bits: int
+    where: Text
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        model, dataset = subject(table)
+        chosen = {"method": self.method, "bits": self.bits, "where": self.where}
+        here = {"model": model, "dataset": dataset, "condition": None}
+        rows = records.pick(table, self.metric, **chosen, **here)
+        means = {k: part["value"].mean() for k, part in rows.groupby("k")}
+        if len(means) < 5:
+            raise NotTested(f"A trend takes 5 values of k; the records have {len(means)}.")
+        r, n = float(stats.spearmanr(list(means), list(means.values())).statistic), len(means)
+        half = 1.959964 * math.sqrt((1 + r**2 / 2) / (n - 3))
+        z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+        low, high = (float(np.tanh(z + side * half)) for side in (-1, 1))
+        e = Estimate(r, min(low, r), max(high, r), n)  # at 1 and -1 rounding would leave r outside
+        series = f"{self.method}, {self.bits} bits, {self.where} k"
+        name = f"rank correlation of {self.metric} with k ({series})"
+        return [Term(name, e, *self.bounds, "r", clock=bool(rows["clock"].any()))]
 
 
-def _places(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
-    """First against last layers by a test of `qat_places`, which decides by its p value."""
-    points = places.points_table(table)
-    chosen = points[(points["method"] == rule["method"]) & (points["bits"] == rule["bits"])]
-    if chosen.empty:
-        raise NotTested(f"The sweep has no {rule['method']} at {rule['bits']} bits.")
-    layers = int(points["k"].max())
-    series = chosen[chosen["where"] != "only"]
-    whole = pd.concat([series, places.each_alone(chosen, layers)], ignore_index=True)
-    try:
-        found = _TESTS[rule["test"]](whole, layers)
-    except QlabError as error:
-        raise NotTested(str(error)) from None
-    if math.isnan(found.p_value) or math.isinf(found.detectable):
-        raise NotTested(f"{found.question}: {found.words}.")
-    name = f"loss of the first minus loss of the last, {found.method}"
-    return [
-        Term(name, found.difference, *bounds(rule), "points", "1", found.p_value, found.detectable)
-    ]
+class Places(Bounded):
+    """First against last layers by a test of `core.places`, which decides by its p value."""
+
+    kind: Literal["places"]
+    test: Literal["by_number", "by_share", "by_depth"]
+    method: Text
+    bits: int
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        points = places.points_table(table)
+        chosen = points[(points["method"] == self.method) & (points["bits"] == self.bits)]
+        if chosen.empty:
+            raise NotTested(f"The sweep has no {self.method} at {self.bits} bits.")
+        layers = int(points["k"].max())
+        series = chosen[chosen["where"] != "only"]
+        whole = pd.concat([series, places.each_alone(chosen, layers)], ignore_index=True)
+        try:
+            found = _TESTS[self.test](whole, layers)
+        except QlabError as error:
+            raise NotTested(str(error)) from None
+        if math.isnan(found.p_value) or math.isinf(found.detectable):
+            raise NotTested(f"{found.question}: {found.words}.")
+        name = f"loss of the first minus loss of the last, {found.method}"
+        tested = ("points", "1", found.p_value, found.detectable)
+        return [Term(name, found.difference, *self.bounds, *tested)]
 
 
-def _share(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
+class Share(Bounded):
     """Which share of a variant's counts falls into the kinds counted; interval by Wilson."""
-    found = []
-    for variant in listed(rule["variant"]):
-        rows = table[table["variant"] == variant]
-        if rows.empty:
-            raise NotTested(f"The figure {rule['figure']} does not show {variant}.")
-        hits = rows.loc[rows["kind"].isin(listed(rule["counted"])), "count"].sum()
-        e = statistics.proportion(int(hits), int(rows["count"].sum()))
-        name = f"share of {' and '.join(listed(rule['counted']))}, {variant}"
-        found.append(Term(name, e, *bounds(rule), "share"))
-    return found
+
+    kind: Literal["share"]
+    figure: Text
+    variant: Texts
+    counted: list[Text]
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        made = []
+        for variant in listed(self.variant):
+            rows = table[table["variant"] == variant]
+            if rows.empty:
+                raise NotTested(f"The figure {self.figure} does not show {variant}.")
+            hits = rows.loc[rows["kind"].isin(self.counted), "count"].sum()
+            e = statistics.proportion(int(hits), int(rows["count"].sum()))
+            name = f"share of {' and '.join(self.counted)}, {variant}"
+            made.append(Term(name, e, *self.bounds, "share"))
+        return made
 
 
-def _count(rule: dict[str, Any], table: pd.DataFrame) -> list[Term]:
+class Count(Bounded):
     """How many rows of a figure's numbers are as the rule says."""
-    rows = table
-    for column, wanted in rule["where"].items():
-        rows = rows[rows[column] == wanted]
-    told = ", ".join(f"{k} {v}" for k, v in rule["where"].items())
-    e = Estimate(len(rows), len(rows), len(rows), len(table))
-    return [Term(f"rows with {told}", e, *bounds(rule), "plain", "row")]
+
+    kind: Literal["count"]
+    figure: Text
+    where: dict[Text, Any]
+
+    def terms(self, table: pd.DataFrame) -> list[Term]:
+        rows = table
+        for column, wanted in self.where.items():
+            rows = rows[rows[column] == wanted]
+        told = ", ".join(f"{k} {v}" for k, v in self.where.items())
+        e = Estimate(len(rows), len(rows), len(rows), len(table))
+        return [Term(f"rows with {told}", e, *self.bounds, "plain", "row")]
 
 
-_KINDS: dict[str, Callable[[dict[str, Any], pd.DataFrame], list[Term]]] = {
-    "value": _value, "ratio": _ratio, "difference": _difference, "ordering": _ordering,
-    "published": _published, "trend": _trend, "places": _places, "share": _share, "count": _count,
-}  # fmt: skip
+Rule = Annotated[
+    Value | Ratio | Difference | Ordering | Published | Trend | Places | Share | Count,
+    Field(discriminator="kind"),
+]

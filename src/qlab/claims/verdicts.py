@@ -46,6 +46,7 @@ class Term(NamedTuple):
     unit: str = "1"  # of the estimate, as in its records
     p_value: float | None = None
     detectable: float | None = None
+    clock: bool = False  # whether a clock or a meter had a part in it
 
     @property
     def margin(self) -> float:

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from qlab.claims import ledger as claims_ledger
+from qlab.claims.data import COMMITTED, Evidence
 from qlab.claims.ledger import Judged
 from qlab.claims.plots import STYLE, tally
-from qlab.claims.records import COMMITTED, Evidence
 from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS, Term
 from qlab.core.errors import QlabError
 
@@ -27,11 +27,12 @@ def source_of_numbers(evidence: Evidence) -> str:
 def anatomy(judged: list[Judged], name: str) -> pd.DataFrame:
     """One claim taken apart: what the source says, what is asked of the records, what they say."""
     one = _named(judged, name)
+    rule = one.claim.rule
     parts: dict[str, Any] = {
         "statement": one.claim.statement,
         "source, place": f"{one.claim.source}, {one.claim.place}",
         "experiment, profile": f"{one.claim.experiment}, {one.claim.profile}",
-        **{f"rule: {key}": str(value) for key, value in one.claim.rule.items()},
+        **{f"rule: {key}": value for key, value in (rule.told() if rule else {}).items()},
         "read from": claims_ledger.relative(one.file) if one.file else "nothing",
         "hangs on": one.term.name if one.term else "nothing",
         "figure": claims_ledger.written(one.term) if one.term else "",

@@ -1,42 +1,64 @@
-"""One point of a sweep over experiment `resnet_qat`: layers quantized and judged as in notebook 03.
+"""What can be swept of experiment `resnet_qat`, and one point of it, judged as in notebook 03.
 
 Nothing is timed: points run beside each other. What depends on a time, such as the graph trained
 for equal time, is left out.
 """
 
 import dataclasses
+from typing import TYPE_CHECKING, Literal
 
-from qlab.classifier import data, points
-from qlab.classifier import measure as resnet_qat
-from qlab.classifier.data import Task
-from qlab.classifier.points import Answer, Bench, Point
-from qlab.core.records import Record
-from qlab.run import sweep
+from qlab.core.parameters import Count, Positive
+from qlab.core.parameters import Point as Swept
 
-PACKAGES = resnet_qat.PACKAGES
+if TYPE_CHECKING:  # Snakemake reads this for every job, and needs no framework for it
+    from qlab.classifier.data import Task
+    from qlab.core.records import Record
+
+MODELS = ("resnet8_shapes32", "resnet20_shapes32")  # folders of data/models/ that a point may load
 
 
-def measure(profile: str, threads: int, **values) -> tuple[Task, list[Record]]:
-    """Task and records of a point: accuracies, bytes, and comparisons with the float parent.
+class Ptq(Swept):
+    """k layers quantized after training, which draws nothing."""
 
-    `values` are those of `sweeps.STUDIES`; the seed is fine-tuning's.
-    """
-    given = data.Parameters(profile=profile, model=values["model"], threads=threads)
-    task = data.prepare(given)
-    bench = Bench(task)
+    method: Literal["ptq"]
+    where: Literal["last", "first", "only"]
+    k: Positive
+    bits: Literal[8, 4]
+
+    @property
+    def variant(self) -> str:
+        """Its name in the records."""
+        return f"{self.method}_w{self.bits}a8_{self.where}{self.k}"
+
+
+class Qat(Ptq):
+    """The seed is fine-tuning's."""
+
+    method: Literal["qat"]
+    seed: Count
+
+
+POINTS = {"float": Swept, "ptq": Ptq, "qat": Qat}
+
+
+def measure(point: Swept, profile: str, threads: int) -> "tuple[Task, list[Record], list[str]]":
+    """Task and records of a point, and packages it used: accuracies, bytes, and comparisons with
+    the float parent."""
+    from qlab.classifier import data, points
+    from qlab.classifier import measure as notebook
+
+    task = data.prepare(data.Parameters(profile=profile, model=point.model, threads=threads))
+    bench = points.Bench(task)
     parent = points.parent(bench, threads)
-    if values["method"] == sweep.FLOAT:
-        found = resnet_qat.accuracy_records(task, parent, {})
-        return task, found + resnet_qat.size_records(task, bench, {})
-    seed = values.get("seed")
-    point = Point(*(values[f] for f in ("method", "where", "k", "bits")), seed or 0)
-    made = _untimed(points.answer(point, bench, threads))
-    found = resnet_qat.accuracy_records(task, parent, {point: made})
-    sizes = resnet_qat.size_records(task, bench, {dataclasses.replace(point, seed=0): made})
-    found += [dataclasses.replace(record, seed=seed) for record in sizes]
-    return task, [record for record in found if record.variant == point.variant]
-
-
-def _untimed(answer: Answer) -> Answer:
+    if point.method == "float":
+        found = notebook.accuracy_records(task, parent, {})
+        return task, found + notebook.size_records(task, bench, {}), notebook.PACKAGES
+    seed = getattr(point, "seed", None)
+    made = points.Point(point.method, point.where, point.k, point.bits, seed or 0)
+    answer = points.answer(made, bench, threads)
     kept = {g: p for g, p in answer.probabilities.items() if g != "equal_time"}
-    return answer._replace(probabilities=kept)
+    answer = answer._replace(probabilities=kept)
+    found = notebook.accuracy_records(task, parent, {made: answer})
+    sizes = notebook.size_records(task, bench, {dataclasses.replace(made, seed=0): answer})
+    found += [dataclasses.replace(record, seed=seed) for record in sizes]
+    return task, [r for r in found if r.variant == made.variant], notebook.PACKAGES

@@ -6,12 +6,10 @@ recipe, the hashes of its inputs and the versions of the libraries that make it.
 
 import contextlib
 import errno
-import fcntl
 import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -19,9 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from qlab.core import closure, paths
 from qlab.core.errors import QlabError
 
+_LOCK = ".lock"  # held by who writes in a folder; the system drops it with its process
 _YOUNG = 60  # seconds in which a folder that was made is surely locked
 
 
@@ -65,107 +66,60 @@ def written_whole(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _own_folder(target.parent) as folder:
-            yield folder / target.name
-            _replace(folder / target.name, target)
+        for left in target.parent.glob(".part-*"):
+            _remove_left(left)
+        new = {"prefix": ".part-", "dir": target.parent, "ignore_cleanup_errors": True}
+        with tempfile.TemporaryDirectory(**new) as folder, FileLock(Path(folder, _LOCK)):
+            part = Path(folder, target.name)
+            yield part
+            _replace(part, target)
     except OSError as error:
         if sentence := _about_writing(error, target):
             raise QlabError(sentence) from error
         raise
 
 
-@contextlib.contextmanager
-def _own_folder(parent: Path) -> Iterator[Path]:
-    """A new folder in `parent`, locked while its writer lives; what killed ones left is removed.
-
-    The operating system drops a lock with its process. Where it knows no locks, the leavings stay.
-    """
-    for left in parent.glob(".part-*"):
-        _remove_left(left)
-    folder = Path(tempfile.mkdtemp(prefix=".part-", dir=parent))
-    lock = _lock(folder)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock; None where it cannot be had."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # removed meanwhile, or another user's
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
 def _remove_left(folder: Path) -> None:
-    """Remove a killed writer's folder: nobody holds it, and it is not just being made."""
-    with contextlib.suppress(FileNotFoundError):
-        if time.time() - folder.stat().st_mtime < _YOUNG:
-            return
-    if (lock := _lock(folder)) is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _about_writing(error: OSError, target: Path) -> str | None:
-    """What an error means for writing `target`; None for one that has to do with other files."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if (
-        not full
-        and error.errno != errno.EFBIG
-        and error.filename
-        and not _near(Path(error.filename), target)
-    ):
-        return None
-    if full:
-        return (
-            f"The disk ran full while writing {target}; what was there before is untouched. "
-            "Free some space (build/ can be deleted at any time) and run again."
-        )
-    if error.errno == errno.EFBIG:
-        return (
-            f"{target} is larger than a file may be here ({error.strerror}); what was there before "
-            "is untouched. Raise the limit (ulimit -f), or set QLAB_HOME to another disk."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (
-            f"{target.parent} cannot be written ({error.strerror}); nothing was changed. "
-            "Make it writable, or set QLAB_HOME to a folder that is."
-        )
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return (
-            f"{error.filename or target.parent} is in the way: a folder is needed there to write "
-            f"{target.name}. Move it away and run again; nothing was changed."
-        )
-    return None
-
-
-def _near(path: Path, target: Path) -> bool:
-    """Whether a path is the target's folder, above it or within it."""
-    folder = target.parent
-    return path == folder or path in folder.parents or folder in path.parents
+    """Remove a killed writer's folder: nobody holds its lock, and it is not just being made."""
+    with contextlib.suppress(OSError, Timeout):  # another's, or gone meanwhile
+        if time.time() - folder.stat().st_mtime > _YOUNG:
+            with FileLock(folder / _LOCK, timeout=0):
+                shutil.rmtree(folder)
 
 
 def _replace(part: Path, target: Path) -> None:
     """Move a finished file or folder to its place; a folder that is already there stays."""
-    if not part.is_dir():
-        os.replace(part, target)
-        return
     try:
-        part.rename(target)
+        part.replace(target)
     except OSError as error:
         # Another run finished the same content first: its copy is as good as ours.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if not part.is_dir() or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+
+
+def _about_writing(error: OSError, target: Path) -> str | None:
+    """What an error means for writing `target`; None for one that has to do with other files."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        large = f"{target} is larger than a file may be here ({error.strerror})"
+        full = f"The disk ran full while writing {target}"
+        return (
+            f"{large if error.errno == errno.EFBIG else full}; what was there before is untouched. "
+            "Free some space (build/ can go at any time), or raise the limit, and run again."
+        )
+    folder, place = target.parent, Path(error.filename or target.parent)
+    if not (place.is_relative_to(folder) or folder.is_relative_to(place)):
+        return None
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            f"{folder} cannot be written ({error.strerror}); nothing was changed. "
+            "Make it writable, or set QLAB_HOME to a folder that is."
+        )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return (
+            f"{place} is in the way: a folder is needed there to write {target.name}. "
+            "Move it away and run again; nothing was changed."
+        )
+    return None
 
 
 def address(kind: str, recipe: dict[str, Any]) -> Path:

@@ -1,4 +1,4 @@
-"""The small models that come with the project: their files, and the card that says how each was made."""
+"""The small models that come with the project: their files, and the card that says how made."""
 
 import json
 import shutil

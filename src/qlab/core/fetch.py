@@ -1,7 +1,6 @@
 """Files from the network, each checked against a hash before it is used."""
 
 import shutil
-import tarfile
 from pathlib import Path
 
 import pooch
@@ -27,94 +26,72 @@ CIFAR10 = (
     "md5:c58f30108f718f92721af3b95e74349a",
 )
 CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
-KAGGLE_MODELS = "https://www.kaggle.com"  # whose answer says whether it can be reached
-# What to attach to a notebook on Kaggle whose internet is off, by the file it stands for.
-ATTACH = {
-    COCO_VAL[0]: "the dataset awsaf49/coco-2017-dataset, or one of yours in COCO's layout",
-    COCO_ANNOTATIONS[0]: "the dataset awsaf49/coco-2017-dataset, or one of yours in COCO's layout",
-    CIFAR10[0]: "the dataset pankrzysiu/cifar10-python, or one of yours with CIFAR-10's batches",
-}
+# Names that the zoo and Kaggle give to its folder.
+_CENTERNET_NAMES = ("centernet_resnet50_v2_512x512_coco17_tpu-8", "centernet-resnet-50v2-512x512")
+# What to attach to a notebook on Kaggle whose internet is off, by the address it stands for.
+_ATTACH = dict.fromkeys((COCO_VAL[0], COCO_ANNOTATIONS[0]), "the dataset awsaf49/coco-2017-dataset")
+_ATTACH[CIFAR10[0]] = "the dataset pankrzysiu/cifar10-python"
 
 
 def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
     """Download a file once into build/downloads; returns it, or the folder it unpacks to.
 
-    `known_hash` is "md5:..." or "sha256:...". A file with another hash is
-    refused and removed. What unpacks is a .zip or a .tar.gz; no member can leave
-    the folder.
-    QlabError: another hash; no network, after some seconds.
+    `known_hash` is "md5:..." or "sha256:..."; a file with another hash is removed. What unpacks is
+    a .zip or a .tar.gz; no member can leave the folder.
+    QlabError: another hash; no room on the disk; no network, after some seconds.
     """
     folder = paths.build() / "downloads"
     name = url.rsplit("/", 1)[-1]
     target = folder / f"{name}.unpacked"
     if unpack and target.is_dir():
         return target
-    if not (folder / name).is_file() and not network.reachable(url):
-        raise QlabError(_unreachable(url, "no answer"))
-    if not (folder / name).is_file():
-        disk.refuse(
-            _size(url) * (2 if unpack else 1),
-            f"Downloading {name}",
-            "Give local paths as parameters",
-        )
     try:
-        found = pooch.retrieve(
-            url,
-            known_hash,
-            fname=name,
-            path=folder,
-            progressbar=not quiet(),
+        if not (folder / name).is_file():
+            needed = _size(url) * (2 if unpack else 1)
+            disk.refuse(needed, f"Downloading {name}", "Give local paths as parameters")
+        found = Path(
+            pooch.retrieve(url, known_hash, fname=name, path=folder, progressbar=not quiet())
         )
     except ValueError as error:
-        raise QlabError(
-            f"{url} came with another hash than the known {known_hash}, so it was not used: {error}"
-        ) from error
+        raise QlabError(f"{url} was not used: {error}") from error
     except requests.RequestException as error:
         raise QlabError(_unreachable(url, type(error).__name__)) from error
-    if not unpack:
-        return Path(found)
-    with written_whole(target) as part:
-        part.mkdir()
-        _unpack(Path(found), part)
-    return target
+    return _unpacked(found, target) if unpack else found
 
 
 def _size(url: str) -> int:
     """Bytes that the server says a file has; 0 where it does not say."""
-    try:
-        answer = requests.head(url, timeout=network.PATIENCE, allow_redirects=True)
-    except requests.RequestException:
-        return 0  # the download itself will say what is wrong
+    if not network.reachable(url):
+        raise requests.ConnectTimeout
+    answer = requests.head(url, timeout=network.PATIENCE, allow_redirects=True)
     return int(answer.headers.get("Content-Length", 0)) if answer.ok else 0
 
 
 def _unreachable(url: str, why: str) -> str:
     """That a file cannot be had from the network, and what to do instead."""
-    if paths.kaggle():
-        attach = ATTACH.get(url, f"a dataset with {url.rsplit('/', 1)[-1]}")
-        return (
-            f"{url} could not be downloaded ({why}); attach {attach} (Add Input) and "
-            "run qlab's cell again, which finds it, or switch the internet on (Settings)."
-        )
-    return (
-        f"{url} could not be downloaded ({why}); without a network, give local paths as parameters "
-        "or put the files into a folder named by QLAB_DATA."
+    instead = (
+        "without a network, give local paths as parameters or put the files into a folder named by "
+        "QLAB_DATA."
     )
+    if paths.kaggle():
+        attach = _ATTACH.get(url, f"a dataset with {url.rsplit('/', 1)[-1]}")
+        instead = (
+            f"attach {attach} (Add Input) and run qlab's cell again, which finds it, or switch the "
+            "internet on (Settings)."
+        )
+    return f"{url} could not be downloaded ({why}); {instead}"
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip, whose members shutil keeps inside the folder, or a tar.gz, filtered (PEP 706).
+def _unpacked(archive: Path, target: Path) -> Path:
+    """Unpack a zip, of which shutil leaves out what would climb out, or a tar, filtered (PEP 706).
 
-    QlabError for a tar with a member that would leave the folder. A damaged archive does not get
-    here: its hash is another.
+    Not by pooch, whose Untar has no filter before Python 3.12 and may leave half a folder.
     """
-    if archive.suffix == ".zip":
-        shutil.unpack_archive(archive, folder, "zip")
-        return
-    try:
-        shutil.unpack_archive(archive, folder, "gztar", filter="data")
-    except tarfile.TarError as error:
-        raise QlabError(f"{archive.name} was not unpacked: {error}") from error
+    inside = {} if archive.suffix == ".zip" else {"filter": "data"}
+    with written_whole(target) as part:
+        part.mkdir()
+        shutil.unpack_archive(archive, part, **inside)
+    return target
 
 
 def coco_val2017() -> tuple[Path, Path]:
@@ -124,37 +101,26 @@ def coco_val2017() -> tuple[Path, Path]:
     return annotations / "annotations" / "instances_val2017.json", images / "val2017"
 
 
-def _local_centernet() -> Path | None:
-    """The same under QLAB_DATA/detector, by the name that the zoo or Kaggle gives it, or None."""
-    names = ("centernet_resnet50_v2_512x512_coco17_tpu-8", "centernet-resnet-50v2-512x512")
-    folders = [(paths.real_data() or Path()) / "detector" / name for name in names]
-    found = [f for folder in folders for f in (folder / "saved_model", folder)]
-    return next((f for f in found if paths.real_data() and (f / "saved_model.pb").is_file()), None)
-
-
 def centernet_r50v2_512() -> Path:
     """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel: from QLAB_DATA or Kaggle Models.
 
     QlabError: Kaggle gave none.
     """
-    if local := _local_centernet():
-        return local
+    for name in _CENTERNET_NAMES if paths.real_data() else ():
+        for folder in (paths.real_data() / "detector" / name).glob("**/saved_model.pb"):
+            return folder.parent
+    import kagglehub
     from kagglehub import config
 
     # What was downloaded once is given by kagglehub without a network.
     cached = Path(config.get_cache_folder(), "models", f"{CENTERNET_HANDLE}.complete").is_file()
-    if not cached and not network.reachable(KAGGLE_MODELS):
-        raise QlabError(
-            f"Kaggle Models cannot be reached; attach the model {CENTERNET_HANDLE} (Kaggle: Add "
-            "Input) and run qlab's cell again, or download it by hand and pass its folder as the "
-            "parameter 'model'."
-        )
-    import kagglehub
-
     try:
+        if not cached and not network.reachable("https://www.kaggle.com"):
+            raise requests.ConnectTimeout
         return Path(kagglehub.model_download(CENTERNET_HANDLE))
     except Exception as error:  # kagglehub's own errors share no base class
         raise QlabError(
-            f"Kaggle Models did not give {CENTERNET_HANDLE} ({type(error).__name__}); download it "
-            "by hand and pass its folder as the parameter 'model'."
+            f"Kaggle Models did not give {CENTERNET_HANDLE} ({type(error).__name__}); attach it "
+            "(Kaggle: Add Input) and run qlab's cell again, or download it by hand and pass its "
+            "folder as the parameter 'model'."
         ) from error

@@ -7,7 +7,6 @@ from typing import Self
 
 import numpy as np
 
-from qlab.core import robustness
 from qlab.core.errors import QlabError
 
 
@@ -20,26 +19,17 @@ class LabelledImages:
     classes: tuple[str, ...]  # names, by label
 
     def __post_init__(self) -> None:
-        found = len(self.images)
-        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
-            raise QlabError(
-                "Labelled images are uint8 [n, height, width, 3]; these are "
-                f"{self.images.dtype} {list(self.images.shape)}."
-            )
-        if not found:
-            raise QlabError("There are no labelled images: 0 were given, 1 or more are needed.")
-        if self.labels.dtype != np.int64 or self.labels.shape != (found,):
-            raise QlabError(
-                f"{found} images need as many int64 labels; there are "
-                f"{self.labels.dtype} {list(self.labels.shape)}."
-            )
-        outside = (self.labels < 0) | (self.labels >= len(self.classes))
-        if outside.any():
+        images, labels, top = self.images, self.labels, len(self.classes) - 1
+        here = (
+            f"{images.dtype} {list(images.shape)} with labels {labels.dtype} {list(labels.shape)}"
+        )
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
+            raise QlabError(f"Labelled images are uint8 [n, height, width, 3]; these are {here}.")
+        if labels.dtype != np.int64 or labels.shape != (len(images),):
+            raise QlabError(f"Each image needs one int64 label; these are {here}.")
+        if (outside := (labels < 0) | (labels > top)).any():
             place = int(outside.argmax())
-            raise QlabError(
-                f"Image {place} has the label {self.labels[place]}; with "
-                f"{len(self.classes)} classes the labels are 0 to {len(self.classes) - 1}."
-            )
+            raise QlabError(f"Image {place} has the label {labels[place]}; expected 0 to {top}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,10 +60,6 @@ class LabelledImages:
         """A hash of each image, whatever its label."""
         for image in self.images:
             yield hashlib.sha256(image.tobytes()).digest()
-
-    def corrupted_sets(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Each corruption's name and its copies of the images, one set at a time in memory."""
-        return robustness.corrupted_sets(self.images)
 
     @property
     def sha256(self) -> str:

@@ -11,45 +11,37 @@ from matplotlib.figure import Figure
 
 from qlab.core.errors import QlabError
 
-_NAMED = {"description_width": "initial"}  # room for a description of any length
+
+def _widget(kind: str, description: str, **options):
+    """An ipywidgets control with room for its description."""
+    import ipywidgets
+
+    style = {"description_width": "initial"}
+    return getattr(ipywidgets, kind)(description=description, style=style, **options)
 
 
 def slider(value: float, low: float, high: float, step: float, description: str):
-    """A slider that redraws when it is let go, with room for its description."""
-    import ipywidgets as w
-
-    return w.FloatSlider(
-        value, min=low, max=high, step=step, description=description,
-        style=_NAMED, continuous_update=False,
-    )  # fmt: skip
+    """A slider that redraws when it is let go."""
+    reach = {"min": low, "max": high, "step": step}
+    return _widget("FloatSlider", description, value=value, continuous_update=False, **reach)
 
 
 def counter(value: int, high: int, description: str):
     """A slider over 1 to `high` that redraws when it is let go."""
-    import ipywidgets as w
-
-    return w.IntSlider(
-        value, min=1, max=max(high, 1), description=description, style=_NAMED,
-        continuous_update=False,
-    )  # fmt: skip
+    reach = {"min": 1, "max": max(high, 1)}
+    return _widget("IntSlider", description, value=value, continuous_update=False, **reach)
 
 
 def choice(options: Sequence, description: str, value=None):
     """One of the options; the first where no value is given. Pairs are (what is shown, value)."""
-    import ipywidgets as w
-
     chosen = {} if value is None else {"value": value}
-    return w.Dropdown(options=options, description=description, style=_NAMED, **chosen)
+    return _widget("Dropdown", description, options=options, **chosen)
 
 
 def several(options: Sequence, description: str, value: Sequence):
     """Any number of the options, none included; its value is a tuple of them."""
-    import ipywidgets as w
-
-    rows = min(len(options), 8)
-    return w.SelectMultiple(
-        options=options, value=tuple(value), description=description, rows=rows, style=_NAMED
-    )
+    shown = {"options": options, "rows": min(len(options), 8)}
+    return _widget("SelectMultiple", description, value=tuple(value), **shown)
 
 
 def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
@@ -69,14 +61,14 @@ def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
             text.value, canvas = show(*(control.value for control in controls))
         except QlabError as error:
             text.value, canvas = html.escape(str(error), quote=False), nothing()
-        image.value = png(canvas)
+        image.value = _png(canvas)
 
     class Following(w.VBox):
         """A box that also carries a still picture for pages without widgets."""
 
         def _repr_mimebundle_(self, **kwargs):
             still = {
-                "text/plain": plain(text.value),
+                "text/plain": _plain(text.value),
                 "image/png": base64.b64encode(image.value).decode(),
             }
             return super()._repr_mimebundle_(**kwargs) | still
@@ -92,12 +84,12 @@ def nothing() -> Figure:
     return plt.figure(figsize=(6, 0.3))
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """A text with HTML's line breaks, bold print and escaped characters as it reads without."""
     return html.unescape(re.sub("</?b>", "", text.replace("<br>", "\n")))
 
 
-def png(canvas: Figure) -> bytes:
+def _png(canvas: Figure) -> bytes:
     """The figure as PNG with repeatable bytes; it is closed, or a notebook would show it again."""
     target = io.BytesIO()
     canvas.savefig(target, format="png", dpi=100, metadata={"Software": None})

@@ -1,14 +1,13 @@
 """Whether a server can be reached, asked for some seconds and not for minutes.
 
-A machine without a network may answer at once, or let every name wait for its time-out: a session
-on Kaggle with the internet switched off, for instance. Nothing is downloaded here.
+Kept apart from `fetch`, because a session on Kaggle asks before anything is installed.
 """
 
+import contextlib
 import os
 import threading
 
 PATIENCE = 8  # seconds for a name to be looked up and a server to answer
-_answered: set[str] = set()  # addresses; who did not answer is asked again
 
 
 def hub_offline() -> bool:
@@ -19,19 +18,19 @@ def hub_offline() -> bool:
 def reachable(address: str) -> bool:
     """Whether whoever serves an address answers at all, with whatever status.
 
-    Asked in a thread of its own, because looking up a name knows no time-out.
+    Asked in a thread of its own, because looking up a name knows no time-out: with Kaggle's
+    internet switched off, every name is waited for.
     """
     import requests
 
-    def ask() -> None:
-        try:
-            requests.head(address, timeout=PATIENCE)
-        except requests.RequestException:
-            return
-        _answered.add(address)
+    answered = threading.Event()
 
-    if address not in _answered:
-        asking = threading.Thread(target=ask, daemon=True)
-        asking.start()
-        asking.join(PATIENCE)
-    return address in _answered
+    def ask() -> None:
+        with contextlib.suppress(requests.RequestException):
+            requests.head(address, timeout=PATIENCE)
+            answered.set()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return answered.is_set()

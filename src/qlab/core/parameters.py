@@ -1,7 +1,7 @@
-"""The parameters of a notebook as one checked value, which travels as a whole."""
+"""The parameters of a notebook, and of a point of a sweep, as one checked value."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,6 +47,22 @@ class Parameters(BaseModel):
         """Where records and figures go: the profile's folder, or one of a changed run's own."""
         changed = {k: v for k, v in self.changed().items() if k not in set(without)}
         return f"{self.profile}-{subject}-{hash_json(changed)[:8]}" if changed else self.profile
+
+
+class Point(BaseModel):
+    """One point of a sweep: by itself a model as it is, which is every sweep's reference.
+
+    A room derives from it a class for each of its methods, with the axes that the method has.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    method: Literal["float"]
+    model: Annotated[str, Field(pattern=r"\S")]
+
+    @property
+    def variant(self) -> str:
+        """Its name in the records."""
+        return self.method
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """One style for all figures, and one way to keep them: PNG, SVG and the numbers drawn."""
 
 from contextlib import contextmanager
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -51,21 +50,17 @@ def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
     """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and .csv.
 
     Yields matplotlib's (figure, axes) made by `plt.subplots(**layout)`; `drawn`
-    is exactly what is drawn. Nothing is written when drawing fails.
+    is exactly what is drawn. The bytes are repeatable. Nothing is written when drawing fails.
     """
     use_style()
     canvas, axes = plt.subplots(**layout)
     yield canvas, axes
-    save(canvas, name, profile, drawn)
-
-
-def save(canvas: mpl.figure.Figure, name: str, profile: str, drawn: pd.DataFrame) -> Path:
-    """Write the three files of a figure with repeatable bytes; returns the PNG's path."""
     base = paths.figures(profile) / name
-    with written_whole(base.with_suffix(".png")) as part:
-        canvas.savefig(part, metadata={"Software": None})
-    with written_whole(base.with_suffix(".svg")) as part:
-        canvas.savefig(part, metadata={"Date": None, "Creator": None})
+    for suffix, metadata in (
+        (".png", {"Software": None}),
+        (".svg", {"Date": None, "Creator": None}),
+    ):
+        with written_whole(base.with_suffix(suffix)) as part:
+            canvas.savefig(part, metadata=metadata)
     with written_whole(base.with_suffix(".csv")) as part:
         drawn.to_csv(part, index=False, float_format="%.6g")
-    return base.with_suffix(".png")

@@ -1,14 +1,14 @@
 """Work spread over processes: what is computed. Times are compared where nothing else runs."""
 
-import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
+
+from joblib.externals import loky
+from joblib.externals.loky import process_executor
 
 from qlab.core.errors import QlabError
 
@@ -19,19 +19,19 @@ def starmap(
     """`function(*item)` of each item, in their order, computed by as many processes.
 
     With one process, or one item, it is computed here. Otherwise function, items and results travel
-    as pickles, the others' log is not heard, and a script that calls this needs
-    `if __name__ == "__main__":`, a notebook does not. The processes stay for the next call, which
-    then need not wait until they have imported all. The first item that fails raises its error, and
-    an interrupt ends all of them; QlabError where a process is killed.
+    as pickles, and the others' log is not heard. The processes stay for the next call, which then
+    need not wait until they have imported all. The first item that fails raises its error, and an
+    interrupt ends all of them; QlabError where a process is killed.
     """
     if min(processes, len(arguments)) < 2:
         return [function(*item) for item in progress(arguments)]
+    pool = _pool(processes)
     try:
-        waiting = _submitted(function, arguments, processes)
+        waiting = [pool.submit(function, *item) for item in arguments]
         return [future.result() for future in progress(waiting)]
     except BaseException as error:  # an interrupt too: nobody waits for the other items
-        _discard()
-        if not isinstance(error, BrokenProcessPool):
+        pool.shutdown(kill_workers=True)
+        if not isinstance(error, loky.BrokenProcessPool):
             raise
         raise QlabError(
             f"One of {processes} processes was killed, usually out of memory; free some, or take "
@@ -39,61 +39,32 @@ def starmap(
         ) from error
 
 
-def _submitted(function: Callable, arguments: Sequence[tuple], processes: int) -> list[Future]:
-    """All items, given to the kept processes, or to new ones where one of those was killed."""
-    try:
-        return [_pool(processes).submit(function, *item) for item in arguments]
-    except BrokenProcessPool:
-        _discard()
-        return [_pool(processes).submit(function, *item) for item in arguments]
+def _pool(processes: int):
+    """The processes that are kept; new ones where one was killed or what they inherit is another.
 
-
-class _Kept(NamedTuple):
-    """Processes that wait for items, and end when `alive` is closed, at work or not."""
-
-    key: tuple
-    pool: ProcessPoolExecutor
-    alive: Connection
-
-
-_kept: list[_Kept] = []  # one, or none yet
-
-
-def _pool(processes: int) -> ProcessPoolExecutor:
-    """The processes that are kept; others if their number or what they inherited is now another."""
-    ours = sorted(item for item in os.environ.items() if item[0].startswith("QLAB_"))
-    key = (processes, os.getcwd(), *ours)
-    if not _kept or _kept[0].key != key:
-        _discard()
-        # Not forked: of TensorFlow's and LiteRT's threads, a copy would have none.
-        spawn = multiprocessing.get_context("spawn")
-        watched, alive = spawn.Pipe(duplex=False)
-        pool = ProcessPoolExecutor(processes, spawn, initializer=_prepare, initargs=(watched,))
-        _kept.append(_Kept(key, pool, alive))
-    return _kept[0].pool
-
-
-def _discard() -> None:
-    """End the processes that are kept, whatever they do."""
-    while _kept:
-        _, pool, alive = _kept.pop()
-        pool.shutdown(wait=False, cancel_futures=True)
-        alive.close()
-
-
-def _prepare(watched: Connection) -> None:
-    """Let a process yield while its threads wait, and end with the pipe that it watches.
-
-    The pipe's other end closes with the process that started this one, if not before.
+    Not joblib's `Parallel`, which would give each of them one thread and large arrays read-only.
     """
+    # OpenMP's threads wait in a loop that keeps the core from the other processes' threads: on a
+    # full machine PyTorch then takes ten times as long.
+    inherited = {"OMP_WAIT_POLICY": "PASSIVE"}
+    inherited |= {k: v for k, v in os.environ.items() if k.startswith(("QLAB_", "OMP_"))}
+    here = (os.getpid(), os.getcwd())
+    return loky.get_reusable_executor(
+        processes, timeout=None, kill_workers=True, initializer=_prepare, initargs=here,
+        env=inherited,
+    )  # fmt: skip
+
+
+def _prepare(parent: int, _folder: str) -> None:
+    """Let a process of `parent` end with it, whatever it does; the folder is its own already."""
     # An interrupt is for the one who waits for the items, who then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # OpenMP's threads wait in a loop that keeps the core from the other processes' threads: on a
-    # full machine PyTorch then takes ten times as long. Read when PyTorch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # loky takes a model that was loaded for a leak, and would start another process with a warning.
+    process_executor._USE_PSUTIL = False
 
     def watch() -> None:
-        watched.poll(None)
+        while os.getppid() == parent:
+            time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

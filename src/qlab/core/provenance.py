@@ -1,5 +1,6 @@
 """Where numbers come from: versions, hardware, commit, inputs, parameters."""
 
+import contextlib
 import functools
 import platform
 import subprocess
@@ -18,34 +19,27 @@ def commit() -> str:
 
     `+changes` is added if code or notebooks differ from it.
     """
-    folder = paths.checkout()
-    if folder is None:
+    if (folder := paths.checkout()) is None:
         return "none"
+
+    def git(*arguments: str) -> str:
+        call = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        head = _git(folder, "rev-parse", "HEAD")
-        changed = _git(
-            folder, "status", "--porcelain", "--untracked-files=no", "--", "src", "notebooks"
-        )
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "notebooks")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "none"
-    return head + ("+changes" if changed else "")
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    call = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @functools.cache
 def processor() -> str:
     """The processor's name as the operating system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:  # no procfs: macOS, Windows
-        return platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # no procfs: macOS, Windows
+        for line in Path("/proc/cpuinfo").read_text("ascii", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
 
 

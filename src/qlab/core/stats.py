@@ -115,8 +115,8 @@ def difference(a: np.ndarray, b: np.ndarray, draws: int = 2000, seed: int = 0) -
 def over_seeds(values: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate:
     """Mean of values [seeds, items], or of paired differences of that shape, and its interval.
 
-    Seeds and items are crossed, for every seed is judged on the same items: both are resampled, each
-    by itself (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 386). `n`
+    Seeds and items are crossed, for every seed is judged on the same items: both are resampled,
+    each by itself (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 386). `n`
     counts the seeds, which are the unit of a claim about training.
     With one seed the interval is over items alone and says nothing of other seeds.
     """

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -73,49 +74,46 @@ def _peak_resident() -> int:
     )
 
 
-class Energy:
-    """Joules used by a block, by meter name; a machine without a readable meter has none."""
-
-    def __init__(self) -> None:
-        self.joules: dict[str, float] = {}
+def _read_rapl() -> float:
+    return int(RAPL.read_text()) / 1e6
 
 
-def _read_rapl() -> float | None:
-    try:
-        return int(RAPL.read_text()) / 1e6
-    except (OSError, ValueError):  # no meter, or one only root may read
-        return None
+def _read_nvml() -> float:
+    import pynvml
 
-
-def _read_nvml() -> float | None:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
-    except Exception as error:  # ImportError, or any of NVML's own error classes
-        if isinstance(error, ImportError) or type(error).__module__ == "pynvml":
-            return None
-        raise
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
 
 
 METERS = {"rapl": _read_rapl, "nvml": _read_nvml}
 
 
+def _joules() -> dict[str, float]:
+    """What each meter that this process may read has counted, by its name."""
+    found = {}
+    for name, read in METERS.items():
+        # No file or one for root alone, no library, no card: NVML's errors share only Exception.
+        with contextlib.suppress(Exception):
+            found[name] = read()
+    return found
+
+
 def readable_meters() -> list[str]:
     """Names of the energy meters that this process may read."""
-    return [name for name, read in METERS.items() if read() is not None]
+    return list(_joules())
 
 
 @contextlib.contextmanager
-def energy() -> Iterator[Energy]:
-    """Measure the energy of a block with RAPL (package 0) and NVML (device 0) where readable."""
-    before = {name: METERS[name]() for name in readable_meters()}
-    used = Energy()
+def energy() -> Iterator[SimpleNamespace]:
+    """Measure the energy of a block with RAPL (package 0) and NVML (device 0) where readable.
+
+    What it gives has `joules` by meter when the block ends; without a meter there are none.
+    """
+    used = SimpleNamespace(joules={})
+    before = _joules()
     yield used
-    for name, start in before.items():
-        end = METERS[name]()
+    for name, end in _joules().items():
         # RAPL's counter wraps around: a negative difference is no measurement.
-        if start is not None and end is not None and end >= start:
-            used.joules[name] = end - start
+        if name in before and end >= before[name]:
+            used.joules[name] = end - before[name]

@@ -4,7 +4,7 @@ pycocotools scores one set of images in a fifth of a second; an interval needs
 hundreds of sets. Here the matching is pycocotools', done once, and only its
 last step, the precision-recall curve, is computed for all resamples together,
 with the image's count as weight. With all weights 1 the result is pycocotools'
-(tests/test_average_precision.py).
+(tests/detector/test_average_precision.py).
 """
 
 from typing import NamedTuple
@@ -15,7 +15,10 @@ from scipy import sparse
 
 from qlab.core.stats import Estimate, bootstrap_interval
 
-AREAS = ["all", "small", "medium", "large"]  # COCO's ranges of object size
+OVERLAPS = {f"ap{t}": t / 100 for t in range(50, 100, 5)}  # COCO's thresholds, by the figure's name
+SIZES = ("small", "medium", "large")  # COCO's ranges of object size
+AREAS = ("all", *SIZES)
+FIGURES = ("ap", *OVERLAPS, *(f"{kind}_{size}" for kind in ("ap", "ar") for size in SIZES), "ar")
 
 
 class Curve(NamedTuple):
@@ -125,42 +128,48 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 def metrics(scores: Scores) -> dict[str, np.ndarray]:
     """COCO's figures by name, each [d]."""
-    named = {"ap": scores.ap[:, 0].mean(-1)}
-    named |= {f"ap{50 + 5 * t}": scores.ap[:, 0, t] for t in range(scores.ap.shape[-1])}
-    named |= {f"ap_{a}": scores.ap[:, i].mean(-1) for i, a in enumerate(AREAS) if i}
-    named |= {f"ar_{a}": scores.ar[:, i] for i, a in enumerate(AREAS) if i}
-    return named | {"ar": scores.ar[:, 0]}
+    areas = range(len(AREAS))
+    whole, *ap = (scores.ap[:, i].mean(-1) for i in areas)
+    recall, *ar = (scores.ar[:, i] for i in areas)
+    values = [whole, *scores.ap[:, 0].T, *ap, *ar, recall]
+    return dict(zip(FIGURES, values, strict=True))
 
 
-def estimates(
-    evaluation: COCOeval, weights: np.ndarray, overall: bool = False
-) -> tuple[dict[str, Estimate], dict[str, np.ndarray]]:
+class Scored(NamedTuple):
+    """A detector's figures, and those of every resample of the images."""
+
+    figures: dict[str, Estimate]
+    samples: dict[str, np.ndarray]  # [d] each
+
+
+def estimates(evaluation: COCOeval, weights: np.ndarray, overall: bool = False) -> Scored:
     """Every COCO figure with its bias-corrected bootstrap interval over images, and the samples.
 
-    `weights` [d, images] are resamples (`statistics.resamples`); `overall`
+    `weights` [d, images] are resamples (`stats.resamples`); `overall`
     skips the size classes. Figures that are undefined (no object of that size) are left out.
     """
     images = weights.shape[1]
     with_original = np.vstack([np.ones((1, images), int), weights])
     figures = metrics(score(evaluation, with_original, overall))
     samples = {name: values[1:] for name, values in figures.items()}
-    return {
-        name: Estimate(float(values[0]), *bootstrap_interval(values[1:], float(values[0])), images)
-        for name, values in figures.items()
-        if not np.isnan(values[0])
-    }, samples
+    return Scored(
+        {
+            name: Estimate(
+                float(values[0]), *bootstrap_interval(values[1:], float(values[0])), images
+            )
+            for name, values in figures.items()
+            if not np.isnan(values[0])
+        },
+        samples,
+    )
 
 
-def difference(
-    variant: tuple[dict[str, Estimate], dict[str, np.ndarray]],
-    parent: tuple[dict[str, Estimate], dict[str, np.ndarray]],
-    metric: str,
-) -> Estimate:
+def difference(variant: Scored, parent: Scored, metric: str) -> Estimate:
     """A figure of one detector minus another's, both from `estimates` with the same weights.
 
     Every resample holds the same images for both, so the interval is that of
     the paired difference.
     """
-    delta = variant[0][metric].value - parent[0][metric].value
-    interval = bootstrap_interval(variant[1][metric] - parent[1][metric], delta)
-    return Estimate(delta, *interval, variant[0][metric].n)
+    delta = variant.figures[metric].value - parent.figures[metric].value
+    interval = bootstrap_interval(variant.samples[metric] - parent.samples[metric], delta)
+    return Estimate(delta, *interval, variant.figures[metric].n)

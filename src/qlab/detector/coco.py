@@ -1,32 +1,69 @@
-"""COCO annotations and images: read, checked, and scored with pycocotools."""
+"""COCO annotations and images: read, checked, and matched with pycocotools."""
 
 import contextlib
 import io
 import json
-import logging
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated, Literal, NotRequired
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from qlab.core.errors import QlabError
 
-log = logging.getLogger(__name__)
-# What qlab reads of COCO's annotations, and of which type it is.
-_PARTS = {
-    "images": {"id": int, "file_name": str, "width": int, "height": int},
-    "categories": {"id": int, "name": str},
-    "annotations": {"id": int, "image_id": int, "category_id": int, "bbox": list},
-}
-_SPELT = {int: "a whole number", str: "a text", list: "a list"}
-_LARGEST = 1e300
+# Numbers that fit a float: neither a truth value nor the NaN that Python's JSON knows.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=-1e300, lt=1e300)]
+Length = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1e300)]
 
 
-def _quiet_coco(dataset: dict) -> COCO:
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+class Image(TypedDict):
+    """What qlab reads of an image's entry; more may stand there, as in the other entries."""
+
+    id: Whole
+    file_name: str
+    width: Whole
+    height: Whole
+
+
+class Category(TypedDict):
+    """A kind of object."""
+
+    id: Whole
+    name: str
+
+
+class Annotation(TypedDict):
+    """An object on an image."""
+
+    id: Annotated[int, Field(strict=True, ge=1)]  # pycocotools reads a match with 0 as no match
+    image_id: Whole
+    category_id: Whole
+    bbox: tuple[Number, Number, Length, Length]  # x, y, width, height, pixels
+    area: NotRequired[Length]
+    iscrowd: NotRequired[Literal[0, 1]]
+
+
+class Dataset(TypedDict):
+    """The lists of an instances_*.json."""
+
+    images: list[Image]
+    categories: list[Category]
+    annotations: list[Annotation]
+
+
+_DATASET = TypeAdapter(Dataset)
+
+
+def quiet_coco(dataset: dict) -> COCO:
+    """pycocotools' index of annotations, made without its prints."""
+    with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = dataset
         coco.createIndex()
@@ -34,9 +71,9 @@ def _quiet_coco(dataset: dict) -> COCO:
 
 
 def load_annotations(path: Path) -> COCO:
-    """Read an instances_*.json; every reference in it is checked before work starts.
+    """Read an instances_*.json; every entry and reference is checked before work starts.
 
-    QlabError: no such file, no JSON, a list that is missing, an image or category unknown.
+    QlabError: no such file, no JSON, or the first entry that is not COCO's, with its place.
     """
     if not path.is_file():
         raise QlabError(f"There is no annotation file at {path}; expected a COCO instances_*.json.")
@@ -46,69 +83,32 @@ def load_annotations(path: Path) -> COCO:
         raise QlabError(
             f"{path} is not valid JSON ({error}); expected COCO annotations."
         ) from error
-    for key, parts in _PARTS.items():
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
-            raise QlabError(f"{path} lacks the list '{key}' that COCO annotations have.")
-        _check_entries(dataset[key], parts, key, path)
-    images = {i["id"] for i in dataset["images"]}
-    categories = {c["id"] for c in dataset["categories"]}
+    try:
+        _DATASET.validate_python(dataset)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = " ".join(str(part) for part in first["loc"]) or "the file"
+        raise QlabError(
+            f"{path} is no COCO annotation file, at {place} (entries count from 0): "
+            f"{first['msg']}; found {str(first['input'])[:80]}."
+        ) from None
+    for wrong in _wrong_references(dataset):
+        raise QlabError(f"{path}: {wrong}.")
     for a in dataset["annotations"]:
-        _check_annotation(a, images, categories, path)
         a.setdefault("iscrowd", 0)
         a.setdefault("area", a["bbox"][2] * a["bbox"][3])
-    return _quiet_coco(dataset)
+    return quiet_coco(dataset)
 
 
-def _check_annotation(a: dict, images: set[int], categories: set[int], path: Path) -> None:
-    """One annotation against what it refers to, its box and its area."""
-    if a["image_id"] not in images:
-        raise QlabError(
-            f"{path}: annotation {a['id']} is on image {a['image_id']}, which is not listed."
-        )
-    if a["category_id"] not in categories:
-        raise QlabError(
-            f"{path}: annotation {a['id']} has category {a['category_id']}, which is not among "
-            f"the file's {len(categories)} categories."
-        )
-    if not all(map(_is_finite, a["bbox"])) or len(a["bbox"]) != 4 or min(a["bbox"][2:]) < 0:
-        raise QlabError(
-            f"{path}: annotation {a['id']} has the bbox {str(a['bbox'])[:80]}; expected the four "
-            "numbers x, y, width, height, the last two not below 0."
-        )
-    if (
-        not _is_finite(a.get("area", 0))
-        or a.get("area", 0) < 0
-        or a.get("iscrowd", 0) not in (0, 1)
-    ):
-        raise QlabError(
-            f"{path}: annotation {a['id']} has area {a.get('area')} and iscrowd "
-            f"{a.get('iscrowd')}; expected a number from 0, and 0 or 1."
-        )
-    if a["id"] == 0:  # pycocotools reads a match with object 0 as no match
-        raise QlabError(f"{path}: an annotation has the id 0; COCO's ids start at 1.")
-
-
-def _is_finite(value: object) -> bool:
-    """Whether a value is a number that fits a float."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) < _LARGEST
-
-
-def _check_entries(rows: list[dict], parts: dict[str, type], name: str, path: Path) -> None:
-    """Every entry has what it must have, of the right type, and an id of its own."""
-    seen = set()
-    for i, row in enumerate(rows):
-        if missing := [k for k in parts if not isinstance(row, dict) or k not in row]:
-            raise QlabError(f"{path}: entry {i} of '{name}' lacks '{missing[0]}'.")
-        for key, kind in parts.items():
-            if not isinstance(row[key], kind) or isinstance(row[key], bool):
-                raise QlabError(
-                    f"{path}: entry {i} of '{name}' has the {key} {row[key]!r}; expected "
-                    f"{_SPELT[kind]}."
-                )
-        if row["id"] in seen:
-            raise QlabError(f"{path}: the id {row['id']} stands twice in '{name}'.")
-        seen.add(row["id"])
+def _wrong_references(dataset: Dataset) -> Iterator[str]:
+    """Ids that stand twice, and annotations of images or categories that are not listed."""
+    ids = {key: Counter(e["id"] for e in dataset[key]) for key in Dataset.__annotations__}
+    for key, counts in ids.items():
+        yield from (f"the id {i} stands twice in '{key}'" for i, n in counts.items() if n > 1)
+    for a in dataset["annotations"]:
+        for key, whole in (("image_id", "images"), ("category_id", "categories")):
+            if a[key] not in ids[whole]:
+                yield f"annotation {a['id']} has the {key} {a[key]}, which '{whole}' does not list"
 
 
 def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]:
@@ -165,7 +165,7 @@ def _results(coco: COCO, results: list[dict]) -> COCO:
         for i, r in enumerate(results, 1)
     ]
     kept = {k: coco.dataset[k] for k in ("images", "categories")}
-    return _quiet_coco({**kept, "annotations": annotations})
+    return quiet_coco({**kept, "annotations": annotations})
 
 
 def match(

@@ -1,32 +1,51 @@
 """What notebook 01 works on: a detector, images with truth, images to calibrate on."""
 
 import hashlib
-import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from pycocotools.coco import COCO
 
-from qlab.core import fetch, paths, place
+from qlab.core import fetch, parameters, paths
 from qlab.core.cache import file_sha256
-from qlab.core.errors import QlabError, refuse_below_one, refuse_negative
+from qlab.core.errors import QlabError
 from qlab.core.images import read_image
+from qlab.core.parameters import Count, Positive
+from qlab.core.place import hash_json
 from qlab.detector import coco as coco_tools
-from qlab.detector import embedded, saved_model
+from qlab.detector import embedded, quantize
 from qlab.detector.detect import Detector, resized
 
-log = logging.getLogger(__name__)
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 100, "full": 100}  # images per profile
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one it was scored at
 
 
+class Parameters(parameters.Parameters):
+    """The parameters of notebook 01; what they mean stands in its cell."""
+
+    profile: Literal["smoke", "mini", "full"] = "mini"
+    model: str = ""
+    annotations: str = ""
+    images: str = ""
+    split: Literal["val", "train"] = "val"
+    calibration_images: str = ""
+    limit: Count = 0
+    calibration_limit: Count = 0
+    input_size: Count = 0
+    threads: Positive = 2
+    seed: Count = 0
+
+
 @dataclass(frozen=True)
 class Task:
     """A detector with the data that judges and calibrates it; never the same image for both."""
 
+    given: Parameters
     model: str  # its name in the records
     dataset: str  # its name in the records
     folder: Path  # SavedModel folder, or a ready .tflite file
@@ -35,18 +54,22 @@ class Task:
     coco: COCO  # annotations of the evaluation images
     images: dict[int, Path]  # evaluation images by id
     calibration: list[np.ndarray] = field(repr=False)  # uint8 [size, size, 3]
-    place: str = ""  # folder name of its records and figures
-    chosen: dict[str, int | str] = field(default_factory=dict)  # the parameters as given
+    notes: tuple[str, ...] = ()  # sentences to tell the reader
+
+    @property
+    def place(self) -> str:
+        """Folder name of its records and figures."""
+        return self.given.place(self.model)
 
     @property
     def ready(self) -> bool:
         """Whether the detector came as a .tflite file, to be evaluated as it is."""
         return self.folder.suffix == ".tflite"
 
-    def settings(self) -> dict[str, int | str]:
+    def settings(self) -> dict[str, Any]:
         """What the parameters resolved to, for the provenance."""
         return {
-            **{k: v for k, v in self.chosen.items() if k not in _PATHS},
+            **self.given.model_dump(exclude=set(parameters.PATHS)),
             "model": self.model,
             "dataset": self.dataset,
             "input_size": self.size,
@@ -59,29 +82,13 @@ class Task:
         calibration = hashlib.sha256(b"".join(i.tobytes() for i in self.calibration))
         return {
             "model": file_sha256(self.folder),
-            "annotations": place.hash_json(self.coco.dataset),
-            "images": place.hash_json([file_sha256(p) for p in self.images.values()]),
+            "annotations": hash_json(self.coco.dataset),
+            "images": hash_json([file_sha256(p) for p in self.images.values()]),
             "calibration": calibration.hexdigest(),
         }
 
 
-_PATHS = ("model", "annotations", "images", "calibration_images")
-_DEFAULTS = {"split": "val", "threads": 2}
-
-
-def prepare(
-    profile: str,
-    model: str = "",
-    annotations: str = "",
-    images: str = "",
-    split: str = "val",
-    calibration_images: str = "",
-    limit: int = 0,
-    calibration_limit: int = 0,
-    input_size: int = 0,
-    threads: int = 2,
-    seed: int = 0,
-) -> Task:
+def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 01 into a checked task.
 
     Empty paths mean the profile's own: the embedded model and mini_coco, or,
@@ -90,77 +97,82 @@ def prepare(
     own are split: the first `calibration_limit` calibrate and are not evaluated.
     QlabError: annotations without images or the reverse, no image left, an image in both sets.
     """
-    numbers = {"limit": limit, "calibration_limit": calibration_limit, "input_size": input_size}
-    refuse_negative(**numbers, seed=seed)
-    refuse_below_one(threads=threads)
-    limit_asked, limit = limit, limit or EVALUATION[profile]
-    asked, calibration_limit = calibration_limit, calibration_limit or CALIBRATION[profile]
-    own_model, own_data = bool(model) or profile == "full", bool(annotations) or profile == "full"
-    if bool(annotations) != bool(images):
+    if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
-    folder = Path(model).expanduser() if model else _default_model(profile)
-    known = 0 if model or not own_model else FULL_SIZE
-    size = _size(folder, input_size or known)
-    if own_data:
-        truth, pictures = (
-            (Path(annotations).expanduser(), Path(images).expanduser())
-            if annotations
-            else _coco(split)
-        )
-        name = f"coco_{truth.stem.removeprefix('instances_')}"
-    else:
-        root = embedded.mini_coco_folder(split, limit)
-        truth, pictures = root / "annotations" / f"instances_{split}.json", root / split
-        name = "mini_coco" if split == "val" else f"mini_coco_{split}"
-    coco = coco_tools.load_annotations(truth)
-    ids = sorted(coco.imgs)
-    if calibration_images:
-        files = sorted(_image_files(Path(calibration_images).expanduser()))[:calibration_limit]
-    elif not annotations and own_data and (train := _coco_train()):
-        files = sorted(_image_files(train))[:calibration_limit]
-    elif folder.suffix == ".tflite":
-        files = []  # quantized already: nothing to calibrate
-    elif own_data:
-        # Unless a number was asked for, at least three quarters stay for evaluation.
-        count = asked or min(calibration_limit, len(ids) // 4)
-        held_out, ids = ids[:count], ids[count:]
-        files = list(coco_tools.image_paths(coco, held_out, pictures).values())
-        log.warning(
-            "No calibration_images given: the first %d images calibrate, the other %d evaluate.",
-            len(held_out),
-            len(ids),
-        )
-    else:
-        root = embedded.mini_coco_folder("calibration", calibration_limit)
-        files = sorted((root / "calibration").glob("*.png"))
+    own_model = bool(given.model) or given.profile == "full"
+    limit = given.limit or EVALUATION[given.profile]
+    folder = Path(given.model).expanduser() if given.model else _default_model(given.profile)
+    known = FULL_SIZE if own_model and not given.model else 0
+    size = _size(folder, given.input_size or known)
+    dataset, annotations, pictures = _evaluation(given, limit)
+    coco = coco_tools.load_annotations(annotations)
+    files, ids, notes = _calibration(given, coco, pictures, folder.suffix == ".tflite")
     ids = ids[:limit] if limit else ids
     if not ids:
-        raise QlabError(f"No image is left to evaluate: {truth} lists {len(coco.imgs)}.")
+        raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
     found = coco_tools.image_paths(coco, ids, pictures)
     _refuse_overlap(files, found.values())
-    subject = "centernet_mini" if not own_model else _model_name(folder, bool(model))
-    chosen = {
-        "model": model, "annotations": annotations, "images": images, "split": split,
-        "calibration_images": calibration_images, "limit": limit_asked,
-        "calibration_limit": asked, "input_size": input_size, "threads": threads, "seed": seed,
-    }  # fmt: skip
     return Task(
-        model=subject,
-        dataset=name,
-        place=place.place(profile, subject, chosen, _DEFAULTS),
-        chosen={"profile": profile, **chosen},
+        given=given,
+        model=_model_name(given, folder),
+        dataset=dataset,
         folder=folder,
         subpixel=None if own_model else embedded.centernet_saved_model("subpixel"),
         size=size,
         coco=coco,
         images=found,
         calibration=[resized(read_image(f), size) for f in files],
+        notes=notes,
     )
 
 
-def _model_name(folder: Path, given: bool) -> str:
-    if not given:
-        return "centernet_r50v2_512"
+def _own_data(given: Parameters) -> bool:
+    """Whether the images are not those that come with the project."""
+    return bool(given.annotations) or given.profile == "full"
+
+
+def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
+    """Name in the records, annotation file and folder of the images that judge."""
+    split = given.split
+    if not _own_data(given):
+        root = embedded.mini_coco_folder(split, limit)
+        name = "mini_coco" if split == "val" else f"mini_coco_{split}"
+        return name, root / "annotations" / f"instances_{split}.json", root / split
+    if given.annotations:
+        truth, pictures = (Path(p).expanduser() for p in (given.annotations, given.images))
+    else:
+        truth, pictures = _coco(split)
+    return f"coco_{truth.stem.removeprefix('instances_')}", truth, pictures
+
+
+def _calibration(
+    given: Parameters, coco: COCO, pictures: Path, ready: bool
+) -> tuple[list[Path], list[int], tuple[str, ...]]:
+    """Files that calibrate, ids of the images that may judge, and what to tell of it."""
+    ids = sorted(coco.imgs)
+    limit = given.calibration_limit or CALIBRATION[given.profile]
+    if given.calibration_images:
+        return _image_files(Path(given.calibration_images).expanduser())[:limit], ids, ()
+    if not given.annotations and _own_data(given) and (train := _coco_train()):
+        return _image_files(train)[:limit], ids, ()
+    if ready:
+        return [], ids, ("The detector is quantized already: it is evaluated as it is.",)
+    if not _own_data(given):
+        root = embedded.mini_coco_folder("calibration", limit)
+        return _image_files(root / "calibration"), ids, ()
+    # Unless a number was asked for, at least three quarters stay for evaluation.
+    count = given.calibration_limit or min(limit, len(ids) // 4)
+    held_out, judging = ids[:count], ids[count:]
+    note = (
+        f"No calibration_images given: the first {len(held_out)} images calibrate, "
+        f"the other {len(judging)} may evaluate."
+    )
+    return list(coco_tools.image_paths(coco, held_out, pictures).values()), judging, (note,)
+
+
+def _model_name(given: Parameters, folder: Path) -> str:
+    if not given.model:
+        return "centernet_r50v2_512" if given.profile == "full" else "centernet_mini"
     return folder.parent.name if folder.name == "saved_model" else folder.stem
 
 
@@ -195,7 +207,7 @@ def _size(folder: Path, asked: int) -> int:
     if folder.suffix == ".tflite":
         own = Detector(folder, 1).size
     else:
-        own = saved_model.own_size(saved_model.load(folder))
+        own = quantize.own_size(quantize.load(folder))
     if own and asked and own != asked:
         raise QlabError(
             f"{folder} is fixed to {own} pixels; the parameter 'input_size' asks for {asked}."
@@ -212,10 +224,10 @@ def _image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise QlabError(f"There is no folder with calibration images at {folder}.")
     kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-    return [p for p in folder.iterdir() if p.suffix.lower() in kinds]
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds)
 
 
-def _refuse_overlap(calibration: list[Path], evaluation) -> None:
+def _refuse_overlap(calibration: list[Path], evaluation: Iterable[Path]) -> None:
     """Calibration data never meets evaluation data, whatever the files are called."""
     seen = {file_sha256(p) for p in evaluation}
     for path in calibration:

@@ -11,15 +11,15 @@ from matplotlib.pyplot import subplots
 from qlab.core import live, plot, records
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
-from qlab.core.words import interval
-from qlab.detector import coco
-from qlab.detector import plots as draw
+from qlab.core.records import interval
+from qlab.detector import coco, pictures, plots
+from qlab.detector.average_precision import SIZES
 from qlab.detector.data import Task
 from qlab.detector.measure import FOUND_SCORE, Detections, judged_ids, parent_of
 
 IOU, AREA = "overlap (IoU)", "size of the object"
 TOLD = {IOU: {"ap50": "AP50", "ap75": "AP75", "ap95": "AP95"},
-        AREA: {f"ap_{area}": area for area in draw.AREAS}}  # fmt: skip
+        AREA: {f"ap_{area}": area for area in SIZES}}  # fmt: skip
 CHANGED = {"lost": plot.PALETTE[6], "gained": plot.PALETTE[2]}  # objects; as in the picture
 _MAIN = ("fp32", "int8_dynamic", "int8_static", "int8_selective")  # shown at first
 
@@ -29,15 +29,15 @@ def objects(
 ) -> pd.DataFrame:
     """Each object of some images, by annotation id: does float find it, does the variant?
 
-    Columns image, name, float, variant; as `centernet_ptq` counts flips: found is IoU 0.5 and the
+    Columns image, name, float, variant; as `measure` counts flips: found is IoU 0.5 and the
     right category with at least the given score, and crowds do not count.
     """
-    whole = [a for a in draw.truth(task, list(ids)) if not a["iscrowd"]]
+    whole = [a for a in pictures.truth(task, list(ids)) if not a["iscrowd"]]
     by_id = {a["id"]: a for a in sorted(whole, key=lambda a: a["id"])}
     return pd.DataFrame(
         {
             "image": [a["image_id"] for a in by_id.values()],
-            "name": [draw.category(task, a) for a in by_id.values()],
+            "name": [pictures.category(task, a) for a in by_id.values()],
             "float": coco.found_objects(task.coco, found[parent_of(found)], ids, score),
             "variant": coco.found_objects(task.coco, found[variant], ids, score),
         },
@@ -96,18 +96,19 @@ def picture(
     for part, mark in zip(_flips(here), CHANGED, strict=True):
         marks |= dict.fromkeys(part.index, mark)
     axes[0].set_title("truth")
-    for a in draw.truth(task, [image]):
+    for a in pictures.truth(task, [image]):
         mark = marks.get(a["id"], "")
-        name = f"{draw.category(task, a)} {mark}".strip()
-        draw.draw_box(axes[0], draw.box(a), name, 8, CHANGED.get(mark, "#FFFFFF"))
+        name = f"{pictures.category(task, a)} {mark}".strip()
+        pictures.draw_box(axes[0], pictures.box(a), name, 8, CHANGED.get(mark, "#FFFFFF"))
     for axis, (variant, results) in zip(axes[1:], drawn.items(), strict=True):
         axis.set_title(variant)
         for r in results:
-            draw.draw_box(axis, draw.box(r), f"{draw.category(task, r)} {r['score']:.2f}", 8)
+            name = f"{pictures.category(task, r)} {r['score']:.2f}"
+            pictures.draw_box(axis, pictures.box(r), name, 8)
     return canvas
 
 
-def samples(task: Task, found: Detections, profile: str):
+def samples(task: Task, found: Detections):
     """Variant, least score and image to choose; boxes beside the truth, and what is found.
 
     Images come in the order of `by_flips`. A box (`live.follow`) whose children are variant, score,
@@ -118,7 +119,7 @@ def samples(task: Task, found: Detections, profile: str):
 
     @cache
     def whole(variant: str) -> tuple[pd.DataFrame, list[int]]:
-        ids = judged_ids(task, variant, profile)
+        ids = judged_ids(task, variant)
         table = objects(task, found, variant, ids, FOUND_SCORE)
         return table, by_flips(table, ids)
 
@@ -148,7 +149,7 @@ def curves(table: pd.DataFrame):
 
     A box (`live.follow`) whose children are what to split by, variants, text, picture.
     """
-    rows = {IOU: draw.iou_rows(table), AREA: draw.area_rows(table, "ap")}
+    rows = {IOU: plots.iou_rows(table), AREA: plots.area_rows(table, "ap")}
     variants = list(dict.fromkeys(rows[IOU]["variant"]))
 
     def show(by: str, picked: tuple[str, ...]) -> tuple[str, Figure]:
@@ -179,8 +180,8 @@ def _curves(rows: pd.DataFrame, by: str) -> Figure:
     plot.use_style()
     canvas, axis = subplots(figsize=(8.2, 3.8))
     if by == IOU:
-        draw.iou_lines(axis, rows)
+        plots.iou_lines(axis, rows)
     else:
-        draw.area_bars(axis, rows, "ap")
+        plots.area_bars(axis, rows, "ap")
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return canvas

@@ -1,40 +1,40 @@
 """The figures of notebook 01, each drawn from records and kept with the numbers drawn."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogFormatter
 
 from qlab.core import corruptions, plot, records
-from qlab.core.images import read_image
-from qlab.detector.data import Task
-from qlab.detector.measure import FOUND_SCORE, PARENT, SUBPIXEL
+from qlab.detector.average_precision import OVERLAPS, SIZES
+from qlab.detector.measure import PARENT, SUBPIXEL
 from qlab.detector.quantize import VARIANTS
+from qlab.detector.robustness import CLEAN
 
 ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL]
 ORDER += [v for v in VARIANTS if v not in ORDER] + ["as_is"]
 COLOUR = {**plot.colours(ORDER[:8]), "as_is": plot.PALETTE[0]}
 PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant
-AREAS = ["small", "medium", "large"]  # objects, by COCO's bounds
 MARKER = dict(zip(ORDER, [*plot.MARKERS, "o"], strict=True))
+# LiteRT's two sets of kernels: title, the time of the whole graph, of single operators.
+KERNELS = {
+    "Default kernels (XNNPACK)": ("latency_ms_p50", "operator_ms"),
+    "Older built-in kernels": ("latency_builtin_ms_p50", "operator_builtin_ms"),
+}
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Rows by the fixed order of variants."""
-    rank = table["variant"].map({v: i for i, v in enumerate(ORDER)})
-    return table.assign(_rank=rank).sort_values("_rank", kind="stable").drop(columns="_rank")
+    rank = {variant: i for i, variant in enumerate(ORDER)}
+    return table.sort_values("variant", key=lambda v: v.map(rank), kind="stable")
+
+
+def clean(table: pd.DataFrame, metric: str | list[str]) -> pd.DataFrame:
+    """Rows of metrics on the evaluation set itself, neither corrupted copies nor their subset."""
+    return in_order(records.pick(table, metric, condition=None))
 
 
 def _nothing(why: str) -> None:
     print(f"Nothing to draw: {why}.")
-
-
-def clean_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows on the evaluation set itself: neither corrupted copies nor their clean subset."""
-    corrupted = rf"_(?:clean|(?:{'|'.join(corruptions.KINDS)})\d)$"
-    return table[~table["dataset"].str.contains(corrupted)]
 
 
 def _same_images(rows: pd.DataFrame) -> pd.DataFrame:
@@ -42,49 +42,46 @@ def _same_images(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["n"] == rows["n"].max()]
 
 
-def _bars(axis, rows: pd.DataFrame, scale: float, form: str, height: float = 0.62) -> None:
-    """Horizontal bars with intervals and the value written at the end."""
-    y = np.arange(len(rows))
-    value = rows["value"].to_numpy() * scale
-    axis.barh(y, value, height, color=[COLOUR[v] for v in rows["variant"]])
-    low, high = rows["ci_low"].to_numpy() * scale, rows["ci_high"].to_numpy() * scale
-    if not np.isnan(low.astype(float)).all():
-        axis.errorbar(value, y, xerr=[value - low, high - value], fmt="none", ecolor="#444444")
-    ends = np.fmax(value, np.nan_to_num(high.astype(float), nan=-np.inf))
-    for at, end, shown in zip(y, ends, value, strict=True):
-        axis.annotate(
-            form.format(shown), (end, at), (5, 0), textcoords="offset points", va="center"
-        )
-    axis.set_yticks(y, rows["variant"])
-    axis.invert_yaxis()
-    axis.grid(axis="y", visible=False)
-    axis.margins(x=0.16)
+def _error(rows: pd.DataFrame | pd.Series) -> np.ndarray:
+    """How far the intervals reach below and above their values, [2, rows]."""
+    below, above = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
+    return np.array([below, above], float).reshape(2, -1)
+
+
+def _legend_below(canvas, axis, columns: int) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def size(table: pd.DataFrame, profile: str) -> None:
     """Bytes of each file, plain and gzip-compressed."""
     rows = in_order(records.pick(table, ["size_bytes", "size_gzip_bytes"]))
     with plot.figure("centernet_size", profile, rows) as (_, axis):
-        _bars(axis, records.pick(rows, "size_bytes"), 1e-6, "{:.3g} MB")
+        plain = records.pick(rows, "size_bytes")
+        bars = axis.barh(
+            plain["variant"], 1e-6 * plain["value"], 0.62, color=plain["variant"].map(COLOUR)
+        )
+        axis.bar_label(bars, fmt="{:.3g} MB", padding=5)
         packed = records.pick(rows, "size_gzip_bytes")["value"].to_numpy() * 1e-6
         axis.plot(packed, np.arange(len(packed)), "|", color="#000000", ms=16, mew=1)
         axis.plot(packed, np.arange(len(packed)), "|", color="#FFFFFF", ms=13, mew=2.2)
+        axis.invert_yaxis()
+        axis.grid(axis="y", visible=False)
+        axis.margins(x=0.16)
         axis.set_xlabel("file size (10⁶ bytes); white tick: gzip-compressed")
         axis.set_title("Size of each file")
 
 
 def seconds(table: pd.DataFrame, profile: str) -> None:
     """Seconds per image of the graph, with XNNPACK and with the older built-in kernels."""
-    names = ["latency_ms_p50", "latency_builtin_ms_p50"]
-    rows = in_order(records.pick(table, names))
+    rows = in_order(records.pick(table, [whole for whole, _ in KERNELS.values()]))
     layout = {"ncols": 2, "figsize": (10.4, 4.2), "sharex": True, "sharey": True}
     with plot.figure("centernet_seconds", profile, rows, **layout) as (_, axes):
-        titles = ["Default kernels (XNNPACK)", "Older built-in kernels"]
-        for axis, name, title in zip(axes, names, titles, strict=True):
+        for axis, (title, (name, _)) in zip(axes, KERNELS.items(), strict=True):
             one = records.pick(rows, name)
             for at, (_, row) in enumerate(one.iterrows()):
-                value, low, high = (row[c] / 1e3 for c in ("value", "ci_low", "ci_high"))
-                axis.errorbar(value, at, xerr=[[value - low], [high - value]], capsize=3, ms=7,
+                value, high = row["value"] / 1e3, row["ci_high"] / 1e3
+                axis.errorbar(value, at, xerr=_error(row) / 1e3, capsize=3, ms=7,
                               fmt=MARKER[row["variant"]], color=COLOUR[row["variant"]])  # fmt: skip
                 axis.annotate(f"{value:.3g} s", (high, at), (6, 0), textcoords="offset points",
                               va="center", fontsize=9)  # fmt: skip
@@ -106,15 +103,13 @@ def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
 
 def iou_rows(table: pd.DataFrame) -> pd.DataFrame:
     """AP at each overlap on the clean images, the overlap in the column `iou`."""
-    names = [f"ap{t}" for t in range(50, 100, 5)]
-    rows = in_order(_same_images(records.pick(clean_rows(table), names)))
-    return rows.assign(iou=rows["metric"].str[2:].astype(int) / 100)
+    rows = _same_images(clean(table, list(OVERLAPS)))
+    return rows.assign(iou=rows["metric"].map(OVERLAPS))
 
 
 def iou_lines(axis, rows: pd.DataFrame) -> None:
     """A line a variant, of `iou_rows`, with the float parent's interval as a band."""
-    for variant, line in rows.groupby("variant", sort=False):
-        line = line.sort_values("iou")
+    for variant, line in rows.sort_values("iou").groupby("variant", sort=False):
         axis.plot(line["iou"], line["value"], marker=MARKER[variant], ms=5, lw=1.4,
                   color=COLOUR[variant], label=variant)  # fmt: skip
         if variant == PARENT:
@@ -125,63 +120,54 @@ def iou_lines(axis, rows: pd.DataFrame) -> None:
     axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
 
 
-def _by_area(table: pd.DataFrame, profile: str, kind: str, title: str) -> None:
+def by_area(table: pd.DataFrame, profile: str, kind: str) -> None:
+    """AP, or recall with at most 100 detections an image, by the size of the object."""
+    title = {"ap": "Precision", "ar": "Recall"}[kind]
     rows = area_rows(table, kind)
     layout = {"figsize": (8.2, 4.2)}
     with plot.figure(f"centernet_{kind}_by_area", profile, rows, **layout) as (_, axis):
         area_bars(axis, rows, kind)
-        axis.set_title(title)
+        axis.set_title(f"{title} by object size, 95 % intervals")
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def area_rows(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     """AP or AR (`kind`) by the size of the object on the clean images."""
-    return in_order(_same_images(records.pick(clean_rows(table), [f"{kind}_{a}" for a in AREAS])))
+    return _same_images(clean(table, [f"{kind}_{size}" for size in SIZES]))
 
 
 def area_bars(axis, rows: pd.DataFrame, kind: str) -> None:
     """A group of bars for each size of object, a bar a variant, of `area_rows`."""
     variants = list(dict.fromkeys(rows["variant"]))
+    place = {f"{kind}_{size}": i for i, size in enumerate(SIZES)}
     width = 0.8 / max(len(variants), 1)
-    for i, variant in enumerate(variants):
-        one = records.pick(rows, [f"{kind}_{a}" for a in AREAS], variant=variant)
-        place = np.array([AREAS.index(m.split("_")[1]) for m in one["metric"]])
-        x = place + (i - (len(variants) - 1) / 2) * width
-        error = [one["value"] - one["ci_low"], one["ci_high"] - one["value"]]
+    for i, (variant, one) in enumerate(rows.groupby("variant", sort=False)):
+        x = one["metric"].map(place) + (i - (len(variants) - 1) / 2) * width
         axis.bar(x, one["value"], width * 0.92, color=COLOUR[variant], label=variant)
-        axis.errorbar(x, one["value"], yerr=error, fmt="none", ecolor="#444444", elinewidth=0.9)
+        axis.errorbar(
+            x, one["value"], yerr=_error(one), fmt="none", ecolor="#444444", elinewidth=0.9
+        )
     axis.set_xticks(range(3), ["small (< 32² px)", "medium", "large (> 96² px)"])
     axis.set(ylabel=kind.upper() + ", IoU 0.50 to 0.95", ylim=(0, 1))
     axis.grid(axis="x", visible=False)
 
 
-def ap_by_area(table: pd.DataFrame, profile: str) -> None:
-    """AP by the size of the object."""
-    _by_area(table, profile, "ap", "Precision by object size, 95 % intervals")
-
-
-def ar_by_area(table: pd.DataFrame, profile: str) -> None:
-    """Recall (at most 100 detections an image) by the size of the object."""
-    _by_area(table, profile, "ar", "Recall by object size, 95 % intervals")
-
-
 def ap_difference(table: pd.DataFrame, profile: str) -> None:
     """AP minus the float parent's, on the same images, with interval."""
-    rows = in_order(records.pick(clean_rows(table), "ap_difference"))
+    rows = clean(table, "ap_difference")
     if rows.empty:
         return _nothing("the detector has no float parent here")
     with plot.figure("centernet_ap_difference", profile, rows) as (_, axis):
-        y = np.arange(len(rows))
-        for at, (_, row) in zip(y, rows.iterrows(), strict=True):
-            error = [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
-            axis.errorbar(row["value"], at, xerr=error, fmt=MARKER[row["variant"]], capsize=4,
+        for at, (_, row) in enumerate(rows.iterrows()):
+            axis.errorbar(row["value"], at, xerr=_error(row), fmt=MARKER[row["variant"]], capsize=4,
                           color=COLOUR[row["variant"]], ms=7)  # fmt: skip
             axis.annotate(f"{row['value']:+.3f}", (row["value"], at), (0, 7),
                           textcoords="offset points", ha="center", fontsize=9,
                           bbox={"facecolor": "#FFFFFF", "lw": 0, "pad": 0.5})  # fmt: skip
         axis.axvline(0, color="#444444", lw=1)
-        labels = [f"{v} (n={n})" for v, n in zip(rows["variant"], rows["n"], strict=True)]
-        axis.set_yticks(y, labels)
+        axis.set_yticks(
+            range(len(rows)), [f"{row['variant']} (n={row['n']})" for _, row in rows.iterrows()]
+        )
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.margins(x=0.15)
         axis.locator_params(axis="x", nbins=6)
@@ -191,136 +177,62 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
 
 def pareto(table: pd.DataFrame, profile: str) -> None:
     """Size, time and AP in one picture; the line joins what nothing beats on both axes."""
-    wide = clean_rows(table).pivot_table(index="variant", columns="metric", values="value")
-    rows = wide[["size_bytes", "latency_ms_p50", "ap"]].dropna().reset_index()
-    bounds = _same_images(records.pick(clean_rows(table), "ap"))
-    bounds = bounds[["variant", "ci_low", "ci_high"]]
-    rows = in_order(rows.merge(bounds, on="variant"))
+    costs = {
+        "size_bytes": "file size (bytes)",
+        "latency_ms_p50": "ms per image, graph only, XNNPACK",
+    }
+    wide = clean(table, list(costs)).pivot(index="variant", columns="metric", values="value")
+    ap = _same_images(clean(table, "ap"))[["variant", "value", "ci_low", "ci_high"]]
+    rows = in_order(wide.reset_index().merge(ap, on="variant").dropna(subset=list(costs)))
     layout = {"ncols": 2, "figsize": (9.6, 4.6), "sharey": True}
-    with plot.figure("centernet_pareto", profile, rows, **layout) as (canvas, axes):
-        for axis, column, label in zip(
-            axes,
-            ["size_bytes", "latency_ms_p50"],
-            ["file size (bytes)", "ms per image, graph only, XNNPACK"],
-            strict=True,
-        ):
+    drawn = rows.rename(columns={"value": "ap"})
+    with plot.figure("centernet_pareto", profile, drawn, **layout) as (canvas, axes):
+        for axis, (cost, label) in zip(axes, costs.items(), strict=True):
             for _, row in rows.iterrows():
-                error = [[row["ap"] - row["ci_low"]], [row["ci_high"] - row["ap"]]]
-                axis.errorbar(row[column], row["ap"], yerr=error, fmt=MARKER[row["variant"]], ms=8,
-                              color=COLOUR[row["variant"]], label=row["variant"],
+                axis.errorbar(row[cost], row["value"], yerr=_error(row), fmt=MARKER[row["variant"]],
+                              ms=8, color=COLOUR[row["variant"]], label=row["variant"],
                               elinewidth=0.8, alpha=0.9)  # fmt: skip
-            front = rows[[_unbeaten(row, rows, column) for _, row in rows.iterrows()]]
-            front = front.sort_values(column)
-            axis.plot(front[column], front["ap"], color="#999999", lw=1, zorder=0)
+            front = rows[[_unbeaten(row, rows, cost) for _, row in rows.iterrows()]]
+            front = front.sort_values(cost)
+            axis.plot(front[cost], front["value"], color="#999999", lw=1, zorder=0)
             axis.set_xscale("log")
             axis.set_xlabel(f"{label}, log scale")
         for place in (axes[1].xaxis.set_major_formatter, axes[1].xaxis.set_minor_formatter):
             place(LogFormatter())  # 4 and 5, where the default's 4 × 10⁰ and 5 × 10⁰ collide
         axes[0].set(ylabel="AP, 95 % interval (axis does not start at 0)")
-        handles, labels = axes[0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        _legend_below(canvas, axes[0], 4)
         canvas.suptitle("Up and left is better; the grey line joins the unbeaten variants")
 
 
 def _unbeaten(row: pd.Series, rows: pd.DataFrame, cost: str) -> bool:
-    better = (rows[cost] <= row[cost]) & (rows["ap"] >= row["ap"])
-    strictly = (rows[cost] < row[cost]) | (rows["ap"] > row["ap"])
+    better = (rows[cost] <= row[cost]) & (rows["value"] >= row["value"])
+    strictly = (rows[cost] < row[cost]) | (rows["value"] > row["value"])
     return not (better & strictly).any()
-
-
-def boxes(task: Task, found: dict[str, list[dict]], profile: str, count: int = 2) -> None:
-    """The same images with the boxes each variant draws, and the truth."""
-    shown = [v for v in (PARENT, "fp16", "int8_dynamic", "int8_static", "int8_selective")
-             if v in found] or list(found)[:1]  # fmt: skip
-    # Images with about five objects: enough to see, not too many to tell apart.
-    ids = sorted(task.images, key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))[:count]
-    rows = [{"variant": "truth", "score": 1.0, **box(a)} for a in truth(task, ids)]
-    rows += [
-        {"variant": v, "score": r["score"], **box(r)}
-        for v in shown
-        for r in found[v]
-        if r["image_id"] in ids and r["score"] >= FOUND_SCORE
-    ]
-    drawn = pd.DataFrame(rows)
-    columns = ["truth", *shown]
-    layout = {"nrows": count, "ncols": len(columns), "squeeze": False}
-    layout["figsize"] = (1.7 * len(columns), 1.85 * count + 0.3)
-    with plot.figure("centernet_boxes", profile, drawn, **layout) as (canvas, axes):
-        for axis, variant in zip(axes[0], columns, strict=True):
-            axis.set_title(variant, fontsize=9)
-        for line, image_id in zip(axes, ids, strict=True):
-            picture = read_image(task.images[image_id])
-            for axis, variant in zip(line, columns, strict=True):
-                axis.imshow(picture, interpolation="none")  # in the SVG: the pixels themselves
-                axis.set_axis_off()
-                chosen = drawn[(drawn["variant"] == variant) & (drawn["image_id"] == image_id)]
-                for _, b in chosen.iterrows():
-                    draw_box(axis, b, category(task, b))
-        canvas.suptitle(f"Boxes with score ≥ {FOUND_SCORE} (truth: all)", fontsize=11)
-
-
-def truth(task: Task, ids: list[int]) -> list[dict]:
-    """The annotated objects of some images."""
-    return task.coco.loadAnns(task.coco.getAnnIds(ids))
-
-
-def category(task: Task, entry: Mapping) -> str:
-    """The name of an annotation's or a detection's category; a broken variant's may have none."""
-    return task.coco.cats.get(entry["category_id"], {"name": "?"})["name"]
-
-
-def box(entry: dict) -> dict:
-    """Image, category and place in pixels of an annotation or a detection."""
-    x, y, w, h = entry["bbox"]
-    return {"image_id": entry["image_id"], "category_id": entry["category_id"],
-            "x": x, "y": y, "width": w, "height": h}  # fmt: skip
-
-
-def draw_box(
-    axis, b: Mapping[str, float], name: str, fontsize: float = 6, colour: str = "#FFFFFF"
-) -> None:
-    """A `box` with its name, in black and a light colour, to be seen on any image."""
-    place = ((b["x"], b["y"]), b["width"], b["height"])
-    axis.add_patch(Rectangle(*place, fill=False, ec="#000000", lw=2.4))
-    axis.add_patch(Rectangle(*place, fill=False, ec=colour, lw=1.1))
-    axis.annotate(name, (b["x"], b["y"]), (1, 1), textcoords="offset points", fontsize=fontsize,
-                  color="#FFFFFF", clip_on=True, va="bottom",
-                  bbox={"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75})  # fmt: skip
 
 
 def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
     """Time by operator type with both sets of kernels."""
-    rows = table[table["metric"].str.startswith("operator_ms_")]
+    rows = in_order(records.pick(table, [alone for _, alone in KERNELS.values()]))
     if rows.empty:
         return _nothing("the detector came as a .tflite file and was not taken apart")
-    rows = rows.assign(
-        kernels=rows["metric"].str.split("_", n=3).str[2],
-        kind=rows["metric"].str.split("_", n=3).str[3],
-    )
-    rows = in_order(rows)[["variant", "kernels", "kind", "value"]]
-    kept = rows.groupby("kind")["value"].max().nlargest(top).index
-    rows = rows.assign(kind=rows["kind"].where(rows["kind"].isin(kept), "other"))
-    rows = rows.groupby(["kernels", "variant", "kind"], sort=False, as_index=False)["value"].sum()
-    kinds = [k for k in [*kept, "other"] if k in set(rows["kind"])]
+    kept = rows.groupby("part")["value"].max().nlargest(top).index
+    rows = rows.assign(kind=rows["part"].where(rows["part"].isin(kept), "other"))
+    drawn = rows.groupby(["metric", "variant", "kind"], sort=False, as_index=False)["value"].sum()
+    kinds = [k for k in [*kept, "other"] if k in set(drawn["kind"])]
     shades = {k: PART_COLOURS[i % len(PART_COLOURS)] for i, k in enumerate(kinds)}
-    whole = records.pick(table, ["latency_ms_p50", "latency_builtin_ms_p50"])
     layout = {"ncols": 2, "figsize": (9.6, 4.3), "sharey": True}
-    with plot.figure("centernet_operators", profile, rows, **layout) as (canvas, axes):
-        titles = {"xnnpack": "Default kernels (XNNPACK)", "builtin": "Older built-in kernels"}
-        for axis, (kernels, title) in zip(axes, titles.items(), strict=True):
-            one = rows[rows["kernels"] == kernels].pivot_table(
-                index="variant", columns="kind", values="value", aggfunc="sum", fill_value=0.0
-            )
-            one = one.reindex(index=[v for v in ORDER if v in one.index], columns=kinds).fillna(0.0)
+    with plot.figure("centernet_operators", profile, drawn, **layout) as (canvas, axes):
+        for axis, (title, (whole, alone)) in zip(axes, KERNELS.items(), strict=True):
+            one = records.pick(drawn, alone).pivot(index="variant", columns="kind", values="value")
+            one = in_order(one.reset_index()).set_index("variant").reindex(columns=kinds).fillna(0)
             left = np.zeros(len(one))
             for kind in kinds:
                 axis.barh(
                     one.index, one[kind], left=left, color=shades[kind], label=kind, height=0.6
                 )
                 left += one[kind].to_numpy()
-            metric = "latency_ms_p50" if kernels == "xnnpack" else "latency_builtin_ms_p50"
             for at, (variant, total) in enumerate(zip(one.index, left, strict=True)):
-                measured = records.pick(whole, metric, variant=variant)["value"].tolist()
+                measured = records.pick(table, whole, variant=variant)["value"].tolist()
                 axis.plot(measured, [at] * len(measured), "k|", ms=22, mew=1.6)
                 axis.annotate(f"{total:.3g} ms", (max([total, *measured]), at), (5, 0),
                               textcoords="offset points", va="center", fontsize=9)  # fmt: skip
@@ -328,24 +240,20 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
             axis.set(xlabel="ms per image; black tick: the whole graph", title=title)
             axis.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
-        handles, labels = axes[0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+        _legend_below(canvas, axes[0], 3)
 
 
 def tensor_snr(table: pd.DataFrame, profile: str) -> None:
     """Signal-to-quantization-noise of each operator of the whole-graph int8 file, in order."""
-    rows = table[table["metric"].str.startswith("snr_db_")]
+    rows = records.pick(table, "snr_db").sort_values("depth")
     if rows.empty:
         return _nothing("the detector came as a .tflite file, without its float parent")
-    parts = rows["metric"].str.extract(r"snr_db_(network|decoding)_(\d+)_(.+)")
-    rows = pd.DataFrame(
-        {"part": parts[0], "place": parts[1].astype(int), "kind": parts[2], "snr_db": rows["value"]}
-    ).sort_values("place")
-    with plot.figure("centernet_tensor_snr", profile, rows) as (_, axis):
+    drawn = rows[["where", "depth", "part", "value"]]
+    with plot.figure("centernet_tensor_snr", profile, drawn) as (_, axis):
         styles = {"network": ("o", "#7F7F7F"), "decoding": ("X", "#CC79A7")}
-        for part, (marker, colour) in styles.items():
-            one = rows[rows["part"] == part]
-            axis.plot(one["place"], one["snr_db"].clip(-15, 60), marker, color=colour, label=part)
+        for where, (marker, colour) in styles.items():
+            one = records.pick(rows, "snr_db", where=where)
+            axis.plot(one["depth"], one["value"].clip(-15, 60), marker, color=colour, label=where)
         axis.axhline(0, color="#444444", lw=1)
         axis.annotate("noise as strong as the signal", (0, 0), (0, 4), textcoords="offset points")
         axis.set(xlabel="operator, in the order of execution", ylabel="signal / noise (dB)")
@@ -357,21 +265,19 @@ def tensor_snr(table: pd.DataFrame, profile: str) -> None:
 def robustness(table: pd.DataFrame, profile: str) -> None:
     """AP of each variant as the images get worse, and its difference to the float parent."""
     rows = in_order(records.pick(table, ["ap", "ap_difference"]))
-    parts = rows["dataset"].str.extract(r"_(clean|noise|blur|contrast|jpeg)(\d?)$")
-    rows = rows.assign(kind=parts[0], strength=pd.to_numeric(parts[1]).fillna(0))
-    rows = rows[rows["kind"].notna()]
+    rows = rows[rows["condition"].notna()]
     variants = list(dict.fromkeys(rows["variant"]))
     layout = {"nrows": 2, "ncols": 4, "figsize": (10.4, 5.6), "sharex": True, "sharey": "row"}
     with plot.figure("centernet_robustness", profile, rows, **layout) as (canvas, axes):
         for column, kind in enumerate(corruptions.KINDS):
-            both = rows[rows["kind"].isin(["clean", kind])]
             for line, metric in enumerate(["ap", "ap_difference"]):
                 for i, variant in enumerate(variants):
-                    one = records.pick(both, metric, variant=variant).sort_values("strength")
+                    one = records.pick(rows, metric, variant=variant, condition=[CLEAN[0], kind])
+                    one = one.sort_values("strength")
                     shift = (i - (len(variants) - 1) / 2) * 0.13 * line  # intervals side by side
-                    error = [one["value"] - one["ci_low"], one["ci_high"] - one["value"]]
                     axes[line, column].errorbar(
-                        one["strength"] + shift, one["value"], yerr=error if line else None,
+                        one["strength"].astype(float) + shift, one["value"],
+                        yerr=_error(one) if line else None,
                         marker=MARKER[variant], ms=5, lw=0 if line else 1.2, elinewidth=0.9,
                         color=COLOUR[variant], label=variant,
                     )  # fmt: skip
@@ -381,5 +287,4 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
         axes[0, 0].set(ylabel="AP")
         axes[0, 0].set_ylim(bottom=0)
         axes[1, 0].set(ylabel="AP minus fp32's,\n95 % interval")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+        _legend_below(canvas, axes[0, 0], 5)

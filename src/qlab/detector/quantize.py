@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,76 @@ from qlab.core import quiet, tflite_graph
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.litert import quiet_quantizer
-from qlab.detector import saved_model
 
 CONVERTED = ("fp32", "fp16", "int8_dynamic")  # by TensorFlow's converter
-# By ai-edge-quantizer.
-QUANTIZED = ("int8_dynamic_deconv_fp32", "int8_static", "int8_selective", "int16x8")
-VARIANTS = CONVERTED + QUANTIZED  # of notebook 01
+# By ai-edge-quantizer, with the recipe of this name there.
+RECIPES = {
+    "int8_dynamic_deconv_fp32": "dynamic_wi8_afp32",
+    "int8_static": "static_wi8_ai8",
+    "int8_selective": "static_wi8_ai8",
+    "int16x8": "static_wi8_ai16",
+}
+VARIANTS = (*CONVERTED, *RECIPES)  # of notebook 01
 CALIBRATED = ("int8_static", "int8_selective", "int16x8")  # those that need images
 # An operator whose noise has more than a tenth of its signal's power stays float in int8_selective.
 SNR_FLOOR_DB = 10.0
+# Of the zoo's signature.
+OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+Samples = list[dict[str, np.ndarray]]  # inputs of the serving signature
+
+
+@lru_cache(maxsize=2)  # every variant starts from it, and loading takes seconds
+def load(folder: Path):
+    """Load a SavedModel and check that it speaks the signature of the TF2 detection zoo.
+
+    In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS. Returns the
+    loaded object, whose `signatures["serving_default"]` runs it.
+    QlabError: no such folder, no SavedModel, another signature.
+    """
+    from qlab.core.tf import tf
+
+    if not folder.is_dir():
+        raise QlabError(f"There is no model folder at {folder}; expected a SavedModel folder.")
+    if not (folder / "saved_model.pb").is_file():
+        raise QlabError(f"{folder} is no SavedModel: it has no saved_model.pb.")
+    try:
+        model = tf.saved_model.load(str(folder))
+    except Exception as error:  # TensorFlow raises many kinds for damaged files
+        raise QlabError(f"TensorFlow cannot load the SavedModel at {folder}: {error}") from error
+    signature = model.signatures.get("serving_default")
+    inputs = signature.structured_input_signature[1] if signature else {}
+    outputs = signature.structured_outputs if signature else {}
+    image = inputs.get("input_tensor")
+    fits = image is not None and image.dtype == tf.uint8 and image.shape.rank == 4
+    if len(inputs) != 1 or not fits or set(OUTPUTS) - set(outputs):
+        told = ", ".join(f"'{k}' {v.dtype.name} {list(v.shape)}" for k, v in inputs.items())
+        raise QlabError(
+            f"{folder} has another signature than the TF2 detection zoo's: expected one input "
+            f"'input_tensor', uint8 [1, H, W, 3], and the outputs {', '.join(OUTPUTS)}; found "
+            f"inputs {told or 'none'} and outputs {', '.join(sorted(outputs)) or 'none'}."
+        )
+    return model
+
+
+def own_size(model) -> int | None:
+    """Side in pixels of the square input the graph is fixed to, or None when any size goes."""
+    image = model.signatures["serving_default"].structured_input_signature[1]["input_tensor"]
+    height, width = image.shape[1:3]
+    return int(height) if height and height == width else None
+
+
+def _with_size(model, size: int):
+    """The serving signature with its input fixed to uint8 [1, size, size, 3]."""
+    from qlab.core.tf import tf
+
+    serve = model.signatures["serving_default"]
+
+    @tf.function(input_signature=[tf.TensorSpec((1, size, size, 3), tf.uint8, "input_tensor")])
+    def detect(input_tensor):
+        found = serve(input_tensor=input_tensor)
+        return {name: found[name] for name in OUTPUTS}
+
+    return detect.get_concrete_function()
 
 
 def convert(model_folder: Path, variant: str, size: int) -> Path:
@@ -46,10 +108,11 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
     }
 
     def make(folder: Path) -> None:
-        tf = saved_model.tf
-        model = saved_model.load(model_folder)
+        from qlab.core.tf import tf
+
+        model = load(model_folder)
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
-            [saved_model.with_size(model, size)], model
+            [_with_size(model, size)], model
         )
         converter.optimizations = [tf.lite.Optimize[name] for name in recipe["optimizations"]]
         converter.target_spec.supported_types = [
@@ -62,7 +125,7 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
     return artefact("tflite", recipe, make) / f"{variant}.tflite"
 
 
-def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarray]]:
+def calibration_samples(images: Iterable[np.ndarray]) -> Samples:
     """Calibration images (uint8 [size, size, 3]) as inputs of the serving signature.
 
     QlabError: no images.
@@ -76,18 +139,13 @@ def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarr
     return samples
 
 
-def _samples_sha256(samples: list[dict[str, np.ndarray]]) -> str:
-    total = hashlib.sha256()
-    for sample in samples:
-        total.update(sample["input_tensor"].tobytes())
-    return total.hexdigest()
+def _sha256(samples: Samples) -> str:
+    return hashlib.sha256(b"".join(s["input_tensor"].tobytes() for s in samples)).hexdigest()
 
 
-def quantize(
-    float_file: Path, variant: str, samples: list[dict[str, np.ndarray]] | None, threads: int = 2
-) -> Path:
+def quantize(float_file: Path, variant: str, samples: Samples | None, threads: int = 2) -> Path:
     """A quantized .tflite from the float32 one, by ai-edge-quantizer; `samples` calibrate it."""
-    calibration = _samples_sha256(samples) if variant in CALIBRATED else None
+    calibrated = samples if variant in CALIBRATED else []
     floats = float_operators(float_file, variant)
     if variant == "int8_selective":
         static = quantize(float_file, "int8_static", samples, threads)
@@ -100,18 +158,17 @@ def quantize(
         "operators_left_float": floats,
         "snr_floor_db": SNR_FLOOR_DB if variant == "int8_selective" else None,
         "code": code_sha256(__name__),
-        "calibration": calibration,
-        "calibration_images": len(samples) if calibration else 0,
+        "calibration": _sha256(calibrated) if calibrated else None,
+        "calibration_images": len(calibrated),
         "versions": versions("ai-edge-quantizer", "ai-edge-litert"),
     }
 
     def make(folder: Path) -> None:
         quantizer = _quantizer(float_file, variant, floats)
         ranges = None
-        if quantizer.need_calibration:
-            with quiet_quantizer():
-                ranges = quantizer.calibrate({tflite_graph.SIGNATURE: samples}, num_threads=threads)
         with quiet_quantizer():
+            if quantizer.need_calibration:
+                ranges = quantizer.calibrate({tflite_graph.SIGNATURE: samples}, num_threads=threads)
             content = quantizer.quantize(ranges).quantized_model
         (folder / f"{variant}.tflite").write_bytes(content)
         rules = quantizer.get_quantization_recipe()
@@ -123,14 +180,8 @@ def quantize(
 def _quantizer(float_file: Path, variant: str, floats: list[str]):
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
-    rules = {
-        "int8_dynamic_deconv_fp32": recipe.dynamic_wi8_afp32,
-        "int8_static": recipe.static_wi8_ai8,
-        "int8_selective": recipe.static_wi8_ai8,
-        "int16x8": recipe.static_wi8_ai16,
-    }[variant]
     made = quantizer.Quantizer(str(float_file))
-    made.load_quantization_recipe(rules())
+    made.load_quantization_recipe(getattr(recipe, RECIPES[variant])())
     kind = qtyping.TFLOperationName
     # Without this the interface itself turns int8 and boxes arrive as codes.
     for end in (kind.INPUT, kind.OUTPUT):
@@ -146,15 +197,12 @@ def float_operators(float_file: Path, variant: str) -> list[str]:
     """Operators (by output tensor) that a variant leaves float whatever the data says."""
     if variant == "int8_selective":
         return tflite_graph.decoding(float_file)
-    if variant == "int8_dynamic_deconv_fp32":
-        return [
-            o.outputs[0] for o in tflite_graph.operators(float_file) if o.kind == "TRANSPOSE_CONV"
-        ]
-    return []
+    kept = "TRANSPOSE_CONV" if variant == "int8_dynamic_deconv_fp32" else None
+    return [o.outputs[0] for o in tflite_graph.operators(float_file) if o.kind == kept]
 
 
 def tensor_snr(
-    float_file: Path, quantized_file: Path, samples: list[dict[str, np.ndarray]], threads: int = 2
+    float_file: Path, quantized_file: Path, samples: Samples, threads: int = 2
 ) -> dict[str, float]:
     """Signal-to-quantization-noise ratio, in decibels, of each tensor both files have.
 
@@ -164,7 +212,7 @@ def tensor_snr(
     recipe = {
         "float_file": file_sha256(float_file),
         "quantized_file": file_sha256(quantized_file),
-        "samples": _samples_sha256(samples),
+        "samples": _sha256(samples),
         "code": code_sha256(__name__),
         "versions": versions("ai-edge-quantizer", "ai-edge-litert"),
     }
@@ -196,26 +244,17 @@ def noisy_operators(snr: dict[str, float], float_file: Path, already: list[str])
 
     The noise is that of the whole path: an operator may be listed for what came in.
     """
-    return [
-        o.outputs[0]
-        for o in tflite_graph.operators(float_file)
-        if o.outputs[0] not in already and snr.get(o.outputs[0], np.inf) < SNR_FLOOR_DB
-    ]
+    outputs = [o.outputs[0] for o in tflite_graph.operators(float_file)]
+    noisy = [name for name in outputs if snr.get(name, np.inf) < SNR_FLOOR_DB]
+    return [name for name in noisy if name not in already]
 
 
 def build_variant(
-    model_folder: Path,
-    variant: str,
-    size: int,
-    samples: list[dict[str, np.ndarray]] | None,
-    threads: int = 2,
+    model_folder: Path, variant: str, size: int, samples: Samples | None, threads: int = 2
 ) -> Path:
-    """The .tflite of any variant of VARIANTS.
-
-    QlabError: another name.
-    """
+    """The .tflite of any variant of VARIANTS; QlabError for another name."""
     if variant in CONVERTED:
         return convert(model_folder, variant, size)
-    if variant in QUANTIZED:
+    if variant in RECIPES:
         return quantize(convert(model_folder, "fp32", size), variant, samples, threads)
     raise QlabError(f"There is no variant '{variant}'; there are {', '.join(VARIANTS)}.")

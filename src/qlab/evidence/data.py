@@ -2,16 +2,24 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
+from qlab.core.parameters import Parameters as Checked
 from qlab.core.paths import home
-from qlab.core.place import place
 from qlab.core.records import Record, csv_path
 from qlab.evidence import measure, meta, models, own, robustness
 from qlab.evidence.synthesis import by_effect, by_technique
+
+
+class Parameters(Checked):
+    """The parameters of notebook 04, as its cell explains them."""
+
+    profile: Literal["smoke", "mini", "full"] = "mini"
+    studies: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,12 @@ class Task:
     files: dict[str, Path]  # what was read
     place: str  # folder name of records and figures
 
+    @property
+    def ways(self) -> list[str]:
+        """The ways of weighing, the method's own first: what is recorded else is a technique."""
+        parts = [part for part in (self.six, self.ours, self.given) if part is not None]
+        return robustness.ways(dict.fromkeys(s for part in parts for s in part["study"]))
+
     def inputs(self) -> dict[str, str]:
         """sha256 of what was read, for the provenance."""
         return {name: file_sha256(path) for name, path in self.files.items()}
@@ -36,29 +50,27 @@ class Task:
         return {"profile": self.profile, **{f"{e}_of": p for e, p in self.origins.items()}}
 
 
-def prepare(profile: str, studies: str = "") -> Task:
-    """Read and check all evidence; `studies` is the path of one more CSV of the documented form.
+def prepare(given: Parameters) -> Task:
+    """Read and check all evidence; `given.studies` is the path of one more CSV of that form.
 
     QlabError before anything is written where something is not of the form, or where a given study
     has the name of one that is there already.
     """
     six, pooled = models.six_studies(), models.six_studies_pooled()
-    ours, origins = own.weigh(profile)
+    ours, origins = own.weigh(given.profile)
     folder = home() / "data" / "evidence"
     files = {n: folder / f"{n}.csv" for n in ("six_studies", "six_studies_pooled")}
     files |= {e: csv_path(e, p) for e, p in origins.items()}
-    given, chosen = None, {}
-    if studies:
-        files["given"] = Path(studies).expanduser()
-        given = models.read(files["given"])
-        if known := set(given["study"]) & {*six["study"], *own.EXPERIMENTS}:
+    further = None
+    if given.studies:
+        files["given"] = Path(given.studies).expanduser()
+        further = models.read(files["given"])
+        if known := set(further["study"]) & {*six["study"], *own.EXPERIMENTS}:
             raise QlabError(
                 f"{files['given'].name}, column 'study': '{sorted(known)[0]}' is the name of a "
                 "study that is weighed already; give yours another name."
             )
-        chosen = {"studies": file_sha256(files["given"])}
-    where = place(profile, "evidence", chosen, {})
-    return Task(profile, six, pooled, ours, given, origins, files, where)
+    return Task(given.profile, six, pooled, ours, further, origins, files, given.place("evidence"))
 
 
 def weigh(task: Task) -> list[Record]:
@@ -78,7 +90,7 @@ def weigh(task: Task) -> list[Record]:
 def _with_other_bases(task: Task) -> dict[str, pd.DataFrame]:
     """The six studies and ours, for each base belief that ours might have."""
     return {
-        f"{robustness.OUR_BASE}{100 * base:.0f}": pd.concat(
+        robustness.with_base(base): pd.concat(
             [task.six, own.rebased(task.ours, base)], ignore_index=True
         )
         for base in models.BASES

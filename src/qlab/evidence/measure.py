@@ -1,31 +1,53 @@
 """Syntheses as records, and back.
 
 Model: whose evidence (`six_studies`, `ours`, `six_studies_and_ours`, and with a table of one's own
-`given`, `six_studies_and_given`). Variant: a way of weighing it (`evidence_robustness`) or a
-technique. Metrics begin with the effect; intensities are numbers from -3 (SN) to 3 (SP). `n` counts
-evidence models.
+`given`, `six_studies_and_given`). Variant: a way of weighing it (`robustness`) or a technique.
+Part: the effect. Intensities are numbers from -3 (SN) to 3 (SP), by reading (b) or, as a condition,
+(a). `n` counts evidence models.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import pandas as pd
 
-from qlab.core import records
-from qlab.core.records import Record
+from qlab.core.records import Metric, Record, Recorder, pick
 from qlab.evidence import intensity
 from qlab.evidence.intensity import SCALE
 from qlab.evidence.meta import Meta
 from qlab.evidence.models import EFFECTS
-from qlab.evidence.robustness import ALL, WAYS, is_way
+from qlab.evidence.robustness import ALL
 from qlab.evidence.synthesis import Synthesis
 
 EXPERIMENT = "evidence_synthesis"  # in the records
-DATASET = "ssm_2505_00816"  # in the records
 SIX, OURS, BOTH = "six_studies", "ours", "six_studies_and_ours"
 GIVEN, SIX_AND_GIVEN = "given", "six_studies_and_given"
 RANDOM_EFFECTS = "random_effects"  # variant of the meta-analysis' records
+READING_A = "reading_a"  # condition of what is read off the other way
 PACKAGES = ["numpy", "pandas", "statsmodels"]  # whose versions the provenance names
+METRICS = {
+    "belief": Metric("1"),
+    "intensity_low": Metric("step"),
+    "intensity_high": Metric("step"),
+    "plausibility": Metric("1"),
+    "conflict": Metric("1"),  # K of all at once
+    "conflict_pairwise": Metric("1"),
+    "conflict_last_step_low": Metric("1"),
+    "conflict_last_step_high": Metric("1"),
+    "studies": Metric("study"),
+    "improvement": Metric("percent"),
+    "i_squared": Metric("1"),
+}
+_RECORD = Recorder(EXPERIMENT, METRICS)
+_CLOCKED = ("inference_latency", "inference_energy")  # effects that our own runs take with a clock
 _MIDDLE = SCALE.index("IF")
+
+
+class Body(NamedTuple):
+    """A body of evidence as records name it."""
+
+    model: str
+    dataset: str = "ssm_2505_00816"
 
 
 def bodies(six: pd.DataFrame, ours: pd.DataFrame, given: pd.DataFrame | None) -> dict:
@@ -44,64 +66,73 @@ def _joined(*tables: pd.DataFrame) -> pd.DataFrame:
 
 def of_syntheses(model: str, variant: str, found: Mapping[str, Synthesis]) -> list[Record]:
     """All that is recorded of a way of weighing."""
-    return [
-        Record(EXPERIMENT, model, DATASET, variant, f"{effect}_{name}", float(value), unit,
-               n=synthesis.models)
-        for effect, synthesis in found.items()
-        for name, (value, unit) in _numbers(synthesis, in_full=variant == ALL).items()
-    ]  # fmt: skip
+    made = []
+    for effect, one in found.items():
+        of_all = {"conflict": one.conflict} | (_in_full(one) if variant == ALL else {})
+        numbers = {None: of_all | _read(one.reading), READING_A: _read(one.reading_a)}
+        made += [
+            _RECORD.counted(Body(model), variant, metric, value, one.models, condition=condition,
+                            **_about(model, effect))
+            for condition, read in numbers.items()
+            for metric, value in read.items()
+        ]  # fmt: skip
+    return made
 
 
-def _numbers(found: Synthesis, in_full: bool) -> dict[str, tuple[float, str]]:
-    numbers = {"conflict": (found.conflict, "1")}
-    if in_full:
-        numbers |= {
-            "plausibility": (found.plausibility, "1"),
-            "conflict_pairwise": (found.pairwise, "1"),
-            "conflict_last_step_low": (found.last_steps[0], "1"),
-            "conflict_last_step_high": (found.last_steps[1], "1"),
-            "studies": (found.studies, "study"),
-        }
-    for reading, suffix in ((found.reading, ""), (found.reading_a, "_reading_a")):
-        low, high = intensity.ends(reading.intensity)
-        numbers[f"belief{suffix}"] = (reading.belief, "1")
-        numbers[f"intensity_low{suffix}"] = (low, "step")
-        numbers[f"intensity_high{suffix}"] = (high, "step")
-    return numbers
+def _in_full(found: Synthesis) -> dict[str, float]:
+    return {
+        "plausibility": found.plausibility,
+        "conflict_pairwise": found.pairwise,
+        "conflict_last_step_low": found.last_steps[0],
+        "conflict_last_step_high": found.last_steps[1],
+        "studies": found.studies,
+    }
+
+
+def _read(reading) -> dict[str, float]:
+    low, high = intensity.ends(reading.intensity)
+    return {"belief": reading.belief, "intensity_low": low, "intensity_high": high}
+
+
+def _about(model: str, effect: str) -> dict:
+    """The effect, and whether a clock had a part in what this body of evidence says of it."""
+    return {"part": effect, "clock": model in (OURS, BOTH) and effect in _CLOCKED}
 
 
 def of_meta(model: str, found: Mapping[str, Meta]) -> list[Record]:
     """The random-effects means of the improvements, with intervals."""
-    made = []
+    made, body = [], Body(model)
     for effect, meta in found.items():
-        e, here = meta.improvement, (EXPERIMENT, model, DATASET, RANDOM_EFFECTS)
+        e, about = meta.improvement, _about(model, effect)
         made += [
-            Record(*here, f"{effect}_improvement", e.value, "percent", e.low, e.high, e.n),
-            Record(*here, f"{effect}_i_squared", meta.i_squared, "1", n=e.n),
+            _RECORD.estimated(body, RANDOM_EFFECTS, "improvement", e, **about),
+            _RECORD.counted(body, RANDOM_EFFECTS, "i_squared", meta.i_squared, e.n, **about),
         ]
     return made
 
 
-def wide(table: pd.DataFrame, model: str, variant: str, suffix: str = "") -> pd.DataFrame:
+def wide(
+    table: pd.DataFrame, model: str, variant: str, condition: str | None = None
+) -> pd.DataFrame:
     """Intensity (as written), its ends, belief, conflict and n: a row per effect, in their order.
 
-    `suffix` is `_reading_a` for the other reading. Effects without records have no row.
+    `condition` is READING_A for the other reading. Effects without records have no row.
     """
-    here = table[(table["model"] == model) & (table["variant"] == variant)].set_index("metric")
+    here = {"model": model, "variant": variant}
+    read = ["belief", "intensity_low", "intensity_high"]
+    found = pick(table, read, condition=condition, **here).pivot(
+        index="part", columns="metric", values=["value", "n"]
+    )
+    conflict = pick(table, "conflict", **here).set_index("part")["value"]
     rows = {}
-    for effect in EFFECTS:
-        if f"{effect}_belief" in here.index:
-            low, high = (
-                int(here.at[f"{effect}_intensity_{end}{suffix}", "value"])
-                for end in ("low", "high")
-            )
-            rows[effect] = {
-                "intensity": intensity.label(SCALE[_MIDDLE + low : _MIDDLE + high + 1]),
-                "low": low, "high": high,
-                "belief": here.at[f"{effect}_belief{suffix}", "value"],
-                "conflict": here.at[f"{effect}_conflict", "value"],
-                "models": int(here.at[f"{effect}_belief", "n"]),
-            }  # fmt: skip
+    for effect in (e for e in EFFECTS if e in found.index):
+        belief, low, high = (found.at[effect, ("value", metric)] for metric in read)
+        low, high = int(low), int(high)
+        rows[effect] = {
+            "intensity": intensity.label(SCALE[_MIDDLE + low : _MIDDLE + high + 1]),
+            "low": low, "high": high, "belief": belief, "conflict": conflict[effect],
+            "models": int(found.at[effect, ("n", "belief")]),
+        }  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -112,30 +143,23 @@ def widest(table: pd.DataFrame) -> str:
 
 def conflicts(table: pd.DataFrame, model: str) -> pd.DataFrame:
     """Of all models, a row per effect: K of all at once, mean K of two, K of the last step."""
-    here = table[(table["model"] == model) & (table["variant"] == ALL)].set_index("metric")["value"]
-    step = "conflict_last_step"
-    named = {"all": "conflict", "pairwise": "conflict_pairwise",
-             "last_low": f"{step}_low", "last_high": f"{step}_high"}  # fmt: skip
-    effects = [e for e in EFFECTS if f"{e}_conflict" in here.index]
-    return pd.DataFrame(
-        {title: [here[f"{e}_{m}"] for e in effects] for title, m in named.items()}, effects
-    )
+    titles = {
+        "conflict": "all",
+        "conflict_pairwise": "pairwise",
+        "conflict_last_step_low": "last_low",
+        "conflict_last_step_high": "last_high",
+    }
+    rows = pick(table, list(titles), model=model, variant=ALL)
+    found = rows.pivot(index="part", columns="metric", values="value")[list(titles)]
+    found = found.rename(columns=titles).rename_axis(index=None, columns=None)
+    return found.loc[[e for e in EFFECTS if e in found.index]]
 
 
-def ways(table: pd.DataFrame, model: str) -> list[str]:
-    """The ways in which a body of evidence was weighed, the method's own first."""
-    return sorted((v for v in _variants(table, model) if is_way(v)), key=_place)
+def weighed(table: pd.DataFrame, model: str) -> set[str]:
+    """All variants of a body of evidence: ways of weighing, and techniques."""
+    return set(pick(table, "belief", model=model)["variant"])
 
 
-def techniques(table: pd.DataFrame, model: str) -> list[str]:
-    """The techniques in a body of evidence, sorted."""
-    return sorted(v for v in _variants(table, model) if not is_way(v))
-
-
-def _variants(table: pd.DataFrame, model: str) -> set[str]:
-    rows = records.pick(table, [f"{e}_belief" for e in EFFECTS], model=model)
-    return set(rows["variant"])
-
-
-def _place(way: str) -> tuple[int, str]:
-    return (WAYS.index(way) if way in WAYS else len(WAYS), way)
+def techniques(table: pd.DataFrame, model: str, ways: Iterable[str]) -> list[str]:
+    """The techniques in a body of evidence, sorted: what is no way of weighing."""
+    return sorted(weighed(table, model) - set(ways))

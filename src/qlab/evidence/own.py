@@ -32,25 +32,25 @@ class Experiment(NamedTuple):
     correctness: str  # metric, of variant and parent
     ratio: str  # of time, or of speed, to the float parent's
     ratio_is_speed: bool  # then its inverse is a ratio of times
-    techniques: dict[str, str]  # variant, as a regular expression: technique
+    techniques: dict[str, dict]  # and the columns of its variants' records
 
 
 EXPERIMENTS = {
     "centernet_ptq": Experiment(
         "01", "average_precision", "ap", "latency_ratio_p50", False,
-        {"fp16": "fp16", "int8_dynamic": "int8_dynamic", "int8_static": "int8_static",
-         "int16x8": "int16x8"},
+        {name: {"variant": name} for name in ("fp16", "int8_dynamic", "int8_static", "int16x8")},
     ),
     "llama_gptq": Experiment(
         "02", "accuracy", "acc", "tokens_per_s_ratio", True,
-        {"fp16": "fp16", "bnb_int8": "bnb_int8", "bnb_nf4": "bnb_nf4", "gptq_w8_g64": "gptq_w8",
-         "gptq_w4_g64": "gptq_w4", "gptq_w3_g64": "gptq_w3", "gptq_w2_g64": "gptq_w2",
-         "autoround_w2_g64": "autoround_w2"},
+        {name: {"variant": name} for name in ("fp16", "bnb_int8", "bnb_nf4")}
+        | {f"gptq_w{bits}": {"method": "gptq", "bits": bits, "group_size": 64}
+           for bits in (8, 4, 3, 2)}
+        | {"autoround_w2": {"method": "autoround", "bits": 2, "group_size": 64}},
     ),
     "resnet_qat": Experiment(
         "03", "accuracy", "accuracy", "latency_ratio", False,
-        {r"qat_w\da8_last{all}": "qat", "ptq_w8a8_last{all}": "int8_static",
-         "ptq_w4a8_last{all}": "int4_static"},
+        {"qat": {"method": "qat"}, "int8_static": {"method": "ptq", "bits": 8},
+         "int4_static": {"method": "ptq", "bits": 4}},
     ),
 }  # fmt: skip
 
@@ -88,12 +88,11 @@ def models(experiment: str, table: pd.DataFrame, base: float) -> list[dict]:
     """Rows of one experiment, without belief and intensity."""
     how = EXPERIMENTS[experiment]
     main, parent = _main(table, experiment)
-    layers = records.pick(main, "quantized_layers")["value"]
-    every = str(int(layers.max())) if len(layers) else ""
+    whole = _whole(records.pick(main, [how.correctness, "size_bytes"]))
     rows = []
-    for pattern, technique in how.techniques.items():
-        named = main["variant"].str.fullmatch(pattern.replace("{all}", every))
-        for variant in sorted(set(main.loc[named, "variant"]) - {parent}):
+    for technique, columns in how.techniques.items():
+        made = records.pick(whole, [how.correctness, "size_bytes"], **columns)
+        for variant in sorted(set(made["variant"]) - {parent}):
             for effect, metric, found in _findings(main, variant, parent, how):
                 rows.append({
                     "study": experiment, "configuration": variant, "technique": technique,
@@ -101,6 +100,13 @@ def models(experiment: str, table: pd.DataFrame, base: float) -> list[dict]:
                     "quality": QUALITY, "citation": f"qlab, notebook {how.notebook}",
                 })  # fmt: skip
     return rows
+
+
+def _whole(rows: pd.DataFrame) -> pd.DataFrame:
+    """Records of variants that are quantized as a whole: all layers, where layers are counted."""
+    counted = rows["k"].notna()
+    every = (rows["where"] == "last") & (rows["k"] == rows["k"].max()).fillna(False)
+    return rows[~counted | every]
 
 
 def _main(table: pd.DataFrame, experiment: str) -> tuple[pd.DataFrame, str]:
@@ -115,7 +121,8 @@ def _main(table: pd.DataFrame, experiment: str) -> tuple[pd.DataFrame, str]:
             f"size and without '{metric}_difference'; found {parents}. Run its notebook again."
         )
     of = sizes[sizes["variant"] == parents[0]].iloc[0]
-    return table[(table["model"] == of["model"]) & (table["dataset"] == of["dataset"])], parents[0]
+    here = (table["model"] == of["model"]) & (table["dataset"] == of["dataset"])
+    return table[here & table["condition"].isna()], parents[0]
 
 
 def _findings(main: pd.DataFrame, variant: str, parent: str, how: Experiment):

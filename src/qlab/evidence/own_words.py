@@ -1,11 +1,10 @@
 """What notebook 04 says of our own evidence, techniques, means, and a study that is given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from qlab.core.records import pick
-from qlab.core.words import interval
+from qlab.core.records import interval, pick
 from qlab.evidence import intensity, own
 from qlab.evidence import models as evidence_models
 from qlab.evidence.measure import BOTH, OURS, SIX, SIX_AND_GIVEN, techniques, wide
@@ -92,12 +91,12 @@ def times(ours: pd.DataFrame) -> str:
     return "\n".join(told)
 
 
-def by_technique(table: pd.DataFrame, model: str) -> pd.DataFrame:
+def by_technique(table: pd.DataFrame, model: str, ways: Sequence[str]) -> pd.DataFrame:
     """Intensity, belief and number of models by technique, of the effects most often measured."""
     effects = ["accuracy", "average_precision", "storage_size", "inference_latency",
                "inference_energy"]  # fmt: skip
     rows = {}
-    for technique in techniques(table, model):
+    for technique in techniques(table, model, ways):
         found = wide(table, model, technique)
         rows[technique] = {
             name(e): f"{written(found.loc[e])} ({found.at[e, 'models']})"
@@ -113,10 +112,10 @@ def meta(table: pd.DataFrame, model: str) -> pd.DataFrame:
     found = wide(table, model, ALL)
     rows = {}
     for effect in found.index:
-        mean = pick(table, f"{effect}_improvement", model=model)
+        mean = pick(table, "improvement", model=model, part=effect)
         if len(mean):
             row = mean.iloc[0]
-            i2 = pick(table, f"{effect}_i_squared", model=model)["value"].iloc[0]
+            i2 = pick(table, "i_squared", model=model, part=effect)["value"].iloc[0]
             cuts = intensity.CUTS[evidence_models.kind(effect)]
             rows[name(effect)] = {
                 "synthesis": written(found.loc[effect]),

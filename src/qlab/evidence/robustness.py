@@ -6,6 +6,8 @@ alternative cut points with a name are those that the authors' later package tes
 75 % is a file of a quarter.
 """
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from qlab.evidence import intensity
@@ -15,7 +17,6 @@ ALL = "all_models"  # the evidence as it is
 ONE_EACH = "one_model_per_study"  # a study's models pooled into one
 LATER = "discount_by_runs"  # the authors' later rule of belief
 SPLIT = "belief_split"  # a study's belief shared among its models
-OUR_BASE = "ours_base_"  # and a base belief in percent
 Cuts = dict[str, tuple[float, ...]]  # kind of effect: its cut points, percent
 
 THRESHOLDS: dict[str, Cuts] = {
@@ -27,9 +28,20 @@ THRESHOLDS: dict[str, Cuts] = {
 WAYS = (ALL, ONE_EACH, SPLIT, LATER, *THRESHOLDS)  # variants of the records, in order
 
 
-def is_way(variant: str) -> bool:
-    """Whether a variant is a way of weighing all the evidence, and not a technique."""
-    return variant in WAYS or variant.startswith(("without_", OUR_BASE))
+def without(study: str) -> str:
+    """The way that leaves a study out."""
+    return f"without_{study}"
+
+
+def with_base(base: float) -> str:
+    """The way that gives our own evidence another base belief."""
+    return f"ours_base_{100 * base:.0f}"
+
+
+def ways(studies: Iterable[str]) -> list[str]:
+    """All ways of weighing the evidence of some studies, the method's own first."""
+    others = [*map(without, studies), *map(with_base, evidence_models.BASES)]
+    return [*WAYS, *sorted(others)]
 
 
 def variants(table: pd.DataFrame, pooled: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -39,7 +51,7 @@ def variants(table: pd.DataFrame, pooled: pd.DataFrame) -> dict[str, pd.DataFram
     found |= {name: with_cuts(table, cuts) for name, cuts in THRESHOLDS.items()}
     studies = list(dict.fromkeys(table["study"]))
     if len(studies) > 1:
-        found |= {f"without_{study}": table[table["study"] != study] for study in studies}
+        found |= {without(study): table[table["study"] != study] for study in studies}
     return found
 
 

@@ -1,10 +1,12 @@
 """What notebook 04 says in words and tables, from the evidence models and the records."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from qlab.evidence import intensity
 from qlab.evidence import models as evidence_models
-from qlab.evidence.measure import SIX, conflicts, ways, wide
+from qlab.evidence.measure import READING_A, SIX, conflicts, weighed, wide
 from qlab.evidence.robustness import ALL, ONE_EACH
 from qlab.evidence.synthesis import PUBLISHED
 
@@ -69,11 +71,11 @@ def reproduced(table: pd.DataFrame) -> str:
     )
 
 
-def readings(table: pd.DataFrame, model: str) -> str:
+def readings(table: pd.DataFrame, model: str, ways: Sequence[str]) -> str:
     """Where the two readings differ, over all ways of weighing."""
     differ, count = [], 0
-    for way in ways(table, model):
-        b, a = (wide(table, model, way, suffix) for suffix in ("", "_reading_a"))
+    for way in _weighed(table, model, ways):
+        b, a = (wide(table, model, way, reading) for reading in (None, READING_A))
         count += len(b)
         differ += [
             f"{name(e)} with {way}: {written(a.loc[e])} by (a), {written(b.loc[e])} by (b)"
@@ -82,6 +84,12 @@ def readings(table: pd.DataFrame, model: str) -> str:
         ]
     told = "; ".join(differ) if differ else "nowhere"
     return f"The readings differ in {len(differ)} of {count} syntheses: {told}."
+
+
+def _weighed(table: pd.DataFrame, model: str, ways: Sequence[str]) -> list[str]:
+    """Those of the ways in which this body of evidence was weighed."""
+    there = weighed(table, model)
+    return [way for way in ways if way in there]
 
 
 def written(row: pd.Series) -> str:
@@ -118,12 +126,12 @@ def conflict(table: pd.DataFrame) -> pd.DataFrame:
     ).rename(index=name)
 
 
-def robustness(table: pd.DataFrame, model: str = SIX) -> pd.DataFrame:
+def robustness(table: pd.DataFrame, ways: Sequence[str], model: str = SIX) -> pd.DataFrame:
     """Intensity and belief by way of weighing, of the ten effects; `*` marks another intensity."""
     base = wide(table, model, ALL)
     effects = [e for e in PUBLISHED if e in base.index]
     rows = {}
-    for way in ways(table, model):
+    for way in _weighed(table, model, ways):
         found = wide(table, model, way)
         rows[way] = {
             name(e): _marked(found.loc[e], base.loc[e]) if e in found.index else "–"
@@ -136,10 +144,10 @@ def _marked(row: pd.Series, base: pd.Series) -> str:
     return written(row) + ("*" if row["intensity"] != base["intensity"] else "")
 
 
-def stays(table: pd.DataFrame, model: str = SIX) -> str:
+def stays(table: pd.DataFrame, ways: Sequence[str], model: str = SIX) -> str:
     """For each effect in how many ways of weighing the intensity, and its sign, stay."""
-    base, others = wide(table, model, ALL), [w for w in ways(table, model) if w != ALL]
-    found = {way: wide(table, model, way) for way in others}
+    base, there = wide(table, model, ALL), _weighed(table, model, ways)
+    found = {way: wide(table, model, way) for way in there if way != ALL}
     lines = []
     for effect in (e for e in PUBLISHED if e in base.index):
         rows = [f.loc[effect] for f in found.values() if effect in f.index]

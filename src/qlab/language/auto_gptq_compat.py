@@ -48,9 +48,8 @@ def load() -> ModuleType:
             import auto_gptq
         except ImportError as error:
             raise QlabError(
-                f"auto-gptq cannot be imported ({error}). It is part of the locked environment "
-                "(make install); where there are no wheels (Python 3.12), build it: "
-                "BUILD_CUDA_EXT=0 pip wheel --no-deps --no-build-isolation auto-gptq==0.7.1"
+                f"auto-gptq cannot be imported ({error}); it is part of the locked environment "
+                "(make install)."
             ) from error
     # This one raises its own level back to INFO and tells of every layer, on stderr.
     logging.getLogger("auto_gptq.modeling._base").setLevel(logging.ERROR)

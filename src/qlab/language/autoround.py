@@ -54,10 +54,8 @@ def autoround_folder(
     library failed, or its packed weights read back otherwise than they were tuned.
     """
     folder, target = Path(folder), Path(target)
-    config = llama.check(folder)
-    if llama.quantized(config):
-        raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
-    gptq_format.check_widths(gptq.widths(config), bits, group_size)
+    config = llama.float_config(folder)
+    gptq_format.check_widths(llama.linear_shapes(config), bits, group_size)
     if not available():
         raise QlabError(
             "AutoRound needs the package auto-round, which is not installed here; install the "

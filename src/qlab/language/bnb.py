@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlab.core.errors import QlabError
 from qlab.language import llama
-from qlab.language.gptq import widths
-from qlab.language.quantized import Quantized
+from qlab.language.quantized import Method, Quantized, Tensors
 
 if TYPE_CHECKING:
     import torch
@@ -31,14 +30,13 @@ OUT_MULTIPLE = 32  # output rows that the CPU kernel takes at a time
 _OUTLIER = 6.0  # LLM.int8() multiplies input columns beyond this in float16
 
 
-class FourBit:
+class FourBit(Method):
     """nf4 or fp4. A layer [out, in] becomes weight [out * in / 2, 1] uint8, absmax, map, state."""
 
-    needs_inputs = False
-    weight_only = True
+    kind, bits, name = "bnb", 4, ""
 
-    def __init__(self, kind: str):
-        self.kind, self.name = kind, f"bnb_{kind}"
+    def __init__(self, grid: str):
+        self.grid, self.name = grid, f"bnb_{grid}"
 
     def config(self) -> dict[str, Any]:
         """The `quantization_config` of config.json."""
@@ -46,7 +44,7 @@ class FourBit:
             "quant_method": "bitsandbytes",
             "load_in_4bit": True,
             "load_in_8bit": False,
-            "bnb_4bit_quant_type": self.kind,
+            "bnb_4bit_quant_type": self.grid,
             "bnb_4bit_use_double_quant": False,
             "bnb_4bit_compute_dtype": "float32",
             "bnb_4bit_quant_storage": "uint8",
@@ -54,7 +52,7 @@ class FourBit:
 
     def check(self, config: "LlamaConfig") -> None:
         """QlabError where a width does not divide as bitsandbytes' CPU kernel asserts, late."""
-        for layer, (inputs, outputs) in widths(config).items():
+        for layer, (outputs, inputs) in llama.linear_shapes(config).items():
             if inputs % BLOCK or outputs % OUT_MULTIPLE:
                 raise QlabError(
                     f"{self.name} needs input widths divisible by {BLOCK} and output widths by "
@@ -62,36 +60,31 @@ class FourBit:
                     "outputs. Take bnb_int8, or pad the model's widths."
                 )
 
-    def observe(self, linear: "torch.nn.Linear") -> None:
-        """Nothing is learned from inputs."""
-
     def quantize(self, linear: "torch.nn.Linear", observer: None = None) -> Quantized:
-        """What is stored of a layer, and its dense weight [out, in] float32 after it."""
-        functional = _functional()
-
+        """As every method, but from a weight of the layer's own type, which the files name."""
         weight = linear.weight.detach()
-        packed, state = functional.quantize_4bit(weight, blocksize=BLOCK, quant_type=self.kind)
+        tensors = self.pack(weight)
+        return Quantized(tensors, self.dense(tensors, weight.shape))
+
+    def pack(self, weight: "torch.Tensor") -> Tensors:
+        """Two numbers a byte, and what bitsandbytes needs to read them."""
+        packed, state = _functional().quantize_4bit(weight, blocksize=BLOCK, quant_type=self.grid)
         parts = state.as_dict(packed=True)
-        tensors = {"weight": packed} | {f"weight.{name}": part for name, part in parts.items()}
-        return Quantized(tensors, self.dense(tensors, weight.shape), damping=0.0)
+        return {"weight": packed} | {f"weight.{name}": part for name, part in parts.items()}
 
-    def dense(self, tensors: dict[str, "torch.Tensor"], shape: tuple[int, int]) -> "torch.Tensor":
+    def dense(self, tensors: Tensors, shape: tuple[int, int]) -> "torch.Tensor":
         """The weight [out, in], float32, that is stored; QlabError where that has another shape."""
-        functional = _functional()
-
-        device = tensors["weight"].device
-        parts = {name: part for name, part in tensors.items() if name != "weight"}
+        functional, device = _functional(), tensors["weight"].device
         # from_dict empties what it is given and leaves the prefix to its caller's names.
-        parts = {name.removeprefix("weight."): part for name, part in parts.items()}
+        parts = {n.removeprefix("weight."): part for n, part in tensors.items() if n != "weight"}
         state = functional.QuantState.from_dict(parts, device=device)
         return _shaped(functional.dequantize_4bit(tensors["weight"], state), shape, self.name)
 
 
-class EightBit:
+class EightBit(Method):
     """LLM.int8(). A layer [out, in] becomes weight int8, SCB [out] float32 (row maxima), format."""
 
-    name = "bnb_int8"
-    needs_inputs = False
+    kind, bits, name = "bnb", 8, "bnb_int8"
     weight_only = False
 
     def config(self) -> dict[str, Any]:
@@ -107,23 +100,15 @@ class EightBit:
     def check(self, config: "LlamaConfig") -> None:
         """Any width will do."""
 
-    def observe(self, linear: "torch.nn.Linear") -> None:
-        """Nothing is learned from inputs."""
-
-    def quantize(self, linear: "torch.nn.Linear", observer: None = None) -> Quantized:
-        """What is stored of a layer, and its dense weight [out, in] float32 after it."""
+    def pack(self, weight: "torch.Tensor") -> Tensors:
+        """From float16, as bitsandbytes' own module does, so that it stores the same numbers."""
         import torch
 
-        functional = _functional()
-
-        # In float16, as bitsandbytes' own module does, so that it stores the same numbers.
-        weight = linear.weight.detach().to(torch.float16)
-        packed, scale, _ = functional.int8_vectorwise_quant(weight)
+        packed, scale, _ = _functional().int8_vectorwise_quant(weight.to(torch.float16))
         layout = torch.zeros((), dtype=torch.uint8)  # 0 is "row", the only layout that is left
-        tensors = {"weight": packed, "SCB": scale, "weight_format": layout}
-        return Quantized(tensors, self.dense(tensors, weight.shape), damping=0.0)
+        return {"weight": packed, "SCB": scale, "weight_format": layout}
 
-    def dense(self, tensors: dict[str, "torch.Tensor"], shape: tuple[int, int]) -> "torch.Tensor":
+    def dense(self, tensors: Tensors, shape: tuple[int, int]) -> "torch.Tensor":
         """The weight [out, in], float32, that is stored; QlabError where that has another shape."""
         dense = tensors["weight"].float() * (tensors["SCB"][:, None] / 127)
         return _shaped(dense, shape, self.name)
@@ -147,7 +132,8 @@ def load_packed(folder: Path, device: str = "cpu", dtype: str | None = None) -> 
             f"{folder} was not quantized by bitsandbytes; load it with its own library."
         )
     kind = llama.torch_dtype(dtype or ("float32" if device == "cpu" else "float16"))
-    _silence_casts()
+    # Drop the one line that LLM.int8() logs at each layer of each call: inputs cast to float16.
+    logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
     _functional()
     with _without_bars():
         model = LlamaForCausalLM.from_pretrained(
@@ -189,11 +175,6 @@ def _without_bars() -> Iterator[None]:
     finally:
         if before:
             shown.enable_progress_bar()
-
-
-def _silence_casts() -> None:
-    """Drop the one line that LLM.int8() logs at each layer of each call: inputs cast to float16."""
-    logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
 
 
 def _is_no_cast(record: logging.LogRecord) -> bool:

@@ -17,9 +17,9 @@ from qlab.core import cache, disk, paths, processes
 from qlab.core.cache import code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import autoround, data, embedded, half, llama, lora, methods, scoring, streaming
-from qlab.language import sizes as llama_sizes
-from qlab.language.data import Task
+from qlab.language import autoround, data, embedded, llama, lora, methods, scoring, sizes, streaming
+from qlab.language.data import EMBEDDED_MODEL, EVEN_MODEL, Task
+from qlab.language.methods import ADAPTED, AUTOROUND
 from qlab.language.scoring import Scores
 
 if TYPE_CHECKING:
@@ -27,19 +27,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
-AUTOROUND = "autoround_w2_g64"
-LORA = "_lora"
+EVEN = data.EVEN  # of the model without outlier channels
 _GPTQ = tuple(f"gptq_w{bits}_g64" for bits in (8, 4, 3, 2)) + ("gptq_w4_g128", "gptq_w2_g128")
 _RTN = tuple(f"rtn_w{bits}_g64" for bits in (8, 4, 3, 2))
 ALL = ("fp16", *_GPTQ, *_RTN, "bnb_int8", "bnb_nf4", "bnb_fp4", AUTOROUND)
-ALL += tuple(f"gptq_w{bits}_g64{LORA}" for bits in (4, 3, 2))
+ALL += tuple(f"gptq_w{bits}_g64_lora" for bits in (4, 3, 2))
 FEW = ("gptq_w8_g64", "gptq_w4_g64", "gptq_w2_g64", "rtn_w2_g64", "bnb_nf4", "gptq_w2_g64_lora")
 VARIANTS = {"smoke": FEW, "mini": ALL, "full": ALL}
 # Steps of the recovery's training, and of AutoRound's on each decoder layer.
 RECOVERY_STEPS = {"smoke": 4, "mini": 120, "full": 200}
 ITERATIONS = 100
 PROCESSES = {"smoke": 1, "mini": 4, "full": 1}  # at most, that share the embedded model's variants
-EVEN = "_even"  # ends the name of the model without outlier channels
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,9 @@ def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in asked.split(",") if name.strip())
     for name in names:
         if name not in ("fp16", AUTOROUND):
-            methods.method(name.removesuffix(LORA))
+            methods.method(ADAPTED.get(name, name))
     if names:
-        if not task.training and (trained := [n for n in names if n.endswith(LORA)]):
+        if not task.training and (trained := [n for n in names if n in ADAPTED]):
             raise QlabError(
                 f"{trained[0]} needs passages to train its adapter on; give a file with the "
                 "parameter 'training'."
@@ -80,10 +78,10 @@ def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
     names = VARIANTS[profile]
     if not task.training:
         log.warning("No training passages given: no adapters are trained (parameter 'training').")
-        names = tuple(name for name in names if not name.endswith(LORA))
+        names = tuple(name for name in names if name not in ADAPTED)
     config = llama.read_config(task.folder)
-    wide = [n for n in names if n.endswith("_g128") and not _fits(n, config)]
-    if wide and all(_fits(n.replace("_g128", "_g64"), config) for n in wide):
+    wide = [n for n in names if methods.ABOUT[n].group_size == 128 and not _fits(n, config)]
+    if wide and _fits("gptq_w4_g64", config):
         log.warning("%s left out: 128 does not divide this model's widths.", ", ".join(wide))
         names = tuple(name for name in names if name not in wide)
     return names
@@ -109,23 +107,23 @@ def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=it
     """
     parent = parent_name(task)
     wanted = [name for name in names if name != parent]
+    base = {name: ADAPTED.get(name, name) for name in wanted}
     config = llama.read_config(task.folder)
-    for name in wanted:
-        base = name.removesuffix(LORA)
-        if base in methods.QUANTIZERS:
-            methods.method(base).check(config)
+    for name in base.values():
+        if name in methods.QUANTIZERS:
+            methods.method(name).check(config)
     _refuse_without_room(task, wanted, seed)
-    bases = dict.fromkeys(name.removesuffix(LORA) for name in wanted)
-    folder = partial(_folder, task, seed)
-    folders = _each(task, {b: partial(folder, b) for b in bases if b != AUTOROUND}, progress)
-    # What takes long shares the processes: AutoRound, and adapters, whose folders are there now.
-    long = {AUTOROUND: partial(folder, AUTOROUND)} if AUTOROUND in bases else {}
-    trained = {n: folders.get(n.removesuffix(LORA)) for n in wanted if n.endswith(LORA)}
-    long |= {n: partial(_adapter, task, f, profile, seed) for n, f in trained.items() if f}
-    made = folders | _each(task, long, progress)
+    calls = {name: partial(_folder, task, seed, name) for name in base.values()}
+    # What takes long shares the processes: AutoRound, and adapters, whose folders are there then.
+    long = {AUTOROUND: calls.pop(AUTOROUND)} if AUTOROUND in calls else {}
+    made = _each(task, calls, progress)
+    for name in wanted:
+        if name in ADAPTED and base[name] in made:
+            long[name] = partial(_adapter, task, made[base[name]], profile, seed)
+    made |= _each(task, long, progress)
     variants = {parent: Variant(parent, task.folder)}
     for name in (n for n in wanted if n in made):
-        parts = (trained[name], made[name]) if name in trained else (made[name],)
+        parts = (made[base[name]], made[name]) if name in ADAPTED else (made[name],)
         variants[name] = Variant(name, *parts)
     return variants
 
@@ -136,9 +134,9 @@ def _each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> 
     Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
     those of the embedded model on a CPU; a larger one might not fit into memory twice.
     """
-    most = PROCESSES[task.chosen["profile"]] if _one_thread_will_do(task) else 1
+    most = PROCESSES[task.given.profile] if _one_thread_will_do(task) else 1
     arguments = [(task, call) for call in calls.values()]
-    made = processes.starmap(_one, arguments, min(task.chosen["threads"], most), progress)
+    made = processes.starmap(_one, arguments, min(task.given.threads, most), progress)
     found = dict(zip(calls, made, strict=True))
     for name in [name for name, one in found.items() if one is None]:
         log.warning("%s ran out of memory and is left out; take a larger machine for it.", name)
@@ -169,13 +167,12 @@ def reproducible(task: Task) -> Iterator[None]:
 
 
 def _threads(task: Task) -> int:
-    return 1 if _one_thread_will_do(task) else task.chosen["threads"]
+    return 1 if _one_thread_will_do(task) else task.given.threads
 
 
 def _one_thread_will_do(task: Task) -> bool:
     """Whether the task is small: the embedded model on a CPU."""
-    own = task.model.removesuffix(EVEN) == data.EMBEDDED_MODEL
-    return own and task.choice.device == "cpu"
+    return task.model in (EMBEDDED_MODEL, EVEN_MODEL) and task.choice.device == "cpu"
 
 
 def without_overflow(make: Callable[[], Any]) -> Any:
@@ -195,7 +192,7 @@ def _folder(task: Task, seed: int, name: str) -> Path:
     """The quantized folder of a variant, made where it is not there yet."""
     recipe = _recipe(task, name, seed)
     if name == "fp16":
-        return cache.artefact("llama", recipe, partial(half.write, task.folder))
+        return cache.artefact("llama", recipe, partial(_write_half, task.folder))
     where = {"device": task.choice.device, "dtype": task.choice.dtype}
     target = cache.address("llama", recipe)
     tokens, layers = task.calibration_tokens, bar(f"{name}: layers")
@@ -208,6 +205,12 @@ def _folder(task: Task, seed: int, name: str) -> Path:
             task.folder, tokens, target, iterations=ITERATIONS, seed=seed, progress=layers, **where
         )
     return target
+
+
+def _write_half(folder: Path, target: Path) -> None:
+    """The float Llama in `folder` with its weights rounded to 16 bits: the smallest step down."""
+    llama.load(folder, "float16").save_pretrained(target)
+    llama.load_tokenizer(folder).save_pretrained(target)
 
 
 def _recipe(task: Task, name: str, seed: int) -> dict[str, Any]:
@@ -232,16 +235,16 @@ def _where(task: Task) -> dict[str, Any]:
 def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
     """QlabError, before anything is made, where the folders that are not there yet do not fit."""
     config = llama.read_config(task.folder)
-    sizes = {n: llama_sizes.expected(n, config, task.choice.dtype) for n in names if LORA not in n}
+    left = {n: sizes.expected(n, config, task.choice.dtype) for n in names if n not in ADAPTED}
     states = 2 * sum(map(len, task.calibration_tokens)) * config.hidden_size * 4  # while it works
-    if sum(sizes.values()) + states > disk.free(paths.build()):
+    if sum(left.values()) + states > disk.free(paths.build()):
         # Only now, because each address takes the hash of the whole model.
-        for name in list(sizes):
+        for name in list(left):
             if cache.address("llama", _recipe(task, name, seed)).is_dir():
-                del sizes[name]
+                del left[name]
     disk.refuse(
-        sum(sizes.values()) + states * bool(sizes),
-        f"Quantizing {task.model} to {', '.join(sizes)}",
+        sum(left.values()) + states * bool(left),
+        f"Quantizing {task.model} to {', '.join(left)}",
         "Choose fewer with the parameter 'variants'",
     )
 
@@ -262,10 +265,9 @@ def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
 
 def even_twin(task: Task) -> Task | None:
     """The same task on the embedded Llama without outlier channels; None for another model."""
-    if task.model != data.EMBEDDED_MODEL:
+    if task.model != EMBEDDED_MODEL:
         return None
-    model = f"{task.model}{EVEN}"
-    return dataclasses.replace(task, folder=embedded.llama_even_folder(), model=model)
+    return dataclasses.replace(task, folder=embedded.llama_even_folder(), model=EVEN_MODEL)
 
 
 def load(task: Task, variant: Variant):

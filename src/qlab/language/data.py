@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from qlab.core import hub, paths, place
+from qlab.core import hub, parameters, paths, provenance
 from qlab.core.cache import file_sha256
-from qlab.core.errors import QlabError, refuse_below_one, refuse_negative
-from qlab.language import device as device_guard
-from qlab.language import embedded, lambada, llama, mini_lambada
+from qlab.core.errors import QlabError
+from qlab.core.parameters import Count, Positive
+from qlab.core.place import hash_json
+from qlab.language import device, embedded, lambada, llama, mini_lambada
 from qlab.language.lambada import Encoded, Passage
 
 # Passages per profile; 0 means all of the file.
@@ -18,9 +20,26 @@ CALIBRATION = {"smoke": 16, "mini": 128, "full": 128}  # passages per profile
 TRAINING = {"smoke": 64, "mini": 4000, "full": 4000}  # passages that adapters learn from
 FULL_MODEL = "meta-llama/Llama-3.2-3B"  # of profile full, on the hub
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
+EVEN = "_even"
+EVEN_MODEL = EMBEDDED_MODEL + EVEN  # the same function without outlier channels
 EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
-_DEFAULTS = {"device": "auto", "threads": 2}
 _PATHS = ("model", "passages", "calibration", "training")
+
+
+class Parameters(parameters.Parameters):
+    """Of notebook 02; what each means stands in its cell."""
+
+    profile: Literal["smoke", "mini", "full"] = "mini"
+    model: str = ""
+    passages: str = ""
+    calibration: str = ""
+    training: str = ""
+    variants: str = ""
+    limit: Count = 0
+    calibration_count: Count = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Positive = 2
+    seed: Count = 0
 
 
 @dataclass(frozen=True)
@@ -28,30 +47,42 @@ class Task:
     """A checked Llama folder with passages that judge, calibrate and train; those that judge do
     nothing else."""
 
+    given: Parameters
     model: str  # its name in the records
     dataset: str  # its name in the records
     folder: Path
     passages: list[Passage] = field(repr=False)
     calibration: list[Passage] = field(repr=False)  # for GPTQ and AutoRound
+    training: list[Passage] = field(repr=False)  # for adapters; may be empty
     encoded: list[Encoded] = field(repr=False)  # the passages, tokenized
     calibration_tokens: list[list[int]] = field(repr=False)  # tokens of each
-    training: list[Passage] = field(repr=False)  # for adapters; may be empty
     training_tokens: list[list[int]] = field(repr=False)  # tokens of each
     longest: int  # the model's context in tokens
-    choice: device_guard.Choice  # device and dtype
+    choice: device.Choice  # device and dtype
     notes: list[str]  # sentences to tell the reader
-    place: str = ""  # folder name of its records and figures
-    chosen: dict[str, int | str] = field(default_factory=dict)  # the parameters as given
 
     @cached_property
     def tokenizer(self):
         """The folder's tokenizer."""
         return llama.load_tokenizer(self.folder)
 
+    @property
+    def place(self) -> str:
+        """Folder name of its records and figures."""
+        return self.given.place(self.model)
+
+    def processor(self, share: str = "") -> str:
+        """What its times are measured on: the GPU, or the processor and what of it is used."""
+        if self.choice.device != "cpu":
+            import torch
+
+            return torch.cuda.get_device_name()
+        return provenance.device(share) if share else provenance.processor()
+
     def settings(self) -> dict[str, int | str]:
         """What the parameters resolved to, for the provenance."""
         return {
-            **{k: v for k, v in self.chosen.items() if k not in _PATHS},
+            **self.given.model_dump(exclude=set(_PATHS)),
             "model": self.model,
             "dataset": self.dataset,
             "device": self.choice.device,
@@ -66,34 +97,16 @@ class Task:
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
-        return {
-            "model": file_sha256(self.folder),
-            "passages": digest(self.passages),
-            "calibration": digest(self.calibration),
-            "training": digest(self.training),
-        }
+        parts = {name: digest(getattr(self, name)) for name in _PATHS[1:]}
+        return {"model": file_sha256(self.folder), **parts}
 
 
 def digest(passages: list[Passage]) -> str:
     """sha256 of the passages' texts, in order."""
-    return place.hash_json([p.text for p in passages])
+    return hash_json([p.text for p in passages])
 
 
-def prepare(
-    profile: str,
-    model: str = "",
-    passages: str = "",
-    calibration: str = "",
-    training: str = "",
-    calibration_count: int = 0,
-    limit: int = 0,
-    device: str = "auto",
-    threads: int = 2,
-    seed: int = 0,
-    evaluated: int = 1,
-    quantized: int = 1,
-    variants: str = "",
-) -> Task:
+def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 02 into a checked task; no weights are read.
 
     Empty texts mean the profile's own: the embedded model and mini_lambada, or, for `full`,
@@ -102,94 +115,86 @@ def prepare(
     `passages`, or "mini_lambada"; without it, passages of one's own are split: the first
     `calibration_count` (a quarter at most unless asked for) calibrate and are not evaluated.
     `training` is a file for adapters to learn from; only mini_lambada brings its own.
-    `evaluated` and `quantized` count variants, for the guard's estimate of memory and time;
-    `variants` names them as the notebook was given them, so that a choice of one's own has a place
-    of its own.
-    `threads` is PyTorch's from here on, but for what is `llama_variants.reproducible`.
+    `threads` is PyTorch's from here on, but for what is `build.reproducible`.
     """
-    refuse_negative(calibration_count=calibration_count, limit=limit, seed=seed)
-    _use_threads(threads)
-    name = model or (FULL_MODEL if profile == "full" else "")
-    folder = _small_files(name) if name else embedded.llama_folder()
+    import torch
+
+    torch.set_num_threads(given.threads)
+    name = given.model or (FULL_MODEL if given.profile == "full" else "")
+    folder = _folder(name, weights=False) if name else embedded.llama_folder()
     config = llama.read_config(folder)
-    most = limit or EVALUATION[profile]
-    file = _evaluation_file(profile, passages, most)
-    found, notes = lambada.read(file), []
-    own_data = bool(passages) or profile == "full"
-    if calibration or not own_data:
-        count = calibration_count or CALIBRATION[profile]
-        held = lambada.read(_calibration_file(calibration, count))[:count]
-    else:
-        found, held = _held_out(found, calibration_count, CALIBRATION[profile])
-        notes.append(
-            f"No calibration passages given: the first {len(held)} passages calibrate, "
-            f"{len(found)} others are there to evaluate."
-        )
-    if most and len(found) > most:
-        notes.append(f"The first {most} of these {len(found)} passages evaluate.")
-        found = found[:most]
-    taught = _training(training, own_data, TRAINING[profile])
-    _refuse_overlap("calibration", held, found)
-    _refuse_overlap("training", taught, found)
+    file, judging, held, taught, notes = _passages(given)
     tokenizer, longest = llama.load_tokenizer(folder), config.max_position_embeddings
-    encoded = lambada.encode(found, tokenizer, longest)
+    encoded = lambada.encode(judging, tokenizer, longest)
     tokens, lessons = (_tokens(some, tokenizer, longest) for some in (held, taught))
     if cut := lambada.truncated(encoded):
         notes.append(f"{cut} passages are longer than the model's {longest} tokens: cut in front.")
-    work = device_guard.Work(
-        evaluated * sum(len(e.tokens) for e in encoded), sum(map(len, tokens)), quantized
-    )
-    choice = device_guard.choose(config, work, device)
-    folder = _whole_folder(name) if name else folder
+    choice = device.choose(config, sum(map(len, tokens)), given.device)
+    folder = _folder(name, weights=True) if name else folder
     llama.check(folder)
-    subject = _subject(name, folder) if name else EMBEDDED_MODEL
-    chosen = {
-        "model": model, "passages": passages, "calibration": calibration, "training": training,
-        "calibration_count": calibration_count, "limit": limit, "device": device,
-        "threads": threads, "seed": seed, "variants": variants,
-    }  # fmt: skip
     return Task(
-        model=subject,
-        dataset=_dataset_name(file) if own_data else EMBEDDED,
+        given=given,
+        model=_subject(name, folder) if name else EMBEDDED_MODEL,
+        dataset=_dataset_name(file) if _own_data(given) else EMBEDDED,
         folder=folder,
-        passages=found,
+        passages=judging,
         calibration=held,
+        training=taught,
         encoded=encoded,
         calibration_tokens=tokens,
-        training=taught,
         training_tokens=lessons,
         longest=longest,
         choice=choice,
         notes=[*notes, choice.sentence],
-        place=place.place(profile, subject, chosen, _DEFAULTS),
-        chosen={"profile": profile, **chosen},
     )
 
 
-def _small_files(name: str) -> Path:
-    """A folder with at least configuration and tokenizer: enough to refuse a model by."""
-    return _local(name) or hub.model(_hub_name(name), weights=False)
+def _own_data(given: Parameters) -> bool:
+    return bool(given.passages) or given.profile == "full"
 
 
-def _whole_folder(name: str) -> Path:
-    return _local(name) or hub.model(_hub_name(name))
+def _passages(
+    given: Parameters,
+) -> tuple[Path, list[Passage], list[Passage], list[Passage], list[str]]:
+    """The file that judges; the passages that judge, calibrate and train; what there is to tell."""
+    notes, most = [], given.limit or EVALUATION[given.profile]
+    usual = CALIBRATION[given.profile]
+    file = _evaluation_file(given.profile, given.passages, most)
+    judging = lambada.read(file)
+    if given.calibration or not _own_data(given):
+        count = given.calibration_count or usual
+        held = lambada.read(_calibration_file(given.calibration, count))[:count]
+    else:
+        judging, held = _held_out(judging, given.calibration_count, usual)
+        notes.append(
+            f"No calibration passages given: the first {len(held)} passages calibrate, "
+            f"{len(judging)} others are there to evaluate."
+        )
+    if most and len(judging) > most:
+        notes.append(f"The first {most} of these {len(judging)} passages evaluate.")
+        judging = judging[:most]
+    taught = _training(given.training, _own_data(given), TRAINING[given.profile])
+    _refuse_overlap("calibration", held, judging)
+    _refuse_overlap("training", taught, judging)
+    return file, judging, held, taught, notes
 
 
-def _local(name: str) -> Path | None:
-    """The folder that `name` is the path of, or that lies under QLAB_DATA/llm, if any."""
+def _folder(name: str, weights: bool) -> Path:
+    """A model's folder: a path, a name under QLAB_DATA/llm, or from the hub.
+
+    Without `weights` at least configuration and tokenizer: enough to refuse a model by.
+    """
     folders = [Path(name).expanduser()]
     if root := paths.real_data():
         folders += [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]]
-    return next((f for f in folders if f.is_dir()), None)
-
-
-def _hub_name(name: str) -> str:
+    if found := next((f for f in folders if f.is_dir()), None):
+        return found
     if not hub.is_name(name):
         raise QlabError(
             f"There is no model folder at {name}; give a local Hugging Face folder, or a name on "
             "the hub such as meta-llama/Llama-3.2-3B."
         )
-    return name
+    return hub.model(name, weights=weights)
 
 
 def _subject(name: str, folder: Path) -> str:
@@ -257,14 +262,6 @@ def _held_out(found: list[Passage], asked: int, usual: int) -> tuple[list[Passag
 def _plain(passage: Passage) -> str:
     """A passage's text whatever its spaces and line ends."""
     return " ".join(passage.text.split())
-
-
-def _use_threads(threads: int) -> None:
-    """Tell PyTorch how many CPU threads it has, for all that follows in this process."""
-    import torch
-
-    refuse_below_one(threads=threads)
-    torch.set_num_threads(threads)
 
 
 def _refuse_overlap(role: str, held: list[Passage], evaluation: list[Passage]) -> None:

@@ -16,6 +16,7 @@ def llama_folder() -> Path:
 def mini_lambada_file(split: str, count: int) -> Path:
     """The first `count` passages of a mini_lambada split as a jsonl file."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
+    recipe["words"] = file_sha256(mini_lambada.words_file())
 
     def make(folder: Path) -> None:
         mini_lambada.write_jsonl(folder / f"{split}.jsonl", split, count)

@@ -10,7 +10,7 @@ from matplotlib.pyplot import subplots
 
 from qlab.core import live, plot
 from qlab.core.errors import QlabError
-from qlab.core.words import interval
+from qlab.core.records import interval
 from qlab.language import plots as draw
 from qlab.language import wrong_answers
 from qlab.language.data import Task
@@ -19,8 +19,7 @@ from qlab.language.scoring import TOP, Scores
 
 SHOWN = 5  # predictions of a passage
 READ = 250  # characters of a passage's end
-READINGS = {"first token": "first_token", "all tokens": "all_tokens",
-            "decoded word": "decoded_word"}  # fmt: skip
+READINGS = {label: metric for metric, label in draw.READINGS.items()}
 _FIRST = ("autoround_w2_g64", "gptq_w4_g64")  # shown at first, if there
 
 
@@ -112,10 +111,12 @@ def curves(table: pd.DataFrame):
     """
     import ipywidgets as w
 
-    variants = list(dict.fromkeys(draw.in_order(draw.curve_rows(table, "first_token"))["variant"]))
+    variants = list(
+        dict.fromkeys(draw.in_order(draw.curve_rows(table, "top_first_token"))["variant"])
+    )
 
     def show(reading: str, k: int, picked: tuple[str, ...], minus: bool) -> tuple[str, Figure]:
-        rows = draw.curve_rows(table, reading, "_difference" if minus else "")
+        rows = draw.curve_rows(table, f"{reading}_difference" if minus else reading)
         some = rows[rows["variant"].isin(picked)]
         if some.empty:
             raise QlabError(f"Pick one or more variants; there are {', '.join(variants)}.")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, gptq_format
-from qlab.language.quantized import Quantized
+from qlab.language import auto_gptq_compat, gptq_format, llama
+from qlab.language.quantized import Method, Quantized
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig
@@ -21,16 +21,13 @@ DAMPING_LIMIT = 10.0  # tenfold steps from DAMPING end here
 GROUP_SIZES = (64, 128)  # columns that share a scale
 
 
-class RoundToNearest:
+class RoundToNearest(Method):
     """Each weight to the nearest point of a symmetric grid, one scale for each group of columns."""
 
     kind = "rtn"
-    needs_inputs = False
-    weight_only = True
 
     def __init__(self, bits: int, group_size: int):
         self.bits, self.group_size = bits, group_size
-        self.name = f"{self.kind}_w{bits}_g{group_size}"
 
     def config(self) -> dict:
         """The `quantization_config` of config.json, as auto-gptq writes it."""
@@ -50,11 +47,7 @@ class RoundToNearest:
 
     def check(self, config: "LlamaConfig") -> None:
         """QlabError, before any work, where a layer of this model cannot be packed."""
-        gptq_format.check_widths(widths(config), self.bits, self.group_size)
-
-    def observe(self, linear: torch.nn.Linear) -> None:
-        """Nothing to be learned from inputs."""
-        return None
+        gptq_format.check_widths(llama.linear_shapes(config), self.bits, self.group_size)
 
     def quantize(self, linear: torch.nn.Linear, observer=None) -> Quantized:
         """The layer rounded and packed; QlabError where that cannot be read back."""
@@ -66,7 +59,7 @@ class RoundToNearest:
             scales.append(grid.scale)
             zeros.append(grid.zero)
         dense, scale, zero = (torch.cat(parts, 1) for parts in (rounded, scales, zeros))
-        return self._packed(dense, scale, zero, damping=0.0)
+        return self._packed(dense, scale, zero)
 
     def dense(self, tensors: dict[str, torch.Tensor], shape=None) -> torch.Tensor:
         """The weight [out, in], float32, of what was stored."""
@@ -77,7 +70,7 @@ class RoundToNearest:
         grid.configure(self.bits, perchannel=True, sym=True, mse=False)
         return grid
 
-    def _packed(self, dense, scales, zeros, damping: float) -> Quantized:
+    def _packed(self, dense, scales, zeros, damping: float = 0.0) -> Quantized:
         tensors = gptq_format.pack(dense, scales, zeros, self.bits, self.group_size)
         try:
             gptq_format.check_packed(tensors, dense, self.bits)
@@ -137,22 +130,6 @@ class Gptq(RoundToNearest):
                     ) from error
         observer.free()
         return self._packed(observer.layer.weight.detach(), scales, zeros, damping)
-
-
-def widths(config: "LlamaConfig") -> dict[str, tuple[int, int]]:
-    """(inputs, outputs) of each kind of linear layer in a Llama's decoder layer."""
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    hidden, mlp = config.hidden_size, config.intermediate_size
-    queries, keys = head * config.num_attention_heads, head * config.num_key_value_heads
-    return {
-        "self_attn.q_proj": (hidden, queries),
-        "self_attn.k_proj": (hidden, keys),
-        "self_attn.v_proj": (hidden, keys),
-        "self_attn.o_proj": (queries, hidden),
-        "mlp.gate_proj": (hidden, mlp),
-        "mlp.up_proj": (hidden, mlp),
-        "mlp.down_proj": (mlp, hidden),
-    }
 
 
 # By the variant's name.

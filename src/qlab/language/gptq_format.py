@@ -109,7 +109,7 @@ def check_packed(tensors: dict[str, torch.Tensor], meant: torch.Tensor, bits: in
 
 
 def check_widths(linears: dict[str, tuple[int, int]], bits: int, group_size: int) -> None:
-    """QlabError unless linear layers, kind -> (in, out), can be packed with these settings.
+    """QlabError unless linear layers, kind -> (out, in), can be packed with these settings.
 
     32 numbers share whole words along both sides; plain auto-gptq would fail late, with a shape
     error in the forward pass.
@@ -118,7 +118,7 @@ def check_widths(linears: dict[str, tuple[int, int]], bits: int, group_size: int
         raise QlabError(f"GPTQ's format has 2, 3, 4 and 8 bits, not {bits}.")
     if group_size < 1:
         raise QlabError(f"A group has 1 column or more, not {group_size}.")
-    for kind, (columns, rows) in linears.items():
+    for kind, (rows, columns) in linears.items():
         for width, side in ((columns, "inputs"), (rows, "outputs")):
             if width % WORD:
                 raise QlabError(

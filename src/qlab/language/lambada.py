@@ -4,11 +4,12 @@ Read, split and tokenized as the task `lambada_openai` of lm-evaluation-harness 
 that scores are comparable with published ones.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from pydantic import BaseModel, ValidationError
 
 from qlab.core.errors import QlabError
 
@@ -53,23 +54,20 @@ def read(path: Path) -> list[Passage]:
     return found
 
 
+class _Line(BaseModel):
+    """A line of the file; what else stands in it is left alone."""
+
+    text: str
+
+
 def _passage(line: str, where: str) -> Passage:
-    """One line of the file."""
     try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise QlabError(f"{where}: not JSON ({error.msg} at column {error.colno}).") from error
-    except (ValueError, RecursionError) as error:  # numbers without end, or depth
-        raise QlabError(f"{where}: not JSON of a passage ({error}).") from error
-    text = entry.get("text") if isinstance(entry, dict) else None
-    if not isinstance(text, str):
-        raise QlabError(f'{where}: expected an object with a string "text"; got {line[:60]}')
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        return split(_Line.model_validate_json(line).text, where)
+    except ValidationError as error:
+        first = error.errors()[0]
         raise QlabError(
-            f"{where}: the text has half a letter (a lone surrogate such as \\ud800), which no "
-            "tokenizer reads; write the passage anew in UTF-8."
-        )
-    return split(text, where)
+            f'{where}: expected an object with a string "text" ({first["msg"]}); got {line[:60]}'
+        ) from None
 
 
 def split(text: str, where: str) -> Passage:
@@ -134,7 +132,7 @@ def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
     spelt = None if prefix is None else tokenizer.decode(prefix)
     found: list[list[int]] = [[]] * len(texts)
     for special in (True, False):
-        here = [i for i, t in enumerate(texts) if special != _starts(t, spelt)]
+        here = [i for i, t in enumerate(texts) if special != (bool(spelt) and t.startswith(spelt))]
         if here:
             some = [texts[i] for i in here]
             # verbose: a text longer than the context is our business, not worth a warning.
@@ -144,10 +142,6 @@ def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
             for i, tokens in zip(here, ids, strict=True):
                 found[i] = tokens
     return found
-
-
-def _starts(text: str, prefix: str | None) -> bool:
-    return prefix is not None and text.startswith(prefix)
 
 
 def _end(passage: Passage) -> str:

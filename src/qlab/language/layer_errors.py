@@ -61,7 +61,7 @@ def layer_errors(
                             name = f"model.layers.{index}.{kind}.weight"
                             weight = block.get_submodule(kind).weight
                             dense = streaming.dense_tensor(
-                                stored, name, methods[variant], weight.shape
+                                stored, methods[variant], name, weight.shape
                             )
                             error = relative_error(weight, dense.to(weight), hessians[observed])
                             rows.append((index, kind, variant, error))

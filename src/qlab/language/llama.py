@@ -6,6 +6,7 @@ nothing depends on how `from_pretrained` names its arguments or what it does to 
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,30 +27,32 @@ LINEARS = (
     "mlp.up_proj",
     "mlp.down_proj",
 )
-_SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "max_position_embeddings",
-)
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def check(folder: Path) -> "LlamaConfig":
-    """The configuration of a Llama folder, once all of it was found to be there and to fit.
+    """The configuration of a Llama folder, once its files were found to be there.
 
     Reads the headers of the weight files, no weights. QlabError: no folder, not a Llama, no
-    tokenizer or one with more words than the model, weights missing, cut short, of other shapes
-    or as pickle only. The tensors of an already quantized folder are left to its loader.
+    tokenizer or one with more words than the model, weights missing, cut short or as pickle only.
     """
     folder = Path(folder)
     config = read_config(folder)
-    _check_vocabulary(folder, config)
-    with Weights(folder) as weights:
-        if not quantized(config):
-            _check_shapes(folder, config, weights)
+    words = 1 + max(load_tokenizer(folder).get_vocab().values(), default=-1)
+    if words > config.vocab_size:
+        raise QlabError(
+            f"The tokenizer in {folder} has {words} words, the model only {config.vocab_size}; "
+            "take both from one place."
+        )
+    with Weights(folder):
+        return config
+
+
+def float_config(folder: Path) -> "LlamaConfig":
+    """As `check`; QlabError for a folder that is quantized already."""
+    config = check(folder)
+    if quantized(config):
+        raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
     return config
 
 
@@ -62,27 +65,32 @@ def read_config(folder: Path) -> "LlamaConfig":
 
     if not folder.is_dir():
         raise QlabError(f"There is no model folder at {folder}; give a local Hugging Face folder.")
-    described = read_json(folder, "config.json")
-    kind = described.get("model_type")
+    kind = read_json(folder, "config.json").get("model_type")
     if kind != "llama":
         raise QlabError(
             f"{folder} holds a model of type {kind!r}; this experiment takes 'llama' "
             "(LlamaForCausalLM: Llama 2, Llama 3, TinyLlama and their like)."
         )
-    for name in set(_SIZES) & set(described):
-        size = described[name]
-        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < 2**31:
-            raise QlabError(
-                f"{folder / 'config.json'} has {name} {size!r}; expected a whole number from 1."
-            )
-    try:
-        return LlamaConfig.from_pretrained(
-            folder, attn_implementation="sdpa", local_files_only=True
-        )
-    except Exception as error:  # transformers raises many kinds for what it does not expect
-        raise QlabError(
-            f"{folder / 'config.json'} describes no Llama that transformers knows: {error}"
-        ) from error
+    return LlamaConfig.from_pretrained(folder, attn_implementation="sdpa", local_files_only=True)
+
+
+def linear_shapes(config: "LlamaConfig") -> dict[str, tuple[int, int]]:
+    """(outputs, inputs) of each of LINEARS in one decoder layer."""
+    width, inner = config.hidden_size, config.intermediate_size
+    head = getattr(config, "head_dim", None) or width // config.num_attention_heads
+    queries, keys = config.num_attention_heads * head, config.num_key_value_heads * head
+    attention = [(queries, width), (keys, width), (keys, width), (width, queries)]
+    return dict(zip(LINEARS, [*attention, (inner, width), (inner, width), (width, inner)],
+                    strict=True))  # fmt: skip
+
+
+def empty(config: "LlamaConfig") -> "LlamaForCausalLM":
+    """The model without memory for its weights: names, shapes and count of them."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    with torch.device("meta"):
+        return LlamaForCausalLM(config)
 
 
 def quantized(config: "LlamaConfig") -> bool:
@@ -98,15 +106,9 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     from transformers import PreTrainedTokenizerFast
 
     read_json(folder, "tokenizer.json", "its model cannot be given text")
-    try:
-        return PreTrainedTokenizerFast.from_pretrained(
-            folder, local_files_only=True, clean_up_tokenization_spaces=False
-        )
-    except Exception as error:  # tokenizers raises plain Exception, transformers many kinds
-        raise QlabError(
-            f"The tokenizer in {folder} is damaged or of no known form ({error}); get the whole "
-            "folder again."
-        ) from error
+    return PreTrainedTokenizerFast.from_pretrained(
+        folder, local_files_only=True, clean_up_tokenization_spaces=False
+    )
 
 
 class Weights:
@@ -119,56 +121,45 @@ class Weights:
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self._file = {}  # tensor name -> file
-        self._shape = {}  # tensor name -> shape
 
     def __enter__(self) -> "Weights":
         for path in _weight_files(self.folder):
             with _opened(path) as file:
-                for name in file.keys():  # noqa: SIM118 (a safetensors file is no dict)
-                    self._file[name] = path
-                    self._shape[name] = tuple(file.get_slice(name).get_shape())
+                self._file |= dict.fromkeys(file.keys(), path)
         return self
 
     def __exit__(self, *error) -> None:
-        self._file, self._shape = {}, {}
+        self._file = {}
 
     @property
     def names(self) -> list[str]:
         """The tensors' names, sorted."""
         return sorted(self._file)
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor, without reading it."""
-        self._known(name)
-        return self._shape[name]
-
     def read(self, name: str) -> "torch.Tensor":
         """One tensor as stored, copied to memory of its own on the CPU."""
-        self._known(name)
-        with _opened(self._file[name]) as file:
-            return file.get_tensor(name).clone()
-
-    def _known(self, name: str) -> None:
         if name not in self._file:
             raise QlabError(f"The weights in {self.folder} lack the tensor {name}; get them again.")
+        with _opened(self._file[name]) as file:
+            return file.get_tensor(name).clone()
 
 
 def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
     """The model of a float folder in eval mode; beside it, memory for one tensor is needed.
 
-    QlabError: a quantized folder.
+    QlabError: a quantized folder, a tensor that is missing.
     """
-    import torch
-    from transformers import LlamaForCausalLM
+    config = float_config(folder)
+    with Weights(folder) as weights:
+        return filled(config, lambda name, _: weights.read(name), dtype, device)
+
+
+def filled(config: "LlamaConfig", read: Callable, dtype: str, device: str) -> "LlamaForCausalLM":
+    """A model in eval mode whose tensors are what `read(name, shape)` gives, one at a time."""
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-    config = check(folder)
-    if quantized(config):
-        raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config)
-    with Weights(folder) as weights:
-        _fill(model, weights, "", dtype, device)
+    model = empty(config)
+    _fill(model, read, dtype, device, without=("lm_head.weight",) * config.tie_word_embeddings)
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     # Its buffers are computed, not stored, so the empty model has none to fill.
@@ -185,7 +176,7 @@ def block(
 
     with torch.device("meta"):
         layer = LlamaDecoderLayer(read_config(Path(folder)), index)
-    _fill(layer, weights, f"model.layers.{index}.", dtype, device)
+    _fill(layer, lambda name, _: weights.read(f"model.layers.{index}.{name}"), dtype, device)
     return layer.eval()
 
 
@@ -241,48 +232,26 @@ def read_json(folder: Path, name: str, why: str = "this is no Hugging Face model
     return found
 
 
-def _check_vocabulary(folder: Path, config: "LlamaConfig") -> None:
-    words = 1 + max(load_tokenizer(folder).get_vocab().values(), default=-1)
-    if words > config.vocab_size:
-        raise QlabError(
-            f"The tokenizer in {folder} has {words} words, the model only {config.vocab_size}; "
-            "take both from one place."
-        )
-
-
-def _check_shapes(folder: Path, config: "LlamaConfig", weights: Weights) -> None:
-    """Each tensor of the architecture is stored, in the shape that config.json asks for."""
-    import torch
-    from transformers import LlamaForCausalLM
-
-    # Asked for before all layers are built: a wrong number of them may be in the millions.
-    weights.shape(f"model.layers.{config.num_hidden_layers - 1}.input_layernorm.weight")
-    try:
-        with torch.device("meta"):
-            expected = LlamaForCausalLM(config).state_dict()
-    except Exception as error:  # PyTorch and transformers raise many kinds for sizes that clash
-        raise QlabError(
-            f"No Llama can be built as {folder / 'config.json'} says: {error}"
-        ) from error
-    if config.tie_word_embeddings:
-        expected.pop("lm_head.weight")
-    for name, tensor in expected.items():
-        if weights.shape(name) != tuple(tensor.shape):
-            raise QlabError(
-                f"The tensor {name} in {folder} has shape {list(weights.shape(name))}, but "
-                f"config.json asks for {list(tensor.shape)}; take both from one place."
-            )
-
-
 def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files: those of the index where there is one, else the single one."""
-    names = _indexed(folder) if (folder / INDEX).is_file() else [WEIGHTS]
+    """The safetensors files: those of the index where there is one, else the single one.
+
+    All of the folder itself; pickles are never read.
+    """
+    names = [WEIGHTS]
+    if (folder / INDEX).is_file():
+        names = sorted(set(read_json(folder, INDEX).get("weight_map", {}).values()))
+    for name in names:
+        if Path(name).name != name:
+            raise QlabError(
+                f"{folder / INDEX} names the weight file {name!r}; expected a file of the same "
+                "folder for every tensor. Get the whole folder again."
+            )
     missing = [name for name in names if not (folder / name).is_file()]
-    if missing and names == [WEIGHTS] and any(folder.glob("*.bin")):
+    if missing and (pickle := next(folder.glob("*.bin"), None)):
         raise QlabError(
-            f"{folder} has its weights as pickle only ({next(folder.glob('*.bin')).name}), which "
-            "can run any code when read and is refused; convert them to safetensors where you "
-            "trust them, or get the safetensors files."
+            f"{folder} has its weights as pickle only ({pickle.name}), which can run any code when "
+            "read and is refused; convert them to safetensors where you trust them, or get the "
+            "safetensors files."
         )
     if missing or not names:
         raise QlabError(
@@ -290,19 +259,6 @@ def _weight_files(folder: Path) -> list[Path]:
             f"{(missing or [WEIGHTS])[0]}; get the whole folder again."
         )
     return [folder / name for name in names]
-
-
-def _indexed(folder: Path) -> list[str]:
-    """The weight files that the index names; only of the folder itself."""
-    mapped = read_json(folder, INDEX).get("weight_map", {})
-    names = list(mapped.values()) if isinstance(mapped, dict) else [mapped]
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
-            raise QlabError(
-                f"{folder / INDEX} names the weight file {name!r}; expected a file of the same "
-                "folder for every tensor. Get the whole folder again."
-            )
-    return sorted(set(names))
 
 
 def _opened(path: Path):
@@ -318,11 +274,10 @@ def _opened(path: Path):
         ) from error
 
 
-def _fill(module, weights: Weights, prefix: str, dtype: str, device: str) -> None:
-    """Give an empty module its weights, one at a time; a tied head stays empty."""
+def _fill(module, read: Callable, dtype: str, device: str, without: tuple[str, ...] = ()) -> None:
+    """Give an empty module its weights, one at a time; those in `without` stay empty."""
     kind = torch_dtype(dtype)
-    stored = set(weights.names)
-    for name in module.state_dict():
-        if prefix + name in stored:
-            tensor = weights.read(prefix + name).to(device, kind)
+    for name, empty in module.state_dict().items():
+        if name not in without:
+            tensor = read(name, empty.shape).to(device, kind)
             module.load_state_dict({name: tensor}, strict=False, assign=True)

@@ -3,28 +3,58 @@
 Each function measures one thing and returns records; nothing is drawn here.
 """
 
+import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+import pandas as pd
 
-from qlab.core import measured, stats
-from qlab.core.records import Record
+from qlab.core import stats
+from qlab.core.records import COMPARED, Metric, Record, Recorder
 from qlab.core.stats import Estimate
-from qlab.language import build, lambada, layer_errors, lora, scoring, sizes, speed, streaming
-from qlab.language.build import AUTOROUND, LORA, Variants
+from qlab.language import (
+    build,
+    lambada,
+    layer_errors,
+    lora,
+    methods,
+    outcomes,
+    scoring,
+    sizes,
+    speed,
+    streaming,
+)
+from qlab.language.build import Variants
 from qlab.language.data import Task
-from qlab.language.lambada import Passage
+from qlab.language.methods import ADAPTED, AUTOROUND
+from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
 from qlab.language.scoring import Scores
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
 EXPERIMENT = "llama_gptq"
-MAIN = "top5_first_token"  # the outcome whose flips and test are recorded for every variant
-TOPS = range(1, scoring.TOP + 1)
+_TOP = [f"top_{reading}" for reading in outcomes.READINGS]
+_RATES = {name: Metric("token/s", 1, clock=True) for name in speed.COUNTS}
+FLIPS = COMPARED | {"flips_lost": Metric("passage", -1), "flips_gained": Metric("passage")}
+METRICS = {
+    **dict.fromkeys(["acc", *_TOP], Metric("1", 1)),
+    **{f"{name}_difference": Metric("1", 1) for name in ["acc", *_TOP]},
+    **FLIPS,
+    **{f"acc_{name}": metric for name, metric in FLIPS.items()},
+    "perplexity": Metric("1", -1),
+    "gap_growth_k1_k10": Metric("1"),
+    "recovery_difference": Metric("1", 1),
+    "recovered_share": Metric("1", 1),
+    "train_seconds": Metric("s", -1, clock=True),
+    "trained_parameters": Metric("parameter"),
+    "adapter_bytes": Metric("byte", -1),
+    "size_bytes": Metric("byte", -1),
+    "size_kb": Metric("KB", -1),
+    **{f"size_{part}_bytes": Metric("byte", -1) for part in sizes.PARTS},
+    "layer_error": Metric("1", -1),
+    "out_of_memory": Metric("1"),
+    **_RATES,
+    **{f"{name}_ratio": Metric("1", 1, clock=True) for name in _RATES},
+}
 TAKEN_APART = tuple(f"{m}_w{b}_g64" for b in (8, 4, 3, 2) for m in ("rtn", "gptq")) + (AUTOROUND,)
 SHOWN = ("fp32", "fp16", "bf16", "gptq_w8_g64", "gptq_w4_g64", "gptq_w2_g64", "rtn_w2_g64")
 SHOWN += (AUTOROUND,)  # whose predictions are printed
@@ -37,9 +67,17 @@ PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", 
 PACKAGES += ["peft", "safetensors", "numpy"]
 
 log = logging.getLogger(__name__)
-_estimated = partial(measured.estimated, EXPERIMENT)
-_counted = partial(measured.counted, EXPERIMENT)
-Outcomes = dict[str, np.ndarray]  # metric -> bool[n]
+
+
+class _Recorder(Recorder):
+    """Records that say by which method a variant was made, at how many bits."""
+
+    def counted(self, task, variant, metric, value, n=1, **more) -> Record:
+        about = methods.ABOUT[variant]._asdict()
+        return super().counted(task, variant, metric, value, n, **about, **more)
+
+
+record = _Recorder(EXPERIMENT, METRICS)
 
 
 def size_records(task: Task, variants: Variants) -> list[Record]:
@@ -48,92 +86,76 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
     for name, variant in variants.items():
         parts = sizes.split(*variant.folders)
         total = sum(parts.values())
-        records += [
-            _counted(task, name, "size_bytes", "byte", total),
-            _counted(task, name, "size_kb", "KB", total / sizes.KILOBYTE),
-        ]
-        for part, count in parts.items():
-            records.append(_counted(task, name, f"size_{part}_bytes", "byte", count))
+        counts = {"size_bytes": total, "size_kb": total / sizes.KILOBYTE}
+        counts |= {f"size_{part}_bytes": count for part, count in parts.items()}
+        records += [record.counted(task, name, metric, n) for metric, n in counts.items()]
     return records
-
-
-def outcomes(
-    passages: Sequence[Passage], scores: Scores, tokenizer: "PreTrainedTokenizerFast"
-) -> Outcomes:
-    """Yes or no of each passage, for every way to count an answer as right.
-
-    `acc` is the harness's. `top{k}_first_token`, `top{k}_all_tokens` (each token of the word, given
-    those before it), `top{k}_decoded_word` (the report's reading) and `top{k}_last_token` are for
-    k = 1 to 10.
-    """
-    found: Outcomes = {"acc": scores.greedy}
-    for k in TOPS:
-        found[f"top{k}_first_token"] = scoring.first_token_hits(scores, k)
-        found[f"top{k}_all_tokens"] = scoring.all_tokens_hits(scores, k)
-        found[f"top{k}_last_token"] = scoring.last_token_hits(scores, k)
-        hits = scoring.decoded_word_hits(scores, passages, tokenizer, k)
-        found[f"top{k}_decoded_word"] = hits
-    return found
 
 
 def accuracy_records(task: Task, scores: Mapping[str, Scores], seed: int) -> list[Record]:
+    """Records of scores, the parent's first; see `judged_records`."""
+    return judged_records(task, outcomes.table(task, scores), seed)
+
+
+def judged_records(task: Task, judged: pd.DataFrame, seed: int) -> list[Record]:
     """Shares with Wilson intervals, perplexity with a bootstrap one, and paired comparisons.
 
-    Each variant is compared with the parent, the first of `scores`, on the same passages; MAIN and
-    `acc` with flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is
-    the difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
+    Of a table of outcomes (`outcomes.table`). Each variant is compared with the parent, the first,
+    on the same passages; MAIN and `acc` with flips, McNemar's test and the smallest detectable
+    difference. `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10: below zero
+    where a smaller k widens the gap.
     """
-    parent, tokenizer = next(iter(scores)), task.tokenizer
-    before = outcomes(task.passages, scores[parent], tokenizer)
-    weights = stats.resamples(len(scores[parent].greedy), DRAWS, seed)
     records: list[Record] = []
-    for variant, one in scores.items():
-        after = outcomes(task.passages, one, tokenizer)
-        records += [
-            _estimated(task, variant, m, "1", stats.proportion(int(hits.sum()), len(hits)))
-            for m, hits in after.items()
-        ]
-        records.append(_perplexity(task, variant, one, weights, seed))
-        if variant != parent:
+    before: dict = {}
+    for variant, rows in outcomes.by_variant(judged):
+        weights = stats.resamples(len(rows), DRAWS, seed)
+        after = outcomes.hits(rows)
+        records += [_share(task, variant, metric, hits) for metric, hits in after.items()]
+        log_p = rows["log_likelihood"].to_numpy()
+        e = _perplexity(log_p, weights)
+        records.append(record.estimated(task, variant, "perplexity", e, seed=seed))
+        if before:
             records += _comparisons(task, variant, before, after)
             growth = _gap_growth(before, after, weights)
-            records.append(_estimated(task, variant, "gap_growth_k1_k10", "1", growth, seed=seed))
+            records.append(record.estimated(task, variant, "gap_growth_k1_k10", growth, seed=seed))
+        before = before or after
     return records
 
 
-def _perplexity(task: Task, variant: str, scores: Scores, weights: np.ndarray, seed: int) -> Record:
+def _share(task: Task, variant: str, metric: outcomes.Metric, hits: np.ndarray, **more) -> Record:
+    e = stats.proportion(int(hits.sum()), len(hits))
+    return record.estimated(task, variant, metric.name, e, k=metric.k, **more)
+
+
+def _perplexity(log_likelihood: np.ndarray, weights: np.ndarray) -> Estimate:
     """exp of the mean negative log-likelihood a word; the interval resamples passages."""
-    drawn = np.exp(-(weights @ scores.log_likelihood) / weights.shape[1])
-    value = scoring.perplexity(scores)
-    interval = stats.bootstrap_interval(drawn, value)
-    e = Estimate(value, *interval, weights.shape[1])
-    return _estimated(task, variant, "perplexity", "1", e, seed=seed)
+    drawn = np.exp(-(weights @ log_likelihood) / weights.shape[1])
+    value = scoring.perplexity(log_likelihood)
+    return Estimate(value, *stats.bootstrap_interval(drawn, value), weights.shape[1])
 
 
-def _comparisons(task: Task, variant: str, before: Outcomes, after: Outcomes) -> list[Record]:
-    here = (EXPERIMENT, task, variant)
+def _comparisons(task: Task, variant: str, before: dict, after: dict) -> list[Record]:
     records = []
     for metric, hits in after.items():
         flips = stats.paired(before[metric], hits)
-        if metric == MAIN:
-            records += measured.compared(*here, metric, "passage", flips)
-        elif metric == "acc":
-            records += measured.compared(*here, metric, "passage", flips, prefix="acc_")
-        else:
-            made = _estimated(task, variant, f"{metric}_difference", "1", flips.difference)
-            records.append(made)
+        made = [record.estimated(task, variant, f"{metric.name}_difference", flips.difference)]
+        if metric in (MAIN, ACC):
+            prefix = "acc_" if metric == ACC else ""
+            made = record.compared(task, variant, metric.name, flips, prefix)
+        records += [dataclasses.replace(made[0], k=metric.k), *made[1:]]
     return records
 
 
-def _gap_growth(before: Outcomes, after: Outcomes, weights: np.ndarray) -> Estimate:
-    lost = [after[m].astype(float) - before[m] for m in ("top1_first_token", "top10_first_token")]
+def _gap_growth(before: dict, after: dict, weights: np.ndarray) -> Estimate:
+    few, many = (MAIN._replace(k=k) for k in (1, 10))
+    lost = [after[m].astype(float) - before[m] for m in (few, many)]
     each = lost[0] - lost[1]
     value, n = float(each.mean()), len(each)
     return Estimate(value, *stats.bootstrap_interval(weights @ each / n, value), n)
 
 
 def recovery_records(
-    task: Task, scores: Mapping[str, Scores], variants: Variants, seed: int
+    task: Task, judged: pd.DataFrame, variants: Variants, seed: int
 ) -> list[Record]:
     """What training adapters after quantization brought back, and what it cost.
 
@@ -142,30 +164,26 @@ def recovery_records(
     passages can show.
     """
     records: list[Record] = []
-    whole = _main(next(iter(scores.values())))
+    hits = {v: outcomes.hits(rows)[MAIN] for v, rows in outcomes.by_variant(judged)}
+    whole = next(iter(hits.values()))
     weights = stats.resamples(len(whole), DRAWS, seed)
     for name, variant in variants.items():
-        base = name.removesuffix(LORA)
-        if variant.adapter is None or not {name, base} <= set(scores):
+        if variant.adapter is None or not {name, ADAPTED[name]} <= set(hits):
             continue
-        before, after = _main(scores[base]), _main(scores[name])
+        before, after = hits[ADAPTED[name]], hits[name]
         flips = stats.paired(before, after)
-        records.append(_estimated(task, name, "recovery_difference", "1", flips.difference))
+        records.append(record.estimated(task, name, "recovery_difference", flips.difference))
         if stats.paired(whole, before).difference.high < 0:
             share = _recovered(whole, before, after, weights)
-            records.append(_estimated(task, name, "recovered_share", "1", share, seed=seed))
+            records.append(record.estimated(task, name, "recovered_share", share, seed=seed))
         cost = lora.cost(variant.adapter)
-        where = {"seed": seed, "device": task.choice.device}
+        where = {"seed": seed, "device": task.processor()}
         records += [
-            _counted(task, name, "train_seconds", "s", cost.train_seconds, **where),
-            _counted(task, name, "trained_parameters", "parameter", cost.parameters),
-            _counted(task, name, "adapter_bytes", "byte", cost.adapter_bytes),
+            record.counted(task, name, "train_seconds", cost.train_seconds, **where),
+            record.counted(task, name, "trained_parameters", cost.parameters),
+            record.counted(task, name, "adapter_bytes", cost.adapter_bytes),
         ]
     return records
-
-
-def _main(scores: Scores) -> np.ndarray:
-    return scoring.first_token_hits(scores, 5)
 
 
 def _recovered(
@@ -179,10 +197,10 @@ def _recovered(
     return Estimate(value, *stats.bootstrap_interval(drawn, value), len(gain))
 
 
-def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
-    """The parent's figures when it is shown nothing but the last sentence of each passage.
+def last_sentence(task: Task, variants: Variants, progress=iter) -> pd.DataFrame:
+    """The parent's outcomes when it is shown nothing but the last sentence of each passage.
 
-    What it scores so needs no context; the data set's name ends in `_last_sentence`.
+    What it scores so needs no context.
     """
     parent = next(iter(variants))
     alone = [lambada.last_sentence(p) for p in task.passages]
@@ -190,19 +208,20 @@ def last_sentence_records(task: Task, variants: Variants, progress=iter) -> list
     with build.reproducible(task):
         model = build.load(task, variants[parent])
         scores = scoring.score(model, encoded, progress=progress)
-    found = outcomes(alone, scores, task.tokenizer)
-    dataset = f"{task.dataset}_last_sentence"
+    return outcomes.table(task, {parent: scores}, alone, LAST_SENTENCE)
+
+
+def last_sentence_records(task: Task, judged: pd.DataFrame) -> list[Record]:
+    """Shares of `last_sentence`; their records have the condition `last_sentence`."""
     return [
-        _estimated(
-            task, parent, metric, "1",
-            stats.proportion(int(found[metric].sum()), len(alone)), dataset=dataset,
-        )
-        for metric in ("top1_first_token", MAIN, "acc")
-    ]  # fmt: skip
+        _share(task, variant, metric, outcomes.hits(rows)[metric], condition=LAST_SENTENCE)
+        for variant, rows in outcomes.by_variant(judged)
+        for metric in (MAIN._replace(k=1), MAIN, ACC)
+    ]
 
 
 def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
-    """Relative output error of each linear layer, for TAKEN_APART; the metric names the layer.
+    """Relative output error of each linear layer, for TAKEN_APART; `depth` is the decoder layer.
 
     None, which is said, where none of those variants is there.
     """
@@ -216,9 +235,9 @@ def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]
         )
     n = len(task.calibration)
     return [
-        _counted(
-            task, row.variant, f"layer_error_{row.layer:02d}_{row.linear.split('.')[-1]}", "1",
-            row.relative_error, n,
+        record.counted(
+            task, row.variant, "layer_error", row.relative_error, n,
+            depth=row.layer, part=row.linear.rsplit(".", 1)[1],
         )
         for row in table.itertuples()
     ]  # fmt: skip
@@ -227,19 +246,20 @@ def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]
 def failure_records(task: Task, asked: Iterable[str], made: Iterable[str]) -> list[Record]:
     """One record for each variant that was asked for and ran out of memory."""
     left = [name for name in asked if name not in set(made)]
-    return [_counted(task, name, "out_of_memory", "1", 1) for name in left]
+    return [record.counted(task, name, "out_of_memory", 1) for name in left]
 
 
 def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -> list[Record]:
     """Tokens per second of TIMED on the libraries' own kernels, and their ratio to the parent's.
 
-    What each metric counts is in `token_speed.COUNTS`; medians over rounds in which all variants
+    What each metric counts is in `speed.COUNTS`; medians over rounds in which all variants
     take turns, so that a slow moment of the machine hits all; ratios are within a round.
     """
     parent = next(iter(variants))
     timed = [name for name in variants if name in TIMED]
     rows = [e.tokens[:-1] for e in task.encoded[: TIMED_PASSAGES[profile]]]
-    records = []
+    device = task.processor(f"{task.given.threads} threads")
+    records: list[Record] = []
     for group in _groups(task, variants, timed):
         models = {parent: build.load(task, variants[parent])}
         for name in group:
@@ -250,14 +270,11 @@ def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -
             for metric, values in by_metric.items():
                 if (name, metric) in known:  # the parent, timed with an earlier group
                     continue
-                e = stats.median(values)
-                records.append(_estimated(task, name, metric, "token/s", e, device=_device(task)))
-                if name != parent:
-                    ratio = stats.median(values / rates[parent][metric])
-                    name_of = f"{metric}_ratio"
-                    records.append(
-                        _estimated(task, name, name_of, "1", ratio, device=_device(task))
-                    )
+                found = {metric: values, f"{metric}_ratio": values / rates[parent][metric]}
+                for of, rounds in found.items():
+                    if of in _RATES or name != parent:
+                        e = stats.median(rounds)
+                        records.append(record.estimated(task, name, of, e, device=device))
     return records
 
 
@@ -265,10 +282,3 @@ def _groups(task: Task, variants: Variants, timed: list[str]) -> list[list[str]]
     """Variants to hold in memory together: all of a small model's, else one beside the parent."""
     small = sum(sizes.split(task.folder).values()) < 1e9
     return [timed] if small else [[name] for name in timed]
-
-
-def _device(task: Task) -> str:
-    """What a time was measured on; the processor's name is in the provenance."""
-    if task.choice.device == "cpu":
-        return f"cpu_{task.chosen['threads']}_threads"
-    return task.choice.device

@@ -1,16 +1,38 @@
-"""The table of variants: every method that turns a linear layer into fewer bits, by name."""
+"""The table of variants: every one's method by name, and what its records say of it."""
 
 import difflib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from qlab.core.errors import QlabError
 from qlab.language import bnb, gptq
 from qlab.language.quantized import Method
 
-OWN: tuple[Method, ...] = ()  # of `weight_only`'s kind: see CONTRIBUTING.md
+OWN: tuple[Method, ...] = ()  # of your own: see CONTRIBUTING.md
 # By the variant's name.
 QUANTIZERS: dict[str, Method] = {**gptq.METHODS, **bnb.METHODS, **{m.name: m for m in OWN}}
+AUTOROUND = "autoround_w2_g64"
+# Variant with an adapter trained on top of a quantized one -> that one.
+ADAPTED = {f"{name}_lora": name for name in QUANTIZERS}
+
+
+class About(NamedTuple):
+    """Columns of a variant's records."""
+
+    method: str | None  # None: float
+    bits: int  # of a weight
+    group_size: int | None = None  # weights that share a scale, where the name says so
+
+
+_FLOAT = {"fp32": 32, "fp16": 16, "bf16": 16}
+ABOUT = {
+    **{name: About(None, bits) for name, bits in _FLOAT.items()},
+    **{name: About(m.kind, m.bits, m.group_size) for name, m in QUANTIZERS.items()},
+    AUTOROUND: About("autoround", 2, 64),
+}
+ABOUT |= {name: ABOUT[base]._replace(method=f"{ABOUT[base].method}_lora")
+          for name, base in ADAPTED.items()}  # fmt: skip
 
 
 def method(name: str) -> Method:

@@ -1,9 +1,5 @@
 """The figures of notebook 02, each drawn from records and kept with the numbers drawn."""
 
-import re
-from collections.abc import Iterable
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
@@ -11,10 +7,11 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from qlab.core import plot, records
 from qlab.language import sizes as llama_sizes
 from qlab.language import wrong_answers
-from qlab.language.build import EVEN
-from qlab.language.scoring import TOP
+from qlab.language.data import EVEN_MODEL
+from qlab.language.methods import ABOUT, ADAPTED
+from qlab.language.outcomes import MAIN, TOPS
 
-METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq + LoRA", "other"]
+METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq_lora", "other"]
 COLOUR = dict(zip(METHODS, (plot.PALETTE[i] for i in (0, 1, 6, 4, 3, 5, 2)), strict=True))
 BITS_MARKER = {32: "o", 16: "h", 8: "s", 4: "D", 3: "^", 2: "X"}
 PART_COLOUR = dict(
@@ -28,60 +25,50 @@ KIND_COLOUR = dict(
     )
 )
 READINGS = {
-    "top5_first_token": "first token",
-    "top5_all_tokens": "all tokens",
-    "top5_decoded_word": "decoded word",
+    "top_first_token": "first token",
+    "top_all_tokens": "all tokens",
+    "top_decoded_word": "decoded word",
 }
 WHOLE = (-0.03, 1.03)  # an axis for shares, with room for markers at 0 and at 1
 CURVES = ("gptq_w8_g64", "gptq_w4_g64", "gptq_w3_g64", "gptq_w2_g64", "rtn_w2_g64")
 CURVES += ("autoround_w2_g64",)
 
 
-class Name(NamedTuple):
-    """What a variant's name says."""
-
-    method: str  # one of METHODS
-    bits: int  # of a weight
-    group: int  # 0: none
-
-
-def decode(variant: str) -> Name:
-    """Method, bits and group size of a variant's name."""
-    if found := re.fullmatch(r"([a-z]+)_w(\d)_g(\d+)(_lora)?", variant):
-        method, bits, group, lora = found.groups()
-        method = f"{method} + LoRA" if lora else method
-        return Name(method if method in METHODS else "other", int(bits), int(group))
-    known = {"bnb_int8": 8, "bnb_nf4": 4, "bnb_fp4": 4, "fp32": 32, "fp16": 16, "bf16": 16}
-    return Name("bnb" if variant.startswith("bnb") else "float", known[variant], 0)
+def _kind(row: pd.Series) -> str:
+    """Which of METHODS a row is of."""
+    if pd.isna(row["method"]):
+        return "float"
+    return row["method"] if row["method"] in METHODS else "other"
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by bits, most first, then by method and group size."""
-    names = {v: decode(v) for v in table["variant"].unique()}
-    rank = sorted(names, key=lambda v: (-names[v].bits, METHODS.index(names[v].method), v))
-    place = table["variant"].map({v: i for i, v in enumerate(rank)})
-    return table.assign(_rank=place).sort_values("_rank", kind="stable").drop(columns="_rank")
+    """Rows by bits, most first, then by method and variant."""
+    heads = table.drop_duplicates("variant")
+    keys = {row["variant"]: (-row["bits"], METHODS.index(_kind(row)), row["variant"])
+            for _, row in heads.iterrows()}  # fmt: skip
+    rank = {variant: place for place, variant in enumerate(sorted(keys, key=keys.get))}
+    return table.iloc[np.argsort(table["variant"].map(rank).to_numpy(), kind="stable")]
 
 
-def _colour(variant: str) -> str:
-    return COLOUR[decode(variant).method]
+def variants_of(rows: pd.DataFrame) -> list[str]:
+    """Names in the order of the rows."""
+    return list(dict.fromkeys(rows["variant"]))
 
 
-def _marker(variant: str) -> str:
-    return BITS_MARKER.get(decode(variant).bits, "P")
+def _look(row: pd.Series) -> dict:
+    """Colour and marker of a row's variant."""
+    return {"color": COLOUR[_kind(row)], "marker": BITS_MARKER.get(row["bits"], "P")}
 
 
 def on_whole_passages(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the model itself on the passages themselves: no even twin, no last sentences."""
-    twin = table["model"].str.endswith(EVEN)
-    return table[~twin & ~table["dataset"].str.endswith("_last_sentence")]
+    return table[(table["model"] != EVEN_MODEL) & table["condition"].isna()]
 
 
-def _curves(variants: Iterable[str]) -> list[str]:
+def _curves(rows: pd.DataFrame) -> list[str]:
     """The quantized variants that get a curve: CURVES, or all where a run has none of these."""
-    there = list(variants)
-    usual = [v for v in CURVES if v in there]
-    return usual or [v for v in there if decode(v).method != "float"]
+    quantized = variants_of(rows[rows["method"].notna()])
+    return [v for v in CURVES if v in quantized] or quantized
 
 
 def _rows_axis(axis, variants: list[str]) -> None:
@@ -95,7 +82,7 @@ def size(table: pd.DataFrame, profile: str) -> None:
     """Bytes of each variant's files by part."""
     names = [f"size_{part}_bytes" for part in llama_sizes.PARTS]
     rows = in_order(records.pick(table, names))
-    variants = list(dict.fromkeys(rows["variant"]))
+    variants = variants_of(rows)
     layout = {"figsize": (8.2, 0.6 + 0.3 * len(variants))}
     with plot.figure("llama_size", profile, rows, **layout) as (_, axis):
         unit, label = (1e6, "10⁶ bytes") if rows["value"].max() < 1e9 else (1e9, "10⁹ bytes")
@@ -117,8 +104,8 @@ def size(table: pd.DataFrame, profile: str) -> None:
 
 def top5(table: pd.DataFrame, profile: str) -> None:
     """The three readings of top-5, with intervals."""
-    rows = in_order(records.pick(on_whole_passages(table), list(READINGS)))
-    variants = list(dict.fromkeys(rows["variant"]))
+    rows = in_order(records.pick(on_whole_passages(table), list(READINGS), k=5))
+    variants = variants_of(rows)
     layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.27 * len(variants))}
     with plot.figure("llama_top5", profile, rows, **layout) as (canvas, axes):
         for axis, (metric, label) in zip(axes, READINGS.items(), strict=True):
@@ -131,17 +118,21 @@ def _points(axis, rows: pd.DataFrame, variants: list[str]) -> None:
     """A point with its interval in each variant's row."""
     for _, row in rows.iterrows():
         at = variants.index(row["variant"])
-        error = [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
-        axis.errorbar(row["value"], at, xerr=error, fmt=_marker(row["variant"]), ms=6,
-                      color=_colour(row["variant"]), capsize=2)  # fmt: skip
+        axis.errorbar(row["value"], at, xerr=_error(row), ms=6, capsize=2, **_look(row))
     _rows_axis(axis, variants)
+
+
+def _error(row: pd.Series) -> list[list[float]]:
+    """How far a record's interval reaches below and above its value."""
+    return [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
 
 
 def difference(table: pd.DataFrame, profile: str) -> None:
     """Accuracy minus the float parent's, on the same passages."""
-    labels = {"top5_first_token_difference": "top-5, first token", "acc_difference": "acc"}
-    rows = in_order(records.pick(on_whole_passages(table), list(labels)))
-    variants = list(dict.fromkeys(rows["variant"]))
+    labels = {"top_first_token_difference": "top-5, first token", "acc_difference": "acc"}
+    rows = on_whole_passages(table)
+    rows = in_order(rows[rows["metric"].isin(list(labels)) & rows["k"].fillna(5).eq(5)])
+    variants = variants_of(rows)
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 0.9 + 0.27 * len(variants))}
     with plot.figure("llama_difference", profile, rows, **layout) as (canvas, axes):
         for axis, (metric, label) in zip(axes, labels.items(), strict=True):
@@ -154,28 +145,21 @@ def difference(table: pd.DataFrame, profile: str) -> None:
         canvas.suptitle("Paired differences to the float parent, 95 % intervals")
 
 
-def curve_rows(table: pd.DataFrame, reading: str, ending: str = "") -> pd.DataFrame:
-    """Top-k of a reading of every variant, by k in the column `k`.
-
-    `ending` is `_difference` for the difference to float, which float itself has none of.
-    """
-    rows = on_whole_passages(table)
-    rows = rows[rows["metric"].str.fullmatch(rf"top\d+_{reading}{ending}")]
-    rows = rows.assign(k=rows["metric"].str.extract(r"top(\d+)_")[0].astype(int))
+def curve_rows(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A metric of top-k for every variant, by k; of differences, float itself has none."""
+    rows = records.pick(on_whole_passages(table), metric)
     return in_order(rows).sort_values("k", kind="stable")
 
 
-def _curve_rows(table: pd.DataFrame, ending: str) -> pd.DataFrame:
-    """Of the first token, and of the variants that the figures show."""
-    rows = curve_rows(table, "first_token", ending)
-    there = rows["variant"].unique()
-    shown = [v for v in there if v in _curves(there) or decode(v).method == "float"]
-    return rows[rows["variant"].isin(shown)]
+def _curve_rows(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Of the variants that the figures show."""
+    rows = curve_rows(table, metric)
+    return rows[rows["variant"].isin(_curves(rows)) | rows["method"].isna()]
 
 
 def topk(table: pd.DataFrame, profile: str) -> None:
     """Share of passages whose first token is among the k most probable, over k."""
-    rows = _curve_rows(table, "")
+    rows = _curve_rows(table, "top_first_token")
     with plot.figure("llama_topk", profile, rows) as (_, axis):
         topk_lines(axis, rows)
         axis.set(ylabel="first token among the k most probable", ylim=WHOLE)
@@ -185,25 +169,25 @@ def topk(table: pd.DataFrame, profile: str) -> None:
 def topk_lines(axis, rows: pd.DataFrame) -> None:
     """A line with its 95 % band a variant, of `curve_rows`."""
     for variant, line in in_order(rows).groupby("variant", sort=False):
-        axis.plot(line["k"], line["value"], marker=_marker(variant), ms=5, lw=1.3,
-                  color=_colour(variant), label=variant)  # fmt: skip
-        axis.fill_between(line["k"], line["ci_low"], line["ci_high"], alpha=0.15, lw=0,
-                          color=_colour(variant))  # fmt: skip
-    axis.set(xlabel="k", xticks=range(1, TOP + 1))
+        look = _look(line.iloc[0])
+        k = line["k"].to_numpy(int)
+        axis.plot(k, line["value"], ms=5, lw=1.3, label=variant, **look)
+        axis.fill_between(k, line["ci_low"], line["ci_high"], alpha=0.15, lw=0, color=look["color"])
+    axis.set(xlabel="k", xticks=TOPS)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
 def topk_gap(table: pd.DataFrame, profile: str) -> None:
     """The gap to the float parent over k: does it grow as k shrinks?"""
-    rows = _curve_rows(table, "_difference")
-    variants = _curves(rows["variant"].unique())
+    rows = _curve_rows(table, "top_first_token_difference")
+    variants = _curves(rows)
     layout = {"ncols": len(variants), "figsize": (2.1 * len(variants), 3.4), "squeeze": False}
     with plot.figure("llama_topk_gap", profile, rows, **layout) as (canvas, axes):
         for axis, variant in zip(axes[0], variants, strict=True):
             line = rows[rows["variant"] == variant].sort_values("k")
             error = [line["value"] - line["ci_low"], line["ci_high"] - line["value"]]
-            axis.errorbar(line["k"], line["value"], yerr=error, fmt=_marker(variant), ms=4,
-                          color=_colour(variant), lw=1, ls="-", elinewidth=0.8)  # fmt: skip
+            axis.errorbar(line["k"].to_numpy(int), line["value"], yerr=error, ms=4, lw=1, ls="-",
+                          elinewidth=0.8, **_look(line.iloc[0]))  # fmt: skip
             axis.axhline(0, color="#444444", lw=1)
             axis.set(xlabel="k", xticks=[1, 5, 10])
             axis.set_title(variant, fontsize=9)
@@ -213,8 +197,9 @@ def topk_gap(table: pd.DataFrame, profile: str) -> None:
 
 def wrong_kinds(kinds: pd.DataFrame, profile: str) -> None:
     """What kind of thing the most probable token is where it is wrong."""
-    rows = in_order(kinds)
-    variants = list(dict.fromkeys(rows["variant"]))
+    about = pd.DataFrame([ABOUT[v]._asdict() for v in kinds["variant"]], index=kinds.index)
+    rows = in_order(kinds.join(about))
+    variants = variants_of(rows)
     layout = {"figsize": (8.6, 1.1 + 0.28 * len(variants))}
     with plot.figure("llama_wrong_kinds", profile, rows, **layout) as (canvas, axis):
         left = np.zeros(len(variants))
@@ -232,18 +217,16 @@ def wrong_kinds(kinds: pd.DataFrame, profile: str) -> None:
 
 def layer_errors(table: pd.DataFrame, profile: str) -> None:
     """Relative output error of each linear layer, by bits; no figure where none was measured."""
-    rows = table[table["metric"].str.startswith("layer_error_")]
+    rows = in_order(records.pick(table, "layer_error"))
     if rows.empty:
         return
-    parts = rows["metric"].str.extract(r"layer_error_(\d+)_(.+)")
-    rows = in_order(rows.assign(layer=parts[0].astype(int), linear=parts[1]))
-    kinds = list(dict.fromkeys(rows["linear"]))
+    kinds = list(dict.fromkeys(rows["part"]))
     layout = {"ncols": len(kinds), "figsize": (1.7 * len(kinds), 3.8), "sharey": True}
     with plot.figure("llama_layer_error", profile, rows, **layout) as (canvas, axes):
         for axis, linear in zip(axes, kinds, strict=True):
-            for variant, line in rows[rows["linear"] == linear].groupby("variant", sort=False):
-                axis.plot(line["layer"], line["value"], marker=_marker(variant), ms=4, lw=1,
-                          color=_colour(variant), label=variant)  # fmt: skip
+            for variant, line in rows[rows["part"] == linear].groupby("variant", sort=False):
+                depth = line["depth"].to_numpy(int)
+                axis.plot(depth, line["value"], ms=4, lw=1, label=variant, **_look(line.iloc[0]))
             axis.set_yscale("log")
             axis.set(xlabel="layer")
             axis.set_title(linear, fontsize=9)
@@ -261,7 +244,7 @@ def speed(table: pd.DataFrame, profile: str) -> None:
         "tokens_per_s": "one passage at a time",
     }
     rows = in_order(records.pick(table, list(labels)))
-    variants = list(dict.fromkeys(rows["variant"]))
+    variants = variants_of(rows)
     layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.3 * len(variants))}
     with plot.figure("llama_speed", profile, rows, **layout) as (canvas, axes):
         for axis, (metric, label) in zip(axes, labels.items(), strict=True):
@@ -281,26 +264,26 @@ def speed(table: pd.DataFrame, profile: str) -> None:
 
 def recovery(table: pd.DataFrame, profile: str) -> None:
     """Accuracy before and after LoRA training on top of the quantized weights."""
-    rows = in_order(records.pick(on_whole_passages(table), ["acc", "top5_first_token"]))
-    trained = [v for v in rows["variant"].unique() if v.endswith("_lora")]
-    base = [v.removesuffix("_lora") for v in trained]
+    rows = on_whole_passages(table)
+    rows = in_order(pd.concat([records.pick(rows, "acc"), records.pick(rows, MAIN.name, k=MAIN.k)]))
+    trained = [v for v in variants_of(rows) if v in ADAPTED]
+    base = [ADAPTED[v] for v in trained]
     parent = rows["variant"].iloc[0]
     rows = rows[rows["variant"].isin([parent, *trained, *base])]
     layout = {"ncols": 2, "figsize": (8.4, 3.8), "sharey": True}
     with plot.figure("llama_recovery", profile, rows, **layout) as (canvas, axes):
-        for axis, metric in zip(axes, ["top5_first_token", "acc"], strict=True):
+        titles = {MAIN.name: "top5 first token", "acc": "acc"}
+        for axis, (metric, title) in zip(axes, titles.items(), strict=True):
             one = records.pick(rows, metric).set_index("variant")
             for at, (before, after) in enumerate(zip(base, trained, strict=True)):
                 ends = [one.loc[before, "value"], one.loc[after, "value"]]
                 axis.plot([at - 0.12, at + 0.12], ends, color="#AAAAAA", lw=1, zorder=0)
                 for x, v in ((at - 0.12, before), (at + 0.12, after)):
                     row = one.loc[v]
-                    error = [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
-                    axis.errorbar(x, row["value"], yerr=error, fmt=_marker(v), ms=7, capsize=3,
-                                  color=_colour(v))  # fmt: skip
+                    axis.errorbar(x, row["value"], yerr=_error(row), ms=7, capsize=3, **_look(row))
             axis.axhline(one.loc[parent, "value"], color="#000000", lw=1, ls="--", label=parent)
             axis.set_xticks(range(len(base)), [f"{b}\nbefore, after" for b in base], fontsize=8)
-            axis.set(title=metric.replace("_", " "), ylim=WHOLE)
+            axis.set(title=title, ylim=WHOLE)
         axes[0].legend(frameon=False, loc="lower left")
         canvas.suptitle("What training adapters after quantization brings back, 95 % intervals")
 
@@ -312,14 +295,16 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
     points = records.pick(rows, "acc").assign(size_bytes=lambda t: t["variant"].map(sizes))
     with plot.figure("llama_pareto", profile, points, figsize=(8.4, 4.8)) as (_, axis):
         for _, row in points.iterrows():
-            name = decode(row["variant"])
-            error = [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
-            face = "none" if name.group == 128 else COLOUR[name.method]
-            axis.errorbar(row["size_bytes"], row["value"], yerr=error, fmt=_marker(row["variant"]),
-                          ms=8, color=COLOUR[name.method], mfc=face, elinewidth=0.8)  # fmt: skip
-        for method in METHODS:
-            if method in {decode(v).method for v in points["variant"]}:
-                axis.plot([], [], "o", color=COLOUR[method], label=method)
+            look = _look(row)
+            wide = pd.notna(row["group_size"]) and row["group_size"] == 128
+            face = "none" if wide else look["color"]
+            axis.errorbar(row["size_bytes"], row["value"], yerr=_error(row), ms=8, mfc=face,
+                          elinewidth=0.8, **look)  # fmt: skip
+        there = {_kind(row) for _, row in points.iterrows()}
+        for kind in METHODS:
+            if kind in there:
+                label = "gptq + LoRA" if kind == "gptq_lora" else kind
+                axis.plot([], [], "o", color=COLOUR[kind], label=label)
         for bits, marker in BITS_MARKER.items():
             axis.plot([], [], marker, color="#777777", label=f"{bits} bit")
         axis.plot([], [], "o", color="#777777", mfc="none", label="groups of 128 (else 64)")

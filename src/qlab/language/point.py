@@ -1,52 +1,81 @@
-"""One point of a sweep over experiment `llama_gptq`: a variant built and judged as in notebook 02.
+"""What can be swept of experiment `llama_gptq`, and one point of it, judged as in notebook 02.
 
 Nothing is timed: points run beside each other. Only metrics that come out the same again are kept.
 """
 
 import dataclasses
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from qlab.core.errors import QlabError
-from qlab.core.records import Record
-from qlab.language import build, data
-from qlab.language import measure as llama_gptq
-from qlab.language.data import EMBEDDED_MODEL, Task
-from qlab.run import sweep
+from qlab.core.parameters import Count, Point
 
-PACKAGES = llama_gptq.PACKAGES
+if TYPE_CHECKING:  # Snakemake reads this for every job, and needs no framework for it
+    from qlab.core.records import Record
+    from qlab.language.data import Task
+
+MODELS = ("llama_mini",)  # folders of data/models/ that a point may load
 
 
-def measure(profile: str, threads: int, **values) -> tuple[Task, list[Record]]:
-    """Task and records of a point: bytes, accuracies, and comparisons with the float parent.
+class Rtn(Point):
+    """Weights rounded to nearest, which draws nothing."""
 
-    `values` are those of `sweeps.STUDIES`. Seed 0 calibrates on the notebook's passages; another
-    on as many drawn from them with replacement, which is how much the choice of passages matters.
-    """
-    seed = values.get("seed")
-    task = _task(profile, values["model"], threads)
+    method: Literal["rtn"]
+    bits: Literal[8, 4, 3, 2]
+    group: Literal[64, 128]
+
+    @property
+    def variant(self) -> str:
+        """Its name in the records."""
+        return f"{self.method}_w{self.bits}_g{self.group}"
+
+
+class Gptq(Rtn):
+    """The seed is the calibration's: 0 are the notebook's passages, others are drawn from them."""
+
+    method: Literal["gptq"]
+    seed: Count
+
+
+POINTS = {"float": Point, "rtn": Rtn, "gptq": Gptq}
+
+
+def measure(point: Point, profile: str, threads: int) -> "tuple[Task, list[Record], list[str]]":
+    """Task and records of a point, and packages it used: bytes, accuracies, and comparisons with
+    the float parent."""
+    from qlab.language import build
+    from qlab.language import measure as notebook
+
+    seed = getattr(point, "seed", None)
+    task = _task(point.model, profile, threads)
     task = recalibrated(task, seed) if seed else task
-    name = build.parent_name(task)
-    if values["method"] != sweep.FLOAT:
-        name = sweep.variant(sweep.STUDIES[llama_gptq.EXPERIMENT], values)
+    name = point.variant if point.method != "float" else build.parent_name(task)
     built = build.build(task, [name], profile, seed or 0)
     scores = build.evaluate(task, built)
     if name not in scores:
         raise QlabError(f"{name} of {task.model} ran out of memory; give the sweep more `mem_mb`.")
-    found = llama_gptq.size_records(task, {name: built[name]})
-    found += llama_gptq.accuracy_records(task, scores, seed or 0)
-    return task, [_seeded(r, seed) for r in found if r.variant == name]
+    found = notebook.size_records(task, {name: built[name]})
+    found += notebook.accuracy_records(task, scores, seed or 0)
+    if seed is not None:
+        found = [dataclasses.replace(record, seed=seed) for record in found]
+    return task, [r for r in found if r.variant == name], notebook.PACKAGES
 
 
-def _task(profile: str, model: str, threads: int) -> Task:
-    even = EMBEDDED_MODEL + build.EVEN
-    own = "" if model in (EMBEDDED_MODEL, even) else model
-    task = data.prepare(profile, own, threads=threads)
+def _task(model: str, profile: str, threads: int) -> "Task":
+    from qlab.language import build, data
+
+    even = data.EMBEDDED_MODEL + build.EVEN
+    own = "" if model in (data.EMBEDDED_MODEL, even) else model
+    task = data.prepare(data.Parameters(profile=profile, model=own, threads=threads))
     return build.even_twin(task) if model == even else task
 
 
-def recalibrated(task: Task, seed: int) -> Task:
-    """The same task, calibrated on a bootstrap sample of its calibration passages."""
+def recalibrated(task: "Task", seed: int) -> "Task":
+    """The same task, calibrated on a bootstrap sample of its calibration passages.
+
+    How much the choice of passages matters.
+    """
+    import numpy as np
+
     count = len(task.calibration)
     drawn = np.random.default_rng(seed).integers(count, size=count)
     return dataclasses.replace(
@@ -54,7 +83,3 @@ def recalibrated(task: Task, seed: int) -> Task:
         calibration=[task.calibration[i] for i in drawn],
         calibration_tokens=[task.calibration_tokens[i] for i in drawn],
     )
-
-
-def _seeded(record: Record, seed: int | None) -> Record:
-    return record if seed is None else dataclasses.replace(record, seed=seed)

@@ -13,7 +13,7 @@ import numpy as np
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
 from qlab.language import llama_states
-from qlab.language.lambada import Encoded, Passage
+from qlab.language.lambada import Encoded
 
 TOP = 10  # predictions kept per passage, and the longest curve over k
 HEAD_BYTES = 1 << 26  # float32 logits made at a time
@@ -56,38 +56,10 @@ def acc(scores: Scores) -> float:
     return float(scores.greedy.mean())
 
 
-def perplexity(scores: Scores) -> float:
+def perplexity(log_likelihood: np.ndarray) -> float:
     """exp of the mean negative log-likelihood per word, not per token; inf where that overflows."""
     with np.errstate(over="ignore"):
-        return float(np.exp(-scores.log_likelihood.mean()))
-
-
-def first_token_hits(scores: Scores, k: int) -> np.ndarray:
-    """bool[n]: the word's first token is among the k most probable."""
-    return scores.first_rank < k
-
-
-def all_tokens_hits(scores: Scores, k: int) -> np.ndarray:
-    """bool[n]: each of the word's tokens is among the k most probable, given those before it."""
-    return scores.worst_rank < k
-
-
-def last_token_hits(scores: Scores, k: int) -> np.ndarray:
-    """bool[n]: the word's last token is among the k most probable, given those before it."""
-    return scores.last_rank < k
-
-
-def decoded_word_hits(scores: Scores, passages: Sequence[Passage], tokenizer, k: int) -> np.ndarray:
-    """bool[n]: one of the k most probable first tokens is, decoded and stripped, the whole word.
-
-    So a word of several tokens is always missed: the reading of "top-5" by Caringi and Girardet.
-    """
-    if not 1 <= k <= scores.top_tokens.shape[1]:
-        raise ValueError(f"k is 1 to {scores.top_tokens.shape[1]}, the predictions kept; got {k}.")
-    tokens = np.unique(scores.top_tokens[scores.top_tokens >= 0])
-    words = {int(t): tokenizer.decode([int(t)]).strip() for t in tokens}
-    pairs = zip(passages, scores.top_tokens[:, :k], strict=True)
-    return np.array([any(words.get(int(t)) == p.word.strip() for t in row) for p, row in pairs])
+        return float(np.exp(-log_likelihood.mean()))
 
 
 # ---- scoring ----
@@ -172,7 +144,11 @@ def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]
     logits = model.get_output_embeddings()(hidden)
     finite = logits.isfinite().all(dim=-1).cpu().numpy()
     if not finite.all():
-        raise QlabError(_about_overflow(owners[finite.argmin()], str(logits.dtype)))
+        raise QlabError(
+            f"The model's logits for passage {owners[finite.argmin()] + 1} are NaN or infinite in "
+            f"{logits.dtype}; float16 ends at 65,504, so use bfloat16 or float32, or look for them "
+            "in the weights."
+        )
     log_p = logits.float().log_softmax(dim=-1)
     chosen = log_p.gather(1, targets[:, None])
     rank = (log_p > chosen).sum(dim=1)
@@ -180,12 +156,3 @@ def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]
     top = log_p.topk(min(TOP, log_p.shape[1]), dim=1)
     found = (chosen[:, 0].double(), greedy, rank, top.indices, top.values)
     return tuple(x.cpu().numpy() for x in found)
-
-
-def _about_overflow(index: int, dtype: str) -> str:
-    cause = (
-        "float16 overflowed, it ends at 65,504; use dtype bfloat16 or float32"
-        if dtype == "torch.float16"
-        else f"the dtype is {dtype}, so look for them in the weights"
-    )
-    return f"The model's logits for passage {index + 1} are NaN or infinite: {cause}."

@@ -1,13 +1,12 @@
 """What a Llama folder's bytes are: body, embedding and head, scales and zeros, container."""
 
 import json
-import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlab.core.errors import QlabError
-from qlab.language import device
+from qlab.language import device, llama, methods
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig
@@ -53,26 +52,25 @@ def split(*folders: Path) -> dict[str, int]:
 
 
 def expected(variant: str, config: "LlamaConfig", dtype: str) -> int:
-    """Bytes of a variant's tensors before it is made, from its name; of adapters, nothing.
+    """Bytes of a variant's tensors before it is made; of adapters, nothing.
 
     A linear layer [out, in] in b bits has out * in * b / 8, and in groups of g of its inputs a
     scale of 16 bits and a zero-point of b for each output, and the group of each input in 32.
     bitsandbytes keeps 32 bits for 64 weights (nf4, fp4) or for an output (int8, and a byte that
     names the layout). All else stays in `dtype`, or is of 16 bits in `fp16`.
     """
-    total = device.parameters(config)
-    if variant == "fp16":
-        return 2 * total
-    shapes = device.linear_shapes(config) * config.num_hidden_layers
+    method, bits, group = methods.ABOUT[variant]
+    total = llama.empty(config).num_parameters()
+    if method is None:
+        return total * bits // 8
+    shapes = [*llama.linear_shapes(config).values()] * config.num_hidden_layers
     linear = sum(out * inputs for out, inputs in shapes)
-    rest = (total - linear) * device.BYTES[dtype]
-    if named := re.search(r"_w(\d)_g(\d+)", variant):
-        bits, group = map(int, named.groups())
-        scales = sum(out * (i // group) * (16 + bits) // 8 + 4 * i for out, i in shapes)
-        return rest + linear * bits // 8 + scales
-    if variant == "bnb_int8":
-        return rest + linear + sum(4 * out + 1 for out, _ in shapes)
-    return rest + linear // 2 + linear // 64 * 4
+    packed = (total - linear) * device.BYTES[dtype] + linear * bits // 8
+    if group:
+        return packed + sum(out * (i // group) * (16 + bits) // 8 + 4 * i for out, i in shapes)
+    if bits == 8:
+        return packed + sum(4 * out + 1 for out, _ in shapes)
+    return packed + linear // 64 * 4
 
 
 def _header(file: Path) -> tuple[int, dict]:

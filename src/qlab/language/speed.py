@@ -40,7 +40,12 @@ def measure(
     if not passages or min(map(len, passages)) < 1 or written < 1:
         raise QlabError("Tokens per second needs passages of 1 token or more, and 1 to write.")
     longest = max(passages, key=len)
-    context = min(_context(variant, model, len(longest)) for variant, model in models.items())
+    context = min(model.config.max_position_embeddings for model in models.values())
+    if len(longest) > context:
+        raise QlabError(
+            f"The longest passage has {len(longest)} tokens, more than the model's context of "
+            f"{context}; give shorter passages."
+        )
     if written >= context:
         raise QlabError(f"{written} tokens and a prompt do not fit a context of {context}.")
     prompt = longest[: context - written]
@@ -52,17 +57,6 @@ def measure(
             calls |= {(variant, m): work for m, work in zip(COUNTS, works, strict=True)}
         seconds = timing.interleaved(calls, repeats, warmup, progress)
     return {v: {m: sizes[m] / seconds[v, m] for m in COUNTS} for v in models}
-
-
-def _context(variant: str, model, longest: int) -> int:
-    """How many tokens a model takes in; QlabError if the longest passage has more."""
-    context = model.config.max_position_embeddings
-    if longest > context:
-        raise QlabError(
-            f"{variant}: the longest passage has {longest} tokens, more than the model's context "
-            f"of {context}; give shorter passages."
-        )
-    return context
 
 
 def _read(model, passages: Sequence[Sequence[int]]) -> Callable[[], None]:

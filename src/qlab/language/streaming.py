@@ -14,6 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,23 +65,21 @@ def quantize_folder(
     QlabError: a quantized folder, widths that do not fit, no passages where some are needed.
     """
     folder, target = Path(folder), Path(target)
-    config = llama.check(folder)
-    if llama.quantized(config):
-        raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
+    config = llama.float_config(folder)
     method.check(config)
     calibration = checked(calibration, config) if method.needs_inputs else []
     recipe = _recipe(folder, method, calibration, dtype)
     if cache.made(target, RECIPE, recipe):
         return
-    partial = target.with_name(f"{target.name}.partial-{_digest(recipe)[:8]}")
+    unfinished = target.with_name(f"{target.name}.partial-{_digest(recipe)[:8]}")
     with llama.Weights(folder) as weights, torch.no_grad():
-        stream = _Stream(folder, config, weights, method, partial, device, dtype)
+        stream = _Stream(folder, config, weights, method, unfinished, device, dtype)
         stream.start(calibration)
         for index in progress(range(config.num_hidden_layers)):
             stream.step(index)
         stream.finish(recipe)
     try:
-        partial.rename(target)
+        unfinished.rename(target)
     except OSError as error:  # another run was faster: the same bytes
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
@@ -88,27 +87,15 @@ def quantize_folder(
 
 def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
     """The model of a folder, its quantized weights turned into dense ones once; in eval mode."""
-    from transformers import LlamaForCausalLM
-    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
-
     folder = Path(folder)
     config = llama.check(folder)
     if not llama.quantized(config):
         return llama.load(folder, dtype, device)
     method = methods.stored(config.quantization_config, folder)
     del config.quantization_config  # what is returned is quantized no more
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config)
     with llama.Weights(folder) as weights:
-        for name, empty in model.state_dict().items():
-            if name != HEAD or not config.tie_word_embeddings:
-                tensor = dense_tensor(weights, name, method, empty.shape)
-                tensor = tensor.to(device, llama.torch_dtype(dtype))
-                model.load_state_dict({name: tensor}, strict=False, assign=True)
-    if config.tie_word_embeddings:
-        model.lm_head.weight = model.model.embed_tokens.weight
-    model.model.rotary_emb = LlamaRotaryEmbedding(config=config).to(device)
-    return model.eval()
+        read = partial(dense_tensor, weights, method)
+        return llama.filled(config, read, dtype, device)
 
 
 def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
@@ -142,7 +129,7 @@ def positions(
     return {length: llama.rotary(config, length, dtype, device) for length in lengths}
 
 
-def dense_tensor(weights: llama.Weights, name: str, method: Method, shape) -> torch.Tensor:
+def dense_tensor(weights: llama.Weights, method: Method, name: str, shape) -> torch.Tensor:
     """A tensor of the dense model: as stored, or a weight [out, in] made of a quantized layer's."""
     layer = name.removesuffix(".weight")
     if name == EMBEDDING and name not in weights.names:

@@ -168,7 +168,7 @@ def card(model: LlamaForCausalLM, settings: dict, seed: int, scores: Scores) -> 
         "score": {
             "dataset": "mini_lambada test",
             "acc": round(scoring.acc(scores), 4),
-            "perplexity": round(scoring.perplexity(scores), 4),
+            "perplexity": round(scoring.perplexity(scores.log_likelihood), 4),
             "top1_first_token": round(float((scores.first_rank < 1).mean()), 4),
             "top5_first_token": round(float((scores.first_rank < 5).mean()), 4),
             "passages": len(scores.greedy),

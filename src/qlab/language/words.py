@@ -3,10 +3,13 @@
 import pandas as pd
 
 from qlab.core import records
-from qlab.core.words import interval, value
+from qlab.core.records import interval, value
 from qlab.language import sizes as llama_sizes
-from qlab.language.build import EVEN
+from qlab.language.data import EVEN_MODEL
+from qlab.language.outcomes import LAST_SENTENCE, MAIN
 from qlab.language.plots import in_order, on_whole_passages
+
+MAIN_DIFFERENCE = {"metric": f"{MAIN.name}_difference", "k": MAIN.k}
 
 
 def _parent(table: pd.DataFrame) -> str:
@@ -17,14 +20,13 @@ def _parent(table: pd.DataFrame) -> str:
 
 def sizes(table: pd.DataFrame) -> pd.DataFrame:
     """Bytes of each variant by part, in all, in KB (1,024 bytes), and as a share of the first."""
-    names = [f"size_{part}_bytes" for part in llama_sizes.PARTS] + ["size_bytes", "size_kb"]
-    wide = in_order(records.pick(table, names))
-    wide = wide.pivot_table(index="variant", columns="metric", values="value", sort=False)[names]
-    shown = wide.astype({name: int for name in names if name != "size_kb"}).round(1)
-    shown.columns = [n.removeprefix("size_").removesuffix("_bytes") for n in names[:-2]] + [
-        "all bytes",
-        "KB",
-    ]
+    titles = {f"size_{part}_bytes": part for part in llama_sizes.PARTS}
+    titles |= {"size_bytes": "all bytes", "size_kb": "KB"}
+    wide = in_order(records.pick(table, list(titles)))
+    wide = wide.pivot_table(index="variant", columns="metric", values="value", sort=False)
+    wide = wide[list(titles)]
+    shown = wide.astype({name: int for name in titles if name != "size_kb"}).round(1)
+    shown = shown.rename(columns=titles).rename_axis(columns=None)
     return shown.assign(**{"of float": (wide["size_bytes"] / wide["size_bytes"].iloc[0]).round(3)})
 
 
@@ -32,18 +34,18 @@ def accuracy(table: pd.DataFrame) -> pd.DataFrame:
     """acc, perplexity and the readings of top-5, each with its interval."""
     rows = in_order(on_whole_passages(table))
     columns = {
-        "acc": "acc",
-        "perplexity": "perplexity",
-        "top1_first_token": "top-1 first token",
-        "top5_first_token": "top-5 first token",
-        "top5_all_tokens": "top-5 all tokens",
-        "top5_decoded_word": "top-5 decoded word",
+        "acc": ("acc", None),
+        "perplexity": ("perplexity", None),
+        "top-1 first token": ("top_first_token", 1),
+        "top-5 first token": ("top_first_token", 5),
+        "top-5 all tokens": ("top_all_tokens", 5),
+        "top-5 decoded word": ("top_decoded_word", 5),
     }
     shown = {}
     for variant in dict.fromkeys(records.pick(rows, "acc")["variant"]):
         line = {}
-        for metric, title in columns.items():
-            row = records.pick(rows, metric, variant=variant).iloc[0]
+        for title, (metric, k) in columns.items():
+            row = records.pick(rows, metric, variant=variant, k=k).iloc[0]
             line[title] = interval(row, ".3g" if metric == "perplexity" else ".3f")
         shown[variant] = line
     return pd.DataFrame(shown).T
@@ -53,8 +55,8 @@ def comparisons(table: pd.DataFrame) -> pd.DataFrame:
     """The first token's top-5 beside the float parent's: paired difference, flips, test."""
     rows = in_order(on_whole_passages(table))
     shown = {}
-    for variant in dict.fromkeys(records.pick(rows, "top5_first_token_difference")["variant"]):
-        row = records.pick(rows, "top5_first_token_difference", variant=variant).iloc[0]
+    for _, row in records.pick(rows, **MAIN_DIFFERENCE).iterrows():
+        variant = row["variant"]
         shown[variant] = {
             "top-5 minus float": interval(row, "+.4f"),
             "lost": int(value(rows, variant, "flips_lost")),
@@ -86,7 +88,7 @@ def speed(table: pd.DataFrame) -> pd.DataFrame:
                                          "tokens_per_s_decode", "tokens_per_s_ratio"]))  # fmt: skip
     shown: dict[str, dict[str, str]] = {}
     for _, row in rows.iterrows():
-        form = ".2f" if row["metric"].endswith("ratio") else ".0f"
+        form = ".2f" if row["metric"] == "tokens_per_s_ratio" else ".0f"
         shown.setdefault(row["variant"], {})[row["metric"]] = interval(row, form)
     return pd.DataFrame(shown).T.fillna("")
 
@@ -99,31 +101,28 @@ def findings(table: pd.DataFrame) -> list[str]:
     base = value(rows, parent, "size_bytes")
     for variant in dict.fromkeys(in_order(records.pick(rows, "acc_difference"))["variant"]):
         smaller = base / value(rows, variant, "size_bytes")
-        row = records.pick(rows, "top5_first_token_difference", variant=variant).iloc[0]
+        row = records.pick(rows, **MAIN_DIFFERENCE, variant=variant).iloc[0]
         apart = row["ci_low"] > 0 or row["ci_high"] < 0
         verdict = "differs from" if apart else "cannot be told from"
         said.append(
             f"{variant} is {smaller:.2f} times smaller and {verdict} {parent} in top-5 on "
             f"{row['n']} passages: {interval(row, '+.4f')}."
         )
-    alone = table[table["dataset"].str.endswith("_last_sentence")]
-    for _, row in records.pick(alone, "top5_first_token").iterrows():
+    alone = records.pick(table, MAIN.name, k=MAIN.k, condition=LAST_SENTENCE)
+    for _, row in alone.iterrows():
         said.append(f"Shown only the last sentence, {row['variant']} scores {interval(row)}.")
     return said
 
 
 def recovery(table: pd.DataFrame) -> pd.DataFrame:
     """What training adapters brought back, and its price in seconds and bytes."""
-    rows = on_whole_passages(table)
-    rows = in_order(rows[rows["variant"].str.endswith("_lora")])
+    rows = in_order(on_whole_passages(table))
     shown: dict[str, dict[str, object]] = {}
-    for variant in dict.fromkeys(rows["variant"]):
-        gain = records.pick(rows, "recovery_difference", variant=variant)
+    for _, gain in records.pick(rows, "recovery_difference").iterrows():
+        variant = gain["variant"]
         share = records.pick(rows, "recovered_share", variant=variant)
-        if gain.empty:
-            continue
         shown[variant] = {
-            "top-5, with minus without": interval(gain.iloc[0], "+.3f"),
+            "top-5, with minus without": interval(gain, "+.3f"),
             "share of the loss": interval(share.iloc[0], ".2f") if len(share) else "nothing lost",
             "seconds": round(value(rows, variant, "train_seconds"), 1),
             "adapter bytes": int(value(rows, variant, "adapter_bytes")),
@@ -133,11 +132,12 @@ def recovery(table: pd.DataFrame) -> pd.DataFrame:
 
 def twins(table: pd.DataFrame) -> pd.DataFrame:
     """The model and its even twin side by side: top-5 and acc where both have a variant."""
-    rows = records.pick(
-        table[~table["dataset"].str.endswith("_last_sentence")], ["top5_first_token", "acc"]
+    rows = records.pick(table, ["top_first_token", "acc"], condition=None)
+    rows = rows[rows["k"].isna() | rows["k"].eq(MAIN.k)]
+    both = records.pick(rows, "acc", model=EVEN_MODEL)["variant"]
+    rows = in_order(rows[rows["variant"].isin(both)]).replace(
+        {"metric": {MAIN.name: "top5_first_token"}}
     )
-    both = rows[rows["model"].str.endswith(EVEN)]["variant"].unique()
-    rows = in_order(rows[rows["variant"].isin(both)])
     cells = rows.assign(shown=[interval(row) for _, row in rows.iterrows()])
     wide = cells.pivot_table(
         index="variant", columns=["metric", "model"], values="shown", aggfunc="first", sort=False

@@ -1,176 +1,129 @@
-"""The command line: `qlab run NOTEBOOK`, `parameters`, `compare`, `new`; `point` and `merge`.
+"""The command line: `qlab run NOTEBOOK`, `parameters`, `compare`; `point` and `merge` of a sweep.
 
 Exit codes: 0 done, 1 the notebook failed or the compared runs differ, 2 something given is wrong,
 130 interrupted.
 """
 
-import argparse
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated
+
+import typer
 
 from qlab.core.errors import QlabError
 from qlab.core.secrets import known, redact
-from qlab.run.parameters import Parameter, as_text, find_notebook, read_parameters
 
-_NOTEBOOK = 'a path, or the number or name of a notebook under notebooks/, such as "01"'
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run qlab's notebooks, compare runs.",
+)
+Notebook = Annotated[str, typer.Argument(help='a path, or a number or name of notebooks/: "01"')]
+Place = Annotated[Path, typer.Argument(help="a clone, a folder of records, or one csv")]
+Target = Annotated[Path, typer.Option(help="the csv file for the records")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say (default: the process's own) and return the exit code."""
+    code, said = 0, ""
     try:
-        given = _parser().parse_args(arguments)
-        return given.command(given)
-    except KeyboardInterrupt:
-        print("qlab: interrupted; nothing was written.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read what is printed (`| head`) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        code = app(arguments, prog_name="qlab", standalone_mode=False) or 0
     except QlabError as error:
-        message = redact(str(error), known())
-        print(f"qlab: {message}", file=sys.stderr)
-        return getattr(error, "exit_code", 2)
+        code, said = getattr(error, "exit_code", 2), str(error)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's own errors have it
+            raise
+        wrong = error.format_message().rstrip(".")
+        code, said = 2, f"{wrong}; `python -m qlab --help` tells what is expected."
+    if code == 130:
+        said = "interrupted; nothing was written."
+    if said:
+        print(f"qlab: {redact(' '.join(said.split()), known())}", file=sys.stderr)
+    return code
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as every other error is said, and redacted like it."""
+@app.command()
+def run(
+    notebook: Notebook,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="default: build/<profile>/notebooks/<name>.ipynb")
+    ] = None,
+) -> None:
+    """Execute a notebook, checked beforehand."""
+    from qlab.run import notebook as notebooks  # papermill is only needed here
 
-    def error(self, message: str) -> NoReturn:
-        raise QlabError(f"{message}; `{self.prog} --help` tells what is expected.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m qlab", description="Run qlab's notebooks, compare runs.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="execute a notebook, checked beforehand")
-    run.add_argument("notebook", help=_NOTEBOOK)
-    run.add_argument(
-        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="repeatable"
-    )
-    run.add_argument(
-        "--output",
-        type=Path,
-        help="the executed notebook (default: build/<profile>/notebooks/<name>.ipynb)",
-    )
-    run.set_defaults(command=_run)
-    show = commands.add_parser("parameters", help="list what a notebook can be given")
-    show.add_argument("notebook", help=_NOTEBOOK)
-    show.set_defaults(command=_show)
-    new = commands.add_parser("new", help="write the files of a new experiment")
-    new.add_argument("name", help="two digits and a name, such as 06_round_a_bell_curve")
-    new.set_defaults(command=_new)
-    _add_compare(commands)
-    _add_point(commands.add_parser("point", help="measure one point of a sweep (`make sweep`)"))
-    merge = commands.add_parser("merge", help="join the points of a sweep (`make sweep`)")
-    merge.add_argument("sweeps", type=Path, help="the description, such as workflow/sweeps.yaml")
-    merge.add_argument("name", help="the sweep's name in it")
-    merge.add_argument("--points", type=Path, required=True, help="the folder of the points' files")
-    merge.add_argument("--output", type=Path, required=True, help="the csv file of all records")
-    merge.set_defaults(command=_merge)
-    return parser
+    print(notebooks.run(notebook, parameter or (), output))
 
 
-def _add_compare(commands: Any) -> None:
-    compare = commands.add_parser(
-        "compare", help="whether two runs have the same deterministic records, and what regressed"
-    )
-    for name in ("a", "b"):
-        compare.add_argument(
-            name, type=Path, metavar=name.upper(), help="a clone, a folder of records, or one csv"
-        )
-    compare.add_argument("--profile", default="mini", help="of a clone's records (default: mini)")
-    compare.add_argument(
-        "--tolerance", type=float, default=1e-6, help="of floats, as a share (default: 1e-6)"
-    )
-    compare.add_argument(
-        "--regressions-only", action="store_true", help="let what merely differs pass"
-    )
-    compare.add_argument("--rows", type=int, default=20, help="shown of each kind (default: 20)")
-    compare.set_defaults(command=_compare)
+@app.command()
+def parameters(notebook: Notebook) -> None:
+    """List what a notebook can be given."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from qlab.run.parameters import as_text, find_notebook, read_parameters
+
+    table = Table("name", "type", "default", "comment", box=None, pad_edge=False)
+    for one in read_parameters(find_notebook(notebook)).values():
+        kind = ", ".join(map(as_text, one.choices)) or getattr(one.type, "__name__", str(one.type))
+        table.add_row(one.name, kind, as_text(one.default) or '""', one.help)
+    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
 
 
-def _add_point(point: argparse.ArgumentParser) -> None:
-    point.add_argument("experiment", help="llama_gptq or resnet_qat")
-    point.add_argument("values", nargs="+", metavar="AXIS=VALUE", help="such as method=rtn bits=4")
-    point.add_argument("--profile", choices=("smoke", "mini", "full"), default="mini")
-    point.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    point.add_argument("--output", type=Path, required=True, help="the csv file for its records")
-    point.add_argument(
-        "--killed", type=int, default=0, metavar="N",
-        help="measure nothing, but record that the point was killed N times",
-    )  # fmt: skip
-    point.set_defaults(command=_point)
+@app.command()
+def compare(
+    a: Place,
+    b: Place,
+    profile: Annotated[str, typer.Option(help="of a clone's records")] = "mini",
+    tolerance: Annotated[float, typer.Option(help="of floats, as a share")] = 1e-6,
+    regressions_only: Annotated[
+        bool, typer.Option("--regressions-only", help="let what merely differs pass")
+    ] = False,
+    rows: Annotated[int, typer.Option(help="shown of each kind")] = 20,
+) -> None:
+    """Whether two runs have the same deterministic records, and what regressed."""
+    from qlab.run import compare as comparing  # pandas is only needed here
+
+    before, after = comparing.load(a, profile), comparing.load(b, profile)
+    found = comparing.compare(before, after, tolerance)
+    passed = found.passes(regressions_only)
+    print(comparing.report(found, passed, rows))
+    if not passed:
+        raise typer.Exit(1)
 
 
-def _run(given: argparse.Namespace) -> int:
-    from qlab.run import notebook  # papermill is only needed here
+@app.command()
+def point(
+    experiment: Annotated[str, typer.Argument(help="llama_gptq or resnet_qat")],
+    values: Annotated[list[str], typer.Argument(help="AXIS=VALUE: method=rtn bits=4")],
+    output: Target,
+    profile: str = "mini",
+    threads: Annotated[int, typer.Option(help="CPU threads")] = 1,
+    killed: Annotated[
+        int, typer.Option(help="measure nothing, but record that it was killed so many times")
+    ] = 0,
+) -> None:
+    """Measure one point of a sweep (`make sweep`)."""
+    from qlab.run import sweep
 
-    print(notebook.run(given.notebook, given.parameter, given.output))
-    return 0
-
-
-def _show(given: argparse.Namespace) -> int:
-    declared = read_parameters(find_notebook(given.notebook))
-    print(table(declared.values()))
-    return 0
-
-
-def _compare(given: argparse.Namespace) -> int:
-    from qlab.run import compare, compare_words  # pandas is only needed here
-
-    a, b = (compare.load(place, given.profile) for place in (given.a, given.b))
-    found = compare.compare(a, b, given.tolerance)
-    passed = found.passes(given.regressions_only)
-    print(compare_words.report(found, passed, given.rows))
-    return 0 if passed else 1
+    chosen = sweep.parsed(experiment, values)
+    if reason := sweep.run(experiment, profile, chosen, output, threads, killed):
+        print(f"qlab: {output.stem} failed: {reason}", file=sys.stderr)
 
 
-def _new(given: argparse.Namespace) -> int:
-    from qlab.run import new_experiment  # jinja2 is only needed here
+@app.command()
+def merge(
+    sweeps: Annotated[Path, typer.Argument(help="the description, such as workflow/sweeps.yaml")],
+    name: Annotated[str, typer.Argument(help="the sweep's name in it")],
+    points: Annotated[Path, typer.Option(help="the folder of the points' files")],
+    output: Target,
+) -> None:
+    """Join the points of a sweep (`make sweep`)."""
+    from qlab.run import sweep
 
-    print(*new_experiment.create(given.name), sep="\n")
-    return 0
-
-
-def _point(given: argparse.Namespace) -> int:
-    from qlab.run import sweep_point
-
-    values = sweep_point.parsed(given.experiment, given.values)
-    here = (given.experiment, given.profile, values, given.output)
-    if given.killed:
-        reason = f"killed {given.killed} times before it could write (memory, time, a lost node?)"
-        sweep_point.give_up(*here, reason)
-    else:
-        reason = sweep_point.run(*here, given.threads)
-    if reason:
-        print(f"qlab: {given.output.stem} failed: {reason}", file=sys.stderr)
-    return 0
-
-
-def _merge(given: argparse.Namespace) -> int:
-    from qlab.run import sweep as sweeps
-    from qlab.run import sweep_merge
-
-    sweep = sweeps.read(given.sweeps, given.name)
-    print(sweep_merge.summary(sweep, sweep_merge.merge(sweep, given.points, given.output)))
-    return 0
-
-
-def table(declared: Iterable[Parameter]) -> str:
-    """The parameters in aligned columns, under a header."""
-    header = ("name", "type", "choices", "default", "comment")
-    rows = [header, *(_row(parameter) for parameter in declared)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
-def _row(parameter: Parameter) -> tuple[str, ...]:
-    choices = ", ".join(map(as_text, parameter.choices)) or "-"
-    default: Any = as_text(parameter.default) or '""'
-    return parameter.name, parameter.kind, choices, default, parameter.help
+    described = sweep.read(sweeps, name)
+    print(sweep.summary(described, sweep.merge(described, points, output)))

@@ -7,14 +7,13 @@ end. Import this module only where a notebook is run: it pulls in papermill.
 
 import contextlib
 import ctypes
-import errno
 import logging
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,15 @@ import nbformat
 import papermill
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from nbclient.exceptions import DeadKernelError
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError, strip_color
 from papermill.execute import remove_error_markers
-from papermill.iorw import load_notebook_node
-from papermill.parameterize import parameterize_notebook
 from traitlets import default
 
 from qlab.core import paths
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
-from qlab.core.secrets import known, redact, redact_notebook
+from qlab.core.secrets import known, redact, redacted
 from qlab.run.parameters import find_notebook, parameters_of, parse_for, read_notebook
 
 # What goes wrong is said once, by us; whoever sets up logging still gets papermill's records.
@@ -71,8 +67,10 @@ def run(
         defaults = {name: parameter.default for name, parameter in declared.items()}
         profile = redact(str((defaults | values).get("profile", "none")), secrets)
         target = _target(source, output, profile)
+        # What an earlier run injected would override the defaults.
+        nb.cells = [cell for cell in nb.cells if _INJECTED not in cell.metadata.get("tags", [])]
         with _alone(target):
-            _run(_with_values(nb, values), source, target, secrets)
+            _run(nb, values, source, target, secrets)
     except QlabError as error:
         # A message repeats what was given, which may be a secret; so may the chained errors.
         raise type(error)(redact(str(error), secrets)) from None
@@ -84,12 +82,8 @@ def _from_here(values: Mapping[str, Any]) -> dict[str, Any]:
 
     For whoever gives them stands here, and the kernel works in the notebook's folder.
     """
-    return {
-        name: str(Path.cwd() / value)
-        if isinstance(value, str) and "/" in value and os.path.exists(value)
-        else value
-        for name, value in values.items()
-    }
+    paths_ = {k for k, v in values.items() if isinstance(v, str) and "/" in v and os.path.exists(v)}
+    return {k: str(Path.cwd() / v) if k in paths_ else v for k, v in values.items()}
 
 
 def _target(source: Path, output: str | Path | None, profile: str) -> Path:
@@ -112,8 +106,6 @@ def _alone(target: Path) -> Iterator[None]:
     lock = filelock.FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(target.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         lock.acquire()
     except filelock.Timeout as error:
         raise QlabError(
@@ -130,80 +122,39 @@ def _alone(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _with_values(nb: Any, values: Mapping[str, Any]) -> Any:
-    """The notebook with a cell of these values after the parameters cell.
-
-    papermill would do it while executing, but warns about each parameter whose annotation
-    has quotes, as Literal["a"] does. A cell injected by an earlier run is dropped: it would
-    override the defaults.
-    """
-    nb = load_notebook_node(nb)  # a copy, with the metadata that papermill writes in
-    nb.cells = [cell for cell in nb.cells if not _tagged(cell, _INJECTED)]
-    if not values:
-        return nb
-    return parameterize_notebook(
-        nb, dict(values), kernel_name=NATIVE_KERNEL_NAME, language="python", engine_name=_ENGINE
-    )
-
-
-def _tagged(cell: Any, tag: str) -> bool:
-    return tag in cell.metadata.get("tags", [])
-
-
-def _run(nb: Any, source: Path, target: Path, secrets: list[str]) -> None:
+def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: list[str]) -> None:
     """Execute `nb` and write it to `target`, or, if it fails, beside it."""
-    failed = target.with_suffix(".failed.ipynb")
-    executed, error = _executed(nb, source.parent)
-    message = _failure(executed, error, source.name) if error else ""
-    clean = redact_notebook(_without_notes(executed), secrets)
-    if not error:
-        _write(clean, target)
-        failed.unlink(missing_ok=True)  # it told of an earlier run, and would now mislead
-        return
-    try:
-        _write(clean, failed)
-    except QlabError as unwritten:
-        raise NotebookFailed(f"{message}. It could not be kept: {unwritten}") from error
-    raise NotebookFailed(f"{message}. The notebook as far as it ran: {failed}") from error
-
-
-def _write(nb: Any, target: Path) -> None:
-    with written_whole(target) as part:
-        # A lone surrogate, which UTF-8 cannot hold, becomes \udc80: just what JSON calls it.
-        part.write_text(nbformat.writes(nb) + "\n", encoding="utf-8", errors="backslashreplace")
-
-
-def _executed(nb: Any, folder: Path) -> tuple[Any, Exception | None]:
-    """The notebook as far as it ran in `folder`, and what stopped it (None: it reached its end)."""
-    kept: list[Any] = []
+    failed, kept = target.with_suffix(".failed.ipynb"), []
     try:
         papermill.execute_notebook(
             nb,
             None,
+            values,
             engine_name=_ENGINE,
             kernel_name=NATIVE_KERNEL_NAME,
             language="python",
-            cwd=folder,
+            cwd=source.parent,
             progress_bar=sys.stderr.isatty() and "CI" not in os.environ,
-            request_save_on_cell_execute=False,
             start_timeout=120,
             # For the engine and for nbclient behind it:
             kept=kept,
-            kernel_manager_class=_kernel_manager(_kernel_environment()),
+            kernel_manager_class=type(
+                "_Here", (_ThisInterpreter,), {"environment": _environment()}
+            ),
             autosave_cell_every=0,
-            # nbclient's 4 s are too few to collect the last output on a busy machine.
-            iopub_timeout=60,
+            coalesce_streams=True,  # a flush may cut a secret in two
+            iopub_timeout=60,  # 4 s are too few to collect the last output on a busy machine
         )
-    except (PapermillExecutionError, DeadKernelError) as error:
-        return remove_error_markers(kept[0]), error
-    except RuntimeError as error:
-        # jupyter_client has no finer class for a kernel that does not come up.
-        if kept and _last_started(kept[0]) is None:
-            raise NotebookFailed(
-                f"No kernel started ({error}); `{sys.executable} -m ipykernel_launcher` shows why."
-            ) from error
-        raise
-    return kept[0], None
+    except (PapermillExecutionError, RuntimeError) as error:  # nbclient's DeadKernelError is one
+        executed = remove_error_markers(kept[0])
+        message = _failure(executed, error, source.name)
+        try:
+            _write(executed, failed, secrets)
+        except QlabError as unwritten:
+            raise NotebookFailed(f"{message}. It could not be kept: {unwritten}") from error
+        raise NotebookFailed(f"{message}. The notebook as far as it ran: {failed}") from error
+    _write(kept[0], target, secrets)
+    failed.unlink(missing_ok=True)  # it told of an earlier run, and would now mislead
 
 
 class _Keeping(NBClientEngine):
@@ -223,66 +174,53 @@ class _Keeping(NBClientEngine):
 papermill_engines.register(_ENGINE, _Keeping)
 
 
-def _kernel_environment() -> dict[str, str]:
-    """The environment with qlab's folders made absolute: the kernel works in another folder.
+def _environment() -> dict[str, str]:
+    """The environment with qlab's folders made absolute, for the kernel works in another folder.
 
-    `QLAB_QUIET` keeps the notebook's own progress bars out of its stored output.
+    QLAB_QUIET keeps the notebook's own progress bars out of its stored output.
     """
     folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
     absolute = {name: str(folder) for name, folder in folders.items() if folder}
     return {**os.environ, **absolute, "QLAB_QUIET": "1"}
 
 
-def _kernel_manager(environment: dict[str, str]) -> type[AsyncKernelManager]:
-    """A manager whose kernel is the running interpreter.
+class _ThisInterpreter(AsyncKernelManager):
+    """A manager whose kernel is the running interpreter, and ends with this process.
 
     The name python3 alone means whatever `ipykernel install --user` was last run with, so a
     notebook could run in another environment than the one whose versions are recorded. With
     no folder to search, jupyter_client falls back on ipykernel's own spec: sys.executable.
     """
 
-    class ThisInterpreter(AsyncKernelManager):
-        @default("kernel_spec_manager")
-        def _no_installed_specs(self) -> KernelSpecManager:
-            return KernelSpecManager(kernel_dirs=[])
+    environment: dict[str, str]
 
-        def start_kernel(self, **options: Any) -> Any:
-            # The kernel's own log, which no redaction passes; what cells print comes another way.
-            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            return super().start_kernel(
-                env=environment, preexec_fn=_end_with_parent(), **silent, **options
-            )
+    @default("kernel_spec_manager")
+    def _no_installed_specs(self) -> KernelSpecManager:
+        return KernelSpecManager(kernel_dirs=[])
 
-    return ThisInterpreter
-
-
-def _end_with_parent() -> Callable[[], object] | None:
-    """What makes a process that is just being started end when this one is killed; Linux only.
-
-    A kernel has a session of its own, which a killed process group does not take along. It looks
-    for its parent once a second, but not while it is stopped, or busy in native code that lets no
-    other thread run: a next run would then have company.
-    """
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)  # loaded here: little is safe after the fork
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    def start_kernel(self, **options: Any) -> Any:
+        options["env"] = self.environment
+        # A kernel has a session of its own, which a killed process group does not take along. It
+        # looks for its parent once a second, but not while it is stopped or busy in native code.
+        if sys.platform == "linux":
+            libc = ctypes.CDLL(None)  # loaded here: little is safe after the fork
+            options["preexec_fn"] = lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # The kernel's own log, which no redaction passes; what cells print comes another way.
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return super().start_kernel(**options, **silent)
 
 
-def _without_notes(nb: Any) -> Any:
-    """The notebook without the paths and times that papermill and nbclient note in it."""
+def _write(nb: Any, target: Path, secrets: list[str]) -> None:
+    """Write a notebook whole, without secrets and without papermill's notes (paths and times)."""
+    nb = redacted(nb, secrets)
     for node in (nb, *nb.cells):
         node.metadata.pop("papermill", None)
         node.metadata.pop("execution", None)
         if node.metadata.get("tags") == []:
             del node.metadata["tags"]
-    return nb
-
-
-def _last_started(nb: Any) -> int | None:
-    """Index of the last cell that was begun, from papermill's notes."""
-    started = [i for i, c in enumerate(nb.cells) if c.metadata.papermill.get("start_time")]
-    return started[-1] if started else None
+    with written_whole(target) as part:
+        # A lone surrogate, which UTF-8 cannot hold, becomes \udc80: just what JSON calls it.
+        part.write_text(nbformat.writes(nb) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _failure(nb: Any, error: Exception, title: str) -> str:
@@ -290,17 +228,14 @@ def _failure(nb: Any, error: Exception, title: str) -> str:
 
     Cells are counted from 1, Markdown too, as in the notebook before parameters were injected.
     """
-    died = isinstance(error, DeadKernelError)
-    index = _last_started(nb) if died else error.cell_index
-    number = sum(not _tagged(cell, _INJECTED) for cell in nb.cells[: index + 1])
-    place = f"cell {number} of {title} (`{nb.cells[index].source.strip().partition(chr(10))[0]}`)"
-    if died:
+    cells = [cell for cell in nb.cells if _INJECTED not in cell.metadata.get("tags", [])]
+    begun = [i for i, cell in enumerate(cells) if cell.metadata.papermill.get("start_time")]
+    if not begun:
+        return f"No kernel started ({error}); `{sys.executable} -m ipykernel_launcher` shows why"
+    line, *_ = cells[begun[-1]].source.strip().splitlines()
+    place = f"cell {begun[-1] + 1} of {title} (`{line}`)"
+    if not isinstance(error, PapermillExecutionError):
         return f"The kernel died in {place}, usually out of memory; try a smaller profile"
-    return f"C{place[1:]} failed with {_last_line(error)}"
-
-
-def _last_line(error: PapermillExecutionError) -> str:
-    """`ValueError: what it says`, of a longer message the last line."""
-    lines = strip_color(error.evalue).strip().splitlines() or [""]
-    shortened = "... " if len(lines) > 1 else ""
-    return f"{error.ename}: {shortened}{lines[-1]}".rstrip(".: ")
+    *more, last = strip_color(error.evalue).strip().splitlines() or [""]
+    said = f"{error.ename}: {'... ' if more else ''}{last}".rstrip(".: ")
+    return f"C{place[1:]} failed with {said}"

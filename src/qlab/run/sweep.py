@@ -1,87 +1,87 @@
-"""A sweep as a grid: what `workflow/sweeps.yaml` says, checked, and the points that come of it.
+"""A sweep: the grid that `workflow/sweeps.yaml` describes, its points measured, and their table.
 
-Without any framework: Snakemake reads this for every job.
+What can be swept of an experiment is said in its room's `point` module. A point is a row of values,
+and its name that of its file: Snakemake's Paramspace, which would name files too, wants a value in
+every column, and a method lacks axes that another has. Without any framework until a point is
+measured: Snakemake reads this for every job.
 """
 
-import difflib
+import functools
+import importlib
 import itertools
+import json
+import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+import traceback
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qlab.core import paths
-from qlab.core.cache import file_sha256
-from qlab.core.closure import module_files
+from qlab.core.cache import code_sha256, file_sha256, written_whole
 from qlab.core.errors import QlabError
+from qlab.core.parameters import Point, Positive
 from qlab.core.place import hash_json
 
-PROFILES = ("smoke", "mini", "full")
-FIELDS = {"experiment", "profile", "axes", "resources"}
-RESOURCES = {"mem_mb": 3000, "runtime": 60}  # of one point: megabytes, minutes
-_PACKAGE = Path(__file__).resolve().parents[1]
-FLOAT = "float"  # the method that leaves a model as it is: every sweep's reference
-Values = dict[str, Any]  # axis -> value
+ROOMS = {"llama_gptq": "language", "resnet_qat": "classifier"}
+FAILED = "failed"  # the metric of a point that gave nothing else
+UNKNOWN = "unknown"  # its data set, which it did not come to read
+_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_ORIGIN = ("commit", "hardware", "versions")  # what points have in common that one machine ran
 
 
-@dataclass(frozen=True)
-class Study:
-    """What can be swept of an experiment; its module has `measure(profile, **values)`."""
+class Resources(BaseModel):
+    """Of a job, as Snakemake names them."""
 
-    module: str  # of qlab, by its name
-    axes: dict[str, tuple | type | int]  # allowed values; `str`: any name; a number: that or more
-    without: dict[str, tuple[str, ...]]  # method -> the axes that it does not have
-    variant: Callable[[Values], str]  # the name that a point has in the records
-    models: tuple[str, ...]  # folders of data/models/ that it may load
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    mem_mb: Positive = 3000
+    runtime: Positive = 60  # minutes
 
 
-def _llama_variant(of: Values) -> str:
-    return f"{of['method']}_w{of['bits']}_g{of['group']}"
+class Sweep(BaseModel):
+    """An entry of the description; `points` are its rows by name."""
 
-
-def _resnet_variant(of: Values) -> str:
-    return f"{of['method']}_w{of['bits']}a8_{of['where']}{of['k']}"
-
-
-STUDIES = {
-    "llama_gptq": Study(
-        "language.point",
-        {"method": ("gptq", "rtn"), "bits": (8, 4, 3, 2), "group": (64, 128), "model": str,
-         "seed": 0},
-        {"rtn": ("seed",), FLOAT: ("bits", "group", "seed")},
-        _llama_variant,
-        ("llama_mini",),
-    ),
-    "resnet_qat": Study(
-        "classifier.point",
-        {"method": ("qat", "ptq"), "k": 1, "bits": (8, 4),
-         "where": ("last", "first", "only", "attention", "feedforward"),
-         "model": str, "seed": 0},
-        {"ptq": ("seed",), FLOAT: ("where", "k", "bits", "seed")},
-        _resnet_variant,
-        ("resnet8_shapes32", "resnet20_shapes32"),
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A checked sweep: `points` by name, which is also the name of a point's file."""
-
-    name: str  # in the description
-    experiment: str  # whose points these are
-    profile: str  # smoke, mini or full
-    axes: dict[str, list]  # what is varied, as given
-    resources: dict[str, int]  # of a job, as Snakemake names them
-    points: dict[str, Values]  # the axes' values of each point
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Annotated[str, Field(pattern=r"^\w+$")]
+    experiment: Literal["llama_gptq", "resnet_qat"]
+    profile: Literal["smoke", "mini", "full"] = "mini"
+    axes: dict[str, Annotated[list, Field(min_length=1)]]
+    resources: Resources = Resources()
 
     @property
     def place(self) -> str:
         """Folder of its records under data/results/."""
         return f"{self.profile}-sweep-{self.name}"
+
+    @functools.cached_property
+    def points(self) -> dict[str, Point]:
+        """Every model as it is, and the grid of each method's own axes."""
+        found: dict[str, Point] = {}
+        for method in ("float", *self.axes.get("method", ())):
+            kind = _kind(self.experiment, method)
+            axes = {a: v for a, v in self.axes.items() if a in kind.model_fields and a != "method"}
+            for row in itertools.product(*axes.values()):
+                point = kind(method=method, **dict(zip(axes, row, strict=True)))
+                found[point_name(point)] = point
+        return found
+
+
+def room(experiment: str) -> ModuleType:
+    """The module that measures an experiment's points. QlabError if it has none."""
+    if experiment not in ROOMS:
+        raise QlabError(f"{experiment!r} cannot be swept; {', '.join(ROOMS)} can.")
+    return importlib.import_module(f"qlab.{ROOMS[experiment]}.point")
+
+
+def _kind(experiment: str, method: Any) -> type[Point]:
+    kinds = room(experiment).POINTS
+    if method not in kinds:
+        raise QlabError(f"A method of {experiment} is one of {', '.join(kinds)}; got {method!r}.")
+    return kinds[method]
 
 
 def read(file: Path, name: str) -> Sweep:
@@ -96,96 +96,134 @@ def read(file: Path, name: str) -> Sweep:
 
 
 def sweep(name: str, entry: Any) -> Sweep:
-    """A sweep from its entry: `experiment`, `profile`, `axes`, and if need be `resources`."""
-    where = f"The sweep {name!r}"
-    if not re.fullmatch(r"\w+", name):
-        raise QlabError(f"{where} cannot name a folder; use letters, digits and underscores.")
-    if not isinstance(entry, dict) or not isinstance(entry.get("axes"), dict):
-        raise QlabError(f"{where} must say `experiment`, `profile` and, by name, its `axes`.")
-    _refuse_unknown(entry, FIELDS, f"{where} has the field")
-    study = _one_of(STUDIES, entry.get("experiment"), f"{where}: the experiment")
-    profile = entry.get("profile", "mini")
-    _one_of(dict.fromkeys(PROFILES), profile, f"{where}: the profile")
-    resources = entry.get("resources") or {}
-    _refuse_unknown(resources, RESOURCES, f"{where} has the resource")
-    _refuse_unknown(entry["axes"], study.axes, f"{where} has the axis")
-    if lacking := [axis for axis in study.axes if axis not in entry["axes"]]:
-        raise QlabError(f"{where} lacks the axis {lacking[0]!r}; give it one value or more.")
-    for axis, values in entry["axes"].items():
-        _check_axis(study, axis, values, where)
-    axes = {axis: entry["axes"][axis] for axis in study.axes}
-    points = _points(study, axes, where)
-    return Sweep(name, entry["experiment"], profile, axes, RESOURCES | resources, points)
+    """A sweep from its entry: `experiment`, `axes`, and if need be `profile` and `resources`."""
+    try:
+        found = Sweep.model_validate(entry | {"name": name} if isinstance(entry, dict) else entry)
+        known = {a for kind in room(found.experiment).POINTS.values() for a in kind.model_fields}
+        if unknown := set(found.axes) - known:
+            known_ = ", ".join(sorted(known))
+            raise QlabError(f"There is no axis {min(unknown)!r}; known: {known_}.")
+        assert found.points
+        return found
+    except (QlabError, ValidationError) as error:
+        raise QlabError(f"The sweep {name!r}: {_said(error)}") from None
 
 
-def _one_of(known: Mapping[str, Any], given: Any, what: str) -> Any:
-    if given not in known:
-        raise QlabError(f"{what} is one of {', '.join(known)}; got {given!r}.")
-    return known[given]
+def _said(error: Exception) -> str:
+    """The first of pydantic's errors: where, what was expected, what came."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r}."
 
 
-def _refuse_unknown(given: Mapping, known: Any, what: str) -> None:
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise QlabError(f"{what} {name!r}, which is unknown{hint}; known: {', '.join(known)}.")
+def point_name(point: Point) -> str:
+    """`llama_mini-gptq_w4_g64-seed0`: model, variant, and the seed where there is one.
+
+    A model that is a path, or another name that no file can have, is a short hash.
+    """
+    model = point.model if re.fullmatch(r"\w+", point.model) else hash_json(point.model)[:8]
+    seed = [f"seed{point.seed}"] if hasattr(point, "seed") else []
+    return "-".join([model, point.variant, *seed])
 
 
-def _check_axis(study: Study, axis: str, values: Any, where: str) -> None:
-    if not isinstance(values, list) or not values:
-        raise QlabError(f"{where}: the axis {axis!r} must be a list of one value or more.")
-    for value in values:
-        check(study, axis, value, where)
-    if twice := [value for value in values if values.count(value) > 1]:
-        raise QlabError(f"{where}: the axis {axis!r} has {twice[0]!r} twice; give it once.")
-
-
-def check(study: Study, axis: str, value: Any, where: str) -> None:
-    """QlabError where an axis cannot have this value."""
-    allowed = study.axes[axis]
-    if allowed is str:
-        fits, words = isinstance(value, str) and bool(value.strip()), "a name or path"
-    elif isinstance(allowed, int):
-        fits, words = type(value) is int and value >= allowed, f"a whole number from {allowed} on"
-    else:
-        fits = any(type(value) is type(one) and value == one for one in allowed)
-        words = f"one of {', '.join(map(str, allowed))}"
-    if not fits:
-        raise QlabError(f"{where}: the axis {axis!r} takes {words}; got {value!r}.")
-
-
-def _points(study: Study, axes: dict[str, list], where: str) -> dict[str, Values]:
-    """Every model as it is, and the grid, less the axes that a method does not have."""
-    grid = [dict(zip(axes, row, strict=True)) for row in itertools.product(*axes.values())]
-    grid = [{"method": FLOAT, "model": model} for model in axes["model"]] + grid
-    found: dict[str, Values] = {}
-    for full in grid:
-        left_out = study.without.get(full["method"], ())
-        values = {axis: value for axis, value in full.items() if axis not in left_out}
-        if found.setdefault(point_name(study, values), values) != values:
-            raise QlabError(f"{where} has two points named {point_name(study, values)!r}.")
-    return found
-
-
-def variant(study: Study, values: Values) -> str:
-    """A point's variant as the records name it; of an untouched model, `float`."""
-    return FLOAT if values["method"] == FLOAT else study.variant(values)
-
-
-def point_name(study: Study, values: Values) -> str:
-    """`llama_mini-gptq_w4_g64-seed0`: model, variant, and the seed where there is one."""
-    model = re.sub(r"\W+", "_", values["model"])
-    seed = [f"seed{values['seed']}"] if "seed" in values else []
-    return "-".join([model, variant(study, values), *seed])
+def parsed(experiment: str, assignments: list[str]) -> Point:
+    """A point from `axis=value` texts. QlabError for what is wrong."""
+    given = dict(text.partition("=")[::2] for text in assignments)
+    values = {a: int(t) if t.isdecimal() and a != "model" else t for a, t in given.items()}
+    try:
+        return _kind(experiment, values.get("method"))(**values)
+    except ValidationError as error:
+        raise QlabError(f"This point of {experiment}: {_said(error)}") from None
 
 
 def fingerprint(experiment: str) -> str:
     """One hash of the code, the locked versions and the embedded models behind a point."""
-    study = STUDIES[experiment]
-    module = _PACKAGE / f"{study.module}.py"
-    files = {f.relative_to(_PACKAGE).as_posix(): f for f in [module, *module_files(module)]}
-    files |= {name: paths.models() / name for name in study.models}
-    lock = _PACKAGE.parents[1] / "requirements.lock"
+    module = room(experiment)
+    files = {name: paths.models() / name for name in module.MODELS}
+    lock = Path(__file__).resolve().parents[3] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
-    return hash_json({name: file_sha256(file) for name, file in files.items()})
+    hashes = {name: file_sha256(file) for name, file in files.items()}
+    return hash_json(hashes | {"code": code_sha256(module.__name__)})
+
+
+def run(
+    experiment: str, profile: str, point: Point, target: Path, threads: int, killed: int = 0
+) -> str:
+    """Measure a point and write its records to `target`; returns why it failed, else "".
+
+    A failed point is a record too, and so is one that was `killed` so many times before it could
+    write. Beside it lies `<point>.failure`, whose change makes Snakemake run the point again next
+    time. With the same number of threads the numbers are the same on every node of a kind.
+    """
+    from qlab.core import provenance, records
+
+    # Read by the frameworks when they are imported, which measuring does.
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    started, settings = time.time(), {"profile": profile, "point": point.model_dump()}
+    try:
+        if killed:
+            raise QlabError(
+                f"killed {killed} times before it could write (memory, time, a lost node?)"
+            )
+        module = room(experiment)
+        task, found, packages = module.measure(point, profile, threads)
+        origin = provenance.collect(task.settings() | settings, task.inputs(), packages, started)
+        records.write_to(target, records.as_table(found), origin)
+        return ""
+    except Exception as error:  # whatever it is, the other points go on, and this one says why
+        if not isinstance(error, QlabError):
+            traceback.print_exc()
+        reason = str(error) if isinstance(error, QlabError) else f"{type(error).__name__}: {error}"
+    about = (experiment, point.model, UNKNOWN, point.variant, FAILED, 1.0, "1")
+    origin = provenance.collect(settings, {}, [], started) | {"failed": reason}
+    with written_whole(target.with_suffix(".failure")) as part:
+        part.write_text(json.dumps({"reason": reason, "at": time.time()}) + "\n")
+    failed = records.as_table([records.Record(*about, seed=getattr(point, "seed", None))])
+    records.write_to(target, failed, origin)
+    return reason
+
+
+def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
+    """Join the files of a sweep's points, each read once, into `target`, whatever their order.
+
+    Returns why points failed, by name. QlabError where a point is missing, or the same number comes
+    from two of them. The provenance has one entry in `merged_from` for all points of one machine,
+    commit and set of versions.
+    """
+    import pandas as pd
+
+    from qlab.core import provenance, records
+
+    started = time.time()
+    files = {name: folder / f"{name}.csv" for name in sorted(sweep.points)}
+    if missing := [str(file) for file in files.values() if not file.is_file()]:
+        raise QlabError(f"The sweep {sweep.name!r} is not merged: {missing[0]} is missing.")
+    tables = [records.read_file(file) for file in files.values()]
+    told = {n: json.loads(records.provenance_path(f).read_text("utf-8")) for n, f in files.items()}
+    inputs: dict[str, dict] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    for name, one in told.items():
+        # Calibration passages are drawn anew for every seed, and told by the points' files.
+        same = {k: v for k, v in one["inputs"].items() if k != "calibration"}
+        inputs |= {sweep.points[name].model: same} if same else {}
+        common = {key: one[key] for key in _ORIGIN}
+        group = groups.setdefault(hash_json(common), common | {"what": [], "duration_s": 0.0})
+        group["what"].append(name)
+        group["duration_s"] = round(group["duration_s"] + one["duration_s"], 1)
+    failed = {name: one["failed"] for name, one in told.items() if "failed" in one}
+    settings = {"profile": sweep.profile, "sweep": sweep.name, "axes": sweep.axes}
+    origin = provenance.collect(settings, inputs, [], started)
+    origin |= {"merged_from": list(groups.values()), "failed": failed}
+    origin["duration_s"] = round(sum(group["duration_s"] for group in groups.values()), 1)
+    records.write_to(target, pd.concat(tables, ignore_index=True), origin)
+    return failed
+
+
+def summary(sweep: Sweep, failed: dict[str, str]) -> str:
+    """What is said at the end of a run."""
+    done = f"{len(sweep.points) - len(failed)} of {len(sweep.points)} points"
+    if not failed:
+        return f"{done} measured: data/results/{sweep.place}/{sweep.experiment}.csv."
+    lines = [f"{done} measured; these failed, and run again with the next `make sweep`:"]
+    return "\n".join(lines + [f"  {name}: {reason}" for name, reason in failed.items()])

@@ -1,0 +1,111 @@
+"""From what a rule names to what the records say of it: addresses and the figures found there."""
+
+from collections.abc import Iterable
+from itertools import product
+from typing import Annotated, NamedTuple, Self
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.core.stats import Estimate
+
+Text = Annotated[str, Field(min_length=1)]
+Texts = Text | list[Text]
+Wholes = int | list[int]
+_LISTS = ("metric", "variant", "part", "condition", "strength", "k")  # each may name several
+
+
+class NotTested(QlabError):
+    """Why a claim cannot be judged here, in one sentence."""
+
+
+class Checked(BaseModel):
+    """What is read from data/claims.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Found(NamedTuple):
+    """What the records say of one figure."""
+
+    estimate: Estimate
+    unit: str
+    clock: bool  # whether a clock or a meter had a part in it
+
+
+class Address(Checked):
+    """Which records, by their columns; several values are several figures.
+
+    Model and data set are the experiment's own where they are not named, and a condition that is
+    not named is none: the plain data.
+    """
+
+    metric: Texts | None = None
+    variant: Texts | None = None
+    model: Text | None = None
+    part: Texts | None = None
+    condition: Texts | None = None
+    strength: Wholes | None = None
+    k: Wholes | None = None
+
+    def but(self, other: "Address") -> Self:
+        """The same address, but for what the other one names."""
+        return self.model_copy(update=other.model_dump(exclude_unset=True))
+
+    def each(self) -> Iterable[Self]:
+        """The address of each figure among the several that may be named."""
+        named = {key: listed(value) for key, value in self._named().items()}
+        for chosen in product(*named.values()):
+            yield self.model_copy(update=dict(zip(named, chosen, strict=True)))
+
+    def find(self, table: pd.DataFrame, exact: bool) -> Found:
+        """What the records say of the one figure.
+
+        Where it was measured from several seeds: their mean, and an interval as wide as theirs
+        together, so that a verdict holds for each. A figure without interval is taken as it is only
+        if it is called exact. NotTested where there is none; QlabError where the records differ in
+        more than the seed.
+        """
+        model, dataset = subject(table)
+        chosen = self._named() | {"model": self.model or model, "dataset": dataset}
+        chosen = {key: value for key, value in chosen.items() if value is not None}
+        rows = records.pick(table, **{"condition": None} | chosen)
+        if rows.empty:
+            place = f" on {dataset}" if dataset else ""
+            raise NotTested(f"There is no record of {self.name}{place}.")
+        if rows.duplicated("seed").any():
+            raise QlabError(f"There are several records of {self.name}; name part, k or strength.")
+        lows, highs = rows["ci_low"], rows["ci_high"]
+        if lows.isna().any() and not exact:
+            raise NotTested(f"{self.name} was recorded without an interval.")
+        low, high = lows.fillna(rows["value"]).min(), highs.fillna(rows["value"]).max()
+        value, n = float(rows["value"].mean()), int(rows["n"].min())
+        found = Estimate(value, float(low), float(high), n)
+        return Found(found, rows["unit"].iloc[0], bool(rows["clock"].any()))
+
+    def _named(self) -> dict:
+        return {key: value for key in _LISTS if (value := getattr(self, key)) is not None}
+
+    @property
+    def name(self) -> str:
+        """What is read for one figure, in words."""
+        part = f"{self.part} " if self.part else ""
+        k = f" (k = {self.k})" if self.k else ""
+        place = f" on {self.condition}{self.strength or ''}" if self.condition else ""
+        return f"{part}{self.metric}{k} of {self.variant}{place}"
+
+
+def listed(value) -> list:
+    """A value that may stand alone, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def subject(table: pd.DataFrame) -> tuple[str | None, str | None]:
+    """The model and the data set that an experiment is about: those whose file sizes it records.
+
+    Twins of the model have no sizes of their own. (None, None) where no sizes are recorded at all.
+    """
+    rows = records.pick(table, "size_bytes")
+    return (rows["model"].iloc[0], rows["dataset"].iloc[0]) if len(rows) else (None, None)

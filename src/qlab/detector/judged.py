@@ -1,0 +1,116 @@
+"""Detections as they are judged: scored, and kept as items from which the scores follow again.
+
+Left out of the items is what no score hangs on. Of a category, a detection below the last hit
+(with any overlap and size class) changes no precision-recall curve, on whatever resample of the
+images, for there are fewer hits in that. And where size classes are not asked for, a detection that
+overlaps no object of its category counts wherever it lies: its box is left empty.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from qlab.core import stats
+from qlab.detector import average_precision
+from qlab.detector import coco as coco_tools
+from qlab.detector.average_precision import Scored
+
+PIXEL, SCORE = 1000, 10**6  # stored are whole thousandths and millionths: what `detect` rounds to
+BOX = ["x", "y", "width", "height"]
+_FAR = 2**31 - 1  # a box of a broken graph may lie far outside of any image, where all is alike
+
+
+class Judged(NamedTuple):
+    """A detector's detections on some images."""
+
+    scored: Scored
+    items: pd.DataFrame  # image, category, BOX, score: one row a detection
+
+
+def judged(
+    coco: COCO,
+    results: list[dict],
+    ids: Sequence[int],
+    draws: int,
+    seed: int,
+    overall: bool = False,
+) -> Judged:
+    """Detections scored on the images `ids`, over `draws` resamples; `overall` skips size classes.
+
+    It needs no TensorFlow, so that processes that do only this start quickly.
+    """
+    weights = stats.resamples(len(ids), draws, seed)
+    matches = coco_tools.match(coco, results, ids, overall=overall)
+    return Judged(average_precision.estimates(matches, weights, overall), _items(matches, overall))
+
+
+def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
+    """The detections that scores hang on, an image after the other, best first."""
+    answers = matches.cocoDt.dataset["annotations"]
+    last = dict.fromkeys(matches.params.catIds, np.inf)  # score of a category's last hit
+    near = np.zeros(len(answers), bool)  # whether it may match an object
+    for e in filter(None, matches.evalImgs):
+        place = np.array(e["dtIds"], int) - 1
+        overlap = np.reshape(
+            matches.ious[e["image_id"], e["category_id"]], (len(place), len(e["gtIds"]))
+        )
+        near[place] = (overlap >= matches.params.iouThrs[0]).any(axis=1)
+        hits = (np.asarray(e["dtMatches"]) > 0) & ~np.asarray(e["dtIgnore"], bool)
+        least = np.asarray(e["dtScores"])[hits.any(axis=0)].min(initial=np.inf)
+        last[e["category_id"]] = min(last[e["category_id"]], least)
+    table = pd.DataFrame(
+        {
+            "image": [r["image_id"] for r in answers],
+            "category": [r["category_id"] for r in answers],
+            "score": np.rint([SCORE * r["score"] for r in answers]).astype("int32"),
+        }
+    )
+    box = np.rint(PIXEL * np.array([r["bbox"] for r in answers]).reshape(-1, 4))
+    table[BOX] = np.clip(box, -_FAR, _FAR).astype("int32")
+    table = table.astype(dict.fromkeys(BOX, "Int32"))
+    if overall:
+        table.loc[~near, BOX] = pd.NA
+    least = [last.get(r["category_id"], np.inf) for r in answers]
+    kept = np.array([r["score"] for r in answers]) >= least
+    order = np.lexsort((-table["score"], table["image"]))  # equal scores stay in their order
+    return table.iloc[order[kept[order]]].reset_index(drop=True)
+
+
+def results(items: pd.DataFrame) -> list[dict]:
+    """Kept detections as entries of a COCO results file; where no box is kept, it is a point."""
+    boxes = (items[BOX].fillna(0).to_numpy(float) / PIXEL).tolist()
+    columns = (items["image"].tolist(), items["category"].tolist(), boxes,
+               (items["score"].to_numpy() / SCORE).tolist())  # fmt: skip
+    names = ("image_id", "category_id", "bbox", "score")
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def table(
+    clean: Mapping[tuple[str, int], Judged],
+    under: Mapping[tuple[str, int], Mapping[str, Judged]],
+) -> pd.DataFrame:
+    """Items of all variants: `clean` by variant and number of images, `under` by condition.
+
+    Of a variant that was judged on several numbers of images, those of the largest are kept.
+    """
+    most: dict[str, int] = {}
+    for variant, n in clean:
+        most[variant] = max(n, most.get(variant, 0))
+    parts = [_about(clean[variant, n], variant, None, None) for variant, n in most.items()]
+    for (condition, strength), variants in under.items():
+        parts += [_about(one, v, condition, strength) for v, one in variants.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _about(one: Judged, variant: str, condition: str | None, strength: int | None) -> pd.DataFrame:
+    rows = one.items
+    about = {
+        "variant": pd.Series([variant] * len(rows), dtype=object),
+        "condition": pd.Series([condition] * len(rows), dtype=object),
+        "strength": pd.Series([strength] * len(rows), dtype="Int64"),
+    }
+    return pd.concat([pd.DataFrame(about), rows], axis=1)

@@ -1,0 +1,94 @@
+"""Detectors on worse copies of the images: does a variant fail before its parent does?"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pycocotools.coco import COCO
+
+from qlab.core import corruptions, processes, stats
+from qlab.core.records import Record
+from qlab.core.stats import Estimate
+from qlab.detector import average_precision, detect
+from qlab.detector.average_precision import Scored
+from qlab.detector.data import Task
+from qlab.detector.judged import Judged, judged
+from qlab.detector.measure import DRAWS, RECORD, parent_of, shared
+
+VARIANTS = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
+LIMIT = {"smoke": 8, "mini": 100, "full": 500}  # images
+STRENGTHS = {"smoke": (2,), "mini": corruptions.STRENGTHS, "full": corruptions.STRENGTHS}
+CLEAN = ("clean", 0)  # the same images as they are
+Under = dict[tuple[str, int], dict[str, Judged]]  # by condition and strength, then by variant
+
+
+def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
+    """The detections of VARIANTS, and of the parent, on the first images under each corruption."""
+    profile = task.given.profile
+    parent = parent_of(files)
+    tried = {v: f for v, f in files.items() if v in VARIANTS or v == parent}
+    conditions = [CLEAN, *((k, s) for k in corruptions.KINDS for s in STRENGTHS[profile])]
+    images = {i: task.images[i] for i in judged_ids(task)}
+    count, threads = shared(task, len(conditions))
+    same = (tried, images, task.coco, threads, DRAWS[profile], task.given.seed)
+    arguments = [(*condition, *same) for condition in conditions]
+    found = processes.starmap(_judged_under, arguments, count, progress)
+    return dict(zip(conditions, found, strict=True))
+
+
+def judged_ids(task: Task) -> list[int]:
+    """The images that are made worse."""
+    return sorted(task.images)[: LIMIT[task.given.profile]]
+
+
+def _judged_under(
+    kind: str,
+    strength: int,
+    files: Mapping[str, Path],
+    images: dict[int, Path],
+    coco: COCO,
+    threads: int,
+    draws: int,
+    seed: int,
+) -> dict[str, Judged]:
+    """The overall figures of each detector in `files` under a corruption; strength 0 is none."""
+    change = _corruption(kind, strength, seed) if strength else None
+    name = f"{kind}{strength} seed {seed}"
+    found = detect.detect_each(list(files.values()), images, threads, change, name)
+    pairs = zip(files, found, strict=True)
+    return {v: judged(coco, results, sorted(images), draws, seed, True) for v, results in pairs}
+
+
+def _corruption(kind: str, strength: int, seed: int):
+    return lambda image, image_id: corruptions.corrupt(image, kind, strength, seed + image_id)
+
+
+def robustness_records(task: Task, under: Under) -> list[Record]:
+    """AP of each variant, and its difference to the float parent, on corrupted images.
+
+    `ap_difference_extra` is the difference there minus the one on clean images:
+    what quantization adds to the damage, or takes from it.
+    """
+    records: list[Record] = []
+    clean = under[CLEAN]
+    parent = parent_of(clean)
+    for (kind, strength), variants in under.items():
+        about = {"seed": task.given.seed, "condition": kind, "strength": strength}
+        for variant, (one, _) in variants.items():
+            made = {"ap": one.figures["ap"]}
+            if variant != parent:
+                pair = one, variants[parent].scored
+                made["ap_difference"] = average_precision.difference(*pair, "ap")
+                if strength:
+                    usual = clean[variant].scored, clean[parent].scored
+                    made["ap_difference_extra"] = _extra(pair, usual)
+            records += [RECORD.estimated(task, variant, m, e, **about) for m, e in made.items()]
+    return records
+
+
+def _extra(worse: tuple[Scored, Scored], clean: tuple[Scored, Scored]) -> Estimate:
+    """A variant's AP minus its parent's on worse images, minus the same on clean ones."""
+    after, before = (average_precision.difference(*pair, "ap").value for pair in (worse, clean))
+    shift, usual = (one.samples["ap"] - parent.samples["ap"] for one, parent in (worse, clean))
+    value = after - before
+    interval = stats.bootstrap_interval(shift - usual, value)
+    return Estimate(value, *interval, worse[0].figures["ap"].n)

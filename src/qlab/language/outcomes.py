@@ -1,0 +1,85 @@
+"""What became of each passage: the items that every accuracy of notebook 02 is computed from.
+
+A table of outcomes has a row for each passage and variant: what it is about (`ABOUT`), the
+log-likelihood of the word, whether it is the greedy answer (`acc`), and its rank in each reading of
+top-k. A passage is right in a reading, for a k, where its rank is below k.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from qlab.language.lambada import Passage
+from qlab.language.scoring import TOP, Scores
+
+if TYPE_CHECKING:
+    from qlab.language.data import Task
+
+READINGS = ("first_token", "all_tokens", "decoded_word", "last_token")  # of top-k
+TOPS = range(1, TOP + 1)
+ABOUT = ["model", "dataset", "condition", "variant"]
+LAST_SENTENCE = "last_sentence"  # the condition in which that is all a model is shown
+
+
+class Metric(NamedTuple):
+    """A way to count an answer as right, as its records name it."""
+
+    name: str  # top_first_token, ..., or acc
+    k: int | None = None
+
+
+ACC = Metric("acc")
+MAIN = Metric("top_first_token", 5)  # whose flips and test are recorded for every variant
+
+
+def table(task: "Task", scores: Mapping[str, Scores], passages: Sequence[Passage] | None = None,
+          condition: str | None = None) -> pd.DataFrame:  # fmt: skip
+    """The outcomes of variants, each on all passages (the task's unless others are given)."""
+    found = []
+    for variant, one in scores.items():
+        ranks = {
+            "first_token": one.first_rank,
+            "all_tokens": one.worst_rank,
+            "decoded_word": decoded_rank(one, passages or task.passages, task.tokenizer),
+            "last_token": one.last_rank,
+        }
+        about = (task.model, task.dataset, condition, variant)
+        found.append(
+            pd.DataFrame({
+                **dict(zip(ABOUT, about, strict=True)),
+                "passage": np.arange(len(one.greedy), dtype=np.int32),
+                "log_likelihood": one.log_likelihood,
+                "acc": one.greedy,
+                **{reading: rank.astype(np.int32) for reading, rank in ranks.items()},
+            }).astype({"condition": object})
+        )  # fmt: skip
+    return pd.concat(found, ignore_index=True)
+
+
+def decoded_rank(scores: Scores, passages: Sequence[Passage], tokenizer) -> np.ndarray:
+    """int[n]: which of the most probable first tokens is, decoded and stripped, the whole word.
+
+    TOP where none of those kept is, as for every word of several tokens: the reading of "top-5" by
+    Caringi and Girardet.
+    """
+    tokens = np.unique(scores.top_tokens[scores.top_tokens >= 0])
+    words = {int(t): tokenizer.decode([int(t)]).strip() for t in tokens}
+    pairs = zip(passages, scores.top_tokens, strict=True)
+    right = np.array([[words.get(int(t)) == p.word.strip() for t in row] for p, row in pairs])
+    return np.where(right.any(axis=1), right.argmax(axis=1), TOP)
+
+
+def by_variant(outcomes: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each variant's outcomes, in the order of the passages; the parent, the first one, first."""
+    for variant, rows in outcomes.groupby("variant", sort=False, observed=True):
+        yield str(variant), rows.sort_values("passage")
+
+
+def hits(outcomes: pd.DataFrame) -> dict[Metric, np.ndarray]:
+    """bool[n] of one variant's passages, for every way to count an answer as right."""
+    found = {ACC: outcomes["acc"].to_numpy()}
+    for k in TOPS:
+        found |= {Metric(f"top_{r}", k): outcomes[r].to_numpy() < k for r in READINGS}
+    return found

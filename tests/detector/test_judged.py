@@ -1,0 +1,109 @@
+"""Every figure and interval comes out again from what is kept of the detections."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import fresh_home
+from tiny_coco import random_world
+
+from qlab.core import items, records
+from qlab.core.errors import QlabError
+from qlab.detector import coco, data, judged, measure, robustness
+
+MADE_AGAIN = [*records.KEY, "value", "ci_low", "ci_high", "n"]
+
+
+def again(task: data.Task, kept: pd.DataFrame) -> list[records.Record]:
+    """The records that are judged on items, from the kept items and the annotations alone."""
+    found = {
+        str(v): judged.results(rows)
+        for v, rows in kept[kept["condition"].isna()].groupby("variant", sort=False)
+    }
+    under: robustness.Under = {}
+    worse = kept[kept["condition"].notna()]
+    for (kind, strength, v), rows in worse.groupby(
+        ["condition", "strength", "variant"], sort=False
+    ):
+        one = judged.judged(
+            task.coco, judged.results(rows), robustness.judged_ids(task),
+            measure.DRAWS[task.given.profile], task.given.seed, overall=True,
+        )  # fmt: skip
+        under.setdefault((kind, strength), {})[v] = one
+    made = measure.accuracy_records(task, found, measure.score(task, found))
+    return made + robustness.robustness_records(task, under)
+
+
+def table_of(made: list[records.Record]) -> pd.DataFrame:
+    return records.as_table(made).sort_values(records.KEY)[MADE_AGAIN].reset_index(drop=True)
+
+
+def worse(results, rng, share=0.8):
+    """Some of the answers, with other scores, a few of them equal."""
+    kept = [r for r in results if rng.random() < share]
+    return [r | {"score": round(float(r["score"] * rng.choice([0.25, 0.5, 1])), 3)} for r in kept]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_interval_is_computed_again_from_the_written_items(task, seed, tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
+    work, results = task
+    rng = np.random.default_rng(seed)
+    few = worse([r for r in results if r["image_id"] <= 5], rng)
+    found = {"fp32": results, "int8_static": worse(results, rng), measure.SLOW: few}
+
+    def detected(files, images, threads, change, name):
+        return [[r for r in worse(results, rng) if r["image_id"] in images] for _ in files]
+
+    monkeypatch.setattr(robustness.detect, "detect_each", detected)
+    files = {"fp32": Path("a"), "int8_static": Path("b")}
+    scores, under = measure.score(work, found), robustness.score(work, files)
+    made = measure.accuracy_records(work, found, scores)
+    made += robustness.robustness_records(work, under)
+    items.write(measure.EXPERIMENT, "smoke", judged.table(scores, under))
+    kept = items.read(measure.EXPERIMENT, "smoke")
+    assert len(kept) < sum(map(len, found.values())) + 5 * 2 * len(results)
+    pd.testing.assert_frame_equal(table_of(made), table_of(again(work, kept)), check_exact=True)
+
+
+def test_only_what_no_score_hangs_on_is_left_out():
+    """Detections behind the last hit, and where size does not count the places of misses."""
+    box = {"image_id": 1, "bbox": [10.0, 20.0, 30.0, 40.0]}
+    truth = box | {"id": 1, "category_id": 1, "area": 1200.0, "iscrowd": 0}
+    world = coco.quiet_coco({
+        "images": [{"id": 1}], "categories": [{"id": c} for c in (1, 2)], "annotations": [truth],
+    })  # fmt: skip
+    far = box | {"bbox": [200.0, 200.0, 30.0, 40.0], "category_id": 1}
+    answers = [box | {"category_id": 1, "score": 0.5}, far | {"score": 0.7}, far | {"score": 0.3},
+               box | {"category_id": 2, "score": 0.9}]  # fmt: skip
+    kept = judged.judged(world, answers, [1], 5, 0).items
+    assert kept["score"].tolist() == [700_000, 500_000] and kept["category"].tolist() == [1, 1]
+    assert kept["x"].tolist() == [200_000, 10_000]
+    overall = judged.judged(world, answers, [1], 5, 0, overall=True).items
+    assert overall["x"].isna().tolist() == [True, False]
+    assert judged.results(kept)[1] == answers[0]
+
+
+def test_boxes_far_outside_of_any_image_are_kept_as_far():
+    world, results = random_world(3)
+    broken = [r | {"bbox": [-1e30, 0.0, 1e30, 5.0]} for r in results[:1]]
+    assert judged.judged(world, broken + results, sorted(world.imgs), 5, 0).items["x"].min() > -3e9
+
+
+@pytest.mark.slow
+def test_the_committed_intervals_are_those_of_the_committed_items(tmp_path, monkeypatch):
+    """Of the profile `mini`, in all ten digits that its records keep."""
+    try:
+        kept = items.read(measure.EXPERIMENT, "mini")
+    except QlabError as error:
+        pytest.skip(str(error))
+    committed = records.read(measure.EXPERIMENT, "mini")
+    monkeypatch.setenv("QLAB_HOME", str(fresh_home(tmp_path / "home")))
+    task = data.prepare(data.Parameters())
+    made = table_of(again(task, kept))
+    both = made.merge(committed, on=records.KEY, suffixes=("", "_committed"))
+    assert len(both) == len(made)
+    for column in ("value", "ci_low", "ci_high", "n"):
+        np.testing.assert_allclose(both[column], both[f"{column}_committed"], rtol=1e-9, atol=1e-12)

@@ -1,0 +1,122 @@
+"""Outcomes of single passages, and that every interval can be computed again from them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_llama
+
+from qlab.core import items, paths, records
+from qlab.language import data, lambada, measure, outcomes, scoring
+from qlab.language.outcomes import Metric
+from qlab.language.scoring import TOP, Scores
+
+WORDS = ["ball", "a", "horse-drawn", "Tom", "it"]
+JUDGED = ["acc", "perplexity", "gap_growth_k1_k10", *measure._FLIPS]
+JUDGED += [f"acc_{name}" for name in measure._FLIPS]
+JUDGED += [f"top_{reading}" for reading in outcomes.READINGS]
+JUDGED += [
+    f"{name}_difference" for name in measure.METRICS if f"{name}_difference" in measure.METRICS
+]
+
+
+class Words:
+    """Six tokens; some are whole words."""
+
+    def decode(self, tokens):
+        return ["", " ball", "a", " horse", "Tom ", "ball"][tokens[0]]
+
+
+def made_up(**changes) -> Scores:
+    n = len(WORDS)
+    ranks = {f"{name}_rank": np.zeros(n, int) for name in ("first", "worst", "last")}
+    values = {"log_likelihood": np.zeros(n), "greedy": np.ones(n, bool), **ranks}
+    values |= {"top_tokens": np.zeros((n, TOP), int), "top_log_p": np.zeros((n, TOP), np.float32)}
+    return Scores(**(values | changes))
+
+
+def test_a_decoded_word_is_one_of_the_tokens_alone():
+    top = np.full((5, TOP), -1)
+    top[:, :3] = [[2, 1, 3], [2, 2, 2], [3, 0, 0], [0, 0, 4], [0, 2, 1]]
+    passages = [lambada.split(f"so {w}", "") for w in WORDS]
+    found = outcomes.decoded_rank(made_up(top_tokens=top), passages, Words())
+    assert found.tolist() == [1, 0, TOP, 2, TOP]
+
+
+def test_hits_are_ranks_below_k_and_each_reading_has_its_own(world):
+    task, found = world
+    rows = outcomes.table(task, found)
+    assert [v for v, _ in outcomes.by_variant(rows)] == list(found)
+    for variant, of in outcomes.by_variant(rows):
+        hits, one = outcomes.hits(of), found[variant]
+        assert len(hits) == 1 + 4 * TOP and (hits[outcomes.ACC] == one.greedy).all()
+        first = np.array([e.tokens[-e.targets] for e in task.encoded])
+        for k in outcomes.TOPS:
+            inside = (one.top_tokens[:, :k] == first[:, None]).any(axis=1)
+            assert (hits[Metric("top_first_token", k)] == inside).all()
+            assert (hits[Metric("top_all_tokens", k)] == (one.worst_rank < k)).all()
+            assert (hits[Metric("top_last_token", k)] == (one.last_rank < k)).all()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A task of 60 passages, and two tiny models' scores of them."""
+    folder = tmp_path_factory.mktemp("tiny")
+    model = tiny_llama.write(folder)
+    patch = pytest.MonkeyPatch()
+    patch.delenv("QLAB_HOME", raising=False)
+    given = data.Parameters(profile="smoke", model=str(folder), device="cpu", limit=60)
+    short = [lambada.split(f"day {i} was {WORDS[i % 5]}", "") for i in range(60)]
+    patch.setattr(data.lambada, "read", lambda file: short)
+    patch.setattr(data, "_refuse_overlap", lambda *_: None)
+    task = data.prepare(given)
+    found = {"fp32": scoring.score(model, task.encoded)}
+    for parameter in model.parameters():
+        parameter.data.mul_(0.9)
+    found["gptq_w4_g64"] = scoring.score(model, task.encoded)
+    yield task, found
+    patch.undo()
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """What is judged on passages: value, interval, n, seed, by what it is of."""
+    rows = records.pick(table, JUDGED)
+    return rows.drop(columns="device").sort_values(records.KEY).reset_index(drop=True)
+
+
+def again(stored: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The records of items alone."""
+    made = []
+    for (model, dataset), rows in stored.groupby(["model", "dataset"]):
+        task = type("Task", (), {"model": model, "dataset": dataset})
+        alone = rows["condition"] == outcomes.LAST_SENTENCE
+        made += measure.judged_records(task, rows[~alone], seed)
+        made += measure.last_sentence_records(task, rows[alone])
+    return records.as_table(made)
+
+
+def test_every_interval_is_computed_again_from_the_items(world, home):
+    task, found = world
+    rows = outcomes.table(task, found)
+    alone = outcomes.table(task, {"fp32": found["fp32"]}, condition=outcomes.LAST_SENTENCE)
+    made = measure.accuracy_records(task, found, 3) + measure.last_sentence_records(task, alone)
+    items.write("llama_gptq", "smoke", pd.concat([rows, alone]))
+    found_again = again(items.read("llama_gptq", "smoke"), 3)
+    pd.testing.assert_frame_equal(judged(found_again), judged(records.as_table(made)))
+    assert len(made) == len(judged(found_again)) > 100  # none of these is left out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["mini", "small"])
+def test_the_committed_intervals_are_those_of_the_committed_items(profile):
+    if not items.path("llama_gptq", profile).is_file():
+        pytest.skip(f"there are no items of {profile}")
+    committed = records.read("llama_gptq", profile)
+    assert items.path("llama_gptq", profile).stat().st_size <= items.LIMIT
+    found = judged(again(items.read("llama_gptq", profile), 0))
+    assert paths.results(profile).is_dir() and len(found) > 100
+    numbers = ["value", "ci_low", "ci_high"]
+    pd.testing.assert_frame_equal(
+        found.drop(columns=numbers), judged(committed).drop(columns=numbers), check_dtype=False
+    )
+    for name in numbers:  # a csv holds ten digits
+        np.testing.assert_allclose(found[name], judged(committed)[name], rtol=1e-9, atol=1e-12)

@@ -1,0 +1,143 @@
+"""A session on Kaggle made ready: packages, folders, data, earlier work, GPU, clock.
+
+`start` is called by cell.py in the notebook's own process, and says each thing in a sentence.
+Nothing of the image is replaced: what missing.txt lists and the image lacks is added without its
+dependencies; qlab itself is used from where it lies.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+LIMIT = 12 * 3600  # seconds of a session
+SPARE = 45 * 60  # seconds left for the piece of work that has begun, and for saving
+PARTS = ("data", "figures", "notebooks")  # of the project, that a home needs
+
+
+def start(project: Path) -> None:
+    """Install, set QLAB_HOME, QLAB_DATA and QLAB_STOP_AT for this process and its children."""
+    print(install(project))
+    sys.path.insert(0, str(project / "src"))
+    above = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(project / "src"), *above])
+    importlib.invalidate_caches()
+    for sentence in prepare(project):
+        print(sentence)
+
+
+def install(project: Path) -> str:
+    """Add what the image lacks, from the bundle's wheels or, without them, from PyPI."""
+    have = {_plain(d.name) for d in importlib.metadata.distributions() if d.name}
+    lines = (project / "workflow" / "kaggle" / "missing.txt").read_text().splitlines()
+    listed = [line for line in lines if line and not line.startswith("#")]
+    missing = [line for line in listed if _plain(line.partition("==")[0]) not in have]
+    wheels = project.parent / "wheels"
+    offline = ["--no-index", "--find-links", str(wheels)]
+    call = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *missing]
+    call += offline if wheels.is_dir() else ["--no-build-isolation"]
+    if missing:
+        environment = {**os.environ, "BUILD_CUDA_EXT": "0"}  # auto-gptq without its kernels
+        done = subprocess.run(call, capture_output=True, text=True, env=environment)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(call)} failed:\n{done.stderr}")
+    return f"Installed beside the image's own packages: {', '.join(missing) or 'nothing'}."
+
+
+def _plain(name: str) -> str:
+    """A distribution's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def prepare(project: Path) -> Iterator[str]:
+    """The steps of `start` behind the installation, each giving the sentences about it."""
+    from qlab.core import disk, hub, network, paths, time_budget
+
+    kaggle = paths.kaggle()
+    if kaggle is None:
+        raise SystemExit("This is no session of Kaggle; elsewhere, use make install.")
+    home = kaggle / "working" / "qlab"
+    os.environ["QLAB_HOME"] = str(home)
+    for part in PARTS:
+        copy(project / part, home / part)
+    outputs = [p for n in (1, 3) for p in kaggle.glob("input/" + "*/" * n + "qlab/build")]
+    for old in outputs:
+        room = 2 * disk.used(old.parent) <= disk.free(home)
+        copy(old.parent, home, shutil.copyfile if room else os.symlink)
+        how = "copied" if room else "linked, for want of room: attach it next time too"
+        yield f"Found the output of an earlier run in {old.parent}: what it made is {how}."
+    if "QLAB_DATA" not in os.environ:
+        os.environ["QLAB_DATA"] = str(kaggle / "temp" / "qlab-data")
+        yield from attached(project, kaggle / "input", kaggle / "temp" / "qlab-data")
+    if network.hub_offline() or not network.reachable("https://huggingface.co"):
+        os.environ["HF_HUB_OFFLINE"] = "1"  # its libraries shall not try
+        yield "The internet is off: nothing is downloaded."
+    elif not hub.token():
+        yield "There is no HF_TOKEN (Add-ons, Secrets), which gated models such as Llama need."
+    yield gpu()
+    if not time_budget.stop_at():
+        os.environ["QLAB_STOP_AT"] = str(int(time.time() + LIMIT - SPARE))
+    left = (time_budget.stop_at() - time.time()) / 3600
+    yield f"No piece of work is begun after {left:.1f} hours from now (QLAB_STOP_AT)."
+    yield f"Results go to {home}, where {disk.in_words(disk.free(home))} can be written."
+
+
+def copy(source: Path, target: Path, how=shutil.copyfile) -> None:
+    """Fill a folder with what another has, which may be read-only; what is there stays."""
+
+    def new(one: str, other: str) -> None:
+        if not os.path.lexists(other):
+            how(one, f"{other}.part")  # so that a killed one leaves no half a file
+            os.replace(f"{other}.part", other)
+
+    shutil.copytree(source, target, copy_function=new, dirs_exist_ok=True)
+    for folder in (target, *(p for p in target.rglob("*") if p.is_dir())):
+        folder.chmod(0o755)
+
+
+def attached(project: Path, inputs: Path, folder: Path) -> Iterator[str]:
+    """Links in `folder` to what kernels.yaml names and is attached, in the layout of QLAB_DATA."""
+    import yaml
+
+    wants = yaml.safe_load((project / "workflow" / "kaggle" / "kernels.yaml").read_text())
+    table = {k: v for entry in wants.values() for k, v in entry.get("attach", {}).items()}
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier call; something may be detached
+    folder.mkdir(parents=True)
+    for place, what in table.items():
+        parts = what.split("/")  # Kaggle once mounted without kind and owner
+        found = next((p for shape in (parts, parts[2:]) for p in below(inputs, shape)), None)
+        if found:
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).symlink_to(found)
+            yield f"Found {place} in {found}."
+    if not any(folder.iterdir()):
+        yield "Found no data or models attached: profile=full will need them, or the internet."
+
+
+def below(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """What lies below a folder by these names, in whatever case; * is any name."""
+    if not parts:
+        yield folder
+    elif folder.is_dir():
+        for one in sorted(folder.iterdir()):
+            if parts[0] in ("*", one.name) or parts[0].lower() == one.name.lower():
+                yield from below(one, parts[1:])
+
+
+def gpu() -> str:
+    """The GPU of this session, and whether this PyTorch has kernels for it.
+
+    Asked in a process of its own: a notebook that needs no PyTorch shall not have it loaded, and a
+    GPU that was looked at holds memory.
+    """
+    if shutil.which("nvidia-smi") is None:
+        return "There is no GPU, and only profile=full of notebook 02 needs one."
+    code = "from qlab.language import device; print(device.introduce(device.look()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return done.stdout.strip() or f"PyTorch could not look at the GPU: {done.stderr[-300:]}"

@@ -5,20 +5,15 @@ import pandas as pd
 import pytest
 import qat_world
 
-from qlab.core import places
+from qlab.core import places, records
 from qlab.core.errors import QlabError
+from qlab.core.records import Record
 
 N = 12
 
 
 def verdicts(points: pd.DataFrame) -> list[places.Verdict]:
-    thirds = places.by_thirds(points, N)
-    return [
-        places.by_number(points, N),
-        places.by_share(points, N),
-        places.by_depth(points, N),
-        thirds.verdict,
-    ]
+    return [judge(points, N) for judge in (places.by_number, places.by_share, places.by_depth)]
 
 
 def swapped(points: pd.DataFrame) -> pd.DataFrame:
@@ -48,11 +43,10 @@ def test_turning_the_network_round_flips_every_sign():
 def test_size_alone_moves_the_count_but_not_the_layer_at_equal_size():
     """Larger layers cost more and lie behind: "last hurts more" only for equally many layers."""
     points = qat_world.places(depth=0.0, size=0.003)
-    number, _, depth, thirds = verdicts(points)
+    number, _, depth = verdicts(points)
     assert number.words == "last hurts more"
-    for verdict in (depth, thirds):
-        assert verdict.words.startswith("no difference seen (a difference of"), verdict.sentence
-        assert 0 < verdict.detectable < 0.02
+    assert depth.words.startswith("no difference seen (a difference of"), depth.sentence
+    assert 0 < depth.detectable < 0.02
 
 
 def test_the_coefficient_of_depth_is_the_truth():
@@ -88,24 +82,10 @@ def test_the_sign_flip_test_is_exact_where_small():
 
 def test_the_whole_network_is_no_pair():
     points = qat_world.places(depth=0.02)
-    assert places.each_number(points, N)["k"].tolist() == list(range(1, N))
+    assert places.by_number(points, N).difference.n == 3 * (N - 1)
     only_whole = points[points["k"] == N]
     with pytest.raises(QlabError, match="No k between 1 and N - 1 was run both"):
         places.by_number(only_whole, N)
-
-
-def test_many_k_are_allowed_for():
-    table = places.each_number(qat_world.places(depth=0.02), N)
-    assert (table["p_holm"] >= table["p"]).all() and table["p_holm"].min() < 0.05
-    one_seed = places.each_number(qat_world.places(depth=0.02).query("seed == 0"), N)
-    assert one_seed[["p", "p_holm", "low"]].isna().all(axis=None)
-
-
-def test_thirds_are_adjusted_to_one_size():
-    thirds = places.by_thirds(qat_world.places(depth=0.02, size=0.003), N)
-    assert thirds.means["third"].tolist() == ["first", "middle", "last"]
-    assert thirds.means["layers"].tolist() == [4, 4, 4]
-    assert thirds.means["loss"].is_monotonic_decreasing and thirds.p_value < 0.01
 
 
 def test_runs_without_any_scatter_are_not_judged():
@@ -122,7 +102,6 @@ GOOD = qat_world.places(depth=0.0)
         (places.by_number, GOOD.drop(columns="seed"), "lack the column 'seed'"),
         (places.by_depth, GOOD.assign(bits=[4, 8] * (len(GOOD) // 2)), "found .4, 8.. Select"),
         (places.by_depth, GOOD[GOOD["k"] <= 5], "at least 6 of them.*found 5"),
-        (places.by_thirds, GOOD[GOOD["k"] <= 6], "third of the network has no layer"),
         (places.by_depth, GOOD.assign(share=0.0), "has a share of 0"),
         (places.by_share, GOOD[GOOD["seed"] == 0], "at least 2 seeds.*found 1"),
     ],
@@ -130,3 +109,41 @@ GOOD = qat_world.places(depth=0.0)
 def test_sweeps_that_cannot_be_judged_are_refused(verdict, points, sentence):
     with pytest.raises(QlabError, match=sentence):
         verdict(points, N)
+
+
+def test_a_sweeps_records_become_points_by_their_columns():
+    """Shares and sizes are those of the same variant; worse data and the parent are no points."""
+    given = []
+    for variant, about in {
+        "p": {"method": "qat", "where": "last", "k": 2, "bits": 8, "seed": 1},
+        "q": {"method": "ptq", "where": "first", "k": 1, "bits": 4},
+        "fp32": {},
+    }.items():
+        values = {"accuracy_difference": -0.25, "size_bytes": 100.0, "quantized_share": 0.5}
+        of = {
+            "experiment": "e",
+            "model": "m",
+            "dataset": "d",
+            "variant": variant,
+            "unit": "1",
+            **about,
+        }
+        ends = {"ci_low": -0.5, "ci_high": 0.0}
+        given += [Record(metric=m, value=v, **of, **ends) for m, v in values.items()]
+        given.append(
+            Record(metric="accuracy_difference", value=-0.9, condition="blur", strength=1, **of)
+        )
+    found = places.points_table(records.as_table(given))
+    assert found[["method", "where", "k", "bits", "seed"]].to_numpy().tolist() == [
+        ["qat", "last", 2, 8, 1], ["ptq", "first", 1, 4, 0],
+    ]  # fmt: skip
+    assert found[["share", "loss", "size_bytes"]].to_numpy().tolist() == [[0.5, 0.25, 100]] * 2
+    assert found["loss_se"].tolist() == pytest.approx([0.5 / (2 * 1.96)] * 2, rel=1e-4)
+
+
+def test_the_first_and_the_last_layer_are_layers_alone_too():
+    points = pd.DataFrame(
+        [("first", 1), ("first", 2), ("last", 1), ("last", N), ("only", 5)], columns=["where", "k"]
+    )
+    found = places.each_alone(points, N)
+    assert found.to_numpy().tolist() == [["only", 5], ["only", 1], ["only", N]]

@@ -1,6 +1,7 @@
 """What is inside a .tflite: operators, weights, and the part that only decodes."""
 
 import copy
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,17 +45,11 @@ def packed(model) -> bytes:
 
 
 @lru_cache
-def _kinds() -> dict[int, str]:
+def _names(enum: str) -> dict[int, str]:
+    """Names of one of the schema's enumerations, by number."""
     from ai_edge_litert import schema_py_generated as schema
 
-    return {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
-
-
-@lru_cache
-def _types() -> dict[int, str]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return {v: k for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
+    return {v: k for k, v in vars(getattr(schema, enum)).items() if not k.startswith("_")}
 
 
 def kind(model, operator) -> str:
@@ -63,7 +58,7 @@ def kind(model, operator) -> str:
     if code.customCode:
         return code.customCode.decode()
     # Files from old converters keep the code in the deprecated field.
-    return _kinds()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def operators(file: Path) -> list[Operator]:
@@ -83,7 +78,7 @@ def operators(file: Path) -> list[Operator]:
 
 def tensor_types(file: Path) -> dict[str, str]:
     """The data type of each tensor of the main graph by name, such as FLOAT32."""
-    types = _types()
+    types = _names("TensorType")
     return {t.name.decode(): types[t.type] for t in read(file).subgraphs[0].tensors}
 
 
@@ -96,7 +91,7 @@ def tensor_scales(file: Path) -> dict[str, float]:
 
 def type_code(name: str) -> int:
     """The schema's number of a data type, such as INT4."""
-    return next(code for code, known in _types().items() if known == name)
+    return next(code for code, known in _names("TensorType").items() if known == name)
 
 
 def constants(file: Path) -> set[str]:
@@ -129,14 +124,11 @@ def decoding(file: Path) -> list[str]:
 
 def weight_bytes(file: Path) -> dict[str, int]:
     """Bytes of constant tensors by data type, such as {"INT8": 900000, "FLOAT32": 3000}."""
-    types = _types()
-    model = read(file)
-    total: dict[str, int] = {}
+    model, total = read(file), Counter()
     for tensor in model.subgraphs[0].tensors:
         if _is_constant(model, tensor):
-            size = len(model.buffers[tensor.buffer].data)
-            total[types[tensor.type]] = total.get(types[tensor.type], 0) + size
-    return total
+            total[_names("TensorType")[tensor.type]] += len(model.buffers[tensor.buffer].data)
+    return dict(total)
 
 
 def _is_constant(model, tensor) -> bool:

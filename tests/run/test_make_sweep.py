@@ -118,7 +118,7 @@ def test_failed_points_are_records_and_alone_run_again(project):
     found = table(project)
     assert list(found["metric"]) == [sweep.FAILED] * 3
     reasons = told(project)["failed"]
-    assert "'value' must be finite" in reasons["m-float"]
+    assert "column 'value' must not be empty" in reasons["m-float"]
     assert reasons["m-rtn_w2_g64"] == "It did not like it."
     assert reasons["m-rtn_w4_g64"].startswith("killed 2 times")
 

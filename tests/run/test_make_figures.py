@@ -366,23 +366,6 @@ def test_what_is_wrong_is_said(project, table, arguments, message):
     assert message in done.stderr
 
 
-def test_without_python_3_11_one_sentence_says_what_to_do(clone, tmp_path):
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name in ("make", "sh", "tr"):
-        (tools / name).symlink_to(shutil.which(name))
-    shutil.copy(clone / "Makefile", tmp_path)
-    for name in ("requirements.lock", "pyproject.toml"):
-        (tmp_path / name).touch()
-    done = subprocess.run(
-        ["make", "install"], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True
-    )
-    assert done.returncode != 0
-    first, *rest = done.stderr.splitlines()
-    assert first.startswith("qlab needs Python 3.11: install it")
-    assert all(line.startswith("make: ***") for line in rest)
-
-
 def real_table() -> dict[str, dict]:
     table = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
     return {name: entry or {} for name, entry in table.items()}

@@ -1,57 +1,65 @@
-"""The table of bad inputs is true: every sentence in it is looked for by the test it names."""
+"""What is given wrong is said in one sentence, before anything is begun: bad_input.yaml."""
 
-import ast
-import re
-from functools import cache
-from pathlib import Path
+import shlex
 
+import nbformat
+import papermill
 import pytest
 import yaml
+from conftest import ROOT
+from nbformat.v4 import new_code_cell, new_notebook
 
-TESTS = Path(__file__).parent
-TABLE = yaml.safe_load((TESTS / "bad_input.yaml").read_text(encoding="utf-8"))
-ROWS = [row for rows in TABLE.values() for row in rows]
-# How a test sees a sentence: as an exception, in what was printed, or through a helper that does.
-LOOKS = re.compile(r"raises\(|\.stderr|\.err\b|_refused\(|\brefuse\(")
+from qlab.core.errors import QlabError
+from qlab.run import cli, sweep
 
-
-def test_there_are_forty_kinds_and_none_twice():
-    kinds = [row[0] for row in ROWS]
-    assert len(set(kinds)) == len(kinds) >= 40
-    assert all(len(row) == 3 for row in ROWS)
-
-
-@pytest.mark.parametrize(("given", "sentence", "test"), ROWS, ids=[row[0] for row in ROWS])
-def test_its_test_looks_for_the_sentence(given, sentence, test):
-    name, _, function = test.partition("::")
-    text = source(name, function)
-    assert LOOKS.search(text)
-    assert sentence in text
+TABLE = yaml.safe_load((ROOT / "tests" / "bad_input.yaml").read_text(encoding="utf-8"))
+LOOK = """\
+from typing import Literal
+profile: Literal["smoke", "mini"] = "mini"  # how much to run
+threads: int = 2  # CPU threads
+model: str = ""  # a folder with a model
+rates: list[float] = []  # learning rates"""
+FREE = 'profile: str = "mini"  # any'
 
 
-@cache
-def source(name: str, function: str) -> str:
-    """A test's text with its decorators and the constants it names; without escapes and breaks."""
-    whole = (TESTS / name).read_text(encoding="utf-8")
-    top = {target: node for node in ast.parse(whole).body for target in names(node)}
-    assert function in top, f"{name} has no {function}"
-    parts = [top[function]]
-    used = {node.id for node in ast.walk(top[function]) if isinstance(node, ast.Name)}
-    parts += [node for target, node in top.items() if target in used and target != function]
-    lines = whole.splitlines()
-    texts = ["\n".join(lines[first_line(part) - 1 : part.end_lineno]) for part in parts]
-    joined = re.sub(r'"\s*\n\s*r?f?"', "", "\n".join(texts))
-    return joined.replace("\\", "")
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    for name, cell in (("01_look", LOOK), ("04_free", FREE)):
+        cells = [new_code_cell(cell, metadata={"tags": ["parameters"]}), new_code_cell("1 + 1")]
+        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    (tmp_path / "notebooks/02_bad.ipynb").write_text("not json")
+    nbformat.write(new_notebook(), tmp_path / "notebooks/03_bare.ipynb")
+    (tmp_path / "out.ipynb").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", "hf_planted")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: pytest.fail("it began"))
+    return tmp_path
 
 
-def names(node: ast.stmt) -> list[str]:
-    """What a statement at the top of a module defines."""
-    if isinstance(node, ast.FunctionDef):
-        return [node.name]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return []
+@pytest.mark.parametrize(("arguments", "words"), TABLE["qlab"], ids=lambda text: text)
+def test_the_command_line_says_it(home, capsys, arguments, words):
+    assert cli.main(shlex.split(arguments)) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("qlab: ") and said.err.count("\n") == 1 and not said.out
+    assert words in said.err and "hf_planted" not in said.err
+    assert not list(home.rglob("*.csv")) and not list(home.glob("build/**/*.ipynb"))
 
 
-def first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+@pytest.mark.parametrize(("change", "words"), TABLE["sweep"], ids=lambda part: str(part)[:60])
+def test_a_description_of_a_sweep_says_it(change, words):
+    axes = {"method": ["rtn"], "bits": [4], "group": [64], "model": ["m"]}
+    good = {"experiment": "llama_gptq", "axes": axes}
+    assert len(sweep.sweep("s", good).points) == 2
+    with pytest.raises(QlabError) as caught:
+        sweep.sweep("s", good | change)
+    said = str(caught.value)
+    assert said.startswith("The sweep 's': ") and words in said and "\n" not in said
+
+
+@pytest.mark.parametrize(("name", "entry"), [("a-b", {"experiment": "llama_gptq"}), ("s", 3)])
+def test_a_sweep_has_a_name_that_a_folder_can_have_and_is_a_mapping(name, entry):
+    with pytest.raises(QlabError, match=f"The sweep '{name}': "):
+        sweep.sweep(name, entry)

@@ -1,6 +1,6 @@
 """A project with the real Makefile, workflow and sweep modules, whose points take no time.
 
-In the place of what `qlab.language.point` measures is a stand-in that does what the file `orders` says.
+In the place of what `qlab.language.point` measures is a stand-in: it does what `orders` says.
 """
 
 import json

@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from qlab.core import records
-from qlab.run import compare, compare_words
+from qlab.run import compare
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of all clones of a run, whatever is committed meanwhile.
@@ -138,6 +138,7 @@ _READERS = {
     ".ipynb": lambda file: nbformat.read(file, 4),
     ".png": _load_image,
     ".svg": ElementTree.parse,
+    ".parquet": pd.read_parquet,
     ".npz": _load_arrays,
     ".npy": np.load,
     ".safetensors": _load_tensors,
@@ -158,9 +159,9 @@ def compared(
     """
     found = compare.compare(a, b, tolerance)
     kinds = found.table["kind"]
-    measured = ~found.table["deterministic"] & ~kinds.isin(["only in A", "only in B"])
+    measured = ~found.deterministic & ~kinds.isin(["only in A", "only in B"])
     passed = bool((measured | (kinds == "equal")).all())
-    return passed, compare_words.report(found, passed, rows)
+    return passed, compare.report(found, passed, rows)
 
 
 def discard(*folders: Path) -> None:

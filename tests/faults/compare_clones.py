@@ -69,13 +69,7 @@ def names(tables: list[pd.DataFrame]) -> list[str]:
 
 
 def told(title: str, a: pd.DataFrame, b: pd.DataFrame, given: argparse.Namespace) -> bool:
-    """Print the comparison; whether the deterministic records agree.
-
-    The device of a time names its threads; here that would make other records of them.
-    """
-    a, b = (
-        t.assign(device=t["device"].str.replace(r"_\d+_threads", "", regex=True)) for t in (a, b)
-    )
+    """Print the comparison; whether the deterministic records agree."""
     passed, words = compared(a, b, 50, given.tolerance)
     print(f"{title}: {words}\n", flush=True)
     return passed

@@ -5,7 +5,6 @@ Snakefile and package, and notebooks of a few lines. `tests/faults/` has the sam
 """
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -171,19 +170,6 @@ def test_a_disk_that_runs_full_in_a_run_loses_nothing(project, small_disk):
     assert "QlabError: The disk ran full while writing" in done.stderr
     assert (kept(project), executed.read_bytes()) == before
     assert not [*small_disk.rglob(".part-*"), *small_disk.glob("artefacts/big/*")]
-
-
-def test_a_file_larger_than_allowed_loses_nothing(project):
-    """Without root: the system ends the file, not the disk."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
-
-    write(project, "01_measure", BIG)
-    done = qlab_run(project, preexec_fn=limit)
-    assert done.returncode == 1
-    assert "is larger than a file may be here (File too large)" in done.stderr
-    assert not [*project.rglob(".part-*"), *project.glob("build/artefacts/big/*")]
 
 
 def test_of_two_runs_at_once_one_is_refused_and_the_other_ends(project):

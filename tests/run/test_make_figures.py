@@ -20,7 +20,6 @@ import yaml
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow"))
-import remaining  # noqa: E402
 
 TABLE = """
 01_measure: {experiment: measured, items: true, figures: [bars], models: [tiny]}
@@ -205,19 +204,7 @@ def test_it_says_how_many_notebooks_are_left_and_about_how_long(project):
     ]
 
 
-@pytest.mark.parametrize(
-    "seconds, words",
-    [
-        ([10, 20.4], "about 30 s left, by the last runs."),
-        ([None, 600], "at least 10 min left, by the last runs."),
-        ([None], "how long this takes is not known yet."),
-    ],
-)
-def test_what_is_not_known_is_not_made_up(seconds, words):
-    assert remaining.duration(seconds) == words
-
-
-@pytest.mark.parametrize("hours", [-48, 48], ids=["set back", "set forward"])
+@pytest.mark.parametrize("hours", [-48], ids=["set back"])
 def test_a_clock_that_was_set_reruns_nothing(project, hours):
     """Records of one notebook are then older, or newer, than those made from them."""
     for name in ("measured.csv", "measured.provenance.json"):
@@ -226,7 +213,7 @@ def test_a_clock_that_was_set_reruns_nothing(project, hours):
     assert (done.returncode, ran(project)) == (0, []), done.stderr
 
 
-@pytest.mark.parametrize("hours", [-48, 48], ids=["set back", "set forward"])
+@pytest.mark.parametrize("hours", [-48], ids=["set back"])
 def test_a_clock_that_is_set_while_a_notebook_runs_is_no_error(project, hours):
     """What it writes is then older than its own beginning, or than what is to follow."""
     later = f"""
@@ -297,13 +284,6 @@ def test_a_deleted_figure_or_table_of_items_is_made_again(project, name):
     assert figures(project).returncode == 0
     assert ran(project)[0] == "01"
     assert committed(project)[name] == "new"
-
-
-def test_a_parameter_reruns_its_notebook(project):
-    (project / "more.yaml").write_text("parameters: {03_alone: {threads: 2}}")
-    done = figures(project, "ARGS=--configfile more.yaml")
-    assert done.returncode == 0, done.stderr
-    assert ran(project) == ["03"]
 
 
 def test_a_failing_notebook_loses_nothing(clone, tmp_path):

@@ -76,23 +76,31 @@ def test_committed_notebooks_hold_no_outputs(notebook):
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """Runs a notebook at smoke in a fresh home, once: stem -> (executed file, seconds)."""
-    home = fresh_home(tmp_path_factory.mktemp("first") / "home")
+def home(tmp_path_factory) -> Path:
+    """A fresh home, in which all notebooks run."""
+    return fresh_home(tmp_path_factory.mktemp("first") / "home")
+
+
+@pytest.fixture(scope="module")
+def executed(home):
+    """Runs a notebook at smoke, once, and returns the executed file."""
     done: dict[str, Path] = {}
 
     def run(notebook: Path) -> Path:
         if notebook.stem not in done:
             call = [sys.executable, "-m", "qlab", "run", str(notebook), "-p", "profile=smoke"]
-            environment = {**os.environ, "QLAB_HOME": str(home), "CI": "true"}
             result = subprocess.run(
-                call, env=environment, capture_output=True, text=True, timeout=SMOKE_SECONDS
+                call, env=here(home), capture_output=True, text=True, timeout=SMOKE_SECONDS
             )
             assert result.returncode == 0, result.stderr[-3000:]
             done[notebook.stem] = home / "build" / "smoke" / "notebooks" / notebook.name
         return done[notebook.stem]
 
     return run
+
+
+def here(home: Path) -> dict[str, str]:
+    return {**os.environ, "QLAB_HOME": str(home), "CI": "true"}
 
 
 @each
@@ -105,32 +113,22 @@ def test_runs_at_smoke(notebook, executed):
 
 
 @each
-def test_a_second_run_from_nothing_agrees(notebook, executed, tmp_path):
-    """nbval on what papermill produced, with nothing cached, so that every number is made anew."""
+def test_nbval_finds_what_papermill_found(notebook, executed, home, tmp_path):
+    """What papermill produced, executed again; what is expensive to make is there by now."""
     compared = [c for c in code_cells(executed(notebook)) if "nbval-ignore-output" not in tags(c)]
     assert [c for c in compared if c.outputs], "nbval would pass on nothing"
     copy = shutil.copy(executed(notebook), tmp_path / notebook.name)
     shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
-    home = fresh_home(tmp_path / "home")
     result = nbval(copy, home)
     assert result.returncode == 0, result.stdout[-4000:]
 
 
 def nbval(notebook: Path, home: Path) -> subprocess.CompletedProcess:
-    call = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval",
-        str(notebook),
-        "-q",
-        "-p",
-        "no:cacheprovider",
-    ]
-    call += ["--rootdir", str(notebook.parent), "--nbval-cell-timeout", "600"]
-    environment = {**os.environ, "QLAB_HOME": str(home), "CI": "true"}
+    call = [sys.executable, "-m", "pytest", "--nbval", str(notebook), "-q"]
+    call += ["-p", "no:cacheprovider", "--rootdir", str(notebook.parent)]
+    call += ["--nbval-cell-timeout", "600"]
     return subprocess.run(
-        call, env=environment, capture_output=True, text=True, cwd=notebook.parent, timeout=900
+        call, env=here(home), capture_output=True, text=True, cwd=notebook.parent, timeout=900
     )
 
 

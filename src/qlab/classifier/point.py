@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # Snakemake reads this for every job, and needs no framework 
     from qlab.classifier.data import Task
     from qlab.core.records import Record
 
-MODELS = ("resnet8_shapes32", "resnet20_shapes32")  # folders of data/models/ that a point may load
+FILES = ("models/resnet8_shapes32", "models/resnet20_shapes32")  # of data/, that a point may read
 
 
 class Ptq(Swept):

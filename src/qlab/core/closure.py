@@ -52,10 +52,12 @@ def _notebook_code(notebook: Path) -> str:
 
 
 def _as_python(cell: str) -> str:
-    """A cell with IPython's own syntax (%magic, !shell, help?) turned into calls."""
-    if cell.lstrip().startswith("%%"):
-        magic, _, rest = cell.lstrip().partition("\n")
-        # %%time and the like run Python, whose imports count; %%bash and its kin do not.
+    """A cell with IPython's own syntax (%magic, !shell, help?) turned into calls.
+
+    %%time and the like run Python, whose imports count; %%bash and its kin do not.
+    """
+    magic, _, rest = cell.lstrip().partition("\n")
+    if magic.startswith("%%"):
         cell = rest if magic.split()[0] in _PYTHON_MAGICS else ""
     return TransformerManager().transform_cell(cell)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # Snakemake reads this for every job, and needs no framework 
     from qlab.core.records import Record
     from qlab.language.data import Task
 
-MODELS = ("llama_mini",)  # folders of data/models/ that a point may load
+FILES = ("models/llama_mini", "mini_lambada.yaml")  # of data/, that a point may read
 
 
 class Rtn(Point):

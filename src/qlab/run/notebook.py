@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ from qlab.core.errors import QlabError
 from qlab.core.secrets import known, redact, redacted
 from qlab.run.parameters import find_notebook, parameters_of, parse_for, read_notebook
 
-# What goes wrong is said once, by us; whoever sets up logging still gets papermill's records.
-logging.getLogger("papermill").addHandler(logging.NullHandler())
+# What goes wrong is said once, by us; whoever sets up logging still gets their records.
+for name in ("papermill", "asyncio"):
+    logging.getLogger(name).addHandler(logging.NullHandler())
 
 _ENGINE = "qlab"
 _INJECTED = "injected-parameters"
@@ -50,13 +51,12 @@ class NotebookFailed(QlabError):
 def run(
     notebook: str | Path, assignments: Iterable[str] = (), output: str | Path | None = None
 ) -> Path:
-    """Execute a notebook (a path, a number or a stem) and return where the executed copy lies.
+    """Execute a notebook (a path, a number or a stem) with parameters given as `name=value`.
 
-    `assignments` are `name=value` texts. The default output is
-    `build/<profile>/notebooks/<stem>.ipynb`, with "none" where no parameter is called profile.
-    Raises QlabError before a kernel starts if anything given is wrong, and NotebookFailed,
-    with the notebook as far as it ran in `<stem>.failed.ipynb`, if a cell fails or the kernel
-    dies; an earlier output is then untouched. Messages and files are free of secrets.
+    Returns the executed copy: `output`, or `build/<profile>/notebooks/<stem>.ipynb`. QlabError
+    before a kernel starts if anything given is wrong, and NotebookFailed if a cell fails or the
+    kernel dies: `<stem>.failed.ipynb` is the notebook as far as it ran, and an earlier output is
+    untouched. Messages and files are free of secrets.
     """
     secrets = known()
     try:
@@ -78,12 +78,9 @@ def run(
 
 
 def _from_here(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, with relative paths (a slash, and something is there) made absolute.
-
-    For whoever gives them stands here, and the kernel works in the notebook's folder.
-    """
-    paths_ = {k for k, v in values.items() if isinstance(v, str) and "/" in v and os.path.exists(v)}
-    return {k: str(Path.cwd() / v) if k in paths_ else v for k, v in values.items()}
+    """The values with relative paths made absolute: the kernel works in the notebook's folder."""
+    there = {k for k, v in values.items() if isinstance(v, str) and "/" in v and os.path.exists(v)}
+    return {k: str(Path.cwd() / v) if k in there else v for k, v in values.items()}
 
 
 def _target(source: Path, output: str | Path | None, profile: str) -> Path:
@@ -100,13 +97,12 @@ def _target(source: Path, output: str | Path | None, profile: str) -> Path:
     return target
 
 
-@contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Hold the output's lock. QlabError if another run has it, or nothing can be written there."""
+def _alone(target: Path) -> contextlib.AbstractContextManager:
+    """The output's lock. QlabError if another run has it, or nothing can be written there."""
     lock = filelock.FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        return lock.acquire()  # gives it back where the block ends
     except filelock.Timeout as error:
         raise QlabError(
             f"Another run is writing {target}; wait for it, or give this one another --output."
@@ -116,10 +112,6 @@ def _alone(target: Path) -> Iterator[None]:
             f"The output folder {target.parent} cannot be written ({error.strerror}); make it "
             "writable, or give another --output."
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: list[str]) -> None:
@@ -158,10 +150,7 @@ def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: l
 
 
 class _Keeping(NBClientEngine):
-    """papermill's own engine, which also hands out the notebook it fills.
-
-    papermill returns the notebook only when all went well, and saves it otherwise.
-    """
+    """papermill's own engine, which hands out the notebook it fills, also when a cell fails."""
 
     @classmethod
     def execute_managed_notebook(
@@ -175,10 +164,7 @@ papermill_engines.register(_ENGINE, _Keeping)
 
 
 def _environment() -> dict[str, str]:
-    """The environment with qlab's folders made absolute, for the kernel works in another folder.
-
-    QLAB_QUIET keeps the notebook's own progress bars out of its stored output.
-    """
+    """The environment with qlab's folders made absolute; QLAB_QUIET keeps bars out of outputs."""
     folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
     absolute = {name: str(folder) for name, folder in folders.items() if folder}
     return {**os.environ, **absolute, "QLAB_QUIET": "1"}
@@ -187,9 +173,8 @@ def _environment() -> dict[str, str]:
 class _ThisInterpreter(AsyncKernelManager):
     """A manager whose kernel is the running interpreter, and ends with this process.
 
-    The name python3 alone means whatever `ipykernel install --user` was last run with, so a
-    notebook could run in another environment than the one whose versions are recorded. With
-    no folder to search, jupyter_client falls back on ipykernel's own spec: sys.executable.
+    The name python3 means whatever `ipykernel install --user` was last run with, which may be
+    another environment. With no folder to search, it is ipykernel's own spec: sys.executable.
     """
 
     environment: dict[str, str]
@@ -224,10 +209,7 @@ def _write(nb: Any, target: Path, secrets: list[str]) -> None:
 
 
 def _failure(nb: Any, error: Exception, title: str) -> str:
-    """Which cell stopped the notebook and why, without a full stop.
-
-    Cells are counted from 1, Markdown too, as in the notebook before parameters were injected.
-    """
+    """Which cell stopped the notebook and why; counted from 1 as in the notebook given."""
     cells = [cell for cell in nb.cells if _INJECTED not in cell.metadata.get("tags", [])]
     begun = [i for i, cell in enumerate(cells) if cell.metadata.papermill.get("start_time")]
     if not begun:

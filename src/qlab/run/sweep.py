@@ -138,9 +138,9 @@ def parsed(experiment: str, assignments: list[str]) -> Point:
 
 
 def fingerprint(experiment: str) -> str:
-    """One hash of the code, the locked versions and the embedded models behind a point."""
+    """One hash of the code, the locked versions and the embedded files behind a point."""
     module = room(experiment)
-    files = {name: paths.models() / name for name in module.MODELS}
+    files = {name: paths.home() / "data" / name for name in module.FILES}
     lock = Path(__file__).resolve().parents[3] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
     hashes = {name: file_sha256(file) for name, file in files.items()}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -86,7 +87,7 @@ def test_earlier_work_goes_on_and_is_not_made_again(kaggle, monkeypatch, room):
     said = "\n".join(session.prepare(ROOT))
     assert ("what it made is copied" in said) == room != ("linked, for want of room" in said)
     never = {}  # a KeyError, if it were made again
-    found = cache.artefact("toy", {"a": 1}, lambda folder: never["made again"])
+    found = cache.artefact("toy", {"a": 1}, lambda _: never["made again"])
     assert (found / "it" / "x").read_text() == "old" and (found / "it" / "x").is_symlink() != room
     (half,) = found.parent.glob("*.partial-*")
     file(half / "layer-00001.json")  # it can be written to
@@ -99,7 +100,7 @@ def test_a_session_made_ready(kaggle, monkeypatch):
     assert paths.home() == home.resolve() and (paths.models() / "llama_mini").is_dir()
     assert paths.real_data().is_relative_to((kaggle / "temp").resolve())  # not saved by Kaggle
     assert os.environ["HF_HUB_OFFLINE"] == "1" and "The internet is off" in said
-    assert 11 * 3600 < float(os.environ["QLAB_STOP_AT"]) - time.time() < 12 * 3600
+    assert 11 < (float(os.environ["QLAB_STOP_AT"]) - time.time()) / 3600 < 12
     assert "There is no GPU" in said and f"Results go to {home}" in said
     monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE")
     with pytest.raises(SystemExit, match="no session of Kaggle; elsewhere, use make install"):
@@ -134,17 +135,13 @@ def test_only_what_is_missing_is_installed_without_its_dependencies(tmp_path, mo
     file(project / "workflow" / "kaggle" / "missing.txt", "# a\nNumPy==0.1\nno_such.thing==1\n")
     if wheels:
         (project.parent / "wheels").mkdir()
-    calls = []
-
-    def run(call, **more):
-        calls.append((call, more))
-        return subprocess.CompletedProcess(call, 0)
-
+    run = Mock(return_value=Mock(returncode=0))
     monkeypatch.setattr(session.subprocess, "run", run)
     assert session.install(project).endswith("packages: no_such.thing==1.")
-    ((call, more),) = calls
+    call = run.call_args.args[0]
     assert "--no-deps" in call and not [word for word in call if word.startswith("NumPy")]
-    assert ("--no-index" in call) == wheels and more["env"]["BUILD_CUDA_EXT"] == "0"
+    assert ("--no-index" in call) == wheels
+    assert run.call_args.kwargs["env"]["BUILD_CUDA_EXT"] == "0"
 
 
 def test_the_cell_says_what_it_misses(kaggle):
@@ -169,10 +166,10 @@ def test_each_notebook_becomes_a_kernel_that_the_client_takes(tmp_path):
         assert facts["id"] == "someone/" + re.sub(r"[^a-z0-9]+", "-", facts["title"].lower())
         assert facts["enable_internet"] is False and facts["is_private"] is True
         assert facts["dataset_sources"][0] == f"someone/{bundle.SLUG}"
-        assert all(re.fullmatch(r"[\w-]+/[\w-]+", s) for s in facts["dataset_sources"])
-        assert all(s.count("/") == 4 for s in facts["model_sources"])
-        assert facts["enable_gpu"] == (facts.get("machine_shape") == "NvidiaTeslaT4")
-        assert facts["enable_gpu"] == (source.stem[:2] in ("02", "03"))
+        assert {s.count("/") for s in facts["dataset_sources"]} == {1}
+        assert {s.count("/") for s in facts["model_sources"]} <= {4}
+        wanted = "NvidiaTeslaT4" if source.stem[:2] in ("02", "03") else None
+        assert facts["enable_gpu"] == bool(wanted) and facts.get("machine_shape") == wanted
         nb = nbformat.read(folder / facts["code_file"], 4)
         nbformat.validate(nb)
         code = [cell for cell in nb.cells if cell.cell_type == "code"]

@@ -127,8 +127,8 @@ def prompts(browser) -> list[str]:
 
 
 def errors(browser) -> list[str]:
-    """The tracebacks on the page."""
-    kind = "[data-mime-type='application/vnd.jupyter.error']"
+    """The tracebacks on the page, and what else was written to standard error."""
+    kind = "[data-mime-type='application/vnd.jupyter.stderr']"
     script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
     return browser.execute_script(script, kind)
 

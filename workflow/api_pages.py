@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import tokenize
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,8 @@ def write(folder: Path) -> None:
 
     What is there is removed before, so that no page of a module that is gone stays behind.
     """
+    # Of what a class of ours inherits from a library's, and `document` leaves out.
+    warnings.filterwarnings("ignore", "Error parsing type annotation .* jupyter_client")
     modules = {name: doc.Module.from_name(name) for name in extract.walk_specs(["qlab"])}
     shutil.rmtree(folder, ignore_errors=True)
     render.configure(docformat="markdown", footer_text="qlab")

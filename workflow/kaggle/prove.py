@@ -47,7 +47,7 @@ mount -o remount,bind,ro "$root$image"
 mount --bind "$working" "$root/kaggle/working"
 exec chroot "$root" /bin/sh -c 'cd /kaggle/working && exec "$@"' sh "$@"
 """
-# `ip link set lo up`, by which notebook and kernel talk, without iproute2: SIOCSIFFLAGS with IFF_UP.
+# `ip link set lo up`, by which notebook and kernel talk, without iproute2: SIOCSIFFLAGS, IFF_UP.
 LOOPBACK = """
 import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))

@@ -259,7 +259,7 @@ class Subject(Protocol):
 class Metric(NamedTuple):
     """What holds of every record of a metric."""
 
-    unit: str
+    unit: str  # of its values; "1" for shares and scores
     better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
     clock: bool = False  # whether a clock or a meter has a part in it
 

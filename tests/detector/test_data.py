@@ -1,7 +1,5 @@
 """The parameters of notebook 01 become a checked task, or one sentence."""
 
-import json
-
 import numpy as np
 import pytest
 from conftest import fresh_home

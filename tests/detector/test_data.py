@@ -1,11 +1,7 @@
 """The parameters of notebook 01 become a checked task, or one sentence."""
 
-import json
-
-import numpy as np
 import pytest
 from conftest import fresh_home
-from PIL import Image
 
 from qlab.core import fetch
 from qlab.core.errors import QlabError
@@ -34,13 +30,6 @@ def own(tmp_path):
 
 def prepared(profile="smoke", **given):
     return prepare(Parameters(profile=profile, **given))
-
-
-def test_embedded_task():
-    task = prepared()
-    assert (task.model, task.dataset, task.size) == ("centernet_mini", "mini_coco", 256)
-    assert (len(task.images), len(task.calibration)) == (24, 16)
-    assert task.calibration[0].shape == (256, 256, 3) and not task.ready
 
 
 def test_own_images_are_split_between_calibration_and_evaluation(own):
@@ -77,14 +66,6 @@ def test_a_missing_image_is_named_before_work_starts(own, tmp_path):
     (tmp_path / "own" / "val" / "000003.png").unlink()
     with pytest.raises(QlabError, match=r"lacks 1 of the \d annotated images, first 000003\.png"):
         prepared(**own)
-
-
-def test_grey_calibration_images_are_converted(own, tmp_path):
-    folder = tmp_path / "grey"
-    folder.mkdir()
-    Image.fromarray(np.full((40, 30), 90, np.uint8)).save(folder / "a.png")
-    task = prepared(**own, calibration_images=str(folder))
-    assert task.calibration[0].shape == (256, 256, 3) and len(task.images) == 8
 
 
 def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are(own):

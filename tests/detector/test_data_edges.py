@@ -80,39 +80,9 @@ def test_a_renamed_copy_of_an_evaluation_image_is_refused(own, tmp_path):
         prepared(**own, calibration_images=str(other))
 
 
-def test_records_of_ones_own_model_lie_under_its_name_apart_from_other_settings(own):
-    first = prepared(**own)
-    own["model"] = own["model"].removesuffix("/saved_model")
-    second = prepared(**own, limit=2)
-    assert first.model == second.model == "net" and first.place != second.place
-    assert all("smoke" in t.place and "net" in t.place for t in (first, second))
-
-
 def test_a_model_for_any_size_must_be_told_one(own, monkeypatch):
     with pytest.raises(QlabError, match="takes images of any size; .* 'input_size'"):
         prepared(**(own | {"input_size": 0}))
     monkeypatch.setattr(quantize, "own_size", lambda model: 12)
     task = prepared(**(own | {"input_size": 0}))
     assert task.size == 12 and task.folder == Path(own["model"])
-
-
-def test_every_parameter_but_the_profile_moves_the_records(own, tmp_path, monkeypatch):
-    monkeypatch.setattr(data.embedded, "centernet_saved_model", lambda *neck: Path(*neck))
-    monkeypatch.setattr(data, "_size", lambda folder, asked: 8)
-    usual = prepared()
-    assert usual.place == "smoke" and usual.subpixel == Path("subpixel") and usual.folder == Path()
-    (tmp_path / "other").mkdir()
-    Image.new("RGB", (4, 4)).save(tmp_path / "other" / "a.png")
-    for change in ({"input_size": 8}, {"calibration_images": str(tmp_path / "other")}):
-        place = prepared(**change).place
-        assert place != "smoke" and "centernet_mini" in place, change
-
-
-@pytest.mark.parametrize(
-    ("shape", "side"), [((1, 8, 8, 3), 8), ((1, 8, 6, 3), None), ((1, None, None, 3), None)]
-)
-def test_only_a_fixed_square_is_a_models_own_size(shape, side):
-    image = types.SimpleNamespace(shape=shape)
-    serve = types.SimpleNamespace(structured_input_signature=((), {"input_tensor": image}))
-    model = types.SimpleNamespace(signatures={"serving_default": serve})
-    assert quantize.own_size(model) == side

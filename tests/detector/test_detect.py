@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qlab.core.errors import QlabError
 from qlab.detector import detect
 from qlab.detector.detect import Detector
 
@@ -80,11 +79,6 @@ def test_both_kinds_of_files_give_boxes_classes_and_scores(detector, graph, clas
     boxes, found, scores = detector(graph)(np.zeros((4, 4, 3), np.uint8))
     assert (boxes == BOXES[0]).all() and found.tolist() == classes
     assert scores.tolist() == [0.75, 0.5]
-
-
-def test_other_outputs_are_a_sentence(detector):
-    with pytest.raises(QlabError, match="is no detector known here: .* found 2 outputs"):
-        detector(ReadyGraph(np.uint8, [], count=2))
 
 
 def test_a_float_input_gets_pixels_from_minus_one_to_one(detector):
@@ -161,18 +155,6 @@ def test_detections_are_in_pixels_of_the_image_and_made_once(world):
     assert seen == [3, 4] * 2
 
 
-def test_each_change_of_the_images_is_another_artefact(world):
-    model, files, seen, _ = world
-    for name in ("times ten", "times ten", "id"):
-        detect.detect_all(model, files, 1, lambda image, i: image * 0 + 10 * i, name)
-    assert seen == [30, 40] * 2
-    seen.clear()
-    detect.detect_all(model, files, 1)
-    Image.fromarray(np.full((9, 9, 3), 7, np.uint8)).save(files[4])
-    detect.detect_all(model, files, 1)
-    assert seen == [3, 4, 3, 7]
-
-
 def test_several_detectors_share_what_was_read_and_changed(world):
     model, files, seen, _ = world
     other, read = model.with_name("b.tflite"), []
@@ -185,14 +167,3 @@ def test_several_detectors_share_what_was_read_and_changed(world):
     found = detect.detect_each([model, other], files, 1, change, "brighter")
     assert found == [detect.detect_all(m, files, 1) for m in (model, other)]
     assert read == [3, 4] and seen[:4] == [8, 8, 9, 9]
-
-
-def test_stages_step_through_the_files_each_on_its_own(world):
-    _, files, seen, fake = world
-    steps = detect.stages(fake(None, 1), list(files.values()))
-    first, second = (int(steps["decode"]()[0, 0, 0]) for _ in range(2))
-    assert {first, second} == {3, 4} and seen == []
-    steps["preprocess"]()
-    steps["preprocess"]()
-    steps["invoke"]()
-    assert sorted(seen[:2]) == [3, 4] and seen[2:] == ["invoke"]

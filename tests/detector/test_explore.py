@@ -39,17 +39,6 @@ def test_flips_are_those_of_the_records(world, box):
     assert lost > 0 and f"it loses {lost} and gains {gained} of" in box.children[-2].value
 
 
-def test_images_with_most_flips_come_first(world):
-    work, found = world
-    ids = sorted(work.images)
-    table = explore.objects(work, found, "int8_static", ids, 0.3)
-    flips = {i: int((t["float"] != t["variant"]).sum()) for i, t in table.groupby("image")}
-    order = explore.by_flips(table, ids)
-    assert sorted(order) == ids
-    counts = [flips.get(i, 0) for i in order]
-    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
-
-
 def test_one_image_adds_up(world, box):
     """Over all images, the objects lost one image at a time are all that are lost."""
     work, found = world
@@ -81,12 +70,6 @@ def test_a_variant_that_saw_fewer_images_says_so(box):
     assert text.value == f"{measure.SLOW} answered on 5 images only; take one of these."
     place.value = 5
     assert "loses 0 and gains 0" in text.value
-
-
-def test_a_detector_alone_is_shown_beside_the_truth(world):
-    work, found = world
-    box = explore.samples(work, {"as_is": found["fp32"]})
-    assert "as_is draws" in box.children[-2].value and "Lost" not in box.children[-2].value
 
 
 @pytest.fixture

@@ -57,15 +57,3 @@ def test_every_size_class_and_category_has_enough_objects():
     assert mini_coco.COUNTS["val"] >= 400
     assert min(small.sum(), large.sum(), (~small & ~large).sum()) >= 150
     assert np.bincount(labels, minlength=11)[1:].min() >= 100
-
-
-def test_targets_count_classes_from_zero_and_an_empty_image_has_none():
-    found = [{"bbox": [1.0, 2.0, 3.0, 4.0], "category_id": 10}]
-    boxes, classes = mini_coco.detection_targets(found)
-    assert boxes.tolist() == [[1, 2, 3, 4]] and classes.tolist() == [9]
-    boxes, classes = mini_coco.detection_targets([])
-    assert boxes.shape == (0, 4) and classes.shape == (0,)
-
-
-def test_a_split_has_as_many_images_as_asked_for():
-    assert len(list(mini_coco.scenes("val", 2))) == 2

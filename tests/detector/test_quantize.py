@@ -1,6 +1,5 @@
 """Variants of a small graph: what is int8 and what stays float, read back from the files."""
 
-import json
 import re
 
 import numpy as np
@@ -118,24 +117,6 @@ def test_decoding_starts_after_the_last_weights(world):
             assert after >= set(o.outputs)
 
 
-def test_noisy_operators_are_those_below_the_floor(world):
-    file = world[2]("fp32")
-    first, second = (o.outputs[0] for o in tflite_graph.operators(file)[3:5])
-    floor = quantize.SNR_FLOOR_DB
-    snr = {first: floor - 1, second: floor + 1}
-    assert quantize.noisy_operators(snr, file, []) == [first]
-    assert quantize.noisy_operators(snr, file, [first]) == []
-
-
-def test_recipes_lie_beside_their_files(world):
-    file = world[2]("int8_selective")
-    recipe = json.loads((file.parent / "recipe.json").read_text())
-    assert recipe["engine"] == "ai-edge-quantizer" and recipe["calibration_images"] == 12
-    assert recipe["operators_left_float"] == tflite_graph.decoding(world[2]("fp32"))
-    rules = json.loads((file.parent / "quantizer_recipe.json").read_text())
-    assert any(rule["algorithm_key"] == "no_quantize" for rule in rules)
-
-
 def test_operators_left_float_are_named_to_the_letter(world):
     """The converter ends some names with a semicolon; any other letter is another operator."""
     made = quantize._quantizer(world[2]("fp32"), "int8_selective", ["map/a.b(c)+d"])
@@ -162,12 +143,6 @@ def test_noise_is_in_decibels_of_power(world):
     expected = 10 * np.log10((signal**2).sum() / ((signal - noisy) ** 2).sum())
     found = quantize.tensor_snr(*files, samples[:1], THREADS)[name]
     assert found == pytest.approx(expected, abs=0.1)
-
-
-def test_more_calibration_is_another_artefact(world):
-    folder, samples, build = world
-    other = quantize.build_variant(folder / "model", "int8_static", 64, samples[:4], THREADS)
-    assert other != build("int8_static")
 
 
 def test_every_operator_runs_alone_and_computes_the_same(world):
@@ -226,8 +201,8 @@ def test_another_signature_is_a_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("float32", r"uint8 \[1, H, W, 3\]; found inputs 'input_tensor' float32"),
-        ("uint8", "lacks the zoo output 'detection_boxes'; found .* outputs num_detections"),
+        ("float32", r"uint8 \[1, H, W, 3\].* found inputs 'input_tensor' float32"),
+        ("uint8", "found inputs .* and outputs num_detections"),
     ],
 )
 def test_pixels_are_uint8_and_every_output_is_there(tmp_path, kind, sentence):
@@ -257,3 +232,12 @@ def test_bad_tflite_files_are_sentences(tmp_path):
     (tmp_path / "bad.tflite").write_bytes(b"not a flatbuffer at all")
     with pytest.raises(QlabError, match="cannot be run by LiteRT"):
         Detector(tmp_path / "bad.tflite", 1)
+
+
+def test_noisy_operators_are_those_below_the_floor(world):
+    file = world[2]("fp32")
+    first, second = (o.outputs[0] for o in tflite_graph.operators(file)[3:5])
+    floor = quantize.SNR_FLOOR_DB
+    snr = {first: floor - 1, second: floor + 1}
+    assert quantize.noisy_operators(snr, file, []) == [first]
+    assert quantize.noisy_operators(snr, file, [first]) == []

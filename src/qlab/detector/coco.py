@@ -129,10 +129,7 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
 
 
 def check_numbers(results: list[dict], where: str) -> None:
-    """Refuse scores and boxes that are no numbers.
-
-    QlabError: the first such detection, with its image.
-    """
+    """QlabError for the first detection whose score or box is no number."""
     for r in results:
         if not all(map(math.isfinite, (r["score"], *r["bbox"]))):
             raise QlabError(
@@ -142,30 +139,18 @@ def check_numbers(results: list[dict], where: str) -> None:
 
 
 def check_labels(results: list[dict], coco: COCO, where: str) -> None:
-    """Refuse categories that the annotations do not know.
+    """QlabError for the first category that the annotations do not know.
 
     Meant for the float model: a quantized one may answer with such a category
     because its class ids went through eight bits, which is a finding.
-    QlabError: the first such category, with its image.
     """
     for r in results:
         if r["category_id"] not in coco.cats:
             raise QlabError(
                 f"{where}: a detection on image {r['image_id']} has category {r['category_id']}, "
-                "which the annotations do not know "
-                f"(theirs: {min(coco.cats)} to {max(coco.cats)}). "
-                "Was this model trained on other labels?"
+                f"which the annotations do not know (theirs: {min(coco.cats)} to "
+                f"{max(coco.cats)}). Was this model trained on other labels?"
             )
-
-
-def _results(coco: COCO, results: list[dict]) -> COCO:
-    """Detections as pycocotools wants them; unlike its loadRes, none at all is fine."""
-    annotations = [
-        {**r, "id": i, "area": r["bbox"][2] * r["bbox"][3], "iscrowd": 0}
-        for i, r in enumerate(results, 1)
-    ]
-    kept = {k: coco.dataset[k] for k in ("images", "categories")}
-    return quiet_coco({**kept, "annotations": annotations})
 
 
 def match(
@@ -183,7 +168,13 @@ def match(
     """
     wanted = set(ids)
     counted = [r for r in results if r["image_id"] in wanted]
-    evaluation = COCOeval(coco, _results(coco, counted), "bbox")
+    answers = [
+        {**r, "id": i, "area": r["bbox"][2] * r["bbox"][3], "iscrowd": 0}
+        for i, r in enumerate(counted, 1)
+    ]
+    # As pycocotools' loadRes, for which no detection at all is an error.
+    kept = {key: coco.dataset[key] for key in ("images", "categories")}
+    evaluation = COCOeval(coco, quiet_coco({**kept, "annotations": answers}), "bbox")
     evaluation.params.imgIds = sorted(wanted)
     if iou is not None:
         evaluation.params.iouThrs = np.array([iou])
@@ -211,12 +202,8 @@ def found_objects(
     given score and overlap. Crowds do not count.
     """
     answers = [r for r in results if r["score"] >= score]
-    evaluation = match(coco, answers, ids, iou, overall=True)
     found: dict[int, bool] = {}
-    for e in evaluation.evalImgs:
-        if e is not None:
-            hit = e["gtMatches"][0] > 0
-            for gt, is_hit, ignored in zip(e["gtIds"], hit, e["gtIgnore"], strict=True):
-                if not ignored:
-                    found[gt] = bool(is_hit)
+    for e in filter(None, match(coco, answers, ids, iou, overall=True).evalImgs):
+        hits = zip(e["gtIds"], e["gtMatches"][0] > 0, e["gtIgnore"], strict=True)
+        found |= {gt: bool(hit) for gt, hit, ignored in hits if not ignored}
     return np.array([found[gt] for gt in sorted(found)], bool)

@@ -79,12 +79,12 @@ class Task:
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
-        calibration = hashlib.sha256(b"".join(i.tobytes() for i in self.calibration))
+        calibration = b"".join(image.tobytes() for image in self.calibration)
         return {
             "model": file_sha256(self.folder),
             "annotations": hash_json(self.coco.dataset),
             "images": hash_json([file_sha256(p) for p in self.images.values()]),
-            "calibration": calibration.hexdigest(),
+            "calibration": hashlib.sha256(calibration).hexdigest(),
         }
 
 
@@ -198,8 +198,8 @@ def _coco(split: str) -> tuple[Path, Path]:
 
 def _coco_train() -> Path | None:
     """COCO's training images under QLAB_DATA, the proper place to calibrate from, if there."""
-    folder = (paths.real_data() or Path()) / "coco" / "train2017"
-    return folder if paths.real_data() and folder.is_dir() else None
+    root = paths.real_data()
+    return root / "coco" / "train2017" if root and (root / "coco" / "train2017").is_dir() else None
 
 
 def _size(folder: Path, asked: int) -> int:

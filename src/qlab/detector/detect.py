@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -49,15 +50,11 @@ class Detector:
                 f"TFLite_Detection_PostProcess; found {len(outputs)} outputs."
             )
         if self.zoo:
-            runner = self.interpreter.get_signature_runner()
-            details = runner.get_output_details()
-            self.order = [
-                details[f"detection_{n}"]["index"] for n in ("boxes", "classes", "scores")
-            ]
-        else:
-            self.order = [o["index"] for o in outputs[:3]]  # documented order of the operator
-        self.size = int(self.input["shape"][1])
+            details = self.interpreter.get_signature_runner().get_output_details()
+            outputs = [details[f"detection_{n}"] for n in ("boxes", "classes", "scores")]
+        self.order = [o["index"] for o in outputs[:3]]  # the operator documents the same order
         shape, kind = [int(v) for v in self.input["shape"]], self.input["dtype"]
+        self.size = shape[1]
         if shape != [1, self.size, self.size, 3] or kind not in (np.uint8, np.float32):
             raise QlabError(
                 f"{file.name} wants {kind.__name__} {shape} as input; expected uint8 or float32 "
@@ -104,16 +101,18 @@ def coco_results(found: tuple, image_id: int, width: int, height: int) -> list[d
     ]
 
 
+Change = Callable[[np.ndarray, int], np.ndarray]  # an image, and its id, to another image
+
+
 def detect_all(
     file: Path,
     images: dict[int, Path],
     threads: int,
-    change: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    change: Change | None = None,
     change_name: str = "none",
-    progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[dict]:
     """COCO results of one detector on images (id -> file); see `detect_each`."""
-    [results] = detect_each([file], images, threads, change, change_name, progress)
+    [results] = detect_each([file], images, threads, change, change_name)
     return results
 
 
@@ -121,9 +120,8 @@ def detect_each(
     files: Sequence[Path],
     images: dict[int, Path],
     threads: int,
-    change: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    change: Change | None = None,
     change_name: str = "none",
-    progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[list[dict]]:
     """COCO results of each of some detectors on images (id -> file), kept together as an artefact.
 
@@ -142,7 +140,7 @@ def detect_each(
     def make(folder: Path) -> None:
         running = [Detector(file, threads) for file in files]
         results: list[list[dict]] = [[] for _ in files]
-        for image_id, path in progress(images.items()):
+        for image_id, path in images.items():
             image = read_image(path)
             height, width = image.shape[:2]
             if change is not None:
@@ -163,17 +161,9 @@ def stages(detector: Detector, files: Sequence[Path]) -> dict[str, Callable[[], 
     `decode` reads and unpacks the image file, `preprocess` resizes it and
     copies it into the input tensor, `invoke` runs the graph.
     """
-    images = [read_image(f) for f in files]
-    turn = {"decode": 0, "preprocess": 0}
-
-    def following(name: str) -> int:
-        turn[name] = (turn[name] + 1) % len(files)
-        return turn[name]
-
+    read, decoded = cycle(files), cycle([read_image(f) for f in files])
     return {
-        "decode": lambda: read_image(files[following("decode")]),
-        "preprocess": lambda: detector.set_image(
-            resized(images[following("preprocess")], detector.size)
-        ),
+        "decode": lambda: read_image(next(read)),
+        "preprocess": lambda: detector.set_image(resized(next(decoded), detector.size)),
         "invoke": detector.invoke,
     }

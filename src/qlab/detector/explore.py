@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
-from qlab.core import live, plot, records
+from qlab.core import live, plot
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.records import interval
@@ -33,16 +33,12 @@ def objects(
     right category with at least the given score, and crowds do not count.
     """
     whole = [a for a in pictures.truth(task, list(ids)) if not a["iscrowd"]]
-    by_id = {a["id"]: a for a in sorted(whole, key=lambda a: a["id"])}
-    return pd.DataFrame(
-        {
-            "image": [a["image_id"] for a in by_id.values()],
-            "name": [pictures.category(task, a) for a in by_id.values()],
-            "float": coco.found_objects(task.coco, found[parent_of(found)], ids, score),
-            "variant": coco.found_objects(task.coco, found[variant], ids, score),
-        },
-        index=list(by_id),
-    )
+    whole.sort(key=lambda a: a["id"])
+    names = [(a["image_id"], pictures.category(task, a)) for a in whole]
+    table = pd.DataFrame(names, [a["id"] for a in whole], ["image", "name"])
+    for column, one in (("float", parent_of(found)), ("variant", variant)):
+        table[column] = coco.found_objects(task.coco, found[one], ids, score)
+    return table
 
 
 def by_flips(table: pd.DataFrame, ids: Sequence[int]) -> list[int]:
@@ -166,12 +162,8 @@ def curves(table: pd.DataFrame):
 def _scores(rows: pd.DataFrame, metrics: Mapping[str, str]) -> str:
     """Some figures of each variant, with their intervals, a line a variant."""
     lines = []
-    for variant, one in rows.groupby("variant", sort=False):
-        told = [
-            f"{title} {interval(row)}"
-            for metric, title in metrics.items()
-            for _, row in records.pick(one, metric).iterrows()
-        ]
+    for variant, one in rows[rows["metric"].isin(metrics)].groupby("variant", sort=False):
+        told = (f"{metrics[row['metric']]} {interval(row)}" for _, row in one.iterrows())
         lines.append(f"{variant}: {', '.join(told)}")
     return "<br>".join(lines)
 
@@ -179,9 +171,6 @@ def _scores(rows: pd.DataFrame, metrics: Mapping[str, str]) -> str:
 def _curves(rows: pd.DataFrame, by: str) -> Figure:
     plot.use_style()
     canvas, axis = subplots(figsize=(8.2, 3.8))
-    if by == IOU:
-        plots.iou_lines(axis, rows)
-    else:
-        plots.area_bars(axis, rows, "ap")
+    plots.iou_lines(axis, rows) if by == IOU else plots.area_bars(axis, rows, "ap")
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return canvas

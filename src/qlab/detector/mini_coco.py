@@ -98,19 +98,13 @@ def draw_scene(split: str, index: int) -> Scene:
 def annotate(scene: Scene, image_id: int, first_id: int) -> list[dict]:
     """COCO annotations of a scene: box and area come from the visible mask."""
     annotations = []
-    for i, (label, mask) in enumerate(zip(scene.labels, scene.masks, strict=True)):
+    for number, (label, mask) in enumerate(zip(scene.labels, scene.masks, strict=True), first_id):
         encoded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
-        annotations.append(
-            {
-                "id": first_id + i,
-                "image_id": image_id,
-                "category_id": label,
-                "bbox": [float(v) for v in rle.toBbox(encoded)],
-                "area": float(rle.area(encoded)),
-                "segmentation": {**encoded, "counts": encoded["counts"].decode("ascii")},
-                "iscrowd": 0,
-            }
-        )
+        place = {"id": number, "image_id": image_id, "category_id": label, "iscrowd": 0}
+        place["bbox"] = [float(v) for v in rle.toBbox(encoded)]
+        place["area"] = float(rle.area(encoded))
+        place["segmentation"] = {**encoded, "counts": encoded["counts"].decode("ascii")}
+        annotations.append(place)
     return annotations
 
 

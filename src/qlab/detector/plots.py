@@ -109,7 +109,8 @@ def iou_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 def iou_lines(axis, rows: pd.DataFrame) -> None:
     """A line a variant, of `iou_rows`, with the float parent's interval as a band."""
-    for variant, line in rows.sort_values("iou").groupby("variant", sort=False):
+    for variant, line in rows.groupby("variant", sort=False):
+        line = line.sort_values("iou")
         axis.plot(line["iou"], line["value"], marker=MARKER[variant], ms=5, lw=1.4,
                   color=COLOUR[variant], label=variant)  # fmt: skip
         if variant == PARENT:

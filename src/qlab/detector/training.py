@@ -5,12 +5,14 @@ Equations are those of Zhou et al., "Objects as Points" (arXiv 1904.07850).
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from qlab.core import parameters
 from qlab.core.cache import versions
 from qlab.core.images import read_image
+from qlab.core.parameters import Count
 from qlab.core.steps_bar import StepsBar
 from qlab.detector import coco, embedded, mini_coco
 from qlab.detector.centernet import STRIDE, Architecture, build, decode, keras, tf
@@ -20,6 +22,13 @@ SETTINGS = {
     "smoke": {"images": 64, "epochs": 1, "batch": 16, "rate": 2e-3},
     "mini": {"images": mini_coco.COUNTS["train"], "epochs": 20, "batch": 16, "rate": 2e-3},
 }
+
+
+class Parameters(parameters.Parameters):
+    """The parameters of the notebook `train_centernet`; what they mean stands in its cell."""
+
+    profile: Literal["smoke", "mini", "full"] = "mini"
+    seed: Count = 7
 
 
 def gaussian_radius(height: float, width: float, overlap: float = 0.7) -> float:
@@ -97,14 +106,7 @@ def _samples(a: Architecture, count: int, seed: int) -> Iterator[tuple[np.ndarra
 
 
 def train(
-    a: Architecture,
-    folder: Path,
-    *,
-    images: int,
-    epochs: int,
-    batch: int,
-    rate: float,
-    seed: int,
+    a: Architecture, folder: Path, *, images: int, epochs: int, batch: int, rate: float, seed: int
 ) -> keras.Model:
     """Train on mini_coco's training split; a killed run goes on from its last epoch in `folder`.
 
@@ -167,6 +169,7 @@ def card(
     model: keras.Model, settings: dict, seed: int, ap: float, ap50: float, images: int
 ) -> dict[str, Any]:
     """The facts a model card of the embedded CenterNet states."""
+    score = {"dataset": "mini_coco val", "ap": round(ap, 4), "ap50": round(ap50, 4)}
     return {
         "model": "CenterNet with a ResNet-v2 backbone, qlab.detector.centernet.MINI_256",
         "parameters": model.count_params(),
@@ -174,12 +177,7 @@ def card(
         "data": "mini_coco train",
         "seed": seed,
         "settings": settings,
-        "score": {
-            "dataset": "mini_coco val",
-            "ap": round(ap, 4),
-            "ap50": round(ap50, 4),
-            "images": images,
-        },
+        "score": score | {"images": images},
         "licence": "MIT",
         "versions": versions("tensorflow", "tf-keras", "numpy"),
     }

@@ -220,16 +220,9 @@ def _write(
     for name, parts in linears.items():
         tensors |= {f"{name}.{end}": tensor for end, tensor in parts.items()}
     save_file(tensors, target / llama.WEIGHTS, metadata={"format": "pt"})
-    settings = gptq.RoundToNearest(task["bits"], task["group_size"]).config()
-    config = llama.read_json(source, "config.json") | {"quantization_config": settings}
     notes = {name: {"damping": 0.0, "seconds": round(seconds, 3)} for name in linears}
-    # auto-gptq opens quantize_config.json in a local folder, without looking whether it is there.
-    files = {"config.json": config, "quantize_config.json": settings, streaming.LAYERS: notes}
-    for name, content in files.items():
-        (target / name).write_text(json.dumps(content, indent=2) + "\n")
-    for pattern in streaming.BESIDE:
-        for path in source.glob(pattern):
-            shutil.copyfile(path, target / path.name)
+    method = gptq.RoundToNearest(task["bits"], task["group_size"])
+    streaming.write_beside(source, target, method, notes)
 
 
 if __name__ == "__main__":

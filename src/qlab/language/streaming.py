@@ -207,16 +207,7 @@ class _Stream:
         merged = {}
         for path in notes:
             merged |= json.loads(path.read_text())
-        _write_json(self.partial / LAYERS, merged)
-        settings = llama.read_json(self.folder, "config.json")
-        settings["quantization_config"] = self.method.config()
-        _write_json(self.partial / "config.json", settings)
-        if _is_gptq(self.method):
-            # auto-gptq opens this one in a local folder, without looking whether it is there.
-            _write_json(self.partial / "quantize_config.json", self.method.config())
-        for pattern in BESIDE:
-            for path in self.folder.glob(pattern):
-                shutil.copyfile(path, self.partial / path.name)
+        write_beside(self.folder, self.partial, self.method, merged)
         _write_json(self.partial / RECIPE, recipe)
         for path in [*notes, *self.partial.glob("inputs-*.safetensors")]:
             path.unlink()
@@ -265,6 +256,20 @@ class _Stream:
 
     def _run(self, block, state: torch.Tensor) -> torch.Tensor:
         return llama.run_block(block, state.to(self.device), self.rotary[state.shape[1]])
+
+
+def write_beside(folder: Path, target: Path, method: Method, notes: dict) -> None:
+    """All that lies beside the weights of `folder`, quantized by a method, in `target`."""
+    settings = method.config()
+    config = llama.read_json(folder, "config.json") | {"quantization_config": settings}
+    _write_json(target / "config.json", config)
+    if _is_gptq(method):
+        # auto-gptq opens this one in a local folder, without looking whether it is there.
+        _write_json(target / "quantize_config.json", settings)
+    _write_json(target / LAYERS, notes)
+    for pattern in BESIDE:
+        for path in folder.glob(pattern):
+            shutil.copyfile(path, target / path.name)
 
 
 def checked(calibration: list[list[int]], config: "LlamaConfig") -> list[list[int]]:

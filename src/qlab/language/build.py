@@ -200,7 +200,7 @@ def _folder(task: Task, seed: int, name: str) -> Path:
         streaming.quantize_folder(
             task.folder, methods.method(name), tokens, target, progress=layers, **where
         )
-    elif not target.is_dir():
+    else:
         autoround.autoround_folder(
             task.folder, tokens, target, iterations=ITERATIONS, seed=seed, progress=layers, **where
         )

@@ -88,7 +88,7 @@ def again(stored: pd.DataFrame, seed: int) -> pd.DataFrame:
         alone = rows["condition"] == outcomes.LAST_SENTENCE
         made += measure.judged_records(task, rows[~alone], seed)
         made += measure.last_sentence_records(task, rows[alone])
-    return records.as_table(made)
+    return records.check(records.as_table(made), "what was computed again")
 
 
 def test_every_interval_is_computed_again_from_the_items(world, home):
@@ -98,7 +98,7 @@ def test_every_interval_is_computed_again_from_the_items(world, home):
     made = measure.accuracy_records(task, found, 3) + measure.last_sentence_records(task, alone)
     items.write("llama_gptq", "smoke", pd.concat([rows, alone]))
     found_again = again(items.read("llama_gptq", "smoke"), 3)
-    made_first = judged(records.as_table(made))
+    made_first = judged(records.check(records.as_table(made), "what was computed first"))
     pd.testing.assert_frame_equal(judged(found_again), made_first, check_exact=True)
     assert len(made) == len(judged(found_again)) > 100  # none of these is left out
 

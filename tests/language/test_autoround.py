@@ -105,19 +105,6 @@ def test_plain_auto_gptq_runs_it(quantized):
     assert (packed - dense).norm() < 0.01 * dense.norm()
 
 
-@installed
-@pytest.mark.slow
-def test_a_made_target_is_left_and_another_is_not_written_over(folder, quantized, monkeypatch):
-    def fail(*arguments):
-        raise AssertionError("made again")
-
-    monkeypatch.setattr(autoround, "_in_own_process", fail)
-    target = quantized[0] / "first"
-    autoround.autoround_folder(folder, passages(16, 1), target, iterations=30, seed=3)
-    with pytest.raises(QlabError, match="exists already and was made otherwise"):
-        autoround.autoround_folder(folder, passages(16, 1), target, iterations=30, seed=4)
-
-
 def test_its_process_ends_with_whoever_started_it():
     """As when a notebook is killed while the library tunes: here it sleeps instead."""
     code = """

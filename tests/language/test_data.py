@@ -11,7 +11,7 @@ from qlab.core import hub
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.language import data, device
-from qlab.language.data import CALIBRATION, EVALUATION, TRAINING
+from qlab.language.passages import CALIBRATION, EVALUATION, TRAINING
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
 

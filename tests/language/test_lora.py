@@ -5,7 +5,6 @@ import tiny_llama
 import torch
 from safetensors.torch import load_file
 
-from qlab.core.errors import QlabError
 from qlab.language import gptq, lora, streaming
 
 SETTINGS = {"steps": 30, "rank": 4, "rate": 1e-2, "batch": 4, "seed": 5}
@@ -109,16 +108,6 @@ def test_the_seed_decides_the_start_and_leaves_other_random_numbers_alone(folder
     assert torch.equal(torch.rand(3), expected)
     name = next(name for name in first if "lora_A" in name)
     assert torch.equal(first[name], same[name]) and not torch.equal(first[name], other[name])
-
-
-def test_a_made_adapter_is_left_and_another_is_not_written_over(folder, passages, recovered):
-    def fail(steps):
-        raise AssertionError("trained again")
-
-    target, cost = recovered
-    assert lora.recover(folder, passages, target, progress=fail, **SETTINGS) == cost
-    with pytest.raises(QlabError, match="exists already and was made otherwise"):
-        lora.recover(folder, passages, target, **SETTINGS | {"rank": 2})
 
 
 def test_padding_does_not_change_the_loss(folder, passages):

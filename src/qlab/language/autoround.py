@@ -9,7 +9,6 @@ The library runs in a process of its own (`python -m qlab.language.autoround`), 
 replaces functions of transformers for everything else that runs beside it.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -48,7 +47,7 @@ def autoround_folder(
     """Write the Llama in `folder`, its linear layers quantized by AutoRound, as folder `target`.
 
     `calibration` are passages as token ids. The library wants rows of one length: the passages
-    are joined and cut into rows as long as the longest. A target made so already is left. On one
+    are joined and cut into rows as long as the longest. A target that is there is left. On one
     machine, with one number of PyTorch's threads, the same arguments give the same weights.
     QlabError: `auto-round` is not installed; widths that cannot be packed; no calibration; the
     library failed, or its packed weights read back otherwise than they were tuned.
@@ -64,14 +63,12 @@ def autoround_folder(
     settings = {"bits": bits, "group_size": group_size, "iterations": iterations, "seed": seed}
     task = {"rows": rows(calibration), "device": device, "dtype": dtype} | settings
     task["threads"] = torch.get_num_threads()
-    recipe = _recipe(folder, task)
-    if cache.made(target, streaming.RECIPE, recipe):
+    if target.exists():
         return
     with cache.written_whole(target) as part:
         part.mkdir()
         task |= {"folder": str(folder), "target": str(part)}
         _in_own_process(task, config.num_hidden_layers, progress)
-        (part / streaming.RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
 
 
 def available() -> bool:
@@ -92,18 +89,6 @@ def rows(passages: list[list[int]]) -> list[list[int]]:
         )
     joined = [token for passage in passages for token in passage]
     return [joined[i : i + length] for i in range(0, len(joined) - length + 1, length)]
-
-
-def _recipe(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
-    """All that decides the bytes of a target, as JSON has it."""
-    return task | {
-        "method": f"autoround_w{task['bits']}_g{task['group_size']}",
-        "rows": len(task["rows"]),
-        "rows_sha256": hashlib.sha256(json.dumps(task["rows"]).encode()).hexdigest(),
-        "source_sha256": cache.file_sha256(folder),
-        "code": cache.code_sha256(__name__),
-        "versions": cache.versions("torch", "transformers", "auto-round"),
-    }
 
 
 def _in_own_process(task: dict[str, Any], layers: int, progress) -> None:
@@ -220,16 +205,9 @@ def _write(
     for name, parts in linears.items():
         tensors |= {f"{name}.{end}": tensor for end, tensor in parts.items()}
     save_file(tensors, target / llama.WEIGHTS, metadata={"format": "pt"})
-    settings = gptq.RoundToNearest(task["bits"], task["group_size"]).config()
-    config = llama.read_json(source, "config.json") | {"quantization_config": settings}
     notes = {name: {"damping": 0.0, "seconds": round(seconds, 3)} for name in linears}
-    # auto-gptq opens quantize_config.json in a local folder, without looking whether it is there.
-    files = {"config.json": config, "quantize_config.json": settings, streaming.LAYERS: notes}
-    for name, content in files.items():
-        (target / name).write_text(json.dumps(content, indent=2) + "\n")
-    for pattern in streaming.BESIDE:
-        for path in source.glob(pattern):
-            shutil.copyfile(path, target / path.name)
+    method = gptq.RoundToNearest(task["bits"], task["group_size"])
+    streaming.write_beside(source, target, method, notes)
 
 
 if __name__ == "__main__":

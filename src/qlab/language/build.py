@@ -17,7 +17,18 @@ from qlab.core import cache, disk, paths, processes
 from qlab.core.cache import code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import autoround, data, embedded, llama, lora, methods, scoring, sizes, streaming
+from qlab.language import (
+    autoround,
+    data,
+    embedded,
+    llama,
+    lora,
+    methods,
+    passages,
+    scoring,
+    sizes,
+    streaming,
+)
 from qlab.language.data import EMBEDDED_MODEL, EVEN_MODEL, Task
 from qlab.language.methods import ADAPTED, AUTOROUND
 from qlab.language.scoring import Scores
@@ -200,7 +211,7 @@ def _folder(task: Task, seed: int, name: str) -> Path:
         streaming.quantize_folder(
             task.folder, methods.method(name), tokens, target, progress=layers, **where
         )
-    elif not target.is_dir():
+    else:
         autoround.autoround_folder(
             task.folder, tokens, target, iterations=ITERATIONS, seed=seed, progress=layers, **where
         )
@@ -220,7 +231,7 @@ def _recipe(task: Task, name: str, seed: int) -> dict[str, Any]:
     recipe["versions"] = versions(*LIBRARIES)
     if name == "fp16":
         return recipe
-    recipe["calibration"] = data.digest(task.calibration)
+    recipe["calibration"] = passages.digest(task.calibration)
     if name == AUTOROUND:
         recipe |= {"iterations": ITERATIONS, "seed": seed}
     return recipe
@@ -252,7 +263,7 @@ def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
 def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
     """The adapter trained for a quantized folder."""
     steps = RECOVERY_STEPS[profile]
-    recipe = {"base": file_sha256(folder), "training": data.digest(task.training)}
+    recipe = {"base": file_sha256(folder), "training": passages.digest(task.training)}
     recipe |= {"steps": steps, "seed": seed, **_where(task)}
     recipe |= {"code": code_sha256(__name__), "versions": versions(*LIBRARIES)}
     target = cache.address("llama_adapter", recipe)
@@ -293,7 +304,7 @@ def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]
 def _scores(task: Task, variant: Variant) -> Scores:
     recipe = {
         "variant": {folder.name: file_sha256(folder) for folder in variant.folders},
-        "passages": data.digest(task.passages),
+        "passages": passages.digest(task.passages),
         **_where(task),
         "code": code_sha256(__name__),
         "versions": versions(*LIBRARIES),

@@ -111,9 +111,7 @@ def curves(table: pd.DataFrame):
     """
     import ipywidgets as w
 
-    variants = list(
-        dict.fromkeys(draw.in_order(draw.curve_rows(table, "top_first_token"))["variant"])
-    )
+    variants = draw.variants_of(draw.in_order(draw.curve_rows(table, "top_first_token")))
 
     def show(reading: str, k: int, picked: tuple[str, ...], minus: bool) -> tuple[str, Figure]:
         rows = draw.curve_rows(table, f"{reading}_difference" if minus else reading)

@@ -9,12 +9,11 @@ kept and computed beside them, and its bytes count. `load` merges it into the de
 gives the same outputs, for evaluation only.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from qlab.core import cache
 from qlab.core.errors import QlabError
 from qlab.language import llama, streaming
 
-WEIGHTS, COST, RECIPE = "adapter_model.safetensors", "cost.json", "recipe.json"
+WEIGHTS, COST = "adapter_model.safetensors", "cost.json"
 EVERY = 50  # steps between two checkpoints
 _NO_TARGET = -100  # PyTorch's label of a position that does not count
 
@@ -60,23 +59,20 @@ def recover(
     Next-token loss over whole passages, AdamW, learning rate warmed up over a tenth of the steps
     and then down to 0. `target` is a folder that peft's `from_pretrained` takes, with cost.json.
     A killed run goes on from its last checkpoint, beside the target, and ends with the same
-    adapter; a target made so already is left. On a CPU the same arguments give the same adapter.
+    adapter; a target that is there is left. On a CPU the same arguments give the same adapter.
     The passages must not be those of calibration or test.
     QlabError: no passages, one that the model cannot read, a loss that is not finite.
     """
     folder, target = Path(folder), Path(target)
     limit = llama.check(folder).max_position_embeddings
     groups = _groups([list(passage) for passage in passages], batch, limit)
-    recipe = _recipe(folder, groups, steps=steps, rank=rank, rate=rate, seed=seed, dtype=dtype)
-    if cache.made(target, RECIPE, recipe):
+    if target.exists():
         return cost(target)
     model = _with_adapter(streaming.load_dense(folder, dtype, device), rank, seed)
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    kept = target.with_name(f"{target.name}.partial-{digest[:8]}.pt")
+    kept = target.with_name(f"{target.name}.partial.pt")
     seconds, losses = _train(model, groups, kept, steps, rate, seed, progress)
     with cache.written_whole(target) as part:
         _save(model, part, seconds, losses)
-        (part / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
     kept.unlink(missing_ok=True)
     return cost(target)
 
@@ -212,13 +208,3 @@ def _save(model: PeftModel, folder: Path, seconds: float, losses: list[float]) -
     size = (folder / WEIGHTS).stat().st_size
     found = Cost(round(seconds, 3), trained, size, [round(loss, 5) for loss in losses])
     (folder / COST).write_text(json.dumps(found._asdict()) + "\n")
-
-
-def _recipe(folder: Path, groups: list[list[list[int]]], **settings) -> dict[str, Any]:
-    """All that decides the adapter; the device's rounding is left out."""
-    return settings | {
-        "base_sha256": cache.file_sha256(folder),
-        "batches_sha256": hashlib.sha256(json.dumps(groups).encode()).hexdigest(),
-        "code": cache.code_sha256(__name__),
-        "versions": cache.versions("torch", "transformers", "peft"),
-    }

@@ -7,7 +7,6 @@ and ends with the same bytes. The target appears when all of it is there.
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
@@ -37,7 +36,7 @@ GROUPS = (
     ("mlp.up_proj", "mlp.gate_proj"),
     ("mlp.down_proj",),
 )
-LAYERS, RECIPE = "layers.json", "quantization.json"
+LAYERS = "layers.json"
 # Everything beside weights and config.json that a tokenizer or a generation may need.
 BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_template*")
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -61,23 +60,23 @@ def quantize_folder(
     `calibration` are passages as token ids, run one by one, so nothing is padded. What is not
     quantized (embedding, norms, an untied head) keeps its dtype. A tied embedding is stored once,
     in GPTQ folders as `lm_head.weight`: else plain auto-gptq would load garbage in its place.
-    `layers.json` has damping and seconds per linear layer. A target made so already is left.
+    `layers.json` has damping and seconds per linear layer. A target that is there is left as it is,
+    and an unfinished one beside it gone on with: the target's name must say all that decides it.
     QlabError: a quantized folder, widths that do not fit, no passages where some are needed.
     """
     folder, target = Path(folder), Path(target)
     config = llama.float_config(folder)
     method.check(config)
     calibration = checked(calibration, config) if method.needs_inputs else []
-    recipe = _recipe(folder, method, calibration, dtype)
-    if cache.made(target, RECIPE, recipe):
+    if target.exists():
         return
-    unfinished = target.with_name(f"{target.name}.partial-{_digest(recipe)[:8]}")
+    unfinished = target.with_name(f"{target.name}.partial")
     with llama.Weights(folder) as weights, torch.no_grad():
         stream = _Stream(folder, config, weights, method, unfinished, device, dtype)
         stream.start(calibration)
         for index in progress(range(config.num_hidden_layers)):
             stream.step(index)
-        stream.finish(recipe)
+        stream.finish()
     try:
         unfinished.rename(target)
     except OSError as error:  # another run was faster: the same bytes
@@ -190,7 +189,7 @@ class _Stream:
         _save(tensors, shard)  # the last: a layer is finished when its shard is there
         (self.partial / f"inputs-{index:05d}.safetensors").unlink(missing_ok=True)
 
-    def finish(self, recipe: dict) -> None:
+    def finish(self) -> None:
         """Everything outside the decoder layers, and the files beside the weights."""
         rest = [name for name in self.weights.names if not name.startswith("model.layers.")]
         if self.config.tie_word_embeddings:
@@ -207,17 +206,7 @@ class _Stream:
         merged = {}
         for path in notes:
             merged |= json.loads(path.read_text())
-        _write_json(self.partial / LAYERS, merged)
-        settings = llama.read_json(self.folder, "config.json")
-        settings["quantization_config"] = self.method.config()
-        _write_json(self.partial / "config.json", settings)
-        if _is_gptq(self.method):
-            # auto-gptq opens this one in a local folder, without looking whether it is there.
-            _write_json(self.partial / "quantize_config.json", self.method.config())
-        for pattern in BESIDE:
-            for path in self.folder.glob(pattern):
-                shutil.copyfile(path, self.partial / path.name)
-        _write_json(self.partial / RECIPE, recipe)
+        write_beside(self.folder, self.partial, self.method, merged)
         for path in [*notes, *self.partial.glob("inputs-*.safetensors")]:
             path.unlink()
 
@@ -267,6 +256,20 @@ class _Stream:
         return llama.run_block(block, state.to(self.device), self.rotary[state.shape[1]])
 
 
+def write_beside(folder: Path, target: Path, method: Method, notes: dict) -> None:
+    """All that lies beside the weights of `folder`, quantized by a method, in `target`."""
+    settings = method.config()
+    config = llama.read_json(folder, "config.json") | {"quantization_config": settings}
+    _write_json(target / "config.json", config)
+    if _is_gptq(method):
+        # auto-gptq opens this one in a local folder, without looking whether it is there.
+        _write_json(target / "quantize_config.json", settings)
+    _write_json(target / LAYERS, notes)
+    for pattern in BESIDE:
+        for path in folder.glob(pattern):
+            shutil.copyfile(path, target / path.name)
+
+
 def checked(calibration: list[list[int]], config: "LlamaConfig") -> list[list[int]]:
     """The passages, if there are any and the model can read each.
 
@@ -286,26 +289,8 @@ def checked(calibration: list[list[int]], config: "LlamaConfig") -> list[list[in
     return calibration
 
 
-def _recipe(folder: Path, method: Method, calibration: list[list[int]], dtype: str) -> dict:
-    """All that decides the bytes of a target; the device's rounding is left out."""
-    library = "auto_gptq" if _is_gptq(method) else "bitsandbytes"
-    return {
-        "method": method.name,
-        "source_sha256": cache.file_sha256(folder),
-        "calibration_sha256": hashlib.sha256(json.dumps(calibration).encode()).hexdigest(),
-        "calibration_passages": len(calibration),
-        "dtype": dtype,
-        "code": cache.code_sha256(__name__),
-        "versions": cache.versions("torch", library),
-    }
-
-
 def _is_gptq(method: Method) -> bool:
     return method.config()["quant_method"] == "gptq"
-
-
-def _digest(recipe: dict) -> str:
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
 def _index(shards: Iterable[Path]) -> dict:

@@ -1,0 +1,131 @@
+"""Which passages judge, calibrate and train adapters; those that judge do nothing else."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from qlab.core import hub, paths
+from qlab.core.cache import file_sha256
+from qlab.core.errors import QlabError
+from qlab.core.place import hash_json
+from qlab.language import embedded, lambada, mini_lambada
+from qlab.language.lambada import Passage
+
+if TYPE_CHECKING:
+    from qlab.language.data import Parameters
+
+# Passages per profile; 0 means all of the file.
+EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "full": 0}
+CALIBRATION = {"smoke": 16, "mini": 128, "full": 128}  # passages per profile
+TRAINING = {"smoke": 64, "mini": 4000, "full": 4000}  # passages that adapters learn from
+EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
+
+
+class Chosen(NamedTuple):
+    """Passages by what they are for."""
+
+    dataset: str  # name of what judges, in the records
+    judging: list[Passage]
+    calibrating: list[Passage]
+    teaching: list[Passage]  # may be none
+    notes: list[str]  # what there is to tell about the choice
+
+
+def digest(passages: list[Passage]) -> str:
+    """sha256 of the passages' texts, in order."""
+    return hash_json([p.text for p in passages])
+
+
+def choose(given: "Parameters") -> Chosen:
+    """Passages as the parameters ask for them, or QlabError.
+
+    Empty texts mean the profile's own: mini_lambada, or, for `full`, lambada_openai (from QLAB_DATA
+    if it has it, else downloaded). `calibration` is a file like `passages`, or "mini_lambada";
+    without it, passages of one's own are split: the first `calibration_count` (a quarter at most
+    unless asked for) calibrate and are not evaluated. `training` is a file for adapters to learn
+    from; only mini_lambada brings its own.
+    """
+    own = bool(given.passages) or given.profile == "full"
+    notes, most = [], given.limit or EVALUATION[given.profile]
+    usual = CALIBRATION[given.profile]
+    file = _evaluation_file(given.profile, given.passages, most)
+    judging = lambada.read(file)
+    if given.calibration or not own:
+        count = given.calibration_count or usual
+        held = lambada.read(_calibration_file(given.calibration, count))[:count]
+    else:
+        judging, held = _held_out(judging, given.calibration_count, usual)
+        notes.append(
+            f"No calibration passages given: the first {len(held)} passages calibrate, "
+            f"{len(judging)} others are there to evaluate."
+        )
+    if most and len(judging) > most:
+        notes.append(f"The first {most} of these {len(judging)} passages evaluate.")
+        judging = judging[:most]
+    taught = _teaching(given.training, own, TRAINING[given.profile])
+    _refuse_overlap("calibration", held, judging)
+    _refuse_overlap("training", taught, judging)
+    return Chosen(_dataset_name(file) if own else EMBEDDED, judging, held, taught, notes)
+
+
+def _evaluation_file(profile: str, passages: str, count: int) -> Path:
+    """The passages that judge: given, embedded, or for `full` LAMBADA (from QLAB_DATA if there)."""
+    if passages:
+        return Path(passages).expanduser()
+    if profile != "full":
+        return embedded.mini_lambada_file("test", count)
+    file = (paths.real_data() or Path()) / "lambada" / "lambada_test.jsonl"
+    return file if paths.real_data() and file.is_file() else hub.lambada()
+
+
+def _calibration_file(calibration: str, count: int) -> Path:
+    """The passages that calibrate, given by their path, or the embedded ones."""
+    if calibration in ("", EMBEDDED):
+        return embedded.mini_lambada_file("calibration", count)
+    return Path(calibration).expanduser()
+
+
+def _teaching(training: str, own_data: bool, count: int) -> list[Passage]:
+    """The passages that adapters learn from: given, mini_lambada's own, or none."""
+    if training in ("", EMBEDDED):
+        wanted = training == EMBEDDED or not own_data
+        return lambada.read(embedded.mini_lambada_file("train", count)) if wanted else []
+    return lambada.read(Path(training).expanduser())[:count]
+
+
+def _dataset_name(file: Path) -> str:
+    """`lambada_openai` for the published file, whatever it is called, else the file's name."""
+    published = file.is_file() and file_sha256(file) == hub.LAMBADA_SHA256
+    return "lambada_openai" if published else file.stem
+
+
+def _held_out(found: list[Passage], asked: int, usual: int) -> tuple[list[Passage], list[Passage]]:
+    """(to evaluate, to calibrate on): the first ones, wherever they are repeated, calibrate only.
+
+    Unless a number was asked for, at least three quarters stay for evaluation.
+    """
+    count = asked or min(usual, len(found) // 4)
+    held = found[:count]
+    seen = {_plain(p) for p in held}
+    rest = [p for p in found[count:] if _plain(p) not in seen]
+    if not held or not rest:
+        raise QlabError(
+            f"{len(found)} passages cannot be split into {count} that calibrate and others that "
+            "evaluate; give more, or others to calibrate on (calibration=mini_lambada)."
+        )
+    return rest, held
+
+
+def _plain(passage: Passage) -> str:
+    """A passage's text whatever its spaces and line ends."""
+    return " ".join(passage.text.split())
+
+
+def _refuse_overlap(role: str, held: list[Passage], evaluation: list[Passage]) -> None:
+    """Passages that calibrate or train never evaluate, however their spaces differ."""
+    seen = {_plain(p) for p in evaluation}
+    both = [p for p in held if _plain(p) in seen]
+    if both:
+        raise QlabError(
+            f"{len(both)} of {len(held)} {role} passages are among the evaluated ones "
+            f"too, first '... {_plain(both[0])[-40:]}'; give others, or none to have some held out."
+        )

@@ -166,8 +166,6 @@ def test_what_cannot_be_chosen_is_refused():
     table = TABLES["detector"]
     with pytest.raises(QlabError, match="needs a bound"):
         chooser.choose(DETECTOR, table)
-    with pytest.raises(QlabError, match="not as both"):
-        chooser.choose(DETECTOR, table, 0.5, 1000)
     with pytest.raises(QlabError, match="one of quality, size, time, not 'price'"):
         chooser.choose(DETECTOR, table, 0.5, prefer="price")
     with pytest.raises(QlabError, match="no size_bytes of 'fp32'"):

@@ -271,14 +271,6 @@ def test_patches_are_the_neighbours_by_row_column_and_colour():
     np.testing.assert_allclose(found[0, 0].reshape(3, 3, 3)[1, 1], images[0, 0, 0])
 
 
-def test_filters_are_grey_where_weights_are_zero():
-    weight = np.zeros((2, 27))
-    weight[0, 4], weight[1, 26] = 3.0, -3.0
-    found = data.pictures(weight, reach=3.0)
-    assert found.shape == (2, 3, 3, 3)
-    assert found[0, 0, 1, 1] == 1 and found[1, 2, 2, 2] == 0 and np.median(found) == 0.5
-
-
 def test_the_notebooks_modules_pull_in_no_framework():
     code = "from qlab.by_hand import data, exercises, measure, plots, widgets, words\nimport sys\n"
     code += "data.prepare(data.Parameters(profile='smoke'))\n"

@@ -11,7 +11,7 @@ from conftest import ROOT
 from qlab.by_hand import data, exercises, measure, plots, widgets
 from qlab.by_hand import grid as by_hand
 from qlab.by_hand import words as by_hand_words
-from qlab.core import items, paths, records, shapes32, stats
+from qlab.core import items, paths, records, stats
 
 NOTEBOOK = ROOT / "notebooks" / "00_quantize_one_layer_by_hand.ipynb"
 WEIGHT = data.first_layer("resnet8_shapes32").weight
@@ -180,16 +180,6 @@ def test_each_slider_redraws_and_a_still_picture_is_there(make, world):
         assert text.value != before[0] and image.value != before[1], control.description
 
 
-def test_the_layers_slider_says_what_the_arithmetic_says(world):
-    box = widgets.layer(world)
-    bits, part, scheme, clip, text, _ = box.children
-    bits.value, part.value, scheme.value, clip.value = 2, "per tensor", "asymmetric", 0.5
-    back = by_hand.round_trip(WEIGHT, by_hand.asymmetric(WEIGHT, 2, clip=0.5))
-    error = by_hand.output_error(WEIGHT, back, world.judged.mean(0))
-    assert f"the outputs by {error:.1%}; {np.mean(back == 0):.0%} of the weights" in text.value
-    assert text.value.startswith("2 bits, per tensor, asymmetric, 50% of the range")
-
-
 # Exercises
 
 EXERCISES = {
@@ -230,8 +220,3 @@ def test_every_exercise_waits_for_an_answer_and_its_solution_is_folded_and_check
             "source_hidden": True, "outputs_hidden": True,
         }  # fmt: skip
         assert f"**Exercise {number}.**" in cells[place - 1].source
-
-
-def test_the_images_are_those_of_the_two_splits(world):
-    first = shapes32.kept("test", 1).images
-    np.testing.assert_array_equal(data.patches(first)[0], world.test[0])

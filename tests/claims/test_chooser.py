@@ -72,13 +72,6 @@ def test_what_was_not_timed_is_never_taken_for_its_time():
     assert "none of which was timed" in told
 
 
-def test_bytes_and_share_are_one_bound():
-    table = TABLES["detector"]
-    by_bytes = chooser.choose(DETECTOR, table, max_bytes=1_000_000, max_loss=0.01)
-    by_share = chooser.choose(DETECTOR, table, 1_000_000 / table["size"].max(), max_loss=0.01)
-    assert sentence(by_bytes) == sentence(by_share)
-
-
 def test_a_choice_is_said_with_its_intervals_and_its_reason():
     found = chooser.choose(DETECTOR, made(), max_share=0.5, max_loss=0.01)
     assert sentence(found) == (
@@ -87,21 +80,6 @@ def test_a_choice_is_said_with_its_intervals_and_its_reason():
         "measured; because of the 2 variants that keep the bounds it has the least loss, by the "
         "bad end of its interval (next: quarter, -0.50 [-0.90, -0.10] points)."
     )
-
-
-def test_where_nothing_fits_both_neighbours_are_priced():
-    assert sentence(chooser.choose(DETECTOR, made(), max_share=0.2, max_loss=0.01)) == (
-        "No detector measured keeps at most 20% of float's bytes and at most 1 point of AP lost. "
-        "Of that size, the best is tenth: 100 bytes (10.0% of float's), AP -5.00 [-9.00, -1.00] "
-        "points on 400 images, 0.50 [0.40, 0.60] of the time. With that loss, the smallest is "
-        "quarter: 250 bytes (25.0% of float's), AP -0.50 [-0.90, -0.10] points on 400 images, 0.25 "
-        "[0.20, 0.33] of the time."
-    )
-    told = sentence(chooser.choose(DETECTOR, made(), max_share=0.05))
-    assert told.startswith(
-        "No detector measured keeps at most 5% of float's bytes. The smallest of"
-    )
-    assert told.count("tenth") == 1
 
 
 def made() -> pd.DataFrame:
@@ -175,13 +153,6 @@ def test_overlapping_intervals_do_not_beat_surely():
     assert chooser.standing(both, "time")[2] == "unknown"
 
 
-def test_of_two_equal_files_the_worse_is_beaten():
-    table = made().query("variant in ('half', 'tenth')").assign(share=0.5)
-    assert dict(zip(table["variant"], chooser.standing(table), strict=True)) == {
-        "tenth": "beaten", "half": "unbeaten",
-    }  # fmt: skip
-
-
 def test_the_first_profile_with_records_is_read():
     assert chooser.read_all("none") == {}
     for found in (chooser.read_all("none", "mini"), chooser.read_all("mini", "none")):
@@ -195,8 +166,6 @@ def test_what_cannot_be_chosen_is_refused():
     table = TABLES["detector"]
     with pytest.raises(QlabError, match="needs a bound"):
         chooser.choose(DETECTOR, table)
-    with pytest.raises(QlabError, match="not as both"):
-        chooser.choose(DETECTOR, table, 0.5, 1000)
     with pytest.raises(QlabError, match="one of quality, size, time, not 'price'"):
         chooser.choose(DETECTOR, table, 0.5, prefer="price")
     with pytest.raises(QlabError, match="no size_bytes of 'fp32'"):
@@ -217,12 +186,6 @@ def test_moving_a_slider_changes_text_and_picture(box):
         assert (text.value, bytes(image.value)) != (before, drawn), control.description
     found = chooser.choose(CLASSIFIER, TABLES["classifier"], 0.2, max_loss=0.01, prefer="size")
     assert text.value == sentence(found)
-
-
-def test_without_a_front_end_the_picture_and_the_text_show(box):
-    bundle = box._repr_mimebundle_()
-    bundle = bundle[0] if isinstance(bundle, tuple) else bundle
-    assert bundle["text/plain"] == box.children[4].value and bundle["image/png"].startswith("iVBOR")
 
 
 def test_the_figure_keeps_what_it_draws(home):

@@ -87,11 +87,6 @@ def test_a_good_file_is_read(read):
     }  # fmt: skip
 
 
-def test_a_claim_without_a_rule_says_why(read):
-    _, (claim,) = read((GOOD[GOOD.index("    rule:") :], "    untested: No experiment asks it.\n"))
-    assert claim.rule is None and claim.untested == "No experiment asks it."
-
-
 MISTAKES = [
     ("    place: results\n", "", "claim 'smaller', place: Field required"),
     ("place:", "plaice:", "claim 'smaller', place: Field required; .*plaice: Extra inputs are not"),
@@ -106,6 +101,7 @@ MISTAKES = [
     ("below: 1}", "below: 1}\n    untested: no one asks", "either 'rule' or 'untested'"),
     ("below: 1", "below: 1, below: 2", "'below' stands twice"),
     ("claims:", "claims: [", "is no YAML"),
+    ("below: 1}\n", "below: 1}\n" + GOOD[GOOD.index("  - id:") :], "id 'smaller' is given twice"),
 ]
 
 
@@ -114,15 +110,3 @@ def test_a_mistake_is_named_with_claim_and_key(read, old, new, sentence):
     with pytest.raises(QlabError) as error:
         read((old, new))
     assert re.search(sentence, str(error.value)), str(error.value)
-
-
-def test_two_claims_of_one_name_are_refused(tmp_path):
-    file = tmp_path / "claims.yaml"
-    file.write_text(GOOD + GOOD[GOOD.index("  - id:") :])
-    with pytest.raises(QlabError, match="the id 'smaller' is given twice"):
-        claims.read(file)
-
-
-def test_a_missing_file_is_said(tmp_path):
-    with pytest.raises(QlabError, match="no claims at .*nowhere.yaml"):
-        claims.read(tmp_path / "nowhere.yaml")

@@ -100,12 +100,6 @@ def test_noise_alone_seldom_refutes_however_many_terms():
     assert np.mean(wrong) < 0.045  # 0.025 in the mean, 0.26 without allowance
 
 
-def test_the_deciding_term_is_the_worst_or_the_best():
-    terms = [term(v, v - 0.1, v + 0.1, above=0) for v in (3.0, 1.0, 2.0)]
-    assert decide(terms)[1].estimate.value == 1.0
-    assert decide(terms, "any")[1].estimate.value == 3.0
-
-
 def test_the_smallest_effect_is_seen_four_times_in_five():
     rng = np.random.default_rng(1)
     effect = term(0, -1.96, 1.96).smallest_effect

@@ -66,12 +66,6 @@ def test_belief_and_intensity_may_be_left_to_the_rules(tmp_path):
     assert table["belief"].tolist() == pytest.approx([0.65, 0.65 * 2.718281828**-0.05])
 
 
-def test_a_table_as_spreadsheets_save_it_is_read(tmp_path):
-    path = written(tmp_path)
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
-    assert len(evidence_models.read(path)) == 1
-
-
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -125,8 +119,3 @@ def test_the_example_in_the_readme_is_of_the_form(tmp_path):
     assert evidence_models.read(tmp_path / "mine.csv")["intensity"].tolist() == ["IF", "SP"]
     for effect in evidence_models.EFFECTS:
         assert f"`{effect}`" in text
-
-
-def test_the_tables_are_read_from_the_home(home):
-    assert len(evidence_models.six_studies()) == 93
-    assert len(evidence_models.six_studies_pooled()) == 30

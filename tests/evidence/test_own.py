@@ -233,11 +233,3 @@ def test_a_clock_had_a_part_in_what_we_measured_and_in_nothing_published(committ
     assert set(timed["part"]) == {"inference_latency", "inference_energy"}
     assert set(timed["model"]) == {"ours", "six_studies_and_ours"}
     assert set(table[table["part"] == "inference_latency"]["clock"]) == {True, False}
-
-
-def test_times_are_told_by_side():
-    table = models(resnet()).query("effect == 'inference_latency'")
-    table = table.assign(improvement=[-150.0, 1.0], intensity=["SN", "IF"])
-    said = own_words.times(table)
-    assert "faster: none." in said and "as fast: resnet_qat" in said and "2.5 times as long" in said
-    assert own_words.times(table.head(0)).startswith("None of our experiments")

@@ -45,12 +45,6 @@ def test_the_papers_ten_effects_come_out(effect):
     assert found.belief == pytest.approx(belief, abs=0.02)
 
 
-def test_dice_is_not_f1():
-    """With the one model of Dice among those of F1 the published belief would be missed."""
-    mixed = synthesize(SIX[SIX["effect"].isin(["f1", "dice"])]).reading
-    assert abs(mixed.belief - PUBLISHED["f1"][1]) > 0.05
-
-
 def test_one_model_per_study_is_another_answer():
     found = by_effect(robustness.one_per_study(SIX, POOLED))
     for effect, words in {"accuracy": "WN-IF 0.79", "inference_latency": "PO-SP 0.82",

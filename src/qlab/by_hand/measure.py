@@ -1,5 +1,6 @@
 """What notebook 00 measures on its layer, as records: errors of weights, outputs, activations."""
 
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -36,17 +37,12 @@ _RECORD = Recorder(EXPERIMENT, METRICS)
 
 
 class Made(NamedTuple):
-    """Weights [16, 27] as a method put them on a grid."""
+    """Weights [16, 27] as a method put them on a grid, and what they are called."""
 
+    variant: str
     method: str
     bits: int
-    grid: str  # of `GRIDS`
     weight: np.ndarray
-
-    @property
-    def variant(self) -> str:
-        """Its name in the records."""
-        return named(self.method, self.bits, self.grid)
 
 
 def named(method: str, bits: int, grid: str) -> str:
@@ -56,11 +52,11 @@ def named(method: str, bits: int, grid: str) -> str:
 
 def rounded(weight: np.ndarray) -> list[Made]:
     """Round-to-nearest: both schemes, per tensor and per channel, over bits."""
-    return [
-        Made("rtn", bits, name, by_hand.round_trip(weight, make(weight, bits, per_channel)))
-        for bits in BITS
-        for name, (make, per_channel) in GRIDS.items()
-    ]
+    made = []
+    for bits, (name, (make, per_channel)) in product(BITS, GRIDS.items()):
+        back = by_hand.round_trip(weight, make(weight, bits, per_channel))
+        made.append(Made(named("rtn", bits, name), "rtn", bits, back))
+    return made
 
 
 def learned(world: World) -> list[Made]:
@@ -68,10 +64,9 @@ def learned(world: World) -> list[Made]:
     made, weight = [], world.layer.weight
     for bits in BITS:
         grid = by_hand.symmetric(weight, bits, per_channel=True)
-        chosen = gptq.gptq(weight, world.hessian, grid)
-        made.append(Made("gptq", bits, "sym_channel", chosen))
-        trained = training.train(weight, world.hessian, grid).weight
-        made.append(Made("ste", bits, "sym_channel", trained))
+        chosen = {"gptq": gptq.gptq(weight, world.hessian, grid),
+                  "ste": training.train(weight, world.hessian, grid).weight}  # fmt: skip
+        made += [Made(named(m, bits, "sym_channel"), m, bits, w) for m, w in chosen.items()]
     return made
 
 
@@ -81,7 +76,7 @@ def rounding_records(world: World) -> list[Record]:
     for made in rounded(world.layer.weight):
         records += _error_records(world, made)
         zero = float((made.weight == 0).mean())
-        records.append(_counted(world, made.variant, "zero_share", zero, made.bits))
+        records.append(_counted(world, made.variant, "zero_share", zero, bits=made.bits))
     return records
 
 
@@ -111,8 +106,9 @@ def clipping_records(world: World) -> list[Record]:
         totals = {clip: sum(parts) for clip, parts in clipping(world.layer.weight, bits).items()}
         best = min(totals, key=totals.__getitem__)
         name = named("rtn", bits, "sym_tensor_clipped")
-        made.append(_counted(world, name, "best_clip", best, bits))
-        made.append(_counted(world, name, "weight_error", float(np.sqrt(totals[best])), bits))
+        error = float(np.sqrt(totals[best]))
+        made.append(_counted(world, name, "best_clip", best, bits=bits))
+        made.append(_counted(world, name, "weight_error", error, bits=bits))
     return made
 
 
@@ -165,8 +161,7 @@ def items(world: World) -> pd.DataFrame:
     weight, images = world.layer.weight, len(world.test)
     found = {("float", "energy"): by_hand.energy(weight, world.judged)}
     for made in [*rounded(weight), *learned(world)]:
-        change = by_hand.energy(made.weight - weight, world.judged)
-        found[made.variant, "error_energy"] = change
+        found[made.variant, "error_energy"] = by_hand.energy(made.weight - weight, world.judged)
     for name, error in activation_errors(world).items():
         found[f"a8_{name}", "activation_error"] = error
     parts = [
@@ -178,21 +173,21 @@ def items(world: World) -> pd.DataFrame:
 
 def _error_records(world: World, made: Made) -> list[Record]:
     """Error of the weights, and of the outputs on the test images with its interval."""
-    weight, (_, bits, _, other) = world.layer.weight, made
+    weight, (variant, method, bits, other) = world.layer.weight, made
     change, signal = (by_hand.energy(m, world.judged) for m in (other - weight, weight))
     drawn = stats.resamples(len(world.test), DRAWS, seed=0)
     samples = np.sqrt((drawn @ change) / (drawn @ signal))
     value, error = float(np.sqrt(change.sum() / signal.sum())), by_hand.weight_error(weight, other)
-    about = {"method": made.method, "bits": bits}
+    about = {"method": method, "bits": bits}
     return [
-        _counted(world, made.variant, "weight_error", error, bits, made.method),
-        _estimated(world, made.variant, "output_error", value, samples, **about),
+        _counted(world, variant, "weight_error", error, **about),
+        _estimated(world, variant, "output_error", value, samples, **about),
     ]
 
 
-def _counted(world: World, variant: str, metric: str, value, bits: int, method="rtn") -> Record:
+def _counted(world: World, variant: str, metric: str, value: float, **about) -> Record:
     """Counted over all weights of the layer, which no data set judges: no interval."""
-    about = {"method": method, "bits": bits, "dataset": "none"}
+    about = {"method": "rtn", "dataset": "none"} | about
     return _RECORD.counted(world, variant, metric, value, world.layer.weight.size, **about)
 
 

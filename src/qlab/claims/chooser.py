@@ -161,25 +161,18 @@ def choose(
     kind: Kind,
     table: pd.DataFrame,
     max_share: float | None = None,
-    max_bytes: float | None = None,
     max_loss: float | None = None,
     prefer: str = "",
 ) -> Choice:
     """The best of `variants` that keeps the bounds; `sentence` says it.
 
-    `max_share` is of the float file's bytes, or `max_bytes`; `max_loss` is a share (0.01 is one
-    point), kept only if the bad end of the interval keeps it. Among those that do, `prefer`
-    decides: "quality" (the best bad end; the default where a size is given), "size" (the default
-    else) or "time" (the best bad end; variants that were not timed come last). QlabError: no bound,
-    or an unknown preference.
+    `max_share` is of the float file's bytes; `max_loss` is a share (0.01 is one point), kept only
+    if the bad end of the interval keeps it. Among those that do, `prefer` decides: "quality" (the
+    best bad end; the default where a size is given), "size" (the default else) or "time" (the best
+    bad end; variants that were not timed come last). QlabError: no bound, or an unknown preference.
     """
-    if max_share is None and max_bytes is None and max_loss is None:
-        raise QlabError("A choice needs a bound: give max_share or max_bytes, max_loss, or both.")
-    if max_share is not None and max_bytes is not None:
-        raise QlabError("Give the size either as max_share or as max_bytes, not as both.")
-    float_bytes = int(table.loc[table["variant"] == PARENT, "size"].iloc[0])
-    if max_bytes is not None:
-        max_share = max_bytes / float_bytes
+    if max_share is None and max_loss is None:
+        raise QlabError("A choice needs a bound: give max_share, max_loss, or both.")
     prefer = prefer or ("size" if max_share is None else "quality")
     if prefer not in _LEAST:
         raise QlabError(f"'prefer' is one of {', '.join(_LEAST)}, not {prefer!r}.")

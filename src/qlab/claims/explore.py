@@ -4,7 +4,6 @@ import html
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,13 +22,6 @@ ALL_SOURCES, ANY_VERDICT = "all sources", "any verdict"
 MOST = 8  # figures of one claim that are drawn
 _AXES = {"x": "ratio", "points": "points", "share": "%", "r": "rank correlation"}
 _WIDE = 8  # ratios that span more than this have a logarithmic axis
-
-
-class Ends(NamedTuple):
-    """The ends of an axis in what is written: points, percent, or as it is."""
-
-    low: float  # in the unit that is written
-    high: float  # in the unit that is written
 
 
 def chosen(judged: Sequence[Judged], source: str, verdict: str) -> list[Judged]:
@@ -91,7 +83,7 @@ def _unit(term: Term) -> str:
 def _rows(axis, part: Sequence[Term], found: Sequence[Term]) -> None:
     """A line for each of some figures of one unit."""
     ends = _ends(part)
-    if part[0].form == "x" and 0 < _WIDE * ends.low < ends.high:
+    if part[0].form == "x" and 0 < _WIDE * ends[0] < ends[1]:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
     for at, term in enumerate(part):
@@ -109,14 +101,14 @@ def _rows(axis, part: Sequence[Term], found: Sequence[Term]) -> None:
     axis.grid(axis="y", visible=False)
 
 
-def _ends(part: Sequence[Term]) -> Ends:
-    """Room for all values, intervals and bounds, with a margin."""
+def _ends(part: Sequence[Term]) -> tuple[float, float]:
+    """Room for all values, intervals and bounds, as they are written, with a margin."""
     all_of = [v for t in part for v in (*t.estimate[:3], t.low, t.high) if np.isfinite(v)]
     low, high = (scale(part[0]) * v for v in (min(all_of), max(all_of)))
     if part[0].form == "x" and low > 0:
-        return Ends(low / 1.25, high * 1.25)
+        return low / 1.25, high * 1.25
     margin = 0.12 * (high - low) or 0.5
-    return Ends(low - margin, high + margin)
+    return low - margin, high + margin
 
 
 def widget(judged: Sequence[Judged], sources: Mapping[str, Source], evidence: Evidence):

@@ -87,7 +87,7 @@ def rebased(ours: pd.DataFrame, base: float) -> pd.DataFrame:
 def models(experiment: str, table: pd.DataFrame, base: float) -> list[dict]:
     """Rows of one experiment, without belief and intensity."""
     how = EXPERIMENTS[experiment]
-    main, parent = _main(table, experiment)
+    main, parent = _main(table, experiment, how.correctness)
     whole = _whole(records.pick(main, [how.correctness, "size_bytes"]))
     rows = []
     for technique, columns in how.techniques.items():
@@ -109,9 +109,8 @@ def _whole(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~counted | every]
 
 
-def _main(table: pd.DataFrame, experiment: str) -> tuple[pd.DataFrame, str]:
+def _main(table: pd.DataFrame, experiment: str, metric: str) -> tuple[pd.DataFrame, str]:
     """Records of the model and data set that the experiment is about, and its float parent."""
-    metric = EXPERIMENTS[experiment].correctness
     sizes = records.pick(table, "size_bytes")
     compared = set(records.pick(table, f"{metric}_difference")["variant"])
     parents = [v for v in dict.fromkeys(sizes["variant"]) if v not in compared]

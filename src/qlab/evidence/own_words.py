@@ -14,16 +14,15 @@ from qlab.evidence.words import name, written
 
 def sources(origins: Mapping[str, str]) -> str:
     """Which of our experiments are weighed, and which are missing."""
-    lines = []
+    told = []
     for experiment, how in own.EXPERIMENTS.items():
-        if experiment in origins:
-            lines.append(f"{experiment}: the records of the profile '{origins[experiment]}'.")
-        else:
-            lines.append(
-                f"{experiment}: no records of the profile 'mini' yet, so nothing of it is weighed "
-                f"(python -m qlab run {how.notebook} -p profile=mini)."
-            )
-    return "\n".join(lines)
+        missing = (
+            "no records of the profile 'mini' yet, so nothing of it is weighed (python -m qlab run "
+            f"{how.notebook} -p profile=mini)."
+        )
+        there = f"the records of the profile '{origins.get(experiment)}'."
+        told.append(f"{experiment}: {there if experiment in origins else missing}")
+    return "\n".join(told)
 
 
 def models(ours: pd.DataFrame) -> pd.DataFrame:
@@ -41,8 +40,6 @@ def models(ours: pd.DataFrame) -> pd.DataFrame:
 def with_ours(table: pd.DataFrame) -> pd.DataFrame:
     """The six studies, ours, and both, for the effects that we measured too."""
     six, ours, both = (wide(table, model, ALL) for model in (SIX, OURS, BOTH))
-    if ours.empty:
-        return pd.DataFrame()
     rows = {}
     for e in ours.index:
         published = e in six.index
@@ -63,12 +60,11 @@ def changes(table: pd.DataFrame) -> str:
         return "None of our experiments has records here, so nothing changes."
     lines = []
     for e in (e for e in ours.index if e in six.index):
-        if six.at[e, "intensity"] == both.at[e, "intensity"]:
-            change = f"stays {written(both.loc[e])}"
-        else:
-            change = f"moves from {written(six.loc[e])} to {written(both.loc[e])}"
-        lines.append(f"{name(e)} {change}; ours alone say {written(ours.loc[e])}.")
-    return "\n".join(s[0].upper() + s[1:] for s in lines)
+        stays = six.at[e, "intensity"] == both.at[e, "intensity"]
+        change = "stays" if stays else f"moves from {written(six.loc[e])} to"
+        told = f"{name(e)} {change} {written(both.loc[e])}; ours alone say {written(ours.loc[e])}."
+        lines.append(told[0].upper() + told[1:])
+    return "\n".join(lines)
 
 
 def times(ours: pd.DataFrame) -> str:
@@ -76,14 +72,11 @@ def times(ours: pd.DataFrame) -> str:
     rows = ours[ours["effect"] == "inference_latency"].sort_values("improvement")
     if rows.empty:
         return "None of our experiments has records of times here."
-    named = rows["study"] + " " + rows["configuration"]
-    sides = {
-        "faster": named[rows["improvement"] > intensity.CUTS["resource"][0]],
-        "as fast": named[rows["improvement"].abs() <= intensity.CUTS["resource"][0]],
-        "slower": named[rows["improvement"] < -intensity.CUTS["resource"][0]],
-    }
+    named, gain = rows["study"] + " " + rows["configuration"], rows["improvement"]
+    same = intensity.CUTS["resource"][0]
+    sides = {"faster": gain > same, "as fast": gain.abs() <= same, "slower": gain < -same}
+    told = [f"{side}: {', '.join(named[some]) or 'none'}." for side, some in sides.items()]
     last = rows.iloc[0]
-    told = [f"{side}: {', '.join(names) or 'none'}." for side, names in sides.items()]
     told.append(
         f"The slowest takes {1 - last['improvement'] / 100:.1f} times as long as float: an "
         f"improvement of {last['improvement']:.0f} %, and on the scale {last['intensity']}."
@@ -98,33 +91,28 @@ def by_technique(table: pd.DataFrame, model: str, ways: Sequence[str]) -> pd.Dat
     rows = {}
     for technique in techniques(table, model, ways):
         found = wide(table, model, technique)
-        rows[technique] = {
-            name(e): f"{written(found.loc[e])} ({found.at[e, 'models']})"
-            if e in found.index
-            else ""
-            for e in effects
-        }
+        told = {e: f"{written(row)} ({row['models']})" for e, row in found.iterrows()}
+        rows[technique] = {name(e): told.get(e, "") for e in effects}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def meta(table: pd.DataFrame, model: str) -> pd.DataFrame:
     """The synthesis beside the random-effects mean, where at least two variances are known."""
-    found = wide(table, model, ALL)
-    rows = {}
-    for effect in found.index:
-        mean = pick(table, "improvement", model=model, part=effect)
-        if len(mean):
-            row = mean.iloc[0]
-            i2 = pick(table, "i_squared", model=model, part=effect)["value"].iloc[0]
-            cuts = intensity.CUTS[evidence_models.kind(effect)]
-            rows[name(effect)] = {
-                "synthesis": written(found.loc[effect]),
-                "its models": found.at[effect, "models"],
-                "mean improvement, %": interval(row, ".1f"),
-                "of models": int(row["n"]),
-                "as intensity": intensity.label(intensity.from_improvement(row["value"], cuts)),
-                "I²": f"{i2:.0%}",
-            }
+    found, rows = wide(table, model, ALL), {}
+    means, i2 = (
+        pick(table, metric, model=model).set_index("part")
+        for metric in ("improvement", "i_squared")
+    )
+    for effect in (e for e in found.index if e in means.index):
+        row, cuts = means.loc[effect], intensity.CUTS[evidence_models.kind(effect)]
+        rows[name(effect)] = {
+            "synthesis": written(found.loc[effect]),
+            "its models": found.at[effect, "models"],
+            "mean improvement, %": interval(row, ".1f"),
+            "of models": int(row["n"]),
+            "as intensity": intensity.label(intensity.from_improvement(row["value"], cuts)),
+            "I²": f"{i2.at[effect, 'value']:.0%}",
+        }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

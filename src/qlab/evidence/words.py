@@ -22,8 +22,7 @@ def studies(table: pd.DataFrame) -> pd.DataFrame:
     """Each study's techniques, evidence models, effects, runs behind one number, and belief."""
     rows = {}
     for study, part in table.groupby("study", sort=False):
-        first = part.iloc[0]
-        few, many = part["runs"].min(), part["runs"].max()
+        first, (few, many) = part.iloc[0], (part["runs"].min(), part["runs"].max())
         rows[study] = {
             "techniques": ", ".join(dict.fromkeys(part["technique"])),
             "models": part["configuration"].nunique(),
@@ -46,27 +45,25 @@ def checked(tables: list[pd.DataFrame]) -> str:
 
 def paper(table: pd.DataFrame) -> pd.DataFrame:
     """The ten published effects beside ours."""
-    found = wide(table, SIX, ALL)
-    rows = {
-        name(effect): {
-            "models": found.at[effect, "models"],
-            "published": f"{strength} {belief:.2f}",
-            "here": f"{found.at[effect, 'intensity']} {found.at[effect, 'belief']:.2f}",
-            "difference": round(found.at[effect, "belief"] - belief, 3),
-        }
-        for effect, (strength, belief) in PUBLISHED.items()
+    found = wide(table, SIX, ALL).loc[list(PUBLISHED)]
+    beliefs = pd.Series({effect: belief for effect, (_, belief) in PUBLISHED.items()})
+    columns = {
+        "models": found["models"],
+        "published": [f"{strength} {belief:.2f}" for strength, belief in PUBLISHED.values()],
+        "here": [written(row) for _, row in found.iterrows()],
+        "difference": (found["belief"] - beliefs).round(3),
     }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame(columns).rename(index=name)
 
 
 def reproduced(table: pd.DataFrame) -> str:
     """How many of the ten come out."""
     found = wide(table, SIX, ALL)
-    same = [e for e, (strength, _) in PUBLISHED.items() if found.at[e, "intensity"] == strength]
+    same = [found.at[e, "intensity"] == strength for e, (strength, _) in PUBLISHED.items()]
     off = {e: abs(found.at[e, "belief"] - belief) for e, (_, belief) in PUBLISHED.items()}
-    worst = max(off, key=lambda e: off[e])
+    worst = max(off, key=off.__getitem__)
     return (
-        f"{len(same)} of {len(PUBLISHED)} intensities are the published ones; the beliefs differ "
+        f"{sum(same)} of {len(PUBLISHED)} intensities are the published ones; the beliefs differ "
         f"by {off[worst]:.3f} at most ({name(worst)})."
     )
 
@@ -114,47 +111,40 @@ def answer(table: pd.DataFrame, model: str = SIX) -> str:
 
 def conflict(table: pd.DataFrame) -> pd.DataFrame:
     """K of all models at once, the mean of two, and what the last step would have said."""
-    found, models = conflicts(table, SIX), wide(table, SIX, ALL)["models"]
-    steps = [f"{r.last_low:.2f} to {r.last_high:.2f}" for r in found.itertuples()]
-    return pd.DataFrame(
-        {
-            "models": models,
-            "K of all at once": found["all"].round(3),
-            "mean K of two": found["pairwise"].round(3),
-            "K of the last step, by order": steps,
-        }
-    ).rename(index=name)
+    found = conflicts(table, SIX)
+    columns = {
+        "models": wide(table, SIX, ALL)["models"],
+        "K of all at once": found["all"].round(3),
+        "mean K of two": found["pairwise"].round(3),
+        "K of the last step, by order": [
+            f"{row.last_low:.2f} to {row.last_high:.2f}" for row in found.itertuples()
+        ],
+    }
+    return pd.DataFrame(columns).rename(index=name)
 
 
 def robustness(table: pd.DataFrame, ways: Sequence[str], model: str = SIX) -> pd.DataFrame:
     """Intensity and belief by way of weighing, of the ten effects; `*` marks another intensity."""
-    base = wide(table, model, ALL)
-    effects = [e for e in PUBLISHED if e in base.index]
-    rows = {}
+    base, columns = wide(table, model, ALL), {}
     for way in _weighed(table, model, ways):
         found = wide(table, model, way)
-        rows[way] = {
-            name(e): _marked(found.loc[e], base.loc[e]) if e in found.index else "–"
-            for e in effects
-        }
-    return pd.DataFrame(rows)
-
-
-def _marked(row: pd.Series, base: pd.Series) -> str:
-    return written(row) + ("*" if row["intensity"] != base["intensity"] else "")
+        other = found["intensity"] != base["intensity"].reindex(found.index)
+        told = {e: written(row) + "*" * bool(other[e]) for e, row in found.iterrows()}
+        columns[way] = {name(e): told.get(e, "–") for e in PUBLISHED if e in base.index}
+    return pd.DataFrame(columns)
 
 
 def stays(table: pd.DataFrame, ways: Sequence[str], model: str = SIX) -> str:
     """For each effect in how many ways of weighing the intensity, and its sign, stay."""
-    base, there = wide(table, model, ALL), _weighed(table, model, ways)
-    found = {way: wide(table, model, way) for way in there if way != ALL}
-    lines = []
+    found = {way: wide(table, model, way) for way in _weighed(table, model, ways)}
+    base, lines = found.pop(ALL), []
     for effect in (e for e in PUBLISHED if e in base.index):
         rows = [f.loc[effect] for f in found.values() if effect in f.index]
-        same = sum(r["intensity"] == base.at[effect, "intensity"] for r in rows)
-        side = sum(direction(r) == direction(base.loc[effect]) for r in rows)
+        side, strength = direction(base.loc[effect]), base.at[effect, "intensity"]
+        same = sum(row["intensity"] == strength for row in rows)
+        alike = sum(direction(row) == side for row in rows)
         lines.append(f"{name(effect)}: the same intensity in {same} of {len(rows)} other ways, "
-                     f"the same direction ({direction(base.loc[effect])}) in {side}.")  # fmt: skip
+                     f"the same direction ({side}) in {alike}.")  # fmt: skip
     return "\n".join(lines)
 
 

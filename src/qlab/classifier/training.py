@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qlab.classifier.resnet import build, keras, tf
-from qlab.core import shapes32, stats
+from qlab.core import parameters, shapes32, stats
 from qlab.core.cache import versions
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
@@ -19,6 +19,12 @@ SETTINGS = {
     "resnet8": {"images": shapes32.COUNTS["train"], "epochs": 20, "batch": 64, "rate": 3e-3},
     "resnet20": {"images": shapes32.COUNTS["train"], "epochs": 14, "batch": 64, "rate": 3e-3},
 }
+
+
+class Parameters(parameters.Training):
+    """Of the notebook `train_resnet`."""
+
+    models: str = "resnet8,resnet20"
 
 
 def mirrored(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -49,6 +49,13 @@ class Parameters(BaseModel):
         return f"{self.profile}-{subject}-{hash_json(changed)[:8]}" if changed else self.profile
 
 
+class Training(Parameters):
+    """Of a notebook that trains an embedded model."""
+
+    profile: Literal["smoke", "mini", "full"] = "mini"
+    seed: Count = 7
+
+
 class Point(BaseModel):
     """One point of a sweep: by itself a model as it is, which is every sweep's reference.
 

@@ -5,14 +5,12 @@ Equations are those of Zhou et al., "Objects as Points" (arXiv 1904.07850).
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from qlab.core import parameters
 from qlab.core.cache import versions
 from qlab.core.images import read_image
-from qlab.core.parameters import Count
 from qlab.core.steps_bar import StepsBar
 from qlab.detector import coco, embedded, mini_coco
 from qlab.detector.centernet import STRIDE, Architecture, build, decode, keras, tf
@@ -22,13 +20,6 @@ SETTINGS = {
     "smoke": {"images": 64, "epochs": 1, "batch": 16, "rate": 2e-3},
     "mini": {"images": mini_coco.COUNTS["train"], "epochs": 20, "batch": 16, "rate": 2e-3},
 }
-
-
-class Parameters(parameters.Parameters):
-    """The parameters of the notebook `train_centernet`; what they mean stands in its cell."""
-
-    profile: Literal["smoke", "mini", "full"] = "mini"
-    seed: Count = 7
 
 
 def gaussian_radius(height: float, width: float, overlap: float = 0.7) -> float:

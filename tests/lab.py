@@ -95,7 +95,8 @@ def wait(condition: Callable, seconds: float, what: str):
 def open_notebook(browser, server: Server, name: str, seconds: float = 120) -> None:
     """Open a notebook as a person does, and wait until its kernel is there to run it."""
     browser.set_window_size(*WINDOW)
-    browser.get(f"{server.url}lab/tree/{name}?token={server.token}")
+    own = f"lab/workspaces/{Path(name).stem}"  # or the notebook before would be restored beside it
+    browser.get(f"{server.url}{own}/tree/{name}?token={server.token}")
     # Before the kernel is connected, running a cell would ask which one to take.
     ready = "return !!document.querySelector('.jp-Notebook .jp-CodeCell') && [...document"
     ready += ".querySelectorAll('.jp-StatusBar-TextItem')].some(e => "

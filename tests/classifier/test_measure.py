@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab.classifier import measure, sweep
+from qlab.classifier import measure
 from qlab.classifier.fine_tune import Settings
 from qlab.classifier.points import Answer, Point
 from qlab.core import places, records
@@ -63,15 +63,6 @@ def test_divergence_is_a_record_and_no_accuracy(task):
     found = measure.accuracy_records(task, PARENT, {Point("qat", "last", 1): broken})
     [row] = [r for r in found if r.variant == "qat_w8a8_last1"]
     assert (row.metric, row.value) == ("diverged_at_step", 3)
-
-
-def test_the_long_sweep_has_each_choice_of_layers_once():
-    points = sweep.long_sweep(10, seeds=3)
-    assert len(set(points)) == len(points) == 27 * 2 * 4 + 3 * 3
-    trained = [p for p in points if p.method == "qat" and p.bits == 8 and p.seed == 0]
-    assert sum(p.where == "only" for p in trained) == 8
-    seeds = [p.seed for p in points if p.method == "qat"]
-    assert seeds == sorted(seeds)
 
 
 def test_points_come_back_from_records(task):

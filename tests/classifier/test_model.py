@@ -53,53 +53,43 @@ def described(path, config, version="2.15.0"):
     return path
 
 
-def changed(model, number: int, **values) -> dict:
-    """The model's description with a layer changed."""
-    config = json.loads(json.dumps({"class_name": "Functional", "config": model.get_config()}))
-    config["config"]["layers"][number].update(values)
-    return config
+def described_model(model) -> dict:
+    """The model's description as Keras before 2.13 wrote it, without modules."""
+
+    def older(part: dict) -> dict:
+        return {k: v for k, v in part.items() if k not in ("module", "registered_name")}
+
+    config = json.dumps({"class_name": "Functional", "config": model.get_config()})
+    return json.loads(config, object_hook=older)
 
 
-def without_modules(config):
-    if isinstance(config, dict):
-        return {
-            k: without_modules(v)
-            for k, v in config.items()
-            if k not in ("module", "registered_name", "build_config")
-        }
-    return [without_modules(v) for v in config] if isinstance(config, list) else config
+ODD = {"name": "odd", "config": {"name": "odd", "function": "io.write_file"}}
+START = {"kernel_initializer": {"module": "os", "class_name": "system", "config": "true"}}
 
 
-def test_code_is_refused_by_the_layers_name(model, tmp_path):
-    odd = {"name": "odd", "config": {"name": "odd", "function": "x"}}
-    for kind, said in [
-        ("Lambda", "the layer 'odd' is a Lambda"),
-        ("MyBlock", "the layer 'odd' is a MyBlock"),
-        ("TextVectorization", "is a TextVectorization"),
-    ]:
-        config = without_modules(changed(model, 2, class_name=kind, **odd))
-        with pytest.raises(QlabError, match=f"{said}, not one of Keras' own layers"):
-            classifier.load(described(tmp_path / "a.h5", config))
-    call = {"class_name": "TFOpLambda", "name": "w", "config": {"function": "io.write_file"}}
-    with pytest.raises(QlabError, match="the layer 'w' calls tf.io.write_file, not"):
-        classifier.load(described(tmp_path / "b.h5", without_modules(changed(model, 2, **call))))
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ({"class_name": "Lambda"} | ODD, "the layer 'odd' is a Lambda"),
+        ({"class_name": "MyBlock"} | ODD, "the layer 'odd' is a MyBlock"),
+        ({"class_name": "TextVectorization"} | ODD, "is a TextVectorization"),
+        ({"class_name": "TFOpLambda"} | ODD, "the layer 'odd' calls tf.io.write_file"),
+        ({"config": {"name": "odd"} | START}, "names the Python module 'os'"),
+    ],
+)
+def test_code_is_refused_by_the_layers_name(model, tmp_path, layer, said):
+    config = described_model(model)
+    config["config"]["layers"][2] |= layer
+    with pytest.raises(QlabError, match=f"{said}, not one of Keras' own layers"):
+        classifier.load(described(tmp_path / "a.h5", config))
 
 
-def test_code_inside_of_other_layers_and_models_is_found(tmp_path):
+@pytest.mark.parametrize("outer", ["TimeDistributed", "Sequential"])
+def test_code_inside_of_other_layers_and_models_is_found(tmp_path, outer):
     bad = {"class_name": "Lambda", "config": {"name": "deep"}}
-    wrapper = {"class_name": "TimeDistributed", "config": {"name": "each", "layer": bad}}
-    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [bad]}}
-    for number, layer in enumerate([wrapper, inner]):
-        config = {"class_name": "Sequential", "config": {"name": "outer", "layers": [layer]}}
-        with pytest.raises(QlabError, match="the layer 'deep' is a Lambda"):
-            classifier.load(described(tmp_path / f"{number}.h5", config))
-
-
-def test_a_module_to_import_is_refused(tmp_path, model):
-    config = without_modules(changed(model, 2))
-    start = {"module": "os", "class_name": "system", "config": "true"}
-    config["config"]["layers"][2]["config"]["kernel_initializer"] = start
-    with pytest.raises(QlabError, match="names the Python module 'os', not one of Keras' own"):
+    layer = {"class_name": outer, "config": {"name": "each", "layer": bad, "layers": [bad]}}
+    config = {"class_name": "Sequential", "config": {"name": "outer", "layers": [layer]}}
+    with pytest.raises(QlabError, match="the layer 'deep' is a Lambda"):
         classifier.load(described(tmp_path / "a.h5", config))
 
 
@@ -149,31 +139,26 @@ def test_folders_that_are_no_keras_model(tmp_path):
 
 
 def test_a_model_whose_weights_are_gone_is_refused(model, tmp_path):
-    path = described(tmp_path / "a.h5", without_modules(changed(model, 0)))
+    path = described(tmp_path / "a.h5", described_model(model))
     with pytest.raises(QlabError, match="Keras cannot rebuild the model in"):
         classifier.load(path)
-
-
-def two_inputs():
-    ends = [keras.Input((4, 4, 3)) for _ in range(2)]
-    return keras.Model(ends, layers.Dense(2)(layers.Flatten()(layers.Add()(ends))))
-
-
-def two_outputs():
-    image = keras.Input((4, 4, 3))
-    x = layers.Flatten()(image)
-    return keras.Model(image, [layers.Dense(2)(x), layers.Dense(2)(x)])
 
 
 def of(shape, *body):
     return keras.Sequential([keras.Input(shape), *body])
 
 
+def branched(inputs: int, outputs: int):
+    ends = [keras.Input((4, 4, 3)) for _ in range(inputs)]
+    x = layers.Flatten()(layers.Add()(ends) if inputs > 1 else ends[0])
+    return keras.Model(ends, [layers.Dense(2)(x) for _ in range(outputs)])
+
+
 @pytest.mark.parametrize(
     ("make", "found"),
     [
-        (two_inputs, r"inputs \[\[None, 4, 4, 3\], \[None, 4, 4, 3\]\]"),
-        (two_outputs, r"outputs \[\[None, 2\], \[None, 2\]\]"),
+        (lambda: branched(2, 1), r"inputs \[\[None, 4, 4, 3\], \[None, 4, 4, 3\]\]"),
+        (lambda: branched(1, 2), r"outputs \[\[None, 2\], \[None, 2\]\]"),
         (lambda: of((4,), layers.Dense(2)), r"inputs \[\[None, 4\]\]"),
         (lambda: of((4, 4, 7), layers.Flatten(), layers.Dense(2)), r"inputs \[\[None, 4, 4, 7\]\]"),
         (lambda: of((4, 4, 3), layers.Conv2D(2, 1)), r"outputs \[\[None, 4, 4, 2\]\]"),

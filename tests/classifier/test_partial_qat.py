@@ -76,6 +76,7 @@ def test_the_layer_before_gets_an_output_quantizer_and_no_other(model):
     assert list(table.index[table["weights"]]) == ["dense"]
     assert list(table.index[table["outputs"]]) == ["pool", "dense"]
     assert list(table.index[table["wrapped"]]) == ["pool", "flatten", "dense"]
+    assert partial_qat.feeding(model, "dense") == ["pool"]
 
 
 def test_ranges_start_where_the_float_model_has_them(model, layers):
@@ -125,12 +126,6 @@ def test_a_layer_that_tfmot_cannot_wrap_is_named():
     assert list(left.loc[left["wrapped"], "layer"]) == ["conv"]
 
 
-@pytest.mark.parametrize("bits", [2, 16])
-def test_other_widths_are_refused(model, bits):
-    with pytest.raises(QlabError, match="8 or 4 bits"):
-        partial_qat.quantized(model, ["dense"], bits)
-
-
 @pytest.mark.parametrize("bits, kind", [(8, "INT8"), (4, "INT4")])
 def test_ptq_of_the_same_layers(float_file, layers, tmp_path, bits, kind):
     chosen = layers[-3:]
@@ -147,20 +142,17 @@ def test_ptq_leaves_a_layer_without_weights_float(float_file, layers, tmp_path):
         file = tmp_path / f"{len(left)}.tflite"
         file.write_bytes(ptq.quantize(float_file, layers, 8, IMAGES, leave_float=left))
         export.check(file, layers, layers)
-        [output] = [o.outputs[0] for o in tflite_graph.operators(file) if "pool" in o.outputs[0]][
-            :1
-        ]
-        pooled[left] = tflite_graph.tensor_types(file)[output]
+        types = tflite_graph.tensor_types(file)
+        outputs = [o.outputs[0] for o in tflite_graph.operators(file)]
+        pooled[left] = next(types[output] for output in outputs if "pool" in output)
     assert pooled == {(): "INT8", ("pool",): "FLOAT32"}
 
 
-def test_what_feeds_a_layer(model):
-    assert partial_qat.feeding(model, "dense") == ["pool"]
-
-
-def test_ptq_without_calibration_images(float_file):
+def test_what_cannot_be_asked_for_is_refused(model, float_file):
     with pytest.raises(QlabError, match="calibration"):
         ptq.quantize(float_file, ["dense"], 8, IMAGES[:0])
+    with pytest.raises(QlabError, match="8 or 4 bits"):
+        partial_qat.quantized(model, ["dense"], 2)
 
 
 def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path):
@@ -171,11 +163,6 @@ def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path
     assert np.array_equal(
         tflite_probabilities(four, IMAGES, 1), tflite_probabilities(eight, IMAGES, 1)
     )
-
-
-def test_unpacking_inverts_packing():
-    codes = RNG.integers(-8, 8, 7).astype(np.int8)
-    assert np.array_equal(int4.unpacked(int4.packed(codes), 7), codes)
 
 
 def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, layers, tmp_path):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qlab.classifier.formulas import Fit
+from qlab.classifier.formulas import Fit, Fits
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Point
-from qlab.classifier.sweep import POINTS, Fits, both_ends, float_bytes, same_settings
+from qlab.classifier.sweep import POINTS, both_ends, float_bytes, same_settings
 from qlab.core import plot, records
 from qlab.core.places import each_alone, points_table
 

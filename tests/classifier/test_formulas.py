@@ -26,7 +26,7 @@ def data(truth, seed, noise=0.003):
 def test_intervals_hold_the_truth_and_new_models_about_95_times_in_100(
     form, truth, coefficients, monkeypatch
 ):
-    monkeypatch.setattr(curve_fitting, "DRAWS", 200)
+    monkeypatch.setattr(formulas, "DRAWS", 200)
     hits, predicted, repeats = dict.fromkeys(coefficients, 0), 0, 60
     rng = np.random.default_rng(1)
     for seed in range(repeats):

@@ -23,36 +23,24 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
         tuple(None if pd.isna(x) else x for x in key): one
         for key, one in rows.groupby(kinds, dropna=False)
     }
-    hits = {key: one["right"].to_numpy() for key, one in groups.items()}
-    found = []
+    hits, found = {key: one["right"].to_numpy() for key, one in groups.items()}, []
     for key, right in hits.items():
         variant, seed, graph, condition, strength = key
+        plain = graph == "tflite" and condition is None
         judged = {measure.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
-        parent = hits[PARENT, None, "tflite", condition, strength]
-        control = hits.get(("fp32_tuned", seed, "tflite", None, None))
-        if graph == "tflite" and condition is None and "_but_" not in variant:
-            judged["calibration_error"] = answers.calibration_error(
-                groups[key]["confidence"].to_numpy(), right
-            )
+        if plain and "_but_" not in variant:
+            confidence = groups[key]["confidence"].to_numpy()
+            judged["calibration_error"] = answers.calibration_error(confidence, right)
         if graph == "tflite" and variant != PARENT:
-            flips = stats.paired(parent, right)
+            flips = stats.paired(hits[PARENT, None, "tflite", condition, strength], right)
             judged["accuracy_difference"] = flips.difference
-            if condition is None:
+            if plain:
                 judged["flip_rate"] = flips.rate
-                counts = {
-                    "flips_lost": flips.lost,
-                    "flips_gained": flips.gained,
-                    "mcnemar_p": flips.p_value,
-                    "detectable_difference": flips.detectable,
-                }
+                counts = {"flips_lost": flips.lost, "flips_gained": flips.gained}
+                counts |= {"mcnemar_p": flips.p_value, "detectable_difference": flips.detectable}
                 judged |= {m: (v, None, None, len(right)) for m, v in counts.items()}
-        if (
-            graph == "tflite"
-            and condition is None
-            and seed is not None
-            and control is not None
-            and variant != "fp32_tuned"
-        ):
+        control = hits.get(("fp32_tuned", seed, "tflite", None, None))
+        if plain and seed is not None and control is not None and variant != "fp32_tuned":
             judged["accuracy_minus_tuned"] = stats.paired(control, right).difference
         seed = None if condition else seed  # of worse images the first seed alone is judged
         found += [(variant, seed, m, condition, strength, *e) for m, e in judged.items()]

@@ -35,10 +35,8 @@ def test_a_trained_point_is_kept_and_not_trained_again(bench, monkeypatch):
     assert set(made.probabilities) == {"float", "fake_quant", "equal_time", "tflite"}
     assert 1 <= made.facts["equal_time_steps"] <= made.facts["steps"] == 8
     assert "INT4" in tflite_graph.tensor_types(made.file).values()
-    agree = (
-        made.probabilities["tflite"].argmax(1) == made.probabilities["fake_quant"].argmax(1)
-    ).mean()
-    assert agree > 0.95
+    file, graph = (made.probabilities[g].argmax(1) for g in ("tflite", "fake_quant"))
+    assert (file == graph).mean() > 0.95
     monkeypatch.setattr(fine_tune, "run", None)
     again = points.answer(point, bench, 2)
     assert again.facts == made.facts
@@ -64,12 +62,14 @@ def test_a_file_that_is_not_as_asked_leaves_nothing_behind(bench, monkeypatch):
             points.answer(Point("ptq", "last", 1), bench, 2)
 
 
-@pytest.mark.parametrize("point", [Point("qat", "last", 11), Point("ptq", "only", 0)])
-def test_layers_that_do_not_exist(bench, point):
-    with pytest.raises(QlabError, match="10 layers with weights"):
+@pytest.mark.parametrize(
+    "point, said",
+    [
+        (Point("qat", "last", 11), "10 layers with weights"),
+        (Point("ptq", "only", 0), "10 layers with weights"),
+        (Point("ptw"), "'ptw'"),
+    ],
+)
+def test_points_that_do_not_exist(bench, point, said):
+    with pytest.raises(QlabError, match=said):
         points.answer(point, bench, 2)
-
-
-def test_a_method_that_does_not_exist(bench):
-    with pytest.raises(QlabError, match="'ptw'"):
-        points.answer(Point("ptw"), bench, 2)

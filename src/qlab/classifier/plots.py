@@ -130,25 +130,6 @@ def size_by_k(table: pd.DataFrame, profile: str) -> None:
                       frameon=False)  # fmt: skip
 
 
-def time_by_k(table: pd.DataFrame, profile: str) -> None:
-    """Time of a training step over the float model's, over k."""
-    rows = both_ends(
-        records.pick(table, "train_step_ratio", method="qat", where=list(SIDES)).astype(
-            {"bits": int, "k": int}
-        )
-    )
-    drawn = over_seeds(rows, "value")
-    layout = {"ncols": 2, "sharey": True, "figsize": (9, 3.8)}
-    with plot.figure("qat_time_by_k", profile, drawn, **layout) as (canvas, axes):
-        for axis, (where, label) in zip(axes, SIDES.items(), strict=True):
-            axis.axhline(1, color="#000000", lw=1)
-            for bits in BITS:
-                series(axis, drawn, "qat", bits, where)
-            axis.set(xlabel="k, layers quantized", title=label, ylim=(0, None))
-        axes[0].set_ylabel("time of a training step,\nratio to float's")
-        legend(canvas, [("qat", bits) for bits in BITS])
-
-
 def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: dict) -> None:
     """The loss of quantizing one layer alone, by place; its size beside it."""
     whole = len(layers)

@@ -24,14 +24,9 @@ def model():
     from qlab.classifier.toys import keras, layers
 
     keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [
-            layers.Rescaling(1 / 255, input_shape=(6, 6, 3)),
-            layers.Flatten(),
-            layers.Dense(3, activation="softmax"),
-        ],
-        name="tiny",
-    )
+    scaled = layers.Rescaling(1 / 255, input_shape=(6, 6, 3))
+    body = [scaled, layers.Flatten(), layers.Dense(3, activation="softmax")]
+    return keras.Sequential(body, name="tiny")
 
 
 @pytest.fixture(scope="module")

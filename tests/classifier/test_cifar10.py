@@ -101,8 +101,8 @@ def test_bad_files_and_folders_say_what_is_wrong(folder, tmp_path):
     with pytest.raises(QlabError, match="There is no folder cifar-10-batches-py in"):
         cifar10.load(tmp_path, "train")
     put(folder)
-    whole = (folder / "data_batch_1").read_bytes()
-    for content in (b"", b"hello", whole[:-500], pickle.dumps([1, 2])):
-        (folder / "data_batch_1").write_bytes(content)
+    file = folder / "data_batch_1"
+    for content in (b"", b"hello", file.read_bytes()[:-500], pickle.dumps([1, 2])):
+        file.write_bytes(content)
         with pytest.raises(QlabError, match="is no CIFAR-10 batch"):
             cifar10.load(folder, "train")

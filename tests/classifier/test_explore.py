@@ -40,14 +40,6 @@ def test_the_text_is_the_records(box, where, k, variant):
             assert f"of {len(rows['accuracy_difference'])} seeds" in line
 
 
-def test_a_single_run_has_the_interval_of_its_record(box):
-    variant = f"ptq_w8a8_last{N}"
-    row = records.pick(WHOLE, "accuracy_difference", variant=variant, condition=None).iloc[0]
-    value, low, high = (100 * row[c] for c in ("value", "ci_low", "ci_high"))
-    told = box.children[-2].value
-    assert f"accuracy {value:+.2f} points" in told and f"[{low:+.2f}, {high:+.2f}]" in told
-
-
 def test_every_control_moves_text_or_picture(box):
     moves(box, {"quantize": "first", "weights": 4, "k": 3})
     stands_still(box)

@@ -42,18 +42,18 @@ def test_layers_come_by_depth_and_a_shortcut_before_its_block(layers):
     assert layers.index("stack2_shortcut") == layers.index("stack2_conv1") - 1
 
 
-@pytest.mark.parametrize(
-    "where, k, expected",
-    [("last", 2, ["c", "d"]), ("first", 1, ["a"]), ("only", 3, ["c"]), ("last", 0, [])],
-)
-def test_choosing(where, k, expected):
-    assert partial_qat.choose(["a", "b", "c", "d"], where, k) == expected
-
-
-@pytest.mark.parametrize("where, k", [("last", 5), ("only", 0), ("first", -1), ("middle", 1)])
-def test_choosing_what_does_not_exist(where, k):
-    with pytest.raises(QlabError):
-        partial_qat.choose(["a", "b", "c", "d"], where, k)
+def test_choosing():
+    abcd = ["a", "b", "c", "d"]
+    for *place, expected in (
+        ("last", 2, "cd"),
+        ("first", 1, "a"),
+        ("only", 3, "c"),
+        ("last", 0, ""),
+    ):
+        assert partial_qat.choose(abcd, *place) == list(expected)
+    for place in (("last", 5), ("only", 0), ("first", -1), ("middle", 1)):
+        with pytest.raises(QlabError):
+            partial_qat.choose(abcd, *place)
 
 
 @pytest.mark.parametrize("where, k", [("last", 1), ("last", 3), ("first", 4), ("only", 9)])
@@ -64,11 +64,6 @@ def test_the_file_holds_just_the_chosen_layers_in_integers(model, layers, tmp_pa
     export.check(file, layers, chosen)
     types = export.weight_types(file, layers)
     assert [name for name in layers if types[name] == "INT8"] == chosen
-
-
-def test_a_file_that_is_not_as_asked_is_refused_by_the_layers_name(float_file, layers):
-    with pytest.raises(export.WrongTypes, match="dense has 32 bits instead of 8"):
-        export.check(float_file, layers, ["dense"])
 
 
 def test_the_layer_before_gets_an_output_quantizer_and_no_other(model):
@@ -100,9 +95,8 @@ def test_trained_weights_come_back_by_name(model, layers):
         variable.assign(variable + 0.5)
     back = partial_qat.plain(wrapped, model)
     for name in layers:
-        assert np.allclose(
-            back.get_layer(name).get_weights()[0], model.get_layer(name).get_weights()[0] + 0.5
-        )
+        found, before = (m.get_layer(name).get_weights()[0] for m in (back, model))
+        assert np.allclose(found, before + 0.5)
 
 
 def test_fake_quantized_weights_have_the_levels_of_their_bits(model):
@@ -137,15 +131,14 @@ def test_ptq_of_the_same_layers(float_file, layers, tmp_path, bits, kind):
 
 
 def test_ptq_leaves_a_layer_without_weights_float(float_file, layers, tmp_path):
-    pooled = {}
+    file, pooled = tmp_path / "q.tflite", []
     for left in ((), ("pool",)):
-        file = tmp_path / f"{len(left)}.tflite"
         file.write_bytes(ptq.quantize(float_file, layers, 8, IMAGES, leave_float=left))
         export.check(file, layers, layers)
-        types = tflite_graph.tensor_types(file)
         outputs = [o.outputs[0] for o in tflite_graph.operators(file)]
-        pooled[left] = next(types[output] for output in outputs if "pool" in output)
-    assert pooled == {(): "INT8", ("pool",): "FLOAT32"}
+        types = tflite_graph.tensor_types(file)
+        pooled.append(next(types[output] for output in outputs if "pool" in output))
+    assert pooled == ["INT8", "FLOAT32"]
 
 
 def test_what_cannot_be_asked_for_is_refused(model, float_file):
@@ -160,9 +153,7 @@ def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path
     four.write_bytes(ptq.quantize(float_file, layers, 4, IMAGES))
     eight.write_bytes(int4.widened(four))
     assert "INT4" not in tflite_graph.tensor_types(eight).values()
-    assert np.array_equal(
-        tflite_probabilities(four, IMAGES, 1), tflite_probabilities(eight, IMAGES, 1)
-    )
+    assert np.array_equal(*(tflite_probabilities(file, IMAGES, 1) for file in (four, eight)))
 
 
 def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, layers, tmp_path):

@@ -40,8 +40,8 @@ def test_a_trained_point_is_kept_and_not_trained_again(bench, monkeypatch):
     monkeypatch.setattr(fine_tune, "run", None)
     again = points.answer(point, bench, 2)
     assert again.facts == made.facts
-    for graph_name, found in made.probabilities.items():
-        assert np.array_equal(found, again.probabilities[graph_name])
+    for graph, found in made.probabilities.items():
+        assert np.array_equal(found, again.probabilities[graph])
 
 
 def test_divergence_is_kept_as_a_fact(bench, monkeypatch):

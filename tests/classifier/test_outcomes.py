@@ -1,13 +1,10 @@
 """From the kept rows of every image, every interval on images comes out again, digit for digit."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import pandas as pd
 import pytest
 
 from qlab.classifier import answers, data, measure, outcomes, points, sweep
-from qlab.classifier.points import FLOAT, PARENT
+from qlab.classifier.points import PARENT
 from qlab.core import items, records, stats
 
 KEY = ["variant", "seed", "metric", "condition", "strength"]
@@ -86,12 +83,3 @@ def test_intervals_come_from_the_kept_rows(home):
 def test_the_committed_intervals_come_from_the_committed_rows():
     rows = items.read(sweep.EXPERIMENT, "mini")
     assert compare(rows, records.read(sweep.EXPERIMENT, "mini")) > 200
-
-
-def test_a_row_is_an_image_and_what_was_said_of_it():
-    task = SimpleNamespace(test=SimpleNamespace(labels=np.array([0, 1])))
-    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
-    rows = outcomes._rows(task, FLOAT, "tflite", probabilities, "noise", 2)
-    assert rows.loc[1, ["variant", "condition", "label", "predicted"]].tolist() == [
-        PARENT, "noise", 1, 2]  # fmt: skip
-    assert rows["of_label"].tolist() == [0.7, 0.3] and rows["confidence"].tolist() == [0.7, 0.6]

@@ -24,14 +24,9 @@ def model():
     from qlab.classifier.toys import keras, layers
 
     keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [
-            layers.Rescaling(1 / 255, input_shape=(6, 6, 3)),
-            layers.Flatten(),
-            layers.Dense(3, activation="softmax"),
-        ],
-        name="tiny",
-    )
+    scaled = layers.Rescaling(1 / 255, input_shape=(6, 6, 3))
+    body = [scaled, layers.Flatten(), layers.Dense(3, activation="softmax")]
+    return keras.Sequential(body, name="tiny")
 
 
 @pytest.fixture(scope="module")
@@ -97,28 +92,17 @@ def test_outputs_that_are_no_numbers_are_not_an_accuracy_of_zero(value):
 
 
 def test_bad_images_and_files(model, files, tmp_path):
-    with pytest.raises(QlabError, match=r"takes images of .* \[6, 6, 3\]; got 7 of \[5, 6, 3\]"):
-        answers.keras_probabilities(model, IMAGES[:, :5])
-    with pytest.raises(QlabError, match=r"got 7 of \[6, 6, 3\], float32. Give uint8"):
-        answers.tflite_probabilities(files / "float.tflite", IMAGES.astype(np.float32))
-    with pytest.raises(QlabError, match="got 0 of"):
-        answers.keras_probabilities(model, IMAGES[:0])
-    with pytest.raises(QlabError, match="There is no .tflite file at"):
-        answers.tflite_probabilities(tmp_path / "none.tflite", IMAGES)
     (tmp_path / "junk.tflite").write_bytes(b"junk")
-    with pytest.raises(QlabError, match="junk.tflite cannot be run by LiteRT"):
-        answers.tflite_probabilities(tmp_path / "junk.tflite", IMAGES)
-
-
-def test_calibration_error_by_hand():
-    sure = np.full(10, 0.9)
-    assert answers.expected_calibration_error(sure, sure > 0) == pytest.approx(0.1)
-    half = np.arange(10) < 5
-    assert answers.expected_calibration_error(sure, half) == pytest.approx(0.4)
-    # Two bins: under-confident in one by .4, over-confident in the other by .33: none cancels.
-    right = np.array([True, True, True, True, False])
-    found = answers.expected_calibration_error(np.array([0.6, 0.6, 1, 1, 1]), right)
-    assert found == pytest.approx((2 * 0.4 + 3 * 1 / 3) / 5)
+    by_file, file = answers.tflite_probabilities, files / "float.tflite"
+    for call, said in [
+        ((answers.keras_probabilities, model, IMAGES[:, :5]), r"\[6, 6, 3\]; got 7 of \[5, 6, 3\]"),
+        ((answers.keras_probabilities, model, IMAGES[:0]), "got 0 of"),
+        ((by_file, file, IMAGES.astype(np.float32)), r"got 7 of \[6, 6, 3\], float32. Give uint8"),
+        ((by_file, tmp_path / "none.tflite", IMAGES), "There is no .tflite file at"),
+        ((by_file, tmp_path / "junk.tflite", IMAGES), "junk.tflite cannot be run by LiteRT"),
+    ]:
+        with pytest.raises(QlabError, match=said):
+            call[0](*call[1:])
 
 
 def test_calibration_error_is_the_sum_over_the_papers_bins():

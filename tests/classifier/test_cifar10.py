@@ -13,13 +13,9 @@ from qlab.core.errors import QlabError
 
 def put(folder, name="data_batch_1", protocol=4, **changed):
     rng = np.random.default_rng(len(name))
-    batch = {
-        b"batch_label": b"testing",
-        b"data": rng.integers(0, 256, (4, 3072), dtype=np.uint8),
-        b"labels": [3, 0, 9, 1],
-        b"filenames": [b"a.png"] * 4,
-    }
-    batch.update({key.encode(): value for key, value in changed.items()})
+    data = rng.integers(0, 256, (4, 3072), dtype=np.uint8)
+    batch = {b"batch_label": b"testing", b"data": data, b"labels": [3, 0, 9, 1]}
+    batch |= {key.encode(): value for key, value in changed.items()}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(pickle.dumps(batch, protocol))
     return batch
@@ -27,7 +23,7 @@ def put(folder, name="data_batch_1", protocol=4, **changed):
 
 @pytest.fixture
 def folder(tmp_path):
-    return tmp_path / "cifar-10-batches-py"
+    return tmp_path / cifar10.FOLDER
 
 
 def test_rows_become_images(folder):
@@ -81,18 +77,15 @@ def test_a_pickle_with_a_program_in_it_is_refused_before_it_runs(folder, call, p
     with pytest.raises(QlabError, match="nothing in it was run: it asks for"):
         cifar10.load(folder, "train")
     assert not victim.exists()
-
-
-def test_the_payload_of_that_test_would_run(tmp_path):
-    pickle.loads(pickle.dumps(Payload(os.mkdir, str(tmp_path / "run"))))
-    assert (tmp_path / "run").is_dir()
+    if call is os.mkdir:  # the payload itself would run
+        pickle.loads((folder / "data_batch_1").read_bytes())
+        assert victim.exists()
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
         ({"labels": [3, 0, 10, 1]}, "with a label of 0 to 9"),
-        ({"labels": [3, "cat", 0, 1]}, "with a label of 0 to 9"),
         ({"labels": [3, 0]}, r"\[4, 3072\] with 2 labels"),
         ({"labels": None}, "is no CIFAR-10 batch: expected a dictionary"),
         ({"data": np.zeros((4, 3000), np.uint8)}, r"'data' is uint8 \[4, 3000\]"),
@@ -108,16 +101,8 @@ def test_bad_files_and_folders_say_what_is_wrong(folder, tmp_path):
     with pytest.raises(QlabError, match="There is no folder cifar-10-batches-py in"):
         cifar10.load(tmp_path, "train")
     put(folder)
-    whole = (folder / "data_batch_1").read_bytes()
-    for content in (b"", b"hello", whole[:-500], pickle.dumps([1, 2])):
-        (folder / "data_batch_1").write_bytes(content)
+    file = folder / "data_batch_1"
+    for content in (b"", b"hello", file.read_bytes()[:-500], pickle.dumps([1, 2])):
+        file.write_bytes(content)
         with pytest.raises(QlabError, match="is no CIFAR-10 batch"):
             cifar10.load(folder, "train")
-
-
-@pytest.mark.real_data
-def test_real_batches(real_data, caplog):
-    train = cifar10.load(real_data / "cifar10", "train")
-    assert len(train) == 10000 and train.images.shape[1:] == (32, 32, 3)
-    assert "lacks data_batch_2" in caplog.text
-    assert len(cifar10.load(real_data / "cifar10", "test")) == 1000

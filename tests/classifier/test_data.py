@@ -10,14 +10,11 @@ from qlab.classifier.partial_qat import keras
 from qlab.core.errors import QlabError
 
 
-def test_smoke_takes_the_embedded_model_and_few_images(home):
+def test_parameters_resolve_to_a_task(home):
     task = prepare(Parameters(profile="smoke"))
     assert (task.model, task.dataset, task.place) == ("resnet8_shapes32", "shapes32", "smoke")
     assert (len(task.train), len(task.calibration), len(task.test)) == (256, 32, 200)
     assert task.load().output_shape == (None, 10) and task.notes == ()
-
-
-def test_changed_parameters_and_the_long_sweep_get_places_of_their_own(home):
     changed = prepare(Parameters(profile="smoke", epochs=3))
     assert changed.training.epochs == 3
     assert changed.place == "smoke-resnet8_shapes32-543da7ab"  # as records lie since long
@@ -30,7 +27,6 @@ def test_changed_parameters_and_the_long_sweep_get_places_of_their_own(home):
         ({"sweep": "middle"}, "'sweep' is one of 'short' or 'long'"),
         ({"epochs": -1}, "'epochs' must be 0 or more"),
         ({"threads": 0}, "'threads' must be 1 or more"),
-        ({"threads": 10**20}, r"'threads' must be below 2\^31, not 1000"),
         ({"model": "nowhere.h5"}, "There is no model at nowhere.h5"),
         ({"leave_float": "pool, dens"}, "'leave_float' names the layer 'dens'; .*dense"),
     ],
@@ -44,12 +40,11 @@ def test_bad_parameters(home, given, sentence):
 def folder(tmp_path):
     """Two classes of 16x16 images, of which one in training is a test image too."""
     rng = np.random.default_rng(0)
-    for split, count in (("train", 8), ("val", 4)):
-        for name in ("cat", "dog"):
-            (tmp_path / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
+    counts = {"train/cat": 8, "train/dog": 8, "val/cat": 4, "val/dog": 4}
+    for name, i in [(name, i) for name, count in counts.items() for i in range(count)]:
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+        image.save(tmp_path / name / f"{i}.png")
     (tmp_path / "train/cat/0.png").write_bytes((tmp_path / "val/cat/1.png").read_bytes())
     return tmp_path
 

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from explored import moves, stands_still
 
@@ -41,74 +40,60 @@ def test_the_text_is_the_records(box, where, k, variant):
             assert f"of {len(rows['accuracy_difference'])} seeds" in line
 
 
-def test_a_single_run_has_the_interval_of_its_record(box):
-    variant = f"ptq_w8a8_last{N}"
-    row = records.pick(WHOLE, "accuracy_difference", variant=variant, condition=None).iloc[0]
-    value, low, high = (100 * row[c] for c in ("value", "ci_low", "ci_high"))
-    assert f"accuracy {value:+.2f} [{low:+.2f}, {high:+.2f}] points" in box.children[-2].value
-
-
 def test_every_control_moves_text_or_picture(box):
     moves(box, {"quantize": "first", "weights": 4, "k": 3})
     stands_still(box)
+
+
+LABELS = np.random.default_rng(0).integers(0, 3, 40)
+GUESSES = [Point("ptq", "last", 4), Point("qat", "last", 4, 4, seed=1)]
 
 
 @pytest.fixture
 def world():
     """Forty images of three classes, and two points, the second of which guesses."""
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 40)
     images = rng.integers(0, 256, (40, 8, 8, 3), np.uint8)
-    test = LabelledImages(images, labels, ("cat", "dog", "$owl$"))
-    task = SimpleNamespace(test=test, model="m", dataset="d")
-    good = np.float32(0.8) * np.eye(3, dtype=np.float32)[labels] + np.float32(0.2 / 3)
+    task = SimpleNamespace(test=LabelledImages(images, LABELS, ("cat", "dog", "$owl$")))
+    task.model, task.dataset = "m", "d"
+    good = np.float32(0.8) * np.eye(3, dtype=np.float32)[LABELS] + np.float32(0.2 / 3)
     near, guess = (rng.dirichlet(np.ones(3), 40).astype(np.float32) for _ in range(2))
-    parent = Answer(None, {"tflite": 0.7 * good + 0.3 * near}, {})
-    answers = {
-        Point("ptq", "last", 4): Answer(None, {"tflite": 0.6 * good + 0.4 * guess}, {}),
-        Point("qat", "last", 4, 4, seed=1): Answer(None, {"tflite": guess}, {}),
-        Point("qat", "last", 4, 4, seed=2): Answer(None, {}, {"diverged_at_step": 3}),
-    }
-    return task, parent, answers
+    given = [0.7 * good + 0.3 * near, 0.6 * good + 0.4 * guess, guess]
+    parent, *answers = (Answer(None, {"tflite": p}, {}) for p in given)
+    diverged = {Point("qat", "last", 4, 4, seed=2): Answer(None, {}, {"diverged_at_step": 3})}
+    return task, parent, dict(zip(GUESSES, answers, strict=True)) | diverged
 
 
 def test_flips_are_those_of_the_records(world):
     task, parent, answers = world
     found = records.as_table(measure.accuracy_records(task, parent, answers))
     box = explore.samples(task, parent, answers)
-    assert box.children[0].options == ("ptq_w8a8_last4", "qat_w4a8_last4, seed 1")
-    for name in box.children[0].options:
-        box.children[0].value = name
+    assert [name for name, _ in box.children[0].options] == [
+        "ptq_w8a8_last4", "qat_w4a8_last4, seed 1"]  # fmt: skip
+    for point in GUESSES:
+        box.children[0].value = point
         lost, gained = (
-            int(records.pick(found, f"flips_{s}", variant=name.split(",")[0])["value"].iloc[0])
-            for s in ("lost", "gained")
+            int(records.value(found, point.variant, f"flips_{s}")) for s in ("lost", "gained")
         )
         assert f": {lost} lost, {gained} gained." in box.children[-2].value
     assert lost > 5
 
 
-def test_images_of_another_class_come_first(world):
-    _, parent, answers = world
-    before, after = (a.probabilities["tflite"] for a in (parent, list(answers.values())[1]))
+def test_images_of_another_class_come_first_and_are_told_as_they_are(world):
+    task, parent, answers = world
+    before, after = (a.probabilities["tflite"] for a in (parent, answers[GUESSES[1]]))
     order = explore.by_disagreement(before, after)
     differ = (before.argmax(1) != after.argmax(1))[order]
     assert sorted(order) == list(range(40)) and 0 < differ.sum() < 40
     assert differ[: differ.sum()].all()
-    moved = pd.Series(np.abs(before - after).sum(axis=1)[order])
-    assert moved[: differ.sum()].is_monotonic_decreasing
-
-
-def test_every_control_of_the_images_moves_text_or_picture(world):
-    box = explore.samples(*world)
-    moves(box, {"variant": "qat_w4a8_last4, seed 1", "image, other class first": 40})
+    moved = np.abs(before - after).sum(axis=1)[order]
+    assert (np.diff(moved[: differ.sum()]) <= 0).all()
+    box, classes, at = explore.samples(*world), task.test.classes, order[-1]
+    moves(box, {"variant": GUESSES[1], "image, other class first": 40})
     stands_still(box)
-    task, parent, answers = world
-    before, after = (a.probabilities["tflite"] for a in (parent, list(answers.values())[1]))
-    at = explore.by_disagreement(before, after)[-1]
-    name, classes = "qat_w4a8_last4, seed 1", task.test.classes
     assert box.children[-2].value.startswith(
-        f"Image {at + 1} is of class {classes[task.test.labels[at]]}; float says "
-        f"{classes[before[at].argmax()]} ({before[at].max():.1%}), {name} "
+        f"Image {at + 1} is of class {classes[LABELS[at]]}; float says "
+        f"{classes[before[at].argmax()]} ({before[at].max():.1%}), qat_w4a8_last4, seed 1 says "
         f"{classes[after[at].argmax()]} ({after[at].max():.1%})."
     )
 

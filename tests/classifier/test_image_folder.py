@@ -50,13 +50,13 @@ def test_the_centre_is_what_is_kept():
 
 
 def test_bad_folders_say_what_is_wrong(world, tmp_path):
-    with pytest.raises(QlabError, match="There is no image folder at"):
-        image_folder.load(tmp_path / "none", 4)
-    with pytest.raises(QlabError, match="has no class folders"):
-        image_folder.load(world / "n01", 4)
-    (world / "n01" / "z.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(QlabError, match=r"z\.png is truncated or no image"):
-        image_folder.load(world, 4)
-    (world / "n01" / "z.png").unlink()
-    with pytest.raises(QlabError, match="class folder 'n01' in .* has no images"):
-        image_folder.load(world, 4)
+    picture = world / "n01" / "z.png"
+    for folder, act, said in [
+        (tmp_path / "none", None, "There is no image folder at"),
+        (world / "n01", None, "has no class folders"),
+        (world, lambda: picture.write_bytes(b"\x89PNG broken"), r"z\.png is truncated or no image"),
+        (world, picture.unlink, "class folder 'n01' in .* has no images"),
+    ]:
+        _ = act and act()
+        with pytest.raises(QlabError, match=said):
+            image_folder.load(folder, 4)

@@ -1,16 +1,39 @@
 """Two real workers send what the formula says; a worker that fails is told of."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from tiny_training import tiny_images, tiny_model
 
 from qlab.classifier import network
 from qlab.classifier.network import Configuration
 from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
 
 needs_namespace = pytest.mark.skipif(
     not network.possible(), reason="this machine lets nobody make a network namespace"
 )
+
+
+def tiny_images() -> LabelledImages:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    return LabelledImages(images, rng.integers(0, 4, 24), ("a", "b", "c", "d"))
+
+
+def tiny_model(folder: Path) -> Path:
+    """An .h5 file: a convolution with batch normalization, and a dense layer; 33,012 weights."""
+    from qlab.classifier.model import keras
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Flatten(name="flat")(keras.layers.ReLU(name="relu")(x))
+    x = keras.layers.Dense(4, activation="softmax", name="dense")(x)
+    keras.Model(inputs, x).save(folder / "tiny.h5")
+    return folder / "tiny.h5"
 
 
 @pytest.mark.slow

@@ -1,13 +1,10 @@
 """From the kept rows of every image, every interval on images comes out again, digit for digit."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import pandas as pd
 import pytest
 
 from qlab.classifier import answers, data, measure, outcomes, points, sweep
-from qlab.classifier.points import FLOAT, PARENT
+from qlab.classifier.points import PARENT
 from qlab.core import items, records, stats
 
 KEY = ["variant", "seed", "metric", "condition", "strength"]
@@ -23,36 +20,24 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
         tuple(None if pd.isna(x) else x for x in key): one
         for key, one in rows.groupby(kinds, dropna=False)
     }
-    hits = {key: one["right"].to_numpy() for key, one in groups.items()}
-    found = []
+    hits, found = {key: one["right"].to_numpy() for key, one in groups.items()}, []
     for key, right in hits.items():
         variant, seed, graph, condition, strength = key
+        plain = graph == "tflite" and condition is None
         judged = {measure.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
-        parent = hits[PARENT, None, "tflite", condition, strength]
-        control = hits.get(("fp32_tuned", seed, "tflite", None, None))
-        if graph == "tflite" and condition is None and "_but_" not in variant:
-            judged["calibration_error"] = answers.calibration_error(
-                groups[key]["confidence"].to_numpy(), right
-            )
+        if plain and "_but_" not in variant:
+            confidence = groups[key]["confidence"].to_numpy()
+            judged["calibration_error"] = answers.calibration_error(confidence, right)
         if graph == "tflite" and variant != PARENT:
-            flips = stats.paired(parent, right)
+            flips = stats.paired(hits[PARENT, None, "tflite", condition, strength], right)
             judged["accuracy_difference"] = flips.difference
-            if condition is None:
+            if plain:
                 judged["flip_rate"] = flips.rate
-                counts = {
-                    "flips_lost": flips.lost,
-                    "flips_gained": flips.gained,
-                    "mcnemar_p": flips.p_value,
-                    "detectable_difference": flips.detectable,
-                }
+                counts = {"flips_lost": flips.lost, "flips_gained": flips.gained}
+                counts |= {"mcnemar_p": flips.p_value, "detectable_difference": flips.detectable}
                 judged |= {m: (v, None, None, len(right)) for m, v in counts.items()}
-        if (
-            graph == "tflite"
-            and condition is None
-            and seed is not None
-            and control is not None
-            and variant != "fp32_tuned"
-        ):
+        control = hits.get(("fp32_tuned", seed, "tflite", None, None))
+        if plain and seed is not None and control is not None and variant != "fp32_tuned":
             judged["accuracy_minus_tuned"] = stats.paired(control, right).difference
         seed = None if condition else seed  # of worse images the first seed alone is judged
         found += [(variant, seed, m, condition, strength, *e) for m, e in judged.items()]
@@ -98,12 +83,3 @@ def test_intervals_come_from_the_kept_rows(home):
 def test_the_committed_intervals_come_from_the_committed_rows():
     rows = items.read(sweep.EXPERIMENT, "mini")
     assert compare(rows, records.read(sweep.EXPERIMENT, "mini")) > 200
-
-
-def test_a_row_is_an_image_and_what_was_said_of_it():
-    task = SimpleNamespace(test=SimpleNamespace(labels=np.array([0, 1])))
-    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
-    rows = outcomes._rows(task, FLOAT, "tflite", probabilities, "noise", 2)
-    assert rows.loc[1, ["variant", "condition", "label", "predicted"]].tolist() == [
-        PARENT, "noise", 1, 2]  # fmt: skip
-    assert rows["of_label"].tolist() == [0.7, 0.3] and rows["confidence"].tolist() == [0.7, 0.6]

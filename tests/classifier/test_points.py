@@ -1,11 +1,13 @@
-"""A point is made once, kept by content, and its file is what was asked for."""
+"""A point is made once, kept by content, is what was asked for, and becomes records."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from qlab.classifier import data, export, fine_tune, points
-from qlab.classifier.points import Bench, Point
-from qlab.core import tflite_graph
+from qlab.classifier import data, export, fine_tune, measure, points
+from qlab.classifier.points import Answer, Bench, Point
+from qlab.core import records, tflite_graph
 from qlab.core.errors import QlabError
 
 
@@ -35,15 +37,13 @@ def test_a_trained_point_is_kept_and_not_trained_again(bench, monkeypatch):
     assert set(made.probabilities) == {"float", "fake_quant", "equal_time", "tflite"}
     assert 1 <= made.facts["equal_time_steps"] <= made.facts["steps"] == 8
     assert "INT4" in tflite_graph.tensor_types(made.file).values()
-    agree = (
-        made.probabilities["tflite"].argmax(1) == made.probabilities["fake_quant"].argmax(1)
-    ).mean()
-    assert agree > 0.95
+    file, graph = (made.probabilities[g].argmax(1) for g in ("tflite", "fake_quant"))
+    assert (file == graph).mean() > 0.95
     monkeypatch.setattr(fine_tune, "run", None)
     again = points.answer(point, bench, 2)
     assert again.facts == made.facts
-    for graph_name, found in made.probabilities.items():
-        assert np.array_equal(found, again.probabilities[graph_name])
+    for graph, found in made.probabilities.items():
+        assert np.array_equal(found, again.probabilities[graph])
 
 
 def test_divergence_is_kept_as_a_fact(bench, monkeypatch):
@@ -64,12 +64,50 @@ def test_a_file_that_is_not_as_asked_leaves_nothing_behind(bench, monkeypatch):
             points.answer(Point("ptq", "last", 1), bench, 2)
 
 
-@pytest.mark.parametrize("point", [Point("qat", "last", 11), Point("ptq", "only", 0)])
-def test_layers_that_do_not_exist(bench, point):
-    with pytest.raises(QlabError, match="10 layers with weights"):
+@pytest.mark.parametrize(
+    "point, said",
+    [
+        (Point("qat", "last", 11), "10 layers with weights"),
+        (Point("ptq", "only", 0), "10 layers with weights"),
+        (Point("ptw"), "'ptw'"),
+    ],
+)
+def test_points_that_do_not_exist(bench, point, said):
+    with pytest.raises(QlabError, match=said):
         points.answer(point, bench, 2)
 
 
-def test_a_method_that_does_not_exist(bench):
-    with pytest.raises(QlabError, match="'ptw'"):
-        points.answer(Point("ptw"), bench, 2)
+N = 400
+LABELS = np.random.default_rng(0).integers(0, 4, N)
+TASK = SimpleNamespace(
+    model="m", dataset="d", test=SimpleNamespace(labels=LABELS), training=fine_tune.Settings(2)
+)
+
+
+def answer(wrong: int) -> Answer:
+    """Sure answers of all graphs, the first `wrong` of which are wrong."""
+    given = np.where(np.arange(N) < wrong, (LABELS + 1) % 4, LABELS)
+    probabilities = np.eye(4, dtype=np.float32)[given] * 0.96 + 0.01
+    return Answer(None, dict.fromkeys(measure.GRAPHS, probabilities), {})
+
+
+def test_a_point_is_compared_with_the_parent_and_with_the_control_of_its_seed():
+    answers = {
+        Point("tuned", seed=1): answer(20),
+        Point("qat", "last", 2, 4, 1): answer(50),
+        Point("ptq", "last", 2, 4): answer(80),
+        Point("qat", "last", 1): Answer(None, {}, {"diverged_at_step": 3}),
+    }
+    table = records.as_table(measure.accuracy_records(TASK, answer(40), answers))
+    records.check(table, "test")
+    qat, ptq, diverged = (
+        dict(zip(one["metric"], one["value"], strict=True))
+        for one in (table[table["variant"] == p.variant] for p in list(answers)[1:])
+    )
+    assert qat["accuracy"] == pytest.approx(0.875)
+    assert qat["accuracy_difference"] == pytest.approx(-0.025)
+    assert qat["accuracy_minus_tuned"] == pytest.approx(-0.075)
+    assert qat["flips_lost"] == 10
+    assert ptq["accuracy_difference"] == pytest.approx(-0.1)
+    assert "accuracy_minus_tuned" not in ptq
+    assert diverged == {"diverged_at_step": 3}  # and no accuracy

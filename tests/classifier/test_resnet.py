@@ -3,14 +3,12 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from qlab.classifier import resnet, training
+from qlab.classifier import answers, resnet, training
 from qlab.classifier.resnet import keras
-from qlab.core import embedded, shapes32
+from qlab.core import embedded, shapes32, stats
 from qlab.core.errors import QlabError
-from qlab.core.labelled_images import LabelledImages
 from qlab.core.steps_bar import StepsBar
 
 
@@ -44,9 +42,8 @@ def test_resnet8_is_the_published_model(real_data):
 
 def test_resnet20_has_twenty_weighted_layers_beside_its_shortcuts():
     model = resnet.build("resnet20")
-    kernels = weighted(model)
-    assert sum(k[:2] != (1, 1) for k in kernels) == 20  # 6n + 2, n = 3
-    assert sum(k[:2] == (1, 1) for k in kernels) == 2
+    small = [k[:2] == (1, 1) for k in weighted(model)]
+    assert (small.count(False), small.count(True)) == (20, 2)  # 6n + 2, n = 3
     assert 0.26e6 < model.count_params() < 0.28e6
     assert "stack3_block2_conv1" in [layer.name for layer in model.layers]
 
@@ -60,39 +57,16 @@ def test_other_sizes_and_names():
         resnet.build("resnet18")
 
 
-def test_a_mirrored_batch_holds_the_images_or_their_mirror_images():
-    images = shapes32.load("calibration", 32).images
-    before = images.copy()
-    found = training.mirrored(images, np.random.default_rng(1))
-    same = (found == images).all((1, 2, 3))
-    flipped = (found == images[:, :, ::-1]).all((1, 2, 3))
-    assert (same | flipped).all() and 5 < flipped.sum() < 27
-    assert (images == before).all()
-
-
-def test_training_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
-    """A run killed in its second of three epochs; the next one makes only the other two."""
-    rng = np.random.default_rng(0)
-    data = LabelledImages(
-        rng.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8), rng.integers(0, 2, 16), ("a", "b")
-    )
-    settings = {"images": 16, "epochs": 3, "batch": 8, "rate": 1e-3, "seed": 3}
-    real, calls = training._batches, []
-
-    def dying(*arguments):
-        for number, batch in enumerate(real(*arguments)):
-            if number == 5:  # two steps an epoch, and prefetching
-                raise RuntimeError("killed")
-            yield batch
-
-    monkeypatch.setattr(training, "_batches", dying)
-    with pytest.raises(Exception, match="killed"):
-        training.train("resnet8", data, tmp_path, **settings)
-    first = pd.read_csv(tmp_path / "history.csv")["epoch"].tolist()
-    monkeypatch.setattr(training, "_batches", lambda *a: calls.append(a) or real(*a))
-    training.train("resnet8", data, tmp_path, **settings)
-    assert first and first[0] == 0 and len(first) < 3 and calls
-    assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [0, 1, 2]
+def test_an_epoch_of_batches_shows_each_image_once_or_its_mirror_image():
+    data = shapes32.load("calibration", 32)
+    before, batches = data.images.copy(), training.batches(data, 8, 0)
+    seen = np.concatenate([x for x, _ in batches.take(4).as_numpy_iterator()])
+    assert seen.dtype == np.float32 and (data.images == before).all()
+    turned = {image.tobytes(): i for i, image in enumerate(before[:, :, ::-1])}
+    same = {image.tobytes(): i for i, image in enumerate(before)}
+    found = [image.tobytes() for image in seen.astype(np.uint8)]
+    assert sorted((same | turned)[image] for image in found) == list(range(32))
+    assert 5 < sum(image in turned for image in found) < 27
 
 
 @pytest.mark.parametrize("name, most", [("resnet8", 0.95), ("resnet20", 0.98)])
@@ -102,7 +76,9 @@ def test_the_kept_model_scores_what_its_card_says(name, most):
     score = json.loads(file.with_name("card.json").read_text())["score"]
     assert [x.name for x in model.layers] == [x.name for x in resnet.build(name).layers]
     assert 0.85 <= score["accuracy"] <= most
-    found = training.accuracy(model, shapes32.load("test", 400))
+    test = shapes32.load("test", 400)
+    right = answers.correct(answers.keras_probabilities(model, test.images), test.labels)
+    found = stats.proportion(int(right.sum()), len(right))
     assert found.low <= score["accuracy"] <= found.high
 
 

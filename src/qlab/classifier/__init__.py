@@ -2,4 +2,4 @@
 
 Start at `data` (what notebook 03 works on), `points` (makes a quantized model) and `measure` (from
 results to records). Methods: `partial_qat`, `fine_tune`, `ptq`, `export`; answers: `formulas`,
-`planner`; pictures and tables: `plots`, `words`, `explore`."""
+`planner`; pictures: `plots`, `explore`."""

@@ -19,7 +19,7 @@ CALIBRATION = {"smoke": 32, "mini": 256, "full": 256}
 TEST = {"smoke": 200, "mini": 2000, "full": 0}
 TRAINING = {"smoke": Settings(1), "mini": Settings(2), "full": Settings(2)}
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
-TOYS = ("toy_mlp", "toy_cnn")
+TOYS = {"toy_mlp": "mlp", "toy_cnn": "cnn"}  # the midterm's: the names in `toys`
 TOY_SIZE, TOY_EPOCHS = 32, 10
 TINY = "mlperf_tiny/pretrainedResnet.h5"  # below QLAB_DATA
 MLPERF_TINY = (
@@ -108,7 +108,14 @@ def prepare(given: Parameters) -> Task:
 
     QlabError: a layer that is not there, a model and data of different classes.
     """
-    name, file, model, data = _subject(given)
+    profile, data = given.profile, None
+    if given.model in TOYS:  # trained on the images, so these come first
+        data = _images(given, TOY_SIZE)
+        name, file = given.model, _toy(given.model, data.train)
+    else:
+        name, file = _model(given.model, profile)
+    model = keras_classifier.load(file)
+    data = data or _images(given, model.input_shape[1])
     if model.output_shape[1] != len(data.test.classes):
         raise QlabError(
             f"{file} answers with {model.output_shape[1]} classes; {data.dataset} has "
@@ -121,15 +128,14 @@ def prepare(given: Parameters) -> Task:
             f"The parameter 'leave_float' names the layer '{missing[0]}'; {file} has "
             f"{', '.join(known)}."
         )
-    place = given.place(name, without=("sweep", "seeds"))
-    training = TRAINING[given.profile]
+    place, training = given.place(name, without=("sweep", "seeds")), TRAINING[profile]
     return Task(
         model=name,
         dataset=data.dataset,
         file=file,
-        train=_limited(data.train, given.train_limit or TRAIN[given.profile]),
-        calibration=_limited(data.calibration, CALIBRATION[given.profile]),
-        test=_limited(data.test, given.limit or TEST[given.profile]),
+        train=_limited(data.train, given.train_limit or TRAIN[profile]),
+        calibration=_limited(data.calibration, CALIBRATION[profile]),
+        test=_limited(data.test, given.limit or TEST[profile]),
         training=training._replace(
             epochs=given.epochs or training.epochs, rate=given.rate or training.rate
         ),
@@ -142,17 +148,6 @@ def prepare(given: Parameters) -> Task:
 
 def _limited(data: LabelledImages, limit: int) -> LabelledImages:
     return data.first(min(limit, len(data))) if limit else data
-
-
-def _subject(given: Parameters) -> tuple[str, Path, Any, Split]:
-    """The classifier's name, file and model, and its images, resized to what it takes."""
-    if given.model in TOYS:
-        data = _images(given, TOY_SIZE)
-        file = _toy(given.model, data.train)
-        return given.model, file, keras_classifier.load(file), data
-    name, file = _model(given.model, given.profile)
-    model = keras_classifier.load(file)
-    return name, file, model, _images(given, model.input_shape[1])
 
 
 def _model(model: str, profile: str) -> tuple[str, Path]:
@@ -176,15 +171,9 @@ def _local(part: str) -> Path | None:
 
 def _toy(name: str, train: LabelledImages) -> Path:
     """A toy network trained on the training images."""
-    recipe = {
-        "name": name,
-        "train": train.sha256,
-        "epochs": TOY_EPOCHS,
-        "code": code_sha256(__name__),
-        "versions": versions("tensorflow", "tf-keras"),
-    }
-    kind = name.removeprefix("toy_")
-    return _kept("toy", recipe, lambda: toys.trained(kind, train, TOY_EPOCHS))
+    used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
+    recipe = {"name": name, "train": train.sha256, "epochs": TOY_EPOCHS, **used}
+    return _kept("toy", recipe, lambda: toys.trained(TOYS[name], train, TOY_EPOCHS))
 
 
 def _kept(kind: str, recipe: dict[str, Any], make) -> Path:
@@ -195,14 +184,11 @@ def _kept(kind: str, recipe: dict[str, Any], make) -> Path:
 
 def _images(given: Parameters, size: int) -> Split:
     """A folder's images or CIFAR-10's; else as many of shapes32 as the profile has."""
-    if given.data or given.profile == "full":
-        return _own_data(given.data, size)
     counts = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST}
-    return Split("shapes32", *(shapes32.kept(s, n[given.profile]) for s, n in counts.items()))
-
-
-def _own_data(data: str, size: int) -> Split:
-    folder = Path(data).expanduser() if data else _local("cifar10") or cifar10.downloaded()
+    if not given.data and given.profile != "full":
+        return Split("shapes32", *(shapes32.kept(s, n[given.profile]) for s, n in counts.items()))
+    own = Path(given.data).expanduser() if given.data else None
+    folder = own or _local("cifar10") or cifar10.downloaded()
     if (folder / "train").is_dir():
         name, train = folder.name, image_folder.load(folder / "train", size)
         test = image_folder.load(folder / "val", size, train.classes)

@@ -43,7 +43,8 @@ def serialized_update(model: "keras.Model", layers: Sequence[str], bits: int) ->
         if bits < 32 and name.endswith("kernel"):
             integers, scales = _quantize(array.reshape(-1, _channels(name, array)), bits)
             packed = int4.packed(integers.ravel()) if bits == 4 else integers.ravel()
-            arrays |= {name: packed, f"{name}:scale": scales, f"{name}:shape": _shape(array)}
+            shape = np.array(array.shape, np.int32)
+            arrays |= {name: packed, f"{name}:scale": scales, f"{name}:shape": shape}
         else:
             arrays[name] = array.astype(np.float32)
     stream = io.BytesIO()
@@ -73,7 +74,3 @@ def _quantize(matrix: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     scales = np.abs(matrix).max(0) / top
     scales = np.where(scales > 0, scales, 1).astype(np.float32)
     return np.clip(np.round(matrix / scales), -top, top).astype(np.int8), scales
-
-
-def _shape(array: np.ndarray) -> np.ndarray:
-    return np.array(array.shape, np.int32)

@@ -1,6 +1,6 @@
 """What became of each test image: the rows that every interval on images can be computed from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +22,12 @@ def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.Data
     images as they are), image (its place in the test set), label, predicted (class), confidence
     (probability of that) and of_label (of the label), the last two float32 as the graph gave them.
     """
-    found = [
-        _rows(task, point, graph, probabilities)
-        for point, answer in {FLOAT: parent, **answers}.items()
-        for graph, probabilities in answer.probabilities.items()
-    ]
-    found += list(_worse_rows(task, worse))
+    given = {FLOAT: parent, **answers}.items()
+    found = [_rows(task, p, g, x) for p, a in given for g, x in a.probabilities.items()]
+    for drawn, judged in worse.items():
+        found += [_rows(task, point, FILE, x, *drawn) for point, x in judged.items()]
     whole = pd.concat(found, ignore_index=True)
     return whole.astype({"seed": "Int16", "strength": "Int8"} | dict.fromkeys(LABELS, "category"))
-
-
-def _worse_rows(task: Task, worse: Worse) -> Iterator[pd.DataFrame]:
-    for (condition, strength), answers in worse.items():
-        for point, probabilities in answers.items():
-            yield _rows(task, point, FILE, probabilities, condition, strength)
 
 
 def _rows(

@@ -295,20 +295,15 @@ def wrappers(model: keras.Model) -> pd.DataFrame:
     Columns: layer, kind, wrapped (by tfmot), and whether quantizers sit at its weights, at
     everything it reads, and at its output.
     """
-    rows = []
-    for layer in model.layers:
-        before = sources(layer)
-        rows.append(
-            {
-                "layer": inner(layer).name,
-                "kind": type(inner(layer)).__name__,
-                "wrapped": inner(layer) is not layer,
-                "weights": any("kernel" in name for name in _range_variables(layer)),
-                "inputs": bool(before) and all(map(_gives_codes, before)),
-                "outputs": _has_output_quantizer(layer),
-            }
-        )
-    return pd.DataFrame(rows)
+    columns = {
+        "layer": lambda x: inner(x).name,
+        "kind": lambda x: type(inner(x)).__name__,
+        "wrapped": lambda x: inner(x) is not x,
+        "weights": lambda x: any("kernel" in name for name in _range_variables(x)),
+        "inputs": lambda x: bool(sources(x)) and all(map(_gives_codes, sources(x))),
+        "outputs": _has_output_quantizer,
+    }
+    return pd.DataFrame({c: [of(layer) for layer in model.layers] for c, of in columns.items()})
 
 
 def _has_output_quantizer(layer: keras.layers.Layer) -> bool:

@@ -12,24 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qlab.classifier.formulas import Fit
+from qlab.classifier.formulas import Fits
 from qlab.core import live, plot
 from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate
-
-
-class Formulas(NamedTuple):
-    """One curve of the sweep: where, at which bit width, and its two formulas."""
-
-    where: str  # "first" or "last"
-    bits: int  # of the weights
-    loss: Fit  # share of the items lost, over k
-    size: Fit  # bytes, over k
-
-    @property
-    def name(self) -> str:
-        """The curve in words."""
-        return f"{self.where} k layers, {self.bits} bit"
 
 
 class Plan(NamedTuple):
@@ -56,28 +42,25 @@ def shares(layers: Sequence[int], where: str) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(ordered)]) / np.sum(layers)
 
 
-def options(formulas: Sequence[Formulas], layers: Sequence[int]) -> pd.DataFrame:
+def options(formulas: Fits, layers: Sequence[int]) -> pd.DataFrame:
     """Every k that the formulas cover, with its prediction.
 
     Columns where, bits, k, share, loss, loss_low, loss_high, size, size_low, size_high.
     """
-    return pd.concat([_options(f, layers) for f in formulas], ignore_index=True)
-
-
-def _options(f: Formulas, layers: Sequence[int]) -> pd.DataFrame:
-    share, k = shares(layers, f.where), np.arange(len(layers) + 1)
-    axes = {"k": k / len(layers), "share": share}
-    table = pd.DataFrame({"where": f.where, "bits": f.bits, "k": k, "share": share})
-    covered = np.ones(len(k), bool)
-    for name, fit in (("loss", f.loss), ("size", f.size)):
-        x = axes[fit.against]
-        covered &= (x >= fit.lowest - 1e-9) & (x <= fit.highest + 1e-9)
-        table[name], table[f"{name}_low"], table[f"{name}_high"] = fit.predict(x)
-    return table[covered]
+    k, found = np.arange(len(layers) + 1), []
+    for (where, bits), (loss, size) in formulas.items():
+        share = shares(layers, where)
+        table = pd.DataFrame({"where": where, "bits": bits, "k": k, "share": share})
+        covered = np.ones(len(k), bool)
+        for name, fit, x in (("loss", loss, k / len(layers)), ("size", size, share)):
+            covered &= (x >= fit.lowest - 1e-9) & (x <= fit.highest + 1e-9)
+            table[name], table[f"{name}_low"], table[f"{name}_high"] = fit.predict(x)
+        found.append(table[covered])
+    return pd.concat(found, ignore_index=True)
 
 
 def plan(
-    formulas: Sequence[Formulas],
+    formulas: Fits,
     layers: Sequence[int],
     max_bytes: float = np.inf,
     max_loss: float = np.inf,
@@ -103,30 +86,26 @@ def plan(
         row = table[small].sort_values([ends[1], "size"]).iloc[0]
     else:
         row = table.sort_values([ends[0], "loss"]).iloc[0]
-    fits = next(f for f in formulas if (f.where, f.bits) == (row["where"], row["bits"]))
-    size, loss = (
+    where, bits, k = str(row["where"]), int(row["bits"]), int(row["k"])
+    loss, size = (
         Estimate(*(float(row[name + end]) for end in ("", "_low", "_high")), fit.n)
-        for name, fit in (("size", fits.size), ("loss", fits.loss))
+        for name, fit in zip(("loss", "size"), formulas[where, bits], strict=True)
     )
-    return Plan(feasible, str(row["where"]), int(row["bits"]), int(row["k"]), len(layers), size,
-                loss, max_bytes, max_loss, sure)  # fmt: skip
+    bounds = max_bytes, max_loss, sure
+    return Plan(feasible, where, bits, k, len(layers), size, loss, *bounds)
 
 
 def describe(plan: Plan) -> str:
     """A plan in words; sizes in KB of 1,000 bytes, losses in percentage points."""
-    asked = " and ".join(
-        ([] if np.isinf(plan.max_bytes) else [f"at most {plan.max_bytes / 1e3:,.1f} KB"])
-        + ([] if np.isinf(plan.max_loss) else [f"at most {100 * plan.max_loss:.2f} points lost"])
-    )
+    bytes_, points = f"{plan.max_bytes / 1e3:,.1f} KB", f"{100 * plan.max_loss:.2f} points lost"
+    bounds = {bytes_: plan.max_bytes, points: plan.max_loss}
+    asked = " and ".join(f"at most {told}" for told, bound in bounds.items() if np.isfinite(bound))
     asked += ", with the upper ends of the intervals" if plan.sure else ""
     what = f"the {plan.where} {plan.k} of {plan.layers} layers to {plan.bits} bit"
     what = what if plan.k else "nothing (k = 0)"
-    size, size_low, size_high = (v / 1e3 for v in plan.size[:3])
-    loss, loss_low, loss_high = (100 * v for v in plan.loss[:3])
-    result = (
-        f"{size:,.1f} KB [{size_low:,.1f}, {size_high:,.1f}], accuracy loss {loss:.2f} "
-        f"[{loss_low:.2f}, {loss_high:.2f}] points"
-    )
+    size, loss = np.array(plan.size[:3]) / 1e3, 100 * np.array(plan.loss[:3])
+    result = "{:,.1f} KB [{:,.1f}, {:,.1f}], accuracy loss ".format(*size)
+    result += "{:.2f} [{:.2f}, {:.2f}] points".format(*loss)
     if plan.feasible:
         return f"For {asked}: quantize {what}. Predicted: {result}."
     return f"Nothing measured gives {asked}. Closest: quantize {what}; {result}."
@@ -142,10 +121,8 @@ def picture(table: pd.DataFrame, plan: Plan) -> Figure:
                   label=f"{where} k, {bits} bit")  # fmt: skip
         low, high = 100 * curve["loss_low"], 100 * curve["loss_high"]
         axis.fill_between(x, low, high, color=colour, alpha=0.12)
-    if np.isfinite(plan.max_bytes):
-        axis.axvline(plan.max_bytes / 1e3, color="black", ls="--", lw=1)
-    if np.isfinite(plan.max_loss):
-        axis.axhline(100 * plan.max_loss, color="black", ls="--", lw=1)
+    axis.axvline(plan.max_bytes / 1e3, color="black", ls="--", lw=1)
+    axis.axhline(100 * plan.max_loss, color="black", ls="--", lw=1)
     ring = "black" if plan.feasible else plot.PALETTE[3]
     axis.plot(plan.size.value / 1e3, 100 * plan.loss.value, "o", ms=13, mfc="none", mec=ring, mew=2)
     axis.set(xlabel="size (KB)", ylabel="accuracy loss (points)")
@@ -153,7 +130,7 @@ def picture(table: pd.DataFrame, plan: Plan) -> Figure:
     return canvas
 
 
-def widget(formulas: Sequence[Formulas], layers: Sequence[int]):
+def widget(formulas: Fits, layers: Sequence[int]):
     """Sliders for both bounds and a choice of the curve; text and picture follow at once.
 
     A box (`live.follow`) whose children are curve, budget (KB), bound (points), sure, text, image.
@@ -161,10 +138,10 @@ def widget(formulas: Sequence[Formulas], layers: Sequence[int]):
     import ipywidgets as w
 
     table = options(formulas, layers)
-    choices = {"all": list(formulas)} | {f.name: [f] for f in formulas}
+    curves = [(f"{where} k layers, {bits} bit", [(where, bits)]) for where, bits in formulas]
 
-    def show(curve: str, budget: float, bound: float, sure: bool) -> tuple[str, Figure]:
-        chosen = choices[curve]
+    def show(curve: list, budget: float, bound: float, sure: bool) -> tuple[str, Figure]:
+        chosen = {key: formulas[key] for key in curve}
         found = plan(chosen, layers, 1e3 * budget, bound / 100, sure)
         return describe(found), picture(options(chosen, layers), found)
 
@@ -172,7 +149,7 @@ def widget(formulas: Sequence[Formulas], layers: Sequence[int]):
     least, most = float(kilobytes.min()) * 0.9, float(kilobytes.max()) * 1.05
     low, top = min(float(points.min()), 0.0), max(float(points.max()), 0.0) + 0.1
     controls = [
-        w.Dropdown(options=list(choices), description="quantize"),
+        live.choice([("all", list(formulas)), *curves], "quantize"),
         live.slider(float(kilobytes.median()), least, most, 0.1, "KB at most"),
         live.slider(top, low, top, (top - low) / 100, "points at most"),
         w.Checkbox(False, description="hold with the upper ends of the intervals"),

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qlab.classifier.formulas import Fit
+from qlab.classifier.formulas import Fit, Fits
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Point
-from qlab.classifier.sweep import POINTS, Fits, both_ends, float_bytes, same_settings
+from qlab.classifier.sweep import POINTS, both_ends, float_bytes, same_settings
 from qlab.core import plot, records
 from qlab.core.places import each_alone, points_table
 
@@ -128,25 +128,6 @@ def size_by_k(table: pd.DataFrame, profile: str) -> None:
         axes[0].set_ylabel("size (10³ bytes)")
         canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
                       frameon=False)  # fmt: skip
-
-
-def time_by_k(table: pd.DataFrame, profile: str) -> None:
-    """Time of a training step over the float model's, over k."""
-    rows = both_ends(
-        records.pick(table, "train_step_ratio", method="qat", where=list(SIDES)).astype(
-            {"bits": int, "k": int}
-        )
-    )
-    drawn = over_seeds(rows, "value")
-    layout = {"ncols": 2, "sharey": True, "figsize": (9, 3.8)}
-    with plot.figure("qat_time_by_k", profile, drawn, **layout) as (canvas, axes):
-        for axis, (where, label) in zip(axes, SIDES.items(), strict=True):
-            axis.axhline(1, color="#000000", lw=1)
-            for bits in BITS:
-                series(axis, drawn, "qat", bits, where)
-            axis.set(xlabel="k, layers quantized", title=label, ylim=(0, None))
-        axes[0].set_ylabel("time of a training step,\nratio to float's")
-        legend(canvas, [("qat", bits) for bits in BITS])
 
 
 def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: dict) -> None:

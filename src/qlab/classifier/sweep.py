@@ -2,16 +2,15 @@
 
 import pandas as pd
 
-from qlab.classifier import formulas as qat_formulas
 from qlab.classifier import partial_qat
 from qlab.classifier.data import Task
-from qlab.classifier.formulas import Fit
+from qlab.classifier.formulas import FEWEST, Fits, loss_formula, size_formula
 from qlab.classifier.points import PARENT, Bench, Point
 from qlab.core import disk, paths, places, records
+from qlab.core.errors import QlabError
 
 EXPERIMENT = "resnet_qat"  # in the records
 LONG = "mini-long"  # where the embedded model's long sweep lies
-Fits = dict[tuple[str, int], tuple[Fit, Fit]]  # where, bits -> loss over k, size over the share
 POINTS = 100  # percentage points of a share
 
 
@@ -107,9 +106,8 @@ def formulas(points: pd.DataFrame, layers: int) -> Fits:
     found = {}
     trained = both_ends(points[points["method"] == "qat"])
     for (where, bits), one in trained[trained["where"] != "only"].groupby(["where", "bits"]):
-        if one["k"].nunique() >= qat_formulas.FEWEST:
-            loss = qat_formulas.loss_formula(one, layers)
-            found[where, bits] = loss, qat_formulas.size_formula(one, layers)
+        if one["k"].nunique() >= FEWEST:
+            found[where, bits] = loss_formula(one, layers), size_formula(one)
     return found
 
 
@@ -119,9 +117,23 @@ def both_ends(points: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([points, shared.assign(where="first")], ignore_index=True)
 
 
-def layers_of(table: pd.DataFrame) -> int:
-    """How many layers the points of a table of records go up to."""
-    return int(places.points_table(table)["k"].max())
+def verdicts(points: pd.DataFrame, layers: int) -> str:
+    """First against last layers, a paragraph for each method and bit width."""
+    told = []
+    series = points[points["where"] != "only"]
+    whole = pd.concat([series, places.each_alone(points, layers)], ignore_index=True)
+    for method, bits in (("ptq", 8), ("ptq", 4), ("qat", 8), ("qat", 4)):
+        one = whole[(whole["method"] == method) & (whole["bits"] == bits)]
+        judges = [places.by_number, places.by_share, places.by_depth]
+        if one["seed"].nunique() < 2:  # shares are compared over seeds, and PTQ has none
+            judges.remove(places.by_share)
+        told.append(f"{method.upper()}, {bits}-bit weights")
+        for judge in judges:
+            try:
+                told[-1] += f"\n{judge(one, layers).sentence}"
+            except QlabError as error:
+                told[-1] += f"\nNot judged: {error}"
+    return "\n\n".join(told)
 
 
 def float_bytes(table: pd.DataFrame) -> float:

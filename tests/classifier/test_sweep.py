@@ -1,0 +1,71 @@
+"""Notebook 03's sweep: which points there are, and what comes back from the committed records."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from qlab.classifier import plots, sweep
+from qlab.classifier.planner import plan
+from qlab.core import places, records
+
+N = 10
+TABLE = records.read(sweep.EXPERIMENT, sweep.LONG)
+POINTS = places.points_table(TABLE)
+
+
+def test_the_long_sweep_has_each_choice_of_layers_once():
+    points = sweep.long_sweep(N, seeds=3)
+    assert len(set(points)) == len(points) == 27 * 2 * 4 + 3 * 3
+    trained = [p for p in points if p.method == "qat" and p.bits == 8 and p.seed == 0]
+    assert sum(p.where == "only" for p in trained) == 8
+    seeds = [p.seed for p in points if p.method == "qat"]
+    assert seeds == sorted(seeds)
+
+
+def test_the_committed_sweep_is_whole():
+    """Every k from both ends and every layer alone, twice, in as many seeds as there are."""
+    trained = POINTS[POINTS["method"] == "qat"]
+    assert len(trained) == 27 * 2 * trained["seed"].nunique()
+
+
+def test_verdicts_have_a_sentence_for_each_question_and_width():
+    told = sweep.verdicts(POINTS, N)
+    assert told.count("first minus last") == 10
+    assert "PTQ, 8-bit weights" in told and "QAT, 4-bit weights" in told
+
+
+def test_the_planner_keeps_its_budget():
+    formulas = sweep.formulas(POINTS, N)
+    assert set(formulas) == {(where, bits) for where in ("first", "last") for bits in (8, 4)}
+    sizes = [432, 2304, 2304, 512, 4608, 9216, 2048, 18432, 36864, 640]
+    found = plan(formulas, sizes, max_bytes=150_000)
+    assert found.feasible and found.size.value <= 150_000
+
+
+def test_other_steps_or_images_are_other_settings():
+    steps = TABLE["metric"] == "train_steps"
+    assert sweep.same_settings(TABLE, TABLE)
+    more = TABLE.assign(value=TABLE["value"].where(~steps, TABLE["value"] + 1))
+    assert not sweep.same_settings(TABLE, more)
+    assert not sweep.same_settings(TABLE, TABLE.assign(n=TABLE["n"] + 1))
+
+
+@pytest.mark.parametrize(
+    "model, left, found",
+    [
+        ("resnet8_shapes32", (), 1),
+        ("resnet8_shapes32", ("dense",), 0),
+        ("resnet20_shapes32", (), 0),
+    ],
+)
+def test_the_committed_sweep_serves_its_own_model_with_all_layers(home, model, left, found):
+    about = {"dataset": "shapes32", "place": "mini-x", "given": SimpleNamespace(sweep="short")}
+    task = SimpleNamespace(model=model, leave_float=left, **about)
+    assert (sweep.long_table(task) is not None) == found
+
+
+def test_the_mean_of_equal_seeds_is_no_further_out_than_they():
+    point = {"method": "qat", "bits": 4, "where": "only", "k": 2, "change": 0.2133}
+    [drawn] = plots.over_seeds(pd.DataFrame([point] * 3), "change").to_dict("records")
+    assert drawn["low"] <= drawn["mean"] <= drawn["high"] and drawn["seeds"] == 3

@@ -1,13 +1,13 @@
 """The command line: `qlab run NOTEBOOK`, `parameters`, `compare`; `point` and `merge` of a sweep.
 
 Exit codes: 0 done, 1 the notebook failed or the compared runs differ, 2 something given is wrong,
-130 interrupted.
+130 interrupted. What is only needed by one command is imported there.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     help="Run qlab's notebooks, compare runs.",
 )
 Notebook = Annotated[str, typer.Argument(help='a path, or a number or name of notebooks/: "01"')]
+Given = Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeated")]
 Place = Annotated[Path, typer.Argument(help="a clone, a folder of records, or one csv")]
 Target = Annotated[Path, typer.Option(help="the csv file for the records")]
 
@@ -44,17 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @app.command()
-def run(
-    notebook: Notebook,
-    parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="default: build/<profile>/notebooks/<name>.ipynb")
-    ] = None,
-) -> None:
-    """Execute a notebook, checked beforehand."""
-    from qlab.run import notebook as notebooks  # papermill is only needed here
+def run(notebook: Notebook, parameter: Given = None, output: Path | None = None) -> None:
+    """Execute a notebook, checked, into --output or build/<profile>/notebooks/<name>.ipynb."""
+    from qlab.run import notebook as notebooks
 
     print(notebooks.run(notebook, parameter or (), output))
 
@@ -65,12 +58,14 @@ def parameters(notebook: Notebook) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from qlab.run.parameters import as_text, find_notebook, read_parameters
+    from qlab.run.parameters import as_text, find_notebook, parameters_of, read_notebook
 
+    path = find_notebook(notebook)
     table = Table("name", "type", "default", "comment", box=None, pad_edge=False)
-    for one in read_parameters(find_notebook(notebook)).values():
-        kind = ", ".join(map(as_text, one.choices)) or getattr(one.type, "__name__", str(one.type))
-        table.add_row(one.name, kind, as_text(one.default) or '""', one.help)
+    for name, one in parameters_of(read_notebook(path), path.name).items():
+        kind = getattr(one.type, "__name__", "Literal")
+        kind = kind if kind != "Literal" else ", ".join(map(as_text, get_args(one.type)))
+        table.add_row(name, kind, as_text(one.default) or '""', one.help)
     Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
 
 
@@ -80,17 +75,15 @@ def compare(
     b: Place,
     profile: Annotated[str, typer.Option(help="of a clone's records")] = "mini",
     tolerance: Annotated[float, typer.Option(help="of floats, as a share")] = 1e-6,
-    regressions_only: Annotated[
-        bool, typer.Option("--regressions-only", help="let what merely differs pass")
-    ] = False,
+    regressions_only: Annotated[bool, typer.Option("--regressions-only")] = False,
     rows: Annotated[int, typer.Option(help="shown of each kind")] = 20,
 ) -> None:
     """Whether two runs have the same deterministic records, and what regressed."""
-    from qlab.run import compare as comparing  # pandas is only needed here
+    from qlab.run import compare as comparing
 
     before, after = comparing.load(a, profile), comparing.load(b, profile)
     found = comparing.compare(before, after, tolerance)
-    passed = found.passes(regressions_only)
+    passed = comparing.passes(found, regressions_only)
     print(comparing.report(found, passed, rows))
     if not passed:
         raise typer.Exit(1)
@@ -98,14 +91,12 @@ def compare(
 
 @app.command()
 def point(
-    experiment: Annotated[str, typer.Argument(help="llama_gptq or resnet_qat")],
+    experiment: str,
     values: Annotated[list[str], typer.Argument(help="AXIS=VALUE: method=rtn bits=4")],
     output: Target,
     profile: str = "mini",
-    threads: Annotated[int, typer.Option(help="CPU threads")] = 1,
-    killed: Annotated[
-        int, typer.Option(help="measure nothing, but record that it was killed so many times")
-    ] = 0,
+    threads: int = 1,
+    killed: Annotated[int, typer.Option(help="only record that it was killed so often")] = 0,
 ) -> None:
     """Measure one point of a sweep (`make sweep`)."""
     from qlab.run import sweep
@@ -116,13 +107,8 @@ def point(
 
 
 @app.command()
-def merge(
-    sweeps: Annotated[Path, typer.Argument(help="the description, such as workflow/sweeps.yaml")],
-    name: Annotated[str, typer.Argument(help="the sweep's name in it")],
-    points: Annotated[Path, typer.Option(help="the folder of the points' files")],
-    output: Target,
-) -> None:
-    """Join the points of a sweep (`make sweep`)."""
+def merge(sweeps: Path, name: str, points: Annotated[Path, typer.Option()], output: Target) -> None:
+    """Join the points of a sweep (`make sweep`) that SWEEPS describes."""
     from qlab.run import sweep
 
     described = sweep.read(sweeps, name)

@@ -57,7 +57,7 @@ def project(folder: Path) -> Path:
     """The toy project in a folder that is made."""
     for part in ("src/qlab", "data/models/llama_mini", "workflow"):
         (folder / part).mkdir(parents=True)
-    for name in ("Makefile", "workflow/sweep.smk", "workflow/exclusive.py"):
+    for name in ("Makefile", *(f"workflow/{n}" for n in ("sweep.smk", "sweep.py", "exclusive.py"))):
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "workflow" / "profiles", folder / "workflow" / "profiles")
     package, real = folder / "src" / "qlab", ROOT / "src" / "qlab"

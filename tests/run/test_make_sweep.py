@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +16,9 @@ from toy_sweep import ROOT, make, orders, ran
 from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
-from qlab.run import sweep
+
+sys.path.insert(0, str(ROOT / "workflow"))
+import sweep  # noqa: E402
 
 ALL = ["float", "rtn_w2_g64", "rtn_w4_g64"]
 TABLE = Path("data/results/smoke-sweep-toy/llama_gptq.csv")

@@ -1,4 +1,4 @@
-"""The command line: `qlab run NOTEBOOK`, `parameters`, `compare`; `point` and `merge` of a sweep.
+"""The command line: `qlab run NOTEBOOK`, `parameters`, `compare`.
 
 Exit codes: 0 done, 1 the notebook failed or the compared runs differ, 2 something given is wrong,
 130 interrupted. What is only needed by one command is imported there.
@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 the notebook failed or the compared runs differ, 2 somethi
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args, get_origin
 
 import typer
 
@@ -22,14 +22,13 @@ app = typer.Typer(
 Notebook = Annotated[str, typer.Argument(help='a path, or a number or name of notebooks/: "01"')]
 Given = Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeated")]
 Place = Annotated[Path, typer.Argument(help="a clone, a folder of records, or one csv")]
-Target = Annotated[Path, typer.Option(help="the csv file for the records")]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, commands: typer.Typer = app) -> int:
     """Do what the arguments say (default: the process's own) and return the exit code."""
     code, said = 0, ""
     try:
-        code = app(arguments, prog_name="qlab", standalone_mode=False) or 0
+        code = commands(arguments, prog_name="qlab", standalone_mode=False) or 0
     except QlabError as error:
         code, said = getattr(error, "exit_code", 2), str(error)
     except Exception as error:
@@ -58,14 +57,14 @@ def parameters(notebook: Notebook) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from qlab.run.parameters import as_text, find_notebook, parameters_of, read_notebook
+    from qlab.run.parameters import find_notebook, parameters_of, read_notebook
 
     path = find_notebook(notebook)
     table = Table("name", "type", "default", "comment", box=None, pad_edge=False)
     for name, one in parameters_of(read_notebook(path), path.name).items():
-        kind = getattr(one.type, "__name__", "Literal")
-        kind = kind if kind != "Literal" else ", ".join(map(as_text, get_args(one.type)))
-        table.add_row(name, kind, as_text(one.default) or '""', one.help)
+        choices = ", ".join(map(repr, get_args(one.type)))
+        kind = choices if get_origin(one.type) is Literal else getattr(one.type, "__name__", "")
+        table.add_row(name, kind or str(one.type), repr(one.default), one.help)
     Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
 
 
@@ -87,29 +86,3 @@ def compare(
     print(comparing.report(found, passed, rows))
     if not passed:
         raise typer.Exit(1)
-
-
-@app.command()
-def point(
-    experiment: str,
-    values: Annotated[list[str], typer.Argument(help="AXIS=VALUE: method=rtn bits=4")],
-    output: Target,
-    profile: str = "mini",
-    threads: int = 1,
-    killed: Annotated[int, typer.Option(help="only record that it was killed so often")] = 0,
-) -> None:
-    """Measure one point of a sweep (`make sweep`)."""
-    from qlab.run import sweep
-
-    chosen = sweep.parsed(experiment, values)
-    if reason := sweep.run(experiment, profile, chosen, output, threads, killed):
-        print(f"qlab: {output.stem} failed: {reason}", file=sys.stderr)
-
-
-@app.command()
-def merge(sweeps: Path, name: str, points: Annotated[Path, typer.Option()], output: Target) -> None:
-    """Join the points of a sweep (`make sweep`) that SWEEPS describes."""
-    from qlab.run import sweep
-
-    described = sweep.read(sweeps, name)
-    print(sweep.summary(described, sweep.merge(described, points, output)))

@@ -99,11 +99,9 @@ def _kind(row: dict, tolerance: float) -> str:
         return "unjudged" if clock else "different"
     (a_low, a_high), (b_low, b_high) = _ends(row, "a"), _ends(row, "b")
     change = row["better_a"] * (int(b_low > a_high) - int(b_high < a_low))
-    if change == 0:
-        return "within" if clock else "different"
-    if change > 0:
-        return "improved"
-    return "drifted" if clock and row["unit_a"] != "1" else "regressed"
+    if change < 0:
+        return "drifted" if clock and row["unit_a"] != "1" else "regressed"
+    return "improved" if change else "within" if clock else "different"
 
 
 def _equal(row: dict, tolerance: float) -> bool:
@@ -119,10 +117,10 @@ def _equal(row: dict, tolerance: float) -> bool:
     )
 
 
-def _ends(row: dict, side: str) -> tuple[float, float]:
+def _ends(row: dict, side: str) -> list[float]:
     """A record's interval; where a deterministic number has none, it is its own."""
-    value, low, high = (row[f"{name}_{side}"] for name in ("value", "ci_low", "ci_high"))
-    return (value, value) if pd.isna(low) else (low, high)
+    names = ("value", "value") if pd.isna(row[f"ci_low_{side}"]) else ("ci_low", "ci_high")
+    return [row[f"{name}_{side}"] for name in names]
 
 
 def report(found: pd.DataFrame, passed: bool, rows: int = 20) -> str:

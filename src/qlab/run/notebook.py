@@ -103,23 +103,22 @@ def _alone(target: Path) -> contextlib.AbstractContextManager:
     except filelock.Timeout:
         raise QlabError(f"Another run is writing {target}; wait, or give an --output.") from None
     except OSError as error:
-        why = f"The output folder {target.parent} cannot be written ({error.strerror})"
-        raise QlabError(f"{why}; make it writable, or give another --output.") from error
+        why = f"{target.parent} cannot be written ({error.strerror}); give another --output."
+        raise QlabError(why) from error
 
 
 def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: list[str]) -> None:
     """Execute `nb` and write it to `target`, or, if it fails, beside it."""
     failed, kept = target.with_suffix(".failed.ipynb"), []
+    how = {"engine_name": _ENGINE, "kernel_name": NATIVE_KERNEL_NAME, "language": "python"}
+    how |= {"progress_bar": sys.stderr.isatty() and "CI" not in os.environ}
+    how |= {"cwd": source.parent, "start_timeout": 120}
+    # For the engine and for nbclient behind it: a flush may cut a secret in two, and 4 s are too
+    # few to collect the last output on a busy machine.
+    how |= {"kept": kept, "kernel_manager_class": _kernel_manager(), "autosave_cell_every": 0}
+    how |= {"coalesce_streams": True, "iopub_timeout": 60}
     try:
-        papermill.execute_notebook(
-            nb, None, values, engine_name=_ENGINE, kernel_name=NATIVE_KERNEL_NAME,
-            language="python", cwd=source.parent, start_timeout=120,
-            progress_bar=sys.stderr.isatty() and "CI" not in os.environ,
-            # For the engine and for nbclient behind it:
-            kept=kept, kernel_manager_class=_kernel_manager(), autosave_cell_every=0,
-            coalesce_streams=True,  # a flush may cut a secret in two
-            iopub_timeout=60,  # 4 s are too few to collect the last output on a busy machine
-        )  # fmt: skip
+        papermill.execute_notebook(nb, None, values, **how)
     except (PapermillExecutionError, RuntimeError) as error:  # nbclient's DeadKernelError is one
         executed = remove_error_markers(kept[0])
         message = _failure(executed, error, source.name)

@@ -58,11 +58,6 @@ def _read(text: str) -> Any:
     return text
 
 
-def as_text(value: Any) -> str:
-    """A value as it is written on the command line: text bare, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def find_notebook(named: str | Path) -> Path:
     """The one notebook at a path, or of that number ("01") or stem under notebooks/."""
     text, folder = str(named), paths.home() / "notebooks"
@@ -145,9 +140,9 @@ def parse_for(
         if name in values:
             raise QlabError(f"The parameter {name} of {title} is given twice; give it once.")
         if name not in declared:
-            close = "".join(difflib.get_close_matches(name, declared, n=1, cutoff=0.5))
-            hint = f" (did you mean {close}?)" if close else ""
-            known = ", ".join(declared) or "none"
+            close = difflib.get_close_matches(name, declared, n=1, cutoff=0.5)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            known = ", ".join(declared)
             raise QlabError(f"{title} has no parameter {name!r}{hint}; its parameters: {known}.")
         try:
             values[name] = declared[name].parsed(text)

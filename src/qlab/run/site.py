@@ -6,6 +6,7 @@ page.html.j2, page.css and page.js are the page's form; it holds all that it sho
 """
 
 import base64
+import functools
 import json
 import mimetypes
 import os
@@ -32,6 +33,8 @@ from qlab.core.errors import QlabError
 LOSSES = {"one point": 0.01, "five points": 0.05}  # bounds that the advice is given for
 LEDGER = "claims_ledger.csv"  # of a profile's figures; notebook 05 writes it
 VERDICTS = ["holds", "does not hold", "undecided", "not tested"]
+COUNTS = """Of {} checkable claims of the four sources {} hold, {} do not, {} are undecided and {} \
+could not be tested here."""
 README = "mini"  # the profile whose records README shows
 ROWS = {  # of README's table; a variant that the records lack is an error
     "detector": "fp16 int8_dynamic int8_dynamic_subpixel int8_selective int8_static",
@@ -71,6 +74,8 @@ def render(profile: str, folder: Path) -> str:
             f"'{profile}'{'' if root else ' and no checkout'}: run make figures PROFILE={profile}."
         )
     judged = ledger(profile)
+    verdicts = [] if judged is None else list(judged["verdict"])
+    counted = [len(verdicts), *map(verdicts.count, VERDICTS)]
     listed = yaml.safe_load((root / "workflow" / "notebooks.yaml").read_text(encoding="utf-8"))
     chapters = [_chapter(name, entry or {}, profile, root) for name, entry in listed.items()]
     named = [entry["experiment"] for entry in listed.values() if entry and "experiment" in entry]
@@ -83,7 +88,7 @@ def render(profile: str, folder: Path) -> str:
     )
     return environment.get_template("page.html.j2").render(
         profile=profile,
-        headline=headline(found) + ([] if judged is None else [counts(judged)]),
+        headline=headline(found) + ([] if judged is None else [COUNTS.format(*counted)]),
         missing=[(name, kind.experiment) for name, kind in KINDS.items() if name not in found],
         fronts=[_front(name, table) for name, table in found.items()],
         claims=[] if judged is None else [_claim(row) for _, row in judged.iterrows()],
@@ -96,11 +101,16 @@ def render(profile: str, folder: Path) -> str:
 
 def headline(found: Mapping[str, pd.DataFrame]) -> list[str]:
     """What quantization buys within each loss, in sentences: the smallest files, the fastest."""
+
+    def best(loss: float, prefer: str) -> dict[str, pd.Series]:
+        choose = functools.partial(chooser.choose, max_loss=loss, prefer=prefer)
+        return {name: choose(KINDS[name], table).taken for name, table in found.items()}
+
     told = []
     for words, loss in LOSSES.items():
-        shares = [f"{_best(n, t, loss, 'size')['share']:.0%} ({n})" for n, t in found.items()]
+        shares = [f"{row['share']:.0%} ({name})" for name, row in best(loss, "size").items()]
         told.append(f"At most {words} lost: the file shrinks, of float's, to {', '.join(shares)}.")
-    rows = {n: _best(n, t, LOSSES["one point"], "time") for n, t in found.items()}
+    rows = best(LOSSES["one point"], "time")
     quick = [f"{chooser.time(r)} ({n})" for n, r in rows.items() if r["variant"] != PARENT]
     if quick:
         told.append(
@@ -108,10 +118,6 @@ def headline(found: Mapping[str, pd.DataFrame]) -> list[str]:
         )
     slow = [name for name, row in rows.items() if row["variant"] == PARENT]
     return told + [f"At most one point lost: no {n} that was timed is faster." for n in slow]
-
-
-def _best(name: str, table: pd.DataFrame, loss: float, prefer: str) -> pd.Series:
-    return chooser.choose(KINDS[name], table, max_loss=loss, prefer=prefer).taken
 
 
 def _front(name: str, table: pd.DataFrame) -> dict[str, Any]:
@@ -137,15 +143,6 @@ def ledger(profile: str) -> pd.DataFrame | None:
         return None
     table = pd.read_csv(path, usecols=claims.COLUMNS)
     return table.assign(verdict=table["verdict"].str.replace("_", " "))
-
-
-def counts(table: pd.DataFrame) -> str:
-    """How many claims hold, do not hold, are undecided or not tested, as a sentence."""
-    n = [int((table["verdict"] == verdict).sum()) for verdict in VERDICTS]
-    return (
-        f"Of {len(table)} checkable claims of the four sources {n[0]} hold, {n[1]} do not, "
-        f"{n[2]} are undecided and {n[3]} could not be tested here."
-    )
 
 
 def _claim(row: pd.Series) -> dict[str, Any]:

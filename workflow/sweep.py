@@ -1,4 +1,7 @@
-"""A sweep: the grid that `workflow/sweeps.yaml` describes, its points measured, and their table.
+"""A sweep: the grid that `sweeps.yaml` describes, its points measured, and their table.
+
+    python workflow/sweep.py point EXPERIMENT AXIS=VALUE ... --output CSV
+    python workflow/sweep.py merge SWEEPS NAME --points FOLDER --output CSV
 
 What can be swept of an experiment is said in its room's `point` module. A point is a row of values,
 and its name that of its file: Snakemake's Paramspace, which would name files too, wants a value in
@@ -12,12 +15,14 @@ import itertools
 import json
 import os
 import re
+import sys
 import time
 import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
+import typer
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
@@ -25,10 +30,13 @@ from qlab.core import paths
 from qlab.core.cache import code_sha256, file_sha256, hash_json, written_whole
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Point, Positive
+from qlab.run import cli
 
 ROOMS = {"llama_gptq": "language", "resnet_qat": "classifier"}
 FAILED = "failed"  # the metric of a point that gave nothing else
 UNKNOWN = "unknown"  # its data set, which it did not come to read
+app = typer.Typer(help="What `make sweep` runs.")
+Target = Annotated[Path, typer.Option(help="the csv file for the records")]
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _ORIGIN = ("commit", "hardware", "versions")  # what points have in common that one machine ran
 
@@ -137,7 +145,7 @@ def fingerprint(experiment: str) -> str:
     """One hash of the code, the locked versions and the embedded files behind a point."""
     module = room(experiment)
     files = {name: paths.home() / "data" / name for name in module.FILES}
-    lock = Path(__file__).resolve().parents[3] / "requirements.lock"
+    lock = Path(__file__).resolve().parents[1] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
     hashes = {name: file_sha256(file) for name, file in files.items()}
     return hash_json(hashes | {"code": code_sha256(module.__name__)})
@@ -222,3 +230,31 @@ def summary(sweep: Sweep, failed: dict[str, str]) -> str:
         return f"{done}: data/results/{sweep.place}/{sweep.experiment}.csv."
     lines = [f"\n  {name}: {reason}" for name, reason in failed.items()]
     return f"{done}; these failed, and run again with the next `make sweep`:{''.join(lines)}"
+
+
+@app.command(name="point")
+def _point(
+    experiment: str,
+    values: Annotated[list[str], typer.Argument(help="AXIS=VALUE: method=rtn bits=4")],
+    output: Target,
+    profile: str = "mini",
+    threads: int = 1,
+    killed: Annotated[int, typer.Option(help="only record that it was killed so often")] = 0,
+) -> None:
+    """Measure one point of a sweep."""
+    chosen = parsed(experiment, values)
+    if reason := run(experiment, profile, chosen, output, threads, killed):
+        print(f"qlab: {output.stem} failed: {reason}", file=sys.stderr)
+
+
+@app.command(name="merge")
+def _merge(
+    sweeps: Path, name: str, points: Annotated[Path, typer.Option()], output: Target
+) -> None:
+    """Join the points of a sweep that SWEEPS describes."""
+    described = read(sweeps, name)
+    print(summary(described, merge(described, points, output)))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(commands=app))

@@ -14,11 +14,7 @@ import typer
 from qlab.core.errors import QlabError
 from qlab.core.secrets import known, redact
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Run qlab's notebooks, compare runs.",
-)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Notebook = Annotated[str, typer.Argument(help='a path, or a number or name of notebooks/: "01"')]
 Given = Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeated")]
 Place = Annotated[Path, typer.Argument(help="a clone, a folder of records, or one csv")]

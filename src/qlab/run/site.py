@@ -147,7 +147,7 @@ def ledger(profile: str) -> pd.DataFrame | None:
 
 def _claim(row: pd.Series) -> dict[str, Any]:
     """A claim as the page shows it: its figure, its items, the smallest effect to be seen."""
-    told = "" if pd.isna(row["figure"]) else row["figure"]
+    told = row.fillna("")["figure"]
     if told and row["n"] > 1:
         told += f", n = {int(row['n']):,}"
     if told and row["smallest_effect"] > 0 and row["verdict"] == "undecided":

@@ -79,7 +79,6 @@ test: $(INSTALLED) ## run the tests
 	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 report: $(INSTALLED) ## write build/report/report.html, and README's results table
-	@$(PY) -m qlab.run.results_table
 	@$(PY) -m qlab.run.site --profile $(PROFILE) $(ARGS)
 
 # Importing the modules imports TensorFlow and PyTorch, which need no GPU for that.

@@ -4,6 +4,7 @@ In the place of what `qlab.language.point` measures is a stand-in: it does what 
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def project(folder: Path) -> Path:
     """The toy project in a folder that is made."""
     for part in ("src/qlab", "data/models/llama_mini", "workflow"):
         (folder / part).mkdir(parents=True)
-    for name in ("Makefile", "workflow/sweep.smk", "workflow/exclusive.py"):
+    for name in ("Makefile", *(f"workflow/{n}" for n in ("sweep.smk", "sweep.py", "exclusive.py"))):
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "workflow" / "profiles", folder / "workflow" / "profiles")
     package, real = folder / "src" / "qlab", ROOT / "src" / "qlab"
@@ -88,7 +89,9 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """`make sweep SWEEP=toy`; `-o`, because its .venv is the one the tests run in."""
     (folder / "log").unlink(missing_ok=True)
     call = ["make", "-o", ".venv/.installed", "sweep", "SWEEP=toy", *arguments]
-    return subprocess.run(call, cwd=folder, capture_output=True, text=True)
+    # The toy's modules stand before the installed ones.
+    its = {k: v for k, v in os.environ.items() if k != "QLAB_HOME"} | {"PYTHONPATH": "src"}
+    return subprocess.run(call, cwd=folder, env=its, capture_output=True, text=True)
 
 
 def ran(folder: Path) -> list[str]:

@@ -12,7 +12,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from qlab.core.errors import QlabError
-from qlab.run import sweep as sweeps
+
+sys.path.insert(0, workflow.basedir)
+import sweep as sweeps
 
 ATTEMPTS = 2  # real ones
 
@@ -66,7 +68,7 @@ rule merge:
         points=lambda wildcards, input: os.path.dirname(input[0]),
     shell:
         """
-        {sys.executable:q} -m qlab merge {file:q} {sweep.name} \
+        {sys.executable:q} workflow/sweep.py merge {file:q} {sweep.name} \
             --points {params.points:q} --output {output[0]:q}
         """
 
@@ -87,7 +89,7 @@ rule point:
         runtime=sweep.resources.runtime,
     shell:
         """
-        {sys.executable:q} -m qlab point {sweep.experiment} {params.assignments:q} \
+        {sys.executable:q} workflow/sweep.py point {sweep.experiment} {params.assignments:q} \
             --profile {sweep.profile} --threads {threads} --output {output[0]:q} \
             --killed $(( {resources.attempt} > {ATTEMPTS} ? {ATTEMPTS} : 0 ))
         """

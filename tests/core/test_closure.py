@@ -69,12 +69,6 @@ def test_module_files(package, tmp_path, code, expected):
     assert [str(path.relative_to(package)) for path in found] == expected
 
 
-def test_all_cells_count(package, tmp_path):
-    path = notebook(tmp_path, "import qlab.circle", "import qlab.bottom")
-    found = [file.name for file in closure.module_files(path)]
-    assert found == ["__init__.py", "bottom.py", "circle.py"]
-
-
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"cells": [{}]}'])
 def test_what_is_no_notebook_is_named(tmp_path, text):
     path = tmp_path / "broken.ipynb"
@@ -86,11 +80,6 @@ def test_what_is_no_notebook_is_named(tmp_path, text):
 def test_code_that_is_no_python_is_named(tmp_path):
     with pytest.raises(QlabError, match="notebook.ipynb: its imports cannot be read"):
         closure.module_files(notebook(tmp_path, "import import"))
-
-
-def test_real_modules_are_found(tmp_path):
-    found = closure.module_files(notebook(tmp_path, "from qlab.core import records"))
-    assert {"records.py", "cache.py", "paths.py", "errors.py"} <= {f.name for f in found}
 
 
 MEASURE = """

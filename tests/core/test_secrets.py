@@ -31,6 +31,7 @@ def test_variables_named_like_a_secret():
         "PWD": "/a/folder",
         "KEYBOARD": "a-keyboard",
         "TOKENIZERS_PARALLELISM": "falsehood",
+        "USE_TOKEN": "true",  # a switch
     }
     assert secret_values(environ) == [
         "padded-secret",
@@ -43,10 +44,6 @@ def test_variables_named_like_a_secret():
         "hunter22",
         "kaggle1",
     ]
-
-
-def test_short_values_are_switches():
-    assert secret_values({"USE_TOKEN": "true", "A_KEY": "12345", "B_KEY": "      "}) == []
 
 
 values = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), min_size=6)
@@ -75,12 +72,9 @@ def test_no_form_survives(form, value):
 
 @given(st.text(" .,;:()\n"), st.lists(values))
 def test_other_text_is_left_alone(text, hidden):
+    assert redact("x abcdefgh x", ["abcdef", "abcdefgh"]) == f"x {MARKER} x"
     assume(not any(value in text for value in hidden))
     assert redact(text, hidden) == text
-
-
-def test_the_longer_of_two_secrets_leaves_no_tail():
-    assert redact("x abcdefgh x", ["abcdef", "abcdefgh"]) == f"x {MARKER} x"
 
 
 def _notebook():

@@ -19,7 +19,7 @@ import pandas as pd
 from clones import clone, compared, discard, run_to_the_end
 
 from qlab.run.compare import load
-from qlab.run.parameters import read_parameters
+from qlab.run.parameters import parameters_of, read_notebook
 
 VARIABLES = (
     "OMP_NUM_THREADS",
@@ -57,7 +57,7 @@ def with_threads(folder: Path, given: argparse.Namespace) -> list[Path]:
     environment["PYTHONPATH"] = str(folder / "src")
     chosen = ["-p", f"profile={given.profile}", "-p", f"threads={given.threads}"]
     for notebook in sorted(folder.glob("notebooks/*.ipynb")):
-        if "threads" in read_parameters(notebook):
+        if "threads" in parameters_of(read_notebook(notebook), notebook.name):
             call = [sys.executable, "-m", "qlab", "run", str(notebook), *chosen]
             subprocess.run(call, env=environment, check=True, stdout=subprocess.DEVNULL)
     # A run with a parameter of one's own has a folder of its own.

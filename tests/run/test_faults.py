@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import urllib.parse
 from pathlib import Path
 
@@ -100,16 +99,6 @@ def forms(value: str) -> list[bytes]:
     return [value.encode(), urllib.parse.quote(value, safe="").encode()]
 
 
-def test_a_secret_as_a_parameter_is_in_no_file(project, monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_TOKEN", SECRETS["HF_TOKEN"])
-    write(project, "01_measure", MEASURE, "print(say)")
-    done = qlab_run(project, "-p", f"say={SECRETS['HF_TOKEN']}")
-    assert done.returncode == 0, done.stderr
-    assert "SECRET" in (project / "data/results/smoke/measured.provenance.json").read_text()
-    files = [p for p in project.rglob("*") if p.is_file() and ".venv" not in p.parts]
-    assert not [p for p in files if b"hf_planted" in p.read_bytes()]
-
-
 NO_PLACE = {"HOME": "locked", "XDG_CACHE_HOME": "locked/c", "MPLCONFIGDIR": "locked/m",
             "HF_HOME": "locked/h", "IPYTHONDIR": "locked/i", "JUPYTER_RUNTIME_DIR": "locked/r",
             "JUPYTER_DATA_DIR": "locked/d", "KERAS_HOME": "locked/k"}  # fmt: skip
@@ -170,23 +159,3 @@ def test_a_disk_that_runs_full_in_a_run_loses_nothing(project, small_disk):
     assert "QlabError: The disk ran full while writing" in done.stderr
     assert (kept(project), executed.read_bytes()) == before
     assert not [*small_disk.rglob(".part-*"), *small_disk.glob("artefacts/big/*")]
-
-
-def test_of_two_runs_at_once_one_is_refused_and_the_other_ends(project):
-    wait = "import pathlib, time\nopen('begun', 'w').close()\n"
-    wait += "while not pathlib.Path('go').exists(): time.sleep(0.05)"
-    write(project, "01_measure", wait, MEASURE)
-    call = [sys.executable, "-m", "qlab", "run", "01", "-p", "profile=smoke"]
-    first = subprocess.Popen(call, cwd=project, stderr=subprocess.PIPE, text=True)
-    try:
-        while not (project / "notebooks" / "begun").exists():
-            assert first.poll() is None, first.stderr.read()
-            time.sleep(0.05)
-        second = qlab_run(project)
-        (project / "notebooks" / "go").touch()
-        _, said = first.communicate(timeout=120)
-    finally:
-        first.kill()
-    assert second.returncode == 2 and "Another run is writing" in second.stderr
-    assert first.returncode == 0, said
-    assert {"measured.csv", "bars.png"} <= set(kept(project))

@@ -37,6 +37,11 @@ def file_sha256(path: Path) -> str:
     return total.hexdigest()
 
 
+def hash_json(value: object) -> str:
+    """sha256 of a value as JSON, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions of distributions, for a recipe or a provenance."""
     return {name: importlib.metadata.version(name) for name in packages}
@@ -124,8 +129,7 @@ def _about_writing(error: OSError, target: Path) -> str | None:
 
 def address(kind: str, recipe: dict[str, Any]) -> Path:
     """Where the artefact of this recipe lives: `build/artefacts/<kind>/<hash>`."""
-    text = json.dumps(recipe, sort_keys=True)
-    return paths.build() / "artefacts" / kind / hashlib.sha256(text.encode()).hexdigest()[:20]
+    return paths.build() / "artefacts" / kind / hash_json(recipe)[:20]
 
 
 def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) -> Path:

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from qlab.core.cache import hash_json
 from qlab.core.errors import QlabError
-from qlab.core.place import hash_json
 
 ENDLESS = 2**31  # TensorFlow, PyTorch and LiteRT take no larger whole numbers
 Count = Annotated[int, Field(ge=0, lt=ENDLESS)]  # 0 often means "the profile's own"

@@ -10,11 +10,10 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from qlab.core import fetch, parameters, paths
-from qlab.core.cache import file_sha256
+from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.parameters import Count, Positive
-from qlab.core.place import hash_json
 from qlab.detector import coco as coco_tools
 from qlab.detector import embedded, quantize
 from qlab.detector.detect import Detector, resized

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from qlab.core import hub, paths
-from qlab.core.cache import file_sha256
+from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
-from qlab.core.place import hash_json
 from qlab.language import embedded, lambada, mini_lambada
 from qlab.language.lambada import Passage
 

@@ -5,17 +5,14 @@ without a clock in it must be equal: exactly where it is counted, else to the to
 the larger of the two, or of 1 where both are smaller (differences of scores lie near 0). Bytes of
 compressed files, which hang on floats' last digits, have `GZIP_TOLERANCE`.
 
-A number that a clock had a part in never is equal, and is judged by its interval only, and only
-where both runs had the same processor. It regressed where B's interval lies wholly on the worse
-side of A's. That is stricter than a value outside the other's interval: of two independent 95 %
-intervals of one width, chance parts one pair in 180, while a value leaves the other's interval once
-in 6, and a gate looks at hundreds of numbers at once. Absolute times and bytes of memory also
-differ by what else the machine did: they are told, but only a ratio to the float parent, taken in
-turn in one run, is a reason to fail.
+A number that a clock had a part in is judged by its interval only, and only where both runs had the
+same processor. It regressed where B's interval lies wholly on the worse side of A's: of two
+independent 95 % intervals of one width chance parts one pair in 180, while a value leaves the
+other's interval once in 6. Absolute times and bytes of memory also differ by what else the machine
+did: they are told, but only a ratio, taken in turn in one run, is a reason to fail.
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -25,56 +22,25 @@ from qlab.core.errors import QlabError
 TOLERANCE = 1e-6
 GZIP_TOLERANCE = 1e-4  # a file of 290,006 bytes was 3 smaller when trained with one thread
 FLOAT_UNITS = ("1", "dB", "percent", "KB", "ms", "s", "token/s", "J", "W")  # others count
-KINDS = {  # what may be said of a record, worst first
+LISTED = {  # what may be said of a record, worst first
     "only in A": "recorded in A only",
     "only in B": "recorded in B only",
     "regressed": "worse in B, beyond the intervals",
     "different": "deterministic, yet another number",
     "drifted": "worse in B, beyond the intervals, in an absolute unit: the machine may be why",
     "improved": "better in B, beyond the intervals",
+}
+COUNTED = {  # as it should be
     "within": "on a clock, and apart by no more than the intervals",
     "elsewhere": "on a clock, not judged: another processor",
     "unjudged": "on a clock, without an interval or a better and worse",
     "equal": "deterministic, and equal",
 }
-_QUIET = ("within", "elsewhere", "unjudged", "equal")  # as it should be: counted, not listed
 _SHOWN = ("experiment", "dataset", "variant", "metric", "part", "condition", "seed")
 
 
-class Comparison(NamedTuple):
-    """Every record of either run, and what is to be said of it.
-
-    Columns of `table`: those of `records.KEY`, kind (of KINDS), and the other columns of a record
-    twice, as value_a and value_b, and so on; `verdict_a` of a claim.
-    """
-
-    table: pd.DataFrame
-
-    def of(self, kind: str) -> pd.DataFrame:
-        """The rows of a kind."""
-        return self.table[self.table["kind"] == kind]
-
-    @property
-    def deterministic(self) -> pd.Series:
-        """Which rows have no clock in them."""
-        return ~self.table["clock_a"].combine_first(self.table["clock_b"]).astype(bool)
-
-    def passes(self, regressions_only: bool = False) -> bool:
-        """Whether nothing regressed, nothing is missing and all that is deterministic is equal.
-
-        With `regressions_only` (two versions of the code), whether nothing regressed.
-        """
-        if regressions_only:
-            return self.of("regressed").empty
-        bad = self.table["kind"].isin(["only in A", "only in B", "regressed"])
-        return not (bad | (self.deterministic & (self.table["kind"] != "equal"))).any()
-
-
 def load(place: Path, profile: str) -> pd.DataFrame:
-    """All records of a csv file, a folder of them, or a clone (those of the profile).
-
-    QlabError where there are none.
-    """
+    """All records of a csv file, a folder of them, or a clone (those of the profile)."""
     if place.is_file():
         return records.read_file(place)
     inside = place / "data" / "results" / profile
@@ -87,14 +53,29 @@ def load(place: Path, profile: str) -> pd.DataFrame:
     return pd.concat([records.read_file(file) for file in files], ignore_index=True)
 
 
-def compare(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE) -> Comparison:
-    """What is to be said of every record of two tables; the rules are above."""
+def compare(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
+    """Every record of either table, and what is to be said of it; the rules are above.
+
+    Columns: those of `records.KEY`, kind (of LISTED or COUNTED), clock, and the other columns of a
+    record twice, as value_a and value_b, and so on; `verdict_a` of a claim.
+    """
     if not 0 <= tolerance < 1:
         raise QlabError(f"A tolerance is a share of the value, from 0 to below 1, not {tolerance}.")
     ends = {"how": "outer", "on": records.KEY, "suffixes": ("_a", "_b"), "indicator": "side"}
     both = _keyed(a).merge(_keyed(b), **ends)
-    kinds = [_kind(row, tolerance) for row in both.to_dict("records")]
-    return Comparison(both.assign(kind=kinds).drop(columns="side"))
+    both["clock"] = both["clock_a"].combine_first(both["clock_b"]).astype(bool)
+    return both.assign(kind=[_kind(row, tolerance) for row in both.to_dict("records")])
+
+
+def passes(found: pd.DataFrame, regressions_only: bool = False) -> bool:
+    """Whether nothing regressed or is missing, and all that is deterministic is equal.
+
+    With `regressions_only` (two versions of the code), whether nothing regressed.
+    """
+    if regressions_only:
+        return not (found["kind"] == "regressed").any()
+    bad = found["kind"].isin(["only in A", "only in B", "regressed"])
+    return not (bad | (~found["clock"] & (found["kind"] != "equal"))).any()
 
 
 def _keyed(table: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +89,7 @@ def _keyed(table: pd.DataFrame) -> pd.DataFrame:
 def _kind(row: dict, tolerance: float) -> str:
     if row["side"] != "both":
         return "only in A" if row["side"] == "left_only" else "only in B"
-    clock = row["clock_a"] or row["clock_b"]
+    clock = row["clock"]
     if not clock and _equal(row, tolerance):
         return "equal"
     if clock and row["device_a"] != row["device_b"]:
@@ -118,11 +99,9 @@ def _kind(row: dict, tolerance: float) -> str:
         return "unjudged" if clock else "different"
     (a_low, a_high), (b_low, b_high) = _ends(row, "a"), _ends(row, "b")
     change = row["better_a"] * (int(b_low > a_high) - int(b_high < a_low))
-    if change == 0:
-        return "within" if clock else "different"
-    if change > 0:
-        return "improved"
-    return "drifted" if clock and row["unit_a"] != "1" else "regressed"
+    if change < 0:
+        return "drifted" if clock and row["unit_a"] != "1" else "regressed"
+    return "improved" if change else "within" if clock else "different"
 
 
 def _equal(row: dict, tolerance: float) -> bool:
@@ -138,37 +117,29 @@ def _equal(row: dict, tolerance: float) -> bool:
     )
 
 
-def _ends(row: dict, side: str) -> tuple[float, float]:
+def _ends(row: dict, side: str) -> list[float]:
     """A record's interval; where a deterministic number has none, it is its own."""
-    value, low, high = (row[f"{name}_{side}"] for name in ("value", "ci_low", "ci_high"))
-    return (value, value) if pd.isna(low) else (low, high)
+    names = ("value", "value") if pd.isna(row[f"ci_low_{side}"]) else ("ci_low", "ci_high")
+    return [row[f"{name}_{side}"] for name in names]
 
 
-def report(found: Comparison, passed: bool, rows: int = 20) -> str:
+def report(found: pd.DataFrame, passed: bool, rows: int = 20) -> str:
     """A sentence, counts by kind, and of each kind that matters at most `rows` records."""
-    counts = found.table["kind"].value_counts()
-    kinds = [kind for kind in KINDS if counts.get(kind, 0)]
-    parts = [
+    counts = found["kind"].value_counts()
+    told = [
         f"{'PASSED' if passed else 'FAILED'}: {counts.get('equal', 0):,} of "
-        f"{found.deterministic.sum():,} deterministic records are equal; "
-        f"{counts.get('regressed', 0) or 'none'} of all {len(found.table):,} regressed.",
-        "\n".join(f"{counts[kind]:7,}  {kind:9}  {KINDS[kind]}" for kind in kinds),
+        f"{(~found['clock']).sum():,} deterministic records are equal; "
+        f"{counts.get('regressed', 0) or 'none'} of all {len(found):,} regressed.\n"
     ]
-    for kind in (kind for kind in kinds if kind not in _QUIET):
-        table = found.of(kind).head(rows)
-        sides = {side: table.apply(_number, axis=1, side=side.lower()) for side in "AB"}
-        listed = table[[*_SHOWN]].dropna(axis=1, how="all").assign(**sides)
-        more = counts[kind] - len(table)
-        parts.append(f"{kind}:\n{listed.to_string(index=False, na_rep='')}")
-        parts[-1] += f"\n... and {more:,} more (--rows)" if more else ""
-    return "\n\n".join(parts)
-
-
-def _number(row: pd.Series, side: str) -> str:
-    """`12.3 [12.1, 12.5] ms`, a claim's verdict before it; a dash where there is no record."""
-    value, low, high = (row[f"{name}_{side}"] for name in ("value", "ci_low", "ci_high"))
-    if pd.isna(value):
-        return "-"
-    interval = "" if pd.isna(low) else f" [{low:.7g}, {high:.7g}]"
-    unit = "" if row[f"unit_{side}"] == "1" else f" {row[f'unit_{side}']}"
-    return f"{row[f'verdict_{side}']} {value:.7g}{interval}{unit}".strip()
+    kinds = {kind: words for kind, words in (LISTED | COUNTED).items() if kind in counts}
+    told += [f"{counts[kind]:7,}  {kind:9}  {words}" for kind, words in kinds.items()]
+    names = ("verdict", "value", "ci_low", "ci_high", "unit")
+    columns = [f"{name}_{side}" for side in "ab" for name in names]
+    for kind in (kind for kind in kinds if kind in LISTED):
+        table = found.loc[found["kind"] == kind, [*_SHOWN, *columns]].replace("", float("nan"))
+        listed = table.head(rows).dropna(axis=1, how="all")
+        text = listed.to_string(index=False, na_rep="", float_format="{:.7g}".format)
+        told += [f"\n{kind}:", text]
+        more = len(table) - len(listed)
+        told += [f"... and {more:,} more (--rows)"] if more else []
+    return "\n".join(told)

@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,10 @@ def run(
         source = find_notebook(notebook)
         nb = read_notebook(source)
         declared = parameters_of(nb, source.name)
-        values = _from_here(parse_for(declared, assignments, source.name))
+        values = parse_for(declared, assignments, source.name)
+        for name, value in values.items():  # the kernel works in the notebook's folder
+            if isinstance(value, str) and "/" in value and os.path.exists(value):
+                values[name] = str(Path.cwd() / value)
         defaults = {name: parameter.default for name, parameter in declared.items()}
         profile = redact(str((defaults | values).get("profile", "none")), secrets)
         target = _target(source, output, profile)
@@ -75,12 +78,6 @@ def run(
         # A message repeats what was given, which may be a secret; so may the chained errors.
         raise type(error)(redact(str(error), secrets)) from None
     return target
-
-
-def _from_here(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with relative paths made absolute: the kernel works in the notebook's folder."""
-    there = {k for k, v in values.items() if isinstance(v, str) and "/" in v and os.path.exists(v)}
-    return {k: str(Path.cwd() / v) if k in there else v for k, v in values.items()}
 
 
 def _target(source: Path, output: str | Path | None, profile: str) -> Path:
@@ -103,40 +100,25 @@ def _alone(target: Path) -> contextlib.AbstractContextManager:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return lock.acquire()  # gives it back where the block ends
-    except filelock.Timeout as error:
-        raise QlabError(
-            f"Another run is writing {target}; wait for it, or give this one another --output."
-        ) from error
+    except filelock.Timeout:
+        raise QlabError(f"Another run is writing {target}; wait, or give an --output.") from None
     except OSError as error:
-        raise QlabError(
-            f"The output folder {target.parent} cannot be written ({error.strerror}); make it "
-            "writable, or give another --output."
-        ) from error
+        why = f"{target.parent} cannot be written ({error.strerror}); give another --output."
+        raise QlabError(why) from error
 
 
 def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: list[str]) -> None:
     """Execute `nb` and write it to `target`, or, if it fails, beside it."""
     failed, kept = target.with_suffix(".failed.ipynb"), []
+    how = {"engine_name": _ENGINE, "kernel_name": NATIVE_KERNEL_NAME, "language": "python"}
+    how |= {"progress_bar": sys.stderr.isatty() and "CI" not in os.environ}
+    how |= {"cwd": source.parent, "start_timeout": 120}
+    # For the engine and for nbclient behind it: a flush may cut a secret in two, and 4 s are too
+    # few to collect the last output on a busy machine.
+    how |= {"kept": kept, "kernel_manager_class": _kernel_manager(), "autosave_cell_every": 0}
+    how |= {"coalesce_streams": True, "iopub_timeout": 60}
     try:
-        papermill.execute_notebook(
-            nb,
-            None,
-            values,
-            engine_name=_ENGINE,
-            kernel_name=NATIVE_KERNEL_NAME,
-            language="python",
-            cwd=source.parent,
-            progress_bar=sys.stderr.isatty() and "CI" not in os.environ,
-            start_timeout=120,
-            # For the engine and for nbclient behind it:
-            kept=kept,
-            kernel_manager_class=type(
-                "_Here", (_ThisInterpreter,), {"environment": _environment()}
-            ),
-            autosave_cell_every=0,
-            coalesce_streams=True,  # a flush may cut a secret in two
-            iopub_timeout=60,  # 4 s are too few to collect the last output on a busy machine
-        )
+        papermill.execute_notebook(nb, None, values, **how)
     except (PapermillExecutionError, RuntimeError) as error:  # nbclient's DeadKernelError is one
         executed = remove_error_markers(kept[0])
         message = _failure(executed, error, source.name)
@@ -163,46 +145,40 @@ class _Keeping(NBClientEngine):
 papermill_engines.register(_ENGINE, _Keeping)
 
 
-def _environment() -> dict[str, str]:
-    """The environment with qlab's folders made absolute; QLAB_QUIET keeps bars out of outputs."""
-    folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
-    absolute = {name: str(folder) for name, folder in folders.items() if folder}
-    return {**os.environ, **absolute, "QLAB_QUIET": "1"}
-
-
-class _ThisInterpreter(AsyncKernelManager):
+def _kernel_manager() -> type[AsyncKernelManager]:
     """A manager whose kernel is the running interpreter, and ends with this process.
 
     The name python3 means whatever `ipykernel install --user` was last run with, which may be
     another environment. With no folder to search, it is ipykernel's own spec: sys.executable.
+    The environment has qlab's folders made absolute, here; QLAB_QUIET keeps bars out of outputs.
     """
+    folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
+    environment = {**os.environ, **{k: str(v) for k, v in folders.items() if v}, "QLAB_QUIET": "1"}
 
-    environment: dict[str, str]
+    class ThisInterpreter(AsyncKernelManager):
+        @default("kernel_spec_manager")
+        def _no_installed_specs(self) -> KernelSpecManager:
+            return KernelSpecManager(kernel_dirs=[])
 
-    @default("kernel_spec_manager")
-    def _no_installed_specs(self) -> KernelSpecManager:
-        return KernelSpecManager(kernel_dirs=[])
+        def start_kernel(self, **options: Any) -> Any:
+            # A kernel has a session of its own, which a killed process group does not take along.
+            # It looks for its parent once a second, but not while stopped or busy in native code.
+            if sys.platform == "linux":
+                libc = ctypes.CDLL(None)  # loaded here: little is safe after the fork
+                options["preexec_fn"] = lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            # The kernel's own log, which no redaction passes; what cells print comes another way.
+            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            return super().start_kernel(**options | silent | {"env": environment})
 
-    def start_kernel(self, **options: Any) -> Any:
-        options["env"] = self.environment
-        # A kernel has a session of its own, which a killed process group does not take along. It
-        # looks for its parent once a second, but not while it is stopped or busy in native code.
-        if sys.platform == "linux":
-            libc = ctypes.CDLL(None)  # loaded here: little is safe after the fork
-            options["preexec_fn"] = lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        # The kernel's own log, which no redaction passes; what cells print comes another way.
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return super().start_kernel(**options, **silent)
+    return ThisInterpreter
 
 
 def _write(nb: Any, target: Path, secrets: list[str]) -> None:
     """Write a notebook whole, without secrets and without papermill's notes (paths and times)."""
     nb = redacted(nb, secrets)
     for node in (nb, *nb.cells):
-        node.metadata.pop("papermill", None)
-        node.metadata.pop("execution", None)
-        if node.metadata.get("tags") == []:
-            del node.metadata["tags"]
+        notes = ("papermill", "execution")
+        node.metadata = {k: v for k, v in node.metadata.items() if k not in notes and v != []}
     with written_whole(target) as part:
         # A lone surrogate, which UTF-8 cannot hold, becomes \udc80: just what JSON calls it.
         part.write_text(nbformat.writes(nb) + "\n", encoding="utf-8", errors="backslashreplace")
@@ -215,9 +191,8 @@ def _failure(nb: Any, error: Exception, title: str) -> str:
     if not begun:
         return f"No kernel started ({error}); `{sys.executable} -m ipykernel_launcher` shows why"
     line, *_ = cells[begun[-1]].source.strip().splitlines()
-    place = f"cell {begun[-1] + 1} of {title} (`{line}`)"
+    place = f"ell {begun[-1] + 1} of {title} (`{line}`)"
     if not isinstance(error, PapermillExecutionError):
-        return f"The kernel died in {place}, usually out of memory; try a smaller profile"
+        return f"The kernel died in c{place}, usually out of memory; try a smaller profile"
     *more, last = strip_color(error.evalue).strip().splitlines() or [""]
-    said = f"{error.ename}: {'... ' if more else ''}{last}".rstrip(".: ")
-    return f"C{place[1:]} failed with {said}"
+    return f"C{place} failed with {error.ename}: {'... ' if more else ''}{last}".rstrip(".: ")

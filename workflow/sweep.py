@@ -1,4 +1,7 @@
-"""A sweep: the grid that `workflow/sweeps.yaml` describes, its points measured, and their table.
+"""A sweep: the grid that `sweeps.yaml` describes, its points measured, and their table.
+
+    python workflow/sweep.py point EXPERIMENT AXIS=VALUE ... --output CSV
+    python workflow/sweep.py merge SWEEPS NAME --points FOLDER --output CSV
 
 What can be swept of an experiment is said in its room's `point` module. A point is a row of values,
 and its name that of its file: Snakemake's Paramspace, which would name files too, wants a value in
@@ -12,40 +15,42 @@ import itertools
 import json
 import os
 import re
+import sys
 import time
 import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
+import typer
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from qlab.core import paths
-from qlab.core.cache import code_sha256, file_sha256, written_whole
+from qlab.core.cache import code_sha256, file_sha256, hash_json, written_whole
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Point, Positive
-from qlab.core.place import hash_json
+from qlab.run import cli
 
 ROOMS = {"llama_gptq": "language", "resnet_qat": "classifier"}
 FAILED = "failed"  # the metric of a point that gave nothing else
 UNKNOWN = "unknown"  # its data set, which it did not come to read
+app = typer.Typer(help="What `make sweep` runs.")
+Target = Annotated[Path, typer.Option(help="the csv file for the records")]
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _ORIGIN = ("commit", "hardware", "versions")  # what points have in common that one machine ran
 
 
-class Resources(BaseModel):
+class Resources(BaseModel, extra="forbid", frozen=True):
     """Of a job, as Snakemake names them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     mem_mb: Positive = 3000
     runtime: Positive = 60  # minutes
 
 
-class Sweep(BaseModel):
+class Sweep(BaseModel, extra="forbid", frozen=True, strict=True):
     """An entry of the description; `points` are its rows by name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Annotated[str, Field(pattern=r"^\w+$")]
     experiment: Literal["llama_gptq", "resnet_qat"]
     profile: Literal["smoke", "mini", "full"] = "mini"
@@ -100,9 +105,8 @@ def sweep(name: str, entry: Any) -> Sweep:
     try:
         found = Sweep.model_validate(entry | {"name": name} if isinstance(entry, dict) else entry)
         known = {a for kind in room(found.experiment).POINTS.values() for a in kind.model_fields}
-        if unknown := set(found.axes) - known:
-            known_ = ", ".join(sorted(known))
-            raise QlabError(f"There is no axis {min(unknown)!r}; known: {known_}.")
+        for axis in set(found.axes) - known:
+            raise QlabError(f"There is no axis {axis!r}; known: {', '.join(sorted(known))}.")
         assert found.points
         return found
     except (QlabError, ValidationError) as error:
@@ -141,7 +145,7 @@ def fingerprint(experiment: str) -> str:
     """One hash of the code, the locked versions and the embedded files behind a point."""
     module = room(experiment)
     files = {name: paths.home() / "data" / name for name in module.FILES}
-    lock = Path(__file__).resolve().parents[3] / "requirements.lock"
+    lock = Path(__file__).resolve().parents[1] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
     hashes = {name: file_sha256(file) for name, file in files.items()}
     return hash_json(hashes | {"code": code_sha256(module.__name__)})
@@ -163,18 +167,16 @@ def run(
     started, settings = time.time(), {"profile": profile, "point": point.model_dump()}
     try:
         if killed:
-            raise QlabError(
-                f"killed {killed} times before it could write (memory, time, a lost node?)"
-            )
-        module = room(experiment)
-        task, found, packages = module.measure(point, profile, threads)
+            raise QlabError(f"killed {killed} times before it could write (memory, time, a node?)")
+        task, found, packages = room(experiment).measure(point, profile, threads)
         origin = provenance.collect(task.settings() | settings, task.inputs(), packages, started)
         records.write_to(target, records.as_table(found), origin)
         return ""
+    except QlabError as error:
+        reason = str(error)
     except Exception as error:  # whatever it is, the other points go on, and this one says why
-        if not isinstance(error, QlabError):
-            traceback.print_exc()
-        reason = str(error) if isinstance(error, QlabError) else f"{type(error).__name__}: {error}"
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}"
     about = (experiment, point.model, UNKNOWN, point.variant, FAILED, 1.0, "1")
     origin = provenance.collect(settings, {}, [], started) | {"failed": reason}
     with written_whole(target.with_suffix(".failure")) as part:
@@ -185,7 +187,7 @@ def run(
 
 
 def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
-    """Join the files of a sweep's points, each read once, into `target`, whatever their order.
+    """Join the files of a sweep's points into `target`, whatever their order.
 
     Returns why points failed, by name. QlabError where a point is missing, or the same number comes
     from two of them. The provenance has one entry in `merged_from` for all points of one machine,
@@ -197,9 +199,9 @@ def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
 
     started = time.time()
     files = {name: folder / f"{name}.csv" for name in sorted(sweep.points)}
-    if missing := [str(file) for file in files.values() if not file.is_file()]:
-        raise QlabError(f"The sweep {sweep.name!r} is not merged: {missing[0]} is missing.")
-    tables = [records.read_file(file) for file in files.values()]
+    for file in files.values():
+        if not file.is_file():
+            raise QlabError(f"The sweep {sweep.name!r} is not merged: {file} is missing.")
     told = {n: json.loads(records.provenance_path(f).read_text("utf-8")) for n, f in files.items()}
     inputs: dict[str, dict] = {}
     groups: dict[str, dict[str, Any]] = {}
@@ -215,15 +217,44 @@ def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
     settings = {"profile": sweep.profile, "sweep": sweep.name, "axes": sweep.axes}
     origin = provenance.collect(settings, inputs, [], started)
     origin |= {"merged_from": list(groups.values()), "failed": failed}
-    origin["duration_s"] = round(sum(group["duration_s"] for group in groups.values()), 1)
-    records.write_to(target, pd.concat(tables, ignore_index=True), origin)
+    origin["duration_s"] = round(sum(one["duration_s"] for one in told.values()), 1)
+    table = pd.concat(map(records.read_file, files.values()), ignore_index=True)
+    records.write_to(target, table, origin)
     return failed
 
 
 def summary(sweep: Sweep, failed: dict[str, str]) -> str:
     """What is said at the end of a run."""
-    done = f"{len(sweep.points) - len(failed)} of {len(sweep.points)} points"
+    done = f"{len(sweep.points) - len(failed)} of {len(sweep.points)} points measured"
     if not failed:
-        return f"{done} measured: data/results/{sweep.place}/{sweep.experiment}.csv."
-    lines = [f"{done} measured; these failed, and run again with the next `make sweep`:"]
-    return "\n".join(lines + [f"  {name}: {reason}" for name, reason in failed.items()])
+        return f"{done}: data/results/{sweep.place}/{sweep.experiment}.csv."
+    lines = [f"\n  {name}: {reason}" for name, reason in failed.items()]
+    return f"{done}; these failed, and run again with the next `make sweep`:{''.join(lines)}"
+
+
+@app.command(name="point")
+def _point(
+    experiment: str,
+    values: Annotated[list[str], typer.Argument(help="AXIS=VALUE: method=rtn bits=4")],
+    output: Target,
+    profile: str = "mini",
+    threads: int = 1,
+    killed: Annotated[int, typer.Option(help="only record that it was killed so often")] = 0,
+) -> None:
+    """Measure one point of a sweep."""
+    chosen = parsed(experiment, values)
+    if reason := run(experiment, profile, chosen, output, threads, killed):
+        print(f"qlab: {output.stem} failed: {reason}", file=sys.stderr)
+
+
+@app.command(name="merge")
+def _merge(
+    sweeps: Path, name: str, points: Annotated[Path, typer.Option()], output: Target
+) -> None:
+    """Join the points of a sweep that SWEEPS describes."""
+    described = read(sweeps, name)
+    print(summary(described, merge(described, points, output)))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(commands=app))

@@ -62,9 +62,9 @@ def test_what_differs_in_a_column_of_the_key_is_another_record(column):
             {"value": float("nan")},
             "'value' must not be empty; found nan .variant 'fp32', metric 'x'",
         ),
-        ({"value": float("inf")}, "row 3: column 'value' must be finite; found inf"),
+        ({"value": float("inf")}, "row 3: column 'value' must be a finite number; found inf"),
         ({"variant": " "}, "'variant' must not be empty"),
-        ({"n": 0}, "'n' must be 1 or more; found 0"),
+        ({"n": 0}, "'n' must be a whole number, 1 or more; found 0"),
         ({"better": 2}, "'better' must be -1, 0 or 1; found 2"),
         ({"clock": "yes"}, "'clock' must be True or False; found 'yes'"),
         ({"ci_low": None}, "row 3: ci_low and ci_high come together"),
@@ -87,7 +87,7 @@ def test_a_broken_record_is_refused_and_the_old_file_stays(changes, sentence):
     [
         ({"seed": "x"}, "column 'seed' must be a whole number"),
         ({"n": "9" * 30}, "column 'n' must be a whole number"),
-        ({"value": "half"}, "column 'value' must be a number; found 'half'"),
+        ({"value": "half"}, "column 'value' must be a finite number; found 'half'"),
         ({"clock": "maybe"}, "column 'clock' must be True or False; found 'maybe'"),
     ],
 )

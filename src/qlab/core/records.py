@@ -61,41 +61,49 @@ KEY = [
 ]
 _TEXTS = ("experiment", "model", "dataset", "variant", "metric", "unit", "device")
 _LABELS = ("method", "where", "part", "condition")  # texts that may be missing
+_ENDS = ("ci_low", "ci_high")  # of the interval, which may be missing
 _WHOLE = ("seed", "bits", "group_size", "k", "depth", "strength")  # numbers that may be missing
+_INTEGERS = dict.fromkeys(_WHOLE, "Int64")
 
 
 @cache
 def schema():
-    """The columns of a table of records, and what each may hold, for pandera."""
+    """The columns of a table of records, as objects, and what each may hold, for pandera."""
     import pandera.pandas as pa
 
-    finite = pa.Check(lambda s: s.abs() < float("inf"), error="must be finite")
-    filled = pa.Check(lambda s: s.str.strip() != "", error="must not be empty")
-    small = pa.Check(lambda s: s.abs() < 2**53, error="must be a whole number below 2^53")
-    end = pa.Column(float, finite, nullable=True)
+    def of(error: str, rule, **more):
+        return pa.Column(object, pa.Check(rule, error=error), **more)
+
+    filled = ("must not be empty", lambda s: s.astype(str).str.strip() != "")
+    whole = ("must be a whole number below 2^53", _whole)
+    number = ("must be a finite number", lambda s: _numbers(s).abs() < float("inf"))
     columns = {
-        **{name: pa.Column(str, filled) for name in _TEXTS},
+        **{name: of(*filled) for name in _TEXTS},
         **{name: pa.Column(object, nullable=True) for name in _LABELS},
-        **{name: pa.Column("Int64", small, nullable=True) for name in _WHOLE},
-        "value": pa.Column(float, finite),
-        "ci_low": end,
-        "ci_high": end,
-        "n": pa.Column("Int64", [pa.Check.ge(1, error="must be 1 or more"), small]),
-        "clock": pa.Column(object, pa.Check.isin((True, False), error="must be True or False")),
-        "better": pa.Column("Int64", pa.Check.isin((-1, 0, 1), error="must be -1, 0 or 1")),
+        **{name: of(*whole, nullable=True) for name in _WHOLE},
+        "value": of(*number),
+        **{name: of(*number, nullable=True) for name in _ENDS},
+        "n": of("must be a whole number, 1 or more", lambda s: _whole(s) & (_numbers(s) >= 1)),
+        "clock": of("must be True or False", lambda s: s.isin((True, False))),
+        "better": of("must be -1, 0 or 1", lambda s: s.isin((-1, 0, 1))),
     }
-    ends = pa.Check(
-        lambda t: t["ci_low"].isna() == t["ci_high"].isna(),
-        error="ci_low and ci_high come together",
-    )
-    order = pa.Check(
-        lambda t: ~(t["ci_low"] > t["ci_high"]), error="ci_low must not exceed ci_high"
-    )
-    once = pa.Check(lambda t: ~t.duplicated(KEY), error="a record must not be there twice")
-    return pa.DataFrameSchema(
-        {name: columns[name] for name in COLUMNS},
-        checks=[ends, order, once], strict=True, ordered=True, coerce=True,
-    )  # fmt: skip
+    rows = {
+        "ci_low and ci_high come together": lambda t: t["ci_low"].isna() == t["ci_high"].isna(),
+        "ci_low must not exceed ci_high": lambda t: (
+            ~(_numbers(t["ci_low"]) > _numbers(t["ci_high"]))
+        ),
+        "a record must not be there twice": lambda t: ~t.duplicated(KEY),
+    }
+    checks = [pa.Check(rule, error=error) for error, rule in rows.items()]
+    return pa.DataFrameSchema({name: columns[name] for name in COLUMNS}, checks=checks)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    return pd.to_numeric(column, errors="coerce").astype(float)
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    return (_numbers(column) % 1 == 0) & (_numbers(column).abs() < 2**53)
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -109,55 +117,32 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise QlabError(
             f"{where}: the columns must be {', '.join(COLUMNS)}; found {', '.join(table.columns)}."
         )
-    table = table.assign(**{name: table[name].astype(object) for name in (*_LABELS, "clock")})
-    table = table.reset_index(drop=True)
+    table = table.astype(object).reset_index(drop=True)
     try:
-        checked = schema().validate(table, lazy=True)
+        return _typed(schema().validate(table, lazy=True))
     except SchemaErrors as error:
-        raise QlabError(f"{where}{_told(error.failure_cases, table)}") from None
-    labels = {name: checked[name].where(checked[name].notna(), None) for name in _LABELS}
-    return checked.assign(**labels).astype({"n": int, "better": int, "clock": bool})
+        # Of the first row the first column; a check of whole rows names all their columns.
+        case = error.failure_cases.sort_values(["index", "column"], kind="stable").iloc[0]
+        column, rule, row = case["column"], case["check"], table.iloc[int(case["index"])]
+        rule = "must not be empty" if rule == "not_nullable" else rule
+        about = f"column '{column}' {rule}; found {row[column]!r}"
+        raise QlabError(
+            f"{where}, row {row.name + 2}: {about if case['schema_context'] == 'Column' else rule} "
+            f"(variant {row['variant']!r}, metric {row['metric']!r})."
+        ) from None
 
 
-def _told(cases: pd.DataFrame, table: pd.DataFrame) -> str:
-    """The first failure as the rest of a sentence: row, column, rule, what was found."""
-    ofwhole = cases["schema_context"] != "Column"
-    placed = cases[cases["index"].notna()].sort_values(["index", "column"], kind="stable")
-    if placed.empty:  # pandas converts a column as a whole, and names no row
-        column = str(cases["column"].iloc[0])
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        bad = table[column].notna() & ~(numbers % 1 == 0)
-        index, rule = int(bad.to_numpy().argmax()), _rule(column, "")
-    else:
-        case = placed.iloc[0]
-        index, column = int(case["index"]), "" if ofwhole[case.name] else str(case["column"])
-        rule = _rule(column, str(case["check"]))
-    row = table.iloc[index]
-    shown = getattr(row.get(column), "item", lambda: row.get(column))()
-    return (
-        f", row {index + 2}: "
-        + (f"column '{column}' {rule}; found {shown!r} " if column else f"{rule} ")
-        + f"(variant {row['variant']!r}, metric {row['metric']!r})."
-    )
-
-
-def _rule(column: str, check: str) -> str:
-    """A check in words; pandera's own names for what it converts itself have no spaces."""
-    if " " in check:
-        return check
-    if check == "not_nullable":
-        return "must not be empty"
-    if column == "clock":
-        return "must be True or False"
-    whole = column in (*_WHOLE, "n", "better")
-    return "must be a whole number below 2^53" if whole else "must be a number"
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    labels = {name: table[name].where(table[name].notna(), None) for name in _LABELS}
+    types = {"n": int, "better": int, "clock": bool} | dict.fromkeys(_TEXTS, str) | _INTEGERS
+    return table.assign(**labels).astype(dict.fromkeys(("value", *_ENDS), float) | types)
 
 
 def as_table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a table with the columns of `Record`."""
     table = pd.DataFrame([asdict(r) for r in records], columns=COLUMNS)
-    types = {"value": float, "ci_low": float, "ci_high": float}
-    return table.astype(types | dict.fromkeys(_WHOLE, "Int64") | dict.fromkeys(_LABELS, object))
+    labels = dict.fromkeys(_LABELS, object)
+    return table.astype(dict.fromkeys(("value", *_ENDS), float) | _INTEGERS | labels)
 
 
 def csv_path(experiment: str, profile: str) -> Path:
@@ -245,15 +230,13 @@ def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:
 
 
 class Subject(Protocol):
-    """What is measured: a model on a data set, as an experiment's task names them."""
+    """What is measured, by its names in the records: an experiment's task."""
 
     @property
-    def model(self) -> str:
-        """The model's name in the records."""
+    def model(self) -> str: ...
 
     @property
-    def dataset(self) -> str:
-        """The data set's name in the records."""
+    def dataset(self) -> str: ...
 
 
 class Metric(NamedTuple):

@@ -1,8 +1,4 @@
-"""Expensive files, kept by content: made once, whole or not at all.
-
-An artefact's address is a hash of everything that decides its bytes: its
-recipe, the hashes of its inputs and the versions of the libraries that make it.
-"""
+"""Expensive files, made once, whole or not at all, and kept by a hash of all that decides them."""
 
 import contextlib
 import errno

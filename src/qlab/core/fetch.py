@@ -90,10 +90,7 @@ def coco_val2017() -> tuple[Path, Path]:
 
 
 def centernet_r50v2_512() -> Path:
-    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel: from QLAB_DATA or Kaggle Models.
-
-    QlabError: Kaggle gave none.
-    """
+    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel, from QLAB_DATA or Kaggle Models."""
     for name in _CENTERNET_NAMES if paths.real_data() else ():
         for folder in (paths.real_data() / "detector" / name).glob("**/saved_model.pb"):
             return folder.parent

@@ -1,7 +1,4 @@
-"""Models and LAMBADA from the network: safetensors and JSON only, access explained where it fails.
-
-A token comes from the variable HF_TOKEN or Kaggle's secret of that name; none is stored or shown.
-"""
+"""Models and LAMBADA from the network: safetensors and JSON only; no token is stored or shown."""
 
 import errno
 import os

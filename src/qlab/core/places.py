@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The verdict: who hurts more, or what could have been seen."""
+        """Who hurts more, or what could have been seen."""
         if math.isnan(self.p_value):
             return "not judged (nothing scatters, so nothing can be tested)"
         if self.p_value < 0.05 and self.difference.value != 0:
@@ -68,7 +68,7 @@ def points_table(table: pd.DataFrame) -> pd.DataFrame:
     found = records.pick(plain, "accuracy_difference").copy()
     found["loss"] = -found["value"]
     found["loss_se"] = (found["ci_high"] - found["ci_low"]) / (2 * 1.959964)
-    for metric, column in (("size_bytes", "size_bytes"), ("quantized_share", "share")):
+    for column, metric in {"size_bytes": "size_bytes", "share": "quantized_share"}.items():
         by_variant = records.pick(plain, metric).set_index("variant")["value"]
         found[column] = found["variant"].map(by_variant)
     found["seed"] = found["seed"].fillna(0)
@@ -116,8 +116,7 @@ def by_share(points: pd.DataFrame, layers: int) -> Verdict:
             found.append(float((inside["loss"] - other).mean()))
     if len(found) < 2:
         raise QlabError(
-            "First and last layers are compared at equal share over at least 2 seeds whose shares "
-            f"overlap; found {len(found)}. Add seeds, or more values of k."
+            f"At equal share at least 2 seeds that overlap are compared; found {len(found)}."
         )
     return Verdict(
         "Equally many parameters", _student(np.array(found)), _t_test(np.array(found)),
@@ -180,10 +179,7 @@ def _pairs(points: pd.DataFrame, layers: int) -> pd.DataFrame:
     both = curves["first"].merge(curves["last"], on=["k", "seed"], suffixes=("_first", "_last"))
     both = both[both["k"].between(1, layers - 1)]
     if both.empty:
-        raise QlabError(
-            "No k between 1 and N - 1 was run both for the first and for the last layers with one "
-            "seed. Run the sweep for both."
-        )
+        raise QlabError("No k between 1 and N - 1 was run both for first and last layers.")
     return both.assign(difference=both["loss_first"] - both["loss_last"])
 
 
@@ -198,8 +194,8 @@ def _alone(points: pd.DataFrame, layers: int) -> pd.DataFrame:
     table = table[table["where"] == "only"]
     if table["k"].nunique() < 6:
         raise QlabError(
-            "Layers quantized alone are compared with at least 6 of them (depth, size and a scale "
-            f"take 3); found {table['k'].nunique()}. Run the sweep with where = 'only'."
+            "Layers quantized alone, where = 'only', are compared with at least 6 of them; found "
+            f"{table['k'].nunique()}."
         )
     if not (table["share"] > 0).all():
         raise QlabError("A layer quantized alone has a share of 0 of the parameters.")
@@ -212,6 +208,5 @@ def _one_width(points: pd.DataFrame) -> pd.DataFrame:
     if missing := [c for c in _NEEDED if c not in points]:
         raise QlabError(f"The points lack the column '{missing[0]}'; found {list(points)}.")
     if points["bits"].nunique() != 1:
-        found = sorted(set(points["bits"]))
-        raise QlabError(f"Places are compared at one bit width; found {found}. Select one of them.")
+        raise QlabError(f"Places are compared at one bit width; found {set(points['bits'])}.")
     return points

@@ -1,14 +1,11 @@
-"""Every number is a record: the one schema all experiments write and read.
-
-What a number is about stands in columns of its own; no name is taken apart again.
-"""
+"""Every number is a record; what it is about stands in columns, and no name is taken apart."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,11 +19,7 @@ from qlab.core.stats import Estimate, Flips
 
 @dataclass(frozen=True)
 class Record:
-    """One measured number, and all that it is about.
-
-    `ci_low` and `ci_high` bound a 95 % interval (None where none is defined),
-    `n` counts the items behind the value, `unit` is "1" for shares and scores.
-    """
+    """One measured number, and all that it is about; its interval, of 95 %, may be undefined."""
 
     experiment: str  # names the file: `data/results/<profile>/<experiment>.csv`
     model: str  # what was quantized
@@ -34,10 +27,10 @@ class Record:
     variant: str  # what was done to the model; the float parent is one too
     metric: str  # what was measured; one metric has one unit
     value: float
-    unit: str
+    unit: str  # "1" for shares and scores
     ci_low: float | None = None
     ci_high: float | None = None
-    n: int = 1
+    n: int = 1  # items behind the value
     seed: int | None = None  # of what was drawn at random; None where nothing was
     device: str = field(default_factory=processor)  # the processor it ran on, threads behind it
     method: str | None = None  # by which the variant was made: gptq, rtn, qat, ptq, ...
@@ -107,10 +100,7 @@ def _whole(column: pd.Series) -> pd.Series:
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The table with the columns' types, if it keeps the schema; otherwise a QlabError.
-
-    Values are finite: what could not be measured has no record.
-    """
+    """The table with the columns' types, if it keeps the schema; otherwise a QlabError."""
     from pandera.errors import SchemaErrors
 
     if list(table.columns) != COLUMNS:
@@ -151,13 +141,11 @@ def csv_path(experiment: str, profile: str) -> Path:
 
 
 def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
-    """Write one experiment's records and, beside them, where they come from.
+    """Write one experiment's records and, beside them, where they come from; returns the csv.
 
-    Both files are replaced whole; returns the csv's path.
     QlabError: no records, or a row that breaks the schema.
     """
-    table = as_table(records)
-    if table.empty:
+    if (table := as_table(records)).empty:
         raise QlabError("There are no records to write: the experiment measured nothing.")
     return write_to(csv_path(str(table["experiment"].iloc[0]), profile), table, provenance)
 
@@ -169,8 +157,8 @@ def write_to(target: Path, table: pd.DataFrame, provenance: dict) -> Path:
         table.to_csv(part, index=False, float_format="%.10g")
     with written_whole(provenance_path(target)) as part:
         # Parameters are part of it, and one may have been given a token.
-        text = json.dumps(provenance, indent=2, sort_keys=True)
-        part.write_text(redact(text, known()) + "\n")
+        text = redact(json.dumps(provenance, indent=2, sort_keys=True), known())
+        part.write_text(text + "\n")
     return target
 
 
@@ -180,15 +168,12 @@ def provenance_path(target: Path) -> Path:
 
 
 def read(experiment: str, profile: str) -> pd.DataFrame:
-    """The records of an experiment, checked; columns as in `Record`.
-
-    QlabError: no records, or a row that breaks the schema.
-    """
+    """The records of an experiment, checked. QlabError: none, or a row that breaks the schema."""
     path = csv_path(experiment, profile)
     if not path.is_file():
         raise QlabError(
-            f"There are no records of '{experiment}' for the profile '{profile}' at {path}; "
-            f"run its notebook first: python -m qlab run NOTEBOOK -p profile={profile}."
+            f"There are no records at {path}; run the notebook of '{experiment}' first: "
+            f"python -m qlab run NOTEBOOK -p profile={profile}."
         )
     return read_file(path)
 
@@ -203,15 +188,11 @@ def read_file(path: Path) -> pd.DataFrame:
 
 
 def pick(table: pd.DataFrame, metric: str | list[str], **where) -> pd.DataFrame:
-    """Rows of the given metric(s) and, for each keyword, of the given column value(s).
-
-    None picks the rows that have nothing in the column: `condition=None` is the plain data.
-    """
+    """Rows of the given metric(s) and column value(s); None is a column with nothing in it."""
     for column, wanted in {"metric": metric, **where}.items():
-        if wanted is None:
-            table = table[table[column].isna()]
-        else:
-            table = table[table[column].isin(wanted if isinstance(wanted, list) else [wanted])]
+        wanted = wanted if isinstance(wanted, list) else [wanted]
+        there = table[column].isna() if wanted == [None] else table[column].isin(wanted)
+        table = table[there]
     return table
 
 
@@ -227,16 +208,6 @@ def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:
     if pd.isna(low):  # none defined, or too few rounds for 95 %
         return f"{shown:{form}}"
     return f"{shown:{form}} [{low:{form}}, {high:{form}}]"
-
-
-class Subject(Protocol):
-    """What is measured, by its names in the records: an experiment's task."""
-
-    @property
-    def model(self) -> str: ...
-
-    @property
-    def dataset(self) -> str: ...
 
 
 class Metric(NamedTuple):
@@ -257,20 +228,21 @@ COMPARED = {
 
 @dataclass(frozen=True)
 class Recorder:
-    """Makes an experiment's records: unit, direction and clock come from its table of metrics."""
+    """Makes an experiment's records: unit, direction and clock come from its table of metrics.
+
+    A `task` names the `model` and the `dataset`.
+    """
 
     experiment: str
     metrics: Mapping[str, Metric]
 
-    def estimated(self, task: Subject, variant: str, metric: str, e: Estimate, **more) -> Record:
+    def estimated(self, task, variant: str, metric: str, e: Estimate, **more) -> Record:
         """A number with its interval; `more` are other columns of the record."""
         return self.counted(
             task, variant, metric, e.value, e.n, ci_low=e.low, ci_high=e.high, **more
         )
 
-    def counted(
-        self, task: Subject, variant: str, metric: str, value: float, n: int = 1, **more
-    ) -> Record:
+    def counted(self, task, variant: str, metric: str, value: float, n: int = 1, **more) -> Record:
         """A counted, not estimated, number: no interval."""
         about = {"model": task.model, "dataset": task.dataset, **self.metrics[metric]._asdict()}
         return Record(
@@ -278,18 +250,18 @@ class Recorder:
         )
 
     def compared(
-        self, task: Subject, variant: str, metric: str, flips: Flips, prefix: str = "", **more
+        self, task, variant: str, metric: str, flips: Flips, prefix: str = "", **more
     ) -> list[Record]:
         """A variant's paired difference of `metric` to its parent, flips of items, and the test.
 
         `prefix` goes before the names of flips and test where a variant has several comparisons.
         """
-        n, here = flips.difference.n, (task, variant)
+        difference, lost, gained, rate, p_value, detectable = flips
+        counts = {"flips_lost": lost, "flips_gained": gained, "mcnemar_p": p_value}
+        counts["detectable_difference"] = detectable
+        n, here = difference.n, (task, variant)
         return [
-            self.estimated(*here, f"{metric}_difference", flips.difference, **more),
-            self.estimated(*here, f"{prefix}flip_rate", flips.rate, **more),
-            self.counted(*here, f"{prefix}flips_lost", flips.lost, n, **more),
-            self.counted(*here, f"{prefix}flips_gained", flips.gained, n, **more),
-            self.counted(*here, f"{prefix}mcnemar_p", flips.p_value, n, **more),
-            self.counted(*here, f"{prefix}detectable_difference", flips.detectable, n, **more),
+            self.estimated(*here, f"{metric}_difference", difference, **more),
+            self.estimated(*here, f"{prefix}flip_rate", rate, **more),
+            *(self.counted(*here, prefix + name, v, n, **more) for name, v in counts.items()),
         ]

@@ -1,7 +1,4 @@
-"""Intervals, paired comparisons and what they could have seen.
-
-Each function says its method, because an interval without one is decoration.
-"""
+"""Intervals, paired comparisons and what they could have seen, each with its method."""
 
 from typing import NamedTuple
 
@@ -70,8 +67,8 @@ def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
 def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
     """Score interval, 95 %, of a difference of paired shares, (gained - lost) / n.
 
-    Tango 1998, Statistics in Medicine 17, 891, equations 8 to 11: the differences that a score test
-    does not reject. It holds where few items or none flip, as Wald's does not.
+    Tango 1998, Statistics in Medicine 17, 891, equations 8 to 11: what its test does not reject.
+    It holds where few items or none flip, as Wald's does not.
     """
     z = float(stats.norm.ppf(0.975))
 

@@ -14,7 +14,7 @@ def test_no_budget_no_end(monkeypatch):
     monkeypatch.setenv("QLAB_STOP_AT", "")
     assert list(progress.bar("work")(range(3))) == [0, 1, 2]
     monkeypatch.setenv("QLAB_STOP_AT", "noon")
-    with pytest.raises(QlabError, match="seconds since 1970 .* not 'noon'"):
+    with pytest.raises(QlabError, match="seconds since 1970, not 'noon'"):
         time_budget.check()
 
 

@@ -26,9 +26,3 @@ def test_three_files_with_the_same_bytes_twice(empty_home):
     assert not [name for name, content in first.items() if b"matplotlib.org" in content]  # version
     assert first == {p.name: p.read_bytes() for p in folder.iterdir()}
     pd.testing.assert_frame_equal(pd.read_csv(folder / "f.csv"), DRAWN)
-
-
-def test_a_failing_drawing_writes_nothing(empty_home):
-    with pytest.raises(ZeroDivisionError), plot.figure("f", "mini", DRAWN):
-        raise ZeroDivisionError
-    assert not (empty_home / "figures").exists()

@@ -114,8 +114,7 @@ def test_a_table_as_spreadsheets_save_it_is_read():
 
 
 def test_rows_are_picked_by_metric_and_columns_and_shown_with_their_interval():
-    given = [one(), one(variant="fp16", value=0.7), one(metric="ar")]
-    given += [one(condition="blur", strength=1)]
+    given = [one(), one(variant="fp16", value=0.7), one(metric="ar"), one(condition="blur")]
     table = records.as_table([*given, one(metric="kb", ci_low=None, ci_high=None)])
     assert len(records.pick(table, ["ap", "ar"], variant="fp32")) == 3
     assert len(records.pick(table, "ap", condition=None)) == 2

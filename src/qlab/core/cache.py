@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from qlab.core import closure, paths
 from qlab.core.errors import QlabError
+from qlab.core.place import hash_json
 
 _LOCK = ".lock"  # held by who writes in a folder; the system drops it with its process
 _YOUNG = 60  # seconds in which a folder that was made is surely locked
@@ -111,8 +112,7 @@ def _about_writing(error: OSError, target: Path) -> str | None:
 
 def address(kind: str, recipe: dict[str, Any]) -> Path:
     """Where the artefact of this recipe lives: `build/artefacts/<kind>/<hash>`."""
-    text = json.dumps(recipe, sort_keys=True)
-    return paths.build() / "artefacts" / kind / hashlib.sha256(text.encode()).hexdigest()[:20]
+    return paths.build() / "artefacts" / kind / hash_json(recipe)[:20]
 
 
 def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) -> Path:

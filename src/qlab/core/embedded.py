@@ -24,7 +24,7 @@ def keep(
     To `card` the name and sha256 of `weights`, one of the files, are added.
     """
     with tempfile.TemporaryDirectory() as made:
-        save(Path(made))
+        save(Path(made))  # where it fails, the old model stays
         for file in sorted(Path(made).iterdir()):
             with written_whole(folder / file.name) as part:
                 shutil.copyfile(file, part)

@@ -12,7 +12,7 @@ from qlab.core.cache import written_whole
 
 # Okabe and Ito's, for any colour vision and print; its yellow, too light for lines, is a grey here.
 PALETTE = ["#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F"]
-# One for each colour of PALETTE, for readers without colours.
+# For readers without colours.
 MARKERS = ["o", "s", "D", "X", "^", "P", "v", "*"]
 
 # Matplotlib's settings for every figure.

@@ -92,7 +92,7 @@ def tensor_scales(file: Path) -> dict[str, float]:
 def constants(file: Path) -> set[str]:
     """Names of the main graph's tensors whose values the file holds."""
     model = read(file)
-    return {t.name.decode() for t in model.subgraphs[0].tensors if _is_constant(model, t)}
+    return {t.name.decode() for t in model.subgraphs[0].tensors if _held(model, t)}
 
 
 def signature_inputs(file: Path) -> list[str]:
@@ -120,14 +120,14 @@ def weight_bytes(file: Path) -> dict[str, int]:
     """Bytes of constant tensors by data type, such as {"INT8": 900000, "FLOAT32": 3000}."""
     model, total = read(file), Counter()
     for tensor in model.subgraphs[0].tensors:
-        if _is_constant(model, tensor):
-            total[_names("TensorType")[tensor.type]] += len(model.buffers[tensor.buffer].data)
-    return dict(total)
+        total[_names("TensorType")[tensor.type]] += _held(model, tensor)
+    return dict(+total)
 
 
-def _is_constant(model, tensor) -> bool:
+def _held(model, tensor) -> int:
+    """Bytes that the file holds of a tensor; 0 of one that is no constant."""
     data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
+    return 0 if data is None else len(data)
 
 
 def single_operator(model, index: int) -> bytes:
@@ -139,7 +139,7 @@ def single_operator(model, index: int) -> bytes:
     operator = copy.copy(whole.operators[index])
     used = sorted({int(i) for i in [*operator.inputs, *operator.outputs] if i >= 0})
     place = {-1: -1, **{old: new for new, old in enumerate(used)}}  # -1: an optional input, absent
-    variable = [i for i in operator.inputs if i >= 0 and not _is_constant(model, whole.tensors[i])]
+    variable = [i for i in operator.inputs if i >= 0 and not _held(model, whole.tensors[i])]
     operator.inputs = np.array([place[i] for i in operator.inputs], np.int32)
     operator.outputs = np.array([place[i] for i in operator.outputs], np.int32)
     main = copy.copy(whole)

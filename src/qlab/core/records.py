@@ -85,8 +85,6 @@ def schema():
         "ci_low must not exceed ci_high": lambda t: (
             ~(_numbers(t["ci_low"]) > _numbers(t["ci_high"]))
         ),
-            ~t[[*_ENDS]].apply(_numbers).diff(axis=1)["ci_high"].lt(0)
-        ),
         "a record must not be there twice": lambda t: ~t.duplicated(KEY),
     }
     checks = [pa.Check(rule, error=error) for error, rule in rows.items()]

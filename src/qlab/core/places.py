@@ -208,5 +208,7 @@ def _one_width(points: pd.DataFrame) -> pd.DataFrame:
     if missing := [c for c in _NEEDED if c not in points]:
         raise QlabError(f"The points lack the column '{missing[0]}'; found {list(points)}.")
     if points["bits"].nunique() != 1:
-        raise QlabError(f"Places are compared at one bit width; found {set(points['bits'])}.")
+        raise QlabError(
+            f"Places are compared at one bit width; found {sorted(set(points['bits']))}."
+        )
     return points

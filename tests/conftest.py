@@ -12,16 +12,8 @@ hypothesis.settings.register_profile("qlab", deadline=None)
 hypothesis.settings.load_profile("qlab")
 
 # `make test` hands its own variables on; a make that a test calls shall not have them.
-for name in (
-    "MAKEFLAGS",
-    "MAKELEVEL",
-    "MAKEOVERRIDES",
-    "MFLAGS",
-    "ARGS",
-    "PROFILE",
-    "SWEEP",
-    "SWEEP_PROFILE",
-):
+MAKE = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+for name in (*MAKE, "ARGS", "PROFILE", "SWEEP", "SWEEP_PROFILE"):
     os.environ.pop(name, None)
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +28,13 @@ def fresh_home(folder: Path) -> Path:
     for part in ("data/results/mini", "figures/mini"):  # copies, because tests write there
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.png", "*.svg"))
     return folder
+
+
+@pytest.fixture
+def empty_home(tmp_path, monkeypatch):
+    """A `QLAB_HOME` with nothing in it."""
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    return tmp_path
 
 
 @pytest.fixture

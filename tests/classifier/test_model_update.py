@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qlab.classifier import model_update
-from qlab.core import int4
+from qlab.core import tflite_graph
 
 
 def read(message: bytes) -> dict[str, np.ndarray]:
@@ -16,7 +16,7 @@ def read(message: bytes) -> dict[str, np.ndarray]:
     for name in [n.removesuffix(":scale") for n in arrays if n.endswith(":scale")]:
         scales, shape = arrays.pop(f"{name}:scale"), arrays.pop(f"{name}:shape")
         packed, count = arrays[name], int(np.prod(shape))
-        integers = packed if packed.dtype == np.int8 else int4.unpacked(packed, count)
+        integers = packed if packed.dtype == np.int8 else tflite_graph.unpacked4(packed, count)
         arrays[name] = (integers.reshape(-1, len(scales)) * scales).reshape(shape)
     return arrays
 

@@ -7,7 +7,7 @@ from qlab.classifier import export, partial_qat, ptq, toys
 from qlab.classifier.answers import tflite_probabilities
 from qlab.classifier.partial_qat import keras
 from qlab.classifier.resnet import build
-from qlab.core import int4, tflite_graph
+from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 
 RNG = np.random.default_rng(0)
@@ -142,9 +142,14 @@ def test_what_cannot_be_asked_for_is_refused(model, float_file):
 def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path):
     four, eight = tmp_path / "four.tflite", tmp_path / "eight.tflite"
     four.write_bytes(ptq.quantize(float_file, layers, 4, IMAGES))
-    eight.write_bytes(int4.widened(four))
+    eight.write_bytes(tflite_graph.widened(four))
     assert "INT4" not in tflite_graph.tensor_types(eight).values()
     assert np.array_equal(*(tflite_probabilities(file, IMAGES, 1) for file in (four, eight)))
+
+
+def test_unpacking_inverts_packing():
+    codes = RNG.integers(-8, 8, 7).astype(np.int8)
+    assert np.array_equal(tflite_graph.unpacked4(tflite_graph.packed4(codes), 7), codes)
 
 
 def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, layers, tmp_path):

@@ -28,15 +28,3 @@ def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(folder):
         embedded.model_folder("toy")
     embedded.keep(folder, writer(b"two"), {"seed": 4})
     assert embedded.model_folder("toy") == folder
-
-
-def test_weights_that_cannot_be_saved_leave_the_old_model(folder):
-    embedded.keep(folder, writer(b"one"), {})
-
-    def half(made):
-        (made / "weights.h5").write_bytes(b"ha")
-        raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError):
-        embedded.keep(folder, half, {})
-    assert (embedded.model_folder("toy") / "weights.h5").read_bytes() == b"one"

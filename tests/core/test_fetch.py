@@ -9,6 +9,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,21 +40,19 @@ def sha256(path) -> str:
 def zipped(folder, **members):
     with zipfile.ZipFile(folder / "data.zip", "w") as made:
         for name, text in members.items():
-            made.writestr(name.replace("__", "/"), text)
+            made.writestr(name, text)
     return folder / "data.zip"
 
 
-def tar(folder, name, text="x"):
-    member = tarfile.TarInfo(name)
-    member.size = len(text)
+def tar(folder, name):
     with tarfile.open(folder / "data.tar.gz", "w:gz") as made:
-        made.addfile(member, io.BytesIO(text.encode()))
+        made.addfile(tarfile.TarInfo(name), io.BytesIO())
     return folder / "data.tar.gz"
 
 
 def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
     folder, address = server
-    file = zipped(folder, annotations__a="{}", b="2")
+    file = zipped(folder, **{"annotations/a": "{}", "b": "2"})
     first = fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
     assert (first / "annotations" / "a").read_text() == "{}"
     file.unlink()  # a second call needs no server
@@ -67,13 +66,6 @@ def test_another_hash_is_refused_and_leaves_no_file(server):
     with pytest.raises(QlabError, match="does not match the known hash: expected sha256:0000"):
         fetch.fetch(f"{address}/data.zip", NO_HASH)
     assert not list((paths.build() / "downloads").glob("*zip*"))
-
-
-def test_a_tar_gz_is_unpacked_too(server):
-    folder, address = server
-    file = tar(folder, "batches/one", "1")
-    found = fetch.fetch(f"{address}/data.tar.gz", sha256(file), unpack=True)
-    assert (found / "batches" / "one").read_text() == "1"
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
@@ -90,53 +82,36 @@ def test_no_member_leaves_the_folder(server, tmp_path, kind, climbs):
     assert [p for p in tmp_path.rglob("escaped") if not p.is_relative_to(found)] == []
 
 
-def test_no_network_says_what_to_do(server):
+def test_no_network_says_what_to_do(server, tmp_path, monkeypatch):
     _, address = server
     for url in (f"{address}/missing.zip", "http://127.0.0.1:9/none.zip"):
-        with pytest.raises(QlabError, match=r"could not be downloaded \(.*\); .* give local paths"):
+        with pytest.raises(QlabError, match=r"could not be downloaded \(.*\); give local paths"):
             fetch.fetch(url, NO_HASH)
-
-
-@pytest.mark.parametrize(
-    "url, attach",
-    [
-        (fetch.COCO_VAL[0], "the dataset awsaf49/coco-2017-dataset"),
-        ("http://some.where/pretrainedResnet.h5", "a dataset with pretrainedResnet.h5"),
-    ],
-)
-def test_on_kaggle_a_download_names_what_to_attach(home, tmp_path, monkeypatch, url, attach):
     monkeypatch.setattr(network, "reachable", lambda _: False)
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))
-    with pytest.raises(QlabError, match=f"; attach {attach} .*internet on"):
-        fetch.fetch(url, "md5:00", unpack=True)
+    with pytest.raises(QlabError, match="; attach the dataset awsaf49/coco.*internet on"):
+        fetch.fetch(fetch.COCO_VAL[0], "md5:00", unpack=True)
 
 
 def test_what_has_no_room_is_not_begun(server, monkeypatch):
     folder, address = server
     file = zipped(folder, a="1" * 5000)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(file.stat().st_size * 1.5))
+    monkeypatch.setattr(
+        disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=file.stat().st_size * 1.5)
+    )
     with pytest.raises(QlabError, match="Downloading data.zip will take about .*local paths"):
         fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
     assert not (paths.build() / "downloads").exists()
 
 
-class Usage:
-    def __init__(self, free):
-        self.free = free
-
-
-def test_elsewhere_the_disk_decides(home, monkeypatch):
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(30 * 10**9))
+def test_the_disk_decides_and_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=30 * 10**9))
     assert disk.free(paths.build() / "not" / "there" / "yet") == 30 * 10**9
     disk.refuse(28 * 10**9, "It", "Take less")
     with pytest.raises(QlabError, match="It will take about 29.0 GB in .*, where 30.0 GB can be"):
         disk.refuse(29 * 10**9, "It", "Take less")
     assert [disk.in_words(n) for n in (23_400_000, 900)] == ["23 MB", "1 KB"]
-
-
-def test_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(30 * 10**9))
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))
     home = tmp_path / "working" / "qlab"
@@ -163,12 +138,6 @@ def test_any_answer_counts_even_a_refusal_and_silence_is_not_waited_for(monkeypa
     assert not network.reachable("http://some.where")  # a name that nobody looks up
     enough.set()
     assert time.monotonic() - started < 5
-
-
-@pytest.mark.parametrize("value, off", [("1", True), ("true", True), ("0", False), ("", False)])
-def test_the_hubs_own_switch(monkeypatch, value, off):
-    monkeypatch.setenv("HF_HUB_OFFLINE", value)
-    assert network.hub_offline() is off
 
 
 def test_coco_is_where_its_archives_unpack_to(monkeypatch, tmp_path):

@@ -7,10 +7,7 @@ import pytest
 from qlab.core import items, stats
 from qlab.core.errors import QlabError
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("empty_home")
 
 
 def test_items_come_back_with_their_types_and_give_the_same_interval():

@@ -30,19 +30,10 @@ def test_a_refusal_is_the_text_and_the_next_choice_shows_again(box):
     assert text.value == "Pick a name, 1 &lt; 2." and shown(box)[1] != drawn[1]
     names.value = ("a", "b")
     assert shown(box) == drawn
-
-
-def test_markup_is_gone_where_nothing_reads_it(box):
     stands_still(box)
     assert box._repr_mimebundle_()["text/plain"] == "2 < 9\nof a, b"
 
 
-def test_a_counter_of_one_thing_is_no_error():
-    assert live.counter(1, 1, "x").value == 1
-    assert live.counter(1, 0, "x").value == 1
-
-
-def test_a_choice_begins_where_it_is_told_to():
-    assert live.choice(["a", "b"], "x").value == "a"
+def test_controls_begin_where_they_are_told_to_and_hold_one_thing_or_none():
+    assert live.counter(1, 0, "x").value == 1 and live.choice([], "x").value is None
     assert live.choice([("one", 1), ("two", 2)], "x", 2).value == 2
-    assert live.choice([], "x").value is None

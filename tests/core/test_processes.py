@@ -13,7 +13,6 @@ import pytest
 
 from qlab.core import paths, processes
 from qlab.core.errors import QlabError
-from qlab.core.images import read_image
 
 # Another process cannot import a test's module, so its functions travel whole.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -42,13 +41,8 @@ def test_progress_is_that_of_finished_items(count):
     assert processes.starmap(abs, [(-1,), (-2,)], count, shown) == [1, 2] and seen == [0, 1]
 
 
-def test_an_items_error_is_the_callers(tmp_path):
-    missing = tmp_path / "none.png"
-    with pytest.raises(QlabError, match="There is no image at .*none.png"):
-        processes.starmap(read_image, [(missing,), (missing,)], 2)
-
-
 def test_a_killed_process_is_a_sentence_and_another_takes_its_place():
+    assert workers() == workers()  # which stay for the next call
     with pytest.raises(QlabError, match="One of 2 processes was killed, usually out of memory"):
         processes.starmap(os._exit, [(9,), (9,)], 2)
     assert processes.starmap(abs, [(-1,), (-2,)], 2) == [1, 2]
@@ -67,10 +61,6 @@ def _slowly_who() -> int:
     return os.getpid()
 
 
-def test_the_processes_stay_for_the_next_call():
-    assert workers() == workers()
-
-
 def inherited() -> tuple:
     limits = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
     return paths.build(), os.getcwd(), limits
@@ -86,9 +76,8 @@ def test_the_processes_have_what_the_caller_has_now(monkeypatch, tmp_path):
         monkeypatch.chdir(home)
         for variable, value in {"QLAB_HOME": str(home), **limits}.items():
             monkeypatch.setenv(variable, value)
-        assert (
-            processes.starmap(inherited, [(), ()], 2) == [(home / "build", str(home), limits)] * 2
-        )
+        own = (home / "build", str(home), limits)
+        assert processes.starmap(inherited, [(), ()], 2) == [own] * 2
     assert processes.starmap(torch_threads, [(), ()], 2) == [1, 1]
 
 

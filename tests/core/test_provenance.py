@@ -1,7 +1,6 @@
 """Where numbers come from is said as it is: commit, changes, versions, seconds."""
 
 import json
-import platform
 import subprocess
 import time
 
@@ -43,13 +42,9 @@ def test_the_commit_and_whether_code_or_notebooks_differ_from_it(checkout):
         git("checkout", "-q", place)
 
 
-def test_outside_a_checkout_and_without_git_there_is_no_commit(tmp_path, monkeypatch):
+def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.commit() == "none"
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance.commit() == "none"
-    monkeypatch.setattr(paths, "checkout", lambda: None)
     assert provenance.commit() == "none"
 
 
@@ -57,9 +52,6 @@ def test_a_provenance_says_what_went_in_and_how_long_it_took(checkout):
     found = provenance.collect({"seed": 3}, {"model": "ab"}, ["numpy"], time.time() - 5)
     assert (found["parameters"], found["inputs"]) == ({"seed": 3}, {"model": "ab"})
     assert set(found["versions"]) == {"python", "numpy"}
-    assert found["versions"]["python"] == platform.python_version()
     assert found["commit"] == checkout[1]("rev-parse", "HEAD")
-    assert 5 <= found["duration_s"] < 60
-    hardware = found["hardware"]
-    assert hardware["cores"] >= 1 and hardware["memory_bytes"] > 2**28 and hardware["processor"]
+    assert 5 <= found["duration_s"] < 60 and found["hardware"]["cores"] >= 1
     assert json.loads(json.dumps(found)) == found

@@ -1,22 +1,24 @@
-"""shapes32 is what it says: the same pixels everywhere, disjoint splits, even classes."""
+"""shapes32 and what is done to it: the same pixels everywhere, parts that fit, worse copies."""
 
 import numpy as np
 import pytest
 
-from qlab.core import shapes32
+from qlab.core import corruptions, shapes32
 from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
+
+IMAGES = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
+LABELS = np.array([0, 1, 2, 0, 1])
 
 
-@pytest.mark.parametrize("split", shapes32.SEEDS)
-def test_pixels_are_those_of_every_machine(split):
-    assert shapes32.digest(split) == shapes32.DIGESTS[split]
-
-
-def test_an_image_depends_on_its_split_and_index_alone():
+def test_pixels_are_those_of_every_machine_and_depend_on_split_and_index_alone(monkeypatch):
+    assert {split: shapes32.digest(split) for split in shapes32.SEEDS} == shapes32.DIGESTS
     later, label = shapes32.draw("test", 5)
     first_six = shapes32.load("test", 6)
     assert (first_six.images[5] == later).all() and first_six.labels[5] == label
-    assert later.shape == (32, 32, 3) and later.dtype == np.uint8
+    monkeypatch.setitem(shapes32.DIGESTS, "test", "0" * 64)
+    with pytest.raises(QlabError, match=r"install the exact versions of requirements\.lock"):
+        shapes32.load("test", 2)
 
 
 def test_splits_share_no_image():
@@ -29,21 +31,43 @@ def test_splits_share_no_image():
         assert abs(shares - 0.1).max() < 0.03
 
 
-def test_what_it_does_not_have_and_a_machine_that_draws_differently(monkeypatch):
-    with pytest.raises(QlabError, match="has the splits train, calibration, test; .* 'val'"):
-        shapes32.load("val", 2)
-    for count in (0, 2001):
-        with pytest.raises(QlabError, match=f"'test' has 1 to 2000 images, not {count}"):
-            shapes32.load("test", count)
-    monkeypatch.setitem(shapes32.DIGESTS, "test", "0" * 64)
-    with pytest.raises(QlabError, match=r"install the exact versions of requirements\.lock"):
-        shapes32.load("test", 2)
-
-
 def test_embedded_images_are_drawn_once(home, monkeypatch):
     first = shapes32.kept("calibration", 8)
-    assert (first.images == shapes32.load("calibration", 8).images).all()
+    assert first.sha256 == shapes32.load("calibration", 8).sha256
     monkeypatch.setattr(shapes32, "draw", None)
-    again = shapes32.kept("calibration", 8)
-    assert (again.images == first.images).all() and (again.labels == first.labels).all()
-    assert again.classes == shapes32.CLASSES
+    assert shapes32.kept("calibration", 8).sha256 == first.sha256
+
+
+def test_parts_keep_images_and_labels_together():
+    whole = LabelledImages(IMAGES, LABELS, ("a", "b", "c"))
+    part = whole.part(1, 3)
+    assert (part.images == IMAGES[1:3]).all() and part.labels.tolist() == [1, 2]
+    assert whole.first(3).labels.tolist() == [0, 1, 2] and len(whole.first(5)) == 5
+    assert whole.without(part).labels.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: shapes32.load("val", 2), "has the splits train, calibration, test; .* 'val'"),
+        (lambda: shapes32.load("test", 2001), "'test' has 1 to 2000 images, not 2001"),
+        (lambda: LabelledImages(IMAGES, LABELS, "abc").part(0, 6), "Images 0 up to 6 .* of 5"),
+        (lambda: LabelledImages(IMAGES, LABELS, "abc").part(2, 2), "Images 2 up to 2 .* of 5"),
+        (lambda: LabelledImages(IMAGES[..., :2], LABELS, "abc"), r"are uint8 \[5, 4, 4, 2\]"),
+        (lambda: LabelledImages(IMAGES, LABELS[:4], "abc"), r"one int64 label; .* int64 \[4\]"),
+        (lambda: LabelledImages(IMAGES, LABELS, "ab"), "Image 2 has the label 2; expected 0 to 1"),
+        (lambda: LabelledImages(IMAGES, LABELS - 1, "abc"), "Image 0 has the label -1"),
+    ],
+)
+def test_what_is_not_there_or_does_not_fit_is_refused(make, sentence):
+    with pytest.raises(QlabError, match=sentence):
+        make()
+
+
+@pytest.mark.parametrize("kind", list(corruptions.KINDS))
+def test_more_strength_is_further_from_the_image_and_the_same_for_a_seed(kind):
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    made = [corruptions.corrupt(image, kind, strength, 5) for strength in corruptions.STRENGTHS]
+    away = [np.abs(one - image.astype(float)).mean() for one in made]
+    assert 0 < away[0] < away[1] < away[2]
+    assert (corruptions.corrupt(image, kind, 3, 5) == made[2]).all()

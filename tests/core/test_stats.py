@@ -33,21 +33,6 @@ def test_bootstrap_interval_corrects_a_biased_bootstrap():
     assert low < 0.75 and high < 1.0  # shifted down by twice the bias
 
 
-def test_proportion_is_wilson():
-    e = stats.proportion(8, 10)
-    assert (e.value, e.n) == (0.8, 10)
-    assert e.low == pytest.approx(0.4902, abs=1e-4) and e.high == pytest.approx(0.9433, abs=1e-4)
-
-
-def test_median_interval_covers_the_true_median():
-    rng = np.random.default_rng(0)
-    inside = 0
-    for _ in range(400):
-        e = stats.median(rng.lognormal(size=31))
-        inside += e.low <= 1.0 <= e.high
-    assert inside / 400 >= 0.93
-
-
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_paired_comparison_is_antisymmetric(pairs):
     a, b = (np.array(x) for x in zip(*pairs, strict=True))
@@ -68,12 +53,6 @@ def test_mcnemar_is_the_exact_binomial_test():
 def test_field_figure_of_what_can_be_seen():
     # FIELD: LAMBADA's 5,153 items with 5 % discordant see .9 points.
     assert stats.smallest_detectable(5153, 0.05) == pytest.approx(0.0087, abs=0.0002)
-
-
-@pytest.mark.parametrize("shapes", [(3, 4), (0, 0), ((2, 2), (2, 2))])
-def test_paired_refuses_what_is_no_two_vectors_of_one_length(shapes):
-    with pytest.raises(ValueError, match="one length"):
-        stats.paired(*(np.ones(shape) for shape in shapes))
 
 
 @pytest.mark.parametrize("quantile", [0.5, 0.9])
@@ -129,6 +108,8 @@ def test_a_share_lies_within_its_interval_at_the_ends_too(n):
     for successes in (0, n):
         e = stats.proportion(successes, n)
         assert e.low <= e.value <= e.high
+    known = scipy_stats.binomtest(n // 2, n).proportion_ci(method="wilson")
+    assert stats.proportion(n // 2, n) == pytest.approx((n // 2 / n, *known, n))
 
 
 def test_tango_is_the_published_interval():
@@ -148,14 +129,8 @@ def test_tango_is_what_the_score_test_does_not_reject(lost, gained, n):
     kept = []
     for delta in np.linspace(-1, 1, 2001)[1:-1]:
         p = np.linspace(max(0, -delta), (1 - delta) / 2, 4001)
-        likelihood = sum(
-            special.xlogy(count, np.clip(share, 0, 1))
-            for count, share in (
-                (lost, p),
-                (gained, p + delta),
-                (n - lost - gained, 1 - 2 * p - delta),
-            )
-        )
+        of_each = (lost, p), (gained, p + delta), (n - lost - gained, 1 - 2 * p - delta)
+        likelihood = sum(special.xlogy(count, np.clip(share, 0, 1)) for count, share in of_each)
         share = p[likelihood.argmax()]
         spread = np.sqrt(n * (2 * share + delta - delta**2))
         if abs(gained - lost - n * delta) <= scipy_stats.norm.ppf(0.975) * spread:
@@ -169,14 +144,6 @@ def test_tango_holds_its_value_and_turns_round_with_the_pair(lost, gained, other
     low, high = stats.tango(lost, gained, n)
     assert -1 <= low <= (gained - lost) / n <= high <= 1
     assert stats.tango(gained, lost, n) == pytest.approx((-high, -low), abs=1e-9)
-
-
-@pytest.mark.parametrize("shares", [(0.05, 0.1), (0.0, 0.04), (0.2, 0.2)])
-def test_tango_covers_the_true_difference(shares):
-    draws = np.random.default_rng(0).multinomial(50, [*shares, 1 - sum(shares)], 1000)
-    ends = np.array([stats.tango(int(lost), int(gained), 50) for lost, gained, _ in draws])
-    truth = shares[1] - shares[0]
-    assert ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() >= 0.93
 
 
 def test_a_difference_keeps_the_pairs_together():
@@ -198,15 +165,6 @@ def test_a_difference_keeps_the_pairs_together():
         stats.difference(a, b[1:])
 
 
-def crossed(seeds, items, rng, of_seed=1.0, of_item=1.0):
-    """Values [seeds, items] with an effect of the seed, one of the item, and one of both."""
-    return (
-        of_seed * rng.normal(size=(seeds, 1))
-        + of_item * rng.normal(size=(1, items))
-        + rng.normal(size=(seeds, items))
-    )
-
-
 def test_of_one_seed_only_items_vary_and_of_one_item_only_seeds():
     values = np.random.default_rng(0).normal(size=50)
     ends = stats.bootstrap_interval(stats.resamples(50, 2000, 1) @ values / 50, values.mean())
@@ -221,7 +179,9 @@ def test_the_interval_over_seeds_has_the_variance_of_crossed_resampling():
     """Owen 2007: the sums of squares of rows, of columns and of what is left of both."""
     widths = []
     for of_seed in (0.0, 2.0):
-        values = crossed(12, 40, np.random.default_rng(1), of_seed)
+        rng = np.random.default_rng(1)
+        values = of_seed * rng.normal(size=(12, 1)) + rng.normal(size=(1, 40))
+        values += rng.normal(size=(12, 40))
         rows, columns, all_ = values.sum(1), values.sum(0), values.sum()
         by_row, by_column = (rows**2).sum() - all_**2 / 12, (columns**2).sum() - all_**2 / 40
         left = (values**2).sum() - (rows**2).sum() / 40 - (columns**2).sum() / 12 + all_**2 / 480
@@ -230,14 +190,3 @@ def test_the_interval_over_seeds_has_the_variance_of_crossed_resampling():
         deviation = np.sqrt(by_row + by_column + left) / 480
         assert widths[-1] == pytest.approx(2 * 1.96 * deviation, rel=0.04)
     assert widths[1] > 1.5 * widths[0]
-
-
-def test_the_interval_over_seeds_covers_the_truth_and_that_over_items_does_not():
-    rng = np.random.default_rng(2)
-    covered, by_items = [], []
-    for _ in range(300):
-        values = crossed(15, 60, rng, of_seed=0.5, of_item=0.5)
-        for found, one in ((covered, values), (by_items, values.mean(0)[None])):
-            e = stats.over_seeds(one, draws=500)
-            found.append(e.low <= 0 <= e.high)
-    assert np.mean(covered) >= 0.9 and np.mean(by_items) < 0.75

@@ -11,11 +11,10 @@ from qlab.core.errors import QlabError
 
 
 def test_no_budget_no_end(monkeypatch):
-    for given in ("", str(time.time() + 60)):
-        monkeypatch.setenv("QLAB_STOP_AT", given)
-        assert list(progress.bar("work")(range(3))) == [0, 1, 2]
+    monkeypatch.setenv("QLAB_STOP_AT", "")
+    assert list(progress.bar("work")(range(3))) == [0, 1, 2]
     monkeypatch.setenv("QLAB_STOP_AT", "noon")
-    with pytest.raises(QlabError, match="seconds since 1970 .* not 'noon'"):
+    with pytest.raises(QlabError, match="seconds since 1970, not 'noon'"):
         time_budget.check()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab.core import int4
+from qlab.core import tflite_graph
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -42,7 +42,7 @@ def serialized_update(model: "keras.Model", layers: Sequence[str], bits: int) ->
     for name, array in _arrays(model, layers, bits):
         if bits < 32 and name.endswith("kernel"):
             integers, scales = _quantize(array.reshape(-1, _channels(name, array)), bits)
-            packed = int4.packed(integers.ravel()) if bits == 4 else integers.ravel()
+            packed = tflite_graph.packed4(integers.ravel()) if bits == 4 else integers.ravel()
             shape = np.array(array.shape, np.int32)
             arrays |= {name: packed, f"{name}:scale": scales, f"{name}:shape": shape}
         else:

@@ -16,7 +16,7 @@ from qlab.classifier import answers, export, fine_tune, partial_qat, ptq
 from qlab.classifier.data import Task
 from qlab.classifier.fine_tune import Diverged
 from qlab.classifier.partial_qat import keras
-from qlab.core import int4, timing
+from qlab.core import tflite_graph, timing
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 
@@ -225,10 +225,10 @@ def _file_answers(
 
 def fast(file: Path) -> Path:
     """The same file with its 4-bit weights, if it has any, in 8 bits, whose kernels are fast."""
-    recipe = {"file": file_sha256(file), "code": code_sha256(int4.__name__)}
+    recipe = {"file": file_sha256(file), "code": code_sha256(tflite_graph.__name__)}
 
     def make(folder: Path) -> None:
-        (folder / "model.tflite").write_bytes(int4.widened(file))
+        (folder / "model.tflite").write_bytes(tflite_graph.widened(file))
 
     return artefact("int4_widened", recipe, make) / "model.tflite"
 

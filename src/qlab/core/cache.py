@@ -1,8 +1,4 @@
-"""Expensive files, kept by content: made once, whole or not at all.
-
-An artefact's address is a hash of everything that decides its bytes: its
-recipe, the hashes of its inputs and the versions of the libraries that make it.
-"""
+"""Expensive files, made once, whole or not at all, and kept by a hash of all that decides them."""
 
 import contextlib
 import errno
@@ -21,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from qlab.core import closure, paths
 from qlab.core.errors import QlabError
+from qlab.core.place import hash_json
 
 _LOCK = ".lock"  # held by who writes in a folder; the system drops it with its process
 _YOUNG = 60  # seconds in which a folder that was made is surely locked
@@ -51,14 +48,11 @@ def versions(*packages: str) -> dict[str, str]:
 def code_sha256(module: str) -> str:
     """Hash of a qlab module (its `__name__`) and of every module it imports, near or far.
 
-    An edit of any of them makes another artefact. What a process has loaded it does not load again,
-    so neither is this read twice.
+    What a process has loaded it does not load again, so neither is this read twice.
     """
     source = closure.source_of(module)
-    total = hashlib.sha256()
-    for file in sorted({source, *closure.module_files(source)}):
-        total.update(f"{file_sha256(file)}\n".encode())
-    return total.hexdigest()
+    files = sorted({source, *closure.module_files(source)})
+    return hashlib.sha256("".join(f"{file_sha256(f)}\n" for f in files).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -66,8 +60,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     """Give a temporary sibling to write to (a file or a folder) and rename it when whole.
 
     A killed writer leaves `target` as it was, and the next writer beside it removes the remains.
-    Raises QlabError, and leaves `target` as it was, when the place cannot be written or the disk is
-    full.
+    QlabError, and `target` as it was, where the place cannot be written or the disk is full.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,26 +97,21 @@ def _replace(part: Path, target: Path) -> None:
 
 def _about_writing(error: OSError, target: Path) -> str | None:
     """What an error means for writing `target`; None for one that has to do with other files."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        large = f"{target} is larger than a file may be here ({error.strerror})"
-        full = f"The disk ran full while writing {target}"
-        return (
-            f"{large if error.errno == errno.EFBIG else full}; what was there before is untouched. "
-            "Free some space (build/ can go at any time), or raise the limit, and run again."
-        )
     folder, place = target.parent, Path(error.filename or target.parent)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"The disk ran full while writing {target} ({error.strerror}); what was there before "
+            "is untouched. Free some space (build/ can go at any time), or raise the limit on it, "
+            "and run again."
+        )
     if not (place.is_relative_to(folder) or folder.is_relative_to(place)):
         return None
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (
-            f"{folder} cannot be written ({error.strerror}); nothing was changed. "
-            "Make it writable, or set QLAB_HOME to a folder that is."
-        )
+        why = f"{folder} cannot be written ({error.strerror}); nothing was changed."
+        return f"{why} Make it writable, or set QLAB_HOME to a folder that is."
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return (
-            f"{place} is in the way: a folder is needed there to write {target.name}. "
-            "Move it away and run again; nothing was changed."
-        )
+        why = f"{place} is in the way of a folder for {target.name}; nothing was changed."
+        return f"{why} Move it away and run again."
     return None
 
 
@@ -135,8 +123,7 @@ def address(kind: str, recipe: dict[str, Any]) -> Path:
 def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) -> Path:
     """The folder that `make(folder)` fills, made only if no whole one is there.
 
-    `recipe` must name everything the content depends on; it is stored beside
-    the content as `recipe.json`.
+    `recipe` names all that the content depends on, and is stored beside it as `recipe.json`.
     """
     target = address(kind, recipe)
     if not target.is_dir():
@@ -145,18 +132,3 @@ def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) ->
             make(part)
             (part / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
     return target
-
-
-def made(target: Path, recipe_file: str, recipe: dict[str, Any]) -> bool:
-    """Whether the folder `target` is there, made by just this recipe, kept in `recipe_file`.
-
-    For folders whose address the caller chose. QlabError where something else is in the way.
-    """
-    if not target.exists():
-        return False
-    path = target / recipe_file
-    if path.is_file() and json.loads(path.read_text()) == recipe:
-        return True
-    raise QlabError(
-        f"{target} exists already and was made otherwise; remove it or choose another target."
-    )

@@ -1,7 +1,4 @@
-"""Four ways an image goes bad, at three strengths.
-
-After Hendrycks and Dietterich, arXiv 1903.12261.
-"""
+"""Four ways an image goes bad, at three strengths: Hendrycks and Dietterich, arXiv 1903.12261."""
 
 import io
 

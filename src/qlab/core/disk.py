@@ -11,10 +11,7 @@ SPARE = 0.05  # share of an estimate added for what it leaves out: headers, reco
 
 
 def free(folder: Path) -> int:
-    """Bytes that can still be written to a folder, which need not exist yet.
-
-    In /kaggle/working at most what its limit leaves, whatever the disk behind it has.
-    """
+    """Bytes that can still be written to a folder, there or not; in /kaggle/working few."""
     there = next(p for p in (folder, *folder.parents) if p.exists())
     left = shutil.disk_usage(there).free
     working = paths.kaggle() and paths.kaggle() / "working"
@@ -30,17 +27,14 @@ def used(folder: Path) -> int:
 
 def refuse(needed: int, what: str, instead: str) -> None:
     """QlabError where build/ has no room for `needed` bytes of `what`; `instead` is a way out."""
-    left = free(paths.build())
-    if needed * (1 + SPARE) > left:
+    if needed * (1 + SPARE) > (left := free(paths.build())):
         raise QlabError(
-            f"{what} will take about {in_words(needed)} in {paths.build()}, where "
-            f"{in_words(left)} can be written; nothing was started. {instead}, free some space, or "
-            "set QLAB_HOME to a folder with more."
+            f"{what} will take about {in_words(needed)} in {paths.build()}, where {in_words(left)} "
+            f"can be written. {instead}, free some space, or set QLAB_HOME to a folder with more."
         )
 
 
 def in_words(count: int) -> str:
     """Bytes as a person says them: "1.4 GB", "23 MB"."""
-    if count >= 10**9:
-        return f"{count / 1e9:.1f} GB"
-    return f"{count / 1e6:.0f} MB" if count >= 10**6 else f"{count / 1e3:.0f} KB"
+    small = f"{count / 1e6:.0f} MB" if count >= 10**6 else f"{count / 1e3:.0f} KB"
+    return f"{count / 1e9:.1f} GB" if count >= 10**9 else small

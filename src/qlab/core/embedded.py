@@ -19,14 +19,12 @@ CARD = "card.json"  # file in a model's folder
 def keep(
     folder: Path, save: Callable[[Path], None], card: dict[str, Any], weights: str = "weights.h5"
 ) -> dict[str, Any]:
-    """Write a model's files and `card.json` into its folder; returns the card.
+    """Write a model's files, by `save(folder)`, and its card into its folder; returns the card.
 
-    `save(folder)` writes the files, `weights` among them. `card` says the command,
-    the seed, the settings and the score; the weights' name and sha256 are added,
-    by which `model_folder` checks them.
+    To `card` the name and sha256 of `weights`, one of the files, are added.
     """
     with tempfile.TemporaryDirectory() as made:
-        save(Path(made))
+        save(Path(made))  # where it fails, the old model stays
         for file in sorted(Path(made).iterdir()):
             with written_whole(folder / file.name) as part:
                 shutil.copyfile(file, part)
@@ -37,25 +35,19 @@ def keep(
 
 
 def model_folder(name: str) -> Path:
-    """The folder of an embedded model after checking its weights against its card.
-
-    QlabError: no such model, or weights that are not the card's.
-    """
+    """The folder of an embedded model; QlabError for weights that are not its card's, or none."""
     folder = paths.models() / name
     card = folder / CARD
     if not card.is_file():
         raise QlabError(
-            f"There is no embedded model '{name}' at {folder}; run from a checkout of the project, "
-            "or set QLAB_HOME to one."
+            f"There is no embedded model '{name}' at {folder}; set QLAB_HOME to a checkout."
         )
     facts = json.loads(card.read_text())
     weights, expected = folder / facts["weights"], facts["weights_sha256"]
     found = file_sha256(weights) if weights.is_file() else "none"
     if found != expected:
-        raise QlabError(
-            f"{weights} does not match its card (sha256 {found[:12]}..., expected "
-            f"{expected[:12]}...); get it again with git checkout."
-        )
+        why = f"sha256 {found[:12]}..., expected {expected[:12]}..."
+        raise QlabError(f"{weights} does not match its card ({why}); git checkout gets it again.")
     return folder
 
 

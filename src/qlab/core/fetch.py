@@ -36,12 +36,11 @@ _ATTACH[CIFAR10[0]] = "the dataset pankrzysiu/cifar10-python"
 def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
     """Download a file once into build/downloads; returns it, or the folder it unpacks to.
 
-    `known_hash` is "md5:..." or "sha256:..."; a file with another hash is removed. What unpacks is
-    a .zip or a .tar.gz; no member can leave the folder.
+    `known_hash` is "md5:..." or "sha256:..."; a file with another one is removed. What unpacks is a
+    .zip or a .tar.gz; no member can leave the folder.
     QlabError: another hash; no room on the disk; no network, after some seconds.
     """
-    folder = paths.build() / "downloads"
-    name = url.rsplit("/", 1)[-1]
+    folder, name = paths.build() / "downloads", url.rsplit("/", 1)[-1]
     target = folder / f"{name}.unpacked"
     if unpack and target.is_dir():
         return target
@@ -49,13 +48,17 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
         if not (folder / name).is_file():
             needed = _size(url) * (2 if unpack else 1)
             disk.refuse(needed, f"Downloading {name}", "Give local paths as parameters")
-        found = Path(
-            pooch.retrieve(url, known_hash, fname=name, path=folder, progressbar=not quiet())
-        )
+        shown = {"progressbar": not quiet()}
+        found = Path(pooch.retrieve(url, known_hash, fname=name, path=folder, **shown))
     except ValueError as error:
         raise QlabError(f"{url} was not used: {error}") from error
     except requests.RequestException as error:
-        raise QlabError(_unreachable(url, type(error).__name__)) from error
+        instead = "give local paths as parameters or put the files into a folder named by QLAB_DATA"
+        if paths.kaggle():
+            attach = f"attach {_ATTACH.get(url, f'a dataset with {name}')} (Add Input)"
+            instead = f"{attach} and run qlab's cell again, or switch the internet on (Settings)"
+        why = type(error).__name__
+        raise QlabError(f"{url} could not be downloaded ({why}); {instead}.") from error
     return _unpacked(found, target) if unpack else found
 
 
@@ -65,21 +68,6 @@ def _size(url: str) -> int:
         raise requests.ConnectTimeout
     answer = requests.head(url, timeout=network.PATIENCE, allow_redirects=True)
     return int(answer.headers.get("Content-Length", 0)) if answer.ok else 0
-
-
-def _unreachable(url: str, why: str) -> str:
-    """That a file cannot be had from the network, and what to do instead."""
-    instead = (
-        "without a network, give local paths as parameters or put the files into a folder named by "
-        "QLAB_DATA."
-    )
-    if paths.kaggle():
-        attach = _ATTACH.get(url, f"a dataset with {url.rsplit('/', 1)[-1]}")
-        instead = (
-            f"attach {attach} (Add Input) and run qlab's cell again, which finds it, or switch the "
-            "internet on (Settings)."
-        )
-    return f"{url} could not be downloaded ({why}); {instead}"
 
 
 def _unpacked(archive: Path, target: Path) -> Path:
@@ -102,10 +90,7 @@ def coco_val2017() -> tuple[Path, Path]:
 
 
 def centernet_r50v2_512() -> Path:
-    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel: from QLAB_DATA or Kaggle Models.
-
-    QlabError: Kaggle gave none.
-    """
+    """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel, from QLAB_DATA or Kaggle Models."""
     for name in _CENTERNET_NAMES if paths.real_data() else ():
         for folder in (paths.real_data() / "detector" / name).glob("**/saved_model.pb"):
             return folder.parent
@@ -121,6 +106,6 @@ def centernet_r50v2_512() -> Path:
     except Exception as error:  # kagglehub's own errors share no base class
         raise QlabError(
             f"Kaggle Models did not give {CENTERNET_HANDLE} ({type(error).__name__}); attach it "
-            "(Kaggle: Add Input) and run qlab's cell again, or download it by hand and pass its "
-            "folder as the parameter 'model'."
+            "(Kaggle: Add Input) and run qlab's cell again, or pass a folder as the parameter "
+            "'model'."
         ) from error

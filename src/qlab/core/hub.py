@@ -1,7 +1,4 @@
-"""Models and LAMBADA from the network: safetensors and JSON only, access explained where it fails.
-
-A token comes from the variable HF_TOKEN or Kaggle's secret of that name; none is stored or shown.
-"""
+"""Models and LAMBADA from the network: safetensors and JSON only; no token is stored or shown."""
 
 import errno
 import os
@@ -29,12 +26,13 @@ _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
 
 def lambada() -> Path:
     """The 5,153 passages that `lambada_openai` names (1.8 MB), downloaded once."""
-    known = f"sha256:{LAMBADA_SHA256}"
     on_hub, elsewhere = LAMBADA_ADDRESSES
     try:
-        return fetch.fetch(elsewhere if network.hub_offline() else on_hub, known)
+        return fetch.fetch(
+            elsewhere if network.hub_offline() else on_hub, f"sha256:{LAMBADA_SHA256}"
+        )
     except QlabError:
-        return fetch.fetch(elsewhere, known)
+        return fetch.fetch(elsewhere, f"sha256:{LAMBADA_SHA256}")
 
 
 def is_name(text: str) -> bool:
@@ -59,7 +57,7 @@ def model(name: str, weights: bool = True) -> Path:
 
     if quiet():
         disable_progress_bars()
-    own = token()
+    own, instead = token(), "or pass a local folder as the parameter 'model'."
     try:
         found = snapshot_download(
             name,
@@ -70,29 +68,19 @@ def model(name: str, weights: bool = True) -> Path:
     except GatedRepoError as error:
         reason = "this HF_TOKEN has no access to it" if own else "there is no HF_TOKEN"
         raise QlabError(
-            f"{name} asks for a licence, and {reason}; accept it at https://huggingface.co/{name}, "
-            "set the variable HF_TOKEN (Kaggle: Add-ons, Secrets) to a token of that account that "
-            "reads gated models, or pass a local folder as the parameter 'model'."
+            f"{name} asks for a licence, and {reason}; accept it at https://huggingface.co/{name} "
+            f"and set HF_TOKEN (Kaggle: Add-ons, Secrets) to a token of that account, {instead}"
         ) from error
     except RepositoryNotFoundError as error:
-        raise QlabError(
-            f"{name} is neither a local folder nor a model that the hub shows "
-            f"{'to this HF_TOKEN' if own else 'without a token (HF_TOKEN)'}; check the name."
-        ) from error
+        shown = "to this HF_TOKEN" if own else "without a token (HF_TOKEN)"
+        raise QlabError(f"The hub shows no {name} {shown}; check the name, {instead}") from error
     except (HfHubHTTPError, OSError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise QlabError(_absent(name, type(error).__name__)) from error
+        attach = f"attach its folder, named {name.rsplit('/', 1)[-1]} (Add Input), "
+        raise QlabError(
+            f"The hub did not give {name} ({type(error).__name__}) and it is not in the cache; "
+            f"{attach if paths.kaggle() else ''}switch the network on (HF_HUB_OFFLINE=0; Kaggle: "
+            f"Settings, Internet), {instead}"
+        ) from error
     return Path(found)
-
-
-def _absent(name: str, why: str) -> str:
-    attach = (
-        f"attach its folder, named {name.rsplit('/', 1)[-1]} (Add Input; Llama-3.2-3B is in "
-        "metaresearch/llama-3.2), and run qlab's cell again, "
-    )
-    return (
-        f"The hub did not give {name} ({why}) and it is not in the cache; "
-        f"{attach if paths.kaggle() else ''}switch the network on (HF_HUB_OFFLINE=0; Kaggle: "
-        "Settings, Internet), or pass a local folder as the parameter 'model'."
-    )

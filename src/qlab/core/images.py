@@ -21,9 +21,8 @@ def _say_conversion(name: str, mode: str) -> None:
 def read_image(path: Path) -> np.ndarray:
     """An image as uint8 RGB [h, w, 3].
 
-    Grey, palette and CMYK images are converted and RGBA loses its alpha, with
-    a line in the log; 16-bit and float images are refused, because their range
-    would have to be guessed.
+    Other modes are converted, with a line in the log; 16-bit and float images are refused, because
+    their range would have to be guessed.
     QlabError: no file, no image, a damaged one, more than 8 bits a channel.
     """
     try:
@@ -31,10 +30,7 @@ def read_image(path: Path) -> np.ndarray:
             deep = image.mode in _REFUSED or ";16" in str(image.tile)  # 48-bit PNGs load as RGB
             image.load()
             if deep:
-                raise QlabError(
-                    f"{path} has more than 8 bits a channel; "
-                    "expected an 8-bit image. Convert it, so that its range is your choice."
-                )
+                raise QlabError(f"{path} has more than 8 bits a channel; convert it to 8.")
             if image.mode != "RGB":
                 _say_conversion(path.name, image.mode)
             return np.asarray(image.convert("RGB"))

@@ -1,8 +1,4 @@
-"""What an experiment's intervals were computed from: one row an item and variant, kept compressed.
-
-Beside the records, `data/results/<profile>/items/<experiment>.parquet`. What is stored is what was
-judged, so that every interval can be computed again from it.
-"""
+"""What an experiment's intervals were computed from: one row an item and variant, compressed."""
 
 from pathlib import Path
 
@@ -24,13 +20,11 @@ def write(experiment: str, profile: str, items: pd.DataFrame) -> Path:
     """Keep a table of items; returns its file. QlabError where it is larger than `LIMIT` bytes."""
     target = path(experiment, profile)
     with written_whole(target) as part:
-        items.to_parquet(
-            part, engine="pyarrow", compression="zstd", compression_level=19, index=False
-        )
+        small = {"compression": "zstd", "compression_level": 19}
+        items.to_parquet(part, engine="pyarrow", index=False, **small)
         if (size := part.stat().st_size) > LIMIT and profile in ("mini", "small"):
             raise QlabError(
-                f"The items of {experiment} take {size:,} bytes; {LIMIT:,} are committed at most. "
-                "Keep fewer columns or digits."
+                f"The items of {experiment} take {size:,} bytes; {LIMIT:,} are committed at most."
             )
     return target
 
@@ -39,7 +33,5 @@ def read(experiment: str, profile: str) -> pd.DataFrame:
     """The items of an experiment. QlabError where there are none."""
     file = path(experiment, profile)
     if not file.is_file():
-        raise QlabError(
-            f"There are no items of '{experiment}' for the profile '{profile}' at {file}."
-        )
+        raise QlabError(f"There are no items of '{experiment}' for the profile '{profile}'.")
     return pd.read_parquet(file, engine="pyarrow")

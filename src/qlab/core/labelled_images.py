@@ -1,7 +1,6 @@
 """Images with one label each: what an image classifier is trained, calibrated and scored on."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -20,9 +19,7 @@ class LabelledImages:
 
     def __post_init__(self) -> None:
         images, labels, top = self.images, self.labels, len(self.classes) - 1
-        here = (
-            f"{images.dtype} {list(images.shape)} with labels {labels.dtype} {list(labels.shape)}"
-        )
+        here = " with labels ".join(f"{a.dtype} {list(a.shape)}" for a in (images, labels))
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
             raise QlabError(f"Labelled images are uint8 [n, height, width, 3]; these are {here}.")
         if labels.dtype != np.int64 or labels.shape != (len(images),):
@@ -41,10 +38,7 @@ class LabelledImages:
     def part(self, start: int, stop: int) -> Self:
         """Images `start` up to `stop`, without it; QlabError where these are not there."""
         if not 0 <= start < stop <= len(self):
-            raise QlabError(
-                f"Images {start} up to {stop} were asked for, of {len(self)}; "
-                "ask for at least one, and for no more than there are."
-            )
+            raise QlabError(f"Images {start} up to {stop} were asked for, of {len(self)}.")
         return self.taken(slice(start, stop))
 
     def taken(self, which: slice | np.ndarray) -> Self:
@@ -53,13 +47,8 @@ class LabelledImages:
 
     def without(self, others: "LabelledImages") -> Self:
         """The images that are not, pixel for pixel, among the others."""
-        seen = set(others._digests())
-        return self.taken(np.array([digest not in seen for digest in self._digests()]))
-
-    def _digests(self) -> Iterator[bytes]:
-        """A hash of each image, whatever its label."""
-        for image in self.images:
-            yield hashlib.sha256(image.tobytes()).digest()
+        seen = {image.tobytes() for image in others.images}
+        return self.taken(np.array([image.tobytes() not in seen for image in self.images]))
 
     @property
     def sha256(self) -> str:

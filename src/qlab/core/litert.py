@@ -23,9 +23,6 @@ def interpreter(content: bytes, threads: int, xnnpack: bool = True):
 def quiet_quantizer():
     """ai-edge-quantizer reports on stdout and stderr whatever it is told; a notebook should not."""
     hidden = io.StringIO()
-    with (
-        quiet.quiet(),
-        contextlib.redirect_stdout(hidden),
-        contextlib.redirect_stderr(hidden),
-    ):
+    streams = contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden)
+    with quiet.quiet(), streams[0], streams[1]:
         yield

@@ -21,15 +21,15 @@ def _widget(kind: str, description: str, **options):
 
 
 def slider(value: float, low: float, high: float, step: float, description: str):
-    """A slider that redraws when it is let go."""
-    reach = {"min": low, "max": high, "step": step}
-    return _widget("FloatSlider", description, value=value, continuous_update=False, **reach)
+    """A slider over a range."""
+    reach = {"min": low, "max": high, "step": step, "continuous_update": False}
+    return _widget("FloatSlider", description, value=value, **reach)
 
 
 def counter(value: int, high: int, description: str):
-    """A slider over 1 to `high` that redraws when it is let go."""
-    reach = {"min": 1, "max": max(high, 1)}
-    return _widget("IntSlider", description, value=value, continuous_update=False, **reach)
+    """A slider over 1 to `high`."""
+    reach = {"min": 1, "max": max(high, 1), "continuous_update": False}
+    return _widget("IntSlider", description, value=value, **reach)
 
 
 def choice(options: Sequence, description: str, value=None):
@@ -39,18 +39,17 @@ def choice(options: Sequence, description: str, value=None):
 
 
 def several(options: Sequence, description: str, value: Sequence):
-    """Any number of the options, none included; its value is a tuple of them."""
-    shown = {"options": options, "rows": min(len(options), 8)}
-    return _widget("SelectMultiple", description, value=tuple(value), **shown)
+    """Any number of the options; its value is a tuple of them."""
+    shown = {"options": options, "rows": min(len(options), 8), "value": tuple(value)}
+    return _widget("SelectMultiple", description, **shown)
 
 
 def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
     """An ipywidgets box of the controls, then a text and an image that follow them.
 
-    `show` is called with the controls' values, in their order, and returns a text (HTML) and a
-    figure; the figure is closed here. Where it raises QlabError, for a choice that leaves nothing
-    to show, the sentence is the text, over an empty picture. A page without widgets (GitHub,
-    nbconvert) shows the text and the picture of the box's state when it was displayed.
+    `show` is called with the controls' values and returns a text (HTML) and a figure, which is
+    closed here. The sentence of a QlabError is the text, over an empty picture. A page without
+    widgets (GitHub, nbconvert) shows text and picture as they were when the box was displayed.
     """
     import ipywidgets as w
 
@@ -67,11 +66,10 @@ def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
         """A box that also carries a still picture for pages without widgets."""
 
         def _repr_mimebundle_(self, **kwargs):
-            still = {
-                "text/plain": _plain(text.value),
-                "image/png": base64.b64encode(image.value).decode(),
-            }
-            return super()._repr_mimebundle_(**kwargs) | still
+            plain = html.unescape(re.sub("</?b>", "", text.value.replace("<br>", "\n")))
+            still = base64.b64encode(image.value).decode()
+            both = {"text/plain": plain, "image/png": still}
+            return super()._repr_mimebundle_(**kwargs) | both
 
     for control in controls:
         control.observe(update, "value")
@@ -82,11 +80,6 @@ def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
 def nothing() -> Figure:
     """An empty, low picture, for a text that has none."""
     return plt.figure(figsize=(6, 0.3))
-
-
-def _plain(text: str) -> str:
-    """A text with HTML's line breaks, bold print and escaped characters as it reads without."""
-    return html.unescape(re.sub("</?b>", "", text.replace("<br>", "\n")))
 
 
 def _png(canvas: Figure) -> bytes:

@@ -1,7 +1,4 @@
-"""Whether a server can be reached, asked for some seconds and not for minutes.
-
-Kept apart from `fetch`, because a session on Kaggle asks before anything is installed.
-"""
+"""Whether a server can be reached, asked for some seconds and not for minutes."""
 
 import contextlib
 import os
@@ -18,8 +15,7 @@ def hub_offline() -> bool:
 def reachable(address: str) -> bool:
     """Whether whoever serves an address answers at all, with whatever status.
 
-    Asked in a thread of its own, because looking up a name knows no time-out: with Kaggle's
-    internet switched off, every name is waited for.
+    Asked in a thread of its own, because looking up a name knows no time-out.
     """
     import requests
 
@@ -30,7 +26,5 @@ def reachable(address: str) -> bool:
             requests.head(address, timeout=PATIENCE)
             answered.set()
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PATIENCE)
-    return answered.is_set()
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(PATIENCE)

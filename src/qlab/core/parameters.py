@@ -28,10 +28,7 @@ class Parameters(BaseModel):
 
     @classmethod
     def of(cls, names: Mapping[str, Any]) -> Self:
-        """What a notebook's cell assigned: its `globals()`, of which the fields are taken by name.
-
-        QlabError for the first value out of its range.
-        """
+        """What a notebook's cell assigned, from `globals()`; QlabError where out of range."""
         try:
             return cls(**{name: names[name] for name in cls.model_fields if name in names})
         except ValidationError as error:
@@ -57,10 +54,7 @@ class Training(Parameters):
 
 
 class Point(BaseModel):
-    """One point of a sweep: by itself a model as it is, which is every sweep's reference.
-
-    A room derives from it a class for each of its methods, with the axes that the method has.
-    """
+    """One point of a sweep: by itself a model as it is; rooms derive one for each method."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     method: Literal["float"]

@@ -7,8 +7,7 @@ from pathlib import Path
 def home() -> Path:
     """The project's folder: `QLAB_HOME`, else the checkout this package was installed from.
 
-    Models and evaluation data are read there; records, figures and build/ are
-    written there. Without a checkout (a plain install) it is the working folder.
+    All is read and written there. Without a checkout (a plain install) it is the working folder.
     """
     if chosen := os.environ.get("QLAB_HOME"):
         return Path(chosen).expanduser().resolve()

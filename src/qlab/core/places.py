@@ -1,14 +1,12 @@
 """Does quantizing the first layers hurt more than the last? The midterm's hypothesis, judged.
 
 The first layers of a ResNet hold few parameters and the last ones most, so two questions are kept
-apart. For equally many layers: `by_number`. For equally much that is quantized: `by_share` on the
-curves of the first and the last k, `by_depth` on layers quantized alone, with the layer's size as
-a covariate. Differences are the loss of the first minus that of the last, as a
-share of the test items; a positive one says that the first hurt more.
+apart: for equally many layers (`by_number`), and for equally much that is quantized (`by_share` on
+the curves of the first and the last k, `by_depth` on layers alone, with their size as a covariate).
+Differences are the loss of the first minus that of the last, as a share of the test items.
 
-The answers are about one float parent and one test set: what varies is the training's seed
-(`by_number`, `by_share`) or the layer (`by_depth`). In most networks depth and size
-rise together; `by_depth` says how much, and its interval is as wide as that makes it.
+The answers are about one float parent and one test set: what varies is the training's seed, or,
+in `by_depth`, the layer.
 """
 
 import math
@@ -24,6 +22,7 @@ from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate
 
+_NONE = "no difference seen"
 _EXACT = 2**14  # sign patterns that are all tried; beyond, so many random ones
 _FLIPS = 6  # differences that an exact sign-flip test needs to reach 5 %: 2 x 0.5^6 = 0.031
 _NEEDED = ["where", "k", "bits", "seed", "share", "loss"]
@@ -40,15 +39,14 @@ class Verdict(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The verdict: who hurts more, or what could have been seen."""
+        """Who hurts more, or what could have been seen."""
         if math.isnan(self.p_value):
             return "not judged (nothing scatters, so nothing can be tested)"
         if self.p_value < 0.05 and self.difference.value != 0:
             return f"{'first' if self.difference.value > 0 else 'last'} hurts more"
         if math.isinf(self.detectable):
-            return f"no difference seen (none could have been: {self.difference.n} are too few)"
-        could = f"{100 * self.detectable:.2f} points"
-        return f"no difference seen (a difference of {could} could have been seen)"
+            return f"{_NONE} (none could have been: {self.difference.n} are too few)"
+        return f"{_NONE} (a difference of {100 * self.detectable:.2f} points could have been seen)"
 
     @property
     def sentence(self) -> str:
@@ -61,16 +59,16 @@ class Verdict(NamedTuple):
 
 
 def points_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per quantized point of a sweep's records, for the formulas and the verdicts.
+    """One row per quantized point of a sweep's records, without those on worsened data.
 
     Columns: method (qat or ptq), where, k, bits, seed, share (of the weights), loss (of accuracy,
-    to the float parent), loss_se, size_bytes. Worsened copies of the data are left out.
+    to the float parent), loss_se, size_bytes.
     """
     plain = table[table["condition"].isna() & table["method"].isin(["qat", "ptq"])]
     found = records.pick(plain, "accuracy_difference").copy()
     found["loss"] = -found["value"]
     found["loss_se"] = (found["ci_high"] - found["ci_low"]) / (2 * 1.959964)
-    for metric, column in (("size_bytes", "size_bytes"), ("quantized_share", "share")):
+    for column, metric in {"size_bytes": "size_bytes", "share": "quantized_share"}.items():
         by_variant = records.pick(plain, metric).set_index("variant")["value"]
         found[column] = found["variant"].map(by_variant)
     found["seed"] = found["seed"].fillna(0)
@@ -90,24 +88,21 @@ def by_number(points: pd.DataFrame, layers: int) -> Verdict:
     """The first k against the last k, paired by k and seed; points of one bit width.
 
     k = 0 and k = N are left out: there both are the same model. Interval by Student's t over the
-    pairs, p by flipping the signs of the differences, exact up to 14 pairs (Fisher 1935). The null
-    is that nothing but the noise of separate trainings tells the two apart.
+    pairs, p by flipping the signs of the differences, exact up to 14 pairs (Fisher 1935).
     """
     found = _pairs(points, layers)["difference"].to_numpy()
-    p = _sign_flip(found)
     return Verdict(
-        "Equally many layers", _student(found), p,
+        "Equally many layers", _student(found), _sign_flip(found),
         _detectable(found) if len(found) >= _FLIPS else math.inf,
         f"sign-flip test over {len(found)} pairs of k and seed",
     )  # fmt: skip
 
 
 def by_share(points: pd.DataFrame, layers: int) -> Verdict:
-    """First against last where equally much is quantized: for the same bytes, which end costs less?
+    """First against last where equally much is quantized.
 
     For each seed the curve of the last k is interpolated at the shares of the first k (only inside
-    the measured range), and the differences are averaged. Neighbouring differences lean on the same
-    points, so the seed is the unit: t interval and t test over seeds.
+    the measured range), and the differences are averaged: t interval and t test over seeds.
     QlabError: fewer than two seeds whose shares overlap.
     """
     curves = _curves(points)
@@ -121,8 +116,7 @@ def by_share(points: pd.DataFrame, layers: int) -> Verdict:
             found.append(float((inside["loss"] - other).mean()))
     if len(found) < 2:
         raise QlabError(
-            "First and last layers are compared at equal share over at least 2 seeds whose shares "
-            f"overlap; found {len(found)}. Add seeds, or more values of k."
+            f"At equal share at least 2 seeds that overlap are compared; found {len(found)}."
         )
     return Verdict(
         "Equally many parameters", _student(np.array(found)), _t_test(np.array(found)),
@@ -134,17 +128,18 @@ def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
     """Layers quantized alone: does depth matter beside the layer's size?
 
     Least squares of a layer's mean loss over seeds on relative depth (0 the input, 1 the output)
-    and the logarithm of its share of the parameters. The layer is the unit, because seeds of one
-    layer say nothing about another; with equal seeds this is the estimate of a model with a random
-    effect of the layer. The difference is minus the coefficient of depth: first minus last layer at
-    equal size.
+    and the logarithm of its share of the parameters. The layer is the unit, and the difference is
+    minus the coefficient of depth.
     """
     table = _alone(points, layers)
     fit = smf.ols("loss ~ depth + size", table).fit()
     together = table["depth"].corr(table["size"])
+    low, high = fit.conf_int().loc["depth"]
     return Verdict(
-        "A layer alone, at equal size", _contrast(fit, [0, -1, 0], len(table)),
-        float(fit.pvalues["depth"]), _detectable_coefficient(fit, fit.bse["depth"]),
+        "A layer alone, at equal size",
+        Estimate(-float(fit.params["depth"]), -float(high), -float(low), len(table)),
+        float(fit.pvalues["depth"]),
+        float(stats.t.ppf([0.975, 0.8], fit.df_resid).sum() * fit.bse["depth"]),
         f"regression over {len(table)} layers, correlation of depth and size {together:+.2f}",
     )  # fmt: skip
 
@@ -152,9 +147,7 @@ def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
 def _student(values: np.ndarray) -> Estimate:
     """Mean with its t interval; NaN ends for a single value."""
     n, mean = len(values), float(values.mean())
-    if n < 2:
-        return Estimate(mean, math.nan, math.nan, n)
-    half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values))
+    half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else math.nan
     return Estimate(mean, mean - half, mean + half, n)
 
 
@@ -168,10 +161,8 @@ def _t_test(values: np.ndarray) -> float:
 def _sign_flip(values: np.ndarray) -> float:
     if len(values) < 2:
         return 1.0
-    done = stats.permutation_test(
-        (values,), np.mean, permutation_type="samples", n_resamples=_EXACT, vectorized=True, rng=0
-    )
-    return float(done.pvalue)
+    how = {"permutation_type": "samples", "n_resamples": _EXACT, "vectorized": True, "rng": 0}
+    return float(stats.permutation_test((values,), np.mean, **how).pvalue)
 
 
 def _detectable(values: np.ndarray) -> float:
@@ -182,28 +173,13 @@ def _detectable(values: np.ndarray) -> float:
     return float(np.squeeze(effect)) * float(np.std(values, ddof=1))
 
 
-def _detectable_coefficient(fit, error: float) -> float:
-    """The same for a coefficient with its standard error."""
-    return float(stats.t.ppf([0.975, 0.8], fit.df_resid).sum() * error)
-
-
-def _contrast(fit, weights, n: int) -> Estimate:
-    """A linear combination of coefficients with its 95 % t interval."""
-    found = fit.t_test(np.asarray(weights, float))
-    low, high = np.ravel(found.conf_int())
-    return Estimate(float(np.squeeze(found.effect)), float(low), float(high), n)
-
-
 def _pairs(points: pd.DataFrame, layers: int) -> pd.DataFrame:
     """Loss of the first k minus loss of the last k where both were trained: k, seed, difference."""
     curves = _curves(points)
     both = curves["first"].merge(curves["last"], on=["k", "seed"], suffixes=("_first", "_last"))
     both = both[both["k"].between(1, layers - 1)]
     if both.empty:
-        raise QlabError(
-            "No k between 1 and N - 1 was run both for the first and for the last layers with one "
-            "seed. Run the sweep for both."
-        )
+        raise QlabError("No k between 1 and N - 1 was run both for first and last layers.")
     return both.assign(difference=both["loss_first"] - both["loss_last"])
 
 
@@ -218,13 +194,11 @@ def _alone(points: pd.DataFrame, layers: int) -> pd.DataFrame:
     table = table[table["where"] == "only"]
     if table["k"].nunique() < 6:
         raise QlabError(
-            "Layers quantized alone are compared with at least 6 of them (depth, size and a scale "
-            f"take 3); found {table['k'].nunique()}. Run the sweep with where = 'only'."
+            "Layers quantized alone, where = 'only', are compared with at least 6 of them; found "
+            f"{table['k'].nunique()}."
         )
     if not (table["share"] > 0).all():
-        raise QlabError(
-            "A layer quantized alone has a share of 0 of the parameters; expected more."
-        )
+        raise QlabError("A layer quantized alone has a share of 0 of the parameters.")
     means = table.groupby("k", as_index=False)[["loss", "share"]].mean()
     depth = (means["k"] - 1) / (layers - 1)
     return means.rename(columns={"k": "layer"}).assign(depth=depth, size=np.log(means["share"]))
@@ -234,6 +208,7 @@ def _one_width(points: pd.DataFrame) -> pd.DataFrame:
     if missing := [c for c in _NEEDED if c not in points]:
         raise QlabError(f"The points lack the column '{missing[0]}'; found {list(points)}.")
     if points["bits"].nunique() != 1:
-        found = sorted(set(points["bits"]))
-        raise QlabError(f"Places are compared at one bit width; found {found}. Select one of them.")
+        raise QlabError(
+            f"Places are compared at one bit width; found {sorted(set(points['bits']))}."
+        )
     return points

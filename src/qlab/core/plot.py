@@ -10,10 +10,9 @@ import seaborn as sns
 from qlab.core import paths
 from qlab.core.cache import written_whole
 
-# Okabe and Ito's palette (its yellow, too light for lines, is a grey here): distinguishable with
-# any colour vision and in print.
+# Okabe and Ito's, for any colour vision and print; its yellow, too light for lines, is a grey here.
 PALETTE = ["#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F"]
-# One for each colour of PALETTE, for readers without colours.
+# For readers without colours.
 MARKERS = ["o", "s", "D", "X", "^", "P", "v", "*"]
 
 # Matplotlib's settings for every figure.
@@ -47,20 +46,17 @@ def colours(names: list[str]) -> dict[str, str]:
 
 @contextmanager
 def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
-    """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and .csv.
+    """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and, of `drawn`, .csv.
 
-    Yields matplotlib's (figure, axes) made by `plt.subplots(**layout)`; `drawn`
-    is exactly what is drawn. The bytes are repeatable. Nothing is written when drawing fails.
+    Yields `plt.subplots(**layout)`. The bytes are repeatable; nothing is written if drawing fails.
     """
     use_style()
     canvas, axes = plt.subplots(**layout)
     yield canvas, axes
     base = paths.figures(profile) / name
-    for suffix, metadata in (
-        (".png", {"Software": None}),
-        (".svg", {"Date": None, "Creator": None}),
-    ):
+    unsaid = {".png": ("Software",), ".svg": ("Date", "Creator")}
+    for suffix, names in unsaid.items():
         with written_whole(base.with_suffix(suffix)) as part:
-            canvas.savefig(part, metadata=metadata)
+            canvas.savefig(part, metadata=dict.fromkeys(names))
     with written_whole(base.with_suffix(".csv")) as part:
         drawn.to_csv(part, index=False, float_format="%.6g")

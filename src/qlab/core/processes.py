@@ -19,9 +19,8 @@ def starmap(
     """`function(*item)` of each item, in their order, computed by as many processes.
 
     With one process, or one item, it is computed here. Otherwise function, items and results travel
-    as pickles, and the others' log is not heard. The processes stay for the next call, which then
-    need not wait until they have imported all. The first item that fails raises its error, and an
-    interrupt ends all of them; QlabError where a process is killed.
+    as pickles. The processes stay for the next call. The first item that fails raises its error,
+    and an interrupt ends all of them; QlabError where a process is killed.
     """
     if min(processes, len(arguments)) < 2:
         return [function(*item) for item in progress(arguments)]
@@ -33,10 +32,8 @@ def starmap(
         pool.shutdown(kill_workers=True)
         if not isinstance(error, loky.BrokenProcessPool):
             raise
-        raise QlabError(
-            f"One of {processes} processes was killed, usually out of memory; free some, or take "
-            "a smaller profile."
-        ) from error
+        why = f"One of {processes} processes was killed, usually out of memory"
+        raise QlabError(f"{why}; free some, or take a smaller profile.") from error
 
 
 def _pool(processes: int):
@@ -44,15 +41,11 @@ def _pool(processes: int):
 
     Not joblib's `Parallel`, which would give each of them one thread and large arrays read-only.
     """
-    # OpenMP's threads wait in a loop that keeps the core from the other processes' threads: on a
-    # full machine PyTorch then takes ten times as long.
+    # Threads that wait in a loop keep others from the core: PyTorch then takes ten times as long.
     inherited = {"OMP_WAIT_POLICY": "PASSIVE"}
     inherited |= {k: v for k, v in os.environ.items() if k.startswith(("QLAB_", "OMP_"))}
-    here = (os.getpid(), os.getcwd())
-    return loky.get_reusable_executor(
-        processes, timeout=None, kill_workers=True, initializer=_prepare, initargs=here,
-        env=inherited,
-    )  # fmt: skip
+    start = {"initializer": _prepare, "initargs": (os.getpid(), os.getcwd()), "env": inherited}
+    return loky.get_reusable_executor(processes, timeout=None, kill_workers=True, **start)
 
 
 def _prepare(parent: int, _folder: str) -> None:

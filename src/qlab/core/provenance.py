@@ -15,10 +15,7 @@ from qlab.core.cache import versions
 
 
 def commit() -> str:
-    """The git commit of the checkout this code lies in; `none` outside a checkout.
-
-    `+changes` is added if code or notebooks differ from it.
-    """
+    """The git commit of this code, `+changes` if code or notebooks differ; `none` without one."""
     if (folder := paths.checkout()) is None:
         return "none"
 
@@ -51,11 +48,7 @@ def device(share: str) -> str:
 def collect(
     parameters: dict[str, Any], inputs: dict[str, str], packages: list[str], started: float
 ) -> dict[str, Any]:
-    """A provenance to store beside records.
-
-    `inputs` maps names to sha256 hashes; `started` is `time.time()` at the
-    beginning, from which the duration in seconds follows.
-    """
+    """A provenance to store beside records; `inputs` are sha256 by name, `started` a `time()`."""
     return {
         "parameters": parameters,
         "inputs": inputs,

@@ -1,8 +1,7 @@
 """Keeps the chatter of native libraries out of notebooks.
 
-TensorFlow's and LiteRT's C++ code writes notes on devices and delegates to
-file descriptor 2 and cannot be told to stop before it is loaded. Errors are
-not lost: those arrive as Python exceptions.
+TensorFlow's and LiteRT's C++ code writes notes to file descriptor 2 and cannot be told to stop
+before it is loaded. Errors arrive as Python exceptions all the same.
 """
 
 import contextlib

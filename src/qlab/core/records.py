@@ -1,14 +1,11 @@
-"""Every number is a record: the one schema all experiments write and read.
-
-What a number is about stands in columns of its own; no name is taken apart again.
-"""
+"""Every number is a record; what it is about stands in columns, and no name is taken apart."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,11 +19,7 @@ from qlab.core.stats import Estimate, Flips
 
 @dataclass(frozen=True)
 class Record:
-    """One measured number, and all that it is about.
-
-    `ci_low` and `ci_high` bound a 95 % interval (None where none is defined),
-    `n` counts the items behind the value, `unit` is "1" for shares and scores.
-    """
+    """One measured number, and all that it is about; its interval, of 95 %, may be undefined."""
 
     experiment: str  # names the file: `data/results/<profile>/<experiment>.csv`
     model: str  # what was quantized
@@ -34,10 +27,10 @@ class Record:
     variant: str  # what was done to the model; the float parent is one too
     metric: str  # what was measured; one metric has one unit
     value: float
-    unit: str
+    unit: str  # "1" for shares and scores
     ci_low: float | None = None
     ci_high: float | None = None
-    n: int = 1
+    n: int = 1  # items behind the value
     seed: int | None = None  # of what was drawn at random; None where nothing was
     device: str = field(default_factory=processor)  # the processor it ran on, threads behind it
     method: str | None = None  # by which the variant was made: gptq, rtn, qat, ptq, ...
@@ -61,103 +54,85 @@ KEY = [
 ]
 _TEXTS = ("experiment", "model", "dataset", "variant", "metric", "unit", "device")
 _LABELS = ("method", "where", "part", "condition")  # texts that may be missing
+_ENDS = ("ci_low", "ci_high")  # of the interval, which may be missing
 _WHOLE = ("seed", "bits", "group_size", "k", "depth", "strength")  # numbers that may be missing
+_INTEGERS = dict.fromkeys(_WHOLE, "Int64")
 
 
 @cache
 def schema():
-    """The columns of a table of records, and what each may hold, for pandera."""
+    """The columns of a table of records, as objects, and what each may hold, for pandera."""
     import pandera.pandas as pa
 
-    finite = pa.Check(lambda s: s.abs() < float("inf"), error="must be finite")
-    filled = pa.Check(lambda s: s.str.strip() != "", error="must not be empty")
-    small = pa.Check(lambda s: s.abs() < 2**53, error="must be a whole number below 2^53")
-    end = pa.Column(float, finite, nullable=True)
+    def of(error: str, rule, **more):
+        return pa.Column(object, pa.Check(rule, error=error), **more)
+
+    filled = ("must not be empty", lambda s: s.astype(str).str.strip() != "")
+    whole = ("must be a whole number below 2^53", _whole)
+    number = ("must be a finite number", lambda s: _numbers(s).abs() < float("inf"))
     columns = {
-        **{name: pa.Column(str, filled) for name in _TEXTS},
+        **{name: of(*filled) for name in _TEXTS},
         **{name: pa.Column(object, nullable=True) for name in _LABELS},
-        **{name: pa.Column("Int64", small, nullable=True) for name in _WHOLE},
-        "value": pa.Column(float, finite),
-        "ci_low": end,
-        "ci_high": end,
-        "n": pa.Column("Int64", [pa.Check.ge(1, error="must be 1 or more"), small]),
-        "clock": pa.Column(object, pa.Check.isin((True, False), error="must be True or False")),
-        "better": pa.Column("Int64", pa.Check.isin((-1, 0, 1), error="must be -1, 0 or 1")),
+        **{name: of(*whole, nullable=True) for name in _WHOLE},
+        "value": of(*number),
+        **{name: of(*number, nullable=True) for name in _ENDS},
+        "n": of("must be a whole number, 1 or more", lambda s: _whole(s) & (_numbers(s) >= 1)),
+        "clock": of("must be True or False", lambda s: s.isin((True, False))),
+        "better": of("must be -1, 0 or 1", lambda s: s.isin((-1, 0, 1))),
     }
-    ends = pa.Check(
-        lambda t: t["ci_low"].isna() == t["ci_high"].isna(),
-        error="ci_low and ci_high come together",
-    )
-    order = pa.Check(
-        lambda t: ~(t["ci_low"] > t["ci_high"]), error="ci_low must not exceed ci_high"
-    )
-    once = pa.Check(lambda t: ~t.duplicated(KEY), error="a record must not be there twice")
-    return pa.DataFrameSchema(
-        {name: columns[name] for name in COLUMNS},
-        checks=[ends, order, once], strict=True, ordered=True, coerce=True,
-    )  # fmt: skip
+    rows = {
+        "ci_low and ci_high come together": lambda t: t["ci_low"].isna() == t["ci_high"].isna(),
+        "ci_low must not exceed ci_high": lambda t: (
+            ~(_numbers(t["ci_low"]) > _numbers(t["ci_high"]))
+        ),
+        "a record must not be there twice": lambda t: ~t.duplicated(KEY),
+    }
+    checks = [pa.Check(rule, error=error) for error, rule in rows.items()]
+    return pa.DataFrameSchema({name: columns[name] for name in COLUMNS}, checks=checks)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    return pd.to_numeric(column, errors="coerce").astype(float)
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    return (_numbers(column) % 1 == 0) & (_numbers(column).abs() < 2**53)
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The table with the columns' types, if it keeps the schema; otherwise a QlabError.
-
-    Values are finite: what could not be measured has no record.
-    """
+    """The table with the columns' types, if it keeps the schema; otherwise a QlabError."""
     from pandera.errors import SchemaErrors
 
     if list(table.columns) != COLUMNS:
         raise QlabError(
             f"{where}: the columns must be {', '.join(COLUMNS)}; found {', '.join(table.columns)}."
         )
-    table = table.assign(**{name: table[name].astype(object) for name in (*_LABELS, "clock")})
-    table = table.reset_index(drop=True)
+    table = table.astype(object).reset_index(drop=True)
     try:
-        checked = schema().validate(table, lazy=True)
+        return _typed(schema().validate(table, lazy=True))
     except SchemaErrors as error:
-        raise QlabError(f"{where}{_told(error.failure_cases, table)}") from None
-    labels = {name: checked[name].where(checked[name].notna(), None) for name in _LABELS}
-    return checked.assign(**labels).astype({"n": int, "better": int, "clock": bool})
+        # Of the first row the first column; a check of whole rows names all their columns.
+        case = error.failure_cases.sort_values(["index", "column"], kind="stable").iloc[0]
+        column, rule, row = case["column"], case["check"], table.iloc[int(case["index"])]
+        rule = "must not be empty" if rule == "not_nullable" else rule
+        about = f"column '{column}' {rule}; found {row[column]!r}"
+        raise QlabError(
+            f"{where}, row {row.name + 2}: {about if case['schema_context'] == 'Column' else rule} "
+            f"(variant {row['variant']!r}, metric {row['metric']!r})."
+        ) from None
 
 
-def _told(cases: pd.DataFrame, table: pd.DataFrame) -> str:
-    """The first failure as the rest of a sentence: row, column, rule, what was found."""
-    ofwhole = cases["schema_context"] != "Column"
-    placed = cases[cases["index"].notna()].sort_values(["index", "column"], kind="stable")
-    if placed.empty:  # pandas converts a column as a whole, and names no row
-        column = str(cases["column"].iloc[0])
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        bad = table[column].notna() & ~(numbers % 1 == 0)
-        index, rule = int(bad.to_numpy().argmax()), _rule(column, "")
-    else:
-        case = placed.iloc[0]
-        index, column = int(case["index"]), "" if ofwhole[case.name] else str(case["column"])
-        rule = _rule(column, str(case["check"]))
-    row = table.iloc[index]
-    shown = getattr(row.get(column), "item", lambda: row.get(column))()
-    return (
-        f", row {index + 2}: "
-        + (f"column '{column}' {rule}; found {shown!r} " if column else f"{rule} ")
-        + f"(variant {row['variant']!r}, metric {row['metric']!r})."
-    )
-
-
-def _rule(column: str, check: str) -> str:
-    """A check in words; pandera's own names for what it converts itself have no spaces."""
-    if " " in check:
-        return check
-    if check == "not_nullable":
-        return "must not be empty"
-    if column == "clock":
-        return "must be True or False"
-    whole = column in (*_WHOLE, "n", "better")
-    return "must be a whole number below 2^53" if whole else "must be a number"
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    labels = {name: table[name].where(table[name].notna(), None) for name in _LABELS}
+    types = {"n": int, "better": int, "clock": bool} | dict.fromkeys(_TEXTS, str) | _INTEGERS
+    return table.assign(**labels).astype(dict.fromkeys(("value", *_ENDS), float) | types)
 
 
 def as_table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a table with the columns of `Record`."""
     table = pd.DataFrame([asdict(r) for r in records], columns=COLUMNS)
-    types = {"value": float, "ci_low": float, "ci_high": float}
-    return table.astype(types | dict.fromkeys(_WHOLE, "Int64") | dict.fromkeys(_LABELS, object))
+    labels = dict.fromkeys(_LABELS, object)
+    return table.astype(dict.fromkeys(("value", *_ENDS), float) | _INTEGERS | labels)
 
 
 def csv_path(experiment: str, profile: str) -> Path:
@@ -166,13 +141,11 @@ def csv_path(experiment: str, profile: str) -> Path:
 
 
 def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
-    """Write one experiment's records and, beside them, where they come from.
+    """Write one experiment's records and, beside them, where they come from; returns the csv.
 
-    Both files are replaced whole; returns the csv's path.
     QlabError: no records, or a row that breaks the schema.
     """
-    table = as_table(records)
-    if table.empty:
+    if (table := as_table(records)).empty:
         raise QlabError("There are no records to write: the experiment measured nothing.")
     return write_to(csv_path(str(table["experiment"].iloc[0]), profile), table, provenance)
 
@@ -184,8 +157,8 @@ def write_to(target: Path, table: pd.DataFrame, provenance: dict) -> Path:
         table.to_csv(part, index=False, float_format="%.10g")
     with written_whole(provenance_path(target)) as part:
         # Parameters are part of it, and one may have been given a token.
-        text = json.dumps(provenance, indent=2, sort_keys=True)
-        part.write_text(redact(text, known()) + "\n")
+        text = redact(json.dumps(provenance, indent=2, sort_keys=True), known())
+        part.write_text(text + "\n")
     return target
 
 
@@ -195,15 +168,12 @@ def provenance_path(target: Path) -> Path:
 
 
 def read(experiment: str, profile: str) -> pd.DataFrame:
-    """The records of an experiment, checked; columns as in `Record`.
-
-    QlabError: no records, or a row that breaks the schema.
-    """
+    """The records of an experiment, checked. QlabError: none, or a row that breaks the schema."""
     path = csv_path(experiment, profile)
     if not path.is_file():
         raise QlabError(
-            f"There are no records of '{experiment}' for the profile '{profile}' at {path}; "
-            f"run its notebook first: python -m qlab run NOTEBOOK -p profile={profile}."
+            f"There are no records at {path}; run the notebook of '{experiment}' first: "
+            f"python -m qlab run NOTEBOOK -p profile={profile}."
         )
     return read_file(path)
 
@@ -218,15 +188,11 @@ def read_file(path: Path) -> pd.DataFrame:
 
 
 def pick(table: pd.DataFrame, metric: str | list[str], **where) -> pd.DataFrame:
-    """Rows of the given metric(s) and, for each keyword, of the given column value(s).
-
-    None picks the rows that have nothing in the column: `condition=None` is the plain data.
-    """
+    """Rows of the given metric(s) and column value(s); None is a column with nothing in it."""
     for column, wanted in {"metric": metric, **where}.items():
-        if wanted is None:
-            table = table[table[column].isna()]
-        else:
-            table = table[table[column].isin(wanted if isinstance(wanted, list) else [wanted])]
+        wanted = wanted if isinstance(wanted, list) else [wanted]
+        there = table[column].isna() if wanted == [None] else table[column].isin(wanted)
+        table = table[there]
     return table
 
 
@@ -242,18 +208,6 @@ def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:
     if pd.isna(low):  # none defined, or too few rounds for 95 %
         return f"{shown:{form}}"
     return f"{shown:{form}} [{low:{form}}, {high:{form}}]"
-
-
-class Subject(Protocol):
-    """What is measured: a model on a data set, as an experiment's task names them."""
-
-    @property
-    def model(self) -> str:
-        """The model's name in the records."""
-
-    @property
-    def dataset(self) -> str:
-        """The data set's name in the records."""
 
 
 class Metric(NamedTuple):
@@ -274,20 +228,21 @@ COMPARED = {
 
 @dataclass(frozen=True)
 class Recorder:
-    """Makes an experiment's records: unit, direction and clock come from its table of metrics."""
+    """Makes an experiment's records: unit, direction and clock come from its table of metrics.
+
+    A `task` names the `model` and the `dataset`.
+    """
 
     experiment: str
     metrics: Mapping[str, Metric]
 
-    def estimated(self, task: Subject, variant: str, metric: str, e: Estimate, **more) -> Record:
+    def estimated(self, task, variant: str, metric: str, e: Estimate, **more) -> Record:
         """A number with its interval; `more` are other columns of the record."""
         return self.counted(
             task, variant, metric, e.value, e.n, ci_low=e.low, ci_high=e.high, **more
         )
 
-    def counted(
-        self, task: Subject, variant: str, metric: str, value: float, n: int = 1, **more
-    ) -> Record:
+    def counted(self, task, variant: str, metric: str, value: float, n: int = 1, **more) -> Record:
         """A counted, not estimated, number: no interval."""
         about = {"model": task.model, "dataset": task.dataset, **self.metrics[metric]._asdict()}
         return Record(
@@ -295,18 +250,18 @@ class Recorder:
         )
 
     def compared(
-        self, task: Subject, variant: str, metric: str, flips: Flips, prefix: str = "", **more
+        self, task, variant: str, metric: str, flips: Flips, prefix: str = "", **more
     ) -> list[Record]:
         """A variant's paired difference of `metric` to its parent, flips of items, and the test.
 
         `prefix` goes before the names of flips and test where a variant has several comparisons.
         """
-        n, here = flips.difference.n, (task, variant)
+        difference, lost, gained, rate, p_value, detectable = flips
+        counts = {"flips_lost": lost, "flips_gained": gained, "mcnemar_p": p_value}
+        counts["detectable_difference"] = detectable
+        n, here = difference.n, (task, variant)
         return [
-            self.estimated(*here, f"{metric}_difference", flips.difference, **more),
-            self.estimated(*here, f"{prefix}flip_rate", flips.rate, **more),
-            self.counted(*here, f"{prefix}flips_lost", flips.lost, n, **more),
-            self.counted(*here, f"{prefix}flips_gained", flips.gained, n, **more),
-            self.counted(*here, f"{prefix}mcnemar_p", flips.p_value, n, **more),
-            self.counted(*here, f"{prefix}detectable_difference", flips.detectable, n, **more),
+            self.estimated(*here, f"{metric}_difference", difference, **more),
+            self.estimated(*here, f"{prefix}flip_rate", rate, **more),
+            *(self.counted(*here, prefix + name, v, n, **more) for name, v in counts.items()),
         ]

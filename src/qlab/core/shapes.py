@@ -1,7 +1,6 @@
 """The drawing primitives of `mini_coco`: ten shapes, textures, light.
 
-Everything ends in 8-bit integer arithmetic (Pillow's rasteriser and resampler,
-numpy integers), because the images must come out the same on every machine.
+Everything ends in integers (Pillow's and numpy's), the same ones on every machine.
 """
 
 import math
@@ -24,8 +23,7 @@ def _star() -> Points:
 
 
 def _heart() -> Points:
-    def height(a: float) -> float:
-        cos = math.cos
+    def height(a: float, cos=math.cos) -> float:
         return -(13 * cos(a) - 5 * cos(2 * a) - 2 * cos(3 * a) - cos(4 * a)) / 17
 
     return [(math.sin(a) ** 3, height(a)) for a in (2 * math.pi * i / 48 for i in range(48))]
@@ -59,11 +57,9 @@ NAMES = list(OUTLINES)  # of the ten shapes, in the order of their labels
 
 
 def draw_mask(name: str, size: int, centre: tuple[int, int], side: int, degrees: int) -> np.ndarray:
-    """Rasterise one shape.
+    """Rasterise one shape: bool [size, size], cut off at the canvas's edges.
 
-    `side` is the length of the shape's reference square in pixels, `degrees`
-    turns it clockwise. Returns a boolean mask [size, size]; pixels outside the
-    canvas are cut off.
+    `side` is the length of its reference square in pixels; `degrees` turn it clockwise.
     """
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
@@ -101,19 +97,17 @@ def _stripes(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
 
 
 def _checks(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
-    x, y = np.meshgrid(np.arange(size), np.arange(size))
-    period = max(4, size // cells)
-    return np.where((x // period + y // period) % 2, 70, 180).astype(np.uint8)
+    places = np.arange(size) // max(4, size // cells)
+    return np.where((places + places[:, None]) % 2, 70, 180).astype(np.uint8)
 
 
 _TEXTURES = (_blobs, _blobs, _stripes, _checks)  # blobs twice as often
 
 
 def texture(rng: np.random.Generator, size: int, colour: np.ndarray, depth: int) -> np.ndarray:
-    """A patterned surface of one colour.
+    """A patterned surface of an RGB colour 0..255: int32 [size, size, 3], not yet clipped.
 
-    `colour` is RGB 0..255, `depth` how far (in grey levels) the pattern moves
-    it. Returns int32 [size, size, 3], not yet clipped.
+    `depth` is how far, in grey levels, the pattern moves the colour.
     """
     draw = _TEXTURES[int(rng.integers(len(_TEXTURES)))]
     pattern = draw(rng, size, int(rng.integers(3, 14))).astype(np.int32)

@@ -2,8 +2,7 @@
 
 Every 32x32 image shows one of ten shapes, turned and placed at random on a textured ground, with
 smaller shapes behind it, mostly one before it, uneven light and noise; its label is the largest
-shape's. An image depends on nothing but its split's seed and its index, so that splits never share
-one and any image can be drawn alone.
+shape's. It depends on nothing but its split's seed and its index.
 """
 
 import hashlib
@@ -51,10 +50,9 @@ def _small(rng: np.random.Generator) -> np.ndarray:
 
 def _colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
     """An RGB colour that stands out from the ground's by `_CONTRAST`."""
-    while True:
-        colour = rng.integers(20, 236, 3)
-        if abs(colour - ground).max() >= _CONTRAST:
-            return colour
+    while abs((colour := rng.integers(20, 236, 3)) - ground).max() < _CONTRAST:
+        pass
+    return colour
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
@@ -63,15 +61,11 @@ def _noise(rng: np.random.Generator) -> np.ndarray:
     Integers, because numpy's normal numbers go through the machine's own exp and log.
     """
     reach = int(rng.integers(2, 20))
-    dice = rng.integers(-reach, reach + 1, (3, SIZE, SIZE, 3), dtype=np.int32)
-    return dice.sum(0, dtype=np.int32)
+    return rng.integers(-reach, reach + 1, (3, SIZE, SIZE, 3), np.int32).sum(0, np.int32)
 
 
 def _scene(rng: np.random.Generator, label: int) -> np.ndarray:
-    """Ground, plain shapes behind, the shape, perhaps a plain one before it.
-
-    Returns int32 [_FINE, _FINE, 3], not yet clipped.
-    """
+    """Ground, plain shapes behind, the shape, perhaps one before it: int32 [_FINE, _FINE, 3]."""
     ground = rng.integers(40, 216, 3)
     canvas = shapes.texture(rng, _FINE, ground, int(rng.integers(10, 58)))
     for _ in range(int(rng.integers(1, 4))):
@@ -85,17 +79,13 @@ def _scene(rng: np.random.Generator, label: int) -> np.ndarray:
     return canvas
 
 
-def _halved(fine: np.ndarray) -> np.ndarray:
-    """Means of 2x2 pixels: int [2 s, 2 s, 3] -> [s, s, 3]."""
-    return (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]) // 4
-
-
 def draw(split: str, index: int) -> tuple[np.ndarray, int]:
     """Image `index` of a split, uint8 [32, 32, 3] RGB, and its label; the same on every machine."""
     rng = np.random.default_rng([SEEDS[split], index])
     label = int(rng.integers(len(CLASSES)))
     lit = _scene(rng, label) * shapes.light(rng, _FINE)[..., None] // 256
-    return np.clip(_halved(lit) + _noise(rng), 0, 255).astype(np.uint8), label
+    halved = lit.reshape(SIZE, 2, SIZE, 2, 3).sum((1, 3), np.int32) // 4
+    return np.clip(halved + _noise(rng), 0, 255).astype(np.uint8), label
 
 
 def _drawn(split: str, indices: Iterable[int]) -> LabelledImages:
@@ -112,8 +102,7 @@ def digest(split: str, count: int = 64) -> str:
 def load(split: str, count: int, progress=iter) -> LabelledImages:
     """The first `count` images of a split.
 
-    QlabError: no such split, more images than it has, or a machine that draws other pixels than
-    the ones the numbers of this project stand on.
+    QlabError: no such split, more images than it has, or a machine that draws other pixels.
     """
     if split not in SEEDS:
         raise QlabError(f"shapes32 has the splits {', '.join(SEEDS)}; asked for was '{split}'.")
@@ -129,12 +118,8 @@ def load(split: str, count: int, progress=iter) -> LabelledImages:
 
 def kept(split: str, count: int, progress=DRAWING) -> LabelledImages:
     """The same, drawn once and kept."""
-    recipe = {
-        "split": split,
-        "count": count,
-        "code": code_sha256(__name__),
-        "versions": versions("numpy", "pillow"),
-    }
+    recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
+    recipe["versions"] = versions("numpy", "pillow")
 
     def make(folder: Path) -> None:
         made = load(split, count, progress)

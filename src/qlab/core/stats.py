@@ -1,7 +1,4 @@
-"""Intervals, paired comparisons and what they could have seen.
-
-Each function says its method, because an interval without one is decoration.
-"""
+"""Intervals, paired comparisons and what they could have seen, each with its method."""
 
 from typing import NamedTuple
 
@@ -23,8 +20,7 @@ class Estimate(NamedTuple):
 def resamples(items: int, draws: int, seed: int) -> np.ndarray:
     """How often each item is drawn in each bootstrap resample: int [draws, items].
 
-    Every row sums to `items` (Efron 1979). The same seed gives the same rows,
-    so that two variants resampled with it stay paired.
+    Every row sums to `items` (Efron 1979); two variants resampled with one seed stay paired.
     """
     rng = np.random.default_rng(seed)
     return rng.multinomial(items, np.full(items, 1 / items), size=draws)
@@ -33,10 +29,8 @@ def resamples(items: int, draws: int, seed: int) -> np.ndarray:
 def bootstrap_interval(samples: np.ndarray, value: float) -> tuple[float, float]:
     """Bias-corrected 95 % percentile interval of bootstrap samples [draws] (Efron 1987, a = 0).
 
-    `value` is the figure on the original items. The correction matters for
-    mean AP: categories with few objects drop out of some resamples. NaN
-    samples (undefined there) are left out. The interval is stretched to
-    contain the value where resampling noise would leave it outside.
+    The correction matters for mean AP: categories with few objects drop out of some resamples. NaN
+    samples are left out, and `value`, of the original items, is always inside.
     """
     kept = samples[~np.isnan(samples)]
     below = ((kept < value).mean() + (kept <= value).mean()) / 2
@@ -57,26 +51,24 @@ def proportion(successes: int, n: int) -> Estimate:
 def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
     """A quantile of values [n] with its distribution-free 95 % interval from order statistics.
 
-    The interval's ends are the order statistics whose ranks enclose the
-    quantile by the binomial distribution (Conover 1999, section 3.2). Where so
-    few values do not reach 95 %, the ends are NaN: there is no such interval.
+    Its ends are the order statistics whose ranks enclose the quantile by the binomial distribution
+    (Conover 1999, section 3.2); NaN where so few values do not reach 95 %.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
     # Ranks from 1: P(x_(low) <= quantile <= x_(high)) is the binomial mass of low..high - 1.
     low = int(stats.binom.ppf(0.025, n, quantile))
     high = int(stats.binom.ppf(0.975, n, quantile)) + 1
-    value = float(np.quantile(ordered, quantile))
-    if low < 1 or high > n:
-        return Estimate(value, float("nan"), float("nan"), n)
-    return Estimate(value, float(ordered[low - 1]), float(ordered[high - 1]), n)
+    known = low >= 1 and high <= n
+    ends = (float(ordered[i - 1]) if known else float("nan") for i in (low, high))
+    return Estimate(float(np.quantile(ordered, quantile)), *ends, n)
 
 
 def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
     """Score interval, 95 %, of a difference of paired shares, (gained - lost) / n.
 
-    Tango 1998, Statistics in Medicine 17, 891, equations 8 to 11: the differences that a score test
-    does not reject. It holds where few items or none flip, as Wald's does not.
+    Tango 1998, Statistics in Medicine 17, 891, equations 8 to 11: what its test does not reject.
+    It holds where few items or none flip, as Wald's does not.
     """
     z = float(stats.norm.ppf(0.975))
 
@@ -98,12 +90,9 @@ def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
 def difference(a: np.ndarray, b: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate:
     """Mean of b minus mean of a over the same items, a and b [items].
 
-    Yes/no outcomes get Tango's interval; others the bias-corrected bootstrap over items, which
-    keeps the pairs together.
+    Yes/no outcomes get Tango's interval; others the bias-corrected bootstrap over pairs.
     """
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape or a.ndim != 1 or not len(a):
-        raise ValueError(f"Paired values are two vectors of one length; got {a.shape}, {b.shape}.")
+    a, b = _of_one_length(a, b)
     if a.dtype == bool and b.dtype == bool:
         lost, gained = int((a & ~b).sum()), int((~a & b).sum())
         return Estimate((gained - lost) / len(a), *tango(lost, gained, len(a)), len(a))
@@ -115,10 +104,9 @@ def difference(a: np.ndarray, b: np.ndarray, draws: int = 2000, seed: int = 0) -
 def over_seeds(values: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate:
     """Mean of values [seeds, items], or of paired differences of that shape, and its interval.
 
-    Seeds and items are crossed, for every seed is judged on the same items: both are resampled,
-    each by itself (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 386). `n`
-    counts the seeds, which are the unit of a claim about training.
-    With one seed the interval is over items alone and says nothing of other seeds.
+    Every seed is judged on the same items, so both are resampled, each by itself (Owen 2007, "The
+    pigeonhole bootstrap", Annals of Applied Statistics 1, 386). `n` counts the seeds. With one seed
+    the interval is over items alone.
     """
     values = np.asarray(values, float)
     if values.ndim != 2 or not values.size:
@@ -128,6 +116,13 @@ def over_seeds(values: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate
     samples = (rows * (columns @ values.T)).sum(1) / (seeds * items)
     value = float(values.mean())
     return Estimate(value, *bootstrap_interval(samples, value), seeds)
+
+
+def _of_one_length(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise ValueError(f"Paired values are two vectors of one length; got {a.shape}, {b.shape}.")
+    return a, b
 
 
 class Flips(NamedTuple):
@@ -144,15 +139,10 @@ class Flips(NamedTuple):
 def paired(a: np.ndarray, b: np.ndarray) -> Flips:
     """Compare two boolean outcomes [n] of the same items.
 
-    The difference's interval is Wald's for paired proportions; the test is
-    McNemar's exact one (McNemar 1947); see `smallest_detectable`. All treat the
-    items as independent.
+    The difference's interval is Wald's for paired proportions, the test McNemar's exact one
+    (McNemar 1947). Both treat the items as independent.
     """
-    a, b = np.asarray(a, bool), np.asarray(b, bool)
-    if a.shape != b.shape or a.ndim != 1 or not len(a):
-        raise ValueError(
-            f"Paired outcomes are two vectors of one length; got {a.shape}, {b.shape}."
-        )
+    a, b = (x.astype(bool) for x in _of_one_length(a, b))
     n = len(a)
     lost, gained = int((a & ~b).sum()), int((~a & b).sum())
     delta = (gained - lost) / n
@@ -171,9 +161,8 @@ def paired(a: np.ndarray, b: np.ndarray) -> Flips:
 def smallest_detectable(n: int, discordant: float, power: float = 0.8) -> float:
     """Smallest true difference of paired shares that a 5 % test sees with the given power.
 
-    `discordant` is the share of items on which the two differ (Connor 1987,
-    normal approximation). The exact test cannot reject below six flips to one
-    side (2 x 0.5^6 = 0.031), so six items are the smallest answer.
+    `discordant` is the share of items on which the two differ (Connor 1987, normal approximation).
+    Six items are the smallest answer: the exact test rejects no fewer (2 x 0.5^6 = 0.031).
     """
     z = stats.norm.ppf(0.975) + stats.norm.ppf(power)
     return float(max(z * np.sqrt(discordant / n), 6 / n))

@@ -7,10 +7,7 @@ from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the 
 
 
 class StepsBar(keras.callbacks.Callback):
-    """Shows a named bar while `fit` trains; silent when headless, as `progress.bar` is.
-
-    A training that goes on from a backup counts what is left, from the epoch it begins with.
-    """
+    """A bar while `fit` trains, of what is left where it goes on from a backup."""
 
     def __init__(self, name: str, steps: int, epochs: int):
         super().__init__()

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,39 +66,33 @@ def operators(file: Path) -> list[Operator]:
     """The operators of the main graph in the order of execution."""
     model = read(file)
     main = model.subgraphs[0]
-    names = [t.name.decode() for t in main.tensors]
-    return [
-        Operator(
-            kind(model, o),
-            tuple(names[i] for i in o.inputs if i >= 0),
-            tuple(names[i] for i in o.outputs),
-        )
-        for o in main.operators
-    ]
+
+    def names(places) -> tuple[str, ...]:
+        return tuple(main.tensors[i].name.decode() for i in places if i >= 0)
+
+    return [Operator(kind(model, o), names(o.inputs), names(o.outputs)) for o in main.operators]
+
+
+def _tensors(file: Path) -> dict[str, Any]:
+    return {t.name.decode(): t for t in read(file).subgraphs[0].tensors}
 
 
 def tensor_types(file: Path) -> dict[str, str]:
     """The data type of each tensor of the main graph by name, such as FLOAT32."""
     types = _names("TensorType")
-    return {t.name.decode(): types[t.type] for t in read(file).subgraphs[0].tensors}
+    return {name: types[tensor.type] for name, tensor in _tensors(file).items()}
 
 
 def tensor_scales(file: Path) -> dict[str, float]:
     """The scale of each activation of the main graph that is held in integers, by name."""
-    known = {t.name.decode(): t.quantization for t in read(file).subgraphs[0].tensors}
-    scales = {n: q.scale for n, q in known.items() if q is not None and q.scale is not None}
-    return {name: float(scale[0]) for name, scale in scales.items() if len(scale) == 1}
-
-
-def type_code(name: str) -> int:
-    """The schema's number of a data type, such as INT4."""
-    return next(code for code, known in _names("TensorType").items() if known == name)
+    scales = {name: getattr(t.quantization, "scale", None) for name, t in _tensors(file).items()}
+    return {n: float(s[0]) for n, s in scales.items() if s is not None and len(s) == 1}
 
 
 def constants(file: Path) -> set[str]:
     """Names of the main graph's tensors whose values the file holds."""
     model = read(file)
-    return {t.name.decode() for t in model.subgraphs[0].tensors if _is_constant(model, t)}
+    return {t.name.decode() for t in model.subgraphs[0].tensors if _held(model, t)}
 
 
 def signature_inputs(file: Path) -> list[str]:
@@ -109,8 +104,7 @@ def signature_inputs(file: Path) -> list[str]:
 def decoding(file: Path) -> list[str]:
     """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS.
 
-    This part turns the network's maps into boxes. It costs next to no time and
-    eight bits are too few for coordinates and for comparing scores.
+    It costs next to no time, and eight bits are too few for coordinates and comparing scores.
     """
     needed: set[str] = set()
     after: list[str] = []
@@ -126,27 +120,26 @@ def weight_bytes(file: Path) -> dict[str, int]:
     """Bytes of constant tensors by data type, such as {"INT8": 900000, "FLOAT32": 3000}."""
     model, total = read(file), Counter()
     for tensor in model.subgraphs[0].tensors:
-        if _is_constant(model, tensor):
-            total[_names("TensorType")[tensor.type]] += len(model.buffers[tensor.buffer].data)
-    return dict(total)
+        total[_names("TensorType")[tensor.type]] += _held(model, tensor)
+    return dict(+total)
 
 
-def _is_constant(model, tensor) -> bool:
+def _held(model, tensor) -> int:
+    """Bytes that the file holds of a tensor; 0 of one that is no constant."""
     data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
+    return 0 if data is None else len(data)
 
 
 def single_operator(model, index: int) -> bytes:
     """A .tflite that runs operator `index` of the main graph alone.
 
-    Its constants stay constants, its other inputs become the file's inputs.
-    `model` is a tree from `read`; it is not changed.
+    Its inputs that are no constants become the file's. `model`, from `read`, is not changed.
     """
     whole = model.subgraphs[0]
     operator = copy.copy(whole.operators[index])
     used = sorted({int(i) for i in [*operator.inputs, *operator.outputs] if i >= 0})
     place = {-1: -1, **{old: new for new, old in enumerate(used)}}  # -1: an optional input, absent
-    variable = [i for i in operator.inputs if i >= 0 and not _is_constant(model, whole.tensors[i])]
+    variable = [i for i in operator.inputs if i >= 0 and not _held(model, whole.tensors[i])]
     operator.inputs = np.array([place[i] for i in operator.inputs], np.int32)
     operator.outputs = np.array([place[i] for i in operator.outputs], np.int32)
     main = copy.copy(whole)
@@ -158,3 +151,31 @@ def single_operator(model, index: int) -> bytes:
     alone.subgraphs, alone.signatureDefs, alone.metadata = [main], [], []
     alone.buffers = [b if i in kept else type(b)() for i, b in enumerate(model.buffers)]
     return packed(alone)
+
+
+def widened(file: Path) -> bytes:
+    """The content of a .tflite with every INT4 constant as INT8, codes and scales unchanged.
+
+    LiteRT's CPU kernels for 4-bit weights are 10 to 40 times slower than those for 8.
+    """
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    model = read(file)
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.type == TensorType.INT4:
+            buffer = model.buffers[tensor.buffer]
+            codes = unpacked4(buffer.data, int(np.prod(tensor.shape)))
+            buffer.data, tensor.type = codes.view(np.uint8), TensorType.INT8
+    return packed(model)
+
+
+def packed4(codes: np.ndarray) -> np.ndarray:
+    """Two integers a byte, the first in the low half: uint8 [ceil(n / 2)] of int8 [n] in -8..7."""
+    halves = np.pad(codes, (0, len(codes) % 2)).view(np.uint8) & 15
+    return halves[::2] | halves[1::2] << 4
+
+
+def unpacked4(bytes_: np.ndarray, count: int) -> np.ndarray:
+    """int8 [count] from bytes made by `packed4`."""
+    halves = np.stack([bytes_ & 15, bytes_ >> 4], 1).reshape(-1)[:count].astype(np.int8)
+    return np.where(halves > 7, halves - 16, halves).astype(np.int8)

@@ -1,7 +1,6 @@
 """A run that must end at a given time stops between two pieces of work, before it is killed.
 
-`QLAB_STOP_AT` is the time, in seconds since 1970, after which no further piece is begun; what was
-made lies under build/ and is found by the next run.
+`QLAB_STOP_AT` is the time, in seconds since 1970, after which no further piece is begun.
 """
 
 import os
@@ -18,16 +17,14 @@ def stop_at() -> float | None:
     try:
         return float(text) if text else None
     except ValueError as error:
-        raise QlabError(
-            f"QLAB_STOP_AT is in seconds since 1970 (date +%s), not {text!r}."
-        ) from error
+        raise QlabError(f"QLAB_STOP_AT is in seconds since 1970, not {text!r}.") from error
 
 
 def check() -> None:
     """Return while there is time, else end the notebook: a QlabError.
 
-    On Kaggle, where the output of a version that failed cannot be attached, it ends without one
-    (papermill takes `SystemExit(0)` for an end), but not under `qlab run`, which needs to know.
+    On Kaggle, where the output of a version that failed cannot be attached, papermill takes
+    `SystemExit(0)` for an end, but not under `qlab run`, which needs to know.
     """
     end = stop_at()
     if end is None or time.time() < end:

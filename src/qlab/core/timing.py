@@ -1,11 +1,11 @@
 """How long, how much memory, how much energy: measured, or absent.
 
-Machines drift and are shared, so callables that are to be compared run in
-turn, round after round, after a warm-up, and each keeps all its times.
+Machines drift and are shared, so what is compared runs in turn, round after round.
 """
 
 import contextlib
 import random
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +18,7 @@ import numpy as np
 from qlab.core.errors import QlabError
 
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+STATUS = Path("/proc/self/status")
 
 
 def interleaved(
@@ -25,18 +26,16 @@ def interleaved(
 ) -> dict[str, np.ndarray]:
     """Wall times in seconds of each callable, [repeats], taken in turn.
 
-    The order is shuffled every round (from a fixed seed), so that none always
-    runs behind the same other one. `warmup` calls of each come first and are
-    not counted.
+    The order is shuffled every round, from a fixed seed, so that none always runs behind the same
+    other one. `warmup` calls of each come first and are not counted.
     """
     for call in calls.values():
         for _ in range(warmup):
             call()
     times: dict[str, list[float]] = {name: [] for name in calls}
     order = random.Random(0)
-    names = list(calls)
     for _ in progress(range(repeats)):
-        for name in order.sample(names, len(names)):
+        for name in order.sample(list(calls), len(calls)):
             start = time.perf_counter()
             calls[name]()
             times[name].append(time.perf_counter() - start)
@@ -51,27 +50,22 @@ def peak_memory(arguments: list[str]) -> int:
     """
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = done.stderr.strip().rpartition("\n")[2]
         raise QlabError(f"Measuring memory with 'python {' '.join(arguments)}' failed: {last}")
     return int(done.stdout.split()[-1])
 
 
 def print_peak_memory() -> None:
     """Print this process's peak resident memory in bytes."""
-    print(_peak_resident())
-
-
-def _peak_resident() -> int:
-    status = Path("/proc/self/status")
-    if status.is_file():
+    if STATUS.is_file():
         # Not getrusage: on Linux its peak includes the parent's memory at the fork.
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    import resource
+        (kibibytes,) = re.findall(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.M)
+        print(int(kibibytes) * 1024)
+    else:
+        import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+        unit = 1 if sys.platform == "darwin" else 1024
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def _read_rapl() -> float:
@@ -106,10 +100,7 @@ def readable_meters() -> list[str]:
 
 @contextlib.contextmanager
 def energy() -> Iterator[SimpleNamespace]:
-    """Measure the energy of a block with RAPL (package 0) and NVML (device 0) where readable.
-
-    What it gives has `joules` by meter when the block ends; without a meter there are none.
-    """
+    """Measure a block with RAPL (package 0) and NVML (device 0): `joules` by readable meter."""
     used = SimpleNamespace(joules={})
     before = _joules()
     yield used

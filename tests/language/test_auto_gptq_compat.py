@@ -27,7 +27,7 @@ PAIRS = {
     "newest": ("transformers==5.23.0", "peft==0.21.2", "tokenizers==0.23.3"),
 }
 HUB = "huggingface_hub==1.33.0"
-INITIALIZATION = ("kaiming_uniform_", "uniform_", "normal_")
+INITIALIZATION = auto_gptq_compat.INITIALIZATION
 UNTOUCHED = [getattr(torch.nn.init, name) for name in INITIALIZATION]  # before auto-gptq loads
 
 
@@ -191,6 +191,7 @@ def test_import_says_nothing_and_lends_nothing_for_good():
     code = """
 import transformers.utils.hub as hub, transformers.modeling_utils as modeling
 import peft.peft_model as peft_model
+peft_model.PEFT_TYPE_TO_TUNER_MAPPING = peft_model.PEFT_TYPE_TO_MODEL_MAPPING
 taken = [(hub, "create_commit"), (hub, "cached_file"), (peft_model, "PEFT_TYPE_TO_MODEL_MAPPING")]
 for owner, name in taken:
     delattr(owner, name)

@@ -2,11 +2,8 @@
 
 LoRA (Hu et al., arXiv 2106.09685) adds (alpha / rank) B A x to a layer's output W x; here W are the
 quantized weights, dequantized once and frozen, as in QLoRA (Dettmers et al., arXiv 2305.14314), and
-every linear layer of every decoder layer has its A [rank, in] and B [out, rank].
-
-The sum is on no quantization grid, so an adapter cannot be merged into packed weights: it has to be
-kept and computed beside them, and its bytes count. `load` merges it into the dense weights, which
-gives the same outputs, for evaluation only.
+every linear layer of every decoder layer has its A [rank, in] and B [out, rank]. The sum is on no
+quantization grid: an adapter is kept and computed beside packed weights, and its bytes count.
 """
 
 import json
@@ -60,12 +57,10 @@ def recover(
     and then down to 0. `target` is a folder that peft's `from_pretrained` takes, with cost.json.
     A killed run goes on from its last checkpoint, beside the target, and ends with the same
     adapter; a target that is there is left. On a CPU the same arguments give the same adapter.
-    The passages must not be those of calibration or test.
     QlabError: no passages, one that the model cannot read, a loss that is not finite.
     """
-    folder, target = Path(folder), Path(target)
-    limit = llama.check(folder).max_position_embeddings
-    groups = _groups([list(passage) for passage in passages], batch, limit)
+    streaming.checked(passages, llama.check(folder), "Training", 2)
+    groups = _groups(passages, batch)
     if target.exists():
         return cost(target)
     model = _with_adapter(streaming.load_dense(folder, dtype, device), rank, seed)
@@ -85,15 +80,14 @@ def cost(adapter: Path) -> Cost:
 def load(
     folder: Path, adapter: Path, dtype: str = "float32", device: str = "cpu"
 ) -> LlamaForCausalLM:
-    """The quantized model as dense weights with an adapter added to them; in eval mode."""
-    place = str(_adapter(adapter))
+    """The quantized model as dense weights with an adapter added to them, which gives the same
+    outputs; in eval mode."""
     dense = streaming.load_dense(folder, dtype, device)
-    return PeftModel.from_pretrained(dense, place).merge_and_unload().eval()
+    return PeftModel.from_pretrained(dense, str(_adapter(adapter))).merge_and_unload().eval()
 
 
 def _adapter(folder: Path) -> Path:
     """The folder, if it holds an adapter; peft would look for a missing one on the hub."""
-    folder = Path(folder)
     if not (folder / WEIGHTS).is_file():
         raise QlabError(f"There is no adapter at {folder} ({WEIGHTS}); make one with lora.recover.")
     return folder
@@ -147,17 +141,9 @@ def _schedule(step: int, steps: int) -> float:
     return min((step + 1) / warm, (steps - step) / max(steps - warm, 1))
 
 
-def _groups(passages: list[list[int]], batch: int, limit: int) -> list[list[list[int]]]:
+def _groups(passages: Sequence[Sequence[int]], batch: int) -> list[list[list[int]]]:
     """Batches of passages of like length, so that little is padding."""
-    for number, passage in enumerate(passages, 1):
-        if not 2 <= len(passage) <= limit:
-            raise QlabError(
-                f"Training passage {number} has {len(passage)} tokens; 2 to {limit} fit this "
-                "model. Leave it out or cut it."
-            )
-    if not passages:
-        raise QlabError("Recovery was given 0 passages to train on; give it some.")
-    ordered = sorted(passages, key=len)
+    ordered = sorted(map(list, passages), key=len)
     return [ordered[i : i + batch] for i in range(0, len(ordered), batch)]
 
 

@@ -8,7 +8,7 @@ from explored import moves, stands_still
 
 from qlab.core import records
 from qlab.core.records import interval
-from qlab.language import explore, measure
+from qlab.language import explore, measure, outcomes
 from qlab.language.lambada import Encoded, Passage
 from qlab.language.scoring import TOP, Scores
 
@@ -58,7 +58,7 @@ def box(world):
 def test_flips_are_those_of_the_records(world, box, variant):
     task, found = world
     box.children[0].value = variant
-    table = records.as_table(measure.accuracy_records(task, found, 0))
+    table = records.as_table(measure.judged_records(task, outcomes.table(task, found), 0))
     lost, gained = (
         int(records.pick(table, f"acc_flips_{side}", variant=variant)["value"].iloc[0])
         for side in ("lost", "gained")
@@ -99,7 +99,7 @@ def test_every_control_moves_text_or_picture(box):
 
 @pytest.fixture(scope="module")
 def table(world):
-    return records.as_table(measure.accuracy_records(*world, 0))
+    return records.as_table(measure.judged_records(world[0], outcomes.table(*world), 0))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from qlab.core import provenance, records
 from qlab.language import measure as llama_gptq
-from qlab.language import outcomes, plots
+from qlab.language import outcomes
 from qlab.language.build import Variant
 from qlab.language.lambada import Passage
 from qlab.language.scoring import Scores
@@ -55,7 +55,9 @@ def table():
     ranks = rng.integers(0, 12, N)
     worse = np.where(rng.random(N) < 0.3, ranks + 3, ranks)
     found = {"fp32": scores(ranks), "gptq_w2_g64": scores(worse, 2.0)}
-    return records.check(records.as_table(llama_gptq.accuracy_records(TASK, found, 0)), "here")
+    return records.check(
+        records.as_table(llama_gptq.judged_records(TASK, outcomes.table(TASK, found), 0)), "here"
+    )
 
 
 def value(table, variant, metric, k=None):
@@ -89,7 +91,7 @@ def test_gap_growth_is_below_zero_where_a_smaller_k_widens_the_gap(shift, sign):
     """One rank down hurts k = 1 alone; far down hurts k = 10 more, which had more to lose."""
     ranks = np.arange(N) % 10
     found = {"fp32": scores(np.minimum(ranks, 8)), "bnb_nf4": scores(np.minimum(ranks, 8) + shift)}
-    table = records.as_table(llama_gptq.accuracy_records(TASK, found, 0))
+    table = records.as_table(llama_gptq.judged_records(TASK, outcomes.table(TASK, found), 0))
     row = value(table, "bnb_nf4", "gap_growth_k1_k10")
     assert np.sign(row["value"]) == np.sign(row["ci_low"]) == np.sign(row["ci_high"]) == sign
 
@@ -148,7 +150,6 @@ def test_speeds_are_medians_and_ratios_of_the_same_round(monkeypatch, tmp_path):
 def test_variants_that_no_layer_is_taken_apart_of_are_said(table, caplog):
     assert llama_gptq.layer_records(TASK, {"bnb_nf4": Variant("bnb_nf4", None)}) == []
     assert "No layer is taken apart: that is for rtn_w8_g64" in caplog.text
-    plots.layer_errors(table, "nowhere")  # draws nothing, where it has nothing to draw
 
 
 @pytest.mark.parametrize(

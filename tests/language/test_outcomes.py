@@ -95,7 +95,7 @@ def test_every_interval_is_computed_again_from_the_items(world, home):
     task, found = world
     rows = outcomes.table(task, found)
     alone = outcomes.table(task, {"fp32": found["fp32"]}, condition=outcomes.LAST_SENTENCE)
-    made = measure.accuracy_records(task, found, 3) + measure.last_sentence_records(task, alone)
+    made = measure.judged_records(task, rows, 3) + measure.last_sentence_records(task, alone)
     items.write("llama_gptq", "smoke", pd.concat([rows, alone]))
     found_again = again(items.read("llama_gptq", "smoke"), 3)
     made_first = judged(records.check(records.as_table(made), "what was computed first"))

@@ -116,8 +116,7 @@ def quantizing() -> Iterator[None]:
 def from_quantized(folder: Path, device: str = "cpu"):
     """A GPTQ folder as auto-gptq's own modules hold it, float16 on CUDA, float32 on a CPU.
 
-    Triton and both exllama kernels are off: they are compiled parts which the wheel lacks or
-    which need newer GPUs than some. Without CUDA each layer's weights are unpacked in every call.
+    Triton and both exllama kernels are off: compiled parts which the wheel lacks, or some GPUs.
     """
     auto_gptq = load()
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16

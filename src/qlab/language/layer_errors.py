@@ -49,22 +49,20 @@ def layer_errors(
         methods[variant] = quantizers.stored(settings, path)
     rows = []
     rotary = streaming.positions(config, calibration, "float32", device)
-    with llama.Weights(folder) as weights, torch.no_grad():
+    weights, stored = llama.Weights(folder), {v: llama.Weights(p) for v, p in quantized.items()}
+    with torch.no_grad():
         states = streaming.embedded(weights, calibration, "float32")
         for index in progress(range(config.num_hidden_layers)):
             block = llama.block(folder, weights, index, "float32", device)
             hessians = _pass(block, states, rotary, device)
-            for variant, path in quantized.items():
-                with llama.Weights(path) as stored:
-                    for observed, kinds in SHARED.items():
-                        for kind in kinds:
-                            name = f"model.layers.{index}.{kind}.weight"
-                            weight = block.get_submodule(kind).weight
-                            dense = streaming.dense_tensor(
-                                stored, methods[variant], name, weight.shape
-                            )
-                            error = relative_error(weight, dense.to(weight), hessians[observed])
-                            rows.append((index, kind, variant, error))
+            for variant, method in methods.items():
+                for observed, kinds in SHARED.items():
+                    for kind in kinds:
+                        name = f"model.layers.{index}.{kind}.weight"
+                        weight = block.get_submodule(kind).weight
+                        dense = streaming.dense_tensor(stored[variant], method, name, weight.shape)
+                        error = relative_error(weight, dense.to(weight), hessians[observed])
+                        rows.append((index, kind, variant, error))
     return pd.DataFrame(rows, columns=["layer", "linear", "variant", "relative_error"])
 
 

@@ -190,7 +190,7 @@ def _save(model: PeftModel, folder: Path, seconds: float, losses: list[float]) -
     """The adapter's folder as peft writes it, without its empty model card; and the cost."""
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained, _ = model.get_nb_trainable_parameters()
     size = (folder / WEIGHTS).stat().st_size
     found = Cost(round(seconds, 3), trained, size, [round(loss, 5) for loss in losses])
     (folder / COST).write_text(json.dumps(found._asdict()) + "\n")

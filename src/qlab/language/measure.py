@@ -5,7 +5,7 @@ Each function measures one thing and returns records; nothing is drawn here.
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,6 @@ from qlab.language.build import Variants
 from qlab.language.data import Task
 from qlab.language.methods import ADAPTED, AUTOROUND
 from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
-from qlab.language.scoring import Scores
 
 EXPERIMENT = "llama_gptq"
 _TOP = [f"top_{reading}" for reading in outcomes.READINGS]
@@ -92,18 +91,12 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
     return records
 
 
-def accuracy_records(task: Task, scores: Mapping[str, Scores], seed: int) -> list[Record]:
-    """Records of scores, the parent's first; see `judged_records`."""
-    return judged_records(task, outcomes.table(task, scores), seed)
-
-
 def judged_records(task: Task, judged: pd.DataFrame, seed: int) -> list[Record]:
     """Shares with Wilson intervals, perplexity with a bootstrap one, and paired comparisons.
 
-    Of a table of outcomes (`outcomes.table`). Each variant is compared with the parent, the first,
-    on the same passages; MAIN and `acc` with flips, McNemar's test and the smallest detectable
-    difference. `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10: below zero
-    where a smaller k widens the gap.
+    Of `outcomes.table`. Each variant is compared with the parent, the first; MAIN and `acc` with
+    flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is the
+    difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
     """
     records: list[Record] = []
     before: dict = {}
@@ -198,10 +191,7 @@ def _recovered(
 
 
 def last_sentence(task: Task, variants: Variants, progress=iter) -> pd.DataFrame:
-    """The parent's outcomes when it is shown nothing but the last sentence of each passage.
-
-    What it scores so needs no context.
-    """
+    """The parent's outcomes when it is shown nothing but the last sentence of each passage."""
     parent = next(iter(variants))
     alone = [lambada.last_sentence(p) for p in task.passages]
     encoded = lambada.encode(alone, task.tokenizer, task.longest)
@@ -252,15 +242,16 @@ def failure_records(task: Task, asked: Iterable[str], made: Iterable[str]) -> li
 def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -> list[Record]:
     """Tokens per second of TIMED on the libraries' own kernels, and their ratio to the parent's.
 
-    What each metric counts is in `speed.COUNTS`; medians over rounds in which all variants
-    take turns, so that a slow moment of the machine hits all; ratios are within a round.
+    See `speed.COUNTS`. Medians over rounds in which all variants take turns; ratios within one.
     """
     parent = next(iter(variants))
     timed = [name for name in variants if name in TIMED]
     rows = [e.tokens[:-1] for e in task.encoded[: TIMED_PASSAGES[profile]]]
     device = task.processor(f"{task.given.threads} threads")
     records: list[Record] = []
-    for group in _groups(task, variants, timed):
+    # In memory together: all of a small model's variants, else one beside the parent.
+    small = sum(sizes.split(task.folder).values()) < 1e9
+    for group in [timed] if small else [[name] for name in timed]:
         models = {parent: build.load(task, variants[parent])}
         for name in group:
             models[name] = streaming.load_packed(variants[name].folder, task.choice.device)
@@ -276,9 +267,3 @@ def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -
                         e = stats.median(rounds)
                         records.append(record.estimated(task, name, of, e, device=device))
     return records
-
-
-def _groups(task: Task, variants: Variants, timed: list[str]) -> list[list[str]]:
-    """Variants to hold in memory together: all of a small model's, else one beside the parent."""
-    small = sum(sizes.split(task.folder).values()) < 1e9
-    return [timed] if small else [[name] for name in timed]

@@ -70,8 +70,8 @@ def quantize_folder(
     if target.exists():
         return
     unfinished = target.with_name(f"{target.name}.partial")
-    with llama.Weights(folder) as weights, torch.no_grad():
-        stream = _Stream(folder, config, weights, method, unfinished, device, dtype)
+    with torch.no_grad():
+        stream = _Stream(folder, config, method, unfinished, device, dtype)
         stream.start(calibration if method.needs_inputs else [])
         for index in progress(range(config.num_hidden_layers)):
             stream.step(index)
@@ -91,9 +91,8 @@ def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "Ll
         return llama.load(folder, dtype, device)
     method = methods.stored(config.quantization_config, folder)
     del config.quantization_config  # what is returned is quantized no more
-    with llama.Weights(folder) as weights:
-        read = partial(dense_tensor, weights, method)
-        return llama.filled(config, read, dtype, device)
+    read = partial(dense_tensor, llama.Weights(folder), method)
+    return llama.filled(config, read, dtype, device)
 
 
 def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
@@ -141,8 +140,8 @@ def dense_tensor(weights: llama.Weights, method: Method, name: str, shape) -> to
 class _Stream:
     """A model on its way through memory: one decoder layer, and what enters it, on the host."""
 
-    def __init__(self, folder, config, weights, method, partial, device, dtype):
-        self.folder, self.config, self.weights = folder, config, weights
+    def __init__(self, folder, config, method, partial, device, dtype):
+        self.folder, self.config, self.weights = folder, config, llama.Weights(folder)
         self.method, self.partial, self.device, self.dtype = method, partial, device, dtype
         self.states: list[torch.Tensor] = []  # [1, tokens, width] for each passage
         self.rotary: dict[int, tuple] = {}  # cosine and sine by number of tokens

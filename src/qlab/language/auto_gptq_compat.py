@@ -53,11 +53,9 @@ def load() -> ModuleType:
         warnings.filterwarnings("ignore", category=FutureWarning, module="auto_gptq")
         try:
             import auto_gptq
+            import auto_gptq.nn_modules.qlinear.qlinear_cuda_old
         except ImportError as error:
-            raise QlabError(
-                f"auto-gptq cannot be imported ({error}); it is part of the locked environment "
-                "(make install)."
-            ) from error
+            raise QlabError(f"auto-gptq cannot be imported ({error}); run make install.") from error
     # This one raises its own level back to INFO and tells of every layer, on stderr.
     logging.getLogger("auto_gptq.modeling._base").setLevel(logging.ERROR)
     if not torch.cuda.is_available():
@@ -67,26 +65,17 @@ def load() -> ModuleType:
 
 def quantizer() -> type:
     """`Quantizer`: the grid (scales and zero-points) of weights."""
-    load()
-    from auto_gptq.quantization.quantizer import Quantizer
-
-    return Quantizer
+    return load().quantization.quantizer.Quantizer
 
 
 def gptq() -> type:
-    """auto-gptq's `GPTQ`: quantizes one layer; call `fasterquant` within `quantizing()`."""
-    load()
-    from auto_gptq.quantization import GPTQ
-
-    return GPTQ
+    """`GPTQ`: quantizes one layer; call `fasterquant` within `quantizing()`."""
+    return load().quantization.GPTQ
 
 
 def packed_linear() -> type:
-    """auto-gptq's `QuantLinear` that packs, and runs in plain PyTorch where it has no kernel."""
-    load()
-    from auto_gptq.nn_modules.qlinear.qlinear_cuda_old import QuantLinear
-
-    return QuantLinear
+    """The `QuantLinear` that packs, and runs in plain PyTorch where it has no kernel."""
+    return load().nn_modules.qlinear.qlinear_cuda_old.QuantLinear
 
 
 @contextlib.contextmanager

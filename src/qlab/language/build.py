@@ -1,7 +1,6 @@
 """The variants of experiment `llama_gptq`: which there are, how each is built, loaded and scored.
 
-Folders, adapters and scores are kept under build/ by content, so a run that was killed after
-8 bits goes on at 4.
+Folders, adapters and scores are kept under build/ by content, so a killed run goes on.
 """
 
 import contextlib
@@ -71,9 +70,8 @@ Variants = dict[str, Variant]
 def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
     """The variants of a profile, or those that a comma-separated text names; each must exist.
 
-    Of the profile's own, these are left out, which is said: adapters where there are no passages to
-    train on, and groups of 128 where the model's widths divide by 64 only.
-    QlabError: an unknown variant, or adapters without passages to train on.
+    Of the profile's own, these are left out, which is said: adapters without passages to train on,
+    and groups of 128 where the model's widths divide by 64 only.
     """
     names = tuple(name.strip() for name in asked.split(",") if name.strip())
     for name in names:
@@ -81,10 +79,7 @@ def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
             methods.method(ADAPTED.get(name, name))
     if names:
         if not task.training and (trained := [n for n in names if n in ADAPTED]):
-            raise QlabError(
-                f"{trained[0]} needs passages to train its adapter on; give a file with the "
-                "parameter 'training'."
-            )
+            raise QlabError(f"{trained[0]} needs passages to train on: the parameter 'training'.")
         return names
     names = VARIANTS[profile]
     if not task.training:

@@ -18,7 +18,7 @@ SMALL = 10**9  # bytes: a model of less is tried on the CPU where the GPU will n
 
 
 class Gpu(NamedTuple):
-    """A CUDA device and what this PyTorch was built for."""
+    """A CUDA device, and what this PyTorch was built for."""
 
     name: str  # as the driver says it
     capability: tuple[int, int]  # compute capability, (major, minor)
@@ -127,10 +127,11 @@ def memory(config: "LlamaConfig", dtype: str, calibration: int) -> int:
 
 def _unfit(gpu: Gpu, need: int) -> str:
     """Why a GPU cannot be used and what to do about it, without the full stop; or nothing."""
-    if need > gpu.free:
-        lack = f"has {_gb(gpu.free)} free and about {_gb(need)} are needed; end what else uses it"
-        return _without_kernels(gpu) or f"The GPU {gpu.name} {lack}, take a smaller model"
-    return _without_kernels(gpu)
+    said = _without_kernels(gpu)
+    if not said and need > gpu.free:
+        said = f"The GPU {gpu.name} has {_gb(gpu.free)} free and about {_gb(need)} are needed; end "
+        said += "what else uses it, take a smaller model"
+    return said
 
 
 def _without_kernels(gpu: Gpu) -> str:

@@ -1,9 +1,8 @@
 """Where a quantized Llama goes wrong: the relative output error of each of its linear layers.
 
 For weights W [out, in], their change D and the layer's inputs x in the float model, the error is
-sqrt(sum |D x|^2 / sum |W x|^2) = sqrt(tr(D H D^T) / tr(W H W^T)) with H = sum x x^T. H is computed
-once for all variants, and with one decoder layer in memory at a time. It is the float model's
-inputs that count, so errors of earlier layers are not in it.
+sqrt(sum |D x|^2 / sum |W x|^2) = sqrt(tr(D H D^T) / tr(W H W^T)) with H = sum x x^T, computed once
+for all variants. The inputs are the float model's, so errors of earlier layers are not in it.
 """
 
 import math
@@ -43,10 +42,10 @@ def layer_errors(
 
     config = llama.check(folder)
     streaming.checked(calibration, config)
-    methods = {}
-    for variant, path in quantized.items():
-        settings = llama.check(path).quantization_config
-        methods[variant] = quantizers.stored(settings, path)
+    methods = {
+        variant: quantizers.stored(llama.check(path).quantization_config, path)
+        for variant, path in quantized.items()
+    }
     rows = []
     rotary = streaming.positions(config, calibration, "float32", device)
     weights, stored = llama.Weights(folder), {v: llama.Weights(p) for v, p in quantized.items()}

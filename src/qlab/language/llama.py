@@ -1,8 +1,7 @@
 """A Hugging Face Llama folder: checked before work starts, read by the tensor, run by the block.
 
-Works with transformers 4.53 and 5: models are built empty and given their weights here, so
-nothing depends on how `from_pretrained` names its arguments or what it does to a missing tensor
-(it would start it at random, with a warning).
+Models are built empty and given their weights here, for `from_pretrained` starts a missing tensor
+at random, with a warning. Works with transformers 4.53 and 5.
 """
 
 import json
@@ -18,15 +17,8 @@ if TYPE_CHECKING:
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 # Of a decoder layer: what is quantized.
-LINEARS = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-)
+LINEARS = tuple(f"self_attn.{name}_proj" for name in "qkvo")
+LINEARS += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -56,10 +48,7 @@ def float_config(folder: Path) -> "LlamaConfig":
 
 
 def read_config(folder: Path) -> "LlamaConfig":
-    """config.json of a Llama folder, with PyTorch's own attention (sdpa) chosen.
-
-    QlabError: no folder, no config.json, no Llama.
-    """
+    """config.json of a Llama folder, with PyTorch's own attention (sdpa) chosen, or QlabError."""
     from transformers import LlamaConfig
 
     if not folder.is_dir():
@@ -98,10 +87,8 @@ def quantized(config: "LlamaConfig") -> bool:
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
-    """The tokenizer that tokenizer.json describes; code that a folder brings is never run.
-
-    It decodes to exactly what its words are: no space is taken away before a full stop.
-    """
+    """The tokenizer of tokenizer.json, which takes no space away before a full stop when decoding;
+    code that a folder brings is never run."""
     from transformers import PreTrainedTokenizerFast
 
     read_json(folder, "tokenizer.json", "its model cannot be given text")
@@ -137,10 +124,7 @@ class Weights:
 
 
 def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
-    """The model of a float folder in eval mode; beside it, memory for one tensor is needed.
-
-    QlabError: a quantized folder, a tensor that is missing.
-    """
+    """The model of a float folder in eval mode; QlabError: a quantized folder, a missing tensor."""
     config, weights = float_config(folder), Weights(folder)
     return filled(config, lambda name, _: weights.read(name), dtype, device)
 

@@ -89,7 +89,7 @@ def load(
 def _adapter(folder: Path) -> Path:
     """The folder, if it holds an adapter; peft would look for a missing one on the hub."""
     if not (folder / WEIGHTS).is_file():
-        raise QlabError(f"There is no adapter at {folder} ({WEIGHTS}); make one with lora.recover.")
+        raise QlabError(f"There is no adapter at {folder}; make one with lora.recover.")
     return folder
 
 
@@ -103,13 +103,7 @@ def _with_adapter(model: LlamaForCausalLM, rank: int, seed: int) -> PeftModel:
 
 
 def _train(
-    model: PeftModel,
-    groups: list[list[list[int]]],
-    kept: Path,
-    steps: int,
-    rate: float,
-    seed: int,
-    progress,
+    model: PeftModel, groups: list, kept: Path, steps: int, rate: float, seed: int, progress
 ) -> tuple[float, list[float]]:
     """Train the adapter; seconds and the loss of each step, those of an earlier run included."""
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -166,12 +160,9 @@ def _loss(model: PeftModel, passages: list[list[int]]) -> torch.Tensor:
 
 
 def _checkpoint(kept: Path, model: PeftModel, optimizer, seconds: float, losses: list) -> None:
-    state = {
-        "adapter": get_peft_model_state_dict(model, save_embedding_layers=False),
-        "optimizer": optimizer.state_dict(),
-        "seconds": seconds,
-        "losses": losses,
-    }
+    adapter = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state = {"adapter": adapter, "optimizer": optimizer.state_dict()}
+    state |= {"seconds": seconds, "losses": losses}
     with cache.written_whole(kept) as part:
         torch.save(state, part)
 

@@ -1,7 +1,4 @@
-"""Experiment `llama_gptq` (notebook 02): what quantizing a Llama costs on LAMBADA.
-
-Each function measures one thing and returns records; nothing is drawn here.
-"""
+"""Experiment `llama_gptq` (notebook 02): what quantizing a Llama costs on LAMBADA."""
 
 import dataclasses
 import logging
@@ -152,9 +149,8 @@ def recovery_records(
 ) -> list[Record]:
     """What training adapters after quantization brought back, and what it cost.
 
-    `recovery_difference` is MAIN with the adapter minus MAIN without it, on the same passages;
-    `recovered_share` is that over what quantization had lost, where it had lost anything that the
-    passages can show.
+    `recovery_difference` is MAIN with the adapter minus MAIN without it; `recovered_share` is that
+    over what quantization had lost, where it had lost anything that the passages can show.
     """
     records: list[Record] = []
     hits = {v: outcomes.hits(rows)[MAIN] for v, rows in outcomes.by_variant(judged)}
@@ -211,10 +207,7 @@ def last_sentence_records(task: Task, judged: pd.DataFrame) -> list[Record]:
 
 
 def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
-    """Relative output error of each linear layer, for TAKEN_APART; `depth` is the decoder layer.
-
-    None, which is said, where none of those variants is there.
-    """
+    """Relative output error of each linear layer, for those of TAKEN_APART that are there."""
     folders = {name: v.folder for name, v in variants.items() if name in TAKEN_APART}
     if not folders:
         log.warning("No layer is taken apart: that is for %s.", ", ".join(TAKEN_APART))

@@ -59,9 +59,8 @@ class _Draw:
 
     def place(self) -> str:
         """A place's name."""
-        return self.rng.choice(self.words["place_starts"]) + self.rng.choice(
-            self.words["place_ends"]
-        )
+        starts, ends = self.words["place_starts"], self.words["place_ends"]
+        return self.rng.choice(starts) + self.rng.choice(ends)
 
     def facts(self, count: int, people: list[str]) -> list[tuple[str, str, str]]:
         """`count` facts (relation, first part, second part); no thing and no place is in two."""

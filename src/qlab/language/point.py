@@ -1,6 +1,6 @@
 """What can be swept of experiment `llama_gptq`, and one point of it, judged as in notebook 02.
 
-Nothing is timed: points run beside each other. Only metrics that come out the same again are kept.
+Nothing is timed: points run beside each other.
 """
 
 import dataclasses
@@ -70,10 +70,7 @@ def _task(model: str, profile: str, threads: int) -> "Task":
 
 
 def recalibrated(task: "Task", seed: int) -> "Task":
-    """The same task, calibrated on a bootstrap sample of its calibration passages.
-
-    How much the choice of passages matters.
-    """
+    """The same task, calibrated on a bootstrap sample of its calibration passages."""
     import numpy as np
 
     count = len(task.calibration)

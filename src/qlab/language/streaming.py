@@ -62,7 +62,6 @@ def quantize_folder(
     and an unfinished one beside it gone on with: the target's name must say all that decides it.
     QlabError: a quantized folder, widths that do not fit, no passages where some are needed.
     """
-    folder, target = Path(folder), Path(target)
     config = llama.float_config(folder)
     method.check(config)
     if method.needs_inputs:
@@ -85,7 +84,6 @@ def quantize_folder(
 
 def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
     """The model of a folder, its quantized weights turned into dense ones once; in eval mode."""
-    folder = Path(folder)
     config = llama.check(folder)
     if not llama.quantized(config):
         return llama.load(folder, dtype, device)
@@ -96,11 +94,7 @@ def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "Ll
 
 
 def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
-    """The model with the library's own modules and kernels; a float folder is loaded as it is.
-
-    QlabError: a method without kernels of its own.
-    """
-    folder = Path(folder)
+    """The model with the library's own modules and kernels; a float folder is loaded as it is."""
     config = llama.check(folder)
     if not llama.quantized(config):
         return llama.load(folder, device=device)

@@ -8,7 +8,7 @@ from conftest import fresh_home
 from qlab.core import disk
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.language import build, data, embedded, llama, measure, scoring, streaming
+from qlab.language import build, data, embedded, measure, scoring, streaming
 
 
 def prepare(**more) -> data.Task:
@@ -21,7 +21,9 @@ def test_without_passages_to_train_on_there_are_no_adapters(home, tmp_path, capl
     assert task.training == []
     names = build.chosen(task, "smoke", "")
     assert names == build.FEW[:-1] and "No training passages" in caplog.text
-    with pytest.raises(QlabError, match="gptq_w2_g64_lora needs passages .* 'training'"):
+    with pytest.raises(
+        QlabError, match="gptq_w2_g64_lora needs passages to train on: .*'training'"
+    ):
         build.chosen(task, "smoke", "gptq_w2_g64_lora")
     taught = prepare(passages=str(own), training=str(embedded.mini_lambada_file("train", 5)))
     assert build.chosen(taught, "smoke", "") == build.FEW
@@ -75,10 +77,9 @@ def test_what_does_not_fit_the_disk_is_refused_before_anything_is_made(home, mon
 def test_sixteen_bits_are_the_float_weights_rounded(home):
     task = prepare(limit=2)
     folder = build.build(task, ("fp16",), "smoke", 0)["fp16"].folder
-    with llama.Weights(task.folder) as before, llama.Weights(folder) as after:
-        assert before.names == after.names
-        for name in before.names:
-            assert torch.equal(before.read(name).half(), after.read(name)), name
+    before, after = tiny_llama.stored(task.folder), tiny_llama.stored(folder)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name].half(), after[name]) for name in before)
 
 
 def test_work_that_was_finished_is_not_done_again(home, monkeypatch):

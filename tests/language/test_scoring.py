@@ -150,17 +150,8 @@ def test_stored_scores_read_back(model, encoded, tmp_path):
         assert getattr(again, name).dtype == values.dtype
 
 
-def made_up(**changes) -> scoring.Scores:
-    n = 5
-    ranks = {f"{name}_rank": np.zeros(n, int) for name in ("first", "worst", "last")}
-    values = {"log_likelihood": np.zeros(n), "greedy": np.ones(n, bool), **ranks}
-    values |= {"top_tokens": np.zeros((n, 10), int), "top_log_p": np.zeros((n, 10), np.float32)}
-    return scoring.Scores(**(values | changes))
-
-
 def test_acc_and_perplexity_by_hand():
-    greedy = np.array([True, False, False, True, False])
-    scores = made_up(greedy=greedy, log_likelihood=-np.log([2.0, 4, 8, 16, 32]))
+    scores = tiny_llama.scores([0, 1, 1, 0, 1], -np.log([2.0, 4, 8, 16, 32]))
     assert scoring.acc(scores) == 0.4
     assert scoring.perplexity(scores.log_likelihood) == pytest.approx(8)
     assert scoring.perplexity(np.full(5, -1e5)) == np.inf

@@ -4,10 +4,7 @@ The newer ones are installed into a folder of their own under build/peers, in fr
 environment, which provides everything else.
 """
 
-import contextlib
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import peft
@@ -73,16 +70,6 @@ def here(source, tmp_path_factory) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def memory_of_nan() -> Iterator[None]:
-    """What nobody writes to is NaN; it may be what was there before, even the very weights."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, here, tmp_path):
@@ -109,24 +96,6 @@ def test_what_was_streamed_continues_as_what_auto_gptq_made(here):
     said = json.loads((here / "said.json").read_text())
     assert said["streamed"] == said["4"]
     assert len({tuple(said[str(bits)]) for bits in BITS}) > 1  # the width is heard
-
-
-def test_under_its_usual_name_plain_auto_gptq_would_lose_it(here, tmp_path):
-    """Why streaming stores it under the other one; where this fails, it may return to the usual."""
-    from safetensors.torch import save_file
-
-    folder = shutil.copytree(here / "streamed", tmp_path / "renamed")
-    index = json.loads((folder / llama.INDEX).read_text())
-    shard = folder / index["weight_map"][streaming.HEAD]
-    tensors = tiny_llama.stored(folder)
-    tensors = {k: v for k, v in tensors.items() if index["weight_map"][k] == shard.name}
-    tensors[streaming.EMBEDDING] = tensors.pop(streaming.HEAD)
-    save_file(tensors, shard, metadata={"format": "pt"})
-    with memory_of_nan():
-        model = auto_gptq_compat.from_quantized(folder).model
-        usual = auto_gptq_compat.from_quantized(here / "streamed").model
-    assert model.get_input_embeddings().weight.isnan().all()
-    assert torch.equal(usual.get_input_embeddings().weight, tensors[streaming.EMBEDDING])
 
 
 def test_nothing_is_left_behind(here):

@@ -144,11 +144,3 @@ def test_the_full_profile_downloads_small_files_then_weights(own, tmp_path, monk
     with pytest.raises(QlabError, match="The CPU needs"):
         prepare("full", model="someone/else")
     assert asked == [("someone/else", False)]  # no gigabytes for a machine that cannot hold them
-
-
-@pytest.mark.real_data
-def test_real_lambada_on_a_real_llama(real_data, monkeypatch):
-    monkeypatch.setenv("QLAB_DATA", str(real_data))
-    task = prepare("full", model="stories260K-pad192", calibration="mini_lambada", limit=200)
-    assert (task.model, task.dataset) == ("stories260K-pad192", "lambada_openai")
-    assert (len(task.passages), len(task.calibration)) == (200, 128)

@@ -94,10 +94,3 @@ def test_padding_does_not_change_the_loss(folder, passages):
         together = float(lora._loss(model, [short, long]))
     assert len(short) != len(long)
     assert together == pytest.approx(sum(apart) / (len(short) + len(long) - 2), rel=1e-5)
-
-
-def test_each_passage_comes_once_an_epoch(passages):
-    groups = lora._groups(passages, 4)
-    epoch = [lora._chosen(groups, step, 1) for step in range(len(groups))]
-    assert sorted(sum(epoch, [])) == sorted(passages)
-    assert [lora._chosen(groups, len(groups) + s, 1) for s in range(len(groups))] != epoch

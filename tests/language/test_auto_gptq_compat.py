@@ -4,13 +4,10 @@ The newer ones are installed into a folder of their own under build/peers, in fr
 environment, which provides everything else.
 """
 
-import contextlib
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import peft.peft_model
+import peft
 import pytest
 import side_packages
 import tiny_llama
@@ -21,19 +18,14 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from qlab.language import auto_gptq_compat, llama, methods, streaming
 
 BITS = (8, 4, 3, 2)
-PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]
+PASSAGES = tiny_llama.PASSAGES
 PAIRS = {
     "kaggle": ("transformers==5.9.0", "peft==0.19.1", "tokenizers==0.22.2"),
     "newest": ("transformers==5.23.0", "peft==0.21.2", "tokenizers==0.23.3"),
 }
 HUB = "huggingface_hub==1.33.0"
-INITIALIZATION = ("kaiming_uniform_", "uniform_", "normal_")
+INITIALIZATION = auto_gptq_compat.INITIALIZATION
 UNTOUCHED = [getattr(torch.nn.init, name) for name in INITIALIZATION]  # before auto-gptq loads
-
-
-def versions() -> tuple[str, str]:
-    """transformers and peft of this process."""
-    return transformers.__version__, peft.__version__
 
 
 def quantize_all(source: Path, target: Path) -> None:
@@ -46,7 +38,7 @@ def quantize_all(source: Path, target: Path) -> None:
     from auto_gptq.modeling.llama import LlamaGPTQForCausalLM
 
     rows = [torch.tensor([p]) for p in PASSAGES]
-    said = {"versions": versions()}
+    said = {"versions": (transformers.__version__, peft.__version__)}
     for bits in BITS:
         settings = auto_gptq.BaseQuantizeConfig(bits=bits, group_size=64, desc_act=False)
         model = LlamaGPTQForCausalLM(llama.load(source), False, settings)
@@ -54,24 +46,15 @@ def quantize_all(source: Path, target: Path) -> None:
             model.quantize([{"input_ids": r, "attention_mask": torch.ones_like(r)} for r in rows])
         folder = target / f"auto_gptq_{bits}"
         model.save_quantized(str(folder))
-        said[bits] = continued(auto_gptq.AutoGPTQForCausalLM, folder)
+        said[bits] = continued(folder)
     streaming.quantize_folder(source, methods.method("gptq_w4_g64"), PASSAGES, target / "streamed")
-    said["streamed"] = continued(auto_gptq.AutoGPTQForCausalLM, target / "streamed")
+    said["streamed"] = continued(target / "streamed")
     (target / "said.json").write_text(json.dumps(said))
 
 
-def continued(auto: type, folder: Path) -> list[int]:
-    """8 more tokens after a passage, of a folder loaded as auto-gptq's own README does."""
-    # What it does to PyTorch's initialization would otherwise stay for all later tests.
-    with auto_gptq_compat._kept_initialization(), auto_gptq_compat._cheap_collection():
-        model = auto.from_quantized(
-            str(folder),
-            device="cpu",
-            torch_dtype=torch.float32,
-            use_triton=False,
-            disable_exllama=True,
-            disable_exllamav2=True,
-        ).model
+def continued(folder: Path) -> list[int]:
+    """8 more tokens after a passage."""
+    model = auto_gptq_compat.from_quantized(folder).model
     tokens = torch.tensor([PASSAGES[4]])
     mask = torch.ones_like(tokens)
     return model.generate(
@@ -80,35 +63,11 @@ def continued(auto: type, folder: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    tiny_llama.write(folder, hidden_size=64, intermediate_size=192)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def here(source, tmp_path_factory) -> Path:
     """What the locked environment makes of the source."""
     folder = tmp_path_factory.mktemp("here")
     quantize_all(source, folder)
     return folder
-
-
-def packed(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of the folder's safetensors files."""
-    from safetensors.torch import load_file
-
-    return {k: v for path in folder.glob("*.safetensors") for k, v in load_file(path).items()}
-
-
-@contextlib.contextmanager
-def memory_of_nan() -> Iterator[None]:
-    """What nobody writes to is NaN; it may be what was there before, even the very weights."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.slow
@@ -127,7 +86,7 @@ def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, here
     for key in [*map(str, BITS), "streamed"]:
         assert said[key] == expected[key], key
     for folder in [*(f"auto_gptq_{b}" for b in BITS), "streamed"]:
-        theirs, ours = packed(tmp_path / folder), packed(here / folder)
+        theirs, ours = tiny_llama.stored(tmp_path / folder), tiny_llama.stored(here / folder)
         assert theirs.keys() == ours.keys() and any(n.endswith("qweight") for n in ours)
         for tensor in ours:
             assert torch.equal(theirs[tensor], ours[tensor]), (folder, tensor)
@@ -137,31 +96,6 @@ def test_what_was_streamed_continues_as_what_auto_gptq_made(here):
     said = json.loads((here / "said.json").read_text())
     assert said["streamed"] == said["4"]
     assert len({tuple(said[str(bits)]) for bits in BITS}) > 1  # the width is heard
-
-
-def test_the_tied_embedding_is_stored_once(here):
-    """auto-gptq itself stores it twice."""
-    stored = [set(packed(here / f)) & {streaming.HEAD, streaming.EMBEDDING} for f in
-              ("streamed", "auto_gptq_4")]  # fmt: skip
-    assert [len(names) for names in stored] == [1, 2]
-
-
-def test_under_its_usual_name_plain_auto_gptq_would_lose_it(here, tmp_path):
-    """Why streaming stores it under the other one; where this fails, it may return to the usual."""
-    from safetensors.torch import save_file
-
-    folder = shutil.copytree(here / "streamed", tmp_path / "renamed")
-    index = json.loads((folder / llama.INDEX).read_text())
-    shard = folder / index["weight_map"][streaming.HEAD]
-    tensors = packed(folder)
-    tensors = {k: v for k, v in tensors.items() if index["weight_map"][k] == shard.name}
-    tensors[streaming.EMBEDDING] = tensors.pop(streaming.HEAD)
-    save_file(tensors, shard, metadata={"format": "pt"})
-    with memory_of_nan():
-        model = auto_gptq_compat.from_quantized(folder).model
-        usual = auto_gptq_compat.from_quantized(here / "streamed").model
-    assert model.get_input_embeddings().weight.isnan().all()
-    assert torch.equal(usual.get_input_embeddings().weight, tensors[streaming.EMBEDDING])
 
 
 def test_nothing_is_left_behind(here):
@@ -191,6 +125,7 @@ def test_import_says_nothing_and_lends_nothing_for_good():
     code = """
 import transformers.utils.hub as hub, transformers.modeling_utils as modeling
 import peft.peft_model as peft_model
+peft_model.PEFT_TYPE_TO_TUNER_MAPPING = peft_model.PEFT_TYPE_TO_MODEL_MAPPING
 taken = [(hub, "create_commit"), (hub, "cached_file"), (peft_model, "PEFT_TYPE_TO_MODEL_MAPPING")]
 for owner, name in taken:
     delattr(owner, name)

@@ -65,14 +65,13 @@ def test_the_same_arguments_give_the_same_bytes(quantized):
 @pytest.mark.slow
 def test_the_folder_holds_gptq_layers_and_everything_else_as_it_was(folder, quantized):
     made = quantized[0] / "first"
-    with llama.Weights(folder) as before, llama.Weights(made) as after:
-        linears = {n for n in before.names if n.removesuffix(".weight").endswith(llama.LINEARS)}
-        embedding, head = "model.embed_tokens.weight", "lm_head.weight"
-        for name in set(before.names) - linears:
-            kept = after.read(head if name == embedding else name)
-            assert torch.equal(before.read(name), kept) and before.read(name).dtype == kept.dtype
-        assert not (linears | {embedding}) & set(after.names)
-        scales = after.read("model.layers.0.mlp.down_proj.scales")
+    before, after = tiny_llama.stored(folder), tiny_llama.stored(made)
+    linears = {n for n in before if n.removesuffix(".weight").endswith(llama.LINEARS)}
+    for name in set(before) - linears:
+        kept = after[streaming.HEAD if name == streaming.EMBEDDING else name]
+        assert torch.equal(before[name], kept) and before[name].dtype == kept.dtype
+    assert not (linears | {streaming.EMBEDDING}) & set(after)
+    scales = after["model.layers.0.mlp.down_proj.scales"]
     assert scales.shape == (2, 64) and scales.dtype == torch.float16
     assert {path.name for path in folder.glob("*token*")} <= {p.name for p in made.iterdir()}
     assert not (made / "export").exists()
@@ -89,20 +88,9 @@ def test_less_error_than_rounding_to_nearest(folder, quantized, tmp_path):
             streaming.load_dense(place)(tokens).logits
             for place in (folder, tmp_path / "rtn", quantized[0] / "first")
         )
+        packed = streaming.load_packed(quantized[0] / "first")(input_ids=tokens).logits
     assert (learned - dense).norm() < 0.95 * (rounded - dense).norm()
-
-
-@installed
-@pytest.mark.slow
-def test_plain_auto_gptq_runs_it(quantized):
-    made = quantized[0] / "first"
-    tokens = torch.tensor(passages(1, 2))
-    with torch.no_grad():
-        dense, packed = (
-            load(made)(input_ids=tokens).logits
-            for load in (streaming.load_dense, streaming.load_packed)
-        )
-    assert (packed - dense).norm() < 0.01 * dense.norm()
+    assert (packed - learned).norm() < 0.01 * learned.norm()  # by plain auto-gptq
 
 
 def test_its_process_ends_with_whoever_started_it():
@@ -133,20 +121,18 @@ autoround.main()
 
 def test_rows_have_one_length_and_keep_the_order():
     assert autoround.rows([[1, 2], [3, 4, 5], [6, 7]]) == [[1, 2, 3], [4, 5, 6]]
-    with pytest.raises(QlabError, match="the 0 given have none"):
-        autoround.rows([])
 
 
 def test_packed_weights_that_read_back_otherwise_are_refused(folder, tmp_path):
     nearest = gptq.METHODS["rtn_w2_g64"]
     streaming.quantize_folder(folder, nearest, [], tmp_path / "rtn")
     name = "model.layers.1.mlp.up_proj"
-    with llama.Weights(tmp_path / "rtn") as packed:
-        meant = streaming.load_dense(tmp_path / "rtn").get_submodule(name).weight.detach().clone()
+    packed = llama.Weights(tmp_path / "rtn")
+    meant = streaming.load_dense(tmp_path / "rtn").get_submodule(name).weight.detach().clone()
+    autoround._read(packed, name, meant, 2)
+    meant[5, 7] += 0.1
+    with pytest.raises(QlabError, match="up_proj, packed by auto-round: 1 of 8192 weights"):
         autoround._read(packed, name, meant, 2)
-        meant[5, 7] += 0.1
-        with pytest.raises(QlabError, match="up_proj, packed by auto-round: 1 of 8192 weights"):
-            autoround._read(packed, name, meant, 2)
 
 
 def test_the_library_stays_out_of_this_process():

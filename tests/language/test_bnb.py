@@ -19,25 +19,6 @@ def linear():
     return torch.nn.Linear(128, 96, bias=False)
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """A folder with a random tiny Llama."""
-    folder = tmp_path_factory.mktemp("llama")
-    tiny_llama.write(folder, hidden_size=64, intermediate_size=128)
-    return folder
-
-
-@pytest.fixture
-def made(source, tmp_path):
-    """What a method of a name makes of it."""
-
-    def make(name):
-        streaming.quantize_folder(source, bnb.METHODS[name], [], tmp_path / name)
-        return tmp_path / name
-
-    return make
-
-
 @pytest.mark.parametrize("name", ["bnb_nf4", "bnb_fp4"])
 def test_four_bits_round_to_the_nearest_of_their_values(linear, name):
     weight, dense = linear.weight.detach(), bnb.METHODS[name].quantize(linear).dense
@@ -83,12 +64,10 @@ def test_transformers_loads_the_folder(source, made, name):
     assert type(packed.model.layers[1].mlp.down_proj).__module__.startswith("bitsandbytes")
     assert packed.lm_head.weight is packed.model.embed_tokens.weight
     # int8 rounds its inputs too, and the 4-bit CPU kernel may multiply in bfloat16.
-    assert relative(ours, same_weights) < (0.05 if name == "bnb_int8" else 0.02)
-    assert relative(same_weights, exact) > 0.005  # the rounding of the weights shows
-
-
-def relative(found, expected):
-    return float((found - expected).norm() / expected.norm())
+    assert (ours - same_weights).norm() / same_weights.norm() < (
+        0.05 if name == "bnb_int8" else 0.02
+    )
+    assert (same_weights - exact).norm() / exact.norm() > 0.005  # the rounding of the weights shows
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,7 +80,6 @@ def test_the_same_numbers_as_transformers_own_quantization(source, made, name):
         device_map={"": "cpu"},
         torch_dtype=torch.float32,
     ).state_dict()
-    with llama.Weights(made(name)) as ours:
-        for key in ours.names:
-            assert torch.equal(ours.read(key), theirs[key]), key
-        assert set(theirs) - set(ours.names) == {"lm_head.weight"}
+    ours = tiny_llama.stored(made(name))
+    assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
+    assert set(theirs) - set(ours) == {"lm_head.weight"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, gptq, gptq_format, methods
+from qlab.language import auto_gptq_compat, gptq_format, methods
 
 
 def linear(rows=64, columns=128, seed=0) -> torch.nn.Linear:
@@ -71,14 +71,6 @@ def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
         assert torch.equal(again.tensors["qweight"], first.tensors["qweight"])
 
 
-@pytest.mark.parametrize("name", ["gptq_w4_g128", "rtn_w2_g64"])
-def test_dense_is_what_is_stored(name):
-    layer, x = linear(), inputs()
-    made = quantized(name, layer, x)
-    read = methods.method(name).dense(made.tensors, layer.weight.shape)
-    torch.testing.assert_close(read, made.dense, rtol=2**-11 + 1e-6, atol=0)
-
-
 def test_a_hessian_that_is_not_positive_definite_is_damped_more_and_it_is_said(monkeypatch):
     layer, method = linear(), methods.method("gptq_w4_g64")
     observer, given = method.observe(layer), []
@@ -119,15 +111,6 @@ def test_the_grid_is_auto_gptqs(bits):
         theirs.fasterquant(percdamp=0.01, group_size=64)
     ours = quantized(f"gptq_w{bits}_g64", layer, x).dense
     assert torch.equal(ours, theirs.layer.weight)
-
-
-def test_the_table_decodes():
-    assert len(gptq.METHODS) == 16
-    for name, method in methods.QUANTIZERS.items():
-        assert method.name == name
-    assert methods.method("gptq_w2_g64").bits == 2
-    assert methods.method("rtn_w8_g128").group_size == 128
-    assert not methods.method("rtn_w8_g128").needs_inputs
 
 
 def test_folders_of_other_makers_are_read_or_refused(tmp_path):

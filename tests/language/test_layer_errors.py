@@ -6,7 +6,7 @@ import torch
 
 from qlab.language import layer_errors, llama, methods, streaming
 
-PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]
+PASSAGES = tiny_llama.PASSAGES
 VARIANTS = ("rtn_w8_g64", "rtn_w4_g64", "rtn_w2_g64", "gptq_w2_g64", "bnb_nf4")
 
 

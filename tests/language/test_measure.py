@@ -1,52 +1,26 @@
 """What experiment `llama_gptq` records, on made-up scores."""
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tiny_llama import scores
 
 from qlab.core import provenance, records
 from qlab.language import measure as llama_gptq
-from qlab.language import outcomes, plots
+from qlab.language import outcomes
 from qlab.language.build import Variant
 from qlab.language.lambada import Passage
-from qlab.language.scoring import Scores
 
 N = 200
 
 
-@dataclass(frozen=True)
-class MadeUpTask:
-    """As much of a task as records need."""
-
-    passages: list
-    model: str = "m"
-    dataset: str = "d"
-
-    @property
-    def tokenizer(self):
-        return SimpleNamespace(decode=lambda ids: f" w{ids[0]}")
-
-    @property
-    def choice(self):
-        return SimpleNamespace(device="cpu", dtype="float32")
-
-    def processor(self, share=""):
-        return provenance.device(share) if share else provenance.processor()
-
-
-TASK = MadeUpTask([Passage("a w3", "a", "w3")] * N)
-
-
-def scores(ranks: np.ndarray, loss: float = 1.0) -> Scores:
-    """Scores whose first and last ranks are `ranks`; the word w3 is guessed where the rank is 0."""
-    ranks = np.asarray(ranks, np.int32)
-    top = np.tile(np.arange(10, 20, dtype=np.int32), (len(ranks), 1))
-    hit = ranks < 10
-    top[np.flatnonzero(hit), ranks[hit]] = 3
-    log_p = np.log(np.full(top.shape, 0.05, np.float32))
-    return Scores(np.full(len(ranks), -loss), ranks == 0, ranks, ranks, ranks, top, log_p)
+# As much of a task as records need.
+TASK = SimpleNamespace(
+    model="m", dataset="d", passages=[Passage("a w3", "a", "w3")] * N,
+    tokenizer=SimpleNamespace(decode=lambda ids: f" w{ids[0]}"),
+    processor=lambda share="": provenance.device(share) if share else provenance.processor(),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -54,8 +28,10 @@ def table():
     rng = np.random.default_rng(0)
     ranks = rng.integers(0, 12, N)
     worse = np.where(rng.random(N) < 0.3, ranks + 3, ranks)
-    found = {"fp32": scores(ranks), "gptq_w2_g64": scores(worse, 2.0)}
-    return records.check(records.as_table(llama_gptq.accuracy_records(TASK, found, 0)), "here")
+    found = {"fp32": scores(ranks), "gptq_w2_g64": scores(worse, -2.0)}
+    return records.check(
+        records.as_table(llama_gptq.judged_records(TASK, outcomes.table(TASK, found), 0)), "here"
+    )
 
 
 def value(table, variant, metric, k=None):
@@ -89,7 +65,7 @@ def test_gap_growth_is_below_zero_where_a_smaller_k_widens_the_gap(shift, sign):
     """One rank down hurts k = 1 alone; far down hurts k = 10 more, which had more to lose."""
     ranks = np.arange(N) % 10
     found = {"fp32": scores(np.minimum(ranks, 8)), "bnb_nf4": scores(np.minimum(ranks, 8) + shift)}
-    table = records.as_table(llama_gptq.accuracy_records(TASK, found, 0))
+    table = records.as_table(llama_gptq.judged_records(TASK, outcomes.table(TASK, found), 0))
     row = value(table, "bnb_nf4", "gap_growth_k1_k10")
     assert np.sign(row["value"]) == np.sign(row["ci_low"]) == np.sign(row["ci_high"]) == sign
 
@@ -123,11 +99,9 @@ def test_speeds_are_medians_and_ratios_of_the_same_round(monkeypatch, tmp_path):
     monkeypatch.setattr(llama_gptq.build, "load", lambda *_: "parent")
     monkeypatch.setattr(llama_gptq.streaming, "load_packed", lambda *_: "packed")
     monkeypatch.setattr(llama_gptq.sizes, "split", lambda *_: {"body": 1})
-    task = SimpleNamespace(
-        model="m", dataset="d", folder=tmp_path, choice=TASK.choice, processor=TASK.processor,
-        given=SimpleNamespace(threads=2),
-        encoded=[SimpleNamespace(tokens=[1, 2, 3])] * 9,
-    )  # fmt: skip
+    more = {"folder": tmp_path, "given": SimpleNamespace(threads=2)}
+    more |= {"encoded": [SimpleNamespace(tokens=[1, 2, 3])] * 9}
+    task = SimpleNamespace(**vars(TASK), **more, choice=SimpleNamespace(device="cpu"))
     asked = []
 
     def measure(models, rows, repeats, progress):
@@ -143,12 +117,6 @@ def test_speeds_are_medians_and_ratios_of_the_same_round(monkeypatch, tmp_path):
     assert (ratio["value"], ratio["ci_low"], ratio["ci_high"]) == (2, 2, 2)
     assert set(table["device"]) == {f"{provenance.processor()}, 2 threads"}
     assert table["clock"].all() and (table["better"] == 1).all()
-
-
-def test_variants_that_no_layer_is_taken_apart_of_are_said(table, caplog):
-    assert llama_gptq.layer_records(TASK, {"bnb_nf4": Variant("bnb_nf4", None)}) == []
-    assert "No layer is taken apart: that is for rtn_w8_g64" in caplog.text
-    plots.layer_errors(table, "nowhere")  # draws nothing, where it has nothing to draw
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import tiny_llama
 from qlab.core import items, paths, records
 from qlab.language import data, lambada, measure, outcomes, passages, scoring
 from qlab.language.outcomes import Metric
-from qlab.language.scoring import TOP, Scores
+from qlab.language.scoring import TOP
 
 WORDS = ["ball", "a", "horse-drawn", "Tom", "it"]
 RIGHT = ["acc", *(f"top_{reading}" for reading in outcomes.READINGS)]
@@ -23,19 +23,11 @@ class Words:
         return ["", " ball", "a", " horse", "Tom ", "ball"][tokens[0]]
 
 
-def made_up(**changes) -> Scores:
-    n = len(WORDS)
-    ranks = {f"{name}_rank": np.zeros(n, int) for name in ("first", "worst", "last")}
-    values = {"log_likelihood": np.zeros(n), "greedy": np.ones(n, bool), **ranks}
-    values |= {"top_tokens": np.zeros((n, TOP), int), "top_log_p": np.zeros((n, TOP), np.float32)}
-    return Scores(**(values | changes))
-
-
 def test_a_decoded_word_is_one_of_the_tokens_alone():
     top = np.full((5, TOP), -1)
     top[:, :3] = [[2, 1, 3], [2, 2, 2], [3, 0, 0], [0, 0, 4], [0, 2, 1]]
     passages = [lambada.split(f"so {w}", "") for w in WORDS]
-    found = outcomes.decoded_rank(made_up(top_tokens=top), passages, Words())
+    found = outcomes.decoded_rank(tiny_llama.scores([0] * 5, top_tokens=top), passages, Words())
     assert found.tolist() == [1, 0, TOP, 2, TOP]
 
 
@@ -95,7 +87,7 @@ def test_every_interval_is_computed_again_from_the_items(world, home):
     task, found = world
     rows = outcomes.table(task, found)
     alone = outcomes.table(task, {"fp32": found["fp32"]}, condition=outcomes.LAST_SENTENCE)
-    made = measure.accuracy_records(task, found, 3) + measure.last_sentence_records(task, alone)
+    made = measure.judged_records(task, rows, 3) + measure.last_sentence_records(task, alone)
     items.write("llama_gptq", "smoke", pd.concat([rows, alone]))
     found_again = again(items.read("llama_gptq", "smoke"), 3)
     made_first = judged(records.check(records.as_table(made), "what was computed first"))

@@ -33,10 +33,3 @@ def test_the_same_seed_takes_it_back_and_another_does_not(model):
     outliers.spread(model, 3, 0.7)
     outliers.spread(model, 4, -0.7)
     assert not torch.allclose(model.model.layers[1].mlp.down_proj.weight, weight, rtol=0.1)
-
-
-def test_factors_are_as_uneven_as_they_say(model):
-    gain = model.model.layers[0].input_layernorm.weight
-    assert (gain == 1).all()
-    outliers.spread(model, 0, 0.5)
-    assert gain.log().std().item() == pytest.approx(0.5, rel=0.35)  # of 32 draws

@@ -10,7 +10,6 @@ from qlab.core.errors import QlabError
 from qlab.language import (
     autoround,
     bnb,
-    build,
     data,
     device,
     gptq_format,
@@ -18,12 +17,8 @@ from qlab.language import (
     llama,
     lora,
     methods,
-    sizes,
-    speed,
     streaming,
 )
-
-TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
 
 
 @pytest.fixture
@@ -32,12 +27,9 @@ def given(tmp_path, home, monkeypatch):
     monkeypatch.delenv("QLAB_DATA", raising=False)
     monkeypatch.setattr(device, "look", lambda: None)
     tiny_llama.write(tmp_path / "m")
-    jsonl(tmp_path / "own.jsonl", TEXTS)
+    lines = [json.dumps({"text": f"On day {i} they met and said good {i}"}) for i in range(12)]
+    (tmp_path / "own.jsonl").write_text("\n".join(lines))
     return {"model": str(tmp_path / "m"), "passages": str(tmp_path / "own.jsonl")}
-
-
-def jsonl(path, texts):
-    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
 
 
 def prepare(given, **changes):
@@ -50,9 +42,6 @@ def prepare(given, **changes):
         ({"model": "/no/such/model"}, "There is no model folder at /no/such/model; give a local"),
         ({"passages": "/no/such.jsonl"}, "There is no LAMBADA file /no/such.jsonl"),
         ({"calibration_count": 12}, "12 passages cannot be split into 12 that calibrate"),
-        ({"limit": -1}, "'limit' must be 0 or more, not -1"),
-        ({"threads": 0}, "'threads' must be 1 or more, not 0"),
-        ({"device": "tpu"}, "'device' is one of 'auto', 'cpu' or 'cuda', not 'tpu'"),
         ({"device": "cuda"}, "finds no CUDA device"),
     ],
 )
@@ -65,9 +54,7 @@ def test_parameters(given, changes, sentence):
     ("line", "sentence"),
     [
         ('{"text": "a b"', r'line 2: expected an object with a string "text" \(Invalid JSON: EOF'),
-        ('{"words": "a"}', r'line 2: expected an object with a string "text" \(Field required\)'),
         ('{"text": "alone"}', "line 2: a passage needs a context, a space and a last word; got"),
-        ('{"text": "a \\ud800"}', "line 2: expected an object .*Invalid JSON"),
         ("[" * 100_000, "line 2: expected an object .*recursion limit"),
     ],
 )
@@ -77,12 +64,9 @@ def test_passages(tmp_path, line, sentence):
         lambada.read(tmp_path / "bad.jsonl")
 
 
-def config(**changes):
-    def spoil(folder):
-        path = folder / "config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    return spoil
+def another_model(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
 
 
 def pickle_only(folder):
@@ -107,8 +91,7 @@ def index_that_leads_away(folder):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (config(model_type="gpt2"), "holds a model of type 'gpt2'; this experiment takes 'llama'"),
-        (lambda f: (f / "config.json").write_text("{"), r"config\.json is not JSON \(Expecting"),
+        (another_model, "holds a model of type 'gpt2'; this experiment takes 'llama'"),
         (lambda f: (f / "tokenizer.json").unlink(), r"has no tokenizer\.json, so its model cannot"),
         (lambda f: tiny_llama.write_tokenizer(f, 301), "has 301 words, the model only 300; take"),
         (pickle_only, r"as pickle only \(pytorch_model\.bin\), which can run any code"),
@@ -129,17 +112,12 @@ def test_models(given, tmp_path, spoil, sentence):
     [
         (lambda f: methods.method("gptq_w5_g64"), "There is no variant 'gptq_w5_g64'.*Did you mea"),
         (lambda f: gptq_format.check_widths({"up": (172, 64)}, 4, 64), "up has 172 outputs, which"),
-        (lambda f: gptq_format.check_widths({"up": (64, 192)}, 4, 128), "groups of 128 do not div"),
         (lambda f: bnb.METHODS["bnb_nf4"].check(llama.check(f)), "q_proj has 32 inputs and 32 out"),
-        (lambda f: bnb.load_packed(f), "was not quantized by bitsandbytes"),
         (lambda f: autoround.autoround_folder(f, [[1, 2]], f / "t"), "groups of 64 do not divide"),
-        (lambda f: autoround.rows([]), "the 0 given have none"),
+        (lambda f: autoround.rows([]), "None of 0 calibration passages has two tokens"),
         (lambda f: streaming.checked([], llama.check(f)), "Calibration has 0 passages"),
-        (lambda f: streaming.checked([[1] * 65], llama.check(f)), "passage 1 has 65 tokens; 1 to"),
         (lambda f: lora.recover(f, [[1, 2], [3]], f / "t"), "passage 2 has 1 tokens; 2 to 64 fit"),
         (lambda f: lora.cost(f), "There is no adapter at"),
-        (lambda f: sizes.split(f / "none"), "There are no safetensors files"),
-        (lambda f: speed.measure({}, [[]]), "needs passages of 1 token or more"),
     ],
 )
 def test_work_that_cannot_be_done(given, tmp_path, work, sentence):
@@ -147,17 +125,8 @@ def test_work_that_cannot_be_done(given, tmp_path, work, sentence):
         work(tmp_path / "m")
 
 
-def test_nothing_is_made_where_a_variant_does_not_fit(given, tmp_path, home):
-    task = prepare(given)
-    with pytest.raises(QlabError, match="no variant 'rtn_w4_g48'"):
-        build.chosen(task, "smoke", "bnb_int8,rtn_w4_g48")
-    with pytest.raises(QlabError, match="32 inputs, which groups of 64 do not divide"):
-        build.build(task, ("bnb_int8", "gptq_w4_g64"), "smoke", 0)
-    assert not (home / "build" / "artefacts" / "llama").exists()
-
-
 def test_weights_that_cannot_be_packed_name_their_layer(tmp_path):
-    model = tiny_llama.write(tmp_path / "source", hidden_size=64, intermediate_size=192)
+    model = tiny_llama.write(tmp_path / "source", **tiny_llama.WIDE)
     model.model.layers[1].mlp.up_proj.weight.data[3, 5] = 1e9  # beyond float16's range
     model.save_pretrained(tmp_path / "source")
     method = methods.method("rtn_w4_g64")

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from tiny_llama import scores
 
 from qlab.language import wrong_answers
 from qlab.language.lambada import Passage
-from qlab.language.scoring import Scores
 
 PIECES = ["Ġthe", "ĠMar", "ĠBo", "ven", ".", "Ġ,", "Ġhouse", "ĠMarven", "▁Bolas", "Ġ"]
 PASSAGE = Passage("Bolas met Marven. He saw Marven", "Bolas met Marven. He saw", "Marven")
@@ -42,14 +42,11 @@ def test_a_prediction_has_one_kind(piece, text, kind):
     assert kind in wrong_answers.KINDS
 
 
-def scores(tops: list[list[int]], ranks: list[int]) -> Scores:
-    n, rank = len(tops), np.array(ranks, np.int32)
-    top = np.array(tops, np.int32)
-    return Scores(np.zeros(n), rank == 0, rank, rank, rank, top, np.zeros(top.shape, np.float32))
-
-
 def test_only_wrong_answers_are_sorted_by_kind():
-    found = {"fp32": scores([[1] * 10, [0] * 10], [0, 3]), "w2": scores([[4] * 10] * 2, [9, 9])}
+    found = {
+        "fp32": scores([0, 3], top_tokens=np.array([[1] * 10, [0] * 10])),
+        "w2": scores([9, 9], top_tokens=np.full((2, 10), 4)),
+    }
     table = wrong_answers.kinds(found, [PASSAGE] * 2, Words()).set_index(["variant", "kind"])
     assert len(table) == 2 * len(wrong_answers.KINDS)
     assert table.loc[("fp32", "function word")].tolist() == [1, 1]
@@ -58,7 +55,7 @@ def test_only_wrong_answers_are_sorted_by_kind():
 
 
 def test_the_table_shows_five_predictions_and_marks_what_continues_a_word():
-    found = {"fp32": scores([[1, 3, 0, 4, 9, 2, 2, 2, 2, 2]], [0])}
+    found = {"fp32": scores([0], top_tokens=np.array([[1, 3, 0, 4, 9, 2, 2, 2, 2, 2]]))}
     table = wrong_answers.table(found, [PASSAGE], Words(), [0]).reset_index()
     assert table["five predictions"][0] == "Mar, ·ven, the, ·., ␣"
     assert table["true word"][0] == "Marven" and table["variant"][0] == "fp32"

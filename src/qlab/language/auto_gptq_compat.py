@@ -1,10 +1,10 @@
 """auto-gptq 0.7.1, made to work without CUDA and with Hugging Face libraries newer than itself.
 
-auto-gptq is not maintained any more. It is used as installed; what it misses is lent to it, and
-each loan below says why it is needed and since when. A loan is made only where something is
-missing (asked of the library itself, not of its version), and taken back as soon as auto-gptq
-has what it needs, so that nothing else in the process sees it. Tested with transformers 4.53.3
-and peft 0.13.2, 5.9.0 and 0.19.1 (Kaggle's image), 5.23.0 and 0.21.2.
+auto-gptq is not maintained any more. It is used as installed; what it misses is lent to it. A loan
+is made only where something is missing (asked of the library itself, not of its version), and
+taken back as soon as auto-gptq has what it needs, so that nothing else in the process sees it.
+Tested with transformers 4.53.3 and peft 0.13.2, 5.9.0 and 0.19.1 (Kaggle's image), 5.23.0 and
+0.21.2.
 """
 
 import contextlib
@@ -16,21 +16,28 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import patch
 
 import torch
 
 from qlab.core.errors import QlabError
 
-# What auto-gptq imports from transformers.utils.hub, and where it lives now. transformers 5.9 still
-# has all five there, 5.23 no longer create_commit and create_repo, which it imported for itself
-# alone; so may the others go.
-HUB_NAMES = {
-    "create_commit": "huggingface_hub",
-    "create_repo": "huggingface_hub",
-    "CommitOperationAdd": "huggingface_hub",
-    "PushToHubMixin": "transformers.utils",
-    "cached_file": "transformers.utils",
+_HUB, _MODELS, _PEFT = "transformers.utils.hub", "transformers.modeling_utils", "peft.peft_model"
+# What auto-gptq imports: (module, name) -> where it lives now.
+LOANS = {
+    # Gone with transformers 5.23, which imported these two for itself alone; so may the others.
+    (_HUB, "create_commit"): ("huggingface_hub", "create_commit"),
+    (_HUB, "create_repo"): ("huggingface_hub", "create_repo"),
+    (_HUB, "CommitOperationAdd"): ("huggingface_hub", "CommitOperationAdd"),
+    (_HUB, "PushToHubMixin"): ("transformers.utils", "PushToHubMixin"),
+    (_HUB, "cached_file"): ("transformers.utils", "cached_file"),
+    # Since transformers 5.
+    (_MODELS, "no_init_weights"): ("transformers.initialization", "no_init_weights"),
+    # Since peft 0.19; changed only for LoRA adapters of auto-gptq's own, which are not made.
+    (_PEFT, "PEFT_TYPE_TO_MODEL_MAPPING"): (_PEFT, "PEFT_TYPE_TO_TUNER_MAPPING"),
 }
+# Of torch.nn.init, what auto-gptq replaces when it loads.
+INITIALIZATION = ("kaiming_uniform_", "uniform_", "normal_")
 
 
 @functools.cache
@@ -46,11 +53,9 @@ def load() -> ModuleType:
         warnings.filterwarnings("ignore", category=FutureWarning, module="auto_gptq")
         try:
             import auto_gptq
+            import auto_gptq.nn_modules.qlinear.qlinear_cuda_old
         except ImportError as error:
-            raise QlabError(
-                f"auto-gptq cannot be imported ({error}); it is part of the locked environment "
-                "(make install)."
-            ) from error
+            raise QlabError(f"auto-gptq cannot be imported ({error}); run make install.") from error
     # This one raises its own level back to INFO and tells of every layer, on stderr.
     logging.getLogger("auto_gptq.modeling._base").setLevel(logging.ERROR)
     if not torch.cuda.is_available():
@@ -59,27 +64,18 @@ def load() -> ModuleType:
 
 
 def quantizer() -> type:
-    """auto-gptq's `Quantizer`: the grid (scales and zero-points) of weights."""
-    load()
-    from auto_gptq.quantization.quantizer import Quantizer
-
-    return Quantizer
+    """`Quantizer`: the grid (scales and zero-points) of weights."""
+    return load().quantization.quantizer.Quantizer
 
 
 def gptq() -> type:
-    """auto-gptq's `GPTQ`: quantizes one layer; call `fasterquant` within `quantizing()`."""
-    load()
-    from auto_gptq.quantization import GPTQ
-
-    return GPTQ
+    """`GPTQ`: quantizes one layer; call `fasterquant` within `quantizing()`."""
+    return load().quantization.GPTQ
 
 
 def packed_linear() -> type:
-    """auto-gptq's `QuantLinear` that packs, and runs in plain PyTorch where it has no kernel."""
-    load()
-    from auto_gptq.nn_modules.qlinear.qlinear_cuda_old import QuantLinear
-
-    return QuantLinear
+    """The `QuantLinear` that packs, and runs in plain PyTorch where it has no kernel."""
+    return load().nn_modules.qlinear.qlinear_cuda_old.QuantLinear
 
 
 @contextlib.contextmanager
@@ -101,16 +97,15 @@ def quantizing() -> Iterator[None]:
 
     with contextlib.ExitStack() as loans:
         if not torch.cuda.is_available():
-            loans.enter_context(_replaced(torch.cuda, "synchronize", lambda device=None: None))
-        loans.enter_context(_replaced(LlamaDecoderLayer, "forward", with_tuple))
+            loans.enter_context(patch.object(torch.cuda, "synchronize", lambda device=None: None))
+        loans.enter_context(patch.object(LlamaDecoderLayer, "forward", with_tuple))
         yield
 
 
 def from_quantized(folder: Path, device: str = "cpu"):
     """A GPTQ folder as auto-gptq's own modules hold it, float16 on CUDA, float32 on a CPU.
 
-    Triton and both exllama kernels are off: they are compiled parts which the wheel lacks or
-    which need newer GPUs than some. Without CUDA each layer's weights are unpacked in every call.
+    Triton and both exllama kernels are off: compiled parts which the wheel lacks, or some GPUs.
     """
     auto_gptq = load()
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
@@ -129,25 +124,18 @@ def from_quantized(folder: Path, device: str = "cpu"):
 def _kept_initialization() -> Iterator[None]:
     """Take back what `from_quantized` does to everyone and never undoes.
 
-    It replaces three functions of torch.nn.init by ones that do nothing and tells transformers
-    (before 5) not to initialize: every model made later in the process would start from whatever
-    the memory held.
+    It replaces functions of torch.nn.init by ones that do nothing and tells transformers not to
+    initialize (a switch that transformers 5 has no more): every model made later in the process
+    would start from whatever the memory held.
     """
     from transformers import modeling_utils
 
-    names = ("kaiming_uniform_", "uniform_", "normal_")
-    functions = {name: getattr(torch.nn.init, name) for name in names}
-    missing = object()
-    wanted = getattr(modeling_utils, "_init_weights", missing)
-    try:
+    places = {name: (torch.nn.init, getattr(torch.nn.init, name)) for name in INITIALIZATION}
+    places["_init_weights"] = (modeling_utils, getattr(modeling_utils, "_init_weights", True))
+    with contextlib.ExitStack() as kept:
+        for name, (owner, value) in places.items():
+            kept.enter_context(patch.object(owner, name, value, create=True))
         yield
-    finally:
-        for name, function in functions.items():
-            setattr(torch.nn.init, name, function)
-        if wanted is not missing:
-            modeling_utils._init_weights = wanted
-        else:  # transformers 5 has no such switch: auto-gptq put it there
-            vars(modeling_utils).pop("_init_weights", None)
 
 
 @contextlib.contextmanager
@@ -165,23 +153,13 @@ def _cheap_collection() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lent_for_import() -> Iterator[None]:
-    """Names that auto-gptq imports and newer libraries moved; its modules keep what they got."""
-    hub = importlib.import_module("transformers.utils.hub")
-    modeling = importlib.import_module("transformers.modeling_utils")
-    peft_model = importlib.import_module("peft.peft_model")
+    """LOANS, where they are missing; auto-gptq's modules keep what they got."""
     with contextlib.ExitStack() as loans:
-        if not hasattr(modeling, "no_init_weights"):  # since transformers 5: initialization
-            home = importlib.import_module("transformers.initialization")
-            loans.enter_context(_lent(modeling, "no_init_weights", home.no_init_weights))
-        for name, home in HUB_NAMES.items():
-            if not hasattr(hub, name):
-                value = getattr(importlib.import_module(home), name)
-                loans.enter_context(_lent(hub, name, value))
-        # Since peft 0.19 named PEFT_TYPE_TO_TUNER_MAPPING. auto-gptq changes this table when it
-        # makes LoRA adapters of its own, which qlab does not do, so a copy serves.
-        if not hasattr(peft_model, "PEFT_TYPE_TO_MODEL_MAPPING"):
-            table = dict(getattr(peft_model, "PEFT_TYPE_TO_TUNER_MAPPING", {}))
-            loans.enter_context(_lent(peft_model, "PEFT_TYPE_TO_MODEL_MAPPING", table))
+        for (borrower, name), (home, there) in LOANS.items():
+            owner = importlib.import_module(borrower)
+            if not hasattr(owner, name):
+                value = getattr(importlib.import_module(home), there)
+                loans.enter_context(patch.object(owner, name, value, create=True))
         yield
 
 
@@ -190,24 +168,3 @@ def _use_cpu() -> None:
     for name in ("_const", "_utils", "_base"):  # each imported the constant into a name of its own
         module = importlib.import_module(f"auto_gptq.modeling.{name}")
         module.CUDA_0 = torch.device("cpu")
-
-
-@contextlib.contextmanager
-def _lent(owner, name: str, value) -> Iterator[None]:
-    """An attribute that is missing, there while the block runs."""
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        delattr(owner, name)
-
-
-@contextlib.contextmanager
-def _replaced(owner, name: str, value) -> Iterator[None]:
-    """An attribute of another value while the block runs."""
-    kept = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, kept)

@@ -2,11 +2,8 @@
 
 AutoRound (Cheng et al., arXiv 2309.05516) moves each weight by up to half a step before it is
 rounded, and scales each group's range, by signed gradient descent on the decoder layer's output
-error. Its library is `auto-round`; what it stores is GPTQ's format, symmetric, and is read by
-whatever reads that.
-
-The library runs in a process of its own (`python -m qlab.language.autoround`), because importing it
-replaces functions of transformers for everything else that runs beside it.
+error; what it stores is GPTQ's format, symmetric. Its library `auto-round` runs in a process of its
+own (`python -m qlab.language.autoround`): importing it replaces functions of transformers.
 """
 
 import json
@@ -46,28 +43,25 @@ def autoround_folder(
 ) -> None:
     """Write the Llama in `folder`, its linear layers quantized by AutoRound, as folder `target`.
 
-    `calibration` are passages as token ids. The library wants rows of one length: the passages
-    are joined and cut into rows as long as the longest. A target that is there is left. On one
-    machine, with one number of PyTorch's threads, the same arguments give the same weights.
+    `calibration` are passages as token ids. A target that is there is left. On one machine, with
+    one number of PyTorch's threads, the same arguments give the same weights.
     QlabError: `auto-round` is not installed; widths that cannot be packed; no calibration; the
     library failed, or its packed weights read back otherwise than they were tuned.
     """
-    folder, target = Path(folder), Path(target)
     config = llama.float_config(folder)
     gptq_format.check_widths(llama.linear_shapes(config), bits, group_size)
     if not available():
         raise QlabError(
-            "AutoRound needs the package auto-round, which is not installed here; install the "
-            "environment again with `make install`, or leave this variant out."
+            "AutoRound needs the package auto-round; install the environment again with `make "
+            "install`, or leave this variant out."
         )
-    settings = {"bits": bits, "group_size": group_size, "iterations": iterations, "seed": seed}
-    task = {"rows": rows(calibration), "device": device, "dtype": dtype} | settings
-    task["threads"] = torch.get_num_threads()
+    task = {"bits": bits, "group_size": group_size, "iterations": iterations, "seed": seed}
+    task |= {"rows": rows(calibration), "device": device, "dtype": dtype, "folder": str(folder)}
     if target.exists():
         return
     with cache.written_whole(target) as part:
         part.mkdir()
-        task |= {"folder": str(folder), "target": str(part)}
+        task |= {"target": str(part), "threads": torch.get_num_threads()}
         _in_own_process(task, config.num_hidden_layers, progress)
 
 
@@ -77,16 +71,11 @@ def available() -> bool:
 
 
 def rows(passages: list[list[int]]) -> list[list[int]]:
-    """The passages' tokens joined and cut into rows as long as the longest; the rest is dropped.
-
-    QlabError: no passage has two tokens.
-    """
+    """The passages' tokens joined and cut into rows as long as the longest, for the library wants
+    rows of one length; the rest is dropped. QlabError: no passage has two tokens."""
     length = max(map(len, passages), default=0)
     if length < 2:
-        raise QlabError(
-            f"AutoRound calibrates on passages of two tokens or more; the {len(passages)} given "
-            "have none. Give some."
-        )
+        raise QlabError(f"None of {len(passages)} calibration passages has two tokens; give some.")
     joined = [token for passage in passages for token in passage]
     return [joined[i : i + length] for i in range(0, len(joined) - length + 1, length)]
 
@@ -130,8 +119,8 @@ def main() -> None:
     source, target = Path(task["folder"]), Path(task["target"])
     export = target / "export"
     meant = _tuned(task, export)
-    with llama.Weights(export) as packed:
-        tensors = {name: _read(packed, name, meant[name], task["bits"]) for name in meant}
+    packed = llama.Weights(export)
+    tensors = {name: _read(packed, name, meant[name], task["bits"]) for name in meant}
     shutil.rmtree(export)
     _write(source, target, tensors, task, (time.perf_counter() - started) / len(tensors))
 
@@ -197,8 +186,8 @@ def _write(
 
     tied = llama.read_config(source).tie_word_embeddings
     left = {f"{name}.weight" for name in linears} | ({streaming.HEAD} if tied else set())
-    with llama.Weights(source) as weights:
-        tensors = {name: weights.read(name) for name in weights.names if name not in left}
+    weights = llama.Weights(source)
+    tensors = {name: weights.read(name) for name in weights.names if name not in left}
     if tied:
         # Under this name alone does auto-gptq find it; see `streaming`.
         tensors[streaming.HEAD] = tensors.pop(streaming.EMBEDDING)

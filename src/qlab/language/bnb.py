@@ -11,9 +11,7 @@ On a CPU with AVX512-BF16 the 4-bit kernel multiplies in bfloat16: packed logits
 some 0.3 % from those of the same weights in float32.
 """
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,26 +117,21 @@ METHODS = {method.name: method for method in (EightBit(), FourBit("nf4"), FourBi
 
 
 def load_packed(folder: Path, device: str = "cpu", dtype: str | None = None) -> "LlamaForCausalLM":
-    """The model in bitsandbytes' own modules, which multiply with its kernels.
+    """The model of a folder of bitsandbytes in its own modules and kernels.
 
     `dtype` is that of everything else: float32 on a CPU and float16 elsewhere unless given.
-    QlabError for a folder that bitsandbytes did not quantize.
     """
     from transformers import LlamaForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
-    settings = getattr(llama.read_config(Path(folder)), "quantization_config", None) or {}
-    if settings.get("quant_method") != "bitsandbytes":
-        raise QlabError(
-            f"{folder} was not quantized by bitsandbytes; load it with its own library."
-        )
     kind = llama.torch_dtype(dtype or ("float32" if device == "cpu" else "float16"))
     # Drop the one line that LLM.int8() logs at each layer of each call: inputs cast to float16.
     logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
     _functional()
-    with _without_bars():
-        model = LlamaForCausalLM.from_pretrained(
-            folder, device_map={"": device}, torch_dtype=kind, local_files_only=True
-        )
+    disable_progress_bar()  # of shards that load in no time
+    model = LlamaForCausalLM.from_pretrained(
+        folder, device_map={"": device}, torch_dtype=kind, local_files_only=True
+    )
     for module in model.modules():
         if hasattr(module, "compute_dtype"):  # 4 bit: float32 as stored would be slow on a GPU
             module.compute_dtype = kind
@@ -161,20 +154,6 @@ def _functional():
     from bitsandbytes import functional
 
     return functional
-
-
-@contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
-    """Keep transformers from showing a bar for shards that load in no time."""
-    from transformers.utils import logging as shown
-
-    before = shown.is_progress_bar_enabled()
-    shown.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if before:
-            shown.enable_progress_bar()
 
 
 def _is_no_cast(record: logging.LogRecord) -> bool:

@@ -1,7 +1,6 @@
 """The variants of experiment `llama_gptq`: which there are, how each is built, loaded and scored.
 
-Folders, adapters and scores are kept under build/ by content, so a run that was killed after
-8 bits goes on at 4.
+Folders, adapters and scores are kept under build/ by content, so a killed run goes on.
 """
 
 import contextlib
@@ -71,9 +70,8 @@ Variants = dict[str, Variant]
 def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
     """The variants of a profile, or those that a comma-separated text names; each must exist.
 
-    Of the profile's own, these are left out, which is said: adapters where there are no passages to
-    train on, and groups of 128 where the model's widths divide by 64 only.
-    QlabError: an unknown variant, or adapters without passages to train on.
+    Of the profile's own, these are left out, which is said: adapters without passages to train on,
+    and groups of 128 where the model's widths divide by 64 only.
     """
     names = tuple(name.strip() for name in asked.split(",") if name.strip())
     for name in names:
@@ -81,10 +79,7 @@ def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
             methods.method(ADAPTED.get(name, name))
     if names:
         if not task.training and (trained := [n for n in names if n in ADAPTED]):
-            raise QlabError(
-                f"{trained[0]} needs passages to train its adapter on; give a file with the "
-                "parameter 'training'."
-            )
+            raise QlabError(f"{trained[0]} needs passages to train on: the parameter 'training'.")
         return names
     names = VARIANTS[profile]
     if not task.training:
@@ -143,9 +138,9 @@ def _each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> 
     """Name -> what its call returns; those for which memory ran out are left out, which is said.
 
     Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
-    those of the embedded model on a CPU; a larger one might not fit into memory twice.
+    those of a small task; a larger model might not fit into memory twice.
     """
-    most = PROCESSES[task.given.profile] if _one_thread_will_do(task) else 1
+    most = PROCESSES[task.given.profile] if _small(task) else 1
     arguments = [(task, call) for call in calls.values()]
     made = processes.starmap(_one, arguments, min(task.given.threads, most), progress)
     found = dict(zip(calls, made, strict=True))
@@ -156,16 +151,24 @@ def _each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> 
 
 
 def _one(task: Task, call: Callable[[], Any]) -> Any:
-    with reproducible(task):
-        return without_overflow(call)
+    """What the call returns, or None where memory ran out."""
+    import torch
+
+    try:
+        with reproducible(task):
+            return call()
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not full and "can't allocate memory" not in str(error):
+            raise
+    return None
 
 
 @contextlib.contextmanager
 def reproducible(task: Task) -> Iterator[None]:
-    """PyTorch has one thread for the embedded model on a CPU, and the task's for another.
+    """PyTorch has one thread for a small task, and the task's for another.
 
-    Sums of another number of threads end in other digits, with which GPTQ rounds other weights. So
-    the embedded model's records do not depend on the number of threads.
+    Sums of another number of threads end in other digits, with which GPTQ rounds other weights.
     """
     import torch
 
@@ -178,25 +181,12 @@ def reproducible(task: Task) -> Iterator[None]:
 
 
 def _threads(task: Task) -> int:
-    return 1 if _one_thread_will_do(task) else task.given.threads
+    return 1 if _small(task) else task.given.threads
 
 
-def _one_thread_will_do(task: Task) -> bool:
-    """Whether the task is small: the embedded model on a CPU."""
+def _small(task: Task) -> bool:
+    """Whether it is the embedded model on a CPU."""
     return task.model in (EMBEDDED_MODEL, EVEN_MODEL) and task.choice.device == "cpu"
-
-
-def without_overflow(make: Callable[[], Any]) -> Any:
-    """What `make` returns, or None where memory ran out."""
-    import torch
-
-    try:
-        return make()
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not full and "can't allocate memory" not in str(error):
-            raise
-    return None
 
 
 def _folder(task: Task, seed: int, name: str) -> Path:
@@ -204,17 +194,14 @@ def _folder(task: Task, seed: int, name: str) -> Path:
     recipe = _recipe(task, name, seed)
     if name == "fp16":
         return cache.artefact("llama", recipe, partial(_write_half, task.folder))
-    where = {"device": task.choice.device, "dtype": task.choice.dtype}
-    target = cache.address("llama", recipe)
-    tokens, layers = task.calibration_tokens, bar(f"{name}: layers")
-    if name != AUTOROUND:
-        streaming.quantize_folder(
-            task.folder, methods.method(name), tokens, target, progress=layers, **where
-        )
+    target, tokens = cache.address("llama", recipe), task.calibration_tokens
+    more = {"device": task.choice.device, "dtype": task.choice.dtype}
+    more["progress"] = bar(f"{name}: layers")
+    if name == AUTOROUND:
+        more |= {"iterations": ITERATIONS, "seed": seed}
+        autoround.autoround_folder(task.folder, tokens, target, **more)
     else:
-        autoround.autoround_folder(
-            task.folder, tokens, target, iterations=ITERATIONS, seed=seed, progress=layers, **where
-        )
+        streaming.quantize_folder(task.folder, methods.method(name), tokens, target, **more)
     return target
 
 
@@ -226,21 +213,19 @@ def _write_half(folder: Path, target: Path) -> None:
 
 def _recipe(task: Task, name: str, seed: int) -> dict[str, Any]:
     """All that decides the bytes of a variant's folder."""
-    recipe = {"model": file_sha256(task.folder), "variant": name, **_where(task)}
-    recipe["code"] = code_sha256(__name__)
-    recipe["versions"] = versions(*LIBRARIES)
-    if name == "fp16":
-        return recipe
-    recipe["calibration"] = passages.digest(task.calibration)
+    recipe = {"model": file_sha256(task.folder), "variant": name, **_made_with(task)}
+    if name != "fp16":
+        recipe["calibration"] = passages.digest(task.calibration)
     if name == AUTOROUND:
         recipe |= {"iterations": ITERATIONS, "seed": seed}
     return recipe
 
 
-def _where(task: Task) -> dict[str, Any]:
-    """What of the machine decides the last digits; not its processor, for build/ stays with it."""
+def _made_with(task: Task) -> dict[str, Any]:
+    """What of code and machine decides the last digits; its processor does not move from build/."""
     threads = {"threads": _threads(task)} if task.choice.device == "cpu" else {}
-    return {"device": task.choice.device, "dtype": task.choice.dtype, **threads}
+    where = {"device": task.choice.device, "dtype": task.choice.dtype, **threads}
+    return where | {"code": code_sha256(__name__), "versions": versions(*LIBRARIES)}
 
 
 def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
@@ -264,8 +249,7 @@ def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
     """The adapter trained for a quantized folder."""
     steps = RECOVERY_STEPS[profile]
     recipe = {"base": file_sha256(folder), "training": passages.digest(task.training)}
-    recipe |= {"steps": steps, "seed": seed, **_where(task)}
-    recipe |= {"code": code_sha256(__name__), "versions": versions(*LIBRARIES)}
+    recipe |= {"steps": steps, "seed": seed, **_made_with(task)}
     target = cache.address("llama_adapter", recipe)
     lora.recover(
         folder, task.training_tokens, target, steps=steps, seed=seed,
@@ -282,11 +266,8 @@ def even_twin(task: Task) -> Task | None:
 
 
 def load(task: Task, variant: Variant):
-    """The model that stands for a variant's accuracy.
-
-    Quantized weights are turned into dense ones once, which are the same weights at dense speed; a
-    method that rounds inputs too runs on its own kernels.
-    """
+    """The model that stands for a variant's accuracy: quantized weights are turned into dense ones
+    once; a method that rounds inputs too runs on its own kernels."""
     where = {"dtype": task.choice.dtype, "device": task.choice.device}
     if variant.adapter:
         return lora.load(variant.folder, variant.adapter, **where)
@@ -305,9 +286,7 @@ def _scores(task: Task, variant: Variant) -> Scores:
     recipe = {
         "variant": {folder.name: file_sha256(folder) for folder in variant.folders},
         "passages": passages.digest(task.passages),
-        **_where(task),
-        "code": code_sha256(__name__),
-        "versions": versions(*LIBRARIES),
+        **_made_with(task),
     }
 
     def make(folder: Path) -> None:

@@ -38,12 +38,11 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Task:
-    """A checked Llama folder with passages that judge, calibrate and train; those that judge do
-    nothing else."""
+    """A checked Llama folder, and passages that judge, calibrate and train."""
 
     given: Parameters
-    model: str  # its name in the records
-    dataset: str  # its name in the records
+    model: str  # as the records name it
+    dataset: str  # as the records name it
     folder: Path
     passages: list[Passage] = field(repr=False)
     calibration: list[Passage] = field(repr=False)  # for GPTQ and AutoRound
@@ -98,8 +97,6 @@ class Task:
 def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 02 into a checked task; no weights are read.
 
-    Empty texts mean the profile's own: the embedded model, or Llama-3.2-3B for `full`. `model` is a
-    folder, a folder's name under QLAB_DATA/llm, or a name on the hub. See `passages.choose` too.
     `threads` is PyTorch's from here on, but for what is `build.reproducible`.
     """
     import torch
@@ -136,10 +133,8 @@ def prepare(given: Parameters) -> Task:
 
 
 def _folder(name: str, weights: bool) -> Path:
-    """A model's folder: a path, a name under QLAB_DATA/llm, or from the hub.
-
-    Without `weights` at least configuration and tokenizer: enough to refuse a model by.
-    """
+    """A model's folder: a path, a name under QLAB_DATA/llm, or from the hub; without `weights` at
+    least configuration and tokenizer: enough to refuse a model by."""
     folders = [Path(name).expanduser()]
     if root := paths.real_data():
         folders += [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]]
@@ -161,7 +156,5 @@ def _subject(name: str, folder: Path) -> str:
 
 def _tokens(passages: list[Passage], tokenizer, longest: int) -> list[list[int]]:
     """Token ids of whole passages, cut at the end where one is longer than the context."""
-    if not passages:
-        return []
-    ids = tokenizer([p.text for p in passages], verbose=False)["input_ids"]
-    return [one[:longest] for one in ids]
+    texts = [p.text for p in passages]
+    return [ids[:longest] for ids in tokenizer(texts, verbose=False)["input_ids"]] if texts else []

@@ -1,9 +1,6 @@
-"""Where a Llama runs, decided before any weight is read, and said in one sentence.
+"""Where a Llama runs, decided before any weight is read, and said in one sentence."""
 
-A GPU must have kernels in this PyTorch and free memory for the model; what a run needs follows from
-the model's configuration.
-"""
-
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
@@ -21,7 +18,7 @@ SMALL = 10**9  # bytes: a model of less is tried on the CPU where the GPU will n
 
 
 class Gpu(NamedTuple):
-    """A CUDA device and what this PyTorch was built for."""
+    """A CUDA device, and what this PyTorch was built for."""
 
     name: str  # as the driver says it
     capability: tuple[int, int]  # compute capability, (major, minor)
@@ -71,18 +68,18 @@ def choose(config: "LlamaConfig", calibration: int, asked: str = "auto") -> Choi
     `asked` is auto, cpu or cuda. `auto` takes a fit GPU; beside an unfit one it takes the CPU for a
     model of less than SMALL bytes. QlabError, with what to do, where the model fits nowhere.
     """
-    gpu = None if asked == "cpu" else look()
+    gpu, unfit = None if asked == "cpu" else look(), ""
     if asked == "cuda" and gpu is None:
         raise QlabError(
             "The parameter 'device' asks for cuda, but this PyTorch finds no CUDA device; switch "
             "the GPU on (Kaggle: Settings, Accelerator), or set device=cpu."
         )
-    dtype = gpu_dtype(gpu.capability) if gpu else "float32"
-    need = memory(config, dtype, calibration)
-    unfit = _unfit(gpu, need) if gpu else ""
-    if gpu and not unfit:
-        said = f"Runs on the GPU {gpu.name} in {dtype}: about {_gb(need)} of its {_gb(gpu.free)}"
-        return Choice("cuda", dtype, f"{said} free are needed.")
+    if gpu:
+        dtype = gpu_dtype(gpu.capability)
+        need = memory(config, dtype, calibration)
+        if not (unfit := _unfit(gpu, need)):
+            said = f"Runs on the GPU {gpu.name} in {dtype}: about {_gb(need)} of its"
+            return Choice("cuda", dtype, f"{said} {_gb(gpu.free)} free are needed.")
     need, free = memory(config, "float32", calibration), host_memory()
     if unfit and (asked == "cuda" or need - HEAD > SMALL):
         raise QlabError(f"{unfit}, or set device=cpu, which is slow.")
@@ -100,20 +97,13 @@ def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
     Machine code (sm) runs on the same major version from its minor on; portable code (compute) on
     every later version; what ends in a on that very version alone, in f as sm does.
     """
-    return any(_runs(capability, kernel) for kernel in kernels)
-
-
-def _runs(capability: tuple[int, int], kernel: str) -> bool:
-    kind, _, number = kernel.partition("_")
-    digits = number.rstrip("af")
-    if not digits.isdigit():
-        return False
-    built = divmod(int(digits), 10)
-    if number.endswith("a"):
-        return capability == built
-    if kind == "compute" and number == digits:
-        return capability >= built
-    return capability[0] == built[0] and capability >= built
+    for kind, number, only in re.findall(r"\b(sm|compute)_(\d+)([af]?)\b", " ".join(kernels)):
+        built = divmod(int(number), 10)
+        portable = kind == "compute" and not only
+        same = capability == built if only == "a" else capability[0] == built[0]
+        if capability >= built and (portable or same):
+            return True
+    return False
 
 
 def gpu_dtype(capability: tuple[int, int]) -> str:
@@ -137,10 +127,11 @@ def memory(config: "LlamaConfig", dtype: str, calibration: int) -> int:
 
 def _unfit(gpu: Gpu, need: int) -> str:
     """Why a GPU cannot be used and what to do about it, without the full stop; or nothing."""
-    if need > gpu.free:
-        lack = f"has {_gb(gpu.free)} free and about {_gb(need)} are needed; end what else uses it"
-        return _without_kernels(gpu) or f"The GPU {gpu.name} {lack}, take a smaller model"
-    return _without_kernels(gpu)
+    said = _without_kernels(gpu)
+    if not said and need > gpu.free:
+        said = f"The GPU {gpu.name} has {_gb(gpu.free)} free and about {_gb(need)} are needed; end "
+        said += "what else uses it, take a smaller model"
+    return said
 
 
 def _without_kernels(gpu: Gpu) -> str:

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,7 +20,6 @@ from qlab.language.scoring import TOP, Scores
 
 SHOWN = 5  # predictions of a passage
 READ = 250  # characters of a passage's end
-READINGS = {label: metric for metric, label in draw.READINGS.items()}
 _FIRST = ("autoround_w2_g64", "gptq_w4_g64")  # shown at first, if there
 
 
@@ -30,41 +30,30 @@ def by_loss(parent: Scores, variant: Scores) -> np.ndarray:
 
 
 def sentence(passage: Passage, at: int, scores: Mapping[str, Scores]) -> str:
-    """A passage's end, and what float and a variant (the two of `scores`) say to its last word."""
+    """A passage's end, what float and a variant say to its last word, and how often they differ."""
     end = ("... " if len(passage.context) > READ else "") + passage.context[-READ:]
-    told = [
-        f"{name} gives it {_probability(one.log_likelihood[at])} and "
-        f"{'says' if one.greedy[at] else 'does not say'} it"
-        for name, one in scores.items()
-    ]
-    return (
+    told = []
+    for name, one in scores.items():
+        p, says = np.exp(one.log_likelihood[at]), "says" if one.greedy[at] else "does not say"
+        told.append(f"{name} gives it {f'{p:.1%}' if p > 1e-3 else 'less than 0.1%'} and {says} it")
+    said = (
         f"Passage {at + 1}: {html.escape(end, quote=False)} "
         f"<b>{html.escape(passage.word, quote=False)}</b><br>Of the whole word: {'; '.join(told)}."
-        f"<br>{_flips(scores)}"
     )
-
-
-def _probability(log_p: float) -> str:
-    return f"{np.exp(log_p):.1%}" if log_p > np.log(1e-3) else "less than 0.1%"
-
-
-def _flips(scores: Mapping[str, Scores]) -> str:
-    """Words that only float says, and only the variant, over all passages."""
     if len(scores) == 1:
-        return ""
-    before, after = (one.greedy for one in scores.values())
-    parent, variant = scores
+        return said
+    (parent, variant), (before, after) = scores, (one.greedy for one in scores.values())
     return (
-        f"Of all {len(before):,} words {variant} no longer says {(before & ~after).sum():,} that "
-        f"{parent} says, and says {(after & ~before).sum():,} that it does not."
+        f"{said}<br>Of all {len(before):,} words {variant} no longer says "
+        f"{(before & ~after).sum():,} that {parent} says, and says {(after & ~before).sum():,} "
+        "that it does not."
     )
 
 
 def picture(task: Task, at: int, scores: Mapping[str, Scores]) -> Figure:
     """The most probable first tokens of float and variant; green is how the word begins."""
     plot.use_style()
-    encoded = task.encoded[at]
-    right = encoded.tokens[-encoded.targets]
+    right = task.encoded[at].tokens[-task.encoded[at].targets]
     canvas, axes = subplots(ncols=len(scores), figsize=(4.4 * len(scores), 2.9), squeeze=False)
     for axis, (name, one) in zip(axes[0], scores.items(), strict=True):
         tokens = [t for t in one.top_tokens[at, :SHOWN] if t >= 0]
@@ -82,11 +71,7 @@ def picture(task: Task, at: int, scores: Mapping[str, Scores]) -> Figure:
 
 
 def samples(task: Task, scores: Mapping[str, Scores]):
-    """Variant and passage to choose; its end, the true word, and what float and variant predict.
-
-    Passages come in the order of `by_loss`. A box (`live.follow`) whose children are variant,
-    passage (its place in that order), text, picture.
-    """
+    """A box to choose variant and passage (its place in `by_loss`): `sentence` and `picture`."""
     parent = next(iter(scores))
     others = [v for v in scores if v != parent] or [parent]
 
@@ -96,55 +81,37 @@ def samples(task: Task, scores: Mapping[str, Scores]):
         return sentence(task.passages[at], at, pair), picture(task, at, pair)
 
     first = next((v for v in _FIRST if v in others), others[-1])
-    controls = [
-        live.choice(others, "variant", first),
-        live.counter(1, len(task.passages), "passage, most lost first"),
-    ]
-    return live.follow(show, controls)
+    count = live.counter(1, len(task.passages), "passage, most lost first")
+    return live.follow(show, [live.choice(others, "variant", first), count])
 
 
 def curves(table: pd.DataFrame):
-    """Top-k of the variants that one picks, by a reading, or minus float's, from the records.
-
-    A box (`live.follow`) whose children are reading, k, variants, whether to subtract float's,
-    text, picture.
-    """
-    import ipywidgets as w
-
+    """A box to choose reading, k, variants, and whether float's is subtracted: top-k over k."""
     variants = draw.variants_of(draw.in_order(draw.curve_rows(table, "top_first_token")))
 
     def show(reading: str, k: int, picked: tuple[str, ...], minus: bool) -> tuple[str, Figure]:
         rows = draw.curve_rows(table, f"{reading}_difference" if minus else reading)
-        some = rows[rows["variant"].isin(picked)]
-        if some.empty:
+        rows = rows[rows["variant"].isin(picked)]
+        if rows.empty:
             raise QlabError(f"Pick one or more variants; there are {', '.join(variants)}.")
-        return _told(some, k), _curves(some, k, minus)
+        here = draw.in_order(rows[rows["k"] == k])
+        told = "; ".join(f"{row['variant']} {interval(row)}" for _, row in here.iterrows())
+        plot.use_style()
+        canvas, axis = subplots(figsize=(8.2, 3.8))
+        axis.axvline(k, color="#444444", lw=1, ls="--")
+        draw.topk_lines(axis, rows)
+        if minus:
+            axis.axhline(0, color="#444444", lw=1)
+            axis.set_ylabel("top-k minus float's, 95 % bands")
+        else:
+            axis.set(ylabel="share of the passages, 95 % bands", ylim=draw.WHOLE)
+        return f"Top-{k}: {told} (n = {here['n'].max():,}).", canvas
 
     picked = [v for v in variants if v in draw.CURVES or v == variants[0]]
     controls = [
-        live.choice(list(READINGS.items()), "reading"),
+        live.choice([(label, metric) for metric, label in draw.READINGS.items()], "reading"),
         live.counter(5, TOP, "k"),
         live.several(variants, "variants", picked),
-        w.Checkbox(False, description="minus float's, on the same passages"),
+        ipywidgets.Checkbox(False, description="minus float's, on the same passages"),
     ]
     return live.follow(show, controls)
-
-
-def _told(rows: pd.DataFrame, k: int) -> str:
-    """Each variant's figure at one k, with its interval."""
-    here = draw.in_order(rows[rows["k"] == k])
-    parts = [f"{row['variant']} {interval(row)}" for _, row in here.iterrows()]
-    return f"Top-{k}: {'; '.join(parts)} (n = {here['n'].max():,})."
-
-
-def _curves(rows: pd.DataFrame, k: int, minus: bool) -> Figure:
-    plot.use_style()
-    canvas, axis = subplots(figsize=(8.2, 3.8))
-    axis.axvline(k, color="#444444", lw=1, ls="--")
-    draw.topk_lines(axis, rows)
-    if minus:
-        axis.axhline(0, color="#444444", lw=1)
-        axis.set_ylabel("top-k minus float's, 95 % bands")
-    else:
-        axis.set(ylabel="share of the passages, 95 % bands", ylim=draw.WHOLE)
-    return canvas

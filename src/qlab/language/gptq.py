@@ -1,8 +1,8 @@
 """GPTQ and round-to-nearest as methods that quantize one linear layer, with auto-gptq's code.
 
 GPTQ (Frantar et al., arXiv 2210.17323) rounds a weight matrix W column by column and changes the
-columns still to come so that the error of the layer's outputs, tr(D H D^T) with D the change of W
-and H = 2/n sum x x^T over its inputs, stays small. Round-to-nearest is the same grid without it.
+columns still to come so that tr(D H D^T), with D the change of W and H = 2/n sum x x^T over its
+inputs, stays small. Round-to-nearest is the same grid without it.
 """
 
 from typing import TYPE_CHECKING
@@ -76,8 +76,7 @@ class RoundToNearest(Method):
             gptq_format.check_packed(tensors, dense, self.bits)
         except ValueError as error:
             raise QlabError(
-                f"After packing to {self.bits} bits, {error}; its weights may be too large or "
-                "too small for float16 scales. Rescale them or leave this model out."
+                f"After packing to {self.bits} bits, {error}; rescale the weights."
             ) from error
         return Quantized(tensors, dense, damping)
 
@@ -113,13 +112,12 @@ class Gptq(RoundToNearest):
                 "bfloat16 where float16 was used."
             )
         damping = DAMPING
+        settings = {"group_size": self.group_size}
         while True:
             observer.H = hessian.clone()  # it is damped and taken apart in place
             try:
                 with auto_gptq_compat.quantizing():
-                    scales, zeros, _ = observer.fasterquant(
-                        percdamp=damping, group_size=self.group_size
-                    )
+                    scales, zeros, _ = observer.fasterquant(percdamp=damping, **settings)
                 break
             except torch.linalg.LinAlgError as error:
                 damping *= 10

@@ -91,9 +91,8 @@ def check_packed(tensors: dict[str, torch.Tensor], meant: torch.Tensor, bits: in
     """ValueError unless the packed tensors hold the weights `meant` [out, in], but for rounding.
 
     What may differ is the scale, rounded to float16: by 2^-11 of it, or by half of the smallest
-    float16 number, for each of the up to 2^(bits-1) steps from zero. A wrong integer is off by a
-    whole step, 16 times as much or more. Scales so small that float16 loses them are harmless in
-    a few dead rows, but may not change the layer by more than 1 %.
+    float16 number, for each of the up to 2^(bits-1) steps from zero. Scales so small that float16
+    loses them are harmless in a few dead rows, but may not change the layer by more than 1 %.
     """
     stored, meant = unpack(tensors, bits), meant.detach().float().cpu()
     relative = HALF.eps / 2 + torch.finfo(torch.float32).eps
@@ -111,13 +110,12 @@ def check_packed(tensors: dict[str, torch.Tensor], meant: torch.Tensor, bits: in
 def check_widths(linears: dict[str, tuple[int, int]], bits: int, group_size: int) -> None:
     """QlabError unless linear layers, kind -> (out, in), can be packed with these settings.
 
-    32 numbers share whole words along both sides; plain auto-gptq would fail late, with a shape
-    error in the forward pass.
+    Plain auto-gptq would fail late, with a shape error in the forward pass.
     """
-    if bits not in BITS:
-        raise QlabError(f"GPTQ's format has 2, 3, 4 and 8 bits, not {bits}.")
-    if group_size < 1:
-        raise QlabError(f"A group has 1 column or more, not {group_size}.")
+    if bits not in BITS or group_size < 1:
+        raise QlabError(
+            f"GPTQ's format has 2, 3, 4 and 8 bits, not {bits}, in groups of 1 or more."
+        )
     for kind, (rows, columns) in linears.items():
         for width, side in ((columns, "inputs"), (rows, "outputs")):
             if width % WORD:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from qlab.core.errors import QlabError
 
+_FORM = 'jsonl with {"text": ...} in each line'
+
 
 class Passage(NamedTuple):
     """A passage: `text` is `context`, one space, `word`."""
@@ -36,21 +38,17 @@ class Encoded(NamedTuple):
 def read(path: Path) -> list[Passage]:
     """The passages of a jsonl file with a string `text` in each line; blank lines are skipped.
 
-    Raises QlabError, with the line number, for a line that is no JSON, has no `text`, or is no
-    passage with a last word behind a space; and for a missing, unreadable or empty file.
+    QlabError, with the line's number, for one that is no such passage; and for a bad file.
     """
     if not path.is_file():
-        raise QlabError(
-            f'There is no LAMBADA file {path}; expected jsonl with {{"text": ...}} in each line, '
-            "such as lambada_test.jsonl."
-        )
+        raise QlabError(f"There is no LAMBADA file {path}; expected {_FORM}.")
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise QlabError(f"{path} is not UTF-8 text ({error}); expected jsonl.") from error
+        raise QlabError(f"{path} is not UTF-8 text ({error}); expected {_FORM}.") from error
     found = [_passage(x, f"{path}, line {i}") for i, x in enumerate(lines, 1) if x.strip()]
     if not found:
-        raise QlabError(f'{path} is empty; expected jsonl with {{"text": ...}} in each line.')
+        raise QlabError(f"{path} is empty; expected {_FORM}.")
     return found
 
 
@@ -97,18 +95,19 @@ def last_sentence(passage: Passage) -> Passage:
 def encode(passages: Sequence[Passage], tokenizer, max_length: int) -> list[Encoded]:
     """Tokenize passages; `max_length` is the model's context in tokens.
 
-    The whole text and the context (its trailing whitespace moved to the word) are tokenized, each
-    with the special tokens that the tokenizer adds by itself; what the whole has beyond the
-    context's length are the word's tokens. A model reads all tokens but the last, so what is
-    longer than `max_length + 1` loses its beginning. Raises QlabError where a word has no tokens of
-    its own or has more than `max_length`.
+    The whole text and the context (its trailing whitespace moved to the word) are tokenized, with
+    special tokens; what the whole has beyond the context are the word's. A model reads all tokens
+    but the last, so what is longer than `max_length + 1` loses its beginning. QlabError where a
+    word has no tokens of its own or more than `max_length`.
     """
     wholes = _tokenize([p.text for p in passages], tokenizer)
     contexts = _tokenize([p.context.rstrip() for p in passages], tokenizer)
     pairs = zip(passages, wholes, contexts, strict=True)
     return [
-        _encoded(whole, len(whole) - len(context), max_length, f"Passage {i} ({_end(passage)})")
-        for i, (passage, whole, context) in enumerate(pairs, 1)
+        _encoded(
+            whole, len(whole) - len(context), max_length, f"Passage {i} ('... {p.text[-40:]}')"
+        )
+        for i, (p, whole, context) in enumerate(pairs, 1)
     ]
 
 
@@ -142,11 +141,6 @@ def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
             for i, tokens in zip(here, ids, strict=True):
                 found[i] = tokens
     return found
-
-
-def _end(passage: Passage) -> str:
-    """The end of a passage, to find it by."""
-    return f"'... {passage.text[-40:]}'"
 
 
 def truncated(encoded: Sequence[Encoded]) -> int:

@@ -1,9 +1,8 @@
 """Where a quantized Llama goes wrong: the relative output error of each of its linear layers.
 
 For weights W [out, in], their change D and the layer's inputs x in the float model, the error is
-sqrt(sum |D x|^2 / sum |W x|^2) = sqrt(tr(D H D^T) / tr(W H W^T)) with H = sum x x^T. H is computed
-once for all variants, and with one decoder layer in memory at a time. It is the float model's
-inputs that count, so errors of earlier layers are not in it.
+sqrt(sum |D x|^2 / sum |W x|^2) = sqrt(tr(D H D^T) / tr(W H W^T)) with H = sum x x^T, computed once
+for all variants. The inputs are the float model's, so errors of earlier layers are not in it.
 """
 
 import math
@@ -43,28 +42,26 @@ def layer_errors(
 
     config = llama.check(folder)
     streaming.checked(calibration, config)
-    methods = {}
-    for variant, path in quantized.items():
-        settings = llama.check(path).quantization_config
-        methods[variant] = quantizers.stored(settings, path)
+    methods = {
+        variant: quantizers.stored(llama.check(path).quantization_config, path)
+        for variant, path in quantized.items()
+    }
     rows = []
     rotary = streaming.positions(config, calibration, "float32", device)
-    with llama.Weights(folder) as weights, torch.no_grad():
+    weights, stored = llama.Weights(folder), {v: llama.Weights(p) for v, p in quantized.items()}
+    with torch.no_grad():
         states = streaming.embedded(weights, calibration, "float32")
         for index in progress(range(config.num_hidden_layers)):
             block = llama.block(folder, weights, index, "float32", device)
             hessians = _pass(block, states, rotary, device)
-            for variant, path in quantized.items():
-                with llama.Weights(path) as stored:
-                    for observed, kinds in SHARED.items():
-                        for kind in kinds:
-                            name = f"model.layers.{index}.{kind}.weight"
-                            weight = block.get_submodule(kind).weight
-                            dense = streaming.dense_tensor(
-                                stored, methods[variant], name, weight.shape
-                            )
-                            error = relative_error(weight, dense.to(weight), hessians[observed])
-                            rows.append((index, kind, variant, error))
+            for variant, method in methods.items():
+                for observed, kinds in SHARED.items():
+                    for kind in kinds:
+                        name = f"model.layers.{index}.{kind}.weight"
+                        weight = block.get_submodule(kind).weight
+                        dense = streaming.dense_tensor(stored[variant], method, name, weight.shape)
+                        error = relative_error(weight, dense.to(weight), hessians[observed])
+                        rows.append((index, kind, variant, error))
     return pd.DataFrame(rows, columns=["layer", "linear", "variant", "relative_error"])
 
 

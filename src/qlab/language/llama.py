@@ -1,8 +1,7 @@
 """A Hugging Face Llama folder: checked before work starts, read by the tensor, run by the block.
 
-Works with transformers 4.53 and 5: models are built empty and given their weights here, so
-nothing depends on how `from_pretrained` names its arguments or what it does to a missing tensor
-(it would start it at random, with a warning).
+Models are built empty and given their weights here, for `from_pretrained` starts a missing tensor
+at random, with a warning. Works with transformers 4.53 and 5.
 """
 
 import json
@@ -18,15 +17,8 @@ if TYPE_CHECKING:
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 # Of a decoder layer: what is quantized.
-LINEARS = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-)
+LINEARS = tuple(f"self_attn.{name}_proj" for name in "qkvo")
+LINEARS += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -36,7 +28,6 @@ def check(folder: Path) -> "LlamaConfig":
     Reads the headers of the weight files, no weights. QlabError: no folder, not a Llama, no
     tokenizer or one with more words than the model, weights missing, cut short or as pickle only.
     """
-    folder = Path(folder)
     config = read_config(folder)
     words = 1 + max(load_tokenizer(folder).get_vocab().values(), default=-1)
     if words > config.vocab_size:
@@ -44,8 +35,8 @@ def check(folder: Path) -> "LlamaConfig":
             f"The tokenizer in {folder} has {words} words, the model only {config.vocab_size}; "
             "take both from one place."
         )
-    with Weights(folder):
-        return config
+    Weights(folder)
+    return config
 
 
 def float_config(folder: Path) -> "LlamaConfig":
@@ -57,10 +48,7 @@ def float_config(folder: Path) -> "LlamaConfig":
 
 
 def read_config(folder: Path) -> "LlamaConfig":
-    """config.json of a Llama folder, with PyTorch's own attention (sdpa) chosen.
-
-    QlabError: no folder, no config.json, no Llama.
-    """
+    """config.json of a Llama folder, with PyTorch's own attention (sdpa) chosen, or QlabError."""
     from transformers import LlamaConfig
 
     if not folder.is_dir():
@@ -99,10 +87,8 @@ def quantized(config: "LlamaConfig") -> bool:
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
-    """The tokenizer that tokenizer.json describes; code that a folder brings is never run.
-
-    It decodes to exactly what its words are: no space is taken away before a full stop.
-    """
+    """The tokenizer of tokenizer.json, which takes no space away before a full stop when decoding;
+    code that a folder brings is never run."""
     from transformers import PreTrainedTokenizerFast
 
     read_json(folder, "tokenizer.json", "its model cannot be given text")
@@ -119,17 +105,10 @@ class Weights:
     """
 
     def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        self._file = {}  # tensor name -> file
-
-    def __enter__(self) -> "Weights":
-        for path in _weight_files(self.folder):
+        self.folder, self._file = folder, {}  # tensor name -> file
+        for path in _weight_files(folder):
             with _opened(path) as file:
                 self._file |= dict.fromkeys(file.keys(), path)
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._file = {}
 
     @property
     def names(self) -> list[str]:
@@ -145,13 +124,9 @@ class Weights:
 
 
 def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
-    """The model of a float folder in eval mode; beside it, memory for one tensor is needed.
-
-    QlabError: a quantized folder, a tensor that is missing.
-    """
-    config = float_config(folder)
-    with Weights(folder) as weights:
-        return filled(config, lambda name, _: weights.read(name), dtype, device)
+    """The model of a float folder in eval mode; QlabError: a quantized folder, a missing tensor."""
+    config, weights = float_config(folder), Weights(folder)
+    return filled(config, lambda name, _: weights.read(name), dtype, device)
 
 
 def filled(config: "LlamaConfig", read: Callable, dtype: str, device: str) -> "LlamaForCausalLM":
@@ -175,7 +150,7 @@ def block(
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
     with torch.device("meta"):
-        layer = LlamaDecoderLayer(read_config(Path(folder)), index)
+        layer = LlamaDecoderLayer(read_config(folder), index)
     _fill(layer, lambda name, _: weights.read(f"model.layers.{index}.{name}"), dtype, device)
     return layer.eval()
 
@@ -203,23 +178,14 @@ def run_block(
 
 
 def torch_dtype(name: str) -> "torch.dtype":
-    """torch.float32, torch.float16 or torch.bfloat16 by name.
-
-    QlabError: another name.
-    """
+    """torch.float32, torch.float16 or torch.bfloat16 by name."""
     import torch
 
-    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    if name not in known:
-        raise QlabError(f"A model is loaded as {', '.join(known)}, not as {name!r}.")
-    return known[name]
+    return getattr(torch, name)
 
 
 def read_json(folder: Path, name: str, why: str = "this is no Hugging Face model folder") -> dict:
-    """A JSON object from a file of the folder, or one sentence about what is wrong with it.
-
-    QlabError: no file, no JSON, no object.
-    """
+    """A JSON object from a file of the folder; QlabError: no file, no JSON, no object."""
     path = folder / name
     if not path.is_file():
         raise QlabError(f"{folder} has no {name}, so {why}; get the whole folder again.")
@@ -233,10 +199,7 @@ def read_json(folder: Path, name: str, why: str = "this is no Hugging Face model
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files: those of the index where there is one, else the single one.
-
-    All of the folder itself; pickles are never read.
-    """
+    """The safetensors files of the index or the single one; pickles are never read."""
     names = [WEIGHTS]
     if (folder / INDEX).is_file():
         names = sorted(set(read_json(folder, INDEX).get("weight_map", {}).values()))
@@ -250,8 +213,7 @@ def _weight_files(folder: Path) -> list[Path]:
     if missing and (pickle := next(folder.glob("*.bin"), None)):
         raise QlabError(
             f"{folder} has its weights as pickle only ({pickle.name}), which can run any code when "
-            "read and is refused; convert them to safetensors where you trust them, or get the "
-            "safetensors files."
+            "read and is refused; get the safetensors files."
         )
     if missing or not names:
         raise QlabError(
@@ -269,8 +231,7 @@ def _opened(path: Path):
         return safe_open(path, framework="pt")
     except SafetensorError as error:
         raise QlabError(
-            f"{path} is no whole safetensors file ({error}), perhaps a download that was cut "
-            "short; get it again."
+            f"{path} is no whole safetensors file ({error}), perhaps cut short; get it again."
         ) from error
 
 

@@ -2,11 +2,8 @@
 
 LoRA (Hu et al., arXiv 2106.09685) adds (alpha / rank) B A x to a layer's output W x; here W are the
 quantized weights, dequantized once and frozen, as in QLoRA (Dettmers et al., arXiv 2305.14314), and
-every linear layer of every decoder layer has its A [rank, in] and B [out, rank].
-
-The sum is on no quantization grid, so an adapter cannot be merged into packed weights: it has to be
-kept and computed beside them, and its bytes count. `load` merges it into the dense weights, which
-gives the same outputs, for evaluation only.
+every linear layer of every decoder layer has its A [rank, in] and B [out, rank]. The sum is on no
+quantization grid: an adapter is kept and computed beside packed weights, and its bytes count.
 """
 
 import json
@@ -60,12 +57,10 @@ def recover(
     and then down to 0. `target` is a folder that peft's `from_pretrained` takes, with cost.json.
     A killed run goes on from its last checkpoint, beside the target, and ends with the same
     adapter; a target that is there is left. On a CPU the same arguments give the same adapter.
-    The passages must not be those of calibration or test.
     QlabError: no passages, one that the model cannot read, a loss that is not finite.
     """
-    folder, target = Path(folder), Path(target)
-    limit = llama.check(folder).max_position_embeddings
-    groups = _groups([list(passage) for passage in passages], batch, limit)
+    streaming.checked(passages, llama.check(folder), "Training", 2)
+    groups = _groups(passages, batch)
     if target.exists():
         return cost(target)
     model = _with_adapter(streaming.load_dense(folder, dtype, device), rank, seed)
@@ -85,17 +80,16 @@ def cost(adapter: Path) -> Cost:
 def load(
     folder: Path, adapter: Path, dtype: str = "float32", device: str = "cpu"
 ) -> LlamaForCausalLM:
-    """The quantized model as dense weights with an adapter added to them; in eval mode."""
-    place = str(_adapter(adapter))
+    """The quantized model as dense weights with an adapter added to them, which gives the same
+    outputs; in eval mode."""
     dense = streaming.load_dense(folder, dtype, device)
-    return PeftModel.from_pretrained(dense, place).merge_and_unload().eval()
+    return PeftModel.from_pretrained(dense, str(_adapter(adapter))).merge_and_unload().eval()
 
 
 def _adapter(folder: Path) -> Path:
     """The folder, if it holds an adapter; peft would look for a missing one on the hub."""
-    folder = Path(folder)
     if not (folder / WEIGHTS).is_file():
-        raise QlabError(f"There is no adapter at {folder} ({WEIGHTS}); make one with lora.recover.")
+        raise QlabError(f"There is no adapter at {folder}; make one with lora.recover.")
     return folder
 
 
@@ -109,13 +103,7 @@ def _with_adapter(model: LlamaForCausalLM, rank: int, seed: int) -> PeftModel:
 
 
 def _train(
-    model: PeftModel,
-    groups: list[list[list[int]]],
-    kept: Path,
-    steps: int,
-    rate: float,
-    seed: int,
-    progress,
+    model: PeftModel, groups: list, kept: Path, steps: int, rate: float, seed: int, progress
 ) -> tuple[float, list[float]]:
     """Train the adapter; seconds and the loss of each step, those of an earlier run included."""
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -147,17 +135,9 @@ def _schedule(step: int, steps: int) -> float:
     return min((step + 1) / warm, (steps - step) / max(steps - warm, 1))
 
 
-def _groups(passages: list[list[int]], batch: int, limit: int) -> list[list[list[int]]]:
+def _groups(passages: Sequence[Sequence[int]], batch: int) -> list[list[list[int]]]:
     """Batches of passages of like length, so that little is padding."""
-    for number, passage in enumerate(passages, 1):
-        if not 2 <= len(passage) <= limit:
-            raise QlabError(
-                f"Training passage {number} has {len(passage)} tokens; 2 to {limit} fit this "
-                "model. Leave it out or cut it."
-            )
-    if not passages:
-        raise QlabError("Recovery was given 0 passages to train on; give it some.")
-    ordered = sorted(passages, key=len)
+    ordered = sorted(map(list, passages), key=len)
     return [ordered[i : i + batch] for i in range(0, len(ordered), batch)]
 
 
@@ -180,12 +160,9 @@ def _loss(model: PeftModel, passages: list[list[int]]) -> torch.Tensor:
 
 
 def _checkpoint(kept: Path, model: PeftModel, optimizer, seconds: float, losses: list) -> None:
-    state = {
-        "adapter": get_peft_model_state_dict(model, save_embedding_layers=False),
-        "optimizer": optimizer.state_dict(),
-        "seconds": seconds,
-        "losses": losses,
-    }
+    adapter = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state = {"adapter": adapter, "optimizer": optimizer.state_dict()}
+    state |= {"seconds": seconds, "losses": losses}
     with cache.written_whole(kept) as part:
         torch.save(state, part)
 
@@ -204,7 +181,7 @@ def _save(model: PeftModel, folder: Path, seconds: float, losses: list[float]) -
     """The adapter's folder as peft writes it, without its empty model card; and the cost."""
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained, _ = model.get_nb_trainable_parameters()
     size = (folder / WEIGHTS).stat().st_size
     found = Cost(round(seconds, 3), trained, size, [round(loss, 5) for loss in losses])
     (folder / COST).write_text(json.dumps(found._asdict()) + "\n")

@@ -1,11 +1,8 @@
-"""Experiment `llama_gptq` (notebook 02): what quantizing a Llama costs on LAMBADA.
-
-Each function measures one thing and returns records; nothing is drawn here.
-"""
+"""Experiment `llama_gptq` (notebook 02): what quantizing a Llama costs on LAMBADA."""
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -29,7 +26,6 @@ from qlab.language.build import Variants
 from qlab.language.data import Task
 from qlab.language.methods import ADAPTED, AUTOROUND
 from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
-from qlab.language.scoring import Scores
 
 EXPERIMENT = "llama_gptq"
 _TOP = [f"top_{reading}" for reading in outcomes.READINGS]
@@ -92,18 +88,12 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
     return records
 
 
-def accuracy_records(task: Task, scores: Mapping[str, Scores], seed: int) -> list[Record]:
-    """Records of scores, the parent's first; see `judged_records`."""
-    return judged_records(task, outcomes.table(task, scores), seed)
-
-
 def judged_records(task: Task, judged: pd.DataFrame, seed: int) -> list[Record]:
     """Shares with Wilson intervals, perplexity with a bootstrap one, and paired comparisons.
 
-    Of a table of outcomes (`outcomes.table`). Each variant is compared with the parent, the first,
-    on the same passages; MAIN and `acc` with flips, McNemar's test and the smallest detectable
-    difference. `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10: below zero
-    where a smaller k widens the gap.
+    Of `outcomes.table`. Each variant is compared with the parent, the first; MAIN and `acc` with
+    flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is the
+    difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
     """
     records: list[Record] = []
     before: dict = {}
@@ -159,9 +149,8 @@ def recovery_records(
 ) -> list[Record]:
     """What training adapters after quantization brought back, and what it cost.
 
-    `recovery_difference` is MAIN with the adapter minus MAIN without it, on the same passages;
-    `recovered_share` is that over what quantization had lost, where it had lost anything that the
-    passages can show.
+    `recovery_difference` is MAIN with the adapter minus MAIN without it; `recovered_share` is that
+    over what quantization had lost, where it had lost anything that the passages can show.
     """
     records: list[Record] = []
     hits = {v: outcomes.hits(rows)[MAIN] for v, rows in outcomes.by_variant(judged)}
@@ -198,10 +187,7 @@ def _recovered(
 
 
 def last_sentence(task: Task, variants: Variants, progress=iter) -> pd.DataFrame:
-    """The parent's outcomes when it is shown nothing but the last sentence of each passage.
-
-    What it scores so needs no context.
-    """
+    """The parent's outcomes when it is shown nothing but the last sentence of each passage."""
     parent = next(iter(variants))
     alone = [lambada.last_sentence(p) for p in task.passages]
     encoded = lambada.encode(alone, task.tokenizer, task.longest)
@@ -221,10 +207,7 @@ def last_sentence_records(task: Task, judged: pd.DataFrame) -> list[Record]:
 
 
 def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
-    """Relative output error of each linear layer, for TAKEN_APART; `depth` is the decoder layer.
-
-    None, which is said, where none of those variants is there.
-    """
+    """Relative output error of each linear layer, for those of TAKEN_APART that are there."""
     folders = {name: v.folder for name, v in variants.items() if name in TAKEN_APART}
     if not folders:
         log.warning("No layer is taken apart: that is for %s.", ", ".join(TAKEN_APART))
@@ -252,15 +235,16 @@ def failure_records(task: Task, asked: Iterable[str], made: Iterable[str]) -> li
 def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -> list[Record]:
     """Tokens per second of TIMED on the libraries' own kernels, and their ratio to the parent's.
 
-    What each metric counts is in `speed.COUNTS`; medians over rounds in which all variants
-    take turns, so that a slow moment of the machine hits all; ratios are within a round.
+    See `speed.COUNTS`. Medians over rounds in which all variants take turns; ratios within one.
     """
     parent = next(iter(variants))
     timed = [name for name in variants if name in TIMED]
     rows = [e.tokens[:-1] for e in task.encoded[: TIMED_PASSAGES[profile]]]
     device = task.processor(f"{task.given.threads} threads")
     records: list[Record] = []
-    for group in _groups(task, variants, timed):
+    # In memory together: all of a small model's variants, else one beside the parent.
+    small = sum(sizes.split(task.folder).values()) < 1e9
+    for group in [timed] if small else [[name] for name in timed]:
         models = {parent: build.load(task, variants[parent])}
         for name in group:
             models[name] = streaming.load_packed(variants[name].folder, task.choice.device)
@@ -276,9 +260,3 @@ def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -
                         e = stats.median(rounds)
                         records.append(record.estimated(task, name, of, e, device=device))
     return records
-
-
-def _groups(task: Task, variants: Variants, timed: list[str]) -> list[list[str]]:
-    """Variants to hold in memory together: all of a small model's, else one beside the parent."""
-    small = sum(sizes.split(task.folder).values()) < 1e9
-    return [timed] if small else [[name] for name in timed]

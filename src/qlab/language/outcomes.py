@@ -1,8 +1,7 @@
 """What became of each passage: the items that every accuracy of notebook 02 is computed from.
 
-A table of outcomes has a row for each passage and variant: what it is about (`ABOUT`), the
-log-likelihood of the word, whether it is the greedy answer (`acc`), and its rank in each reading of
-top-k. A passage is right in a reading, for a k, where its rank is below k.
+A row for each passage and variant: what it is about (`ABOUT`), the log-likelihood of the word,
+whether it is the greedy answer (`acc`), and its rank in each reading of top-k, right if below k.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,11 +58,8 @@ def table(task: "Task", scores: Mapping[str, Scores], passages: Sequence[Passage
 
 
 def decoded_rank(scores: Scores, passages: Sequence[Passage], tokenizer) -> np.ndarray:
-    """int[n]: which of the most probable first tokens is, decoded and stripped, the whole word.
-
-    TOP where none of those kept is, as for every word of several tokens: the reading of "top-5" by
-    Caringi and Girardet.
-    """
+    """int[n]: which of the most probable first tokens is, decoded and stripped, the whole word; TOP
+    where none is: the reading of "top-5" by Caringi and Girardet."""
     tokens = np.unique(scores.top_tokens[scores.top_tokens >= 0])
     words = {int(t): tokenizer.decode([int(t)]).strip() for t in tokens}
     pairs = zip(passages, scores.top_tokens, strict=True)

@@ -1,11 +1,9 @@
 """Outlier channels for a small Llama: the same function, with weights as uneven as a large one's.
 
-Large language models have channels whose activations are many times the others', and this is what
-makes rounding their weights hard (Dettmers et al., arXiv 2208.07339; Xiao et al., arXiv
-2211.10438, who even them out before quantizing). A model of a million weights has none. The same
-rescaling, turned round, gives it some: a factor on each channel of a norm, of a value head and of
-the up projection, divided out again in the columns that read it. In exact arithmetic no output
-changes.
+Large language models have channels whose activations are many times the others', which makes
+rounding their weights hard (Dettmers et al., arXiv 2208.07339; Xiao et al., arXiv 2211.10438). A
+model of a million weights has none. This gives it some: a factor on each channel of a norm, of a
+value head and of the up projection, divided out again in the columns that read it.
 """
 
 from typing import TYPE_CHECKING

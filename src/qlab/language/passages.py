@@ -37,11 +37,9 @@ def digest(passages: list[Passage]) -> str:
 def choose(given: "Parameters") -> Chosen:
     """Passages as the parameters ask for them, or QlabError.
 
-    Empty texts mean the profile's own: mini_lambada, or, for `full`, lambada_openai (from QLAB_DATA
-    if it has it, else downloaded). `calibration` is a file like `passages`, or "mini_lambada";
-    without it, passages of one's own are split: the first `calibration_count` (a quarter at most
-    unless asked for) calibrate and are not evaluated. `training` is a file for adapters to learn
-    from; only mini_lambada brings its own.
+    Without `calibration`, passages of one's own are split: the first `calibration_count` (a quarter
+    at most unless asked for) calibrate and are not evaluated. Only mini_lambada brings passages to
+    train on.
     """
     own = bool(given.passages) or given.profile == "full"
     notes, most = [], given.limit or EVALUATION[given.profile]
@@ -50,7 +48,7 @@ def choose(given: "Parameters") -> Chosen:
     judging = lambada.read(file)
     if given.calibration or not own:
         count = given.calibration_count or usual
-        held = lambada.read(_calibration_file(given.calibration, count))[:count]
+        held = lambada.read(_file(given.calibration, "calibration", count))[:count]
     else:
         judging, held = _held_out(judging, given.calibration_count, usual)
         notes.append(
@@ -60,7 +58,9 @@ def choose(given: "Parameters") -> Chosen:
     if most and len(judging) > most:
         notes.append(f"The first {most} of these {len(judging)} passages evaluate.")
         judging = judging[:most]
-    taught = _teaching(given.training, own, TRAINING[given.profile])
+    taught, count = [], TRAINING[given.profile]
+    if given.training or not own:
+        taught = lambada.read(_file(given.training, "train", count))[:count]
     _refuse_overlap("calibration", held, judging)
     _refuse_overlap("training", taught, judging)
     return Chosen(_dataset_name(file) if own else EMBEDDED, judging, held, taught, notes)
@@ -76,19 +76,11 @@ def _evaluation_file(profile: str, passages: str, count: int) -> Path:
     return file if paths.real_data() and file.is_file() else hub.lambada()
 
 
-def _calibration_file(calibration: str, count: int) -> Path:
-    """The passages that calibrate, given by their path, or the embedded ones."""
-    if calibration in ("", EMBEDDED):
-        return embedded.mini_lambada_file("calibration", count)
-    return Path(calibration).expanduser()
-
-
-def _teaching(training: str, own_data: bool, count: int) -> list[Passage]:
-    """The passages that adapters learn from: given, mini_lambada's own, or none."""
-    if training in ("", EMBEDDED):
-        wanted = training == EMBEDDED or not own_data
-        return lambada.read(embedded.mini_lambada_file("train", count)) if wanted else []
-    return lambada.read(Path(training).expanduser())[:count]
+def _file(given: str, split: str, count: int) -> Path:
+    """A file given by its path, or the first passages of an embedded split."""
+    if given in ("", EMBEDDED):
+        return embedded.mini_lambada_file(split, count)
+    return Path(given).expanduser()
 
 
 def _dataset_name(file: Path) -> str:

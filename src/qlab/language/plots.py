@@ -2,28 +2,18 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from qlab.core import plot, records
-from qlab.language import sizes as llama_sizes
-from qlab.language import wrong_answers
 from qlab.language.data import EVEN_MODEL
-from qlab.language.methods import ABOUT, ADAPTED
-from qlab.language.outcomes import MAIN, TOPS
+from qlab.language.methods import ABOUT
+from qlab.language.outcomes import TOPS
 
 METHODS = ["float", "gptq", "rtn", "bnb", "autoround", "gptq_lora", "other"]
 COLOUR = dict(zip(METHODS, (plot.PALETTE[i] for i in (0, 1, 6, 4, 3, 5, 2)), strict=True))
 BITS_MARKER = {32: "o", 16: "h", 8: "s", 4: "D", 3: "^", 2: "X"}
-PART_COLOUR = dict(
-    zip(llama_sizes.PARTS, ["#332288", "#88CCEE", "#CC6677", "#BBBBBB"], strict=True)
-)
-KIND_COLOUR = dict(
-    zip(
-        wrong_answers.KINDS,
-        ["#009E73", "#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#000000"],
-        strict=True,
-    )
-)
+# Of `sizes.PARTS` and `wrong_answers.KINDS`.
+PART_COLOURS = ("#332288", "#88CCEE", "#CC6677", "#BBBBBB")
+KIND_COLOURS = ("#009E73", "#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#000000")
 READINGS = {
     "top_first_token": "first token",
     "top_all_tokens": "all tokens",
@@ -50,12 +40,17 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[np.argsort(table["variant"].map(rank).to_numpy(), kind="stable")]
 
 
+def about(variants: pd.Series) -> pd.DataFrame:
+    """What records say of variants by columns (method, bits, group_size), for a table without."""
+    return pd.DataFrame([ABOUT[v]._asdict() for v in variants], index=variants.index)
+
+
 def variants_of(rows: pd.DataFrame) -> list[str]:
     """Names in the order of the rows."""
     return list(dict.fromkeys(rows["variant"]))
 
 
-def _look(row: pd.Series) -> dict:
+def look(row: pd.Series) -> dict:
     """Colour and marker of a row's variant."""
     return {"color": COLOUR[_kind(row)], "marker": BITS_MARKER.get(row["bits"], "P")}
 
@@ -65,84 +60,25 @@ def on_whole_passages(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["model"] != EVEN_MODEL) & table["condition"].isna()]
 
 
-def _curves(rows: pd.DataFrame) -> list[str]:
-    """The quantized variants that get a curve: CURVES, or all where a run has none of these."""
-    quantized = variants_of(rows[rows["method"].notna()])
-    return [v for v in CURVES if v in quantized] or quantized
-
-
-def _rows_axis(axis, variants: list[str]) -> None:
+def rows_axis(axis, variants: list[str]) -> None:
     """One row a variant, the first on top."""
     axis.set_yticks(range(len(variants)), variants)
     axis.set_ylim(len(variants) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
 
 
-def size(table: pd.DataFrame, profile: str) -> None:
-    """Bytes of each variant's files by part."""
-    names = [f"size_{part}_bytes" for part in llama_sizes.PARTS]
-    rows = in_order(records.pick(table, names))
-    variants = variants_of(rows)
-    layout = {"figsize": (8.2, 0.6 + 0.3 * len(variants))}
-    with plot.figure("llama_size", profile, rows, **layout) as (_, axis):
-        unit, label = (1e6, "10⁶ bytes") if rows["value"].max() < 1e9 else (1e9, "10⁹ bytes")
-        left = np.zeros(len(variants))
-        for part in llama_sizes.PARTS:
-            one = records.pick(rows, f"size_{part}_bytes").set_index("variant")["value"]
-            width = one.reindex(variants).fillna(0).to_numpy() / unit
-            axis.barh(range(len(variants)), width, 0.66, left, color=PART_COLOUR[part], label=part)
-            left += width
-        for at, total in enumerate(left):
-            axis.annotate(f"{total:.3g}", (total, at), (5, 0), textcoords="offset points",
-                          va="center", fontsize=9)  # fmt: skip
-        _rows_axis(axis, variants)
-        axis.margins(x=0.1)
-        axis.set_xlabel(f"size of the files ({label}), tokenizer left out")
-        axis.set_title("Where the bytes are")
-        axis.legend(loc="lower right", frameon=True)
-
-
-def top5(table: pd.DataFrame, profile: str) -> None:
-    """The three readings of top-5, with intervals."""
-    rows = in_order(records.pick(on_whole_passages(table), list(READINGS), k=5))
-    variants = variants_of(rows)
-    layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.27 * len(variants))}
-    with plot.figure("llama_top5", profile, rows, **layout) as (canvas, axes):
-        for axis, (metric, label) in zip(axes, READINGS.items(), strict=True):
-            _points(axis, records.pick(rows, metric), variants)
-            axis.set(xlabel=f"top-5, {label}", xlim=WHOLE)
-        canvas.suptitle("Three readings of top-5 accuracy, 95 % intervals")
-
-
-def _points(axis, rows: pd.DataFrame, variants: list[str]) -> None:
+def points(axis, rows: pd.DataFrame, variants: list[str]) -> None:
     """A point with its interval in each variant's row."""
     for _, row in rows.iterrows():
         at = variants.index(row["variant"])
-        axis.errorbar(row["value"], at, xerr=_error(row), ms=6, capsize=2, **_look(row))
-    _rows_axis(axis, variants)
+        axis.errorbar(row["value"], at, xerr=error(row), ms=6, capsize=2, **look(row))
+    rows_axis(axis, variants)
 
 
-def _error(row: pd.Series) -> list[list[float]]:
-    """How far a record's interval reaches below and above its value."""
-    return [[row["value"] - row["ci_low"]], [row["ci_high"] - row["value"]]]
-
-
-def difference(table: pd.DataFrame, profile: str) -> None:
-    """Accuracy minus the float parent's, on the same passages."""
-    labels = {"top_first_token_difference": "top-5, first token", "acc_difference": "acc"}
-    rows = on_whole_passages(table)
-    rows = in_order(rows[rows["metric"].isin(list(labels)) & rows["k"].fillna(5).eq(5)])
-    variants = variants_of(rows)
-    layout = {"ncols": 2, "sharey": True, "figsize": (9, 0.9 + 0.27 * len(variants))}
-    with plot.figure("llama_difference", profile, rows, **layout) as (canvas, axes):
-        for axis, (metric, label) in zip(axes, labels.items(), strict=True):
-            _points(axis, records.pick(rows, metric), variants)
-            axis.axvline(0, color="#444444", lw=1)
-            axis.set_xscale("symlog", linthresh=0.01)
-            axis.set_xticks([-1, -0.1, -0.01, 0, 0.01], ["-1", "-.1", "-.01", "0", ".01"])
-            axis.set_xlim(left=-1.3)  # room for a marker at -1
-            axis.set_xlabel(f"{label}: minus float's (log beyond ±.01)")
-        canvas.suptitle("Paired differences to the float parent, 95 % intervals")
+def error(row: pd.Series) -> list[list[float]]:
+    """How far a record's interval, if it has one, reaches below and above its value."""
+    low, high = (row["value" if pd.isna(row[c]) else c] for c in ("ci_low", "ci_high"))
+    return [[row["value"] - low], [high - row["value"]]]
 
 
 def curve_rows(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -151,141 +87,21 @@ def curve_rows(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return in_order(rows).sort_values("k", kind="stable")
 
 
-def _curve_rows(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Of the variants that the figures show."""
-    rows = curve_rows(table, metric)
-    return rows[rows["variant"].isin(_curves(rows)) | rows["method"].isna()]
-
-
-def topk(table: pd.DataFrame, profile: str) -> None:
-    """Share of passages whose first token is among the k most probable, over k."""
-    rows = _curve_rows(table, "top_first_token")
-    with plot.figure("llama_topk", profile, rows) as (_, axis):
-        topk_lines(axis, rows)
-        axis.set(ylabel="first token among the k most probable", ylim=WHOLE)
-        axis.set_title("Top-k of the word's first token, 95 % bands")
+def curves(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of float, and of CURVES or all where a run has none of these."""
+    some = rows["variant"].isin(CURVES)
+    return rows[some | rows["method"].isna()] if some.any() else rows
 
 
 def topk_lines(axis, rows: pd.DataFrame) -> None:
     """A line with its 95 % band a variant, of `curve_rows`."""
     for variant, line in in_order(rows).groupby("variant", sort=False):
-        look = _look(line.iloc[0])
+        colour = COLOUR[_kind(line.iloc[0])]
         k = line["k"].to_numpy(int)
-        axis.plot(k, line["value"], ms=5, lw=1.3, label=variant, **look)
-        axis.fill_between(k, line["ci_low"], line["ci_high"], alpha=0.15, lw=0, color=look["color"])
+        axis.plot(k, line["value"], ms=5, lw=1.3, label=variant, **look(line.iloc[0]))
+        axis.fill_between(k, line["ci_low"], line["ci_high"], alpha=0.15, lw=0, color=colour)
     axis.set(xlabel="k", xticks=TOPS)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-
-
-def topk_gap(table: pd.DataFrame, profile: str) -> None:
-    """The gap to the float parent over k: does it grow as k shrinks?"""
-    rows = _curve_rows(table, "top_first_token_difference")
-    variants = _curves(rows)
-    layout = {"ncols": len(variants), "figsize": (2.1 * len(variants), 3.4), "squeeze": False}
-    with plot.figure("llama_topk_gap", profile, rows, **layout) as (canvas, axes):
-        for axis, variant in zip(axes[0], variants, strict=True):
-            line = rows[rows["variant"] == variant].sort_values("k")
-            error = [line["value"] - line["ci_low"], line["ci_high"] - line["value"]]
-            axis.errorbar(line["k"].to_numpy(int), line["value"], yerr=error, ms=4, lw=1, ls="-",
-                          elinewidth=0.8, **_look(line.iloc[0]))  # fmt: skip
-            axis.axhline(0, color="#444444", lw=1)
-            axis.set(xlabel="k", xticks=[1, 5, 10])
-            axis.set_title(variant, fontsize=9)
-        axes[0][0].set_ylabel("top-k minus float's, 95 % interval")
-        canvas.suptitle("Does the gap grow as k shrinks? (each panel has its own scale)")
-
-
-def wrong_kinds(kinds: pd.DataFrame, profile: str) -> None:
-    """What kind of thing the most probable token is where it is wrong."""
-    about = pd.DataFrame([ABOUT[v]._asdict() for v in kinds["variant"]], index=kinds.index)
-    rows = in_order(kinds.join(about))
-    variants = variants_of(rows)
-    layout = {"figsize": (8.6, 1.1 + 0.28 * len(variants))}
-    with plot.figure("llama_wrong_kinds", profile, rows, **layout) as (canvas, axis):
-        left = np.zeros(len(variants))
-        wrong = rows.groupby("variant", sort=False)["wrong"].first()
-        for name in wrong_answers.KINDS:
-            one = rows[rows["kind"] == name].set_index("variant")["count"].reindex(variants)
-            share = (one / wrong.clip(lower=1)).to_numpy()
-            axis.barh(range(len(variants)), share, 0.7, left, color=KIND_COLOUR[name], label=name)
-            left += share
-        _rows_axis(axis, [f"{v} ({wrong[v]} wrong)" for v in variants])
-        axis.set(xlabel="share of the wrong answers", xlim=(0, 1))
-        canvas.suptitle("What the wrong answers are (the most probable token)")
-        canvas.legend(loc="outside lower center", ncols=3, frameon=False)
-
-
-def layer_errors(table: pd.DataFrame, profile: str) -> None:
-    """Relative output error of each linear layer, by bits; no figure where none was measured."""
-    rows = in_order(records.pick(table, "layer_error"))
-    if rows.empty:
-        return
-    kinds = list(dict.fromkeys(rows["part"]))
-    layout = {"ncols": len(kinds), "figsize": (1.7 * len(kinds), 3.8), "sharey": True}
-    with plot.figure("llama_layer_error", profile, rows, **layout) as (canvas, axes):
-        for axis, linear in zip(axes, kinds, strict=True):
-            for variant, line in rows[rows["part"] == linear].groupby("variant", sort=False):
-                depth = line["depth"].to_numpy(int)
-                axis.plot(depth, line["value"], ms=4, lw=1, label=variant, **_look(line.iloc[0]))
-            axis.set_yscale("log")
-            axis.set(xlabel="layer")
-            axis.set_title(linear, fontsize=9)
-        axes[0].set_ylabel("relative error of the outputs")
-        handles, labels = axes[0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-        canvas.suptitle("How far each layer's output moves, ‖(W − Ŵ)X‖ / ‖WX‖")
-
-
-def speed(table: pd.DataFrame, profile: str) -> None:
-    """Tokens per second on the packed kernels: prefill, decode, one passage at a time."""
-    labels = {
-        "tokens_per_s_prefill": "prefill",
-        "tokens_per_s_decode": "decode",
-        "tokens_per_s": "one passage at a time",
-    }
-    rows = in_order(records.pick(table, list(labels)))
-    variants = variants_of(rows)
-    layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.3 * len(variants))}
-    with plot.figure("llama_speed", profile, rows, **layout) as (canvas, axes):
-        for axis, (metric, label) in zip(axes, labels.items(), strict=True):
-            one = records.pick(rows, metric)
-            _points(
-                axis,
-                one.assign(**{c: one[c].fillna(one["value"]) for c in ("ci_low", "ci_high")}),
-                variants,
-            )
-            axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
-            axis.set_xlabel(f"tokens/s, {label}")
-        canvas.suptitle("Tokens per second on the libraries' own kernels (log scale)")
-
-
-def recovery(table: pd.DataFrame, profile: str) -> None:
-    """Accuracy before and after LoRA training on top of the quantized weights."""
-    rows = on_whole_passages(table)
-    rows = in_order(pd.concat([records.pick(rows, "acc"), records.pick(rows, MAIN.name, k=MAIN.k)]))
-    trained = [v for v in variants_of(rows) if v in ADAPTED]
-    base = [ADAPTED[v] for v in trained]
-    parent = rows["variant"].iloc[0]
-    rows = rows[rows["variant"].isin([parent, *trained, *base])]
-    layout = {"ncols": 2, "figsize": (8.4, 3.8), "sharey": True}
-    with plot.figure("llama_recovery", profile, rows, **layout) as (canvas, axes):
-        titles = {MAIN.name: "top5 first token", "acc": "acc"}
-        for axis, (metric, title) in zip(axes, titles.items(), strict=True):
-            one = records.pick(rows, metric).set_index("variant")
-            for at, (before, after) in enumerate(zip(base, trained, strict=True)):
-                ends = [one.loc[before, "value"], one.loc[after, "value"]]
-                axis.plot([at - 0.12, at + 0.12], ends, color="#AAAAAA", lw=1, zorder=0)
-                for x, v in ((at - 0.12, before), (at + 0.12, after)):
-                    row = one.loc[v]
-                    axis.errorbar(x, row["value"], yerr=_error(row), ms=7, capsize=3, **_look(row))
-            axis.axhline(one.loc[parent, "value"], color="#000000", lw=1, ls="--", label=parent)
-            axis.set_xticks(range(len(base)), [f"{b}\nbefore, after" for b in base], fontsize=8)
-            axis.set(title=title, ylim=WHOLE)
-        axes[0].legend(frameon=False, loc="lower left")
-        canvas.suptitle("What training adapters after quantization brings back, 95 % intervals")
 
 
 def pareto(table: pd.DataFrame, profile: str) -> None:
@@ -295,11 +111,10 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
     points = records.pick(rows, "acc").assign(size_bytes=lambda t: t["variant"].map(sizes))
     with plot.figure("llama_pareto", profile, points, figsize=(8.4, 4.8)) as (_, axis):
         for _, row in points.iterrows():
-            look = _look(row)
             wide = pd.notna(row["group_size"]) and row["group_size"] == 128
-            face = "none" if wide else look["color"]
-            axis.errorbar(row["size_bytes"], row["value"], yerr=_error(row), ms=8, mfc=face,
-                          elinewidth=0.8, **look)  # fmt: skip
+            face = "none" if wide else COLOUR[_kind(row)]
+            axis.errorbar(row["size_bytes"], row["value"], yerr=error(row), ms=8, mfc=face,
+                          elinewidth=0.8, **look(row))  # fmt: skip
         there = {_kind(row) for _, row in points.iterrows()}
         for kind in METHODS:
             if kind in there:

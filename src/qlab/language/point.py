@@ -1,6 +1,6 @@
 """What can be swept of experiment `llama_gptq`, and one point of it, judged as in notebook 02.
 
-Nothing is timed: points run beside each other. Only metrics that come out the same again are kept.
+Nothing is timed: points run beside each other.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ POINTS = {"float": Point, "rtn": Rtn, "gptq": Gptq}
 def measure(point: Point, profile: str, threads: int) -> "tuple[Task, list[Record], list[str]]":
     """Task and records of a point, and packages it used: bytes, accuracies, and comparisons with
     the float parent."""
-    from qlab.language import build
+    from qlab.language import build, outcomes
     from qlab.language import measure as notebook
 
     seed = getattr(point, "seed", None)
@@ -54,7 +54,7 @@ def measure(point: Point, profile: str, threads: int) -> "tuple[Task, list[Recor
     if name not in scores:
         raise QlabError(f"{name} of {task.model} ran out of memory; give the sweep more `mem_mb`.")
     found = notebook.size_records(task, {name: built[name]})
-    found += notebook.accuracy_records(task, scores, seed or 0)
+    found += notebook.judged_records(task, outcomes.table(task, scores), seed or 0)
     if seed is not None:
         found = [dataclasses.replace(record, seed=seed) for record in found]
     return task, [r for r in found if r.variant == name], notebook.PACKAGES
@@ -70,10 +70,7 @@ def _task(model: str, profile: str, threads: int) -> "Task":
 
 
 def recalibrated(task: "Task", seed: int) -> "Task":
-    """The same task, calibrated on a bootstrap sample of its calibration passages.
-
-    How much the choice of passages matters.
-    """
+    """The same task, calibrated on a bootstrap sample of its calibration passages."""
     import numpy as np
 
     count = len(task.calibration)

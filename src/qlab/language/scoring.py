@@ -4,7 +4,7 @@
 like length share a batch, and only positions that predict a word's token meet the vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,9 +48,6 @@ class Scores:
             return cls(**stored)
 
 
-# ---- metrics ----
-
-
 def acc(scores: Scores) -> float:
     """Share of passages whose whole word is the most probable continuation."""
     return float(scores.greedy.mean())
@@ -91,10 +88,8 @@ def _empty(n: int) -> dict[str, np.ndarray]:
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Indices of `lengths` in batches of at most `batch_tokens`, padding included.
-
-    The longest come first, so that a batch that does not fit into memory shows at once.
-    """
+    """Indices of `lengths` in batches of at most `batch_tokens`, padding included; the longest
+    first, so that a batch that does not fit into memory shows at once."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     found: list[list[int]] = []
     for i in order:
@@ -112,10 +107,10 @@ def _score_batch(model, rows: list[int], batch: list[Encoded], found: dict) -> N
     hidden = llama_states.last_states(model, [e.tokens[:-1] for e in batch], counts)
     targets = torch.tensor([t for e in batch for t in e.tokens[-e.targets :]], device=hidden.device)
     owners = np.repeat(rows, counts)
-    parts = [
-        _judge(model, h, t, owners[at : at + len(t)])
-        for at, h, t in _chunks(hidden, targets, _vocabulary(model))
-    ]
+    # So few positions at a time that their logits fit HEAD_BYTES.
+    size = max(1, HEAD_BYTES // (4 * model.get_output_embeddings().weight.shape[0]))
+    chunks = zip(hidden.split(size), targets.split(size), range(0, len(targets), size), strict=True)
+    parts = [_judge(model, h, t, owners[at:]) for h, t, at in chunks]
     log_p, greedy, rank, top, top_log_p = (np.concatenate(x) for x in zip(*parts, strict=True))
     ends = np.cumsum(counts) - 1
     starts = ends + 1 - counts
@@ -126,17 +121,6 @@ def _score_batch(model, rows: list[int], batch: list[Encoded], found: dict) -> N
     found["last_rank"][rows] = rank[ends]
     found["top_tokens"][rows, : top.shape[1]] = top[starts]
     found["top_log_p"][rows, : top.shape[1]] = top_log_p[starts]
-
-
-def _vocabulary(model) -> int:
-    return model.get_output_embeddings().weight.shape[0]
-
-
-def _chunks(hidden, targets, vocabulary: int) -> Iterator[tuple]:
-    """(offset, hidden states, targets) of so few positions that their logits fit HEAD_BYTES."""
-    size = max(1, HEAD_BYTES // (4 * vocabulary))
-    for at in range(0, len(targets), size):
-        yield at, hidden[at : at + size], targets[at : at + size]
 
 
 def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
-_SCALES = (".scales", ".qzeros", ".g_idx")
-_SCALES += (".SCB", ".weight_format", ".absmax", ".quant_map", ".nested_absmax")
-_SCALES += (".nested_quant_map", ".quant_state.bitsandbytes__nf4")
-_SCALES += (".quant_state.bitsandbytes__fp4",)
+_SCALES = (".scales", ".qzeros", ".g_idx", ".SCB", ".weight_format", ".absmax", ".quant_map")
+_SCALES += (".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4")
 KILOBYTE = 1024  # bytes, as the report counts
 _JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
@@ -31,10 +29,9 @@ def part(name: str) -> str:
 def split(*folders: Path) -> dict[str, int]:
     """Bytes by part over all safetensors files of the folders (a model's, an adapter's).
 
-    `body` is everything the decoder layers and the last norm store for weights, `scales` what
-    goes with quantized ones, `container` the files' headers and the JSON a loader needs. The
-    tokenizer is left out: it is the same for every variant.
-    QlabError: a folder without safetensors files.
+    `body` is what decoder layers and the last norm store for weights, `scales` what goes with
+    quantized ones, `container` headers and the JSON a loader needs. The tokenizer is left out: it
+    is the same for every variant. QlabError: a folder without safetensors files.
     """
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:

@@ -1,7 +1,6 @@
 """Tokens per second of language models, measured three ways on the kernels they are used with.
 
-"Tokens per second" says little alone: reading a prompt is bound by arithmetic, writing by memory,
-and a figure over passages counts what its author counted. So each metric says what it counts.
+Reading a prompt is bound by arithmetic, writing by memory: each metric says what it counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,16 +28,15 @@ def measure(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Tokens/s by variant and metric of COUNTS, [repeats]; all variants and metrics take turns.
 
-    `models` are Hugging Face causal models, packed or dense, each on its device. `passages` are
-    token numbers; `tokens_per_s` reads them all, one by one, as Caringi and Girardet did (42,610
-    tokens in 199.4 s on a P100). The longest one is the prompt of the other two, after which
-    `written` tokens are written; it is cut to leave room for them in the context. Raises QlabError
-    where a passage is longer than a model's context.
+    `models` are Hugging Face causal models, `passages` token numbers; `tokens_per_s` reads them one
+    by one, as Caringi and Girardet did. The longest is the prompt of the other two, after which
+    `written` tokens are written; it is cut to leave room for them. QlabError where a passage is
+    longer than a model's context.
     """
     import torch
 
-    if not passages or min(map(len, passages)) < 1 or written < 1:
-        raise QlabError("Tokens per second needs passages of 1 token or more, and 1 to write.")
+    if not passages or not min(map(len, passages)):
+        raise QlabError("Tokens per second needs passages of 1 token or more.")
     longest = max(passages, key=len)
     context = min(model.config.max_position_embeddings for model in models.values())
     if len(longest) > context:

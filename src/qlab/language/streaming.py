@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,22 +58,20 @@ def quantize_folder(
     """Write the Llama in `folder`, its linear layers quantized, as a Hugging Face folder `target`.
 
     `calibration` are passages as token ids, run one by one, so nothing is padded. What is not
-    quantized (embedding, norms, an untied head) keeps its dtype. A tied embedding is stored once,
-    in GPTQ folders as `lm_head.weight`: else plain auto-gptq would load garbage in its place.
-    `layers.json` has damping and seconds per linear layer. A target that is there is left as it is,
+    quantized (embedding, norms, an untied head) keeps its dtype. A target that is there is left,
     and an unfinished one beside it gone on with: the target's name must say all that decides it.
     QlabError: a quantized folder, widths that do not fit, no passages where some are needed.
     """
-    folder, target = Path(folder), Path(target)
     config = llama.float_config(folder)
     method.check(config)
-    calibration = checked(calibration, config) if method.needs_inputs else []
+    if method.needs_inputs:
+        checked(calibration, config)
     if target.exists():
         return
     unfinished = target.with_name(f"{target.name}.partial")
-    with llama.Weights(folder) as weights, torch.no_grad():
-        stream = _Stream(folder, config, weights, method, unfinished, device, dtype)
-        stream.start(calibration)
+    with torch.no_grad():
+        stream = _Stream(folder, config, method, unfinished, device, dtype)
+        stream.start(calibration if method.needs_inputs else [])
         for index in progress(range(config.num_hidden_layers)):
             stream.step(index)
         stream.finish()
@@ -86,29 +84,23 @@ def quantize_folder(
 
 def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
     """The model of a folder, its quantized weights turned into dense ones once; in eval mode."""
-    folder = Path(folder)
     config = llama.check(folder)
     if not llama.quantized(config):
         return llama.load(folder, dtype, device)
     method = methods.stored(config.quantization_config, folder)
     del config.quantization_config  # what is returned is quantized no more
-    with llama.Weights(folder) as weights:
-        read = partial(dense_tensor, weights, method)
-        return llama.filled(config, read, dtype, device)
+    read = partial(dense_tensor, llama.Weights(folder), method)
+    return llama.filled(config, read, dtype, device)
 
 
 def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
-    """The model with the library's own modules and kernels; a float folder is loaded as it is.
-
-    QlabError: a method without kernels of its own.
-    """
-    folder = Path(folder)
+    """The model with the library's own modules and kernels; a float folder is loaded as it is."""
     config = llama.check(folder)
     if not llama.quantized(config):
         return llama.load(folder, device=device)
     if config.quantization_config.get("quant_method") == "bitsandbytes":
         return bnb.load_packed(folder, device)
-    method = methods.stored(config.quantization_config, folder)  # or a sentence
+    method = methods.stored(config.quantization_config, folder)
     if not _is_gptq(method):
         raise QlabError(f"{method.name} has no kernels for packed weights; load it dense.")
     return auto_gptq_compat.from_quantized(folder, device).model
@@ -142,8 +134,8 @@ def dense_tensor(weights: llama.Weights, method: Method, name: str, shape) -> to
 class _Stream:
     """A model on its way through memory: one decoder layer, and what enters it, on the host."""
 
-    def __init__(self, folder, config, weights, method, partial, device, dtype):
-        self.folder, self.config, self.weights = folder, config, weights
+    def __init__(self, folder, config, method, partial, device, dtype):
+        self.folder, self.config, self.weights = folder, config, llama.Weights(folder)
         self.method, self.partial, self.device, self.dtype = method, partial, device, dtype
         self.states: list[torch.Tensor] = []  # [1, tokens, width] for each passage
         self.rotary: dict[int, tuple] = {}  # cosine and sine by number of tokens
@@ -270,23 +262,18 @@ def write_beside(folder: Path, target: Path, method: Method, notes: dict) -> Non
             shutil.copyfile(path, target / path.name)
 
 
-def checked(calibration: list[list[int]], config: "LlamaConfig") -> list[list[int]]:
-    """The passages, if there are any and the model can read each.
-
-    QlabError: no passages, or one that is empty or too long.
-    """
-    if not calibration:
-        raise QlabError(
-            "Calibration has 0 passages, and inputs to calibrate on are needed; give some, or take "
-            "a method that needs none (rtn_*, bnb_*)."
-        )
-    for number, tokens in enumerate(calibration, 1):
-        if not 0 < len(tokens) <= config.max_position_embeddings:
+def checked(
+    passages: Sequence[Sequence[int]], config: "LlamaConfig", use: str = "Calibration", least=1
+) -> None:
+    """QlabError unless there are passages, and the model can read each: `least` tokens or more."""
+    if not passages:
+        raise QlabError(f"{use} has 0 passages, and some are needed; give some.")
+    for number, tokens in enumerate(passages, 1):
+        if not least <= len(tokens) <= config.max_position_embeddings:
             raise QlabError(
-                f"Calibration passage {number} has {len(tokens)} tokens; 1 to "
+                f"{use} passage {number} has {len(tokens)} tokens; {least} to "
                 f"{config.max_position_embeddings} fit this model. Leave it out or cut it."
             )
-    return calibration
 
 
 def _is_gptq(method: Method) -> bool:

@@ -22,10 +22,9 @@ _WORD_STARTS = "Ġ▁"  # how byte-level BPE and SentencePiece mark a space befo
 def kind(piece: str, text: str, passage: Passage) -> str:
     """The kind of a predicted first token.
 
-    `piece` is the vocabulary's own writing of it (its first character says
-    whether a word starts here), `text` what it decodes to. A name's first
-    syllable counts as `from the passage` if a word of the context starts with
-    it; a `fragment` continues a word where a new one should start.
+    `piece` is the vocabulary's own writing of it (its first character says whether a word starts
+    here), `text` what it decodes to. A name's first syllable counts as `from the passage` if a word
+    of the context starts with it; a `fragment` continues a word.
     """
     plain = text.strip()
     if piece.startswith("<") and piece.endswith(">") or not any(c.isalnum() for c in plain):

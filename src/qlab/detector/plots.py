@@ -1,4 +1,4 @@
-"""The figures of notebook 01, each drawn from records and kept with the numbers drawn."""
+"""Figures and tables of notebook 01, drawn from records; figures are kept with what they show."""
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,13 @@ def clean(table: pd.DataFrame, metric: str | list[str]) -> pd.DataFrame:
     return in_order(records.pick(table, metric, condition=None))
 
 
-def _nothing(why: str) -> None:
-    print(f"Nothing to draw: {why}.")
+def wide(table: pd.DataFrame, titles: dict[str, tuple[str, str]]) -> pd.DataFrame:
+    """Metrics on the evaluation set, a row a variant: `titles` has a column's title and format."""
+    rows = clean(table, list(titles))
+    rows["told"] = [records.interval(row, titles[row["metric"]][1]) for _, row in rows.iterrows()]
+    told = rows.pivot(index="variant", columns="metric", values="told")
+    told = told.reindex(rows["variant"].unique())[[m for m in titles if m in told]]
+    return told.rename(columns={m: title for m, (title, _) in titles.items()}).fillna("")
 
 
 def _same_images(rows: pd.DataFrame) -> pd.DataFrame:
@@ -51,25 +56,6 @@ def _error(rows: pd.DataFrame | pd.Series) -> np.ndarray:
 def _legend_below(canvas, axis, columns: int) -> None:
     handles, labels = axis.get_legend_handles_labels()
     canvas.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
-
-
-def size(table: pd.DataFrame, profile: str) -> None:
-    """Bytes of each file, plain and gzip-compressed."""
-    rows = in_order(records.pick(table, ["size_bytes", "size_gzip_bytes"]))
-    with plot.figure("centernet_size", profile, rows) as (_, axis):
-        plain = records.pick(rows, "size_bytes")
-        bars = axis.barh(
-            plain["variant"], 1e-6 * plain["value"], 0.62, color=plain["variant"].map(COLOUR)
-        )
-        axis.bar_label(bars, fmt="{:.3g} MB", padding=5)
-        packed = records.pick(rows, "size_gzip_bytes")["value"].to_numpy() * 1e-6
-        axis.plot(packed, np.arange(len(packed)), "|", color="#000000", ms=16, mew=1)
-        axis.plot(packed, np.arange(len(packed)), "|", color="#FFFFFF", ms=13, mew=2.2)
-        axis.invert_yaxis()
-        axis.grid(axis="y", visible=False)
-        axis.margins(x=0.16)
-        axis.set_xlabel("file size (10⁶ bytes); white tick: gzip-compressed")
-        axis.set_title("Size of each file")
 
 
 def seconds(table: pd.DataFrame, profile: str) -> None:
@@ -90,15 +76,6 @@ def seconds(table: pd.DataFrame, profile: str) -> None:
             axis.set_ylim(len(one) - 0.5, -0.5)
             axis.set(xlabel="seconds per image (graph only)", title=title)
             axis.margins(x=0.25)
-
-
-def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
-    """AP of each variant at every overlap threshold."""
-    rows = iou_rows(table)
-    with plot.figure("centernet_ap_by_iou", profile, rows) as (_, axis):
-        iou_lines(axis, rows)
-        axis.set_title("AP by the overlap that counts as found")
-        axis.legend(loc="lower left", frameon=False, fontsize=9)
 
 
 def iou_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -145,9 +122,8 @@ def area_bars(axis, rows: pd.DataFrame, kind: str) -> None:
     for i, (variant, one) in enumerate(rows.groupby("variant", sort=False)):
         x = one["metric"].map(place) + (i - (len(variants) - 1) / 2) * width
         axis.bar(x, one["value"], width * 0.92, color=COLOUR[variant], label=variant)
-        axis.errorbar(
-            x, one["value"], yerr=_error(one), fmt="none", ecolor="#444444", elinewidth=0.9
-        )
+        bars = {"yerr": _error(one), "fmt": "none", "ecolor": "#444444", "elinewidth": 0.9}
+        axis.errorbar(x, one["value"], **bars)
     axis.set_xticks(range(3), ["small (< 32² px)", "medium", "large (> 96² px)"])
     axis.set(ylabel=kind.upper() + ", IoU 0.50 to 0.95", ylim=(0, 1))
     axis.grid(axis="x", visible=False)
@@ -157,7 +133,7 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
     """AP minus the float parent's, on the same images, with interval."""
     rows = clean(table, "ap_difference")
     if rows.empty:
-        return _nothing("the detector has no float parent here")
+        return print("Nothing to draw: the detector has no float parent here.")
     with plot.figure("centernet_ap_difference", profile, rows) as (_, axis):
         for at, (_, row) in enumerate(rows.iterrows()):
             axis.errorbar(row["value"], at, xerr=_error(row), fmt=MARKER[row["variant"]], capsize=4,
@@ -215,7 +191,9 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
     """Time by operator type with both sets of kernels."""
     rows = in_order(records.pick(table, [alone for _, alone in KERNELS.values()]))
     if rows.empty:
-        return _nothing("the detector came as a .tflite file and was not taken apart")
+        return print(
+            "Nothing to draw: the detector came as a .tflite file, and is not taken apart."
+        )
     kept = rows.groupby("part")["value"].max().nlargest(top).index
     rows = rows.assign(kind=rows["part"].where(rows["part"].isin(kept), "other"))
     drawn = rows.groupby(["metric", "variant", "kind"], sort=False, as_index=False)["value"].sum()
@@ -242,25 +220,6 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
             axis.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
         _legend_below(canvas, axes[0], 3)
-
-
-def tensor_snr(table: pd.DataFrame, profile: str) -> None:
-    """Signal-to-quantization-noise of each operator of the whole-graph int8 file, in order."""
-    rows = records.pick(table, "snr_db").sort_values("depth")
-    if rows.empty:
-        return _nothing("the detector came as a .tflite file, without its float parent")
-    drawn = rows[["where", "depth", "part", "value"]]
-    with plot.figure("centernet_tensor_snr", profile, drawn) as (_, axis):
-        styles = {"network": ("o", "#7F7F7F"), "decoding": ("X", "#CC79A7")}
-        for where, (marker, colour) in styles.items():
-            one = records.pick(rows, "snr_db", where=where)
-            axis.plot(one["depth"], one["value"].clip(-15, 60), marker, color=colour, label=where)
-        axis.axhline(0, color="#444444", lw=1)
-        axis.annotate("noise as strong as the signal", (0, 0), (0, 4), textcoords="offset points")
-        axis.set(xlabel="operator, in the order of execution", ylabel="signal / noise (dB)")
-        axis.set_ylim(-16, 62)
-        axis.set_title("int8_static: where eight bits are too few (clipped to -15..60 dB)")
-        axis.legend(frameon=False)
 
 
 def robustness(table: pd.DataFrame, profile: str) -> None:

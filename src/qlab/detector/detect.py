@@ -107,14 +107,11 @@ def _check_numbers(results: list[dict], where: str) -> None:
             )
 
 
-Change = Callable[[np.ndarray, int], np.ndarray]  # an image, and its id, to another image
-
-
 def detect_each(
     files: Sequence[Path],
     images: dict[int, Path],
     threads: int,
-    change: Change | None = None,
+    change: Callable[[np.ndarray, int], np.ndarray] | None = None,
     change_name: str = "none",
 ) -> list[list[dict]]:
     """COCO results of each of some detectors on images (id -> file), kept together as an artefact.

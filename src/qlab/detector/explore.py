@@ -41,26 +41,20 @@ def objects(
     return table.assign(flip=change.map({1: "lost", 0: "", -1: "gained"}))
 
 
-def sentence(
-    here: pd.DataFrame, whole: pd.DataFrame, counts: Mapping[str, int], score: float
-) -> str:
+def sentence(here: pd.DataFrame, whole: pd.DataFrame, counts: Mapping[str, int]) -> str:
     """What float and variant (the keys of `counts`, boxes drawn) find on one image and on all."""
     told = [
         f"{name} draws {count} box{'' if count == 1 else 'es'}, "
         f"finds {here[column].sum()} of {len(here)} objects"
         for (name, count), column in zip(counts.items(), ("float", "variant"), strict=False)
     ]
-    text = f"With scores from {score:.2f} on, {'; '.join(told)}."
-    if len(counts) == 1:
-        return text
-    lost, gained = (
-        html.escape(", ".join(here["name"][here["flip"] == flip]), quote=False) or "none"
-        for flip in CHANGED
-    )
-    all_lost, all_gained = ((whole["flip"] == flip).sum() for flip in CHANGED)
-    return (
-        f"{text} Lost: {lost}; gained: {gained}.<br>On all images, with scores from "
-        f"{FOUND_SCORE} on, it loses {all_lost} and gains {all_gained} of {len(whole)} objects."
+    names = {flip: ", ".join(here["name"][here["flip"] == flip]) or "none" for flip in CHANGED}
+    sums = {flip: (whole["flip"] == flip).sum() for flip in CHANGED}
+    return html.escape(
+        f"{'; '.join(told)}. Lost: {names['lost']}; gained: {names['gained']}. On all images, with "
+        f"scores from {FOUND_SCORE} on: {sums['lost']} lost, {sums['gained']} gained of "
+        f"{len(whole)} objects.",
+        quote=False,
     )
 
 
@@ -110,7 +104,7 @@ def samples(task: Task, found: Detections):
             for v in dict.fromkeys((parent, variant))
         }
         here = objects(task, found, variant, [image], score)
-        told = sentence(here, table, {v: len(results) for v, results in drawn.items()}, score)
+        told = sentence(here, table, {v: len(results) for v, results in drawn.items()})
         file = html.escape(task.images[image].name, quote=False)
         return f"{file}: {told}", picture(task, here, image, drawn)
 

@@ -98,6 +98,6 @@ def table(
     parts = {(v, None, None): clean[v, n].items for v, n in most.items()}
     for condition, variants in under.items():
         parts |= {(v, *condition): one.items for v, one in variants.items()}
-    labels = ["variant", "condition", "strength"]
-    rows = pd.concat(parts, names=labels).reset_index(labels).reset_index(drop=True)
-    return rows.astype({"variant": object, "condition": object, "strength": "Int64"})
+    labels = {"variant": object, "condition": object, "strength": "Int64"}
+    rows = pd.concat(parts, names=list(labels)).reset_index(list(labels)).reset_index(drop=True)
+    return rows.astype(labels)

@@ -1,13 +1,12 @@
 """Detectors on worse copies of the images: does a variant fail before its parent does?"""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 from pycocotools.coco import COCO
 
 from qlab.core import corruptions, processes, stats
+from qlab.core.corruptions import corrupt
 from qlab.core.records import Record
 from qlab.core.stats import Estimate
 from qlab.detector import average_precision, detect
@@ -53,15 +52,11 @@ def _judged_under(
 ) -> dict[str, Judged]:
     """The overall figures of each detector in `files` under a corruption; strength 0 is none."""
     kind, strength = condition
-    change = partial(_corrupted, kind, strength, seed) if strength else None
+    change = (lambda image, i: corrupt(image, kind, strength, seed + i)) if strength else None
     name = f"{kind}{strength} seed {seed}"
     found = detect.detect_each(list(files.values()), images, threads, change, name)
     pairs = zip(files, found, strict=True)
     return {v: judged(coco, results, sorted(images), draws, seed, True) for v, results in pairs}
-
-
-def _corrupted(kind: str, strength: int, seed: int, image: np.ndarray, i: int) -> np.ndarray:
-    return corruptions.corrupt(image, kind, strength, seed + i)
 
 
 def robustness_records(task: Task, under: Under) -> list[Record]:

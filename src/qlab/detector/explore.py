@@ -106,7 +106,7 @@ def samples(task: Task, found: Detections):
         here = objects(task, found, variant, [image], score)
         told = sentence(here, table, {v: len(results) for v, results in drawn.items()})
         file = html.escape(task.images[image].name, quote=False)
-        return f"{file}: {told}", picture(task, here, image, drawn)
+        return f"{file}, scores from {score:.2f} on: {told}", picture(task, here, image, drawn)
 
     controls = [
         live.choice(others, "variant", "int8_static" if "int8_static" in others else others[-1]),

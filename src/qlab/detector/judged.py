@@ -95,9 +95,10 @@ def table(
     most: dict[str, int] = {}
     for variant, n in clean:
         most[variant] = max(n, most.get(variant, 0))
-    parts = {(v, None, None): clean[v, n].items for v, n in most.items()}
+    parts = [(v, None, None, clean[v, n]) for v, n in most.items()]
     for condition, variants in under.items():
-        parts |= {(v, *condition): one.items for v, one in variants.items()}
+        parts += [(v, *condition, one) for v, one in variants.items()]
     labels = {"variant": object, "condition": object, "strength": "Int64"}
-    rows = pd.concat(parts, names=list(labels)).reset_index(list(labels)).reset_index(drop=True)
-    return rows.astype(labels)
+    tables = [one.items.assign(**dict(zip(labels, about, strict=True))) for *about, one in parts]
+    rows = pd.concat(tables, ignore_index=True).astype(labels)
+    return rows[[*labels, *rows.columns.drop(list(labels))]]

@@ -46,10 +46,9 @@ def _device(task: Task) -> str:
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     """Latency of each variant and stage, and how it compares with the float parent.
 
-    The clock covers one call of one stage on one image; variants take turns,
-    round after round, after two warm-up rounds. `latency_ratio_p50` is the
-    median over rounds of variant over parent, so a slow moment of the machine
-    hits both. `_builtin` marks the kernels LiteRT had before XNNPACK.
+    The clock covers one call of one stage on one image; variants take turns, round after round,
+    after two warm-up rounds. `latency_ratio_p50` is the median over rounds of variant over parent:
+    a slow moment hits both. `_builtin` marks the kernels LiteRT had before XNNPACK.
     """
     pictures, parent = list(task.images.values())[:8], parent_of(files)
     rounds, used = REPEATS[task.given.profile], _device(task)

@@ -21,9 +21,10 @@ def scored(world, results, weights):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6))
-def test_unit_weights_give_pycocotools_figures(seed):
+@given(st.integers(0, 10**6), st.booleans())
+def test_unit_weights_give_pycocotools_figures(seed, tied):
     world, results = random_world(seed)
+    results = [{**r, "score": round(r["score"], 1 if tied else 6)} for r in results]
     evaluation, found = scored(world, results, np.ones((1, len(world.imgs)), int))
     for name, theirs in zip(SUMMARY, coco.summary(evaluation), strict=True):
         if name is not None:
@@ -49,14 +50,6 @@ def test_no_detections_score_zero_and_no_objects_score_nothing():
     assert found["ap"][0] == 0.0
     empty, results = random_world(1, objects=0)
     assert np.isnan(scored(empty, results, np.ones((1, len(empty.imgs)), int))[1]["ap"][0])
-
-
-def test_equal_scores_are_ranked_as_pycocotools_ranks_them():
-    for seed in range(6):
-        world, results = random_world(seed, images=12)
-        tied = [{**r, "score": round(r["score"], 1)} for r in results]
-        evaluation, found = scored(world, tied, np.ones((1, 12), int))
-        assert found["ap"][0] == pytest.approx(coco.summary(evaluation)[0], abs=1e-12)
 
 
 def test_undefined_figures_are_left_out_and_size_classes_can_be_skipped():

@@ -1,18 +1,17 @@
 """The network against what is known of it: parameter counts, equal twins, targets that decode."""
 
+import nbformat
 import numpy as np
 import pytest
+from conftest import ROOT
 
-from qlab.detector import centernet, mini_coco
-from qlab.detector import training as centernet_training
+from qlab.detector import centernet, mini_coco, targets
 from qlab.detector.centernet import MINI_256, RESNET50V2_512, Architecture
 
 TINY = Architecture(64, 3, 8, (1, 1), (8, 16), False, (8,), 8)
 
 
-@pytest.fixture(scope="module")
-def tf():
-    return centernet.tf
+tf = centernet.tf
 
 
 def randomized(model, seed: int = 0):
@@ -44,15 +43,19 @@ def test_subpixel_twin_computes_the_same_function():
     assert not any("deconv" in layer.name for layer in twin.layers)
 
 
-def test_targets_decode_to_the_boxes_they_were_made_from(tf):
+def answered(made: dict[str, np.ndarray]) -> dict:
+    """The maps of a network that answers with the targets of an image."""
+    heat = np.clip(made["heat"], 1e-6, 1 - 1e-6)
+    maps = {"heat": np.log(heat / (1 - heat))}
+    maps |= {name: made[name][..., :2] for name in ("size", "offset")}
+    return {k: tf.constant(v[None]) for k, v in maps.items()}
+
+
+def test_targets_decode_to_the_boxes_they_were_made_from():
     scene = mini_coco.draw_scene("val", 1)
     boxes, classes = mini_coco.detection_targets(mini_coco.annotate(scene, 1, 1))
-    made = centernet_training.targets(boxes, classes, MINI_256)
-    logits = np.log(
-        np.clip(made["heat"], 1e-6, 1 - 1e-6) / (1 - np.clip(made["heat"], 1e-6, 1 - 1e-6))
-    )
-    maps = {"heat": logits, "size": made["size"][..., :2], "offset": made["offset"][..., :2]}
-    found, scores, labels = centernet.decode({k: tf.constant(v[None]) for k, v in maps.items()})
+    made = targets.targets(boxes, classes, MINI_256)
+    found, scores, labels = centernet.decode(answered(made))
     count = len(classes)
     assert (scores[0, :count].numpy() > 0.99).all() and scores[0, count] < 0.99
     x, y, w, h = boxes.T
@@ -66,7 +69,7 @@ def test_targets_decode_to_the_boxes_they_were_made_from(tf):
 def test_gaussian_radius_keeps_the_overlap():
     """Moving a corner pair by the radius still overlaps the box by 0.7, in the tightest case."""
     for height, width in ((10, 10), (4, 30), (25, 7)):
-        r = centernet_training.gaussian_radius(height, width)
+        r = targets.gaussian_radius(height, width)
         both_in = (height - 2 * r) * (width - 2 * r) / (height * width)
         both_out = height * width / ((height + 2 * r) * (width + 2 * r))
         crossed = (height - r) * (width - r)
@@ -84,13 +87,9 @@ def test_a_block_without_projection_passes_its_input_on():
     np.testing.assert_array_equal(block(x), x)
 
 
-def empty_maps(cells: int = 8, classes: int = 2) -> dict[str, np.ndarray]:
-    maps = {k: np.zeros((1, cells, cells, 2), np.float32) for k in ("size", "offset")}
-    return maps | {"heat": np.full((1, cells, cells, classes), -9, np.float32)}
-
-
-def test_only_peaks_among_their_eight_neighbours_in_their_class_are_objects(tf):
-    maps = empty_maps()
+def test_only_peaks_among_their_eight_neighbours_in_their_class_are_objects():
+    maps = {k: np.zeros((1, 8, 8, 2), np.float32) for k in ("heat", "size", "offset")}
+    maps["heat"] -= 9
     maps["heat"][0, 2, 2:5, 0] = 3.0, 1.0, 2.0  # the middle one is a slope, two cells off a peak
     maps["heat"][0, 2, 3, 1] = 0.5
     boxes, scores, labels = centernet.decode(maps, top=4)
@@ -98,15 +97,11 @@ def test_only_peaks_among_their_eight_neighbours_in_their_class_are_objects(tf):
     np.testing.assert_allclose(scores[0, :3], sure, rtol=1e-5)
     assert labels[0, :3].numpy().tolist() == [0, 0, 1] and scores[0, 3] < 0.01
     np.testing.assert_allclose(boxes[0, :3, 1] * 8, [2, 4, 3])
-
-
-def test_boxes_end_at_the_image(tf):
-    maps = empty_maps()
-    maps["heat"][0, 0, 7, 0], maps["size"][0, 0, 7] = 3.0, 6
+    maps["heat"][0, 0, 7, 0], maps["size"][0, 0, 7] = 5.0, 6  # a box ends at the image
     assert centernet.decode(maps, top=1)[0][0, 0].numpy().tolist() == [0, 0.5, 0.375, 1]
 
 
-def test_an_exported_network_counts_classes_from_one(tf, tmp_path):
+def test_an_exported_network_counts_classes_from_one(tmp_path):
     keras = centernet.keras
     keras.utils.set_random_seed(0)
     image = keras.Input((24, 24, 3))
@@ -127,32 +122,31 @@ def test_an_exported_network_counts_classes_from_one(tf, tmp_path):
 
 def test_bells_are_as_wide_as_the_radius_says_and_do_not_bury_each_other():
     near = np.array([[40.0, 20, 96, 160], [44, 20, 96, 160]])  # centres in neighbouring cells
-    heat = centernet_training.targets(near, np.array([1, 1]), MINI_256)["heat"]
+    heat = targets.targets(near, np.array([1, 1]), MINI_256)["heat"]
     assert heat[25, 22, 1] == heat[25, 23, 1] == 1 and heat[..., 0].max() == 0
-    radius = int(centernet_training.gaussian_radius(40, 24))
+    radius = int(targets.gaussian_radius(40, 24))
     assert radius > 1
     fall = np.exp(-18 / (2 * radius + 1) ** 2)  # sigma is a sixth of the diameter
     assert heat[25, 21, 1] == heat[24, 22, 1] == pytest.approx(fall)
 
 
-def test_focal_loss_is_equation_one(tf):
+def test_focal_loss_is_equation_one():
     true, logits = np.array([1.0, 0.5], np.float32), np.log([4.0, 4.0]).astype(np.float32)
     expected = -(0.2**2 * np.log(0.8) + 0.5**4 * 0.8**2 * np.log(0.2))
-    assert float(centernet_training.focal_loss(true, logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(targets.focal_loss(true, logits)) == pytest.approx(expected, rel=1e-5)
     twice = (np.tile(x, 2) for x in (true, logits))  # per object, not in total
-    assert float(centernet_training.focal_loss(*twice)) == pytest.approx(expected, rel=1e-5)
+    assert float(targets.focal_loss(*twice)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_mirrored_training_image_has_mirrored_targets():
-    stream = centernet_training._samples(MINI_256, 2, seed=0)
+    stream = targets.samples(MINI_256, 2, seed=0)
     known = []
     for scene in (mini_coco.draw_scene("train", i) for i in range(2)):
         boxes, classes = mini_coco.detection_targets(mini_coco.annotate(scene, 0, 0))
-        for image, place in (
-            (scene.pixels, boxes),
-            centernet_training.mirrored(scene.pixels, boxes),
-        ):
-            known.append((image, centernet_training.targets(place, classes, MINI_256)))
+        x = 256 - boxes[:, 0] - boxes[:, 2]
+        flipped = scene.pixels[:, ::-1], np.column_stack([x, boxes[:, 1:]])
+        for image, place in ((scene.pixels, boxes), flipped):
+            known.append((image, targets.targets(place, classes, MINI_256)))
     seen = set()
     for _ in range(16):
         image, made = next(stream)
@@ -165,16 +159,19 @@ def test_a_mirrored_training_image_has_mirrored_targets():
 def test_a_network_that_answers_with_the_targets_scores_one(tmp_path, monkeypatch):
     """Targets, decoding, categories and boxes in pixels fit together up to pycocotools."""
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
-    scenes = mini_coco.scenes("val", 3)
+    cells = nbformat.read(ROOT / "notebooks" / "training" / "train_centernet.ipynb", 4).cells
+    known = {c.id: c.source for c in cells}
+    scenes = mini_coco.scenes("val", 8)
 
     def oracle(image, training):
         scene = next(scenes)
         assert (image[0] == scene.pixels).all()
         boxes, classes = mini_coco.detection_targets(mini_coco.annotate(scene, 0, 0))
-        made = centernet_training.targets(boxes, classes, MINI_256)
-        logits = 20 * (made["heat"] - 0.9)
-        maps = {"heat": logits, "size": made["size"][..., :2], "offset": made["offset"][..., :2]}
-        return {k: centernet.tf.constant(v[None]) for k, v in maps.items()}
+        return answered(targets.targets(boxes, classes, MINI_256))
 
-    ap, ap50, images = centernet_training.average_precision(oracle, 3)
-    assert images == 3 and ap50 == pytest.approx(1) and ap > 0.95
+    names = {"profile": "smoke", "seed": 7}
+    exec(known["cell-03"], names)
+    exec(known["cell-10"], names | {"model": oracle}, found := {})
+    assert (
+        len(found["truth"].imgs) == 8 and found["ap50"] == pytest.approx(1) and found["ap"] > 0.95
+    )

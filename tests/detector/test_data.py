@@ -1,11 +1,16 @@
 """The parameters of notebook 01 become a checked task, or one sentence."""
 
+import json
+import types
+
+import numpy as np
 import pytest
 from conftest import fresh_home
+from PIL import Image
 
 from qlab.core import fetch
 from qlab.core.errors import QlabError
-from qlab.detector import embedded, mini_coco
+from qlab.detector import data, embedded, mini_coco, quantize
 from qlab.detector.data import Parameters, prepare
 
 
@@ -21,40 +26,67 @@ def home(shared_home, monkeypatch):
 
 
 @pytest.fixture
-def own(tmp_path):
-    """Images of one's own: 8 of mini_coco as (annotations, images) paths."""
-    folder = tmp_path / "own"
-    annotations = mini_coco.write_coco(folder, "val", 8)
-    return {"annotations": str(annotations), "images": str(folder / "val")}
+def own(tmp_path, monkeypatch):
+    """Forty images of 6 x 4 grey levels, and a model that is never loaded, to run at 8 pixels."""
+    monkeypatch.setattr(quantize, "load", lambda folder: folder)
+    monkeypatch.setattr(quantize, "own_size", lambda model: None)
+    monkeypatch.setattr(data, "Detector", lambda *_: types.SimpleNamespace(size=8))
+    (tmp_path / "img").mkdir()
+    entries = []
+    for i in range(1, 41):
+        Image.fromarray(np.full((4, 6, 3), i, np.uint8)).save(tmp_path / "img" / f"{i}.png")
+        entries.append({"id": i, "file_name": f"{i}.png", "width": 6, "height": 4})
+    world = {"images": entries[::-1], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    (tmp_path / "instances_x.json").write_text(json.dumps(world))
+    return {
+        "model": str(tmp_path / "net" / "saved_model"),
+        "annotations": str(tmp_path / "instances_x.json"),
+        "images": str(tmp_path / "img"),
+        "input_size": 8,
+    }
 
 
 def prepared(profile="smoke", **given):
     return prepare(Parameters(profile=profile, **given))
 
 
-def test_own_images_are_split_between_calibration_and_evaluation(own):
-    task = prepared(**own)
-    assert (len(task.calibration), len(task.images)) == (2, 6)
-    assert "the first 2 images calibrate, the other 6 may evaluate" in task.notes[0]
-    asked = prepared(**own, calibration_limit=5)
-    assert (len(asked.calibration), len(asked.images)) == (5, 3)
+def test_images_that_calibrate_are_not_evaluated_and_the_limit_holds(own):
+    task = prepared(**own, calibration_limit=5, limit=7)
+    grey = [int(image[0, 0, 0]) for image in task.calibration]
+    assert grey == [1, 2, 3, 4, 5] and list(task.images) == [6, 7, 8, 9, 10, 11, 12]
+    assert task.calibration[0].shape == (8, 8, 3) and task.model == "net"
+    assert task.settings()["evaluation_images"] == 7
+    assert "the first 5 images calibrate, the other 35 may evaluate" in task.notes[0]
+    usual = prepared(**own)
+    assert (len(usual.calibration), len(usual.images)) == (10, 24)  # a quarter of 40; EVALUATION
 
 
-def test_calibrating_on_evaluation_images_is_refused(own):
-    with pytest.raises(QlabError, match="is among the evaluation images too"):
-        prepared(**own, calibration_images=own["images"])
+def test_a_ready_file_is_not_calibrated_and_has_no_twin(own):
+    task = prepared(**(own | {"model": "net.tflite"}), limit=40)
+    assert task.ready and task.calibration == [] and len(task.images) == 40
+    assert task.subpixel is None and task.model == "net"
+
+
+def test_a_renamed_copy_of_an_evaluation_image_is_refused(own, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(np.full((4, 6, 3), 99, np.uint8)).save(other / "a.PNG")
+    task = prepared(**own, calibration_images=str(other))
+    assert len(task.calibration) == 1 and len(task.images) == 24  # capitals are an extension too
+    (other / "b.png").write_bytes((tmp_path / "img" / "9.png").read_bytes())
+    with pytest.raises(QlabError, match=r"b\.png is among the evaluation images too"):
+        prepared(**own, calibration_images=str(other))
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"annotations": ""}, "'annotations' and 'images' come together"),
-        ({"model": "/no/such/model"}, "There is no model folder at"),
         ({"images": "/no/such/images"}, "There is no folder with images at"),
         ({"calibration_images": "/no/such"}, "There is no folder with calibration images"),
-        ({"calibration_limit": 8}, "No image is left to evaluate"),
-        ({"model": "/no/such/model", "input_size": 64}, "There is no model folder at"),
-        ({"input_size": 64}, "is fixed to 256 pixels; the parameter 'input_size' asks for 64"),
+        ({"calibration_limit": 40}, "No image is left to evaluate"),
+        ({"input_size": 0}, "takes images of any size; .* 'input_size'"),
+        ({"model": "a.tflite", "input_size": 64}, "is fixed to 8 pixels; .* asks for 64"),
     ],
 )
 def test_bad_parameters_are_sentences(own, changes, sentence):
@@ -62,15 +94,19 @@ def test_bad_parameters_are_sentences(own, changes, sentence):
         prepared(**(own | changes))
 
 
-def test_a_missing_image_is_named_before_work_starts(own, tmp_path):
-    (tmp_path / "own" / "val" / "000003.png").unlink()
-    with pytest.raises(QlabError, match=r"lacks 1 of the \d annotated images, first 000003\.png"):
-        prepared(**own)
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [({"limit": -1}, "'limit' must be 0 or more"), ({"threads": 0}, "'threads' must be 1 or more"),
+     ({"seed": 10**20}, r"'seed' must be below 2\^31"), ({"split": "test"}, "'split' is one of")],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused_before_any_work(wrong, sentence):
+    with pytest.raises(QlabError, match=sentence):
+        Parameters.of(wrong)
 
 
-def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are(own):
+def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are():
     assert prepared().place == "smoke"
-    others = [own, {"limit": 8}, {"limit": 9}, {"calibration_limit": 4}, {"split": "train"}]
+    others = [{"limit": 8}, {"limit": 9}, {"calibration_limit": 4}, {"split": "train"}]
     others += [{"threads": 1}, {"seed": 5}]
     places = [prepared(**o).place for o in others]
     assert all(p.startswith("smoke-centernet_mini-") for p in places)
@@ -86,10 +122,10 @@ def test_full_profile_takes_kaggles_cached_model_and_coco_from_the_data_folder(
     cached.symlink_to(embedded.centernet_saved_model())
     cached.with_name("1.complete").touch()
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
-    data = tmp_path / "data" / "coco"
-    written = mini_coco.write_coco(data, "val", 8)
+    folder = tmp_path / "data" / "coco"
+    written = mini_coco.write_coco(folder, "val", 8)
     written.rename(written.with_name("instances_val2017.json"))
-    (data / "val").rename(data / "val2017")
+    (folder / "val").rename(folder / "val2017")
     monkeypatch.setenv("QLAB_DATA", str(tmp_path / "data"))
     task = prepared(profile="full", input_size=256)
     assert (task.model, task.dataset) == ("centernet_r50v2_512", "coco_val2017")

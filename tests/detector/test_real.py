@@ -1,27 +1,29 @@
 """Real images and real detectors: the published figures come out. Needs QLAB_DATA."""
 
-import numpy as np
 import pytest
+from conftest import fresh_home
 
 from qlab.core import records
 from qlab.core.images import read_image
-from qlab.detector import coco, data, detect, embedded, measure
+from qlab.detector import coco, data, embedded, measure
 
 pytestmark = pytest.mark.real_data
+
+
+def images(real_data) -> dict[str, str]:
+    truth = real_data / "coco" / "annotations" / "instances_val2017.json"
+    return {"annotations": str(truth), "images": str(real_data / "coco" / "val2017")}
 
 
 @pytest.fixture(scope="module")
 def study(real_data, tmp_path_factory):
     """FastestDet on the 128 real images, calibrated on synthetic ones so that all 128 judge."""
     patch = pytest.MonkeyPatch()
-    from conftest import fresh_home
-
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
     calibration = embedded.mini_coco_folder("calibration", 32) / "calibration"
     given = data.Parameters(
         model=str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model"),
-        annotations=str(real_data / "coco" / "annotations" / "instances_val2017.json"),
-        images=str(real_data / "coco" / "val2017"),
+        **images(real_data),
         calibration_images=str(calibration),
         limit=128,
         input_size=352,
@@ -37,13 +39,6 @@ def study(real_data, tmp_path_factory):
 
 def ap(study, variant: str) -> float:
     return records.pick(study[2], "ap", variant=variant)["value"].iloc[0]
-
-
-def test_the_data_has_crowds_and_empty_images(study):
-    task = study[0]
-    assert len(task.images) == 128
-    assert sum(a["iscrowd"] for a in task.coco.anns.values()) == 10
-    assert sum(not task.coco.getAnnIds([i]) for i in task.images) == 2
 
 
 def test_float_scores_what_is_published(study):
@@ -77,8 +72,7 @@ def test_whole_graph_int8_collapses_and_selective_rescues_it(study):
 def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name, low, high):
     given = data.Parameters(
         model=str(real_data / "detector" / name),
-        annotations=str(real_data / "coco" / "annotations" / "instances_val2017.json"),
-        images=str(real_data / "coco" / "val2017"),
+        **images(real_data),
     )
     task = data.prepare(given)
     assert len(task.images) == 128 and not task.calibration
@@ -89,10 +83,8 @@ def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name
     assert low < records.pick(table, "ap")["value"].iloc[0] < high
 
 
-def test_grey_real_image_is_read_as_rgb(study, caplog):
-    """COCO val2017 holds grey JPEGs; a detector gets three channels all the same."""
+def test_the_data_has_crowds_empty_images_and_grey_ones_that_are_read_as_rgb(study):
     task = study[0]
-    shapes = {read_image(p).shape[2] for p in list(task.images.values())[:40]}
-    assert shapes == {3}
-    image = detect.resized(np.zeros((10, 30, 3), np.uint8), 352)
-    assert image.shape == (352, 352, 3)
+    assert sum(a["iscrowd"] for a in task.coco.anns.values()) == 10
+    assert sum(not task.coco.getAnnIds([i]) for i in task.images) == 2
+    assert {read_image(p).shape[2] for p in list(task.images.values())[:40]} == {3}

@@ -2,6 +2,6 @@
 
 `data` is what is worked on, `quantize` makes the variants, `detect` runs them; `measure`, `speed`
 and `robustness` make records, `judged` scores detections and keeps them as items, `plots`,
-`pictures`, `words` and `explore` show. `mini_coco`, `centernet` and `training` make the embedded
-subject. Start with `measure.build_variants`.
+`pictures` and `explore` show. `mini_coco`, `centernet` and `targets` make the embedded subject.
+Start with `measure.build_variants`.
 """

@@ -1,10 +1,8 @@
 """COCO's average precision and recall of any resample of the images.
 
-pycocotools scores one set of images in a fifth of a second; an interval needs
-hundreds of sets. Here the matching is pycocotools', done once, and only its
-last step, the precision-recall curve, is computed for all resamples together,
-with the image's count as weight. With all weights 1 the result is pycocotools'
-(tests/detector/test_average_precision.py).
+An interval needs hundreds of sets of images. The matching is pycocotools', done once; only the last
+step, the precision-recall curve, is computed here, for all resamples together, with the image's
+count as weight. With all weights 1 the result is pycocotools'.
 """
 
 from typing import NamedTuple
@@ -150,18 +148,12 @@ def estimates(evaluation: COCOeval, weights: np.ndarray, overall: bool = False) 
     """
     images = weights.shape[1]
     with_original = np.vstack([np.ones((1, images), int), weights])
-    figures = metrics(score(evaluation, with_original, overall))
-    samples = {name: values[1:] for name, values in figures.items()}
-    return Scored(
-        {
-            name: Estimate(
-                float(values[0]), *bootstrap_interval(values[1:], float(values[0])), images
-            )
-            for name, values in figures.items()
-            if not np.isnan(values[0])
-        },
-        samples,
-    )
+    samples = metrics(score(evaluation, with_original, overall))
+    whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
+    samples = {name: values[1:] for name, values in samples.items()}
+    intervals = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
+    figures = {name: Estimate(whole[name], *ends, images) for name, ends in intervals.items()}
+    return Scored(figures, samples)
 
 
 def difference(variant: Scored, parent: Scored, metric: str) -> Estimate:

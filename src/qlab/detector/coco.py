@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from qlab.core.errors import QlabError
 # Numbers that fit a float: neither a truth value nor the NaN that Python's JSON knows.
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=-1e300, lt=1e300)]
-Length = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1e300)]
+Length = Annotated[Number, Field(ge=0)]
 
 
 class Image(TypedDict):
@@ -42,7 +41,7 @@ class Category(TypedDict):
 class Annotation(TypedDict):
     """An object on an image."""
 
-    id: Annotated[int, Field(strict=True, ge=1)]  # pycocotools reads a match with 0 as no match
+    id: Annotated[Whole, Field(ge=1)]  # pycocotools reads a match with 0 as no match
     image_id: Whole
     category_id: Whole
     bbox: tuple[Number, Number, Length, Length]  # x, y, width, height, pixels
@@ -50,15 +49,8 @@ class Annotation(TypedDict):
     iscrowd: NotRequired[Literal[0, 1]]
 
 
-class Dataset(TypedDict):
-    """The lists of an instances_*.json."""
-
-    images: list[Image]
-    categories: list[Category]
-    annotations: list[Annotation]
-
-
-_DATASET = TypeAdapter(Dataset)
+LISTS = {"images": list[Image], "categories": list[Category], "annotations": list[Annotation]}
+_DATASET = TypeAdapter(TypedDict("Dataset", LISTS))
 
 
 def quiet_coco(dataset: dict) -> COCO:
@@ -80,9 +72,7 @@ def load_annotations(path: Path) -> COCO:
     try:
         dataset = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise QlabError(
-            f"{path} is not valid JSON ({error}); expected COCO annotations."
-        ) from error
+        raise QlabError(f"{path} is not valid JSON: {error}.") from error
     try:
         _DATASET.validate_python(dataset)
     except ValidationError as error:
@@ -100,9 +90,9 @@ def load_annotations(path: Path) -> COCO:
     return quiet_coco(dataset)
 
 
-def _wrong_references(dataset: Dataset) -> Iterator[str]:
+def _wrong_references(dataset: dict) -> Iterator[str]:
     """Ids that stand twice, and annotations of images or categories that are not listed."""
-    ids = {key: Counter(e["id"] for e in dataset[key]) for key in Dataset.__annotations__}
+    ids = {key: Counter(e["id"] for e in dataset[key]) for key in LISTS}
     for key, counts in ids.items():
         yield from (f"the id {i} stands twice in '{key}'" for i, n in counts.items() if n > 1)
     for a in dataset["annotations"]:
@@ -121,44 +111,26 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
     found = {i: folder / coco.imgs[i]["file_name"] for i in ids}
     missing = [p.name for p in found.values() if not p.is_file()]
     if missing:
-        raise QlabError(
-            f"{folder} lacks {len(missing)} of the {len(found)} annotated images, "
-            f"first {missing[0]}."
-        )
+        all_of_them = f"{len(missing)} of the {len(found)} annotated images"
+        raise QlabError(f"{folder} lacks {all_of_them}, first {missing[0]}.")
     return found
 
 
-def check_numbers(results: list[dict], where: str) -> None:
-    """QlabError for the first detection whose score or box is no number."""
-    for r in results:
-        if not all(map(math.isfinite, (r["score"], *r["bbox"]))):
-            raise QlabError(
-                f"{where}: the score or box of a detection on image {r['image_id']} is not a "
-                "finite number; the model is broken (overflow in fp16, or a bad conversion)."
-            )
-
-
 def check_labels(results: list[dict], coco: COCO, where: str) -> None:
-    """QlabError for the first category that the annotations do not know.
+    """QlabError for a category that the annotations do not know.
 
     Meant for the float model: a quantized one may answer with such a category
     because its class ids went through eight bits, which is a finding.
     """
-    for r in results:
-        if r["category_id"] not in coco.cats:
-            raise QlabError(
-                f"{where}: a detection on image {r['image_id']} has category {r['category_id']}, "
-                f"which the annotations do not know (theirs: {min(coco.cats)} to "
-                f"{max(coco.cats)}). Was this model trained on other labels?"
-            )
+    for strange in {r["category_id"] for r in results} - set(coco.cats):
+        raise QlabError(
+            f"{where}: a detection has category {strange}, which the annotations do not know "
+            f"(theirs: {min(coco.cats)} to {max(coco.cats)}). Was it trained on other labels?"
+        )
 
 
 def match(
-    coco: COCO,
-    results: list[dict],
-    ids: Sequence[int],
-    iou: float | None = None,
-    overall: bool = False,
+    coco: COCO, results: list[dict], ids: Sequence[int], iou: float = 0.0, overall: bool = False
 ) -> COCOeval:
     """Match detections to objects as COCO does (crowds, ignored sizes, at most 100 an image).
 
@@ -167,16 +139,15 @@ def match(
     The returned object holds the matches; `summary` scores them.
     """
     wanted = set(ids)
-    counted = [r for r in results if r["image_id"] in wanted]
     answers = [
         {**r, "id": i, "area": r["bbox"][2] * r["bbox"][3], "iscrowd": 0}
-        for i, r in enumerate(counted, 1)
+        for i, r in enumerate((r for r in results if r["image_id"] in wanted), 1)
     ]
     # As pycocotools' loadRes, for which no detection at all is an error.
     kept = {key: coco.dataset[key] for key in ("images", "categories")}
     evaluation = COCOeval(coco, quiet_coco({**kept, "annotations": answers}), "bbox")
     evaluation.params.imgIds = sorted(wanted)
-    if iou is not None:
+    if iou:
         evaluation.params.iouThrs = np.array([iou])
     if overall:
         evaluation.params.areaRng = evaluation.params.areaRng[:1]

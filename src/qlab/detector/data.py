@@ -90,18 +90,16 @@ class Task:
 def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 01 into a checked task.
 
-    Empty paths mean the profile's own: the embedded model and mini_coco, or,
-    for `full`, CenterNet ResNet50-v2 512 and COCO val2017 (from QLAB_DATA if it
-    has them, else downloaded). Without `calibration_images`, images of one's
-    own are split: the first `calibration_limit` calibrate and are not evaluated.
+    Empty paths mean the profile's own: the embedded model and mini_coco, or, for `full`,
+    CenterNet ResNet50-v2 512 and COCO val2017 (from QLAB_DATA, else downloaded). Without
+    `calibration_images`, the first `calibration_limit` of one's own images calibrate.
     QlabError: annotations without images or the reverse, no image left, an image in both sets.
     """
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
     own_model = bool(given.model) or given.profile == "full"
     limit = given.limit or EVALUATION[given.profile]
-    folder = Path(given.model).expanduser() if given.model else _default_model(given.profile)
-    known = FULL_SIZE if own_model and not given.model else 0
+    model, folder, known = _model(given)
     size = _size(folder, given.input_size or known)
     dataset, annotations, pictures = _evaluation(given, limit)
     coco = coco_tools.load_annotations(annotations)
@@ -113,7 +111,7 @@ def prepare(given: Parameters) -> Task:
     _refuse_overlap(files, found.values())
     return Task(
         given=given,
-        model=_model_name(given, folder),
+        model=model,
         dataset=dataset,
         folder=folder,
         subpixel=None if own_model else embedded.centernet_saved_model("subpixel"),
@@ -123,6 +121,16 @@ def prepare(given: Parameters) -> Task:
         calibration=[resized(read_image(f), size) for f in files],
         notes=notes,
     )
+
+
+def _model(given: Parameters) -> tuple[str, Path, int]:
+    """Name in the records, folder, and side in pixels where it is known without a look."""
+    if given.model:
+        folder = Path(given.model).expanduser()
+        return folder.parent.name if folder.name == "saved_model" else folder.stem, folder, 0
+    if given.profile == "full":
+        return "centernet_r50v2_512", fetch.centernet_r50v2_512(), FULL_SIZE
+    return "centernet_mini", embedded.centernet_saved_model(), 0
 
 
 def _own_data(given: Parameters) -> bool:
@@ -152,8 +160,10 @@ def _calibration(
     limit = given.calibration_limit or CALIBRATION[given.profile]
     if given.calibration_images:
         return _image_files(Path(given.calibration_images).expanduser())[:limit], ids, ()
-    if not given.annotations and _own_data(given) and (train := _coco_train()):
-        return _image_files(train)[:limit], ids, ()
+    if not given.annotations and given.profile == "full" and paths.real_data():
+        train = paths.real_data() / "coco" / "train2017"  # the proper place to calibrate from
+        if train.is_dir():
+            return _image_files(train)[:limit], ids, ()
     if ready:
         return [], ids, ("The detector is quantized already: it is evaluated as it is.",)
     if not _own_data(given):
@@ -169,52 +179,32 @@ def _calibration(
     return list(coco_tools.image_paths(coco, held_out, pictures).values()), judging, (note,)
 
 
-def _model_name(given: Parameters, folder: Path) -> str:
-    if not given.model:
-        return "centernet_r50v2_512" if given.profile == "full" else "centernet_mini"
-    return folder.parent.name if folder.name == "saved_model" else folder.stem
-
-
-def _default_model(profile: str) -> Path:
-    if profile == "full":
-        return fetch.centernet_r50v2_512()
-    return embedded.centernet_saved_model()
-
-
 def _coco(split: str) -> tuple[Path, Path]:
     """COCO's 2017 split from QLAB_DATA in COCO's own layout; `val` is downloaded if need be."""
-    if root := paths.real_data():
-        truth = root / "coco" / "annotations" / f"instances_{split}2017.json"
-        if truth.is_file():
-            return truth, root / "coco" / f"{split}2017"
+    root = (paths.real_data() or Path()) / "coco"
+    truth = root / "annotations" / f"instances_{split}2017.json"
+    if paths.real_data() and truth.is_file():
+        return truth, root / f"{split}2017"
     if split != "val":
         raise QlabError(
-            f"COCO {split}2017 is not downloaded by qlab (it has 18 GB); put it into a folder in "
-            "COCO's layout and name that folder by QLAB_DATA, or pass annotations and images."
+            f"COCO {split}2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
+            "layout by QLAB_DATA, or pass annotations and images."
         )
     return fetch.coco_val2017()
 
 
-def _coco_train() -> Path | None:
-    """COCO's training images under QLAB_DATA, the proper place to calibrate from, if there."""
-    root = paths.real_data()
-    return root / "coco" / "train2017" if root and (root / "coco" / "train2017").is_dir() else None
-
-
 def _size(folder: Path, asked: int) -> int:
     """The side at which a detector runs: the asked one, or its own; the model is checked first."""
-    if folder.suffix == ".tflite":
-        own = Detector(folder, 1).size
-    else:
-        own = quantize.own_size(quantize.load(folder))
+    ready = folder.suffix == ".tflite"
+    own = Detector(folder, 1).size if ready else quantize.own_size(quantize.load(folder))
     if own and asked and own != asked:
         raise QlabError(
             f"{folder} is fixed to {own} pixels; the parameter 'input_size' asks for {asked}."
         )
     if not (own or asked):
         raise QlabError(
-            f"{folder} takes images of any size; say at which side in pixels to run it with the "
-            "parameter 'input_size' (512 for CenterNet ResNet50-v2 512x512)."
+            f"{folder} takes images of any size; say with 'input_size' at which side in pixels "
+            "it runs (512 for CenterNet ResNet50-v2 512x512)."
         )
     return own or asked
 
@@ -229,9 +219,8 @@ def _image_files(folder: Path) -> list[Path]:
 def _refuse_overlap(calibration: list[Path], evaluation: Iterable[Path]) -> None:
     """Calibration data never meets evaluation data, whatever the files are called."""
     seen = {file_sha256(p) for p in evaluation}
-    for path in calibration:
-        if file_sha256(path) in seen:
-            raise QlabError(
-                f"The calibration image {path.name} is among the evaluation images too; "
-                "give others with calibration_images, or none to have some held out."
-            )
+    for path in (p for p in calibration if file_sha256(p) in seen):
+        raise QlabError(
+            f"The calibration image {path.name} is among the evaluation images too; "
+            "give others with calibration_images, or none to have some held out."
+        )

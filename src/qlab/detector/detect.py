@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.litert import interpreter
-from qlab.detector import coco as coco_tools
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:
@@ -26,10 +24,9 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
 class Detector:
     """A .tflite detector: uint8 RGB [size, size, 3] in, boxes, scores and classes out.
 
-    Understands files with the zoo's signature (made by `tflite`) and the zoo's
-    ready .tflite detectors, which end in TFLite_Detection_PostProcess and count
-    classes from 0. `xnnpack` chooses between LiteRT's default kernels and its
-    older built-in ones.
+    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in
+    TFLite_Detection_PostProcess and count classes from 0. `xnnpack` chooses between
+    LiteRT's default kernels and its older built-in ones.
     """
 
     def __init__(self, file: Path, threads: int, xnnpack: bool = True):
@@ -45,9 +42,8 @@ class Detector:
         self.zoo = "detection_boxes" in names
         if not self.zoo and len(outputs) != 4:
             raise QlabError(
-                f"{file} is no detector known here: expected the outputs detection_boxes, "
-                "detection_scores, detection_classes and num_detections, or the four of "
-                f"TFLite_Detection_PostProcess; found {len(outputs)} outputs."
+                f"{file} is no detector known here: expected outputs named as the TF2 zoo's, or "
+                f"the four of TFLite_Detection_PostProcess; found {len(outputs)} outputs."
             )
         if self.zoo:
             details = self.interpreter.get_signature_runner().get_output_details()
@@ -101,32 +97,27 @@ def coco_results(found: tuple, image_id: int, width: int, height: int) -> list[d
     ]
 
 
-Change = Callable[[np.ndarray, int], np.ndarray]  # an image, and its id, to another image
-
-
-def detect_all(
-    file: Path,
-    images: dict[int, Path],
-    threads: int,
-    change: Change | None = None,
-    change_name: str = "none",
-) -> list[dict]:
-    """COCO results of one detector on images (id -> file); see `detect_each`."""
-    [results] = detect_each([file], images, threads, change, change_name)
-    return results
+def _check_numbers(results: list[dict], where: str) -> None:
+    """QlabError for the first detection whose score or box is no number."""
+    for r in results:
+        if not all(map(math.isfinite, (r["score"], *r["bbox"]))):
+            raise QlabError(
+                f"{where}: the score or box of a detection on image {r['image_id']} is not a "
+                "finite number; the model is broken (overflow in fp16, or a bad conversion)."
+            )
 
 
 def detect_each(
     files: Sequence[Path],
     images: dict[int, Path],
     threads: int,
-    change: Change | None = None,
+    change: Callable[[np.ndarray, int], np.ndarray] | None = None,
     change_name: str = "none",
 ) -> list[list[dict]]:
     """COCO results of each of some detectors on images (id -> file), kept together as an artefact.
 
-    `change(image, id)` alters each image first, once for all detectors, and is
-    identified by `change_name`. Raises QlabError for scores that are no numbers.
+    `change(image, id)`, identified by `change_name`, alters each image first, once for all
+    detectors. QlabError for scores or boxes that are no numbers.
     """
     recipe = {
         "models": [file_sha256(file) for file in files],
@@ -148,22 +139,8 @@ def detect_each(
             for detector, found in zip(running, results, strict=True):
                 found += coco_results(detector(image), image_id, width, height)
         for file, found in zip(files, results, strict=True):
-            coco_tools.check_numbers(found, file.name)
+            _check_numbers(found, file.name)
         (folder / "detections.json").write_text(json.dumps(results))
 
     kept = artefact("detections", recipe, make) / "detections.json"
     return json.loads(kept.read_text())
-
-
-def stages(detector: Detector, files: Sequence[Path]) -> dict[str, Callable[[], object]]:
-    """What a detection consists of, each stage callable alone and stepping through `files`.
-
-    `decode` reads and unpacks the image file, `preprocess` resizes it and
-    copies it into the input tensor, `invoke` runs the graph.
-    """
-    read, decoded = cycle(files), cycle([read_image(f) for f in files])
-    return {
-        "decode": lambda: read_image(next(read)),
-        "preprocess": lambda: detector.set_image(resized(next(decoded), detector.size)),
-        "invoke": detector.invoke,
-    }

@@ -62,31 +62,26 @@ def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
         hits = (np.asarray(e["dtMatches"]) > 0) & ~np.asarray(e["dtIgnore"], bool)
         least = np.asarray(e["dtScores"])[hits.any(axis=0)].min(initial=np.inf)
         last[e["category_id"]] = min(last[e["category_id"]], least)
-    table = pd.DataFrame(
-        {
-            "image": [r["image_id"] for r in answers],
-            "category": [r["category_id"] for r in answers],
-            "score": np.rint([SCORE * r["score"] for r in answers]).astype("int32"),
-        }
-    )
+    score = np.array([r["score"] for r in answers])
+    table = pd.DataFrame({"image": [r["image_id"] for r in answers]})
+    table["category"] = [r["category_id"] for r in answers]
+    table["score"] = np.rint(SCORE * score).astype("int32")
     box = np.rint(PIXEL * np.array([r["bbox"] for r in answers]).reshape(-1, 4))
     table[BOX] = np.clip(box, -_FAR, _FAR).astype("int32")
     table = table.astype(dict.fromkeys(BOX, "Int32"))
     if overall:
         table.loc[~near, BOX] = pd.NA
-    least = [last.get(r["category_id"], np.inf) for r in answers]
-    kept = np.array([r["score"] for r in answers]) >= least
+    kept = score >= [last.get(r["category_id"], np.inf) for r in answers]
     order = np.lexsort((-table["score"], table["image"]))  # equal scores stay in their order
     return table.iloc[order[kept[order]]].reset_index(drop=True)
 
 
 def results(items: pd.DataFrame) -> list[dict]:
     """Kept detections as entries of a COCO results file; where no box is kept, it is a point."""
-    boxes = (items[BOX].fillna(0).to_numpy(float) / PIXEL).tolist()
-    columns = (items["image"].tolist(), items["category"].tolist(), boxes,
-               (items["score"].to_numpy() / SCORE).tolist())  # fmt: skip
-    names = ("image_id", "category_id", "bbox", "score")
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    table = items[["image", "category"]].set_axis(["image_id", "category_id"], axis=1)
+    table["bbox"] = (items[BOX].fillna(0).to_numpy(float) / PIXEL).tolist()
+    table["score"] = items["score"].to_numpy() / SCORE
+    return table.to_dict("records")
 
 
 def table(
@@ -100,17 +95,10 @@ def table(
     most: dict[str, int] = {}
     for variant, n in clean:
         most[variant] = max(n, most.get(variant, 0))
-    parts = [_about(clean[variant, n], variant, None, None) for variant, n in most.items()]
-    for (condition, strength), variants in under.items():
-        parts += [_about(one, v, condition, strength) for v, one in variants.items()]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _about(one: Judged, variant: str, condition: str | None, strength: int | None) -> pd.DataFrame:
-    rows = one.items
-    about = {
-        "variant": pd.Series([variant] * len(rows), dtype=object),
-        "condition": pd.Series([condition] * len(rows), dtype=object),
-        "strength": pd.Series([strength] * len(rows), dtype="Int64"),
-    }
-    return pd.concat([pd.DataFrame(about), rows], axis=1)
+    parts = [(v, None, None, clean[v, n]) for v, n in most.items()]
+    for condition, variants in under.items():
+        parts += [(v, *condition, one) for v, one in variants.items()]
+    labels = {"variant": object, "condition": object, "strength": "Int64"}
+    tables = [one.items.assign(**dict(zip(labels, about, strict=True))) for *about, one in parts]
+    rows = pd.concat(tables, ignore_index=True).astype(labels)
+    return rows[[*labels, *rows.columns.drop(list(labels))]]

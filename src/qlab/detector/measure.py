@@ -146,7 +146,7 @@ def _detections(
     file: Path, images: dict[int, Path], threads: int, known: COCO | None
 ) -> list[dict]:
     """A file's detections; QlabError where its categories are not those of `known`."""
-    found = detectors.detect_all(file, images, threads)
+    [found] = detectors.detect_each([file], images, threads)
     if known is not None:
         coco.check_labels(found, known, file.name)
     return found

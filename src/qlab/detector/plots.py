@@ -1,4 +1,4 @@
-"""The figures of notebook 01, each drawn from records and kept with the numbers drawn."""
+"""Figures and tables of notebook 01, drawn from records; figures are kept with what they show."""
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,13 @@ def clean(table: pd.DataFrame, metric: str | list[str]) -> pd.DataFrame:
     return in_order(records.pick(table, metric, condition=None))
 
 
-def _nothing(why: str) -> None:
-    print(f"Nothing to draw: {why}.")
+def wide(table: pd.DataFrame, titles: dict[str, tuple[str, str]]) -> pd.DataFrame:
+    """Metrics on the evaluation set, a row a variant: `titles` has a column's title and format."""
+    rows = clean(table, list(titles))
+    rows["told"] = [records.interval(row, titles[row["metric"]][1]) for _, row in rows.iterrows()]
+    told = rows.pivot(index="variant", columns="metric", values="told")
+    told = told.reindex(rows["variant"].unique())[[m for m in titles if m in told]]
+    return told.rename(columns={m: title for m, (title, _) in titles.items()}).fillna("")
 
 
 def _same_images(rows: pd.DataFrame) -> pd.DataFrame:
@@ -42,7 +47,7 @@ def _same_images(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["n"] == rows["n"].max()]
 
 
-def _error(rows: pd.DataFrame | pd.Series) -> np.ndarray:
+def error(rows: pd.DataFrame | pd.Series) -> np.ndarray:
     """How far the intervals reach below and above their values, [2, rows]."""
     below, above = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
     return np.array([below, above], float).reshape(2, -1)
@@ -51,54 +56,6 @@ def _error(rows: pd.DataFrame | pd.Series) -> np.ndarray:
 def _legend_below(canvas, axis, columns: int) -> None:
     handles, labels = axis.get_legend_handles_labels()
     canvas.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
-
-
-def size(table: pd.DataFrame, profile: str) -> None:
-    """Bytes of each file, plain and gzip-compressed."""
-    rows = in_order(records.pick(table, ["size_bytes", "size_gzip_bytes"]))
-    with plot.figure("centernet_size", profile, rows) as (_, axis):
-        plain = records.pick(rows, "size_bytes")
-        bars = axis.barh(
-            plain["variant"], 1e-6 * plain["value"], 0.62, color=plain["variant"].map(COLOUR)
-        )
-        axis.bar_label(bars, fmt="{:.3g} MB", padding=5)
-        packed = records.pick(rows, "size_gzip_bytes")["value"].to_numpy() * 1e-6
-        axis.plot(packed, np.arange(len(packed)), "|", color="#000000", ms=16, mew=1)
-        axis.plot(packed, np.arange(len(packed)), "|", color="#FFFFFF", ms=13, mew=2.2)
-        axis.invert_yaxis()
-        axis.grid(axis="y", visible=False)
-        axis.margins(x=0.16)
-        axis.set_xlabel("file size (10⁶ bytes); white tick: gzip-compressed")
-        axis.set_title("Size of each file")
-
-
-def seconds(table: pd.DataFrame, profile: str) -> None:
-    """Seconds per image of the graph, with XNNPACK and with the older built-in kernels."""
-    rows = in_order(records.pick(table, [whole for whole, _ in KERNELS.values()]))
-    layout = {"ncols": 2, "figsize": (10.4, 4.2), "sharex": True, "sharey": True}
-    with plot.figure("centernet_seconds", profile, rows, **layout) as (_, axes):
-        for axis, (title, (name, _)) in zip(axes, KERNELS.items(), strict=True):
-            one = records.pick(rows, name)
-            for at, (_, row) in enumerate(one.iterrows()):
-                value, high = row["value"] / 1e3, row["ci_high"] / 1e3
-                axis.errorbar(value, at, xerr=_error(row) / 1e3, capsize=3, ms=7,
-                              fmt=MARKER[row["variant"]], color=COLOUR[row["variant"]])  # fmt: skip
-                axis.annotate(f"{value:.3g} s", (high, at), (6, 0), textcoords="offset points",
-                              va="center", fontsize=9)  # fmt: skip
-            axis.set_xscale("log")  # points, not bars: a log axis has no zero to start from
-            axis.set_yticks(range(len(one)), one["variant"])
-            axis.set_ylim(len(one) - 0.5, -0.5)
-            axis.set(xlabel="seconds per image (graph only)", title=title)
-            axis.margins(x=0.25)
-
-
-def ap_by_iou(table: pd.DataFrame, profile: str) -> None:
-    """AP of each variant at every overlap threshold."""
-    rows = iou_rows(table)
-    with plot.figure("centernet_ap_by_iou", profile, rows) as (_, axis):
-        iou_lines(axis, rows)
-        axis.set_title("AP by the overlap that counts as found")
-        axis.legend(loc="lower left", frameon=False, fontsize=9)
 
 
 def iou_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -121,17 +78,6 @@ def iou_lines(axis, rows: pd.DataFrame) -> None:
     axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
 
 
-def by_area(table: pd.DataFrame, profile: str, kind: str) -> None:
-    """AP, or recall with at most 100 detections an image, by the size of the object."""
-    title = {"ap": "Precision", "ar": "Recall"}[kind]
-    rows = area_rows(table, kind)
-    layout = {"figsize": (8.2, 4.2)}
-    with plot.figure(f"centernet_{kind}_by_area", profile, rows, **layout) as (_, axis):
-        area_bars(axis, rows, kind)
-        axis.set_title(f"{title} by object size, 95 % intervals")
-        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-
-
 def area_rows(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     """AP or AR (`kind`) by the size of the object on the clean images."""
     return _same_images(clean(table, [f"{kind}_{size}" for size in SIZES]))
@@ -145,9 +91,8 @@ def area_bars(axis, rows: pd.DataFrame, kind: str) -> None:
     for i, (variant, one) in enumerate(rows.groupby("variant", sort=False)):
         x = one["metric"].map(place) + (i - (len(variants) - 1) / 2) * width
         axis.bar(x, one["value"], width * 0.92, color=COLOUR[variant], label=variant)
-        axis.errorbar(
-            x, one["value"], yerr=_error(one), fmt="none", ecolor="#444444", elinewidth=0.9
-        )
+        bars = {"yerr": error(one), "fmt": "none", "ecolor": "#444444", "elinewidth": 0.9}
+        axis.errorbar(x, one["value"], **bars)
     axis.set_xticks(range(3), ["small (< 32² px)", "medium", "large (> 96² px)"])
     axis.set(ylabel=kind.upper() + ", IoU 0.50 to 0.95", ylim=(0, 1))
     axis.grid(axis="x", visible=False)
@@ -157,10 +102,10 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
     """AP minus the float parent's, on the same images, with interval."""
     rows = clean(table, "ap_difference")
     if rows.empty:
-        return _nothing("the detector has no float parent here")
+        return print("Nothing to draw: the detector has no float parent here.")
     with plot.figure("centernet_ap_difference", profile, rows) as (_, axis):
         for at, (_, row) in enumerate(rows.iterrows()):
-            axis.errorbar(row["value"], at, xerr=_error(row), fmt=MARKER[row["variant"]], capsize=4,
+            axis.errorbar(row["value"], at, xerr=error(row), fmt=MARKER[row["variant"]], capsize=4,
                           color=COLOUR[row["variant"]], ms=7)  # fmt: skip
             axis.annotate(f"{row['value']:+.3f}", (row["value"], at), (0, 7),
                           textcoords="offset points", ha="center", fontsize=9,
@@ -190,11 +135,11 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
     with plot.figure("centernet_pareto", profile, drawn, **layout) as (canvas, axes):
         for axis, (cost, label) in zip(axes, costs.items(), strict=True):
             for _, row in rows.iterrows():
-                axis.errorbar(row[cost], row["value"], yerr=_error(row), fmt=MARKER[row["variant"]],
+                axis.errorbar(row[cost], row["value"], yerr=error(row), fmt=MARKER[row["variant"]],
                               ms=8, color=COLOUR[row["variant"]], label=row["variant"],
                               elinewidth=0.8, alpha=0.9)  # fmt: skip
-            front = rows[[_unbeaten(row, rows, cost) for _, row in rows.iterrows()]]
-            front = front.sort_values(cost)
+            front = rows.sort_values([cost, "value"], ascending=[True, False])
+            front = front[front["value"] > front["value"].cummax().shift(fill_value=-1.0)]
             axis.plot(front[cost], front["value"], color="#999999", lw=1, zorder=0)
             axis.set_xscale("log")
             axis.set_xlabel(f"{label}, log scale")
@@ -205,17 +150,11 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
         canvas.suptitle("Up and left is better; the grey line joins the unbeaten variants")
 
 
-def _unbeaten(row: pd.Series, rows: pd.DataFrame, cost: str) -> bool:
-    better = (rows[cost] <= row[cost]) & (rows["value"] >= row["value"])
-    strictly = (rows[cost] < row[cost]) | (rows["value"] > row["value"])
-    return not (better & strictly).any()
-
-
 def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
     """Time by operator type with both sets of kernels."""
     rows = in_order(records.pick(table, [alone for _, alone in KERNELS.values()]))
     if rows.empty:
-        return _nothing("the detector came as a .tflite file and was not taken apart")
+        return print("Nothing to draw: a ready .tflite file is not taken apart.")
     kept = rows.groupby("part")["value"].max().nlargest(top).index
     rows = rows.assign(kind=rows["part"].where(rows["part"].isin(kept), "other"))
     drawn = rows.groupby(["metric", "variant", "kind"], sort=False, as_index=False)["value"].sum()
@@ -244,25 +183,6 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
         _legend_below(canvas, axes[0], 3)
 
 
-def tensor_snr(table: pd.DataFrame, profile: str) -> None:
-    """Signal-to-quantization-noise of each operator of the whole-graph int8 file, in order."""
-    rows = records.pick(table, "snr_db").sort_values("depth")
-    if rows.empty:
-        return _nothing("the detector came as a .tflite file, without its float parent")
-    drawn = rows[["where", "depth", "part", "value"]]
-    with plot.figure("centernet_tensor_snr", profile, drawn) as (_, axis):
-        styles = {"network": ("o", "#7F7F7F"), "decoding": ("X", "#CC79A7")}
-        for where, (marker, colour) in styles.items():
-            one = records.pick(rows, "snr_db", where=where)
-            axis.plot(one["depth"], one["value"].clip(-15, 60), marker, color=colour, label=where)
-        axis.axhline(0, color="#444444", lw=1)
-        axis.annotate("noise as strong as the signal", (0, 0), (0, 4), textcoords="offset points")
-        axis.set(xlabel="operator, in the order of execution", ylabel="signal / noise (dB)")
-        axis.set_ylim(-16, 62)
-        axis.set_title("int8_static: where eight bits are too few (clipped to -15..60 dB)")
-        axis.legend(frameon=False)
-
-
 def robustness(table: pd.DataFrame, profile: str) -> None:
     """AP of each variant as the images get worse, and its difference to the float parent."""
     rows = in_order(records.pick(table, ["ap", "ap_difference"]))
@@ -278,7 +198,7 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
                     shift = (i - (len(variants) - 1) / 2) * 0.13 * line  # intervals side by side
                     axes[line, column].errorbar(
                         one["strength"].astype(float) + shift, one["value"],
-                        yerr=_error(one) if line else None,
+                        yerr=error(one) if line else None,
                         marker=MARKER[variant], ms=5, lw=0 if line else 1.2, elinewidth=0.9,
                         color=COLOUR[variant], label=variant,
                     )  # fmt: skip

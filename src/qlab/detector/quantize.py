@@ -41,16 +41,13 @@ Samples = list[dict[str, np.ndarray]]  # inputs of the serving signature
 def load(folder: Path):
     """Load a SavedModel and check that it speaks the signature of the TF2 detection zoo.
 
-    In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS. Returns the
-    loaded object, whose `signatures["serving_default"]` runs it.
-    QlabError: no such folder, no SavedModel, another signature.
+    In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS.
+    QlabError: no SavedModel, or another signature.
     """
     from qlab.core.tf import tf
 
-    if not folder.is_dir():
-        raise QlabError(f"There is no model folder at {folder}; expected a SavedModel folder.")
     if not (folder / "saved_model.pb").is_file():
-        raise QlabError(f"{folder} is no SavedModel: it has no saved_model.pb.")
+        raise QlabError(f"There is no SavedModel at {folder}: no saved_model.pb.")
     try:
         model = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises many kinds for damaged files
@@ -63,7 +60,7 @@ def load(folder: Path):
     if len(inputs) != 1 or not fits or set(OUTPUTS) - set(outputs):
         told = ", ".join(f"'{k}' {v.dtype.name} {list(v.shape)}" for k, v in inputs.items())
         raise QlabError(
-            f"{folder} has another signature than the TF2 detection zoo's: expected one input "
+            f"{folder} has not the signature of the TF2 detection zoo: expected one input "
             f"'input_tensor', uint8 [1, H, W, 3], and the outputs {', '.join(OUTPUTS)}; found "
             f"inputs {told or 'none'} and outputs {', '.join(sorted(outputs)) or 'none'}."
         )
@@ -77,24 +74,10 @@ def own_size(model) -> int | None:
     return int(height) if height and height == width else None
 
 
-def _with_size(model, size: int):
-    """The serving signature with its input fixed to uint8 [1, size, size, 3]."""
-    from qlab.core.tf import tf
-
-    serve = model.signatures["serving_default"]
-
-    @tf.function(input_signature=[tf.TensorSpec((1, size, size, 3), tf.uint8, "input_tensor")])
-    def detect(input_tensor):
-        found = serve(input_tensor=input_tensor)
-        return {name: found[name] for name in OUTPUTS}
-
-    return detect.get_concrete_function()
-
-
 def convert(model_folder: Path, variant: str, size: int) -> Path:
     """The report's variants: SavedModel -> .tflite by `tf.lite.TFLiteConverter`.
 
-    `size` is the side of the square input in pixels. Returns the file's path.
+    `size` is the side of the square input in pixels, uint8 [1, size, size, 3].
     """
     recipe = {
         "engine": "tf.lite.TFLiteConverter",
@@ -107,34 +90,35 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
         "versions": versions("tensorflow"),
     }
 
-    def make(folder: Path) -> None:
+    def make(file: Path) -> None:
         from qlab.core.tf import tf
 
         model = load(model_folder)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions(
-            [_with_size(model, size)], model
-        )
-        converter.optimizations = [tf.lite.Optimize[name] for name in recipe["optimizations"]]
-        converter.target_spec.supported_types = [
-            tf.as_dtype(name) for name in recipe["supported_types"]
-        ]
-        with quiet.quiet():
-            content = converter.convert()
-        (folder / f"{variant}.tflite").write_bytes(content)
+        serve = model.signatures["serving_default"]
 
-    return artefact("tflite", recipe, make) / f"{variant}.tflite"
+        @tf.function(input_signature=[tf.TensorSpec(recipe["input"], tf.uint8, "input_tensor")])
+        def detect(input_tensor):
+            found = serve(input_tensor=input_tensor)
+            return {name: found[name] for name in OUTPUTS}
+
+        graph = detect.get_concrete_function()
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], model)
+        converter.optimizations = [tf.lite.Optimize[name] for name in recipe["optimizations"]]
+        converter.target_spec.supported_types = [tf.as_dtype(t) for t in recipe["supported_types"]]
+        with quiet.quiet():
+            file.write_bytes(converter.convert())
+
+    name = f"{variant}.tflite"
+    return artefact("tflite", recipe, lambda folder: make(folder / name)) / name
 
 
 def calibration_samples(images: Iterable[np.ndarray]) -> Samples:
-    """Calibration images (uint8 [size, size, 3]) as inputs of the serving signature.
-
-    QlabError: no images.
-    """
+    """Calibration images (uint8 [size, size, 3]) as inputs of the signature; QlabError: none."""
     samples = [{"input_tensor": image[None]} for image in images]
     if not samples:
         raise QlabError(
-            "The calibration set is empty; static quantization needs images to learn the range of "
-            "every tensor. Give at least one with calibration_limit and calibration_images."
+            "The calibration set is empty; static quantization learns ranges from it. Give at "
+            "least one image with calibration_limit and calibration_images."
         )
     return samples
 
@@ -146,11 +130,7 @@ def _sha256(samples: Samples) -> str:
 def quantize(float_file: Path, variant: str, samples: Samples | None, threads: int = 2) -> Path:
     """A quantized .tflite from the float32 one, by ai-edge-quantizer; `samples` calibrate it."""
     calibrated = samples if variant in CALIBRATED else []
-    floats = float_operators(float_file, variant)
-    if variant == "int8_selective":
-        static = quantize(float_file, "int8_static", samples, threads)
-        snr = tensor_snr(float_file, static, samples[:8], threads)
-        floats += noisy_operators(snr, float_file, floats)
+    floats = float_operators(float_file, variant, samples, threads)
     recipe = {
         "engine": "ai-edge-quantizer",
         "variant": variant,
@@ -165,10 +145,10 @@ def quantize(float_file: Path, variant: str, samples: Samples | None, threads: i
 
     def make(folder: Path) -> None:
         quantizer = _quantizer(float_file, variant, floats)
-        ranges = None
         with quiet_quantizer():
-            if quantizer.need_calibration:
-                ranges = quantizer.calibrate({tflite_graph.SIGNATURE: samples}, num_threads=threads)
+            data = {tflite_graph.SIGNATURE: samples}
+            calibrates = quantizer.need_calibration
+            ranges = quantizer.calibrate(data, num_threads=threads) if calibrates else None
             content = quantizer.quantize(ranges).quantized_model
         (folder / f"{variant}.tflite").write_bytes(content)
         rules = quantizer.get_quantization_recipe()
@@ -187,18 +167,25 @@ def _quantizer(float_file: Path, variant: str, floats: list[str]):
     for end in (kind.INPUT, kind.OUTPUT):
         made.update_quantization_recipe(".*", end, algorithm_key="no_quantize")
     for name in floats:
-        made.update_quantization_recipe(
-            f"^{re.escape(name)};?$", kind.ALL_SUPPORTED, algorithm_key="no_quantize"
-        )
+        exactly = f"^{re.escape(name)};?$"
+        made.update_quantization_recipe(exactly, kind.ALL_SUPPORTED, algorithm_key="no_quantize")
     return made
 
 
-def float_operators(float_file: Path, variant: str) -> list[str]:
-    """Operators (by output tensor) that a variant leaves float whatever the data says."""
-    if variant == "int8_selective":
-        return tflite_graph.decoding(float_file)
-    kept = "TRANSPOSE_CONV" if variant == "int8_dynamic_deconv_fp32" else None
-    return [o.outputs[0] for o in tflite_graph.operators(float_file) if o.kind == kept]
+def float_operators(float_file: Path, variant: str, samples: Samples, threads: int) -> list[str]:
+    """Operators (by output tensor) that a variant leaves float, in the order of execution.
+
+    For int8_selective, those that decode boxes and those whose output falls below SNR_FLOOR_DB in
+    int8_static. The noise is that of the whole path: one may be listed for what came in.
+    """
+    operators = tflite_graph.operators(float_file)
+    if variant != "int8_selective":
+        kept = "TRANSPOSE_CONV" if variant == "int8_dynamic_deconv_fp32" else None
+        return [o.outputs[0] for o in operators if o.kind == kept]
+    static = quantize(float_file, "int8_static", samples, threads)
+    snr = tensor_snr(float_file, static, samples[:8], threads)
+    noisy = [o.outputs[0] for o in operators if snr.get(o.outputs[0], np.inf) < SNR_FLOOR_DB]
+    return list(dict.fromkeys([*tflite_graph.decoding(float_file), *noisy]))
 
 
 def tensor_snr(
@@ -206,8 +193,7 @@ def tensor_snr(
 ) -> dict[str, float]:
     """Signal-to-quantization-noise ratio, in decibels, of each tensor both files have.
 
-    Both run the same samples; the ratio of signal to noise power is averaged
-    over them. Tensors come in the order of execution, without constants.
+    Signal to noise power is averaged over the samples; there are no constants among the tensors.
     """
     recipe = {
         "float_file": file_sha256(float_file),
@@ -237,16 +223,6 @@ def tensor_snr(
         (folder / "snr.json").write_text(json.dumps(decibels, indent=1))
 
     return json.loads((artefact("tensor_snr", recipe, make) / "snr.json").read_text())
-
-
-def noisy_operators(snr: dict[str, float], float_file: Path, already: list[str]) -> list[str]:
-    """Further operators whose quantized output falls below SNR_FLOOR_DB.
-
-    The noise is that of the whole path: an operator may be listed for what came in.
-    """
-    outputs = [o.outputs[0] for o in tflite_graph.operators(float_file)]
-    noisy = [name for name in outputs if snr.get(name, np.inf) < SNR_FLOOR_DB]
-    return [name for name in noisy if name not in already]
 
 
 def build_variant(

@@ -6,6 +6,7 @@ from pathlib import Path
 from pycocotools.coco import COCO
 
 from qlab.core import corruptions, processes, stats
+from qlab.core.corruptions import corrupt
 from qlab.core.records import Record
 from qlab.core.stats import Estimate
 from qlab.detector import average_precision, detect
@@ -30,7 +31,7 @@ def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
     images = {i: task.images[i] for i in judged_ids(task)}
     count, threads = shared(task, len(conditions))
     same = (tried, images, task.coco, threads, DRAWS[profile], task.given.seed)
-    arguments = [(*condition, *same) for condition in conditions]
+    arguments = [(condition, *same) for condition in conditions]
     found = processes.starmap(_judged_under, arguments, count, progress)
     return dict(zip(conditions, found, strict=True))
 
@@ -41,8 +42,7 @@ def judged_ids(task: Task) -> list[int]:
 
 
 def _judged_under(
-    kind: str,
-    strength: int,
+    condition: tuple[str, int],
     files: Mapping[str, Path],
     images: dict[int, Path],
     coco: COCO,
@@ -51,15 +51,12 @@ def _judged_under(
     seed: int,
 ) -> dict[str, Judged]:
     """The overall figures of each detector in `files` under a corruption; strength 0 is none."""
-    change = _corruption(kind, strength, seed) if strength else None
+    kind, strength = condition
+    change = (lambda image, i: corrupt(image, kind, strength, seed + i)) if strength else None
     name = f"{kind}{strength} seed {seed}"
     found = detect.detect_each(list(files.values()), images, threads, change, name)
     pairs = zip(files, found, strict=True)
     return {v: judged(coco, results, sorted(images), draws, seed, True) for v, results in pairs}
-
-
-def _corruption(kind: str, strength: int, seed: int):
-    return lambda image, image_id: corruptions.corrupt(image, kind, strength, seed + image_id)
 
 
 def robustness_records(task: Task, under: Under) -> list[Record]:

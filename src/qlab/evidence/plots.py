@@ -1,5 +1,7 @@
 """The figures of notebook 04, drawn from the records and the tables of evidence models."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
@@ -52,7 +54,7 @@ def dots(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[keep].assign(x=[sum(e) / 2 for e in ends], shift=shift)
 
 
-def bar(axis, row: pd.Series, at: float, height: float = 0.8, **more) -> None:
+def bar(axis, row: Mapping, at: float, height: float = 0.8, **more) -> None:
     """An intensity on the scale, as wide as its values."""
     style = {"color": COLOURS[direction(row)], "alpha": 0.45, "lw": 0} | more
     width = row["high"] - row["low"] + 2 * _HALF

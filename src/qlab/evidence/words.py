@@ -1,6 +1,6 @@
 """What notebook 04 says more than once: names, intensities, and two of its tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -28,7 +28,7 @@ def counted(number: int) -> str:
     return f"{number:.0f} model{'' if number == 1 else 's'}"
 
 
-def direction(row: pd.Series) -> str:
+def direction(row: Mapping) -> str:
     """`better`, `worse` or `none`: the side of the scale on which the intensity lies."""
     return "better" if row["high"] > 0 else "worse" if row["low"] < 0 else "none"
 

@@ -49,29 +49,17 @@ KINDS = {
 }  # fmt: skip
 
 
-def place(kind: Kind, profile: str) -> str:
-    """Where the kind's records lie: the profile's long sweep if there is one, else the profile."""
-    whole = records.csv_path(kind.experiment, profile + LONG).is_file()
-    return profile + LONG if whole else profile
-
-
-def has_records(kind: Kind, profile: str) -> bool:
-    """Whether the kind's experiment has been run in a profile."""
-    return records.csv_path(kind.experiment, place(kind, profile)).is_file()
-
-
-def read(kind: Kind, profile: str = "mini") -> pd.DataFrame:
-    """The kind's variants, from its records (`place`); see `variants`."""
-    return variants(kind, records.read(kind.experiment, place(kind, profile)))
-
-
 def read_all(*profiles: str) -> dict[str, pd.DataFrame]:
-    """`variants` by the kind's name, each from the first of the profiles that has its records."""
+    """`variants` by the kind's name, each from the first of the profiles that has its records.
+
+    Of a profile its long sweep is taken, where there is one.
+    """
     found = {}
     for name, kind in KINDS.items():
-        known = [profile for profile in profiles if has_records(kind, profile)]
-        if known:
-            found[name] = read(kind, known[0])
+        places = [profile + part for profile in profiles for part in (LONG, "")]
+        there = [p for p in places if records.csv_path(kind.experiment, p).is_file()]
+        if there:
+            found[name] = variants(kind, records.read(kind.experiment, there[0]))
     return found
 
 
@@ -247,7 +235,7 @@ def _because(choice: Choice) -> str:
     if choice.prefer == "time" and pd.isna(choice.taken["time"]):
         return (
             f"because of the {count} variants that keep the bounds, none of which was timed, it "
-            + ("has the least loss, by the bad end of its interval")
+            f"has {_LEAST['quality']}"
         )
     second = choice.fitting.iloc[1]
     told = {

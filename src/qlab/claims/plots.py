@@ -36,7 +36,11 @@ _COLUMNS = {"": 0.0, "statement": 0.02, "found [95 % interval]": 0.64, "the clai
 
 def ledger(judged: list[Judged], sources: dict[str, Source], profile: str) -> None:
     """Every claim in a line, grouped by source: verdict by colour and symbol, figure and bound."""
-    lines = _lines(judged, sources)
+    lines: list[str | Judged] = []  # a heading for each source, an empty line between sources
+    for name, source in sources.items():
+        if rows := [j for j in judged if j.claim.source == name]:
+            title = textwrap.shorten(f"{source.name}: {source.title}", 130, placeholder=" ...")
+            lines += ([""] if lines else []) + [title, *rows]
     layout = {"figsize": (10.6, _LINE * len(lines) + 0.9)}
     drawn = claims_ledger.table(judged)
     with plot.figure("claims_ledger", profile, drawn, **layout) as (canvas, axis):
@@ -49,18 +53,12 @@ def ledger(judged: list[Judged], sources: dict[str, Source], profile: str) -> No
                 _claim(axis, at, line)
         for heading, x in _COLUMNS.items():
             axis.text(x, -0.9, heading, va="bottom", fontsize=8.5, color="#555555")
-        canvas.legend(handles=_handles(), loc="outside upper left", ncols=4, frameon=False)
-
-
-def _lines(judged: list[Judged], sources: dict[str, Source]) -> list[str | Judged]:
-    """A heading for each source and its claims below, an empty line between sources."""
-    lines: list[str | Judged] = []
-    for name, source in sources.items():
-        rows = [j for j in judged if j.claim.source == name]
-        if rows:
-            title = textwrap.shorten(f"{source.name}: {source.title}", 130, placeholder=" ...")
-            lines += ([""] if lines else []) + [title, *rows]
-    return lines
+        marks = [
+            plt.Line2D([], [], color=colour, marker=marker, ls="", ms=8, label=label,
+                   mfc="white" if verdict == UNTESTED else colour)
+            for verdict, (colour, marker, label) in STYLE.items()
+        ]  # fmt: skip
+        canvas.legend(handles=marks, loc="outside upper left", ncols=4, frameon=False)
 
 
 def _claim(axis, at: int, judged: Judged) -> None:
@@ -72,14 +70,6 @@ def _claim(axis, at: int, judged: Judged) -> None:
     if judged.term:
         axis.text(figure, at, claims_ledger.written(judged.term), va="center", fontsize=8)
         axis.text(bound, at, claims_ledger.wanted(judged.term), va="center", fontsize=8)
-
-
-def _handles() -> list:
-    return [
-        plt.Line2D([], [], color=colour, marker=marker, ls="", ms=8, label=label,
-               mfc="white" if verdict == UNTESTED else colour)
-        for verdict, (colour, marker, label) in STYLE.items()
-    ]  # fmt: skip
 
 
 def counts(table: pd.DataFrame, sources: dict[str, Source], profile: str) -> None:
@@ -121,7 +111,11 @@ def fronts(tables: Mapping[str, pd.DataFrame], profile: str) -> None:
 
     `tables` are `chooser.variants` by the kind's name.
     """
-    drawn = pd.concat([_standings(t).assign(kind=k) for k, t in tables.items()], ignore_index=True)
+    standings = [
+        t.assign(**{f"by_{cost}": chooser.standing(t, cost) for cost in COSTS}, kind=kind)
+        for kind, t in tables.items()
+    ]
+    drawn = pd.concat(standings, ignore_index=True)
     layout = {"nrows": len(tables), "ncols": 2, "squeeze": False, "sharey": "row"}
     layout["figsize"] = (9.4, 3.1 * len(tables) + 0.5)
     with plot.figure("chooser_pareto", profile, drawn, **layout) as (canvas, axes):
@@ -136,10 +130,6 @@ def fronts(tables: Mapping[str, pd.DataFrame], profile: str) -> None:
         canvas.suptitle(
             "Up and left is better; bars are 95 % intervals, the line joins the unbeaten"
         )
-
-
-def _standings(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(**{f"by_{cost}": chooser.standing(table, cost) for cost in COSTS})
 
 
 def _front(axis, table: pd.DataFrame, cost: str) -> None:
@@ -201,17 +191,15 @@ def sliders(tables: Mapping[str, pd.DataFrame]):
     A box (`live.follow`) whose children are kind, share (percent), loss (points), prefer, text,
     image.
     """
-    import ipywidgets as w
 
     def show(kind: str, share: float, loss: float, prefer: str) -> tuple[str, Figure]:
-        bounds = {"max_share": share / 100, "max_loss": loss / 100}
-        found = chooser.choose(KINDS[kind], tables[kind], **bounds, prefer=prefer)
+        found = chooser.choose(KINDS[kind], tables[kind], share / 100, loss / 100, prefer)
         return chooser.sentence(found), picture(found)
 
     controls = [
-        w.Dropdown(options=list(tables), description="model"),
+        live.choice(list(tables), "model"),
         live.slider(30.0, 10, 100, 1, "% of float's bytes at most"),
         live.slider(5.0, 0, 20, 0.25, "points lost at most"),
-        w.Dropdown(options=["quality", "size", "time"], description="then best"),
+        live.choice(["quality", "size", "time"], "then best"),
     ]
     return live.follow(show, controls)

@@ -31,22 +31,15 @@ class Kind(NamedTuple):
     score: str  # what it is the difference of
     items: str  # what was judged: "images", "passages"
     time: str  # ratio to float
-    is_speed: bool  # the ratio is of speeds, so that its inverse is of times
+    is_speed: bool = False  # the ratio is of speeds, so that its inverse is of times
 
 
-KINDS = {
-    "detector": Kind(
-        "detector", "centernet_ptq", "ap_difference", "AP", "images", "latency_ratio_p50", False
-    ),
-    "language model": Kind(
-        "language model", "llama_gptq", "acc_difference", "acc", "passages",
-        "tokens_per_s_ratio", True,
-    ),
-    "classifier": Kind(
-        "classifier", "resnet_qat", "accuracy_difference", "accuracy", "images",
-        "latency_ratio", False,
-    ),
-}  # fmt: skip
+KINDS = {kind.name: kind for kind in (
+    Kind("detector", "centernet_ptq", "ap_difference", "AP", "images", "latency_ratio_p50"),
+    Kind("language model", "llama_gptq", "acc_difference", "acc", "passages", "tokens_per_s_ratio",
+         is_speed=True),
+    Kind("classifier", "resnet_qat", "accuracy_difference", "accuracy", "images", "latency_ratio"),
+)}  # fmt: skip
 
 
 def read_all(*profiles: str) -> dict[str, pd.DataFrame]:
@@ -259,7 +252,6 @@ def _nearest(choice: Choice) -> str:
     ):
         if kept.any() and not kept.all() and len(told) < 2:
             row = best_first(table[kept], prefer).iloc[0]
-            told.setdefault(
-                row["variant"], f"{name} {row['variant']}: {expected(choice.kind, row)}."
-            )
+            variant = row["variant"]
+            told.setdefault(variant, f"{name} {variant}: {expected(choice.kind, row)}.")
     return " ".join(told.values())

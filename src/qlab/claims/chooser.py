@@ -148,9 +148,8 @@ def choose(
     """The best of `variants` that keeps the bounds; `sentence` says it.
 
     `max_share` is of the float file's bytes; `max_loss` is a share (0.01 is one point), kept only
-    if the bad end of the interval keeps it. Among those that do, `prefer` decides: "quality" (the
-    best bad end; the default where a size is given), "size" (the default else) or "time" (the best
-    bad end; variants that were not timed come last). QlabError: no bound, or an unknown preference.
+    if the bad end of the interval keeps it. `prefer`: see `_LEAST`; without one, "quality" where a
+    size is given, else "size". QlabError: no bound, or an unknown preference.
     """
     if max_share is None and max_loss is None:
         raise QlabError("A choice needs a bound: give max_share, max_loss, or both.")

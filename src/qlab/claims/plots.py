@@ -72,67 +72,13 @@ def _claim(axis, at: int, judged: Judged) -> None:
         axis.text(bound, at, claims_ledger.wanted(judged.term), va="center", fontsize=8)
 
 
-def counts(table: pd.DataFrame, sources: dict[str, Source], profile: str) -> None:
-    """How many claims of each source hold, do not, are undecided, or were not tested."""
-    drawn = tally(table).reindex([s for s in sources if s in set(table["source"])])
-    with plot.figure("claims_counts", profile, drawn.reset_index(), figsize=(8.6, 3.2)) as (
-        canvas,
-        axis,
-    ):
-        left = pd.Series(0, index=drawn.index)
-        places = range(len(drawn))
-        hatches = {HOLDS: "", NOT: "xxx", UNDECIDED: "...", UNTESTED: "///"}
-        for verdict in VERDICTS:
-            colour, _, label = STYLE[verdict]
-            bars = axis.barh(places, drawn[verdict], left=left, color=colour, edgecolor="white",
-                             hatch=hatches[verdict], label=label)  # fmt: skip
-            told = [str(n) if n else "" for n in drawn[verdict]]
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
-            for text in axis.bar_label(bars, told, label_type="center", fontsize=9):
-                text.set_bbox(box if text.get_text() else None)
-            left = left + drawn[verdict]
-        axis.set_yticks(places, [sources[s].name for s in drawn.index])
-        axis.invert_yaxis()
-        axis.set_xlabel("claims")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(axis="y", visible=False)
-        canvas.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4,
-                      frameon=False)  # fmt: skip
-
-
 def tally(table: pd.DataFrame) -> pd.DataFrame:
     """Number of claims by source (rows) and verdict (columns, all four)."""
     found = pd.crosstab(table["source"], table["verdict"])
     return found.reindex(columns=list(VERDICTS), fill_value=0)
 
 
-def fronts(tables: Mapping[str, pd.DataFrame], profile: str) -> None:
-    """Quality against size and against time for each kind of model; keeps `chooser_pareto`.
-
-    `tables` are `chooser.variants` by the kind's name.
-    """
-    standings = [
-        t.assign(**{f"by_{cost}": chooser.standing(t, cost) for cost in COSTS}, kind=kind)
-        for kind, t in tables.items()
-    ]
-    drawn = pd.concat(standings, ignore_index=True)
-    layout = {"nrows": len(tables), "ncols": 2, "squeeze": False, "sharey": "row"}
-    layout["figsize"] = (9.4, 3.1 * len(tables) + 0.5)
-    with plot.figure("chooser_pareto", profile, drawn, **layout) as (canvas, axes):
-        for line, (name, table) in zip(axes, tables.items(), strict=True):
-            for axis, cost in zip(line, COSTS, strict=True):
-                _front(axis, table, cost)
-            line[0].set_title(name)
-            line[0].set_ylabel(_label(line[0], name))
-        for axis, label in zip(axes[-1], COSTS.values(), strict=True):
-            axis.set_xlabel(f"{label}, log scale")
-        _standings_legend(canvas)
-        canvas.suptitle(
-            "Up and left is better; bars are 95 % intervals, the line joins the unbeaten"
-        )
-
-
-def _front(axis, table: pd.DataFrame, cost: str) -> None:
+def front(axis, table: pd.DataFrame, cost: str) -> None:
     """Variants with intervals, coloured by standing; the line joins the front."""
     standing = chooser.standing(table, cost)
     for name, (colour, marker) in LOOK.items():
@@ -157,12 +103,14 @@ def _front(axis, table: pd.DataFrame, cost: str) -> None:
     axis.xaxis.set_minor_formatter(StrMethodFormatter(""))
 
 
-def _label(axis, name: str) -> str:
+def label(axis, name: str) -> str:
+    """Of the axis of quality, for a kind of model."""
     more = ", log below -5" if axis.get_yscale() == "symlog" else ""
     return f"{KINDS[name].score} minus float's\n(points{more})"
 
 
-def _standings_legend(canvas: Figure) -> None:
+def standings_legend(canvas: Figure) -> None:
+    """What colours and markers of `front` stand for."""
     looks = LOOK.items()
     marks = [plt.Line2D([], [], color=c, marker=m, ls="", label=name) for name, (c, m) in looks]
     canvas.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False)
@@ -172,16 +120,16 @@ def picture(choice: Choice) -> Figure:
     """Quality against size and time of all variants, the bounds, and the one taken as a ring."""
     plot.use_style()
     canvas, axes = plt.subplots(ncols=2, figsize=(8.4, 3.6), sharey=True)
-    for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
-        _front(axis, choice.table, cost)
+    for axis, (cost, words) in zip(axes, COSTS.items(), strict=True):
+        front(axis, choice.table, cost)
         axis.axhline(-choice.max_loss * POINTS, color="black", ls="--", lw=1)
         if choice.taken is not None and pd.notna(choice.taken[cost]):
             axis.plot(choice.taken[cost], choice.taken["quality"] * POINTS, "o", ms=14, mfc="none",
                       mec=plot.PALETTE[3], mew=2)  # fmt: skip
-        axis.set_xlabel(label)
+        axis.set_xlabel(words)
     axes[0].axvline(choice.max_share, color="black", ls="--", lw=1)
-    axes[0].set_ylabel(_label(axes[0], choice.kind.name))
-    _standings_legend(canvas)
+    axes[0].set_ylabel(label(axes[0], choice.kind.name))
+    standings_legend(canvas)
     return canvas
 
 

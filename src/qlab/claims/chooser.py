@@ -60,10 +60,8 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     """One row per variant with size and paired comparison, and the float parent; smallest first.
 
     Columns: variant, size (bytes), share (of float's bytes), quality and its ends (difference to
-    float, a share), time and its ends (ratio to float; NaN where not timed), n (items), seeds.
-    Trained variants have a row per seed in the records: here the mean of the seeds, between the
-    lowest and the highest end of their intervals.
-    QlabError: the records lack the float parent's size.
+    float, a share), time and its ends (ratio to float; NaN where not timed), n (items), seeds: of
+    several their mean, between their outermost ends. QlabError: no size of the float parent.
     """
     table = table[table["condition"].isna()]
     sizes = records.pick(table, "size_bytes")[["model", "dataset", "variant", "value"]]
@@ -106,10 +104,9 @@ def _over_seeds(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 def standing(table: pd.DataFrame, cost: str = "share") -> pd.Series:
     """Where each of `variants` stands on quality against a cost, "share" or "time".
 
-    "unbeaten": on the Pareto front, no other is as good in both and better in one; "beaten": by
-    points, though the intervals overlap; "surely beaten": another costs less and is better even by
-    the bad ends of its intervals and the good ends of this one's; "unknown": its cost was not
-    measured. Intervals are of each alone, so overlapping ends do not show that two are equal.
+    "unbeaten": on the Pareto front; "beaten": by points, though the intervals overlap; "surely
+    beaten": another costs less and is better even by the bad ends of its intervals and the good
+    ends of this one's; "unknown": its cost was not measured.
     """
     ends = {"share": ("share", "share"), "time": ("time_low", "time_high")}[cost]
     told = {}
@@ -176,10 +173,9 @@ def sentence(choice: Choice) -> str:
     """The choice in words: what to take, what to expect, because of what; else what is nearest."""
     if choice.taken is None:
         return f"No {choice.kind.name} measured keeps {asked(choice)}. {_nearest(choice)}"
-    what = expected(choice.kind, choice.taken)
-    return (
-        f"For {asked(choice)}: take {choice.taken['variant']}; expect {what}; {_because(choice)}."
-    )
+    taken, because = choice.taken, _because(choice)
+    what = f"take {taken['variant']}; expect {expected(choice.kind, taken)}; {because}"
+    return f"For {asked(choice)}: {what}."
 
 
 def asked(choice: Choice) -> str:
@@ -221,24 +217,18 @@ def time(row: pd.Series) -> str:
 
 
 def _because(choice: Choice) -> str:
-    count = len(choice.fitting)
-    if count == 1:
+    many = f"because of the {len(choice.fitting)} variants that keep the bounds"
+    if len(choice.fitting) == 1:
         return "because no other variant keeps the bounds"
     if choice.prefer == "time" and pd.isna(choice.taken["time"]):
-        return (
-            f"because of the {count} variants that keep the bounds, none of which was timed, it "
-            f"has {_LEAST['quality']}"
-        )
+        return f"{many}, none of which was timed, it has {_LEAST['quality']}"
     second = choice.fitting.iloc[1]
     told = {
         "quality": f"{quality(second)} points",
         "size": f"{second['share']:.1%} of the bytes",
         "time": time(second).replace("–", "not timed"),
     }[choice.prefer]
-    return (
-        f"because of the {count} variants that keep the bounds it has {_LEAST[choice.prefer]} "
-        f"(next: {second['variant']}, {told})"
-    )
+    return f"{many} it has {_LEAST[choice.prefer]} (next: {second['variant']}, {told})"
 
 
 def _nearest(choice: Choice) -> str:

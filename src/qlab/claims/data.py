@@ -28,10 +28,9 @@ class Parameters(Checked):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Tables by experiment, of a profile or, where it has none, of the committed one.
+    """Tables by experiment, of a profile; the committed one's for `smoke` and what it lacks.
 
-    The few samples of `smoke` judge nothing: there the committed records are read. A claim that
-    needs `full` is judged by `full` alone. `used` lists the files that were read.
+    A claim that needs `full` is judged by `full` alone. `used` lists the files that were read.
     """
 
     profile: str

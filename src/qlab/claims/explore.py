@@ -49,10 +49,7 @@ def sentence(one: Judged, source: Source) -> str:
 
 
 def picture(found: Sequence[Term]) -> Figure:
-    """Figures with their 95 % intervals over the ranges that the claim wants (green).
-
-    One axis a unit; where there are more than MOST figures, the first of them.
-    """
+    """The first MOST figures over the ranges that the claim wants (green), one axis a unit."""
     plot.use_style()
     unit = attrgetter("form", "unit")
     parts = [list(part) for _, part in groupby(sorted(found[:MOST], key=unit), key=unit)]
@@ -98,11 +95,7 @@ def _ends(part: Sequence[Term]) -> tuple[float, float]:
 
 
 def widget(judged: Sequence[Judged], sources: Mapping[str, Source], evidence: Evidence):
-    """Source, verdict and claim to choose; its rule, figures and interval follow.
-
-    A box (`live.follow`) whose children are source, verdict, claim, text, image. The claims on
-    offer follow source and verdict.
-    """
+    """A box (`live.follow`) of source, verdict and claim; the claims on offer follow the others."""
     by_id = {j.claim.id: j for j in judged}
     names = [(ALL_SOURCES, ALL_SOURCES), *((s.name, key) for key, s in sources.items())]
     verdicts = [(ANY_VERDICT, ANY_VERDICT), *((STYLE[v][2], v) for v in VERDICTS)]

@@ -25,10 +25,7 @@ _UNITS = {"x": " x", "points": " points", "share": " %"}
 
 
 class Judged(NamedTuple):
-    """A claim with its verdict, the term it hangs on, and the file that was read.
-
-    A claim that was not tested has no term; `reason` then says why.
-    """
+    """A claim with its verdict; one that was not tested has no term, and `reason` says why."""
 
     claim: Claim
     verdict: str
@@ -67,10 +64,7 @@ def table(judged: list[Judged]) -> pd.DataFrame:
 
 
 def as_records(judged: list[Judged]) -> list[Record]:
-    """One record per claim: the variant is its id, the metric its verdict, the value its figure.
-
-    A claim that was not tested has the value 0 with the unit "record": none was there to judge it.
-    """
+    """One per claim: variant its id, metric its verdict, value its figure; untested, 0 record."""
     made = []
     for j in judged:
         here = (EXPERIMENT, j.model, j.dataset, j.claim.id, j.verdict)

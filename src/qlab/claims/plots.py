@@ -134,11 +134,7 @@ def picture(choice: Choice) -> Figure:
 
 
 def sliders(tables: Mapping[str, pd.DataFrame]):
-    """Sliders for both bounds, a choice of model and preference; text and picture follow at once.
-
-    A box (`live.follow`) whose children are kind, share (percent), loss (points), prefer, text,
-    image.
-    """
+    """A box (`live.follow`) of kind, share (percent), loss (points) and preference."""
 
     def show(kind: str, share: float, loss: float, prefer: str) -> tuple[str, Figure]:
         found = chooser.choose(KINDS[kind], tables[kind], share / 100, loss / 100, prefer)

@@ -87,10 +87,7 @@ class Value(Bounded):
 
 
 class Ratio(Value):
-    """The metric over that of another variant; the interval is the widest of both intervals.
-
-    For independent estimates it covers 95 % and more.
-    """
+    """The metric over that of another variant; the interval is the widest, 95 % and more."""
 
     kind: Literal["ratio"]
     over: Address
@@ -159,10 +156,7 @@ class Published(Judging):
 
 
 class Trend(Bounded):
-    """Spearman's rank correlation of a metric, averaged over seeds, with k, the layers quantized.
-
-    Interval by Bonett and Wright 2000.
-    """
+    """Spearman's correlation of the seeds' mean with k; interval by Bonett and Wright 2000."""
 
     kind: Literal["trend"]
     metric: Text

@@ -83,11 +83,7 @@ def _masses(axis, mass: Mass) -> None:
 
 
 def widget(task: Task):
-    """Effect, threshold and studies to choose; intensity and belief are weighed anew at each move.
-
-    A box (`live.follow`) whose children are effect, threshold (percent), studies, text, image. It
-    begins as the paper has it: the six studies, 75 %.
-    """
+    """A box (`live.follow`) of effect, threshold and studies; it begins as the paper has it."""
     rows = task.rows
     effects = [e for e in EFFECTS if e in set(rows["effect"])]
 

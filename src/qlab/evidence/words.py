@@ -20,7 +20,7 @@ def name(effect: str) -> str:
 
 def written(rows: pd.DataFrame) -> pd.Series:
     """`WP-PO 0.82` for each row of `measure.wide`."""
-    return rows["intensity"] + rows["belief"].map(" {:.2f}".format)
+    return rows["intensity"].astype(object) + rows["belief"].map(" {:.2f}".format).astype(object)
 
 
 def counted(number: int) -> str:

@@ -272,7 +272,7 @@ def test_patches_are_the_neighbours_by_row_column_and_colour():
 
 
 def test_the_notebooks_modules_pull_in_no_framework():
-    code = "from qlab.by_hand import data, exercises, measure, plots, widgets, words\nimport sys\n"
+    code = "from qlab.by_hand import data, exercises, measure, plots, widgets\nimport sys\n"
     code += "data.prepare(data.Parameters(profile='smoke'))\n"
     code += "print({'tensorflow', 'torch', 'keras', 'tf_keras'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

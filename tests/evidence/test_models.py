@@ -69,26 +69,20 @@ def test_belief_and_intensity_may_be_left_to_the_rules(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"study": " "}, "row 3, column 'study' must not be empty"),
-        ({"improvement": "-0,8"}, "column 'improvement' must be a number.*found '-0,8'"),
-        ({"improvement": "inf"}, "column 'improvement' must be a number"),
-        ({"effect": "speed"}, "row 3, column 'effect' must be one of accuracy.*found 'speed'"),
-        ({"effect": "storage_size", "improvement": "101"}, "column 'improvement' of a resource"),
-        ({"technique": "INT 8"}, "column 'technique' must be a name"),
-        ({"iqr": "-1"}, "column 'iqr' must be 0 or more"),
-        ({"std": "-1"}, "column 'std' must be 0 or more"),
-        ({"standard_error": "x"}, "column 'standard_error' must be a number"),
-        ({"runs": "0"}, "column 'runs' must be a whole number"),
-        ({"runs": "9" * 30}, "column 'runs' must be a whole number"),
-        ({"runs": "1.5"}, "column 'runs' must be a whole number"),
-        ({"base": "0.75"}, "column 'base' must be one of 0.0, 0.25, 0.5; found '0.75'"),
-        ({"quality": "60"}, "column 'quality' must lie between 0 and 1"),
-        ({"belief": "0.9"}, "row 3, column 'belief' is not .*; found '0.9'"),
-        ({"intensity": "SP"}, "row 3, column 'intensity' is not what the cut points"),
-        (
-            {"configuration": "w8a8", "improvement": "-1"},
-            "row 3, column 'configuration' has this effect twice",
-        ),
+        ({"study": " "}, "row 3, column 'study': Field required"),
+        ({"improvement": "-0,8"}, "column 'improvement': .* valid number.*; found '-0,8'"),
+        ({"improvement": "inf"}, "column 'improvement': .* finite number"),
+        ({"effect": "speed"}, "row 3, column 'effect': Input should be 'accuracy'.*found 'speed'"),
+        ({"effect": "storage_size", "improvement": "101"}, "improvement of a resource is at most"),
+        ({"technique": "INT 8"}, "column 'technique': String should match"),
+        ({"iqr": "-1"}, "column 'iqr': .* greater than or equal to 0"),
+        ({"runs": "0"}, "column 'runs': .* greater than or equal to 1"),
+        ({"runs": "1.5"}, "column 'runs': .* valid integer"),
+        ({"base": "0.75"}, "row 3: base must be one of 0.0, 0.25, 0.5, not 0.75"),
+        ({"quality": "60"}, "column 'quality': .* less than or equal to 1"),
+        ({"belief": "0.9"}, "row 3: belief is not .*, which is 0.650"),
+        ({"intensity": "SP"}, "row 3: intensity is not IF, which the cut points give"),
+        ({"configuration": "w8a8", "improvement": "-1"}, "row 3: .* has this effect twice"),
     ],
 )
 def test_what_is_wrong_is_said_with_row_and_column(tmp_path, change, sentence):
@@ -96,20 +90,23 @@ def test_what_is_wrong_is_said_with_row_and_column(tmp_path, change, sentence):
         evidence_models.read(written(tmp_path, change))
 
 
-def test_files_that_are_no_such_table_are_refused(tmp_path):
-    with pytest.raises(QlabError, match="cannot be read"):
-        evidence_models.read(tmp_path / "none.csv")
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "No such file"),
+        (b"", "no CSV file"),
+        (b"\xff\xfe\x00", "no CSV file of evidence models in UTF-8"),
+        (b"a,b\n1,2\n", "columns must be study,"),
+        (",".join(reversed(COLUMNS)).encode() + b"\n" + b"," * 14, "columns must be study,"),
+        (",".join(COLUMNS).encode() + b"\n", "above some rows"),
+    ],
+)
+def test_files_that_are_no_such_table_are_refused(tmp_path, content, sentence):
     path = tmp_path / "mine.csv"
-    for content, sentence in (
-        (b"", "not a CSV file"),
-        (b"\xff\xfe\x00", "not a CSV file in UTF-8"),
-        (b"a,b\n1,2\n", "missing or unknown: a, b, base"),
-        (",".join(reversed(COLUMNS)).encode(), "in this order"),
-        (",".join(COLUMNS).encode() + b"\n", "has no rows"),
-    ):
+    if content is not None:
         path.write_bytes(content)
-        with pytest.raises(QlabError, match=sentence):
-            evidence_models.read(path)
+    with pytest.raises(QlabError, match=sentence):
+        evidence_models.read(path)
 
 
 def test_the_example_in_the_readme_is_of_the_form(tmp_path):

@@ -113,11 +113,3 @@ def moments(seen: np.ndarray) -> np.ndarray:
     Their mean over images is the H of GPTQ, less a factor of 2.
     """
     return seen.transpose(0, 2, 1) @ seen / seen.shape[1]
-
-
-def pictures(weight: np.ndarray, reach: float) -> np.ndarray:
-    """The filters as RGB images [16, 3, 3, 3] from 0 to 1: grey where a weight is 0, a colour's
-    full light where it is `reach`.
-    """
-    filters = weight.reshape(-1, SIDE, SIDE, COLOURS)
-    return np.clip(0.5 + 0.5 * filters / reach, 0, 1)

@@ -27,7 +27,7 @@ class Exercise(NamedTuple):
     def __call__(self, answer: Any) -> str:
         """What is to be said of an answer."""
         if answer is None:
-            return _unanswered(self.think)
+            return f"Not answered yet. Think: {self.think}"
         if _same(answer, self.right):
             return f"Right. {self.praise[0].upper()}{self.praise[1:]}"
         for wrong, why in self.mistakes.items():
@@ -108,9 +108,9 @@ def bits(answer: float | None, weight: np.ndarray) -> str:
 def clip(answer: float | None, weight: np.ndarray) -> str:
     """A share of the range whose weight error is the smallest, or nearly, at 2 bits per tensor."""
     if answer is None:
-        return _unanswered(
-            "try many: for each clip, by_hand.symmetric(w, 2, clip=...), there and back, and the "
-            "weight error. np.linspace(0.2, 1, 41) is fine enough."
+        return (
+            "Not answered yet. Think: try many: for each clip, by_hand.symmetric(w, 2, clip=...), "
+            "there and back, and the weight error. np.linspace(0.2, 1, 41) is fine enough."
         )
     assert 0 < answer <= 1, f"{answer} is no share of the range: it lies above 0 and is 1 at most."
     reached = _clipped_error(weight, answer)
@@ -126,10 +126,6 @@ def clip(answer: float | None, weight: np.ndarray) -> str:
 def _clipped_error(weight: np.ndarray, share: float) -> float:
     grid = by_hand.symmetric(weight, 2, clip=share)
     return by_hand.weight_error(weight, by_hand.round_trip(weight, grid))
-
-
-def _unanswered(think: str) -> str:
-    return f"Not answered yet. Think: {think}"
 
 
 def _same(answer: Any, other: Any) -> bool:

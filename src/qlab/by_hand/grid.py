@@ -40,7 +40,7 @@ def symmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: fl
     """
     _check(weight, bits, clip)
     high = 2 ** (bits - 1) - 1
-    reach = clip * np.abs(weight).max(_axis(per_channel), keepdims=True)
+    reach = clip * np.abs(weight).max(1 if per_channel else None, keepdims=True)
     scale = _step(reach, high)
     return Grid(scale, np.zeros_like(scale), -high, high)
 
@@ -53,8 +53,9 @@ def asymmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: f
     """
     _check(weight, bits, clip)
     high = 2**bits - 1
-    bottom = clip * np.minimum(weight.min(_axis(per_channel), keepdims=True), 0)
-    top = clip * np.maximum(weight.max(_axis(per_channel), keepdims=True), 0)
+    axis = 1 if per_channel else None
+    bottom = clip * np.minimum(weight.min(axis, keepdims=True), 0)
+    top = clip * np.maximum(weight.max(axis, keepdims=True), 0)
     scale = _step(top - bottom, high)
     return Grid(scale, np.round(-bottom / scale), 0, high)
 
@@ -67,14 +68,9 @@ def quantize(weight: np.ndarray, grid: Grid) -> np.ndarray:
     return np.clip(np.round(weight / grid.scale) + grid.zero, grid.low, grid.high)
 
 
-def dequantize(integers: np.ndarray, grid: Grid) -> np.ndarray:
-    """The real numbers that the integers stand for."""
-    return grid.scale * (integers - grid.zero)
-
-
 def round_trip(weight: np.ndarray, grid: Grid) -> np.ndarray:
     """There and back, "fake quantization": off by scale / 2 at most wherever nothing is clipped."""
-    return dequantize(quantize(weight, grid), grid)
+    return grid.scale * (quantize(weight, grid) - grid.zero)
 
 
 def inside(weight: np.ndarray, grid: Grid) -> np.ndarray:
@@ -100,10 +96,6 @@ def output_error(weight: np.ndarray, other: np.ndarray, moments: np.ndarray) -> 
 def energy(matrix: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """Mean of |M x|^2 over the inputs behind the moments, for [..., in, in] the shape [...]."""
     return ((matrix @ moments) * matrix).sum((-2, -1))
-
-
-def _axis(per_channel: bool) -> int | None:
-    return 1 if per_channel else None
 
 
 def _step(reach: np.ndarray, steps: int) -> np.ndarray:

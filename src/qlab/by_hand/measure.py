@@ -122,19 +122,18 @@ def ranges(world: World) -> tuple[float, np.ndarray, np.ndarray]:
 
 
 def activation_errors(world: World) -> dict[str, np.ndarray]:
-    """Relative error of each test image's outputs, rounded with a static and with its own range."""
+    """Relative error of each test image's outputs, rounded with a static and with its own range.
+
+    Root mean square of the change, as a share of the outputs' own.
+    """
     static, own, outputs = ranges(world)
-    tops = {"static": np.full_like(own, static), "dynamic": own}
-    return {name: _rounded_error(outputs, top) for name, top in tops.items()}
-
-
-def _rounded_error(outputs: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """Root mean square of the change of each image, as a share of the outputs' own."""
-    high = 2**ACTIVATION_BITS - 1
-    scale = (top / high)[:, None, None]
-    grid = by_hand.Grid(scale, np.zeros_like(scale), 0, high)
-    change = (by_hand.round_trip(outputs, grid) - outputs) ** 2
-    return np.sqrt(change.mean((1, 2)) / (outputs**2).mean((1, 2)))
+    high, errors = 2**ACTIVATION_BITS - 1, {}
+    for name, top in {"static": np.full_like(own, static), "dynamic": own}.items():
+        scale = (top / high)[:, None, None]
+        grid = by_hand.Grid(scale, np.zeros_like(scale), 0, high)
+        change = (by_hand.round_trip(outputs, grid) - outputs) ** 2
+        errors[name] = np.sqrt(change.mean((1, 2)) / (outputs**2).mean((1, 2)))
+    return errors
 
 
 def activation_records(world: World) -> list[Record]:

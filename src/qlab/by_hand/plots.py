@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter, StrMethodFormatter
 
-from qlab.by_hand import data, gptq, measure
+from qlab.by_hand import data, measure
 from qlab.by_hand import grid as by_hand
-from qlab.by_hand import training as by_hand_training
 from qlab.by_hand.data import World
 from qlab.by_hand.grid import Grid
 from qlab.core import plot
@@ -25,17 +24,16 @@ METHOD_LOOK = {  # colour, marker, label
     "ste": (BLUE, "o", "trained, straight-through"),
     "gptq": (GREEN, "s", "GPTQ"),
 }
-SHOWN_BITS = (8, 4, 3, 2)
 
 
 def filters(world: World) -> None:
     """The 16 filters as images, float and with ever fewer bits; keeps `by_hand_filters`."""
     weight = world.layer.weight
     rows = {"float": weight}
-    for bits in SHOWN_BITS:
+    for bits in (8, 4, 3, 2):
         grid = by_hand.symmetric(weight, bits, per_channel=True)
         rows[f"{bits} bits"] = by_hand.round_trip(weight, grid)
-    drawn = pd.concat([_long(other, name) for name, other in rows.items()])
+    drawn = pd.concat([as_lines(other, name) for name, other in rows.items()])
     layout = {"nrows": len(rows), "ncols": len(weight), "figsize": (9.4, 3.9)}
     with plot.figure("by_hand_filters", world.place, drawn, **layout) as (canvas, axes):
         reach = np.abs(weight).max()
@@ -43,7 +41,9 @@ def filters(world: World) -> None:
             error = by_hand.output_error(weight, other, world.judged.mean(0))
             off = "" if name == "float" else f"\noutputs off\nby {error:.{int(error < 0.1)}%}"
             line[0].set_ylabel(f"{name}{off}", rotation=0, ha="right", va="center", fontsize=9)
-            for axis, picture in zip(line, data.pictures(other, reach), strict=True):
+            colours = np.clip(0.5 + 0.5 * other / reach, 0, 1)  # of the pixels, grey where 0
+            pictures = colours.reshape(-1, data.SIDE, data.SIDE, data.COLOURS)
+            for axis, picture in zip(line, pictures, strict=True):
                 axis.imshow(picture)
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set_visible(False)
@@ -51,7 +51,7 @@ def filters(world: World) -> None:
         canvas.suptitle("16 filters of 3x3 pixels, rounded to nearest; grey is 0", fontsize=11)
 
 
-def _long(weight: np.ndarray, name: str) -> pd.DataFrame:
+def as_lines(weight: np.ndarray, name: str) -> pd.DataFrame:
     """One line a weight: which, channel, column, weight."""
     channel, column = np.indices(weight.shape)
     parts = {"channel": channel, "column": column, "weight": weight}
@@ -104,22 +104,6 @@ def levels(axis, weight: np.ndarray, grid: Grid) -> None:
     axis.set(ylim=(len(weight) - 0.4, -0.6), yticks=rows[::3], ylabel="filter")
     axis.set_xlabel("weight (dots), levels (ticks)")
     axis.grid(visible=False)
-
-
-def granularity(world: World, bits: int) -> None:
-    """One ladder of levels for all filters, and one for each; keeps `by_hand_granularity`."""
-    weight = world.layer.weight
-    parts = {False: "one scale for the tensor", True: "one scale a channel"}
-    drawn = _long(weight, "float")
-    layout = {"ncols": 2, "sharex": True, "sharey": True, "figsize": (9.4, 4.4)}
-    with plot.figure("by_hand_granularity", world.place, drawn, **layout) as (canvas, axes):
-        for axis, (per_channel, name) in zip(axes, parts.items(), strict=True):
-            grid = by_hand.symmetric(weight, bits, per_channel)
-            error = by_hand.weight_error(weight, by_hand.round_trip(weight, grid))
-            levels(axis, weight, grid)
-            axis.set_title(f"{name}: weights off by {error:.1%}")
-        axes[1].set_ylabel("")
-        canvas.suptitle(f"{2**bits - 1} levels ({bits} bits, symmetric)")
 
 
 def error_by_bits(table: pd.DataFrame, world: World) -> None:
@@ -186,48 +170,6 @@ def clipping(world: World) -> None:
                       frameon=False)  # fmt: skip
 
 
-def ranges(world: World) -> None:
-    """Each test image's own range and the static one, its error with either: `by_hand_ranges`."""
-    static, own, _ = measure.ranges(world)
-    drawn = pd.DataFrame({"own_range": own, **measure.activation_errors(world)})
-    with plot.figure("by_hand_ranges", world.place, drawn, figsize=(7.2, 4.2)) as (_, axis):
-        for name, colour, marker in (("static", RED, "D"), ("dynamic", BLUE, "o")):
-            axis.plot(own, drawn[name], marker, color=colour, ms=4, alpha=0.6, mew=0, label=name)
-        axis.axvline(static, color="black", ls="--", lw=1)
-        axis.text(static, 0.97, "static range ", ha="right", va="top",
-                  transform=axis.get_xaxis_transform())  # fmt: skip
-        axis.set(xlabel="largest output of the image (its dynamic range)", ylim=(0, None))
-        axis.set_ylabel(f"error of its outputs at {measure.ACTIVATION_BITS} bits")
-        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-        axis.legend(loc="lower center", ncols=2, title="ranges", frameon=False)
-        axis.set_title("One dot an image and kind of range")
-
-
-def training(world: World, bits: int) -> None:
-    """Output error while the rounded layer learns, with three gradients: `by_hand_training`."""
-    weight, hessian = world.layer.weight, world.hessian
-    grid = by_hand.symmetric(weight, bits, per_channel=True)
-    gradients = {"straight-through": by_hand_training.straight_through,
-                 "calculus: 0": by_hand_training.true_gradient}  # fmt: skip
-    curves = {
-        name: by_hand_training.train(weight, hessian, grid, gradient=gradient).errors
-        for name, gradient in gradients.items()
-    }
-    drawn = pd.DataFrame(curves).rename_axis("step").reset_index()
-    chosen = by_hand.output_error(weight, gptq.gptq(weight, hessian, grid), hessian)
-    drawn["GPTQ"] = chosen
-    with plot.figure("by_hand_training", world.place, drawn, figsize=(7.2, 4)) as (_, axis):
-        for name, colour, line in zip(drawn.columns[1:], (BLUE, RED, GREEN), ("-", "-", "--"),
-                                      strict=True):  # fmt: skip
-            axis.plot(drawn["step"], drawn[name], line, color=colour, lw=1.6, label=name)
-        axis.set(
-            xlabel="training step", ylabel="output error on calibration images", ylim=(0, None)
-        )
-        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axis.legend(loc="upper right", bbox_to_anchor=(1, 0.93), title="gradient", frameon=False)
-        axis.set_title(f"{bits} bits, one scale a channel, from rounded to nearest")
-
-
 def methods(table: pd.DataFrame, world: World) -> None:
     """Weights' and outputs' error over bits, three ways to choose levels: `by_hand_methods`."""
     found = [_over_bits(table, m, "sym_channel").assign(method=m) for m in METHOD_LOOK]
@@ -242,23 +184,3 @@ def methods(table: pd.DataFrame, world: World) -> None:
                               ms=5, label=label)  # fmt: skip
             _error_axis(axis)
         _titled(canvas, axes)
-
-
-def two_bits(world: World) -> None:
-    """The weights' distribution and the levels, with 4, 3 and 2 bits; keeps `by_hand_two_bits`."""
-    weight = world.layer.weight
-    counts, edges = np.histogram(weight, bins=48)
-    drawn = pd.DataFrame({"left": edges[:-1], "right": edges[1:], "weights": counts})
-    layout = {"ncols": 3, "sharey": True, "figsize": (10.4, 3.5)}
-    with plot.figure("by_hand_two_bits", world.place, drawn, **layout) as (canvas, axes):
-        for axis, bits in zip(axes, (4, 3, 2), strict=True):
-            grid = by_hand.symmetric(weight, bits)
-            nought = by_hand.round_trip(weight, grid) == 0
-            axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color=SKY, lw=0)
-            axis.vlines(grid.levels()[0], 0, counts.max() * 1.05, color=RED, lw=1.5)
-            half = grid.scale[0, 0] / 2
-            axis.axvspan(-half, half, color=GREY, alpha=0.3, lw=0)
-            axis.set(title=f"{bits} bits: {nought.mean():.0%} become 0", xlabel="weight")
-            axis.grid(visible=False)
-        axes[0].set_ylabel("weights")
-        canvas.suptitle("Red: the levels; grey: what is rounded to 0 (one scale for the tensor)")

@@ -10,7 +10,7 @@ from qlab.by_hand.data import World
 from qlab.core import live, plot
 
 PARTS = {"per tensor": False, "per channel": True}
-SCHEMES = {"symmetric": "sym", "asymmetric": "asym"}
+SCHEMES = {"symmetric": by_hand.symmetric, "asymmetric": by_hand.asymmetric}
 
 
 def staircase(world: World):
@@ -20,25 +20,21 @@ def staircase(world: World):
         row = world.layer.weight[[int(channel)]]
         grid = by_hand.symmetric(row, int(bits), clip=clip)
         plot.use_style()
-        canvas, axes = plt.subplots(
-            nrows=2, sharex=True, figsize=(7.2, 4.8), height_ratios=(3, 2)
-        )  # fmt: skip
+        layout = {"nrows": 2, "sharex": True, "height_ratios": (3, 2)}
+        canvas, axes = plt.subplots(figsize=(7.2, 4.8), **layout)
         draw.staircase(axes, row, grid)
-        return _of_filter(row, grid, int(channel)), canvas
+        back = by_hand.round_trip(row, grid)
+        clipped = int((~by_hand.inside(row, grid)).sum())
+        told = (
+            f"Filter {channel:.0f} on {grid.high - grid.low + 1} levels, a step of "
+            f"{grid.scale[0, 0]:.3f}: {clipped} of {row.size} weights are clipped, the largest "
+            f"error is {abs(back - row).max():.3f}, and together they are off by "
+            f"{by_hand.weight_error(row, back):.1%}."
+        )
+        return told, canvas
 
     filters = len(world.layer.weight)
-    return live.follow(show, [_whole("filter", 12, 0, filters - 1), _bits(3), _clip(0.7)])
-
-
-def _of_filter(row, grid: by_hand.Grid, channel: int) -> str:
-    back = by_hand.round_trip(row, grid)
-    clipped = int((~by_hand.inside(row, grid)).sum())
-    return (
-        f"Filter {channel} on {grid.high - grid.low + 1} levels, a step of {grid.scale[0, 0]:.3f}: "
-        f"{clipped} of {row.size} weights are clipped, the largest error is "
-        f"{abs(back - row).max():.3f}, and together they are off by "
-        f"{by_hand.weight_error(row, back):.1%}."
-    )
+    return live.follow(show, [_shown(".0f", 12, 0, filters - 1, 1, "filter"), _bits(3), _clip(0.7)])
 
 
 def layer(world: World):
@@ -49,8 +45,7 @@ def layer(world: World):
 
     def show(bits: float, part: str, scheme: str, clip: float) -> tuple[str, Figure]:
         weight = world.layer.weight
-        make = by_hand.SCHEMES[SCHEMES[scheme]]
-        grid = make(weight, int(bits), PARTS[part], clip)
+        grid = SCHEMES[scheme](weight, int(bits), PARTS[part], clip)
         back = by_hand.round_trip(weight, grid)
         errors = by_hand.weight_error(weight, back), by_hand.output_error(weight, back, moments)
         told = (
@@ -58,7 +53,14 @@ def layer(world: World):
             f"{errors[0]:.1%}, the outputs by {errors[1]:.1%}; {(back == 0).mean():.0%} of the "
             "weights became 0."
         )
-        return told, _picture(weight, grid, errors)
+        plot.use_style()
+        canvas, (axis, bars) = plt.subplots(ncols=2, figsize=(8.4, 3.8), width_ratios=(5, 2))
+        draw.levels(axis, weight, grid)
+        bars.bar(("weights", "outputs"), errors, color=(plot.PALETTE[1], plot.PALETTE[4]))
+        bars.set(ylim=(0, max(1.05, *errors)), title="off by")
+        bars.axhline(1, color=plot.PALETTE[7], lw=1)
+        bars.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        return told, canvas
 
     part = w.SelectionSlider(options=list(PARTS), value="per channel", description="scales",
                              continuous_update=False)  # fmt: skip
@@ -66,28 +68,16 @@ def layer(world: World):
     return live.follow(show, [_bits(4), part, scheme, _clip(1.0)])
 
 
-def _picture(weight, grid: by_hand.Grid, errors: tuple[float, float]) -> Figure:
-    plot.use_style()
-    canvas, axes = plt.subplots(ncols=2, figsize=(8.4, 3.8), width_ratios=(5, 2))
-    draw.levels(axes[0], weight, grid)
-    axes[1].bar(("weights", "outputs"), errors, color=(plot.PALETTE[1], plot.PALETTE[4]))
-    axes[1].set(ylim=(0, max(1.05, *errors)), title="off by")
-    axes[1].axhline(1, color=plot.PALETTE[7], lw=1)
-    axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    return canvas
-
-
-def _whole(description: str, value: int, low: int, high: int):
-    made = live.slider(value, low, high, 1, description)
-    made.readout_format = ".0f"
+def _shown(form: str, *reach):
+    """A slider (`live.slider`) whose number is written in a form."""
+    made = live.slider(*reach)
+    made.readout_format = form
     return made
 
 
 def _bits(value: int):
-    return _whole("bits", value, 2, 8)
+    return _shown(".0f", value, 2, 8, 1, "bits")
 
 
 def _clip(value: float):
-    made = live.slider(value, 0.2, 1, 0.02, "share of the range kept")
-    made.readout_format = ".0%"
-    return made
+    return _shown(".0%", value, 0.2, 1, 0.02, "share of the range kept")

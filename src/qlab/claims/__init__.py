@@ -2,5 +2,5 @@
 
 Start with `claims` (data/claims.yaml, read and checked), `rules` (each kind of rule makes terms of
 records) and `verdicts` (what follows from terms); `data` finds the records, `ledger` keeps the
-verdicts, `chooser` picks a variant; `plots`, `explore` and `words` show them.
+verdicts, `chooser` picks a variant; `plots` and `explore` show them.
 """

@@ -63,10 +63,9 @@ class Address(Checked):
     def find(self, table: pd.DataFrame, exact: bool) -> Found:
         """What the records say of the one figure.
 
-        Where it was measured from several seeds: their mean, and an interval as wide as theirs
-        together, so that a verdict holds for each. A figure without interval is taken as it is only
-        if it is called exact. NotTested where there is none; QlabError where the records differ in
-        more than the seed.
+        Of several seeds their mean, and an interval as wide as theirs together. A figure without
+        interval is taken only if it is called exact. NotTested where there is none; QlabError where
+        the records differ in more than the seed.
         """
         model, dataset = subject(table)
         chosen = self._named() | {"model": self.model or model, "dataset": dataset}

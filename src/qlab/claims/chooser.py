@@ -31,47 +31,28 @@ class Kind(NamedTuple):
     score: str  # what it is the difference of
     items: str  # what was judged: "images", "passages"
     time: str  # ratio to float
-    is_speed: bool  # the ratio is of speeds, so that its inverse is of times
+    is_speed: bool = False  # the ratio is of speeds, so that its inverse is of times
 
 
-KINDS = {
-    "detector": Kind(
-        "detector", "centernet_ptq", "ap_difference", "AP", "images", "latency_ratio_p50", False
-    ),
-    "language model": Kind(
-        "language model", "llama_gptq", "acc_difference", "acc", "passages",
-        "tokens_per_s_ratio", True,
-    ),
-    "classifier": Kind(
-        "classifier", "resnet_qat", "accuracy_difference", "accuracy", "images",
-        "latency_ratio", False,
-    ),
-}  # fmt: skip
-
-
-def place(kind: Kind, profile: str) -> str:
-    """Where the kind's records lie: the profile's long sweep if there is one, else the profile."""
-    whole = records.csv_path(kind.experiment, profile + LONG).is_file()
-    return profile + LONG if whole else profile
-
-
-def has_records(kind: Kind, profile: str) -> bool:
-    """Whether the kind's experiment has been run in a profile."""
-    return records.csv_path(kind.experiment, place(kind, profile)).is_file()
-
-
-def read(kind: Kind, profile: str = "mini") -> pd.DataFrame:
-    """The kind's variants, from its records (`place`); see `variants`."""
-    return variants(kind, records.read(kind.experiment, place(kind, profile)))
+KINDS = {kind.name: kind for kind in (
+    Kind("detector", "centernet_ptq", "ap_difference", "AP", "images", "latency_ratio_p50"),
+    Kind("language model", "llama_gptq", "acc_difference", "acc", "passages", "tokens_per_s_ratio",
+         is_speed=True),
+    Kind("classifier", "resnet_qat", "accuracy_difference", "accuracy", "images", "latency_ratio"),
+)}  # fmt: skip
 
 
 def read_all(*profiles: str) -> dict[str, pd.DataFrame]:
-    """`variants` by the kind's name, each from the first of the profiles that has its records."""
+    """`variants` by the kind's name, each from the first of the profiles that has its records.
+
+    Of a profile its long sweep is taken, where there is one.
+    """
     found = {}
     for name, kind in KINDS.items():
-        known = [profile for profile in profiles if has_records(kind, profile)]
-        if known:
-            found[name] = read(kind, known[0])
+        places = [profile + part for profile in profiles for part in (LONG, "")]
+        there = [p for p in places if records.csv_path(kind.experiment, p).is_file()]
+        if there:
+            found[name] = variants(kind, records.read(kind.experiment, there[0]))
     return found
 
 
@@ -79,10 +60,8 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     """One row per variant with size and paired comparison, and the float parent; smallest first.
 
     Columns: variant, size (bytes), share (of float's bytes), quality and its ends (difference to
-    float, a share), time and its ends (ratio to float; NaN where not timed), n (items), seeds.
-    Trained variants have a row per seed in the records: here the mean of the seeds, between the
-    lowest and the highest end of their intervals.
-    QlabError: the records lack the float parent's size.
+    float, a share), time and its ends (ratio to float; NaN where not timed), n (items), seeds: of
+    several their mean, between their outermost ends. QlabError: no size of the float parent.
     """
     table = table[table["condition"].isna()]
     sizes = records.pick(table, "size_bytes")[["model", "dataset", "variant", "value"]]
@@ -125,10 +104,9 @@ def _over_seeds(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 def standing(table: pd.DataFrame, cost: str = "share") -> pd.Series:
     """Where each of `variants` stands on quality against a cost, "share" or "time".
 
-    "unbeaten": on the Pareto front, no other is as good in both and better in one; "beaten": by
-    points, though the intervals overlap; "surely beaten": another costs less and is better even by
-    the bad ends of its intervals and the good ends of this one's; "unknown": its cost was not
-    measured. Intervals are of each alone, so overlapping ends do not show that two are equal.
+    "unbeaten": on the Pareto front; "beaten": by points, though the intervals overlap; "surely
+    beaten": another costs less and is better even by the bad ends of its intervals and the good
+    ends of this one's; "unknown": its cost was not measured.
     """
     ends = {"share": ("share", "share"), "time": ("time_low", "time_high")}[cost]
     told = {}
@@ -167,9 +145,8 @@ def choose(
     """The best of `variants` that keeps the bounds; `sentence` says it.
 
     `max_share` is of the float file's bytes; `max_loss` is a share (0.01 is one point), kept only
-    if the bad end of the interval keeps it. Among those that do, `prefer` decides: "quality" (the
-    best bad end; the default where a size is given), "size" (the default else) or "time" (the best
-    bad end; variants that were not timed come last). QlabError: no bound, or an unknown preference.
+    if the bad end of the interval keeps it. `prefer`: see `_LEAST`; without one, "quality" where a
+    size is given, else "size". QlabError: no bound, or an unknown preference.
     """
     if max_share is None and max_loss is None:
         raise QlabError("A choice needs a bound: give max_share, max_loss, or both.")
@@ -196,10 +173,9 @@ def sentence(choice: Choice) -> str:
     """The choice in words: what to take, what to expect, because of what; else what is nearest."""
     if choice.taken is None:
         return f"No {choice.kind.name} measured keeps {asked(choice)}. {_nearest(choice)}"
-    what = expected(choice.kind, choice.taken)
-    return (
-        f"For {asked(choice)}: take {choice.taken['variant']}; expect {what}; {_because(choice)}."
-    )
+    taken, because = choice.taken, _because(choice)
+    what = f"take {taken['variant']}; expect {expected(choice.kind, taken)}; {because}"
+    return f"For {asked(choice)}: {what}."
 
 
 def asked(choice: Choice) -> str:
@@ -241,24 +217,18 @@ def time(row: pd.Series) -> str:
 
 
 def _because(choice: Choice) -> str:
-    count = len(choice.fitting)
-    if count == 1:
+    many = f"because of the {len(choice.fitting)} variants that keep the bounds"
+    if len(choice.fitting) == 1:
         return "because no other variant keeps the bounds"
     if choice.prefer == "time" and pd.isna(choice.taken["time"]):
-        return (
-            f"because of the {count} variants that keep the bounds, none of which was timed, it "
-            + ("has the least loss, by the bad end of its interval")
-        )
+        return f"{many}, none of which was timed, it has {_LEAST['quality']}"
     second = choice.fitting.iloc[1]
     told = {
         "quality": f"{quality(second)} points",
         "size": f"{second['share']:.1%} of the bytes",
         "time": time(second).replace("–", "not timed"),
     }[choice.prefer]
-    return (
-        f"because of the {count} variants that keep the bounds it has {_LEAST[choice.prefer]} "
-        f"(next: {second['variant']}, {told})"
-    )
+    return f"{many} it has {_LEAST[choice.prefer]} (next: {second['variant']}, {told})"
 
 
 def _nearest(choice: Choice) -> str:
@@ -271,7 +241,6 @@ def _nearest(choice: Choice) -> str:
     ):
         if kept.any() and not kept.all() and len(told) < 2:
             row = best_first(table[kept], prefer).iloc[0]
-            told.setdefault(
-                row["variant"], f"{name} {row['variant']}: {expected(choice.kind, row)}."
-            )
+            variant = row["variant"]
+            told.setdefault(variant, f"{name} {variant}: {expected(choice.kind, row)}.")
     return " ".join(told.values())

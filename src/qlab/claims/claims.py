@@ -31,11 +31,10 @@ class Source(Checked):
 
 
 class Claim(Checked):
-    """A statement of a source and the rule that judges it.
+    """A statement of a source and the rule that judges it, from this profile on.
 
-    `place` says where in the source, as exactly as it is known. `profile` is the smallest that can
-    judge it. Where nothing recorded could, there is no rule, and `untested` says why. `needs` says
-    what a judgement would take that is not at hand here.
+    Where nothing recorded could, there is no rule, and `untested` says why. `needs` says what a
+    judgement would take that is not at hand here.
     """
 
     id: str = Field(pattern="^[a-z][a-z0-9_]*$")  # the variant of its record

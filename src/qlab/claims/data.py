@@ -7,9 +7,11 @@ from typing import Literal
 
 import pandas as pd
 
+from qlab.claims import claims
 from qlab.claims.address import NotTested
 from qlab.claims.claims import NOTEBOOKS, Claim
 from qlab.core import paths, records
+from qlab.core.errors import QlabError
 from qlab.core.parameters import Count
 from qlab.core.parameters import Parameters as Checked
 
@@ -26,10 +28,9 @@ class Parameters(Checked):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Tables by experiment, of a profile or, where it has none, of the committed one.
+    """Tables by experiment, of a profile; the committed one's for `smoke` and what it lacks.
 
-    The few samples of `smoke` judge nothing: there the committed records are read. A claim that
-    needs `full` is judged by `full` alone. `used` lists the files that were read.
+    A claim that needs `full` is judged by `full` alone. `used` lists the files that were read.
     """
 
     profile: str
@@ -38,28 +39,28 @@ class Evidence:
     def of(self, claim: Claim) -> tuple[pd.DataFrame, Path]:
         """What the claim's rule reads: records, or the numbers of the figure that it names."""
         figure = getattr(claim.rule, "figure", None)
-        return self._drawn(claim, figure) if figure else self.records(claim)
+        if not figure:
+            return self.records(claim)
+        files = {p: paths.figures(p) / f"{figure}.csv" for p in self._places(claim)}
+        told = f"The numbers of the figure {figure} are missing", "draws it"
+        return self._first(files, pd.read_csv, claim, *told)
 
     def records(self, claim: Claim) -> tuple[pd.DataFrame, Path]:
         """The records of the claim's experiment and their file; NotTested if there are none."""
         files = {p: records.csv_path(claim.experiment, p) for p in self._places(claim)}
-        return self._first(files, records.read_file) or _missing(
-            f"The records of {claim.experiment} are missing", files, claim, "writes them"
-        )
+        told = f"The records of {claim.experiment} are missing", "writes them"
+        return self._first(files, records.read_file, claim, *told)
 
-    def _drawn(self, claim: Claim, figure: str) -> tuple[pd.DataFrame, Path]:
-        files = {p: paths.figures(p) / f"{figure}.csv" for p in self._places(claim)}
-        return self._first(files, pd.read_csv) or _missing(
-            f"The numbers of the figure {figure} are missing", files, claim, "draws it"
-        )
-
-    def _first(self, files: dict[str, Path], read: Callable) -> tuple[pd.DataFrame, Path] | None:
+    def _first(
+        self, files: dict[str, Path], read: Callable, claim: Claim, what: str, does: str
+    ) -> tuple[pd.DataFrame, Path]:
         for file in files.values():
             if file.is_file():
                 if file not in self.used:
                     self.used[file] = read(file)
                 return self.used[file], file
-        return None
+        notebook = NOTEBOOKS[claim.experiment]
+        raise NotTested(f"{what} for {' and '.join(files)}; notebook {notebook} {does}.")
 
     def _places(self, claim: Claim) -> list[str]:
         """Where to look, in this order."""
@@ -71,12 +72,8 @@ class Evidence:
         return list(dict.fromkeys([*own, claim.profile]))
 
 
-def _missing(what: str, files: dict[str, Path], claim: Claim, does: str):
-    raise NotTested(
-        f"{what} for {' and '.join(files)}; notebook {NOTEBOOKS[claim.experiment]} {does}."
-    )
-
-
 def prepare(given: Parameters) -> Evidence:
-    """The evidence of a profile, of which nothing is read yet."""
+    """The evidence of a profile, of which nothing is read yet. QlabError: no such example."""
+    if given.example not in [claim.id for claim in claims.read()[1]]:
+        raise QlabError(f"There is no claim '{given.example}' in data/claims.yaml.")
     return Evidence(given.profile)

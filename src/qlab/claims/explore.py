@@ -4,6 +4,7 @@ import html
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,15 +25,6 @@ _AXES = {"x": "ratio", "points": "points", "share": "%", "r": "rank correlation"
 _WIDE = 8  # ratios that span more than this have a logarithmic axis
 
 
-def chosen(judged: Sequence[Judged], source: str, verdict: str) -> list[Judged]:
-    """The claims of a source (or all) with a verdict (or any), in the ledger's order."""
-    return [
-        j
-        for j in judged
-        if source in (ALL_SOURCES, j.claim.source) and verdict in (ANY_VERDICT, j.verdict)
-    ]
-
-
 def terms(one: Judged, evidence: Evidence) -> list[Term]:
     """The figures of a claim: first the one it hangs on, then the nearest to their bounds."""
     others = [t for t in one.claim.rule.terms(evidence.of(one.claim)[0]) if t != one.term]
@@ -42,30 +34,25 @@ def terms(one: Judged, evidence: Evidence) -> list[Term]:
 def sentence(one: Judged, source: Source) -> str:
     """A claim with its verdict, what was found, what was wanted, and its rule."""
     claim, term = one.claim, one.term
-    said = f"<b>{STYLE[one.verdict][2]}</b>: {_safe(claim.statement)} ({source.name}; "
-    said += f"{_safe(claim.place)})<br>"
     if term is None:
-        return said + _safe(one.reason)
-    p_value = "" if term.p_value is None else f", p = {term.p_value:.2g}"
-    rule = "; ".join(f"{key} {value}" for key, value in claim.rule.told().items()).replace("'", "")
-    return said + _safe(
-        f"Found {ledger.written(term)}, n = {term.estimate.n:,}{p_value}; wanted "
-        f"{ledger.wanted(term)}. Read from {ledger.relative(one.file)}. Rule: {rule}."
-    )
-
-
-def _safe(text: str) -> str:
-    return html.escape(text, quote=False)
+        told = one.reason
+    else:
+        p_value = "" if term.p_value is None else f", p = {term.p_value:.2g}"
+        rule = "; ".join(f"{k} {v}" for k, v in claim.rule.told().items()).replace("'", "")
+        told = (
+            f"Found {ledger.written(term)}, n = {term.estimate.n:,}{p_value}; wanted "
+            f"{ledger.wanted(term)}. Read from {ledger.relative(one.file)}. Rule: {rule}."
+        )
+    said = f"{claim.statement} ({source.name}; {claim.place})"
+    said, told = (html.escape(text, quote=False) for text in (said, told))
+    return f"<b>{STYLE[one.verdict][2]}</b>: {said}<br>{told}"
 
 
 def picture(found: Sequence[Term]) -> Figure:
-    """Figures with their 95 % intervals over the ranges that the claim wants (green).
-
-    One axis a unit; where there are more than MOST figures, the first of them.
-    """
+    """The first MOST figures over the ranges that the claim wants (green), one axis a unit."""
     plot.use_style()
-    shown = sorted(found[:MOST], key=_unit)
-    parts = [list(part) for _, part in groupby(shown, key=_unit)]
+    unit = attrgetter("form", "unit")
+    parts = [list(part) for _, part in groupby(sorted(found[:MOST], key=unit), key=unit)]
     sizes = [len(part) + 1.2 for part in parts]
     layout = {"nrows": len(parts), "squeeze": False, "gridspec_kw": {"height_ratios": sizes}}
     canvas, axes = subplots(figsize=(8.6, 0.5 + 0.5 * sum(sizes)), **layout)
@@ -74,10 +61,6 @@ def picture(found: Sequence[Term]) -> Figure:
     more = f", the {MOST} of {len(found)} nearest to their bounds" if len(found) > MOST else ""
     canvas.suptitle(f"Green: what the claim wants; bar: 95 % interval{more}", fontsize=10)
     return canvas
-
-
-def _unit(term: Term) -> str:
-    return f"{term.form} {term.unit}"
 
 
 def _rows(axis, part: Sequence[Term], found: Sequence[Term]) -> None:
@@ -112,11 +95,7 @@ def _ends(part: Sequence[Term]) -> tuple[float, float]:
 
 
 def widget(judged: Sequence[Judged], sources: Mapping[str, Source], evidence: Evidence):
-    """Source, verdict and claim to choose; its rule, figures and interval follow.
-
-    A box (`live.follow`) whose children are source, verdict, claim, text, image. The claims on
-    offer follow source and verdict.
-    """
+    """A box (`live.follow`) of source, verdict and claim; the claims on offer follow the others."""
     by_id = {j.claim.id: j for j in judged}
     names = [(ALL_SOURCES, ALL_SOURCES), *((s.name, key) for key, s in sources.items())]
     verdicts = [(ANY_VERDICT, ANY_VERDICT), *((STYLE[v][2], v) for v in VERDICTS)]
@@ -124,16 +103,18 @@ def widget(judged: Sequence[Judged], sources: Mapping[str, Source], evidence: Ev
     claim = live.choice(list(by_id), "claim")
 
     def offer(_=None) -> None:
-        claim.options = [j.claim.id for j in chosen(judged, source.value, verdict.value)]
+        claim.options = [
+            name for name, j in by_id.items()
+            if source.value in (ALL_SOURCES, j.claim.source)
+            and verdict.value in (ANY_VERDICT, j.verdict)
+        ]  # fmt: skip
 
     for control in (source, verdict):  # before `follow`, which then finds the claims on offer
         control.observe(offer, "value")
 
     def show(source: str, verdict: str, claim: str | None) -> tuple[str, Figure]:
         if claim is None:
-            label = STYLE[verdict][2] if verdict in STYLE else ANY_VERDICT
-            name = sources[source].name if source in sources else ALL_SOURCES
-            raise QlabError(f"{name}: there is no claim with the verdict '{label}'.")
+            raise QlabError("There is no claim of this source with this verdict.")
         one = by_id[claim]
         told = sentence(one, sources[one.claim.source])
         return told, live.nothing() if one.term is None else picture(terms(one, evidence))

@@ -20,17 +20,12 @@ COLUMNS = [
     "id", "source", "place", "statement", "verdict", "figure", "value", "unit", "ci_low", "ci_high",
     "n", "smallest_effect", "reason", "experiment", "notebook", "records",
 ]  # fmt: skip
-
-
 _FORMS = {"x": (1, ".2f"), "points": (100, "+.2f"), "share": (100, ".1f"), "r": (1, ".2f")}
 _UNITS = {"x": " x", "points": " points", "share": " %"}
 
 
 class Judged(NamedTuple):
-    """A claim with its verdict, the term it hangs on, and the file that was read.
-
-    A claim that was not tested has no term; `reason` then says why.
-    """
+    """A claim with its verdict; one that was not tested has no term, and `reason` says why."""
 
     claim: Claim
     verdict: str
@@ -44,6 +39,7 @@ class Judged(NamedTuple):
 
 def judge(claim: Claim, evidence: Evidence) -> Judged:
     """The verdict on one claim from what is recorded."""
+    needs = f" Needs: {claim.needs}." if claim.needs else ""
     try:
         if claim.untested:
             raise NotTested(claim.untested)
@@ -51,8 +47,8 @@ def judge(claim: Claim, evidence: Evidence) -> Judged:
         terms = claim.rule.terms(table)
         verdict, term = decide(terms, getattr(claim.rule, "quantifier", "all"))
     except NotTested as error:
-        return Judged(claim, UNTESTED, f"{error}{_needs(claim)}")
-    reason = f"Wanted {wanted(term)}: {term.name}.{_needs(claim)}"
+        return Judged(claim, UNTESTED, f"{error}{needs}")
+    reason = f"Wanted {wanted(term)}: {term.name}.{needs}"
     clock = any(t.clock for t in terms)
     return Judged(claim, verdict, reason, term, file, *_about(claim, evidence), clock)
 
@@ -68,11 +64,17 @@ def table(judged: list[Judged]) -> pd.DataFrame:
 
 
 def as_records(judged: list[Judged]) -> list[Record]:
-    """One record per claim: the variant is its id, the metric its verdict, the value its figure.
-
-    A claim that was not tested has the value 0 with the unit "record": none was there to judge it.
-    """
-    return [_record(j) for j in judged]
+    """One per claim: variant its id, metric its verdict, value its figure; untested, 0 record."""
+    made = []
+    for j in judged:
+        here = (EXPERIMENT, j.model, j.dataset, j.claim.id, j.verdict)
+        if j.term is None:
+            made.append(Record(*here, 0.0, "record"))
+        else:
+            value, low, high, n = j.term.estimate
+            ends = (low, high) if low < high else (None, None)
+            made.append(Record(*here, value, j.term.unit, *ends, n, clock=j.clock))
+    return made
 
 
 def write(judged: list[Judged], evidence: Evidence, profile: str, started: float) -> Path:
@@ -117,15 +119,6 @@ def _row(judged: Judged) -> dict:
     return row | {"figure": written(term), "value": value, "n": n} | sure | effect
 
 
-def _record(judged: Judged) -> Record:
-    here = (EXPERIMENT, judged.model, judged.dataset, judged.claim.id, judged.verdict)
-    if judged.term is None:
-        return Record(*here, 0.0, "record")
-    value, low, high, n = judged.term.estimate
-    ends = (low, high) if low < high else (None, None)
-    return Record(*here, value, judged.term.unit, *ends, n, clock=judged.clock)
-
-
 def _about(claim: Claim, evidence: Evidence) -> tuple[str, str]:
     """The model and the data set that judged the claim."""
     try:
@@ -148,10 +141,6 @@ def scale(term: Term) -> int:
 
 def _unit(term: Term) -> str:
     return _UNITS.get(term.form, "" if term.unit == "1" else f" {term.unit}")
-
-
-def _needs(claim: Claim) -> str:
-    return f" Needs: {claim.needs}." if claim.needs else ""
 
 
 def relative(file: Path) -> str:

@@ -36,7 +36,11 @@ _COLUMNS = {"": 0.0, "statement": 0.02, "found [95 % interval]": 0.64, "the clai
 
 def ledger(judged: list[Judged], sources: dict[str, Source], profile: str) -> None:
     """Every claim in a line, grouped by source: verdict by colour and symbol, figure and bound."""
-    lines = _lines(judged, sources)
+    lines: list[str | Judged] = []  # a heading for each source, an empty line between sources
+    for name, source in sources.items():
+        if rows := [j for j in judged if j.claim.source == name]:
+            title = textwrap.shorten(f"{source.name}: {source.title}", 130, placeholder=" ...")
+            lines += ([""] if lines else []) + [title, *rows]
     layout = {"figsize": (10.6, _LINE * len(lines) + 0.9)}
     drawn = claims_ledger.table(judged)
     with plot.figure("claims_ledger", profile, drawn, **layout) as (canvas, axis):
@@ -49,18 +53,12 @@ def ledger(judged: list[Judged], sources: dict[str, Source], profile: str) -> No
                 _claim(axis, at, line)
         for heading, x in _COLUMNS.items():
             axis.text(x, -0.9, heading, va="bottom", fontsize=8.5, color="#555555")
-        canvas.legend(handles=_handles(), loc="outside upper left", ncols=4, frameon=False)
-
-
-def _lines(judged: list[Judged], sources: dict[str, Source]) -> list[str | Judged]:
-    """A heading for each source and its claims below, an empty line between sources."""
-    lines: list[str | Judged] = []
-    for name, source in sources.items():
-        rows = [j for j in judged if j.claim.source == name]
-        if rows:
-            title = textwrap.shorten(f"{source.name}: {source.title}", 130, placeholder=" ...")
-            lines += ([""] if lines else []) + [title, *rows]
-    return lines
+        marks = [
+            plt.Line2D([], [], color=colour, marker=marker, ls="", ms=8, label=label,
+                   mfc="white" if verdict == UNTESTED else colour)
+            for verdict, (colour, marker, label) in STYLE.items()
+        ]  # fmt: skip
+        canvas.legend(handles=marks, loc="outside upper left", ncols=4, frameon=False)
 
 
 def _claim(axis, at: int, judged: Judged) -> None:
@@ -74,75 +72,13 @@ def _claim(axis, at: int, judged: Judged) -> None:
         axis.text(bound, at, claims_ledger.wanted(judged.term), va="center", fontsize=8)
 
 
-def _handles() -> list:
-    return [
-        plt.Line2D([], [], color=colour, marker=marker, ls="", ms=8, label=label,
-               mfc="white" if verdict == UNTESTED else colour)
-        for verdict, (colour, marker, label) in STYLE.items()
-    ]  # fmt: skip
-
-
-def counts(table: pd.DataFrame, sources: dict[str, Source], profile: str) -> None:
-    """How many claims of each source hold, do not, are undecided, or were not tested."""
-    drawn = tally(table).reindex([s for s in sources if s in set(table["source"])])
-    with plot.figure("claims_counts", profile, drawn.reset_index(), figsize=(8.6, 3.2)) as (
-        canvas,
-        axis,
-    ):
-        left = pd.Series(0, index=drawn.index)
-        places = range(len(drawn))
-        hatches = {HOLDS: "", NOT: "xxx", UNDECIDED: "...", UNTESTED: "///"}
-        for verdict in VERDICTS:
-            colour, _, label = STYLE[verdict]
-            bars = axis.barh(places, drawn[verdict], left=left, color=colour, edgecolor="white",
-                             hatch=hatches[verdict], label=label)  # fmt: skip
-            told = [str(n) if n else "" for n in drawn[verdict]]
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
-            for text in axis.bar_label(bars, told, label_type="center", fontsize=9):
-                text.set_bbox(box if text.get_text() else None)
-            left = left + drawn[verdict]
-        axis.set_yticks(places, [sources[s].name for s in drawn.index])
-        axis.invert_yaxis()
-        axis.set_xlabel("claims")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(axis="y", visible=False)
-        canvas.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4,
-                      frameon=False)  # fmt: skip
-
-
 def tally(table: pd.DataFrame) -> pd.DataFrame:
     """Number of claims by source (rows) and verdict (columns, all four)."""
     found = pd.crosstab(table["source"], table["verdict"])
     return found.reindex(columns=list(VERDICTS), fill_value=0)
 
 
-def fronts(tables: Mapping[str, pd.DataFrame], profile: str) -> None:
-    """Quality against size and against time for each kind of model; keeps `chooser_pareto`.
-
-    `tables` are `chooser.variants` by the kind's name.
-    """
-    drawn = pd.concat([_standings(t).assign(kind=k) for k, t in tables.items()], ignore_index=True)
-    layout = {"nrows": len(tables), "ncols": 2, "squeeze": False, "sharey": "row"}
-    layout["figsize"] = (9.4, 3.1 * len(tables) + 0.5)
-    with plot.figure("chooser_pareto", profile, drawn, **layout) as (canvas, axes):
-        for line, (name, table) in zip(axes, tables.items(), strict=True):
-            for axis, cost in zip(line, COSTS, strict=True):
-                _front(axis, table, cost)
-            line[0].set_title(name)
-            line[0].set_ylabel(_label(line[0], name))
-        for axis, label in zip(axes[-1], COSTS.values(), strict=True):
-            axis.set_xlabel(f"{label}, log scale")
-        _standings_legend(canvas)
-        canvas.suptitle(
-            "Up and left is better; bars are 95 % intervals, the line joins the unbeaten"
-        )
-
-
-def _standings(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(**{f"by_{cost}": chooser.standing(table, cost) for cost in COSTS})
-
-
-def _front(axis, table: pd.DataFrame, cost: str) -> None:
+def front(axis, table: pd.DataFrame, cost: str) -> None:
     """Variants with intervals, coloured by standing; the line joins the front."""
     standing = chooser.standing(table, cost)
     for name, (colour, marker) in LOOK.items():
@@ -167,12 +103,14 @@ def _front(axis, table: pd.DataFrame, cost: str) -> None:
     axis.xaxis.set_minor_formatter(StrMethodFormatter(""))
 
 
-def _label(axis, name: str) -> str:
+def label(axis, name: str) -> str:
+    """Of the axis of quality, for a kind of model."""
     more = ", log below -5" if axis.get_yscale() == "symlog" else ""
     return f"{KINDS[name].score} minus float's\n(points{more})"
 
 
-def _standings_legend(canvas: Figure) -> None:
+def standings_legend(canvas: Figure) -> None:
+    """What colours and markers of `front` stand for."""
     looks = LOOK.items()
     marks = [plt.Line2D([], [], color=c, marker=m, ls="", label=name) for name, (c, m) in looks]
     canvas.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False)
@@ -182,36 +120,30 @@ def picture(choice: Choice) -> Figure:
     """Quality against size and time of all variants, the bounds, and the one taken as a ring."""
     plot.use_style()
     canvas, axes = plt.subplots(ncols=2, figsize=(8.4, 3.6), sharey=True)
-    for axis, (cost, label) in zip(axes, COSTS.items(), strict=True):
-        _front(axis, choice.table, cost)
+    for axis, (cost, words) in zip(axes, COSTS.items(), strict=True):
+        front(axis, choice.table, cost)
         axis.axhline(-choice.max_loss * POINTS, color="black", ls="--", lw=1)
         if choice.taken is not None and pd.notna(choice.taken[cost]):
             axis.plot(choice.taken[cost], choice.taken["quality"] * POINTS, "o", ms=14, mfc="none",
                       mec=plot.PALETTE[3], mew=2)  # fmt: skip
-        axis.set_xlabel(label)
+        axis.set_xlabel(words)
     axes[0].axvline(choice.max_share, color="black", ls="--", lw=1)
-    axes[0].set_ylabel(_label(axes[0], choice.kind.name))
-    _standings_legend(canvas)
+    axes[0].set_ylabel(label(axes[0], choice.kind.name))
+    standings_legend(canvas)
     return canvas
 
 
 def sliders(tables: Mapping[str, pd.DataFrame]):
-    """Sliders for both bounds, a choice of model and preference; text and picture follow at once.
-
-    A box (`live.follow`) whose children are kind, share (percent), loss (points), prefer, text,
-    image.
-    """
-    import ipywidgets as w
+    """A box (`live.follow`) of kind, share (percent), loss (points) and preference."""
 
     def show(kind: str, share: float, loss: float, prefer: str) -> tuple[str, Figure]:
-        bounds = {"max_share": share / 100, "max_loss": loss / 100}
-        found = chooser.choose(KINDS[kind], tables[kind], **bounds, prefer=prefer)
+        found = chooser.choose(KINDS[kind], tables[kind], share / 100, loss / 100, prefer)
         return chooser.sentence(found), picture(found)
 
     controls = [
-        w.Dropdown(options=list(tables), description="model"),
+        live.choice(list(tables), "model"),
         live.slider(30.0, 10, 100, 1, "% of float's bytes at most"),
         live.slider(5.0, 0, 20, 0.25, "points lost at most"),
-        w.Dropdown(options=["quality", "size", "time"], description="then best"),
+        live.choice(["quality", "size", "time"], "then best"),
     ]
     return live.follow(show, controls)

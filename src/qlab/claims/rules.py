@@ -6,6 +6,7 @@ they raise NotTested where the table lacks what the rule asks for. What follows 
 """
 
 import math
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -55,11 +56,10 @@ class Bounded(Judging):
     between: list[float] = []
     quantifier: Literal["all", "any"] = "all"
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """The range that the rule names."""
+    def term(self, name: str, e: Estimate, form: str, unit: str = "1", **more) -> Term:
+        """An estimate, and the range in which the rule wants it."""
         low, high = self.between or (self.above, self.below)
-        return low, high
+        return Term(name, e, low, high, form, unit, **more)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
@@ -82,15 +82,12 @@ class Value(Bounded):
         for one in self.each():
             e, unit, clock = one.find(table, self.exact)
             form = _FORMS.get(one.metric, "plain")
-            made.append(Term(one.name, e, *self.bounds, form, unit, clock=clock))
+            made.append(self.term(one.name, e, form, unit, clock=clock))
         return made
 
 
 class Ratio(Value):
-    """The metric over that of another variant; the interval is the widest of both intervals.
-
-    For independent estimates it covers 95 % and more.
-    """
+    """The metric over that of another variant; the interval is the widest, 95 % and more."""
 
     kind: Literal["ratio"]
     over: Address
@@ -105,7 +102,7 @@ class Ratio(Value):
             ends = [x / y for x in (a.low, a.high) for y in (b.low, b.high)]
             e = Estimate(a.value / b.value, min(ends), max(ends), min(a.n, b.n))
             name = f"{one.name} over {other.name}"
-            made.append(Term(name, e, *self.bounds, "x", clock=clock or too))
+            made.append(self.term(name, e, "x", clock=clock or too))
         return made
 
 
@@ -117,7 +114,7 @@ class Difference(Value):
 
     def terms(self, table: pd.DataFrame) -> list[Term]:
         pairs = [(one, other) for one in self.each() for other in one.but(self.minus).each()]
-        return [_minus(*pair, self.bounds, self.exact, table) for pair in pairs]
+        return [_minus(*pair, self.term, self.exact, table) for pair in pairs]
 
 
 class Ordering(Judging):
@@ -128,16 +125,15 @@ class Ordering(Judging):
     variant: Texts
 
     def terms(self, table: pd.DataFrame) -> list[Term]:
-        steps = list(self.each())
-        pairs = zip(steps, steps[1:], strict=False)
-        return [_minus(*pair, (0.0, math.inf), self.exact, table) for pair in pairs]
+        falls = Bounded(kind="ordering", above=0.0).term
+        return [_minus(*pair, falls, self.exact, table) for pair in pairwise(self.each())]
 
 
-def _minus(one: Address, other: Address, bounds, exact: bool, table: pd.DataFrame) -> Term:
+def _minus(one: Address, other: Address, term, exact: bool, table: pd.DataFrame) -> Term:
     (a, unit, clock), (b, _, too) = (o.find(table, exact) for o in (one, other))
     e = Estimate(a.value - b.value, a.low - b.high, a.high - b.low, min(a.n, b.n))
     form = "points" if unit == "1" else "plain"
-    return Term(f"{one.name} minus {other.name}", e, *bounds, form, unit, clock=clock or too)
+    return term(f"{one.name} minus {other.name}", e, form, unit, clock=clock or too)
 
 
 class Published(Judging):
@@ -160,10 +156,7 @@ class Published(Judging):
 
 
 class Trend(Bounded):
-    """Spearman's rank correlation of a metric, averaged over seeds, with k, the layers quantized.
-
-    Interval by Bonett and Wright 2000.
-    """
+    """Spearman's correlation of the seeds' mean with k; interval by Bonett and Wright 2000."""
 
     kind: Literal["trend"]
     metric: Text
@@ -186,7 +179,7 @@ class Trend(Bounded):
         e = Estimate(r, min(low, r), max(high, r), n)  # at 1 and -1 rounding would leave r outside
         series = f"{self.method}, {self.bits} bits, {self.where} k"
         name = f"rank correlation of {self.metric} with k ({series})"
-        return [Term(name, e, *self.bounds, "r", clock=bool(rows["clock"].any()))]
+        return [self.term(name, e, "r", clock=bool(rows["clock"].any()))]
 
 
 class Places(Bounded):
@@ -212,8 +205,8 @@ class Places(Bounded):
         if math.isnan(found.p_value) or math.isinf(found.detectable):
             raise NotTested(f"{found.question}: {found.words}.")
         name = f"loss of the first minus loss of the last, {found.method}"
-        tested = ("points", "1", found.p_value, found.detectable)
-        return [Term(name, found.difference, *self.bounds, *tested)]
+        tested = {"p_value": found.p_value, "detectable": found.detectable}
+        return [self.term(name, found.difference, "points", **tested)]
 
 
 class Share(Bounded):
@@ -233,7 +226,7 @@ class Share(Bounded):
             hits = rows.loc[rows["kind"].isin(self.counted), "count"].sum()
             e = statistics.proportion(int(hits), int(rows["count"].sum()))
             name = f"share of {' and '.join(self.counted)}, {variant}"
-            made.append(Term(name, e, *self.bounds, "share"))
+            made.append(self.term(name, e, "share"))
         return made
 
 
@@ -250,7 +243,7 @@ class Count(Bounded):
             rows = rows[rows[column] == wanted]
         told = ", ".join(f"{k} {v}" for k, v in self.where.items())
         e = Estimate(len(rows), len(rows), len(rows), len(table))
-        return [Term(f"rows with {told}", e, *self.bounds, "plain", "row")]
+        return [self.term(f"rows with {told}", e, "plain", "row")]
 
 
 Rule = Annotated[

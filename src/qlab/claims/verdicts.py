@@ -10,6 +10,7 @@ one term refutes it, with its interval widened for their number (Bonferroni). Wi
 "any" it is the other way round.
 """
 
+import math
 from functools import cache
 from typing import NamedTuple
 
@@ -52,6 +53,19 @@ class Term(NamedTuple):
     def margin(self) -> float:
         """Distance of the value from the nearest bound; negative outside."""
         return min(self.estimate.value - self.low, self.high - self.estimate.value)
+
+    @property
+    def distance(self) -> float:
+        """How far outside of its range a figure lies, from 0 to 1, so that unlike figures compare.
+
+        Shares, their differences and correlations by themselves (the largest possible is 1); all
+        others relative to the bound, |figure - bound| / (|figure| + |bound|).
+        """
+        value = self.estimate.value
+        bound = min((b for b in (self.low, self.high) if math.isfinite(b)),
+                    key=lambda b: abs(value - b))  # fmt: skip
+        absolute = self.form in ("points", "share", "r")
+        return abs(value - bound) / (1 if absolute else abs(value) + abs(bound))
 
     @property
     def smallest_effect(self) -> float | None:

@@ -38,8 +38,13 @@ class Task:
     @property
     def ways(self) -> list[str]:
         """The ways of weighing, the method's own first: what is recorded else is a technique."""
-        parts = [part for part in (self.six, self.ours, self.given) if part is not None]
-        return robustness.ways(dict.fromkeys(s for part in parts for s in part["study"]))
+        return robustness.ways(self.rows["study"].unique())
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Every evidence model: of the six studies, ours and a given one."""
+        parts = (self.six, self.ours, self.given)
+        return pd.concat([p for p in parts if p is not None and len(p)], ignore_index=True)
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what was read, for the provenance."""
@@ -56,10 +61,10 @@ def prepare(given: Parameters) -> Task:
     QlabError before anything is written where something is not of the form, or where a given study
     has the name of one that is there already.
     """
-    six, pooled = models.six_studies(), models.six_studies_pooled()
-    ours, origins = own.weigh(given.profile)
     folder = home() / "data" / "evidence"
     files = {n: folder / f"{n}.csv" for n in ("six_studies", "six_studies_pooled")}
+    six, pooled = (models.read(file) for file in files.values())
+    ours, origins = own.weigh(given.profile)
     files |= {e: csv_path(e, p) for e, p in origins.items()}
     further = None
     if given.studies:

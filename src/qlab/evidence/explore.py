@@ -12,16 +12,10 @@ from qlab.evidence.dempster import Mass
 from qlab.evidence.intensity import FRAME
 from qlab.evidence.models import EFFECTS
 from qlab.evidence.plots import bar, dots, scale
-from qlab.evidence.synthesis import THRESHOLD, Reading, Synthesis, masses, synthesize
+from qlab.evidence.synthesis import THRESHOLD, Synthesis, masses, synthesize
 from qlab.evidence.words import counted, name
 
 NOTHING_KNOWN = "any"  # mass on the whole scale
-
-
-def all_rows(task: Task) -> pd.DataFrame:
-    """Every evidence model of the task, of the six studies, ours and a given one."""
-    parts = [part for part in (task.six, task.ours, task.given) if part is not None and len(part)]
-    return pd.concat(parts, ignore_index=True)
 
 
 def chosen(rows: pd.DataFrame, effect: str, studies: tuple[str, ...]) -> pd.DataFrame:
@@ -39,15 +33,15 @@ def chosen(rows: pd.DataFrame, effect: str, studies: tuple[str, ...]) -> pd.Data
 def sentence(effect: str, found: Synthesis, threshold: float) -> str:
     """Both readings and the conflict, in words."""
     studies = f"{found.studies} stud{'y' if found.studies == 1 else 'ies'}"
+    b, a = (
+        f"{intensity.in_words(reading.intensity)}, belief {reading.belief:.2f}"
+        for reading in (found.reading, found.reading_a)
+    )
     return (
         f"{name(effect)}, {counted(found.models)} of {studies}, threshold {threshold:.0%}: "
-        f"<b>{_told(found.reading)}</b> by reading (b); {_told(found.reading_a)} by reading (a). "
+        f"<b>{b}</b> by reading (b); {a} by reading (a). "
         f"Conflict K {found.conflict:.3f} of all at once, {found.pairwise:.3f} of two in the mean."
     )
-
-
-def _told(reading: Reading) -> str:
-    return f"{intensity.in_words(reading.intensity)}, belief {reading.belief:.2f}"
 
 
 def picture(rows: pd.DataFrame, found: Synthesis) -> Figure:
@@ -63,7 +57,7 @@ def picture(rows: pd.DataFrame, found: Synthesis) -> Figure:
                  color="#000000", lw=0.6, ec="#FFFFFF", zorder=3)  # fmt: skip
     readings = {"reading (b)": found.reading, "reading (a)": found.reading_a}
     for at, reading in enumerate(readings.values(), len(studies)):
-        bar(left, _ends(reading), at)
+        bar(left, dict(zip(("low", "high"), intensity.ends(reading.intensity), strict=True)), at)
         left.text(3.6, at, f"{reading.belief:.2f}", va="center")
     left.set_yticks(range(len(studies) + 2), [*studies, *readings])
     left.set_ylim(len(studies) + 1.6, -0.6)
@@ -73,12 +67,6 @@ def picture(rows: pd.DataFrame, found: Synthesis) -> Figure:
     left.set_title("Dot: a model, larger with its belief")
     _masses(right, dempster.combine(masses(rows)).mass)
     return canvas
-
-
-def _ends(reading: Reading) -> pd.Series:
-    """A reading as a row that `evidence_figures` draws."""
-    low, high = intensity.ends(reading.intensity)
-    return pd.Series({"low": low, "high": high})
 
 
 def _masses(axis, mass: Mass) -> None:
@@ -95,12 +83,8 @@ def _masses(axis, mass: Mass) -> None:
 
 
 def widget(task: Task):
-    """Effect, threshold and studies to choose; intensity and belief are weighed anew at each move.
-
-    A box (`live.follow`) whose children are effect, threshold (percent), studies, text, image. It
-    begins as the paper has it: the six studies, 75 %.
-    """
-    rows = all_rows(task)
+    """A box (`live.follow`) of effect, threshold and studies; it begins as the paper has it."""
+    rows = task.rows
     effects = [e for e in EFFECTS if e in set(rows["effect"])]
 
     def show(effect: str, percent: float, studies: tuple[str, ...]) -> tuple[str, Figure]:

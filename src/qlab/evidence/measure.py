@@ -128,12 +128,19 @@ def wide(
     for effect in (e for e in EFFECTS if e in found.index):
         belief, low, high = (found.at[effect, ("value", metric)] for metric in read)
         low, high = int(low), int(high)
-        rows[effect] = {
-            "intensity": intensity.label(SCALE[_MIDDLE + low : _MIDDLE + high + 1]),
-            "low": low, "high": high, "belief": belief, "conflict": conflict[effect],
-            "models": int(found.at[effect, ("n", "belief")]),
-        }  # fmt: skip
-    return pd.DataFrame.from_dict(rows, orient="index")
+        told = intensity.label(SCALE[_MIDDLE + low : _MIDDLE + high + 1])
+        n = int(found.at[effect, ("n", "belief")])
+        rows[effect] = (told, low, high, belief, conflict[effect], n)
+    columns = ["intensity", "low", "high", "belief", "conflict", "models"]
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
+
+
+def by_way(
+    table: pd.DataFrame, model: str, ways: Iterable[str], condition: str | None = None
+) -> dict[str, pd.DataFrame]:
+    """`wide` for those of the ways in which this body of evidence was weighed."""
+    there = set(pick(table, "belief", model=model)["variant"])
+    return {way: wide(table, model, way, condition) for way in ways if way in there}
 
 
 def widest(table: pd.DataFrame) -> str:
@@ -155,11 +162,6 @@ def conflicts(table: pd.DataFrame, model: str) -> pd.DataFrame:
     return found.loc[[e for e in EFFECTS if e in found.index]]
 
 
-def weighed(table: pd.DataFrame, model: str) -> set[str]:
-    """All variants of a body of evidence: ways of weighing, and techniques."""
-    return set(pick(table, "belief", model=model)["variant"])
-
-
 def techniques(table: pd.DataFrame, model: str, ways: Iterable[str]) -> list[str]:
     """The techniques in a body of evidence, sorted: what is no way of weighing."""
-    return sorted(weighed(table, model) - set(ways))
+    return sorted(set(pick(table, "belief", model=model)["variant"]) - set(ways))

@@ -22,7 +22,6 @@ class Meta(NamedTuple):
 
     improvement: Estimate  # percent, with its 95 % interval; n counts the evidence models
     i_squared: float  # share of the variation that is not chance within the models
-    left_out: int  # models of the effect without a variance
 
 
 def variances(table: pd.DataFrame) -> pd.Series:
@@ -49,7 +48,7 @@ def random_effects(rows: pd.DataFrame) -> Meta | None:
         row = found.summary_frame().loc["random effect wls"]
     mean, low, high = (float(row[name]) for name in ("eff", "ci_low", "ci_upp"))
     estimate = Estimate(mean, low, high, int(usable.sum()))
-    return Meta(estimate, float(np.clip(found.i2, 0, 1)), int((~usable).sum()))
+    return Meta(estimate, float(np.clip(found.i2, 0, 1)))
 
 
 def by_effect(table: pd.DataFrame) -> dict[str, Meta]:

@@ -1,5 +1,7 @@
 """The figures of notebook 04, drawn from the records and the tables of evidence models."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
@@ -52,7 +54,7 @@ def dots(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[keep].assign(x=[sum(e) / 2 for e in ends], shift=shift)
 
 
-def bar(axis, row: pd.Series, at: float, height: float = 0.8, **more) -> None:
+def bar(axis, row: Mapping, at: float, height: float = 0.8, **more) -> None:
     """An intensity on the scale, as wide as its values."""
     style = {"color": COLOURS[direction(row)], "alpha": 0.45, "lw": 0} | more
     width = row["high"] - row["low"] + 2 * _HALF
@@ -128,12 +130,13 @@ def with_ours(table: pd.DataFrame, profile: str) -> None:
     drawn = pd.concat(shown).rename_axis("effect").reset_index()
     layout = {"figsize": (8.6, 1.5 + 0.9 * len(effects))}
     with plot.figure("evidence_with_ours", profile, drawn, **layout) as (_, axis):
-        for row in (r for _, r in drawn.iterrows()):
+        told = written(drawn)
+        for i, row in drawn.iterrows():
             place = list(sets.values()).index(row["evidence"])
             at = effects.index(row["effect"]) + (place - 1) * 0.27
             # Hatching, not colour, tells the three apart: colour is the direction.
             bar(axis, row, at, 0.23, hatch=("", "////", "xxx")[place], edgecolor="#FFFFFF")
-            said = f"{row['evidence']}: {written(row)} ({counted(row['models'])})"
+            said = f"{row['evidence']}: {told[i]} ({counted(row['models'])})"
             axis.text(3.62, at, said, va="center", fontsize=8.5)
         _effects(axis, effects)
         scale(axis)

@@ -36,11 +36,6 @@ class Reading(NamedTuple):
     intensity: Intensity
     belief: float
 
-    @property
-    def words(self) -> str:
-        """`WP-PO .82`."""
-        return f"{intensity.label(self.intensity)} {self.belief:.2f}"
-
 
 class Synthesis(NamedTuple):
     """What all evidence models of one effect say together."""
@@ -102,7 +97,7 @@ def masses(rows: pd.DataFrame) -> list[Mass]:
 
 
 def synthesize(rows: pd.DataFrame, threshold: float = THRESHOLD) -> Synthesis:
-    """The evidence models of one effect combined; `rows` as `evidence_models.read` gives them."""
+    """The evidence models of one effect combined; `rows` as `models.read` gives them."""
     parts = masses(rows)
     mass, conflict = dempster.combine(parts)
     reading = candidates(mass, threshold)

@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 
 from qlab.core import closure, paths
 from qlab.core.errors import QlabError
-from qlab.core.place import hash_json
 
 _LOCK = ".lock"  # held by who writes in a folder; the system drops it with its process
 _YOUNG = 60  # seconds in which a folder that was made is surely locked

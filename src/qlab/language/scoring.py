@@ -12,7 +12,6 @@ import numpy as np
 
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
-from qlab.language import llama_states
 from qlab.language.lambada import Encoded
 
 TOP = 10  # predictions kept per passage, and the longest curve over k
@@ -104,7 +103,7 @@ def _score_batch(model, rows: list[int], batch: list[Encoded], found: dict) -> N
     import torch
 
     counts = [e.targets for e in batch]
-    hidden = llama_states.last_states(model, [e.tokens[:-1] for e in batch], counts)
+    hidden = _last_states(model, [e.tokens[:-1] for e in batch], counts)
     targets = torch.tensor([t for e in batch for t in e.tokens[-e.targets :]], device=hidden.device)
     owners = np.repeat(rows, counts)
     # So few positions at a time that their logits fit HEAD_BYTES.
@@ -121,6 +120,23 @@ def _score_batch(model, rows: list[int], batch: list[Encoded], found: dict) -> N
     found["last_rank"][rows] = rank[ends]
     found["top_tokens"][rows, : top.shape[1]] = top[starts]
     found["top_log_p"][rows, : top.shape[1]] = top_log_p[starts]
+
+
+def _last_states(model, rows: Sequence[Sequence[int]], wanted: Sequence[int]):
+    """Final, normed states of the last `wanted[i]` tokens of each row: [sum of wanted, width].
+
+    Shorter rows are padded to the right, where causal attention gives padding the weight 0, so no
+    mask is needed. Padding repeats the row's own last token: 0 times the NaN of another token's
+    overflow would be NaN.
+    """
+    import torch
+
+    longest = max(map(len, rows))
+    padded = [[*row, *row[-1:] * (longest - len(row))] for row in rows]
+    inputs = torch.tensor(padded, device=model.device)
+    hidden = model.get_decoder()(inputs, use_cache=False).last_hidden_state
+    ends = zip(hidden, map(len, rows), wanted, strict=True)
+    return torch.cat([states[end - count : end] for states, end, count in ends])
 
 
 def _judge(model, hidden, targets, owners: np.ndarray) -> tuple[np.ndarray, ...]:

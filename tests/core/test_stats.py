@@ -87,15 +87,12 @@ def test_bootstrap_interval_leaves_undefined_samples_out():
     assert stats.bootstrap_interval(with_gaps, 0.1) == whole
 
 
-def test_the_difference_has_walds_interval():
+def test_a_paired_difference_has_tangos_interval_and_at_no_flips_too():
     a = np.repeat([True, False, True, False], [12, 3, 25, 10])
     b = np.repeat([False, True, True, False], [12, 3, 25, 10])
-    flips = stats.paired(a, b)
-    spread = np.std(b.astype(int) - a.astype(int)) / np.sqrt(50)  # of a mean of -1, 0 and 1
-    half = scipy_stats.norm.ppf(0.975) * spread
-    assert flips.difference == pytest.approx((-0.18, -0.18 - half, -0.18 + half, 50), abs=1e-6)
-    assert flips.rate == stats.proportion(15, 50)
-    assert flips.detectable == pytest.approx(stats.smallest_detectable(50, 0.3))
+    assert stats.paired(a, b).difference == (-0.18, *stats.tango(12, 3, 50), 50)
+    none = stats.paired(np.ones(2000, bool), np.ones(2000, bool)).difference
+    assert none == pytest.approx((0, -0.0019170, 0.0019170, 2000), abs=1e-6)
 
 
 def test_the_least_to_be_seen_is_what_the_exact_test_rejects():

@@ -139,17 +139,15 @@ class Flips(NamedTuple):
 def paired(a: np.ndarray, b: np.ndarray) -> Flips:
     """Compare two boolean outcomes [n] of the same items.
 
-    The difference's interval is Wald's for paired proportions, the test McNemar's exact one
-    (McNemar 1947). Both treat the items as independent.
+    The difference's interval is Tango's score interval, which holds at no flips too (see `tango`);
+    the test is McNemar's exact one (McNemar 1947). Both treat the items as independent.
     """
     a, b = (x.astype(bool) for x in _of_one_length(a, b))
     n = len(a)
     lost, gained = int((a & ~b).sum()), int((~a & b).sum())
-    delta = (gained - lost) / n
-    half = 1.959964 * np.sqrt(max((lost + gained) / n - delta**2, 0) / n)
     table = [[int((a & b).sum()), lost], [gained, int((~a & ~b).sum())]]
     return Flips(
-        Estimate(delta, delta - half, delta + half, n),
+        Estimate((gained - lost) / n, *tango(lost, gained, n), n),
         lost,
         gained,
         proportion(lost + gained, n),

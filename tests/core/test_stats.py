@@ -90,7 +90,10 @@ def test_bootstrap_interval_leaves_undefined_samples_out():
 def test_a_paired_difference_has_tangos_interval_and_at_no_flips_too():
     a = np.repeat([True, False, True, False], [12, 3, 25, 10])
     b = np.repeat([False, True, True, False], [12, 3, 25, 10])
-    assert stats.paired(a, b).difference == (-0.18, *stats.tango(12, 3, 50), 50)
+    flips = stats.paired(a, b)
+    assert flips.difference == (-0.18, *stats.tango(12, 3, 50), 50)
+    assert flips.rate == stats.proportion(15, 50)
+    assert flips.detectable == pytest.approx(stats.smallest_detectable(50, 0.3))
     none = stats.paired(np.ones(2000, bool), np.ones(2000, bool)).difference
     assert none == pytest.approx((0, -0.0019170, 0.0019170, 2000), abs=1e-6)
 

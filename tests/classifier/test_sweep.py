@@ -2,10 +2,9 @@
 
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 
-from qlab.classifier import plots, sweep
+from qlab.classifier import sweep
 from qlab.classifier.planner import plan
 from qlab.core import places, records
 
@@ -27,12 +26,6 @@ def test_the_committed_sweep_is_whole():
     """Every k from both ends and every layer alone, twice, in as many seeds as there are."""
     trained = POINTS[POINTS["method"] == "qat"]
     assert len(trained) == 27 * 2 * trained["seed"].nunique()
-
-
-def test_verdicts_have_a_sentence_for_each_question_and_width():
-    told = sweep.verdicts(POINTS, N)
-    assert told.count("first minus last") == 10
-    assert "PTQ, 8-bit weights" in told and "QAT, 4-bit weights" in told
 
 
 def test_the_planner_keeps_its_budget():
@@ -63,9 +56,3 @@ def test_the_committed_sweep_serves_its_own_model_with_all_layers(home, model, l
     about = {"dataset": "shapes32", "place": "mini-x", "given": SimpleNamespace(sweep="short")}
     task = SimpleNamespace(model=model, leave_float=left, **about)
     assert (sweep.long_table(task) is not None) == found
-
-
-def test_the_mean_of_equal_seeds_is_no_further_out_than_they():
-    point = {"method": "qat", "bits": 4, "where": "only", "k": 2, "change": 0.2133}
-    [drawn] = plots.over_seeds(pd.DataFrame([point] * 3), "change").to_dict("records")
-    assert drawn["low"] <= drawn["mean"] <= drawn["high"] and drawn["seeds"] == 3

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from explored import moves, stands_still
 from PIL import Image
 
 from qlab.core import records
 from qlab.detector import explore, measure
-from qlab.detector.explore import AREA
 
 
 @pytest.fixture
@@ -33,26 +31,3 @@ def test_flips_are_those_of_the_records_and_images_add_up(box):
     single = [explore.objects(work, found, "int8_static", [i], 0.3) for i in work.images]
     assert sum((one["flip"] == "lost").sum() for one in single) == lost
     assert sum(map(len, single)) == sum(not a["iscrowd"] for a in work.coco.anns.values())
-
-
-def test_every_control_moves_text_or_picture_and_scores_count_boxes(box):
-    _, found, shown = box
-    moves(shown, {"image, most flips first": 3, "score from": 0.6, "variant": measure.SLOW})
-    stands_still(shown)
-    variant, score, place, text, _ = shown.children
-    image = int(text.value.split(".png")[0])
-    strong = [r for r in found["fp32"] if r["image_id"] == image and r["score"] >= score.value]
-    assert f"fp32 draws {len(strong)} box" in text.value
-    place.value = 6
-    assert text.value == f"{measure.SLOW} answered on 5 images only; take one of these."
-
-
-def test_curves_say_what_is_recorded():
-    table = records.read("centernet_ptq", "mini")
-    curves = explore.curves(table)
-    moves(curves, {"AP by": AREA, "variants": ("fp32", "int8_static")})
-    stands_still(curves)
-    rows = records.pick(table, "ap_large", variant="int8_static", condition=None)
-    assert records.interval(rows.iloc[0]) in curves.children[-2].value
-    curves.children[1].value = ()
-    assert curves.children[-2].value.startswith("Pick one or more variants; there are fp32, fp16")

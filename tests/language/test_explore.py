@@ -8,7 +8,6 @@ import tiny_llama
 from explored import moves, stands_still
 
 from qlab.core import records
-from qlab.core.records import interval
 from qlab.language import explore, measure, outcomes
 from qlab.language.lambada import Encoded, Passage
 
@@ -57,28 +56,3 @@ def test_samples_begin_with_what_lost_most_and_count_flips_as_recorded(world):
     )
     said = f"rtn_w2_g64 no longer says {lost} that fp32 says, and says {gained} that"
     assert lost > 0 and said in told.value
-
-
-def test_bars_are_the_kept_probabilities_and_the_true_beginning_is_green(world):
-    task, found, _ = world
-    at = int(np.flatnonzero(found["fp32"].greedy & ~found["rtn_w2_g64"].greedy)[0])
-    left, right = explore.picture(task, at, {v: found[v] for v in ("fp32", "rtn_w2_g64")}).axes
-    np.testing.assert_allclose([p.get_width() for p in left.patches], 0.05)
-    colours = [len({p.get_facecolor() for p in axis.patches}) for axis in (left, right)]
-    assert colours == [2, 1] and left.get_yticklabels()[0].get_text() == "<$b$>"
-
-
-def test_curves_say_what_is_recorded(world):
-    table = world[2]
-    box = explore.curves(table)
-    others = {"reading": "top_decoded_word", "k": 1, "variants": ("fp32", "rtn_w2_g64")}
-    moves(box, others | {"minus float's, on the same passages": True})
-    stands_still(box)
-    reading, k, variants, minus, text, _ = box.children
-    variants.value, k.value = ("gptq_w4_g64",), 7
-    for minus.value in (True, False):
-        name = reading.value + "_difference" * minus.value
-        row = records.pick(table, name, variant="gptq_w4_g64", k=7).iloc[0]
-        assert text.value == f"Top-7: gptq_w4_g64 {interval(row)} (n = {N})."
-    variants.value = ()
-    assert text.value.startswith("Pick one or more variants; there are fp32, ")

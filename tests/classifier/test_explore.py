@@ -14,17 +14,12 @@ N = 10
 WHOLE = records.read(sweep.EXPERIMENT, sweep.LONG)
 
 
-@pytest.fixture
-def box():
-    return explore.sweep(WHOLE, N)
-
-
 @pytest.mark.parametrize("where, k, variant", [
     ("last", 4, "w4a8_last4"), ("first", 2, "w4a8_first2"), ("only", 5, "w4a8_only5"),
     ("only", 1, "w4a8_first1"), ("only", N, "w4a8_last1"), ("first", N, f"w4a8_last{N}"),
 ])  # fmt: skip
-def test_the_text_is_the_records(box, where, k, variant):
-    place, bits, at, text, _ = box.children
+def test_the_text_is_the_records(where, k, variant):
+    place, bits, at, text, _ = explore.sweep(WHOLE, N).children
     place.value, bits.value, at.value = where, 4, k
     told = dict(zip(("ptq", "qat"), text.value.split("<br>"), strict=True))
     for method, line in told.items():

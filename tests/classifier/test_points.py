@@ -14,7 +14,6 @@ from qlab.core import records, tflite_graph
     "point, name",
     [
         (Point("qat", "last", 3), "qat_w8a8_last3"),
-        (Point("ptq", "first", 2, 4), "ptq_w4a8_first2"),
         (Point("qat", "only", 7, 8, 2), "qat_w8a8_only7"),
         (Point("ptq", "last", 10, left=("pool",)), "ptq_w8a8_last10_but_pool"),
         (Point("tuned"), "fp32_tuned"),

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 
 from qlab.classifier import sweep
-from qlab.classifier.planner import plan
 from qlab.core import places, records
 
 N = 10
@@ -26,14 +25,6 @@ def test_the_committed_sweep_is_whole():
     """Every k from both ends and every layer alone, twice, in as many seeds as there are."""
     trained = POINTS[POINTS["method"] == "qat"]
     assert len(trained) == 27 * 2 * trained["seed"].nunique()
-
-
-def test_the_planner_keeps_its_budget():
-    formulas = sweep.formulas(POINTS, N)
-    assert set(formulas) == {(where, bits) for where in ("first", "last") for bits in (8, 4)}
-    sizes = [432, 2304, 2304, 512, 4608, 9216, 2048, 18432, 36864, 640]
-    found = plan(formulas, sizes, max_bytes=150_000)
-    assert found.feasible and found.size.value <= 150_000
 
 
 def test_other_steps_or_images_are_other_settings():

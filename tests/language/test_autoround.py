@@ -35,16 +35,15 @@ def quantized(folder, tmp_path_factory):
     if not autoround.available():
         pytest.skip("auto-round is not installed")
     place, steps = tmp_path_factory.mktemp("autoround"), []
-
-    def counted(items):
-        for item in items:
-            steps.append(item)
-            yield item
-
+    more = {"iterations": 30, "seed": 3}
+    more["progress"] = lambda items: (steps.append(i) or i for i in items)
     for name in ("first", "second"):
-        autoround.autoround_folder(
-            folder, passages(16, 1), place / name, iterations=30, seed=3, progress=counted
-        )
+        more = {
+            "iterations": 30,
+            "seed": 3,
+            "progress": lambda s: (steps.append(i) or i for i in s),
+        }
+        autoround.autoround_folder(folder, passages(16, 1), place / name, **more)
     return place, steps
 
 

@@ -5,10 +5,6 @@ import pytest
 from qlab.language import mini_lambada
 
 
-def sentences(text: str) -> list[str]:
-    return text.split(". ")
-
-
 @pytest.mark.parametrize("split", mini_lambada.COUNTS)
 def test_a_split_is_the_same_here_as_where_the_numbers_were_made(split):
     assert mini_lambada.digest(split) == mini_lambada.DIGESTS[split]
@@ -28,7 +24,7 @@ def test_splits_share_no_passage():
 def test_the_last_word_was_told_before_but_not_next_door():
     """Named in an earlier sentence; the last two tell nothing about it but the question."""
     for text in mini_lambada.texts("test", 500):
-        *told, aside, last = sentences(text)
+        *told, aside, last = text.split(". ")
         word = last.rsplit(" ", 1)[1]
         assert any(word in sentence.split() for sentence in told), text
         assert word not in aside.split() and word not in last.rsplit(" ", 1)[0].split(), text

@@ -38,11 +38,6 @@ def quantized(folder, tmp_path_factory):
     more = {"iterations": 30, "seed": 3}
     more["progress"] = lambda items: (steps.append(i) or i for i in items)
     for name in ("first", "second"):
-        more = {
-            "iterations": 30,
-            "seed": 3,
-            "progress": lambda s: (steps.append(i) or i for i in s),
-        }
         autoround.autoround_folder(folder, passages(16, 1), place / name, **more)
     return place, steps
 

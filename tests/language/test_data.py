@@ -1,14 +1,12 @@
 """The parameters of notebook 02 become a checked task, or one sentence."""
 
 import json
-from pathlib import Path
 
 import pytest
 import tiny_llama
 from conftest import fresh_home
 
 from qlab.core import hub
-from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.language import data, device
 from qlab.language.passages import TRAINING
@@ -84,7 +82,7 @@ def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
     """Llama-3.2-3B and LAMBADA where QLAB_DATA has them; its passages may be others."""
     data = tmp_path / "data"
     (data / "lambada").mkdir(parents=True)
-    file = jsonl(data / "lambada" / "lambada_test.jsonl", TEXTS)
+    jsonl(data / "lambada" / "lambada_test.jsonl", TEXTS)
     for name in ("Llama-3.2-3B", "small"):
         tiny_llama.write(data / "llm" / name)
     monkeypatch.setenv("QLAB_DATA", str(data))
@@ -93,9 +91,6 @@ def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
     assert (len(task.calibration), len(task.passages)) == (3, 9)
     assert prepare("full", model="small").folder == data / "llm" / "small"
     assert prepare("full", model="someone/small").folder == data / "llm" / "small"
-    published = file_sha256(Path(file))
-    monkeypatch.setattr(hub, "LAMBADA_SHA256", published)
-    assert prepare("full").dataset == "lambada_openai"
 
 
 def test_the_full_profile_downloads_small_files_then_weights(own, tmp_path, monkeypatch):

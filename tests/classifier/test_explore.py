@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from explored import moves, stands_still
 
 from qlab.classifier import explore, measure, sweep
 from qlab.classifier.points import Answer, Point
@@ -15,17 +14,12 @@ N = 10
 WHOLE = records.read(sweep.EXPERIMENT, sweep.LONG)
 
 
-@pytest.fixture
-def box():
-    return explore.sweep(WHOLE, N)
-
-
 @pytest.mark.parametrize("where, k, variant", [
     ("last", 4, "w4a8_last4"), ("first", 2, "w4a8_first2"), ("only", 5, "w4a8_only5"),
     ("only", 1, "w4a8_first1"), ("only", N, "w4a8_last1"), ("first", N, f"w4a8_last{N}"),
 ])  # fmt: skip
-def test_the_text_is_the_records(box, where, k, variant):
-    place, bits, at, text, _ = box.children
+def test_the_text_is_the_records(where, k, variant):
+    place, bits, at, text, _ = explore.sweep(WHOLE, N).children
     place.value, bits.value, at.value = where, 4, k
     told = dict(zip(("ptq", "qat"), text.value.split("<br>"), strict=True))
     for method, line in told.items():
@@ -38,11 +32,6 @@ def test_the_text_is_the_records(box, where, k, variant):
         if method == "qat":
             assert f"a training step {mean['train_step_ratio']:.2f} (" in line
             assert f"of {len(rows['accuracy_difference'])} seeds" in line
-
-
-def test_every_control_moves_text_or_picture(box):
-    moves(box, {"quantize": "first", "weights": 4, "k": 3})
-    stands_still(box)
 
 
 LABELS = np.random.default_rng(0).integers(0, 3, 40)
@@ -77,30 +66,3 @@ def test_flips_are_those_of_the_records(world):
         )
         assert f": {lost} lost, {gained} gained." in box.children[-2].value
     assert lost > 5
-
-
-def test_images_of_another_class_come_first_and_are_told_as_they_are(world):
-    task, parent, answers = world
-    before, after = (a.probabilities["tflite"] for a in (parent, answers[GUESSES[1]]))
-    order = explore.by_disagreement(before, after)
-    differ = (before.argmax(1) != after.argmax(1))[order]
-    assert sorted(order) == list(range(40)) and 0 < differ.sum() < 40
-    assert differ[: differ.sum()].all()
-    moved = np.abs(before - after).sum(axis=1)[order]
-    assert (np.diff(moved[: differ.sum()]) <= 0).all()
-    box, classes, at = explore.samples(*world), task.test.classes, order[-1]
-    moves(box, {"variant": GUESSES[1], "image, other class first": 40})
-    stands_still(box)
-    assert box.children[-2].value.startswith(
-        f"Image {at + 1} is of class {classes[LABELS[at]]}; float says "
-        f"{classes[before[at].argmax()]} ({before[at].max():.1%}), qat_w4a8_last4, seed 1 says "
-        f"{classes[after[at].argmax()]} ({after[at].max():.1%})."
-    )
-
-
-def test_where_every_training_diverged_a_sentence_says_so(world):
-    task, parent, answers = world
-    gone = {p: a for p, a in answers.items() if not a.probabilities}
-    box = explore.samples(task, parent, gone)
-    assert box.children[-2].value.startswith("Every training of this run diverged")
-    stands_still(box)

@@ -65,14 +65,3 @@ def test_a_loss_that_is_no_number_stops_at_its_step():
     with pytest.raises(fine_tune.Diverged, match="step 7") as caught:
         fine_tune.run(model, itertools.chain(good, [bad]), done=4)
     assert caught.value.step == 7
-
-
-@pytest.mark.slow
-def test_fine_tuning_needs_memory_that_grows_with_the_batch(tmp_path):
-    file = tmp_path / "wide.h5"
-    wide = [keras.layers.Conv2D(64, 3, input_shape=(64, 64, 3), name="conv")]
-    wide += [keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
-    keras.Sequential(wide).save(file)
-    few, many = (fine_tune.peak_memory(file, [], 8, [], batch) for batch in (1, 64))
-    activations = 64 * 62 * 62 * 64 * 4  # of one layer of the larger batch, float32
-    assert few > 1e8 and many - few > 0.5 * activations

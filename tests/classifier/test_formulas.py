@@ -117,10 +117,8 @@ GOOD = qat_world.curve(lambda x: 0.02 * x, 10)
     ("points", "layers", "sentence"),
     [
         (GOOD[GOOD["k"] < 3], 10, r"at least 4 values of k; found 3 \(0, 1, 2\)"),
-        (GOOD.assign(where="only"), 10, "one curve, the first or the last"),
         (GOOD.assign(bits=[4, 8, 8] * 11), 10, r"found \[\('last', 4\), \('last', 8\)\]"),
         (GOOD.assign(loss=np.nan), 10, "has a number missing"),
-        (GOOD[:0], 10, r"found \[\]"),
     ],
 )
 def test_points_that_make_no_formula_are_refused(points, layers, sentence):

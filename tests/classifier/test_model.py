@@ -30,13 +30,6 @@ def test_the_loaded_model_answers_as_the_saved_one(model, tmp_path, name):
     np.testing.assert_array_equal(answers.keras_probabilities(found, IMAGES), expected)
 
 
-def test_toy_networks_have_named_layers():
-    mlp = toys.build("mlp", 5, (28, 28, 1))
-    weighted = [layer.name for layer in mlp.layers if layer.weights]
-    assert weighted == ["dense1", "dense2", "output"] and mlp.output_shape == (None, 5)
-    assert mlp.count_params() == 784 * 128 + 128 + 128 * 64 + 64 + 64 * 5 + 5
-
-
 def described(path, config, version="2.15.0"):
     """An .h5 file with a description and no weights."""
     with h5py.File(path, "w") as file:
@@ -124,12 +117,6 @@ def test_other_formats_say_what_they_are(model, tmp_path):
             classifier.load(tmp_path / name)
 
 
-def test_a_model_whose_weights_are_gone_is_refused(model, tmp_path):
-    path = described(tmp_path / "a.h5", described_model(model))
-    with pytest.raises(QlabError, match="Keras cannot rebuild the model in"):
-        classifier.load(path)
-
-
 def of(shape, *body):
     return keras.Sequential([keras.Input(shape), *body])
 
@@ -145,9 +132,7 @@ def branched(inputs: int, outputs: int):
     [
         (lambda: branched(2, 1), r"inputs \[\[None, 4, 4, 3\], \[None, 4, 4, 3\]\]"),
         (lambda: branched(1, 2), r"outputs \[\[None, 2\], \[None, 2\]\]"),
-        (lambda: of((4,), layers.Dense(2)), r"inputs \[\[None, 4\]\]"),
         (lambda: of((4, 4, 7), layers.Flatten(), layers.Dense(2)), r"inputs \[\[None, 4, 4, 7\]\]"),
-        (lambda: of((4, 4, 3), layers.Conv2D(2, 1)), r"outputs \[\[None, 4, 4, 2\]\]"),
         (lambda: of((4, 4, 3), layers.Flatten(), layers.Dense(1)), r"outputs \[\[None, 1\]\]"),
     ],
 )

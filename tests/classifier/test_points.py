@@ -8,14 +8,12 @@ import pytest
 from qlab.classifier import data, export, fine_tune, measure, points
 from qlab.classifier.points import Answer, Bench, Point
 from qlab.core import records, tflite_graph
-from qlab.core.errors import QlabError
 
 
 @pytest.mark.parametrize(
     "point, name",
     [
         (Point("qat", "last", 3), "qat_w8a8_last3"),
-        (Point("ptq", "first", 2, 4), "ptq_w4a8_first2"),
         (Point("qat", "only", 7, 8, 2), "qat_w8a8_only7"),
         (Point("ptq", "last", 10, left=("pool",)), "ptq_w8a8_last10_but_pool"),
         (Point("tuned"), "fp32_tuned"),
@@ -62,19 +60,6 @@ def test_a_file_that_is_not_as_asked_leaves_nothing_behind(bench, monkeypatch):
     for _ in range(2):  # nothing was kept, so it is tried, and refused, again
         with pytest.raises(export.WrongTypes, match="dense has 32 bits instead of 8"):
             points.answer(Point("ptq", "last", 1), bench, 2)
-
-
-@pytest.mark.parametrize(
-    "point, said",
-    [
-        (Point("qat", "last", 11), "10 layers with weights"),
-        (Point("ptq", "only", 0), "10 layers with weights"),
-        (Point("ptw"), "'ptw'"),
-    ],
-)
-def test_points_that_do_not_exist(bench, point, said):
-    with pytest.raises(QlabError, match=said):
-        points.answer(point, bench, 2)
 
 
 N = 400

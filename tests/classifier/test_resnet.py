@@ -8,8 +8,6 @@ import pytest
 from qlab.classifier import answers, resnet, training
 from qlab.classifier.resnet import keras
 from qlab.core import embedded, shapes32, stats
-from qlab.core.errors import QlabError
-from qlab.core.steps_bar import StepsBar
 
 
 def weighted(model) -> list[tuple[int, ...]]:
@@ -48,15 +46,6 @@ def test_resnet20_has_twenty_weighted_layers_beside_its_shortcuts():
     assert "stack3_block2_conv1" in [layer.name for layer in model.layers]
 
 
-def test_other_sizes_and_names():
-    model = resnet.build("resnet8", classes=4, size=20)
-    found = model(np.full((2, 20, 20, 3), 255, np.float32)).numpy()
-    assert found.shape == (2, 4)
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
-    with pytest.raises(QlabError, match="are resnet8, resnet20; there is no 'resnet18'"):
-        resnet.build("resnet18")
-
-
 def test_an_epoch_of_batches_shows_each_image_once_or_its_mirror_image():
     data = shapes32.load("calibration", 32)
     before, batches = data.images.copy(), training.batches(data, 8, 0)
@@ -80,16 +69,3 @@ def test_the_kept_model_scores_what_its_card_says(name, most):
     right = answers.correct(answers.keras_probabilities(model, test.images), test.labels)
     found = stats.proportion(int(right.sum()), len(right))
     assert found.low <= score["accuracy"] <= found.high
-
-
-def test_a_training_shows_one_bar_over_what_is_left_and_is_silent_when_headless(monkeypatch, capfd):
-    model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
-    model.compile("sgd", "mse")
-    x, y = np.zeros((8, 2), np.float32), np.zeros(8, np.float32)
-    for name in ("CI", "QLAB_QUIET"):
-        monkeypatch.delenv(name, raising=False)
-    model.fit(x, y, 4, epochs=5, initial_epoch=2, verbose=0, callbacks=[StepsBar("tiny", 2, 5)])
-    assert "tiny:" in (shown := capfd.readouterr().err) and "| 0/6 " in shown  # too quick for more
-    monkeypatch.setenv("QLAB_QUIET", "1")
-    model.fit(x, y, 4, epochs=1, verbose=0, callbacks=[StepsBar("tiny", 2, 1)])
-    assert capfd.readouterr().err == ""

@@ -2,11 +2,9 @@
 
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 
-from qlab.classifier import plots, sweep
-from qlab.classifier.planner import plan
+from qlab.classifier import sweep
 from qlab.core import places, records
 
 N = 10
@@ -29,20 +27,6 @@ def test_the_committed_sweep_is_whole():
     assert len(trained) == 27 * 2 * trained["seed"].nunique()
 
 
-def test_verdicts_have_a_sentence_for_each_question_and_width():
-    told = sweep.verdicts(POINTS, N)
-    assert told.count("first minus last") == 10
-    assert "PTQ, 8-bit weights" in told and "QAT, 4-bit weights" in told
-
-
-def test_the_planner_keeps_its_budget():
-    formulas = sweep.formulas(POINTS, N)
-    assert set(formulas) == {(where, bits) for where in ("first", "last") for bits in (8, 4)}
-    sizes = [432, 2304, 2304, 512, 4608, 9216, 2048, 18432, 36864, 640]
-    found = plan(formulas, sizes, max_bytes=150_000)
-    assert found.feasible and found.size.value <= 150_000
-
-
 def test_other_steps_or_images_are_other_settings():
     steps = TABLE["metric"] == "train_steps"
     assert sweep.same_settings(TABLE, TABLE)
@@ -63,9 +47,3 @@ def test_the_committed_sweep_serves_its_own_model_with_all_layers(home, model, l
     about = {"dataset": "shapes32", "place": "mini-x", "given": SimpleNamespace(sweep="short")}
     task = SimpleNamespace(model=model, leave_float=left, **about)
     assert (sweep.long_table(task) is not None) == found
-
-
-def test_the_mean_of_equal_seeds_is_no_further_out_than_they():
-    point = {"method": "qat", "bits": 4, "where": "only", "k": 2, "change": 0.2133}
-    [drawn] = plots.over_seeds(pd.DataFrame([point] * 3), "change").to_dict("records")
-    assert drawn["low"] <= drawn["mean"] <= drawn["high"] and drawn["seeds"] == 3

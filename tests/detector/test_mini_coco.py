@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.detector import coco, mini_coco
 
@@ -12,12 +11,6 @@ from qlab.detector import coco, mini_coco
 @pytest.mark.parametrize("split", mini_coco.SEEDS)
 def test_pixels_are_those_of_every_machine(split):
     assert mini_coco.digest(split) == mini_coco.DIGESTS[split]
-
-
-def test_a_machine_that_draws_differently_is_told(tmp_path, monkeypatch):
-    monkeypatch.setitem(mini_coco.DIGESTS, "val", "0" * 64)
-    with pytest.raises(QlabError, match=r"install the exact versions of requirements\.lock"):
-        mini_coco.write_coco(tmp_path, "val", 2)
 
 
 def test_written_folder_is_true_coco(tmp_path):
@@ -43,15 +36,3 @@ def test_splits_share_no_image_and_order_does_not_matter():
     assert len(pixels) == 12
     later = mini_coco.draw_scene("val", 3).pixels
     assert (later == list(mini_coco.scenes("val", 4))[3].pixels).all()
-
-
-def test_every_size_class_and_category_has_enough_objects():
-    areas, labels = [], []
-    for index, scene in enumerate(mini_coco.scenes("val", mini_coco.COUNTS["val"])):
-        for a in mini_coco.annotate(scene, index, 1):
-            areas.append(a["area"])
-            labels.append(a["category_id"])
-    small, large = np.less(areas, 32**2), np.greater(areas, 96**2)
-    assert mini_coco.COUNTS["val"] >= 400
-    assert min(small.sum(), large.sum(), (~small & ~large).sum()) >= 150
-    assert np.bincount(labels, minlength=11)[1:].min() >= 100

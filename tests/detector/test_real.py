@@ -4,7 +4,6 @@ import pytest
 from conftest import fresh_home
 
 from qlab.core import records
-from qlab.core.images import read_image
 from qlab.detector import coco, data, embedded, measure
 
 pytestmark = pytest.mark.real_data
@@ -81,10 +80,3 @@ def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name
     found = measure.detect(task, files)
     table = records.as_table(measure.accuracy_records(task, found, measure.score(task, found)))
     assert low < records.pick(table, "ap")["value"].iloc[0] < high
-
-
-def test_the_data_has_crowds_empty_images_and_grey_ones_that_are_read_as_rgb(study):
-    task = study[0]
-    assert sum(a["iscrowd"] for a in task.coco.anns.values()) == 10
-    assert sum(not task.coco.getAnnIds([i]) for i in task.images) == 2
-    assert {read_image(p).shape[2] for p in list(task.images.values())[:40]} == {3}

@@ -15,7 +15,7 @@ def prepare(**more) -> data.Task:
     return data.prepare(data.Parameters(**{"profile": "smoke", "device": "cpu"} | more))
 
 
-def test_without_passages_to_train_on_there_are_no_adapters(home, tmp_path, caplog):
+def test_without_passages_to_train_on_there_are_no_adapters(home, caplog):
     own = embedded.mini_lambada_file("test", 40)
     task = prepare(passages=str(own))
     assert task.training == []
@@ -27,13 +27,6 @@ def test_without_passages_to_train_on_there_are_no_adapters(home, tmp_path, capl
         build.chosen(task, "smoke", "gptq_w2_g64_lora")
     taught = prepare(passages=str(own), training=str(embedded.mini_lambada_file("train", 5)))
     assert build.chosen(taught, "smoke", "") == build.FEW
-    shape = {"max_position_embeddings": 600, **tiny_llama.WIDE}
-    tiny_llama.write(tmp_path / "narrow", **shape)
-    narrow = prepare(model=str(tmp_path / "narrow"), limit=2)
-    assert not [n for n in build.chosen(narrow, "mini", "") if n.endswith("_g128")]
-    asked = build.chosen(narrow, "mini", "gptq_w4_g128")
-    with pytest.raises(QlabError, match="64 inputs, which groups of 128 do not divide"):
-        build.build(narrow, asked, "smoke", 0)
 
 
 def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, caplog):

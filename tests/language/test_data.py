@@ -1,17 +1,15 @@
 """The parameters of notebook 02 become a checked task, or one sentence."""
 
 import json
-from pathlib import Path
 
 import pytest
 import tiny_llama
 from conftest import fresh_home
 
 from qlab.core import hub
-from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.language import data, device
-from qlab.language.passages import CALIBRATION, EVALUATION, TRAINING
+from qlab.language.passages import TRAINING
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
 
@@ -51,18 +49,6 @@ def texts(passages):
     return [p.text for p in passages]
 
 
-def test_embedded_task():
-    task = prepare("smoke")
-    assert (task.model, task.dataset, task.place) == ("llama_mini", "mini_lambada", "smoke")
-    counts = [c["smoke"] for c in (EVALUATION, CALIBRATION, TRAINING)]
-    assert [len(t) for t in (task.passages, task.calibration, task.training)] == counts
-    tokens = (task.encoded, task.calibration_tokens, task.training_tokens)
-    assert [len(t) for t in tokens] == counts
-    assert task.choice[:2] == ("cpu", "float32") and task.notes == [task.choice.sentence]
-    assert task.settings()["evaluation_tokens"] == sum(len(e.tokens) for e in task.encoded)
-    assert {len(h) for h in task.inputs().values()} == {64}
-
-
 def test_own_passages_are_split_between_calibration_and_evaluation(own, tmp_path):
     task = prepare("smoke", **own)
     assert texts(task.calibration) == TEXTS[:3] and texts(task.passages) == TEXTS[3:]
@@ -71,15 +57,6 @@ def test_own_passages_are_split_between_calibration_and_evaluation(own, tmp_path
     assert texts(prepare("smoke", **own | {"passages": again}).passages) == TEXTS[3:]
     asked = prepare("smoke", **own, calibration_count=5, limit=4)
     assert texts(asked.calibration) == TEXTS[:5] and texts(asked.passages) == TEXTS[5:9]
-
-
-def test_with_passages_to_calibrate_on_all_others_evaluate(own, tmp_path):
-    others = [t.replace("On", "At") for t in TEXTS]
-    held = jsonl(tmp_path / "held.jsonl", others)
-    task = prepare("smoke", **own, calibration=held, calibration_count=4)
-    assert texts(task.calibration) == others[:4] and texts(task.passages) == TEXTS
-    task = prepare("smoke", **own, calibration="mini_lambada")
-    assert (len(task.calibration), len(task.passages)) == (16, 12)
 
 
 def test_calibrating_on_evaluation_passages_is_refused(own, tmp_path):
@@ -101,19 +78,11 @@ def test_training_passages_are_given_or_mini_lambadas_and_never_evaluate(own, tm
         prepare("smoke", **own, calibration="mini_lambada", training=own["passages"])
 
 
-def test_passages_longer_than_the_context_are_cut_and_told(own, tmp_path):
-    own["passages"] = jsonl(tmp_path / "long.jsonl", [*TEXTS, "word " * 30 + "end"])
-    task = prepare("smoke", **own, calibration="mini_lambada")
-    assert "1 passages are longer than the model's 64 tokens: cut in front." in task.notes
-    assert task.settings()["truncated_passages"] == 1
-    assert max(map(len, task.calibration_tokens)) == 64
-
-
 def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
     """Llama-3.2-3B and LAMBADA where QLAB_DATA has them; its passages may be others."""
     data = tmp_path / "data"
     (data / "lambada").mkdir(parents=True)
-    file = jsonl(data / "lambada" / "lambada_test.jsonl", TEXTS)
+    jsonl(data / "lambada" / "lambada_test.jsonl", TEXTS)
     for name in ("Llama-3.2-3B", "small"):
         tiny_llama.write(data / "llm" / name)
     monkeypatch.setenv("QLAB_DATA", str(data))
@@ -122,9 +91,6 @@ def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
     assert (len(task.calibration), len(task.passages)) == (3, 9)
     assert prepare("full", model="small").folder == data / "llm" / "small"
     assert prepare("full", model="someone/small").folder == data / "llm" / "small"
-    published = file_sha256(Path(file))
-    monkeypatch.setattr(hub, "LAMBADA_SHA256", published)
-    assert prepare("full").dataset == "lambada_openai"
 
 
 def test_the_full_profile_downloads_small_files_then_weights(own, tmp_path, monkeypatch):

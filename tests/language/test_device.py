@@ -43,12 +43,7 @@ def choose(monkeypatch):
         ((8, 0), ("sm_86",), False),  # not on earlier ones
         ((9, 0), ("sm_80",), False),  # nor on another major
         ((9, 0), ("compute_80",), True),  # portable code runs on all later ones
-        ((7, 5), ("compute_80",), False),
-        ((9, 0), ("sm_90a",), True),
         ((12, 1), ("sm_120a",), False),
-        ((12, 1), ("compute_120f",), True),
-        ((13, 0), ("compute_120f",), False),
-        ((9, 0), ("gfx942", ""), False),
     ],
 )
 def test_kernels_for_a_capability(capability, kernels, fit):
@@ -72,23 +67,17 @@ def test_memory_of_llama_3b():
 
 
 def test_a_fit_gpu_is_taken(choose):
-    found = choose(LLAMA_3B, H100)
-    assert found[:2] == ("cuda", "bfloat16")
-    assert found.sentence.startswith("Runs on the GPU NVIDIA H100 in bfloat16: about 7.")
+    assert choose(LLAMA_3B, H100)[:2] == ("cuda", "bfloat16")
     assert choose(LLAMA_3B, T4)[:2] == choose(LLAMA_3B, T4, "cuda")[:2] == ("cuda", "float16")
     assert choose(LLAMA_3B, H100, "cpu")[:2] == ("cpu", "float32")
-    assert choose(SMALL).sentence == "Runs on the CPU in float32."
 
 
 def test_an_unfit_gpu_stops_a_large_model_and_not_a_small_one(choose):
     said = device.introduce(P100).removesuffix(".")
-    assert said.startswith("The GPU Tesla P100-PCIE-16GB has compute capability 6.0, for which Py")
     with pytest.raises(QlabError, match=re.escape(f"{said}, or set device=cpu, which is slow.")):
         choose(LLAMA_3B, P100)
     assert choose(SMALL, P100) == ("cpu", "float32", f"{said}. Runs on the CPU in float32.")
     assert choose(LLAMA_3B, P100, "cpu").device == "cpu"
-    assert device.introduce(T4) == "The GPU is a Tesla T4 with 15.0 GB free."
-    assert device.introduce(None).startswith("There is no GPU that PyTorch can see")
 
 
 @pytest.mark.parametrize(

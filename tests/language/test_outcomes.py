@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import tiny_llama
 
-from qlab.core import items, paths, records
+from qlab.core import items, records
 from qlab.language import data, lambada, measure, outcomes, passages, scoring
 from qlab.language.outcomes import Metric
 from qlab.language.scoring import TOP
@@ -101,9 +101,8 @@ def test_the_committed_intervals_are_those_of_the_committed_items(profile):
     if not items.path("llama_gptq", profile).is_file():
         pytest.skip(f"there are no items of {profile}")
     committed = records.read("llama_gptq", profile)
-    assert items.path("llama_gptq", profile).stat().st_size <= items.LIMIT
     found = judged(again(items.read("llama_gptq", profile), 0))
-    assert paths.results(profile).is_dir() and len(found) > 100
+    assert len(found) > 100
     numbers = ["value", "ci_low", "ci_high"]
     pd.testing.assert_frame_equal(
         found.drop(columns=numbers), judged(committed).drop(columns=numbers), check_dtype=False

@@ -3,7 +3,6 @@
 import pytest
 from conftest import fresh_home
 
-from qlab.core.errors import QlabError
 from qlab.language import build, data, outcomes, scoring
 from qlab.language.outcomes import ACC, Metric
 
@@ -54,27 +53,3 @@ def test_eight_bits_stay_close_four_keep_nine_tenths_and_two_break(found):
         assert found["gptq_w8_g64"][metric].mean() == pytest.approx(whole, abs=0.005)
         assert found["gptq_w4_g64"][metric].mean() > 0.9 * whole
         assert found["rtn_w2_g64"][metric].mean() < 0.7 * whole
-
-
-def test_the_first_token_is_harder_than_the_last(found):
-    """Spelling a word out is easier than finding it."""
-    first, last = (
-        found["fp32"][Metric(f"top_{which}_token", 5)].mean() for which in ("first", "last")
-    )
-    assert first == pytest.approx(0.464, abs=5e-4) and last > first
-
-
-def test_readings_of_top_5_differ_by_a_factor(found):
-    """On a vocabulary of 512 few words are one token."""
-    fp32 = found["fp32"]
-    assert (
-        fp32[Metric("top_first_token", 5)].mean() > 5 * fp32[Metric("top_decoded_word", 5)].mean()
-    )
-    assert fp32[Metric("top_first_token", 5)].mean() > fp32[Metric("top_all_tokens", 5)].mean()
-
-
-def test_the_unpadded_folder_is_refused_before_work_starts(real_data, home):
-    task = prepare(real_data, "stories260K")
-    with pytest.raises(QlabError, match="172"):
-        build.build(task, VARIANTS, "smoke", 0)
-    assert not (home / "build" / "artefacts" / "llama").exists()

@@ -1,20 +1,11 @@
 """Bytes by part add up to the files, and each tensor belongs to one part."""
 
-import json
-
 import pytest
 import tiny_llama
 import torch
 from safetensors.torch import save_file
 
 from qlab.language import llama, methods, sizes, streaming
-
-
-def write(folder, tensors, name="model.safetensors"):
-    folder.mkdir(exist_ok=True)
-    save_file(tensors, folder / name)
-    (folder / "config.json").write_text(json.dumps({"a": 1}))
-    return folder
 
 
 def test_parts_add_up_to_the_files(tmp_path):
@@ -25,14 +16,13 @@ def test_parts_add_up_to_the_files(tmp_path):
         "model.layers.0.mlp.up_proj.qzeros": torch.zeros(2, dtype=torch.int32),
         "model.norm.weight": torch.zeros(4),
     }
-    folder = write(tmp_path / "a", tensors)
-    (folder / "tokenizer.json").write_text("long" * 100)
-    found = sizes.split(folder)
+    files = [tmp_path / "model.safetensors", tmp_path / "config.json"]
+    save_file(tensors, files[0])
+    files[1].write_text('{"a": 1}')
+    (tmp_path / "tokenizer.json").write_text("long" * 100)
+    found = sizes.split(tmp_path)
     assert found["embedding"] == 160 and found["scales"] == 18 and found["body"] == 12 + 16
-    files = [folder / "model.safetensors", folder / "config.json"]
     assert sum(found.values()) == sum(f.stat().st_size for f in files)
-    more = sizes.split(folder, write(tmp_path / "b", {"x.lora_A.weight": torch.zeros(7)}))
-    assert more["body"] == found["body"] + 28 and more["embedding"] == 160
 
 
 @pytest.mark.parametrize(
@@ -41,8 +31,7 @@ def test_parts_add_up_to_the_files(tmp_path):
 )
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_size_is_known_before_it_is_made(tmp_path, variant, slack, tied):
-    shape = {"hidden_size": 64, "intermediate_size": 192, "vocab_size": 300}
-    tiny_llama.write(tmp_path / "float", **shape, tie_word_embeddings=tied)
+    tiny_llama.write(tmp_path / "float", **tiny_llama.WIDE, tie_word_embeddings=tied)
     config = llama.read_config(tmp_path / "float")
     method = methods.method(variant)
     streaming.quantize_folder(tmp_path / "float", method, [[1, 2, 3]] * 4, tmp_path / "made")

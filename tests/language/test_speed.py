@@ -4,7 +4,6 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab.core.errors import QlabError
 from qlab.language import speed
 
 PASSAGES = [[5, 6, 7], [8, 9, 10, 11, 12], [1]]
@@ -51,16 +50,3 @@ def test_each_repeat_writes_what_generate_writes(model):
         call()
     hook.remove()
     assert calls == [prompt, *([token] for token in written + written)]
-
-
-def test_what_is_read_and_written_fits_the_context(model):
-    """The tiny model's context is 64."""
-    calls = []
-    hook = heard(model, calls)
-    speed.measure({"fp32": model}, [[1] * 64], written=4, repeats=1, warmup=0)
-    hook.remove()
-    assert sorted(map(len, calls)) == [1, 1, 1, 1, 60, 60, 64]
-    with pytest.raises(QlabError, match="The longest passage has 65 tokens, .* of 64"):
-        speed.measure({"fp32": model}, [[1] * 65, [1]])
-    with pytest.raises(QlabError, match="64 tokens and a prompt do not fit a context of 64"):
-        speed.measure({"fp32": model}, [[1]], written=64)

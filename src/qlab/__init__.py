@@ -4,7 +4,7 @@ A room for each experiment, over a small core: `by_hand` (notebook 00), `detecto
 (02), `classifier` (03), `evidence` (04) and `claims` (05). In a room, `data` is what is worked on,
 `measure` goes from results to records, `plots` draws; every other module is one idea.
 `core` is what rooms share: records, statistics, timing, cache. `run` executes notebooks, compares
-runs and measures sweeps. README has a table of the rooms.
+runs and writes the report. README has a table of the rooms.
 """
 
 import contextlib

@@ -1,5 +1,8 @@
 """Experiment 03: quantize some layers of an image classifier, with and without training.
 
-Start at `data` (what notebook 03 works on), `points` (makes a quantized model) and `measure` (from
-results to records). Methods: `partial_qat`, `fine_tune`, `ptq`, `export`; answers: `formulas`,
-`planner`; pictures: `plots`, `explore`."""
+Start with `measure` (from results to records), then `data` (what is worked on) and `points`
+(makes a quantized model; `sweep` says which). `partial_qat.choose` says which layers; `fine_tune`
+trains, `ptq` is the control without training, `export` reads the file back. `formulas` and
+`planner` answer; `network` and `model_update` count bytes sent; `outcomes` is what single images
+came to.
+"""

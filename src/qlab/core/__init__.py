@@ -1,6 +1,9 @@
 """What every room stands on, and imports no room itself.
 
-Numbers: `records` (start here), `items`, `parameters`, `stats`, `places`, `timing`, `provenance`.
-Files: `paths`, `cache`, `fetch`, `hub`, `disk`. Models and data: `embedded`, `tflite_graph`,
-`litert`, `tf`, `shapes32`, `labelled_images`, `images`, `corruptions`. Pictures: `plot`, `live`.
+Numbers: `records` (start here), `items`, `parameters`, `stats`, `places` (first layers against
+last), `timing`, `provenance`. Files: `paths`, `cache` (made once), `closure` (the code that a
+cached file hangs on), `fetch`, `hub`, `network`, `disk`. Models and data: `embedded`,
+`tflite_graph`, `litert`, `tf`, `shapes`, `shapes32`, `labelled_images`, `images`, `corruptions`.
+Runs: `processes`, `progress`, `steps_bar`, `time_budget`, `quiet`, `secrets`, `errors`. Pictures:
+`plot`, `live`.
 """

@@ -44,14 +44,15 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 @functools.cache
-def code_sha256(module: str) -> str:
-    """Hash of a qlab module (its `__name__`) and of every module it imports, near or far.
+def code_sha256(module: str) -> dict[str, str]:
+    """Hashes of a qlab module (its `__name__`) and of every module it imports, near or far.
 
-    What a process has loaded it does not load again, so neither is this read twice.
+    By file, so that a recipe says which edit made an artefact anew. What a process has loaded it
+    does not load again, so neither is this read twice.
     """
     source = closure.source_of(module)
     files = sorted({source, *closure.module_files(source)})
-    return hashlib.sha256("".join(f"{file_sha256(f)}\n" for f in files).encode()).hexdigest()
+    return {f.relative_to(closure.PACKAGE).as_posix(): file_sha256(f)[:16] for f in files}
 
 
 @contextlib.contextmanager
@@ -122,7 +123,8 @@ def address(kind: str, recipe: dict[str, Any]) -> Path:
 def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) -> Path:
     """The folder that `make(folder)` fills, made only if no whole one is there.
 
-    `recipe` names all that the content depends on, and is stored beside it as `recipe.json`.
+    `recipe` names all that the content depends on, and is stored in the folder as `recipe.json`:
+    two of them, compared, say why something was made anew.
     """
     target = address(kind, recipe)
     if not target.is_dir():

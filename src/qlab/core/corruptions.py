@@ -1,4 +1,4 @@
-"""Four ways an image goes bad, at three strengths: Hendrycks and Dietterich, arXiv 1903.12261."""
+"""Ways an image goes bad, at three strengths: Hendrycks and Dietterich, arXiv 1903.12261."""
 
 import io
 

@@ -1,7 +1,7 @@
 """Experiment 01: what TFLite post-training quantization costs a detector.
 
-`data` is what is worked on, `quantize` makes the variants, `detect` runs them; `measure`, `speed`
-and `robustness` make records, `judged` scores detections and keeps them as items, `plots`,
-`pictures` and `explore` show. `mini_coco`, `centernet` and `targets` make the embedded subject.
-Start with `measure.build_variants`.
+Start with `measure` (from results to records; `speed` and `robustness` beside it). `data` is what
+is worked on, `quantize` makes the variants, `detect` runs them; `coco` reads and matches,
+`average_precision` has AP and its bootstrap, `judged` scores detections and keeps them as items.
+`plots`, `pictures` and `explore` show. Embedded: `mini_coco`, `centernet`, `targets`, `embedded`.
 """

@@ -188,7 +188,13 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     rows = in_order(records.pick(table, ["ap", "ap_difference"]))
     rows = rows[rows["condition"].notna()]
     variants = list(dict.fromkeys(rows["variant"]))
-    layout = {"nrows": 2, "ncols": 4, "figsize": (10.4, 5.6), "sharex": True, "sharey": "row"}
+    layout = {
+        "nrows": 2,
+        "ncols": len(corruptions.KINDS),
+        "figsize": (10.4, 5.6),
+        "sharex": True,
+        "sharey": "row",
+    }
     with plot.figure("centernet_robustness", profile, rows, **layout) as (canvas, axes):
         for column, kind in enumerate(corruptions.KINDS):
             for line, metric in enumerate(["ap", "ap_difference"]):

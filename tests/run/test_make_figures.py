@@ -69,6 +69,7 @@ write(*[f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv")])
 """
 # The toy's modules stand before the installed ones.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "QLAB_HOME"} | {"PYTHONPATH": "src"}
+# `-o`, because the toy's .venv is the one the tests run in.
 COMMAND = ["make", "-o", ".venv/.installed", "figures"]
 JUDGE = 'write("data/results/mini/judged.csv", "data/results/mini/judged.provenance.json")'
 
@@ -78,9 +79,10 @@ def notebook(project: Path, name: str, code: str) -> None:
     (project / "notebooks" / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
 
 
-def figures(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`make figures` in the project; `-o`, because its .venv is the one the tests run in."""
-    (project / "log").unlink(missing_ok=True)
+def figures(project: Path, *arguments: str, log: bool = False) -> subprocess.CompletedProcess:
+    """`make figures` in the project; it begins the log anew, or leaves it alone."""
+    if not log:
+        (project / "log").unlink(missing_ok=True)
     call = [*COMMAND, *arguments]
     return subprocess.run(call, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
 
@@ -119,10 +121,11 @@ def clone(tmp_path_factory) -> Path:
     for name in ("requirements.lock", "pyproject.toml"):
         (project / name).touch()
     (project / ".venv").symlink_to(sys.prefix)
-    kept = [f"data/results/mini/{n}" for n in ("measured.csv", "measured.provenance.json")]
-    kept += [f"data/results/mini/{n}" for n in ("judged.csv", "judged.provenance.json")]
-    kept += ["data/results/mini/items/measured.parquet"]
-    for name in [*kept, *(f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv"))]:
+    kept = [
+        f"{one}.{kind}" for one in ("measured", "judged") for kind in ("csv", "provenance.json")
+    ]
+    names = [f"data/results/mini/{name}" for name in (*kept, "items/measured.parquet")]
+    for name in [*names, *(f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv"))]:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("old")
     return project
@@ -135,6 +138,8 @@ def finished(clone, tmp_path_factory) -> Path:
     shutil.copytree(clone, project, symlinks=True)
     done = figures(project)
     assert done.returncode == 0, done.stderr
+    assert sorted(ran(project)) == ["01", "02", "03"]
+    assert set(committed(project).values()) == {"new"}
     return project
 
 
@@ -144,18 +149,14 @@ def project(finished, tmp_path) -> Path:
     return shutil.copytree(finished, tmp_path / "mon projet à côté", symlinks=True)
 
 
-def test_a_fresh_clone_runs_everything(finished):
-    assert sorted(ran(finished)) == ["01", "02", "03"]
-    assert set(committed(finished).values()) == {"new"}
-
-
-def test_nothing_runs_twice_nor_after_a_mere_touch(project):
+def test_a_mere_touch_runs_nothing_and_what_is_deleted_is_made_again(project):
     for file in [*project.glob("notebooks/*"), *project.rglob("src/qlab/**/*.py")]:
         file.touch()
-    (project / "data" / "models" / "tiny" / "weights").touch()
-    done = figures(project)
-    assert (done.returncode, ran(project)) == (0, [])
-    assert done.stdout == "Up to date: figures/mini, data/results/mini.\n"
+    assert (figures(project).returncode, ran(project)) == (0, [])
+    for name in ("figures/mini/bars.svg", "data/results/mini/items/measured.parquet"):
+        (project / name).unlink()
+        assert figures(project).returncode == 0
+        assert ran(project)[0] == "01" and committed(project)[name] == "new"
 
 
 @pytest.mark.parametrize(
@@ -175,19 +176,6 @@ def test_a_change_reruns_what_depends_on_it(project, changed, expected):
     os.utime(file, (before.st_atime, before.st_mtime))  # as rsync and archives do
     assert figures(project).returncode == 0
     assert sorted(ran(project)) == expected
-
-
-def test_it_says_how_many_notebooks_are_left_and_about_how_long(project):
-    for name in ("judged", "measured"):
-        origin = project / "data" / "results" / "mini" / f"{name}.provenance.json"
-        origin.write_text('{"duration_s": 100.0}')
-    (project / "src" / "qlab" / "room" / "deep.py").write_text("more = 1")
-    done = figures(project)
-    said = [line for line in done.stdout.splitlines() if line.startswith("Notebook")]
-    assert said == [
-        "Notebook 1 of 2: about 3 min left, by the last runs.",
-        "Notebook 2 of 2: about 2 min left, by the last runs.",
-    ]
 
 
 def test_a_clock_that_is_set_back_while_a_notebook_runs_is_no_error(project):
@@ -243,16 +231,6 @@ def test_untimed_notebooks_run_side_by_side_and_timed_ones_alone(project):
     assert sorted(ran(project)) == ["04", "05", "06"]
 
 
-@pytest.mark.parametrize(
-    "name", ["figures/mini/bars.svg", "data/results/mini/items/measured.parquet"]
-)
-def test_a_deleted_figure_or_table_of_items_is_made_again(project, name):
-    (project / name).unlink()
-    assert figures(project).returncode == 0
-    assert ran(project)[0] == "01"
-    assert committed(project)[name] == "new"
-
-
 def test_a_failing_notebook_loses_nothing(clone, tmp_path):
     project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
     before = committed(project)
@@ -283,18 +261,13 @@ def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
             assert first.poll() is None and time.monotonic() < end, "waited in vain"
             time.sleep(0.05)
         all_of_it = psutil.Process(first.pid).children(recursive=True)
-        second = subprocess.run(
-            COMMAND, cwd=project, env=ENVIRONMENT, capture_output=True, text=True
-        )
+        second = figures(project, log=True)
         assert second.stderr.startswith("Another make figures") and first.poll() is None
         # Only Snakemake dies; its notebook does not notice, and must not get company.
         [snakemake] = [p for p in all_of_it if p.cmdline()[1:3] == ["-m", "snakemake"]]
         snakemake.kill()
         first.wait()
-        third = subprocess.run(
-            COMMAND, cwd=project, env=ENVIRONMENT, capture_output=True, text=True
-        )
-        assert third.stderr.startswith("Another make figures")
+        assert figures(project, log=True).stderr.startswith("Another make figures")
     finally:
         os.killpg(first.pid, signal.SIGKILL)
     assert psutil.wait_procs(all_of_it, timeout=60)[1] == []  # their lock ends with them

@@ -9,12 +9,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+import small_project
 import yaml
 from conftest import ROOT
 
@@ -104,11 +104,8 @@ def committed(project: Path) -> dict[str, str]:
 def clone(tmp_path_factory) -> Path:
     """The project as it is cloned: records and figures are there, build/ is not."""
     project = tmp_path_factory.mktemp("a clone")
-    for folder in ("src/qlab", "notebooks", "data/models/tiny", "workflow"):
-        (project / folder).mkdir(parents=True)
-    shutil.copy(ROOT / "Makefile", project)
-    for name in ("Snakefile", "exclusive.py", "remaining.py", "rewritten.py"):
-        shutil.copy(ROOT / "workflow" / name, project / "workflow")
+    small_project.make(project, TABLE)
+    (project / "data/models/tiny").mkdir(parents=True)
     shutil.copytree(ROOT / "src" / "qlab" / "core", project / "src" / "qlab" / "core")
     for name, text in MODULES.items():
         (project / "src" / "qlab" / name).parent.mkdir(exist_ok=True)
@@ -116,11 +113,7 @@ def clone(tmp_path_factory) -> Path:
     notebook(project, "01_measure", MEASURE)
     notebook(project, "02_judge", JUDGE)
     notebook(project, "03_alone", "import qlab.room.other")
-    (project / "workflow" / "notebooks.yaml").write_text(TABLE)
     (project / "data" / "models" / "tiny" / "weights").write_text("0")
-    for name in ("requirements.lock", "pyproject.toml"):
-        (project / name).touch()
-    (project / ".venv").symlink_to(sys.prefix)
     kept = [
         f"{one}.{kind}" for one in ("measured", "judged") for kind in ("csv", "provenance.json")
     ]
@@ -231,20 +224,6 @@ def test_untimed_notebooks_run_side_by_side_and_timed_ones_alone(project):
     assert sorted(ran(project)) == ["04", "05", "06"]
 
 
-def test_a_failing_notebook_loses_nothing(clone, tmp_path):
-    project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
-    before = committed(project)
-    (project / "fail").touch()
-    failed = figures(project)
-    assert failed.returncode != 0
-    assert "RuntimeError: as told" in failed.stderr
-    assert committed(project) == before
-    assert sorted(ran(project)) == ["01", "03"]  # what does not need it runs all the same
-    (project / "fail").unlink()
-    assert figures(project).returncode == 0
-    assert sorted(ran(project)) == ["01", "02"]
-
-
 def beside(project: Path) -> str:
     """What a second run says, which leaves the first one's log alone."""
     call = {"cwd": project, "env": ENVIRONMENT, "capture_output": True, "text": True}
@@ -296,16 +275,26 @@ def test_what_is_wrong_is_said(project, table, message):
     assert message in done.stderr
 
 
+def test_a_failing_notebook_loses_nothing(clone, tmp_path):
+    project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
+    before = committed(project)
+    (project / "fail").touch()
+    assert "RuntimeError: as told" in figures(project).stderr
+    assert committed(project) == before
+    assert sorted(ran(project)) == ["01", "03"]  # what does not need it runs all the same
+    (project / "fail").unlink()
+    assert figures(project).returncode == 0
+    assert sorted(ran(project)) == ["01", "02"]
+
+
 def test_the_table_has_every_notebook_model_figure_and_record():
     table = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
-    entries = [entry or {} for entry in table.values()]
     assert set(table) == {path.stem for path in ROOT.glob("notebooks/*.ipynb")}
-    for key, there in {
-        "models": {path.name for path in ROOT.glob("data/models/*") if path.is_dir()},
-        "figures": {path.name.split(".")[0] for path in ROOT.glob("figures/mini/*.*")},
-    }.items():
+    entries = [entry or {} for entry in table.values()]
+    models = {path.name for path in ROOT.glob("data/models/*") if path.is_dir()}
+    drawn = {path.name.split(".")[0] for path in ROOT.glob("figures/mini/*.*")}
+    for key, there in (("models", models), ("figures", drawn)):
         assert {name for entry in entries for name in entry.get(key, [])} == there
-    written = {entry["experiment"] for entry in entries if "experiment" in entry}
-    assert written == {path.stem for path in ROOT.glob("data/results/mini/*.csv")}
-    kept = {entry["experiment"] for entry in entries if entry.get("items")}
-    assert kept == {path.stem for path in ROOT.glob("data/results/mini/items/*.parquet")}
+    for key, kind in (("experiment", "*.csv"), ("items", "items/*.parquet")):
+        there = {path.stem for path in ROOT.glob(f"data/results/mini/{kind}")}
+        assert {entry["experiment"] for entry in entries if entry.get(key)} == there

@@ -70,6 +70,7 @@ def test_nothing_is_cut_off(browser, report, width, height, media):
     assert script("return document.documentElement.scrollWidth") <= width
     heights = script("return [...document.querySelectorAll('figure')].map(f => f.offsetHeight)")
     assert media == "screen" or max(heights) <= height
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
 
 
 def test_tables_sort_by_keyboard_and_keep_unknowns_at_the_end(browser):

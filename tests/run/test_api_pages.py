@@ -18,11 +18,12 @@ MODULES = sorted((ROOT / "src" / "qlab").rglob("*.py"))
 def undocumented(source: str) -> list[str]:
     """Public modules, classes, functions without docstring, and fields without meaning."""
     tree, said = ast.parse(source), api_pages.comments(source)
-    shown = (ast.Module, ast.FunctionDef, ast.ClassDef)
+    shown = (ast.FunctionDef, ast.ClassDef)
     public = [n for n in tree.body if isinstance(n, shown) and n.name[0] != "_"]
     missing = [getattr(n, "name", "module") for n in (tree, *public) if not ast.get_docstring(n)]
-    for one in public:  # what a class takes that checks it is explained where it is given
-        if {"NamedTuple", "Protocol"} >= {ast.unparse(base) for base in getattr(one, "bases", "?")}:
+    for one in (n for n in public if isinstance(n, ast.ClassDef)):
+        # What a class takes that checks it is explained where it is given.
+        if {ast.unparse(base) for base in one.bases} <= {"NamedTuple", "Protocol"}:
             fields = [n.target.id for n in one.body if isinstance(n, ast.AnnAssign)]
             told = {name.removeprefix(f"{one.name}.") for name in said}
             told |= set(re.findall(r"\w+", ast.get_docstring(one) or ""))

@@ -1,11 +1,9 @@
 """What `make sweep` runs and leaves alone, what becomes of points that fail, what is refused."""
 
-import itertools
 import json
 import shutil
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pandas as pd
 import pytest
@@ -134,23 +132,6 @@ def test_described_sweeps_are_sweeps_and_points_are_read_back_from_their_command
         for point in found.points.values():
             given = [f"{axis}={value}" for axis, value in point.model_dump().items()]
             assert sweep.parsed(found.experiment, given) == point
-
-
-def test_the_axes_are_those_that_the_experiments_have():
-    from qlab.classifier import partial_qat, points
-    from qlab.language import methods
-
-    kinds = sweep.room("llama_gptq").POINTS
-    for kind in (kinds["rtn"], kinds["gptq"]):
-        choices = {name: get_args(kind.model_fields[name].annotation) for name in ("bits", "group")}
-        [method] = get_args(kind.model_fields["method"].annotation)
-        for bits, group in itertools.product(*choices.values()):
-            assert f"{method}_w{bits}_g{group}" in methods.QUANTIZERS
-    qat = sweep.room("resnet_qat").POINTS["qat"]
-    assert set(get_args(qat.model_fields["where"].annotation)) == set(partial_qat.WHERE)
-    assert get_args(qat.model_fields["bits"].annotation) == partial_qat.BITS
-    point = qat(method="qat", model="m", where="only", k=12, bits=4, seed=0)
-    assert point.variant == points.Point("qat", "only", 12, 4).variant
 
 
 def write_point(folder: Path, name: str, variant: str, commit: str = "c") -> None:

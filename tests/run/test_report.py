@@ -70,20 +70,6 @@ def test_nothing_is_cut_off(browser, report, width, height, media):
     assert script("return document.documentElement.scrollWidth") <= width
     heights = script("return [...document.querySelectorAll('figure')].map(f => f.offsetHeight)")
     assert media == "screen" or max(heights) <= height
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
-
-
-def test_tables_sort_by_keyboard_and_keep_unknowns_at_the_end(browser):
-    (table,) = browser.find_elements("css selector", "section:has(#variants) table")[1:2]
-    cells = "return [...arguments[0].tBodies[0].rows].map(r => r.cells[3].dataset.sort)"
-    header = table.find_elements("tag name", "th")[3]
-    for order in ("ascending", "descending"):
-        header.find_element("tag name", "button").send_keys(" ")
-        assert header.get_attribute("aria-sort") == order
-        shown = browser.execute_script(cells, table)
-        known = [float(v) for v in shown if v]
-        assert known == sorted(known, reverse=order == "descending") and len(known) > 1
-        assert shown[len(known) :] == [""] * (len(shown) - len(known))
 
 
 def test_the_answer_follows_the_records():

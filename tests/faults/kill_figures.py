@@ -16,6 +16,7 @@ if all of it held at each kill, else 1.
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,11 +29,9 @@ from clones import (
     Finished,
     clone,
     compared,
-    discard,
     finished,
     half_files,
     identity,
-    leavings,
     make_figures,
     run_to_the_end,
 )
@@ -67,14 +66,14 @@ def main() -> int:
             killed_at(victim, given.profile, log, None)
         ends += 1
         defects += told(f"end {ends}", at_the_end(victim, reference, given.profile, kept))
-        left = f"{len(leavings(victim))} folders of killed writers left"
-        say(f"End {ends}: {len(defects)} defects so far, {left}.")
+        left = len(list(victim.rglob(".part-*")))
+        say(f"End {ends}: {len(defects)} defects so far, {left} folders of killed writers left.")
         kept, resuming = {}, False
-        discard(victim)
+        shutil.rmtree(victim)
         clone(victim)
     say(f"{kills} kills, {ends} runs to the end: {len(defects)} defects.")
     if not defects:
-        discard(here)
+        shutil.rmtree(here)
     return 1 if defects else 0
 
 

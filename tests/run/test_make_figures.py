@@ -177,12 +177,6 @@ def test_a_secret_as_a_parameter_is_refused(project, monkeypatch):
     assert not [f for f in project.rglob("*") if f.is_file() and b"planted" in f.read_bytes()]
 
 
-def beside(project: Path) -> str:
-    """What a second run says, which leaves the first one's log alone."""
-    call = {"cwd": project, "env": ENVIRONMENT, "capture_output": True, "text": True}
-    return subprocess.run(COMMAND, **call).stderr
-
-
 def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
     project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
     (project / "slow").touch()

@@ -95,25 +95,23 @@ def open_notebook(browser, server: Server, name: str, seconds: float = 120) -> N
 
 def run_all(browser, seconds: float) -> None:
     """Run > Run All Cells, and wait until every cell that holds code has been run or one failed."""
-
-    def finished() -> bool:  # a cell that failed leaves later ones unrun
-        seen = prompts(browser)
-        return "*" not in seen and any(seen) and (all(seen) or bool(errors(browser)))
-
-    menu(browser, "Run", "runmenu:run-all")
-    wait(lambda: "*" in prompts(browser) or finished(), 30, "the first cell to start")
-    wait(finished, seconds, "the last cell to end")
-
-
-def prompts(browser) -> list[str]:
-    """What stands in the brackets before each code cell that is not folded: "", "*" or a number."""
-    # A folded cell shows neither code nor prompt. One that is not yet drawn has neither, too, and
-    # has not run.
+    # What stands in the brackets before a cell: "", "*" or a number. A folded cell shows neither
+    # code nor prompt. One that is not yet drawn has neither, too, and has not run.
     script = "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].filter(c => "
     script += "!c.querySelector('.jp-InputPlaceholder') && "
     script += "c.querySelector('.cm-content')?.textContent.trim() !== '').map(c => (c"
     script += ".querySelector('.jp-InputPrompt')?.textContent ?? '').replace(/[^0-9*]/g, ''))"
-    return browser.execute_script(script)
+
+    def finished() -> bool:  # a cell that failed leaves later ones unrun
+        seen = browser.execute_script(script)
+        return "*" not in seen and any(seen) and (all(seen) or bool(errors(browser)))
+
+    bar = browser.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-item")
+    next(item for item in bar if item.text.strip() == "Run").click()
+    entry = ".lm-Menu-item[data-command='runmenu:run-all']"
+    wait(lambda: browser.find_elements(By.CSS_SELECTOR, entry), 10, "the menu Run")[0].click()
+    wait(lambda: "*" in browser.execute_script(script) or finished(), 30, "the first cell to start")
+    wait(finished, seconds, "the last cell to end")
 
 
 def errors(browser) -> list[str]:
@@ -121,14 +119,6 @@ def errors(browser) -> list[str]:
     kind = "[data-mime-type='application/vnd.jupyter.stderr']"
     script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
     return browser.execute_script(script, kind)
-
-
-def menu(browser, name: str, command: str) -> None:
-    """Choose an entry of the menu bar with the mouse."""
-    bar = browser.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-item")
-    next(item for item in bar if item.text.strip() == name).click()
-    entry = f".lm-Menu-item[data-command='{command}']"
-    wait(lambda: browser.find_elements(By.CSS_SELECTOR, entry), 10, f"the menu {name}")[0].click()
 
 
 def boxes(browser) -> list[WebElement]:

@@ -128,8 +128,7 @@ def test_notebooks_are_found_by_path_number_and_stem(tmp_path, monkeypatch):
         (tmp_path / "notebooks" / name).parent.mkdir(parents=True, exist_ok=True)
         written(tmp_path / f"notebooks/{name}.ipynb", tagged(""))
     look: Path = tmp_path / "notebooks/01_look.ipynb"
-    for given_name in ("01", "01_look", "01_look.ipynb", look, str(look)):
-        assert find_notebook(given_name) == look
+    assert {find_notebook(n) for n in ("01", "01_look", "01_look.ipynb", look, str(look))} == {look}
     assert find_notebook("make_a").parent.name == "training"
     monkeypatch.chdir(look.parent)
     assert find_notebook("02_a.ipynb") == look.with_name("02_a.ipynb")

@@ -122,8 +122,8 @@ def clone(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def finished(clone, tmp_path_factory) -> Path:
     """The project after its first `make figures`."""
-    project = tmp_path_factory.mktemp("finished") / "project"
-    shutil.copytree(clone, project, symlinks=True)
+    at = tmp_path_factory.mktemp("finished") / "project"
+    project = shutil.copytree(clone, at, symlinks=True)
     done = figures(project)
     assert done.returncode == 0, done.stderr
     assert sorted(ran(project)) == ["01", "02", "03"]

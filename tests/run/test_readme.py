@@ -1,9 +1,9 @@
-"""README's map and commands name what there is; the changelog keeps its form."""
+"""README's map and commands name what there is, START.md the notebooks; the changelog's form."""
 
 import re
 import tomllib
 
-from conftest import ROOT
+from conftest import NOTEBOOKS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -14,6 +14,13 @@ def test_readme_names_every_room_and_only_targets_and_files_that_there_are():
     commands = set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.M))
     assert commands <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     assert all((ROOT / link).exists() for link in re.findall(r"\]\(([^)#:]+)\)", README))
+
+
+def test_start_has_every_notebook_and_only_files_that_there_are():
+    text = (ROOT / "START.md").read_text(encoding="utf-8")
+    places = set(map("".join, re.findall(r'\]\((.+?)\)|src="(.+?)"', text)))
+    assert {path.relative_to(ROOT).as_posix() for path in NOTEBOOKS} <= places
+    assert [p for p in places if not (ROOT / p).is_file()] == []
 
 
 def test_the_changelog_keeps_its_form_and_knows_the_version():

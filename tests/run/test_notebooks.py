@@ -101,10 +101,18 @@ def test_nbval_finds_what_papermill_found(notebook, executed, home, tmp_path):
 
 
 def nbval(notebook: Path, home: Path) -> subprocess.CompletedProcess:
-    call = [sys.executable, "-m", "pytest", "--nbval", str(notebook), "-q"]
-    call += ["-p", "no:cacheprovider", "--rootdir", str(notebook.parent)]
+    call = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        str(notebook),
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    call += ["--rootdir", str(notebook.parent), "--nbval-cell-timeout", "600"]
     options = {"env": env(home), "cwd": notebook.parent, "timeout": 900}
-    call += ["--nbval-cell-timeout", "600"]
     return subprocess.run(call, capture_output=True, text=True, **options)
 
 

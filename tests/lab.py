@@ -1,12 +1,6 @@
 """A real JupyterLab in a real browser: open a notebook, Run All, move a control, look again.
 
-with lab.serving(folder, home, own) as server, chromium.opened() as browser:
-    lab.open_notebook(browser, server, "book.ipynb")
-    lab.run_all(browser, seconds=120)
-    box = lab.boxes(browser)[0]
-    before = lab.picture(browser, box)
-    lab.move(browser, box, "bits", Keys.ARROW_LEFT)
-    lab.changed(browser, box, before)
+In the order of the functions below.
 """
 
 import base64
@@ -16,7 +10,6 @@ import secrets
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +23,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-WINDOW = (1400, 1000)
 # What JupyterLab and IPython keep of a user: it must not change the test, nor be changed by it.
-OWN_FOLDERS = [
-    "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
-    "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR",
-]  # fmt: skip
+OWN_FOLDERS = ["IPYTHONDIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"]
+OWN_FOLDERS += ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"]
 
 
 class Server(NamedTuple):
@@ -45,12 +35,11 @@ class Server(NamedTuple):
     token: str
 
 
-def copy_of(notebook: Path, folder: Path, **parameters) -> Path:
+def copy_of(notebook: Path, folder: Path, **parameters) -> None:
     """A copy of the notebook in the folder, with these parameters as papermill would set them."""
-    book = parameterize_notebook(load_notebook_node(str(notebook)), parameters)
     folder.mkdir(parents=True, exist_ok=True)
+    book = parameterize_notebook(load_notebook_node(str(notebook)), parameters)
     nbformat.write(book, folder / notebook.name)
-    return folder / notebook.name
 
 
 @contextmanager
@@ -94,7 +83,7 @@ def wait(condition: Callable, seconds: float, what: str):
 
 def open_notebook(browser, server: Server, name: str, seconds: float = 120) -> None:
     """Open a notebook as a person does, and wait until its kernel is there to run it."""
-    browser.set_window_size(*WINDOW)
+    browser.set_window_size(1400, 1000)
     own = f"lab/workspaces/{Path(name).stem}"  # or the notebook before would be restored beside it
     browser.get(f"{server.url}{own}/tree/{name}?token={server.token}")
     # Before the kernel is connected, running a cell would ask which one to take.
@@ -106,25 +95,23 @@ def open_notebook(browser, server: Server, name: str, seconds: float = 120) -> N
 
 def run_all(browser, seconds: float) -> None:
     """Run > Run All Cells, and wait until every cell that holds code has been run or one failed."""
-
-    def finished() -> bool:  # a cell that failed leaves later ones unrun
-        seen = prompts(browser)
-        return "*" not in seen and any(seen) and (all(seen) or bool(errors(browser)))
-
-    menu(browser, "Run", "runmenu:run-all")
-    wait(lambda: "*" in prompts(browser) or finished(), 30, "the first cell to start")
-    wait(finished, seconds, "the last cell to end")
-
-
-def prompts(browser) -> list[str]:
-    """What stands in the brackets before each code cell that is not folded: "", "*" or a number."""
-    # A folded cell shows neither code nor prompt. One that is not yet drawn has neither, too, and
-    # has not run.
+    # What stands in the brackets before a cell: "", "*" or a number. A folded cell shows neither
+    # code nor prompt. One that is not yet drawn has neither, too, and has not run.
     script = "return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].filter(c => "
     script += "!c.querySelector('.jp-InputPlaceholder') && "
     script += "c.querySelector('.cm-content')?.textContent.trim() !== '').map(c => (c"
     script += ".querySelector('.jp-InputPrompt')?.textContent ?? '').replace(/[^0-9*]/g, ''))"
-    return browser.execute_script(script)
+
+    def finished() -> bool:  # a cell that failed leaves later ones unrun
+        seen = browser.execute_script(script)
+        return "*" not in seen and any(seen) and (all(seen) or bool(errors(browser)))
+
+    bar = browser.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-item")
+    next(item for item in bar if item.text.strip() == "Run").click()
+    entry = ".lm-Menu-item[data-command='runmenu:run-all']"
+    wait(lambda: browser.find_elements(By.CSS_SELECTOR, entry), 10, "the menu Run")[0].click()
+    wait(lambda: "*" in browser.execute_script(script) or finished(), 30, "the first cell to start")
+    wait(finished, seconds, "the last cell to end")
 
 
 def errors(browser) -> list[str]:
@@ -132,14 +119,6 @@ def errors(browser) -> list[str]:
     kind = "[data-mime-type='application/vnd.jupyter.stderr']"
     script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
     return browser.execute_script(script, kind)
-
-
-def menu(browser, name: str, command: str) -> None:
-    """Choose an entry of the menu bar with the mouse."""
-    bar = browser.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-item")
-    next(item for item in bar if item.text.strip() == name).click()
-    entry = f".lm-Menu-item[data-command='{command}']"
-    wait(lambda: browser.find_elements(By.CSS_SELECTOR, entry), 10, f"the menu {name}")[0].click()
 
 
 def boxes(browser) -> list[WebElement]:
@@ -180,23 +159,6 @@ def move(browser, box: WebElement, description: str, to: str) -> None:
         control.find_element(By.CSS_SELECTOR, ".noUi-handle").send_keys(to)
 
 
-def changed(browser, box: WebElement, before: bytes, seconds: float = 30) -> bytes:
+def changed(browser, box: WebElement, before: bytes) -> bytes:
     """The new picture of a box, once it is another one than `before`."""
-    new = lambda: (now := picture(browser, box)) != before and now  # noqa: E731
-    return wait(new, seconds, "another picture")
-
-
-def close(browser, server: Server) -> None:
-    """End every kernel, so that the next notebook has the machine; the page is left."""
-    browser.get("about:blank")
-    with _asked(server, "GET", "sessions") as answer:
-        sessions = json.load(answer)
-    for session in sessions:
-        _asked(server, "DELETE", f"sessions/{session['id']}").close()
-
-
-def _asked(server: Server, method: str, what: str):
-    """The answer of JupyterLab's own interface."""
-    headers = {"Authorization": f"token {server.token}"}
-    request = urllib.request.Request(f"{server.url}api/{what}", headers=headers, method=method)
-    return urllib.request.urlopen(request, timeout=60)
+    return wait(lambda: {picture(browser, box)} - {before, b""}, 30, "another picture").pop()

@@ -34,7 +34,6 @@ def home(tmp_path, monkeypatch):
         nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
     (tmp_path / "notebooks/02_bad.ipynb").write_text("not json")
     nbformat.write(new_notebook(), tmp_path / "notebooks/03_bare.ipynb")
-    (tmp_path / "out.ipynb").mkdir()
     (tmp_path / "file").touch()
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
     monkeypatch.setenv("HF_TOKEN", "hf_planted")

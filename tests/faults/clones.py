@@ -3,18 +3,18 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pandas as pd
 from PIL import Image
+from safetensors.numpy import load_file
 
 from qlab.core import records
 from qlab.run import compare
@@ -41,11 +41,10 @@ def make_figures(folder: Path, profile: str, log: Path, **more: str) -> subproce
     # The clone's own package, before the one that the .venv knows; -o: nothing is to be installed.
     own = folder / "src"
     environment = {**environment, "PYTHONPATH": str(own if own.is_dir() else ROOT / "src"), **more}
+    call = ["make", "-o", ".venv/.installed", "figures", f"PROFILE={profile}"]
     with log.open("a") as said:
-        return subprocess.Popen(
-            ["make", "-o", ".venv/.installed", "figures", f"PROFILE={profile}"],
-            cwd=folder, env=environment, stdout=said, stderr=said, start_new_session=True,
-        )  # fmt: skip
+        to = {"stdout": said, "stderr": said, "start_new_session": True}
+        return subprocess.Popen(call, cwd=folder, env=environment, **to)
 
 
 def run_to_the_end(folder: Path, profile: str, log: Path, **more: str) -> float:
@@ -66,7 +65,9 @@ def finished(folder: Path, profile: str) -> Finished:
     """
     begun = {path.name for path in (folder / ".snakemake" / "incomplete").glob("*")}
     notebooks = (folder / "build" / profile / "notebooks").glob("[!.]*.ipynb")
-    done = [p for p in notebooks if _marker(p.relative_to(folder)) not in begun]
+    # How Snakemake calls the file that says an output is being made.
+    names = {p: base64.b64encode(str(p.relative_to(folder)).encode()).decode() for p in notebooks}
+    done = [p for p, name in names.items() if name.replace("/", "-") not in begun]
     artefacts = (folder / "build" / "artefacts").glob("*/[!.]*")
     # A half quantized model is there to go on from, and becomes the whole one.
     done += [path for path in artefacts if ".partial-" not in path.name]
@@ -79,34 +80,21 @@ def identity(path: Path) -> tuple[int, int]:
     return path.stat().st_ino, min((file.stat().st_mtime_ns for file in files), default=0)
 
 
-def _marker(output: Path) -> str:
-    """How Snakemake calls the file that says an output is being made."""
-    return base64.b64encode(str(output).encode()).decode().replace("/", "-")
-
-
 def half_files(folder: Path) -> list[str]:
     """Files under a name that is read which cannot be read, and why; none, if all goes well."""
     found = []
     for part in ("data/results", "figures", "build"):
-        for file in _files(folder / part):
+        for file in sorted((folder / part).rglob("*")):
+            hidden = any(n.startswith(".") for n in file.relative_to(folder).parts)  # being written
             try:
-                _read(file)
+                if file.is_file() and not hidden:
+                    _read(file)
             except Exception as error:  # whatever a reader says of a half file
                 found.append(f"{file.relative_to(folder)}: {error}")
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Files below a folder, without what is still being written."""
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        if path.is_file() and not any(part.startswith(".") for part in inside):
-            yield path
-
-
 def _read(file: Path) -> None:
-    if file.name == "half":  # in small_project: what is not whole says so
-        raise ValueError("is half")
     if file.suffix == ".csv" and "results" in file.parts:
         records.read_file(file)
     elif reader := _READERS.get(file.suffix):
@@ -115,39 +103,17 @@ def _read(file: Path) -> None:
         raise ValueError("is no flatbuffer")
 
 
-def _load_image(file: Path) -> None:
-    with Image.open(file) as image:
-        image.load()
-
-
-def _load_arrays(file: Path) -> None:
-    with np.load(file) as arrays:
-        for name in arrays:
-            arrays[name]
-
-
-def _load_tensors(file: Path) -> None:
-    from safetensors.numpy import load_file
-
-    load_file(file)
-
-
 _READERS = {
     ".csv": pd.read_csv,
     ".json": lambda file: json.loads(file.read_text()),
     ".ipynb": lambda file: nbformat.read(file, 4),
-    ".png": _load_image,
+    ".png": lambda file: Image.open(file).load(),
     ".svg": ElementTree.parse,
     ".parquet": pd.read_parquet,
-    ".npz": _load_arrays,
+    ".npz": lambda file: dict(np.load(file)),
     ".npy": np.load,
-    ".safetensors": _load_tensors,
+    ".safetensors": load_file,
 }
-
-
-def leavings(folder: Path) -> list[str]:
-    """What killed writers left behind."""
-    return [str(path.relative_to(folder)) for path in folder.rglob(".part-*")]
 
 
 def compared(
@@ -161,9 +127,3 @@ def compared(
     measured = found["clock"] & ~found["kind"].isin(["only in A", "only in B"])
     passed = bool((measured | (found["kind"] == "equal")).all())
     return passed, compare.report(found, passed, rows)
-
-
-def discard(*folders: Path) -> None:
-    """Remove clones."""
-    for folder in folders:
-        shutil.rmtree(folder)

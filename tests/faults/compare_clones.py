@@ -10,24 +10,20 @@ both agree to the tolerance, else 1.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pandas as pd
-from clones import clone, compared, discard, run_to_the_end
+from clones import clone, compared, run_to_the_end
 
 from qlab.run.compare import load
 from qlab.run.parameters import parameters_of, read_notebook
 
-VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
+VARIABLES = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+VARIABLES += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
 
 
 def main() -> int:
@@ -46,7 +42,7 @@ def main() -> int:
     few = [load(first / "data/results" / given.profile / f"{name}.csv", "") for name in names(many)]
     passed.append(told(f"{given.threads} threads", pd.concat(few), pd.concat(many), given))
     if all(passed):
-        discard(here)
+        shutil.rmtree(here)
     return 0 if all(passed) else 1
 
 

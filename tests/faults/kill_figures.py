@@ -1,14 +1,11 @@
 """Kill `make figures` at random moments, and see that the next run ends as if nothing had been.
 
     python tests/faults/kill_figures.py [--profile smoke] [--kills 20] [--seed 0] [--chain]
-                                        [--small]
-
 In a fresh clone, a whole run gives the reference records and the time T. In a second one, the
 whole process group is killed (SIGKILL) at a moment drawn evenly from 0 to T; the next run starts at
 once and goes on to its end; then the clone is made fresh again, for the next kill. With --chain the
 next run is killed too, at a moment drawn anew, until one is through before its moment: half the
-time, and kills also hit what a killed run left. With --small a project of three quick notebooks
-stands in for the clone, on the same rails.
+time, and kills also hit what a killed run left.
 
 Seen to after each kill: every record, figure, notebook and artefact is whole. At each end: the
 deterministic records equal the reference's (`qlab compare`), notebooks and artefacts that were
@@ -19,6 +16,7 @@ if all of it held at each kill, else 1.
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,23 +26,17 @@ from pathlib import Path
 
 import psutil
 from clones import (
-    ROOT,
     Finished,
     clone,
     compared,
-    discard,
     finished,
     half_files,
     identity,
-    leavings,
     make_figures,
     run_to_the_end,
 )
 
 from qlab.run.compare import load
-
-sys.path.append(str(ROOT / "tests"))
-import small_project  # noqa: E402  (stands beside the tests, which use it too)
 
 
 def main() -> int:
@@ -52,8 +44,7 @@ def main() -> int:
     given = arguments()
     here = Path(tempfile.mkdtemp(prefix="qlab tués "))
     log = here / "log"
-    made = small_project.quick if given.small else clone
-    reference, victim = made(here / "reference"), made(here / "victim")
+    reference, victim = clone(here / "reference"), clone(here / "victim")
     seconds = run_to_the_end(reference, given.profile, log)
     say(f"A whole run ({given.profile}) takes {seconds:.0f} s.")
     moments = random.Random(given.seed)
@@ -75,14 +66,14 @@ def main() -> int:
             killed_at(victim, given.profile, log, None)
         ends += 1
         defects += told(f"end {ends}", at_the_end(victim, reference, given.profile, kept))
-        left = f"{len(leavings(victim))} folders of killed writers left"
-        say(f"End {ends}: {len(defects)} defects so far, {left}.")
+        left = len(list(victim.rglob(".part-*")))
+        say(f"End {ends}: {len(defects)} defects so far, {left} folders of killed writers left.")
         kept, resuming = {}, False
-        discard(victim)
-        made(victim)
+        shutil.rmtree(victim)
+        clone(victim)
     say(f"{kills} kills, {ends} runs to the end: {len(defects)} defects.")
     if not defects:
-        discard(here)
+        shutil.rmtree(here)
     return 1 if defects else 0
 
 
@@ -92,7 +83,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--chain", action="store_true", help="kill the next run too")
-    parser.add_argument("--small", action="store_true", help="three quick notebooks instead of all")
     return parser.parse_args()
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -137,16 +136,6 @@ def test_only_what_is_missing_is_installed_without_its_dependencies(tmp_path, mo
     assert "--no-deps" in call and not [word for word in call if word.startswith("NumPy")]
     assert ("--no-index" in call) == wheels
     assert run.call_args.kwargs["env"]["BUILD_CUDA_EXT"] == "0"
-
-
-def test_the_cell_says_what_it_misses(kaggle):
-    call = [sys.executable, str(HERE / "cell.py")]
-    done = subprocess.run(call, capture_output=True, text=True)
-    assert "qlab lies in no dataset under /kaggle/input: attach" in done.stderr
-    for owner in ("a", "b"):
-        file(kaggle / "input/datasets" / owner / "bundle/project/workflow/kaggle/session.py")
-    done = subprocess.run(call, capture_output=True, text=True)
-    assert re.search(r"lies in .*/project and in .*/project: attach its bundle", done.stderr)
 
 
 def test_each_notebook_becomes_a_kernel_that_the_client_takes(tmp_path):

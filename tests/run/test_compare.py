@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import pandas as pd
 import pytest
 from conftest import ROOT
 from hypothesis import given
@@ -18,11 +17,8 @@ METRICS = {  # unit, clock, better
     "accuracy": ("1", False, 1),
     "size_bytes": ("byte", False, -1),
     "size_gzip_bytes": ("byte", False, -1),
-    "train_steps": ("step", False, 0),
-    "mcnemar_p": ("1", False, 0),
     "latency_ms_p90": ("ms", True, -1),
     "latency_ratio": ("1", True, -1),
-    "tokens_per_s_ratio": ("1", True, 1),
 }
 
 
@@ -79,60 +75,49 @@ def test_noise_within_the_intervals_is_no_regression(a, b):
     assert kind(first, second) == "within"
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        # Without a clock: floats to the tolerance, counts exactly, compressed bytes nearly.
-        (one(value=0.9), one(value=0.9 + 1e-7), "equal"),
-        (one(value=0.9), one(value=0.9 - 1e-5), "regressed"),
-        (one(value=0.9, low=0.8, high=0.95), one(value=0.89, low=0.79, high=0.94), "different"),
-        (one("mcnemar_p", 0.5), one("mcnemar_p", 0.6), "different"),
-        (one("size_bytes", 10_000_000), one("size_bytes", 10_000_001), "regressed"),
-        (one("size_gzip_bytes", 290_006), one("size_gzip_bytes", 290_003), "equal"),
-        (one("train_steps", 128), one("train_steps", 129), "different"),
-        (one(n=100), one(n=101), "different"),
-        (one(unit="1"), one(unit="dB"), "different"),
-        (one(low=0.8, high=1.0), one(), "different"),
-        (one(device="A"), one(device="B"), "equal"),
-        # On a clock: by intervals only, absolute times are told but do not fail, and nothing is
-        # said of two processors.
-        (one("latency_ms_p90", 1), one("latency_ms_p90", 9), "unjudged"),
-        (one("latency_ms_p90", 1, 0, 2), one("latency_ms_p90", 9, 8, 10), "drifted"),
-        (one("latency_ratio", 1, 0, 2), one("latency_ratio", 9, 8, 10), "regressed"),
-        (one("latency_ratio", 1, 0, 2), one("latency_ratio", 3, 2, 4), "within"),  # ends meet
-        (one("latency_ratio", 1, 0, 2, device="A"), one("latency_ratio", 9, 8, 10, device="B"),
-         "elsewhere"),
-    ],
-)  # fmt: skip
+RATIO, TIME = "latency_ratio", "latency_ms_p90"
+SAID = [
+    # Without a clock: floats to the tolerance, counts exactly, compressed bytes nearly.
+    (one(value=0.9), one(value=0.9 + 1e-7), "equal"),
+    (one(value=0.9), one(value=0.9 - 1e-5), "regressed"),
+    (one(value=0.9, low=0.8, high=0.95), one(value=0.89, low=0.79, high=0.94), "different"),
+    (one("size_bytes", 10_000_000), one("size_bytes", 10_000_001), "regressed"),
+    (one("size_gzip_bytes", 290_006), one("size_gzip_bytes", 290_003), "equal"),
+    (one(n=100), one(n=101), "different"),
+    (one(low=0.8, high=1.0), one(), "different"),
+    (one(device="A"), one(device="B"), "equal"),
+    # On a clock: by intervals; absolute times do not fail, nothing is said of two processors.
+    (one(TIME, 1), one(TIME, 9), "unjudged"),
+    (one(TIME, 1, 0, 2), one(TIME, 9, 8, 10), "drifted"),
+    (one(RATIO, 1, 0, 2), one(RATIO, 9, 8, 10), "regressed"),
+    (one(RATIO, 1, 0, 2), one(RATIO, 3, 2, 4), "within"),  # ends meet
+    (one(RATIO, 1, 0, 2, device="A"), one(RATIO, 9, 8, 10, device="B"), "elsewhere"),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "expected"), SAID)
 def test_what_is_said_of_one_record(a, b, expected):
     assert kind(a, b) == expected
-    assert passes(compare(records.as_table([a]), records.as_table([b]))) == (
-        expected in ("equal", "unjudged", "drifted", "within", "elsewhere")
-    )
+    fine = expected in ("equal", "unjudged", "drifted", "within", "elsewhere")
+    assert passes(compare(records.as_table([a]), records.as_table([b]))) == fine
 
 
 def test_the_tolerance_is_the_callers():
-    assert kind(one(value=0.9), one(value=0.9009), tolerance=0.001) == "equal"
     assert kind(one(value=900), one(value=900.9), tolerance=0.001) == "equal"
     with pytest.raises(QlabError, match="from 0 to below 1, not 1"):
         kind(one(), one(), tolerance=1)
 
 
-def test_records_that_differ_in_a_column_are_not_one_another():
-    some = [one(k=1), one(k=2), one(where="last"), one(part="head"), one(condition="fog"),
-            one(condition="fog", strength=1), one(seed=0), one()]  # fmt: skip
+def test_columns_tell_records_apart_but_not_a_claims_verdict():
+    some = [one(k=1), one(k=2), one(where="last"), one(part="head"), one(condition="fog")]
+    some += [one(condition="fog", strength=1), one(seed=0), one()]
     assert kinds(some, some[::-1]) == ["equal"] * len(some)
-
-
-def test_a_claim_is_the_same_one_whatever_its_verdict():
     claim = Record("claims", "m", "d", "fp16_halves_the_file", "holds", 0.5, "1")
     other = dataclasses.replace(claim, metric="undecided")
-    assert kinds([claim], [claim]) == ["equal"]
-    assert kinds([claim], [other]) == ["different"]
     untested = dataclasses.replace(claim, metric="not_tested", model="none", dataset="none")
-    assert kinds([claim], [untested]) == ["different"]
+    assert [kind(claim, c) for c in (claim, other, untested)] == ["equal", *["different"] * 2]
     timed = dataclasses.replace(claim, clock=True)
-    assert kinds([timed], [dataclasses.replace(timed, metric="undecided")]) == ["unjudged"]
+    assert kind(timed, dataclasses.replace(timed, metric="undecided")) == "unjudged"
 
 
 def written(target, *some: Record) -> str:
@@ -142,10 +127,10 @@ def written(target, *some: Record) -> str:
 
 def test_clones_folders_and_files_are_found(tmp_path):
     folder = tmp_path / "data" / "results" / "smoke"
-    file = written(folder / "e.csv", one())
-    written(folder / "f.csv", one(), one("train_steps", 1))
+    written(folder / "e.csv", one())
+    written(folder / "f.csv", one(), one("size_bytes", 1))
     assert len(load(tmp_path, "smoke")) == len(load(folder, "mini")) == 3
-    assert len(load(folder / "e.csv", "mini")) == len(pd.read_csv(file)) == 1
+    assert len(load(folder / "e.csv", "mini")) == 1
 
 
 def test_the_command_says_it_and_its_exit_code_too(tmp_path, capsys):
@@ -153,9 +138,7 @@ def test_the_command_says_it_and_its_exit_code_too(tmp_path, capsys):
     a = written(tmp_path / "a.csv", *sizes, one("latency_ms_p90", 1))
     b = written(tmp_path / "b.csv", sizes[0], *(one("size_bytes", 7777, k=k) for k in (1, 2, 3)))
     assert cli.main(["compare", a, a]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == (
-        "PASSED: 4 of 4 deterministic records are equal; none of all 5 regressed."
-    )
+    assert capsys.readouterr().out.startswith("PASSED: 4 of 4 deterministic records are equal; ")
     assert cli.main(["compare", a, b, "--rows", "2"]) == 1
     said = capsys.readouterr().out
     assert said.startswith("FAILED: 1 of 4 deterministic records are equal; 3 of all 5 regressed.")

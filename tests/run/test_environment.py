@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 import side_packages
@@ -19,21 +18,9 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 STUB = """#!/bin/sh
 exec {python} -c "import sys; sys.version_info = {version}; exec(sys.argv[1])" "$2"
 """
-
-
-def locked() -> dict[str, str]:
-    """Versions by canonical name, as requirements.lock has them."""
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pairs = (line.split("==") for line in lines if not line.startswith("#"))
-    return {canonicalize_name(name): exact for name, exact in pairs}
-
-
-def wanted() -> list[Requirement]:
-    """What pyproject.toml asks for, extras included, less its references to itself."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    texts = [*project["dependencies"], *(text for extra in extras for text in extra)]
-    return [r for r in map(Requirement, texts) if r.name != project["name"]]
+LINES = (ROOT / "requirements.lock").read_text().splitlines()
+PAIRS = (line.split("==") for line in LINES if not line.startswith("#"))
+LOCKED = {canonicalize_name(name): exact for name, exact in PAIRS}
 
 
 def python(*arguments: str) -> str:
@@ -43,16 +30,15 @@ def python(*arguments: str) -> str:
     return done.stdout
 
 
-def test_the_lock_is_exact_and_is_what_is_installed():
-    installed = {name: Version(version(name)).public for name in locked()}
-    assert installed == {name: str(Version(exact)) for name, exact in locked().items()}
+def test_the_lock_is_exact_and_is_what_is_installed_and_asked_for():
+    installed = {name: Version(version(name)).public for name in LOCKED}
+    assert installed == {name: str(Version(exact)) for name, exact in LOCKED.items()}
     assert "No broken requirements found" in python("-m", "pip", "check")
-
-
-def test_pyproject_admits_the_lock():
-    for requirement in wanted():
-        exact = locked()[canonicalize_name(requirement.name)]
-        assert requirement.specifier.contains(exact), f"{requirement} but {exact} is locked"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for texts in (project["dependencies"], *project["optional-dependencies"].values()):
+        for wanted in map(Requirement, texts):
+            own = wanted.name == project["name"]  # an extra that names another one
+            assert own or wanted.specifier.contains(LOCKED[canonicalize_name(wanted.name)]), wanted
 
 
 def test_environment_yml_is_the_lock_and_ci_has_all_pythons():
@@ -60,27 +46,9 @@ def test_environment_yml_is_the_lock_and_ci_has_all_pythons():
     assert f"python={PYTHONS[0]}" in conda  # the one for which auto-gptq has a wheel
     assert "--requirement requirements.lock" in pip["pip"]
     exact = dict(line.split("==") for line in pip["pip"] if not line.startswith("--"))
-    assert exact and exact == {name: locked()[name] for name in exact}
+    assert exact and exact.items() <= LOCKED.items()
     ci = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     assert ci["jobs"]["figures-and-tests"]["strategy"]["matrix"]["python"] == PYTHONS
-
-
-def make(tmp_path: Path, there: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
-    """make with our Makefile, where these Pythons (versions by name) are on the path."""
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name in ("make", "sh", "tr"):
-        (tools / name).symlink_to(shutil.which(name))
-    for name, its_version in there.items():
-        stub = STUB.format(python=sys.executable, version=tuple(map(int, its_version.split("."))))
-        (tools / name).write_text(stub)
-        (tools / name).chmod(0o755)
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    for file in ("requirements.lock", "pyproject.toml"):
-        (tmp_path / file).touch()
-    return subprocess.run(
-        ["make", *arguments], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True
-    )
 
 
 @pytest.mark.parametrize(
@@ -91,37 +59,29 @@ def make(tmp_path: Path, there: dict[str, str], *arguments: str) -> subprocess.C
     ],
 )
 def test_make_takes_the_first_python_that_serves(tmp_path, there, chosen):
-    done = make(tmp_path, there, "--eval=chosen: ; @echo $(PYTHON);", "chosen")
-    assert done.stdout.strip() == chosen, done.stderr
+    for name in ("make", "sh", "tr"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    for name, its_version in there.items():
+        stub = STUB.format(python=sys.executable, version=tuple(map(int, its_version.split("."))))
+        (tmp_path / name).write_text(stub)
+        (tmp_path / name).chmod(0o755)
+    call = ["make", "--eval=chosen: ; @echo $(PYTHON);", "chosen"]
+    done = subprocess.run(call, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True)
+    assert done.stdout.decode().strip() == chosen, done.stderr
 
 
-def test_without_one_a_sentence_says_what_to_do(tmp_path):
-    said, _ = make(tmp_path, {"python3": "3.14"}, "install").stderr.splitlines()  # make's own
-    assert said.startswith("qlab needs Python 3.11, 3.12 or 3.13: install one")
-
-
-def test_qlab_itself_pulls_in_no_framework():
+def test_qlab_itself_pulls_in_no_framework_and_no_room_imports_what_it_must_not():
     frameworks = {"tensorflow", "tf_keras", "torch", "transformers", "auto_gptq"}
-    code = "import sys, qlab, qlab.core.records, qlab.core.closure; print(*sys.modules)"
-    assert not frameworks & set(python("-c", code).split())
-
-
-def test_no_room_imports_what_it_must_not():
+    code = "import sys, qlab, qlab.core.records, qlab.core.closure, qlab.run.cli"
+    assert not frameworks & set(python("-c", code + "; print(*sys.modules)").split())
     python("-c", "from importlinter.cli import lint_imports_command as check; check()")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux alone")
-@pytest.mark.parametrize(
-    "names, lives",
-    [
-        ("qlab, tensorflow, triton", True),
-        ("tensorflow, qlab", True),  # too late for Triton, which nothing here needs
-        ("tensorflow, triton", False),
-    ],
-)
-def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first(names, lives):
+@pytest.mark.parametrize("first, lives", [("qlab, ", True), ("", False)])
+def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first(first, lives):
     """PyTorch for CUDA brings Triton; where it lives without qlab's help, that may go."""
     folder = side_packages.installed("triton==3.7.1")
-    done = side_packages.run_with(folder, f"import {names}")
+    done = side_packages.run_with(folder, f"import {first}tensorflow, triton")
     assert done.returncode == 0 if lives else done.returncode < 0, done.stderr

@@ -9,12 +9,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+import small_project
 import yaml
 from conftest import ROOT
 
@@ -46,6 +46,10 @@ MODULES = {
     "room/deep.py": "",
     "room/other.py": "",
 }
+BARS = [f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv")]
+JUDGED = [f"data/results/mini/judged.{kind}" for kind in ("csv", "provenance.json")]
+MEASURED = [name.replace("judged", "measured") for name in JUDGED]
+MEASURED += ["data/results/mini/items/measured.parquet"]
 WRITE = """
 import os, time
 from pathlib import Path
@@ -55,22 +59,21 @@ def write(*names):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("new")
 """
-MEASURE = """
+MEASURE = f"""
 from qlab.room import bars
 
-write("data/results/mini/measured.csv", "data/results/mini/measured.provenance.json")
-write("data/results/mini/items/measured.parquet")
+write(*{MEASURED})
 if os.path.exists("fail"):
     raise RuntimeError("as told")
 end = time.monotonic() + 120
 while os.path.exists("slow") and time.monotonic() < end:
     time.sleep(0.05)
-write(*[f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv")])
+write(*{BARS})
 """
 # The toy's modules stand before the installed ones.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "QLAB_HOME"} | {"PYTHONPATH": "src"}
+# `-o`, because the toy's .venv is the one the tests run in.
 COMMAND = ["make", "-o", ".venv/.installed", "figures"]
-JUDGE = 'write("data/results/mini/judged.csv", "data/results/mini/judged.provenance.json")'
 
 
 def notebook(project: Path, name: str, code: str) -> None:
@@ -78,9 +81,10 @@ def notebook(project: Path, name: str, code: str) -> None:
     (project / "notebooks" / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
 
 
-def figures(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`make figures` in the project; `-o`, because its .venv is the one the tests run in."""
-    (project / "log").unlink(missing_ok=True)
+def figures(project: Path, *arguments: str, log: bool = False) -> subprocess.CompletedProcess:
+    """`make figures` in the project; it begins the log anew, or leaves it alone."""
+    if not log:
+        (project / "log").unlink(missing_ok=True)
     call = [*COMMAND, *arguments]
     return subprocess.run(call, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
 
@@ -102,39 +106,28 @@ def committed(project: Path) -> dict[str, str]:
 def clone(tmp_path_factory) -> Path:
     """The project as it is cloned: records and figures are there, build/ is not."""
     project = tmp_path_factory.mktemp("a clone")
-    for folder in ("src/qlab", "notebooks", "data/models/tiny", "workflow"):
-        (project / folder).mkdir(parents=True)
-    shutil.copy(ROOT / "Makefile", project)
-    for name in ("Snakefile", "exclusive.py", "remaining.py", "rewritten.py"):
-        shutil.copy(ROOT / "workflow" / name, project / "workflow")
+    small_project.make(project, TABLE)
     shutil.copytree(ROOT / "src" / "qlab" / "core", project / "src" / "qlab" / "core")
-    for name, text in MODULES.items():
-        (project / "src" / "qlab" / name).parent.mkdir(exist_ok=True)
-        (project / "src" / "qlab" / name).write_text(text)
     notebook(project, "01_measure", MEASURE)
-    notebook(project, "02_judge", JUDGE)
+    notebook(project, "02_judge", f"write(*{JUDGED})")
     notebook(project, "03_alone", "import qlab.room.other")
-    (project / "workflow" / "notebooks.yaml").write_text(TABLE)
-    (project / "data" / "models" / "tiny" / "weights").write_text("0")
-    for name in ("requirements.lock", "pyproject.toml"):
-        (project / name).touch()
-    (project / ".venv").symlink_to(sys.prefix)
-    kept = [f"data/results/mini/{n}" for n in ("measured.csv", "measured.provenance.json")]
-    kept += [f"data/results/mini/{n}" for n in ("judged.csv", "judged.provenance.json")]
-    kept += ["data/results/mini/items/measured.parquet"]
-    for name in [*kept, *(f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv"))]:
+    texts = {f"src/qlab/{name}": text for name, text in MODULES.items()}
+    texts |= dict.fromkeys([*MEASURED, *JUDGED, *BARS], "old") | {"data/models/tiny/weights": "0"}
+    for name, text in texts.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text("old")
+        (project / name).write_text(text)
     return project
 
 
 @pytest.fixture(scope="module")
 def finished(clone, tmp_path_factory) -> Path:
     """The project after its first `make figures`."""
-    project = tmp_path_factory.mktemp("finished") / "project"
-    shutil.copytree(clone, project, symlinks=True)
+    at = tmp_path_factory.mktemp("finished") / "project"
+    project = shutil.copytree(clone, at, symlinks=True)
     done = figures(project)
     assert done.returncode == 0, done.stderr
+    assert sorted(ran(project)) == ["01", "02", "03"]
+    assert set(committed(project).values()) == {"new"}
     return project
 
 
@@ -144,18 +137,14 @@ def project(finished, tmp_path) -> Path:
     return shutil.copytree(finished, tmp_path / "mon projet à côté", symlinks=True)
 
 
-def test_a_fresh_clone_runs_everything(finished):
-    assert sorted(ran(finished)) == ["01", "02", "03"]
-    assert set(committed(finished).values()) == {"new"}
-
-
-def test_nothing_runs_twice_nor_after_a_mere_touch(project):
+def test_a_mere_touch_runs_nothing_and_what_is_deleted_is_made_again(project):
     for file in [*project.glob("notebooks/*"), *project.rglob("src/qlab/**/*.py")]:
         file.touch()
-    (project / "data" / "models" / "tiny" / "weights").touch()
-    done = figures(project)
-    assert (done.returncode, ran(project)) == (0, [])
-    assert done.stdout == "Up to date: figures/mini, data/results/mini.\n"
+    assert (figures(project).returncode, ran(project)) == (0, [])
+    for name in ("figures/mini/bars.svg", "data/results/mini/items/measured.parquet"):
+        (project / name).unlink()
+        assert figures(project).returncode == 0
+        assert ran(project)[0] == "01" and committed(project)[name] == "new"
 
 
 @pytest.mark.parametrize(
@@ -177,100 +166,14 @@ def test_a_change_reruns_what_depends_on_it(project, changed, expected):
     assert sorted(ran(project)) == expected
 
 
-def test_it_says_how_many_notebooks_are_left_and_about_how_long(project):
-    for name in ("judged", "measured"):
-        origin = project / "data" / "results" / "mini" / f"{name}.provenance.json"
-        origin.write_text('{"duration_s": 100.0}')
-    (project / "src" / "qlab" / "room" / "deep.py").write_text("more = 1")
-    done = figures(project)
-    said = [line for line in done.stdout.splitlines() if line.startswith("Notebook")]
-    assert said == [
-        "Notebook 1 of 2: about 3 min left, by the last runs.",
-        "Notebook 2 of 2: about 2 min left, by the last runs.",
-    ]
-
-
-def test_a_clock_that_is_set_back_while_a_notebook_runs_is_no_error(project):
-    """What it writes is then older than its own beginning, or than what is to follow."""
-    earlier = """
-for path in [*Path("data/results/mini").rglob("measured.*"), *Path("figures/mini").glob("*")]:
-    os.utime(path, (time.time() - 48 * 3600,) * 2)
-"""
-    notebook(project, "01_measure", MEASURE + earlier)
-    for expected in (["01", "02"], []):
-        assert figures(project).returncode == 0
-        assert sorted(ran(project)) == expected
-
-
 def test_a_secret_as_a_parameter_is_refused(project, monkeypatch):
     """Snakemake would keep it; nothing of it is said or left."""
     monkeypatch.setitem(ENVIRONMENT, "HF_TOKEN", "hf_planted")
     (project.parent / "more.yaml").write_text("parameters: {03_alone: {model: hf_planted}}")
     done = figures(project, "ARGS=--configfile ../more.yaml --quiet host progress reason rules")
-    assert done.returncode != 0
     assert "The parameter 'model' of 03_alone holds a token" in done.stderr
     assert "planted" not in done.stderr + done.stdout
     assert not [f for f in project.rglob("*") if f.is_file() and b"planted" in f.read_bytes()]
-
-
-MEET = """
-mine, other = Path("{mine}"), Path("{other}")
-mine.touch()
-end = time.monotonic() + 60
-while not other.exists():
-    assert time.monotonic() < end, "it ran alone"
-    time.sleep(0.05)
-time.sleep(0.5)
-mine.with_suffix(".done").touch()
-"""
-ALONE = """
-for _ in range(20):
-    met = [f for f in ("a", "b") if Path(f).exists() and not Path(f).with_suffix(".done").exists()]
-    assert not met, "another one ran beside it"
-    time.sleep(0.05)
-"""
-
-
-@pytest.mark.skipif(os.cpu_count() < 2, reason="two notebooks need two cores")
-def test_untimed_notebooks_run_side_by_side_and_timed_ones_alone(project):
-    notebook(project, "04_one", MEET.format(mine="a", other="b"))
-    notebook(project, "05_other", MEET.format(mine="b", other="a"))
-    notebook(project, "06_timed", ALONE)
-    more = "04_one: {untimed: true}\n05_other: {untimed: true}\n06_timed:\n"
-    (project / "workflow" / "notebooks.yaml").write_text(TABLE + more)
-    done = figures(project)
-    assert done.returncode == 0, done.stderr
-    assert sorted(ran(project)) == ["04", "05", "06"]
-
-
-@pytest.mark.parametrize(
-    "name", ["figures/mini/bars.svg", "data/results/mini/items/measured.parquet"]
-)
-def test_a_deleted_figure_or_table_of_items_is_made_again(project, name):
-    (project / name).unlink()
-    assert figures(project).returncode == 0
-    assert ran(project)[0] == "01"
-    assert committed(project)[name] == "new"
-
-
-def test_a_failing_notebook_loses_nothing(clone, tmp_path):
-    project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
-    before = committed(project)
-    (project / "fail").touch()
-    failed = figures(project)
-    assert failed.returncode != 0
-    assert "RuntimeError: as told" in failed.stderr
-    assert committed(project) == before
-    assert sorted(ran(project)) == ["01", "03"]  # what does not need it runs all the same
-    (project / "fail").unlink()
-    assert figures(project).returncode == 0
-    assert sorted(ran(project)) == ["01", "02"]
-
-
-def beside(project: Path) -> str:
-    """What a second run says, which leaves the first one's log alone."""
-    call = {"cwd": project, "env": ENVIRONMENT, "capture_output": True, "text": True}
-    return subprocess.run(COMMAND, **call).stderr
 
 
 def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
@@ -283,18 +186,13 @@ def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
             assert first.poll() is None and time.monotonic() < end, "waited in vain"
             time.sleep(0.05)
         all_of_it = psutil.Process(first.pid).children(recursive=True)
-        second = subprocess.run(
-            COMMAND, cwd=project, env=ENVIRONMENT, capture_output=True, text=True
-        )
+        second = figures(project, log=True)
         assert second.stderr.startswith("Another make figures") and first.poll() is None
         # Only Snakemake dies; its notebook does not notice, and must not get company.
         [snakemake] = [p for p in all_of_it if p.cmdline()[1:3] == ["-m", "snakemake"]]
         snakemake.kill()
         first.wait()
-        third = subprocess.run(
-            COMMAND, cwd=project, env=ENVIRONMENT, capture_output=True, text=True
-        )
-        assert third.stderr.startswith("Another make figures")
+        assert figures(project, log=True).stderr.startswith("Another make figures")
     finally:
         os.killpg(first.pid, signal.SIGKILL)
     assert psutil.wait_procs(all_of_it, timeout=60)[1] == []  # their lock ends with them
@@ -305,34 +203,69 @@ def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
     assert set(committed(project).values()) == {"new"}
 
 
+MEET = """
+write("MINE")
+end = time.monotonic() + 60
+while not Path("OTHER").exists():
+    assert time.monotonic() < end, "it ran alone"
+    time.sleep(0.05)
+time.sleep(0.5)
+write("MINE.done")
+"""
+ALONE = """
+for _ in range(20):
+    met = [f for f in ("a", "b") if Path(f).exists() and not Path(f"{f}.done").exists()]
+    assert not met, "another one ran beside it"
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.skipif(os.cpu_count() < 2, reason="two notebooks need two cores")
+def test_untimed_notebooks_run_side_by_side_and_timed_ones_alone(project):
+    notebook(project, "04_one", MEET.replace("MINE", "a").replace("OTHER", "b"))
+    notebook(project, "05_other", MEET.replace("MINE", "b").replace("OTHER", "a"))
+    notebook(project, "06_timed", ALONE)
+    more = "04_one: {untimed: true}\n05_other: {untimed: true}\n06_timed:\n"
+    (project / "workflow" / "notebooks.yaml").write_text(TABLE + more)
+    assert figures(project).returncode == 0
+    assert sorted(ran(project)) == ["04", "05", "06"]
+
+
+def test_a_failing_notebook_loses_nothing(clone, tmp_path):
+    project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
+    before = committed(project)
+    (project / "fail").touch()
+    assert "RuntimeError: as told" in figures(project).stderr
+    assert committed(project) == before
+    assert sorted(ran(project)) == ["01", "03"]  # what does not need it runs all the same
+    (project / "fail").unlink()
+    assert figures(project).returncode == 0
+    assert sorted(ran(project)) == ["01", "02"]
+
+
 @pytest.mark.parametrize(
     "table, message",
     [
         ("03_alone: {figure: [a]}", "03_alone: unknown figure"),
         ("03_alone: {models: [gone]}", "data/models/gone"),
         ("04_gone:", "notebooks/04_gone.ipynb is not readable"),
-        ("03_alone: {figures: [b]}", "figures/mini/b.png was not written by its notebook"),
+        ("02_judge: {figures: [bars]}", "figures/mini/bars.png was not written by its notebook"),
     ],
 )
 def test_what_is_wrong_is_said(project, table, message):
     (project / "workflow" / "notebooks.yaml").write_text(table)
-    for name in ("png", "svg", "csv"):  # as committed, by an earlier notebook
-        (project / "figures" / "mini" / f"b.{name}").touch()
     done = figures(project)
-    assert done.returncode != 0
-    assert message in done.stderr
+    assert done.returncode != 0 and message in done.stderr
 
 
 def test_the_table_has_every_notebook_model_figure_and_record():
     table = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
-    entries = [entry or {} for entry in table.values()]
     assert set(table) == {path.stem for path in ROOT.glob("notebooks/*.ipynb")}
-    for key, there in {
-        "models": {path.name for path in ROOT.glob("data/models/*") if path.is_dir()},
-        "figures": {path.name.split(".")[0] for path in ROOT.glob("figures/mini/*.*")},
-    }.items():
+    entries = [entry or {} for entry in table.values()]
+    models = {path.name for path in ROOT.glob("data/models/*") if path.is_dir()}
+    drawn = {path.name.split(".")[0] for path in ROOT.glob("figures/mini/*.*")}
+    for key, there in (("models", models), ("figures", drawn)):
         assert {name for entry in entries for name in entry.get(key, [])} == there
-    written = {entry["experiment"] for entry in entries if "experiment" in entry}
-    assert written == {path.stem for path in ROOT.glob("data/results/mini/*.csv")}
-    kept = {entry["experiment"] for entry in entries if entry.get("items")}
-    assert kept == {path.stem for path in ROOT.glob("data/results/mini/items/*.parquet")}
+    for key, kind in (("experiment", "*.csv"), ("items", "items/*.parquet")):
+        there = {path.stem for path in ROOT.glob(f"data/results/mini/{kind}")}
+        assert {entry["experiment"] for entry in entries if entry.get(key)} == there

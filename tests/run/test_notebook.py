@@ -1,6 +1,5 @@
 """Running notebooks: what is refused before a kernel starts, and what is left behind after."""
 
-import errno
 import json
 import os
 import signal
@@ -16,7 +15,6 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from qlab.core.errors import QlabError
 from qlab.core.secrets import MARKER
 from qlab.run import cli, notebook
 
@@ -41,12 +39,12 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _notebook(home, *sources, name="01_look", parameters=PARAMETERS, metadata=None):
+def _notebook(home, *sources, name="01_look"):
     """A notebook of a title, the parameters and one code cell per source."""
-    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    tagged = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
     cells = [new_markdown_cell("# Title"), tagged, *map(new_code_cell, sources)]
     path = home / "notebooks" / f"{name}.ipynb"
-    nbformat.write(new_notebook(cells=cells, metadata=metadata or {}), path)
+    nbformat.write(new_notebook(cells=cells), path)
     return path
 
 
@@ -87,31 +85,18 @@ def _cli(*arguments):
 
 
 def test_a_relative_path_is_of_where_one_stands(home, monkeypatch):
-    """The kernel works in the notebook's folder."""
-    _notebook(home, "print('model:', model)")
+    """The kernel works in the notebook's folder; a name is none, though a folder has it too."""
+    _notebook(home, "print(model)")
     (home / "mine" / "llama").mkdir(parents=True)
     monkeypatch.chdir(home / "mine")
-    for given, meant in (
-        ("./llama", str(home / "mine" / "llama")),
-        ("../mine", str(home / "mine" / ".." / "mine")),
-        ("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-3B"),  # on the hub, no folder here
-        ("llama", "llama"),  # a name, though a folder here has it too
-    ):
-        done = notebook.run("01", [f"model={given}"])
-        [said] = nbformat.read(done, 4).cells[-1].outputs
-        assert said.text == f"model: {meant}\n"
+    for given, meant in (("./llama", str(home / "mine" / "llama")), ("llama", "llama")):
+        assert _printed(notebook.run("01", [f"model={given}"])) == f"{meant}\n"
 
 
 def test_good_run(home, monkeypatch):
-    source = _notebook(
-        home,
-        "import os, sys\nprint(threads, profile, model)",
-        "print(os.getcwd(), os.environ['QLAB_HOME'], sys.executable, sep='\\n')",
-    )
+    places = "print(os.getcwd(), os.environ['QLAB_HOME'], sys.executable, sep='\\n')"
+    source = _notebook(home, "import os, sys\nprint(threads, profile, model)", places)
     untouched = source.read_bytes()
-    stale = home / "build/smoke/notebooks/01_look.failed.ipynb"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("of an earlier run")
     # Relative, as a Makefile may have it: the kernel, in another folder, must get the same one.
     monkeypatch.chdir(home)
     monkeypatch.setenv("QLAB_HOME", ".")
@@ -120,9 +105,7 @@ def test_good_run(home, monkeypatch):
     spec.parent.mkdir(parents=True)
     spec.write_text('{"argv": ["false"], "display_name": "x", "language": "python"}')
     monkeypatch.setenv("JUPYTER_PATH", str(home / "jupyter"))
-
     target = notebook.run("01", ["threads=4", "profile=smoke", 'model=a"\\é'])
-
     assert target == home / "build/smoke/notebooks/01_look.ipynb"
     values, *places = _printed(target).splitlines()
     assert values == '4 smoke a"\\é'
@@ -135,22 +118,6 @@ def test_good_run(home, monkeypatch):
     assert _left(home) == ["01_look.ipynb", "kernel.json"]
     assert os.listdir(home / "notebooks") == ["01_look.ipynb"]
     assert Path.cwd() == home
-    again = notebook.run(target, output=home / "again.ipynb")  # with its defaults
-    assert _printed(again).startswith("2 mini")
-
-
-def test_full_disk_is_one_sentence_and_keeps_the_earlier_output(home, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    path = _notebook(home, "print(1)")
-    target = notebook.run(path)
-    earlier = target.read_bytes()
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(QlabError, match="The disk ran full"):
-        notebook.run(path)
-    assert target.read_bytes() == earlier
-    assert _left(home) == ["01_look.ipynb"]
 
 
 def test_failing_cell_keeps_the_earlier_output(home, capsys):
@@ -158,14 +125,10 @@ def test_failing_cell_keeps_the_earlier_output(home, capsys):
     target = notebook.run("01", ["threads=3"])
     earlier = target.read_bytes()
     _notebook(home, "print('so far')", "\nx = 1\nraise ValueError('one\\nlast line.')", "print(3)")
-
     assert cli.main(["run", "01", "-p", "threads=3"]) == 1
-
     failed = target.with_name("01_look.failed.ipynb")
-    assert capsys.readouterr().err == (
-        "qlab: Cell 4 of 01_look.ipynb (`x = 1`) failed with ValueError: ... last line. "
-        f"The notebook as far as it ran: {failed}\n"
-    )
+    said = capsys.readouterr().err
+    assert "Cell 4 of 01_look.ipynb (`x = 1`) failed with ValueError: ... last line." in said
     assert target.read_bytes() == earlier
     executed = nbformat.read(failed, 4)
     assert [len(cell.get("outputs", [])) for cell in executed.cells] == [0, 0, 0, 1, 1, 0]
@@ -180,12 +143,8 @@ def test_dead_kernel(home):
     process = _cli("run", "01")  # what loggers print, they print in a fresh process
     said = process.communicate(timeout=120)
     failed = home / "build/mini/notebooks/01_look.failed.ipynb"
-    assert process.returncode == 1
-    assert said == (
-        "",
-        "qlab: The kernel died in cell 4 of 01_look.ipynb (`os.kill(os.getpid(), 9)`), usually "
-        f"out of memory; try a smaller profile. The notebook as far as it ran: {failed}\n",
-    )
+    assert process.returncode == 1 and said[0] == ""
+    assert said[1].startswith("qlab: The kernel died in cell 4") and said[1].count("\n") == 1
     assert _printed(failed) == f"so far {MARKER}\n"
     _assert_no_secret(home)
 
@@ -219,12 +178,6 @@ def test_a_secret_is_in_no_file_and_no_message(home, monkeypatch, capfd):
     assert f'model = \\"{MARKER}' in (home / "build/mini/notebooks/01_good.ipynb").read_text()
 
 
-def test_text_that_utf8_cannot_hold(home):
-    path = _notebook(home, "print(1)")
-    path.write_text(path.read_text().replace("# Title", "# \\udcff"))
-    assert nbformat.read(notebook.run(path), 4).cells[0].source == "# \udcff"
-
-
 def _started(home, *sources):
     """`qlab run` of a notebook in its own process, once its last cell has begun."""
     _notebook(home, *sources, "open('begun', 'w').close(); import time; time.sleep(60)")
@@ -236,44 +189,24 @@ def _started(home, *sources):
     return process
 
 
-def test_interrupt(home):
+def test_an_interrupted_run_writes_nothing(home):
     process = _started(home, "print(1)")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
-    assert (process.returncode, said) == (130, "qlab: interrupted; nothing was written.\n")
-    assert _left(home) == []
+    assert "interrupted; nothing was written" in process.communicate(timeout=120)[1]
+    assert process.returncode == 130 and _left(home) == []
 
 
-def test_killed_run_leaves_nothing_and_does_not_block_the_next(home):
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_killed_run_leaves_nothing_takes_its_kernel_along_and_blocks_no_other(home):
     process = _started(home, "import os; print(os.environ['HF_TOKEN'])")
+    (kernel,) = psutil.Process(process.pid).children()
+    kernel.suspend()  # even a stopped one
     process.kill()
     process.communicate(timeout=120)
+    kernel.wait(timeout=10)
+    assert not kernel.is_running()
     _assert_no_secret(home)
     assert list((home / "build").rglob("*.ipynb")) == []
     assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
     _notebook(home, "print(1)")
     notebook.run("01")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_a_killed_run_takes_its_kernel_along_even_a_stopped_one(home):
-    process = _started(home, "print(1)")
-    (kernel,) = psutil.Process(process.pid).children()
-    kernel.suspend()
-    process.kill()
-    process.communicate(timeout=120)
-    kernel.wait(timeout=10)
-    assert not kernel.is_running()
-
-
-def test_help_imports_nothing_heavy():
-    code = (
-        "import contextlib, sys, qlab, qlab.run.cli\n"
-        "with contextlib.suppress(SystemExit): qlab.run.cli.main(['--help'])\n"
-        "heavy = {'tensorflow', 'torch', 'papermill', 'nbformat', 'numpy'} & set(sys.modules)\n"
-        "sys.exit(str(heavy) if heavy else 0)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"parameters" in done.stdout

@@ -1,30 +1,26 @@
-"""README's map and commands name what there is; the changelog keeps its form."""
+"""README's map and commands name what there is, START.md the notebooks; the changelog's form."""
 
 import re
 import tomllib
 
-import pytest
-from conftest import ROOT
+from conftest import NOTEBOOKS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ROOMS = sorted(p.parent.name for p in (ROOT / "src" / "qlab").glob("*/__init__.py"))
-COMMANDS = sorted(set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.M)))
-LINKS = sorted(set(re.findall(r"\]\(([^)#:]+)\)", README)))
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_the_map_has_every_room(room):
-    assert re.search(rf"`(src/qlab/)?{room}/?`", README)
+def test_readme_names_every_room_and_only_targets_and_files_that_there_are():
+    rooms = {p.parent.name for p in (ROOT / "src" / "qlab").glob("*/__init__.py")}
+    assert rooms <= set(re.findall(r"`(?:src/qlab/)?(\w+)/?`", README))
+    commands = set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.M))
+    assert commands <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    assert all((ROOT / link).exists() for link in re.findall(r"\]\(([^)#:]+)\)", README))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_make_command_is_a_target(command):
-    assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-
-
-@pytest.mark.parametrize("link", LINKS)
-def test_every_link_leads_somewhere(link):
-    assert (ROOT / link).exists()
+def test_start_has_every_notebook_and_only_files_that_there_are():
+    text = (ROOT / "START.md").read_text(encoding="utf-8")
+    places = set(map("".join, re.findall(r'\]\((.+?)\)|src="(.+?)"', text)))
+    assert {path.relative_to(ROOT).as_posix() for path in NOTEBOOKS} <= places
+    assert [p for p in places if not (ROOT / p).is_file()] == []
 
 
 def test_the_changelog_keeps_its_form_and_knows_the_version():

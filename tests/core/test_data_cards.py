@@ -57,9 +57,6 @@ def test_hashes_of_files_and_downloads_are_those_of_the_code():
         "`lambada_openai`": [hub.LAMBADA_SHA256],
     }.items():
         assert all(one.rpartition(":")[2][:12] in CARDS[title]["hash"] for one in known), title
-    source = (ROOT / "src" / "qlab" / "classifier" / "data.py").read_text(encoding="utf-8")
-    (tiny,) = re.findall(r"\| ([0-9a-f]{12}) \(`qlab.classifier.data.MLPERF_TINY`\)", TEXT)
-    assert f"sha256:{tiny}" in source
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -76,7 +73,6 @@ def test_hash_and_score_of_a_model_are_those_of_its_files(name):
     "name, table, metric, k",
     [
         ("centernet_mini", "centernet_ptq", "ap", None),
-        ("llama_mini", "llama_gptq", "acc", None),
         ("llama_mini", "llama_gptq", "top_first_token", 5),
         ("resnet8_shapes32", "resnet_qat", "accuracy", None),
     ],
@@ -88,11 +84,3 @@ def test_intervals_are_those_of_the_records(name, table, metric, k):
     ends = [[f"{v:.{n}f}"[1:] for v in (row.value, row.ci_low, row.ci_high)] for n in (3, 4)]
     written = [f"{value} [{low}, {high}]" for value, low, high in ends]
     assert any(one in CARDS[of_model(name)]["evaluation"] for one in written), written
-
-
-def test_every_name_of_the_code_is_there():
-    """By its text, for importing a room may import a framework."""
-    for name in set(re.findall(r"`qlab\.([\w.]+)`", TEXT)):
-        file = ROOT / "src" / "qlab" / (name.replace(".", "/") + ".py")
-        above, last = file.parent.with_suffix(".py"), file.stem
-        assert file.is_file() or re.search(rf"^(def |class )?{last}\b", above.read_text(), re.M)

@@ -8,21 +8,15 @@ from qlab.core import embedded, paths
 from qlab.core.errors import QlabError
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
-    return paths.models() / "toy"
-
-
 def writer(content: bytes):
     return lambda made: (made / "weights.h5").write_bytes(content)
 
 
-def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(folder):
+def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(empty_home):
+    folder = paths.models() / "toy"
     card = embedded.keep(folder, writer(b"one"), {"seed": 3})
     assert embedded.model_folder("toy") == folder
     assert json.loads((folder / "card.json").read_text()) == card
-    assert card["seed"] == 3
     (folder / "weights.h5").write_bytes(b"two")
     with pytest.raises(QlabError, match="does not match its card"):
         embedded.model_folder("toy")

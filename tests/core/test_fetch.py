@@ -53,19 +53,14 @@ def tar(folder, name):
 def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
     folder, address = server
     file = zipped(folder, **{"annotations/a": "{}", "b": "2"})
+    with pytest.raises(QlabError, match="does not match the known hash: expected sha256:0000"):
+        fetch.fetch(f"{address}/data.zip", NO_HASH)
+    assert not list((paths.build() / "downloads").glob("*zip*"))
     first = fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
     assert (first / "annotations" / "a").read_text() == "{}"
     file.unlink()  # a second call needs no server
     kept = paths.build() / "downloads" / "data.zip"
     assert fetch.fetch(f"{address}/data.zip", sha256(kept), unpack=True) == first
-
-
-def test_another_hash_is_refused_and_leaves_no_file(server):
-    folder, address = server
-    zipped(folder, a="1")
-    with pytest.raises(QlabError, match="does not match the known hash: expected sha256:0000"):
-        fetch.fetch(f"{address}/data.zip", NO_HASH)
-    assert not list((paths.build() / "downloads").glob("*zip*"))
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
@@ -111,17 +106,13 @@ def test_the_disk_decides_and_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path,
     disk.refuse(28 * 10**9, "It", "Take less")
     with pytest.raises(QlabError, match="It will take about 29.0 GB in .*, where 30.0 GB can be"):
         disk.refuse(29 * 10**9, "It", "Take less")
-    assert [disk.in_words(n) for n in (23_400_000, 900)] == ["23 MB", "1 KB"]
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))
     home = tmp_path / "working" / "qlab"
     home.mkdir(parents=True)
     (home / "made").write_bytes(bytes(3000))
-    (home / "link").symlink_to(home / "nowhere")
-    left = disk.KAGGLE_LIMIT - 3000 - len(str(home / "nowhere"))
-    assert disk.free(home / "build") == left and disk.free(tmp_path / "temp") == 30 * 10**9
-    monkeypatch.setattr(disk, "KAGGLE_LIMIT", 1000)
-    assert disk.free(home) == 0
+    assert disk.free(home / "build") == disk.KAGGLE_LIMIT - 3000
+    assert disk.free(tmp_path / "temp") == 30 * 10**9
 
 
 def test_any_answer_counts_even_a_refusal_and_silence_is_not_waited_for(monkeypatch):
@@ -133,17 +124,4 @@ def test_any_answer_counts_even_a_refusal_and_silence_is_not_waited_for(monkeypa
     started = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not network.reachable(f"http://127.0.0.1:{silent.getsockname()[1]}")
-    enough = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: enough.wait(60) and [])
-    assert not network.reachable("http://some.where")  # a name that nobody looks up
-    enough.set()
     assert time.monotonic() - started < 5
-
-
-def test_coco_is_where_its_archives_unpack_to(monkeypatch, tmp_path):
-    """The members' names are those of the published archives."""
-    monkeypatch.setattr(fetch, "fetch", lambda url, *_, **__: tmp_path / url.rsplit("/", 1)[-1])
-    annotations, images = fetch.coco_val2017()
-    place = "annotations_trainval2017.zip/annotations/instances_val2017.json"
-    assert annotations == tmp_path / place
-    assert images == tmp_path / "val2017.zip" / "val2017"

@@ -11,10 +11,9 @@ pytestmark = pytest.mark.usefixtures("empty_home")
 DRAWN = pd.DataFrame({"x": [1.5, 2.5], "y": [0.25, 0.5]})
 
 
-def draw(name: str = "f") -> None:
-    with plot.figure(name, "mini", DRAWN) as (_, axis):
-        axis.plot(DRAWN["x"], DRAWN["y"], label="line")
-        axis.legend()
+def draw() -> None:
+    with plot.figure("f", "mini", DRAWN) as (_, axis):
+        axis.plot(DRAWN["x"], DRAWN["y"])
 
 
 def test_three_files_with_the_same_bytes_twice(empty_home):

@@ -9,12 +9,9 @@ from qlab.core import tflite_graph
 
 
 def test_decoding_is_what_no_weights_come_after_in_the_order_of_execution(monkeypatch):
-    chain = [
-        ("SHAPE", "image", "side"), ("PAD", "image", "a"), ("CONV_2D", "a", "b"),
-        ("ADD", "b a", "c"), ("TRANSPOSE_CONV", "c side", "d"), ("LOGISTIC", "d", "e"),
-        ("TOPK_V2", "e", "f"),
-    ]  # fmt: skip
-    operators = [tflite_graph.Operator(kind, tuple(i.split()), (o,)) for kind, i, o in chain]
+    chain = "SHAPE image side/PAD image a/CONV_2D a b/ADD b a c/TRANSPOSE_CONV c side d"
+    steps = [step.split() for step in f"{chain}/LOGISTIC d e/TOPK_V2 e f".split("/")]
+    operators = [tflite_graph.Operator(kind, tuple(i), (o,)) for kind, *i, o in steps]
     monkeypatch.setattr(tflite_graph, "operators", lambda file: operators)
     assert tflite_graph.decoding(Path("x")) == ["e", "f"]
 
@@ -30,7 +27,6 @@ def test_decoding_is_what_no_weights_come_after_in_the_order_of_execution(monkey
 )
 def test_operators_are_named_in_files_of_every_age(code, name):
     fields = ("customCode", "builtinCode", "deprecatedBuiltinCode")
-    model = SimpleNamespace(
-        operatorCodes=[None, SimpleNamespace(**dict(zip(fields, code, strict=True)))]
-    )
+    known = SimpleNamespace(**dict(zip(fields, code, strict=True)))
+    model = SimpleNamespace(operatorCodes=[None, known])
     assert tflite_graph.kind(model, SimpleNamespace(opcodeIndex=1)) == name

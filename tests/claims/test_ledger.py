@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from qlab.claims import explore
 from qlab.claims import ledger as claims_ledger
 from qlab.claims.data import Evidence
 from qlab.claims.verdicts import HOLDS, NOT, UNTESTED, VERDICTS
@@ -161,3 +162,13 @@ def test_full_takes_its_own_records_first_and_says_where_the_others_are_from(cop
     assert one.file == own / "centernet_ptq.csv" and one.model == "centernet_resnet50"
     assert found["int8_keeps_top5"].file.parent.name == "mini"
     assert {file.parent.name for file in evidence.used} == {"full", "mini", "mini-long"}
+
+
+def test_figures_are_the_rules_with_the_deciding_one_first(judged, evidence):
+    by_id = {j.claim.id: j for j in judged}
+    found = explore.terms(by_id["every_detector_is_faster"], evidence)
+    assert len(found) == 7 and found[0] == by_id["every_detector_is_faster"].term
+    assert [t.margin for t in found[1:]] == sorted(t.margin for t in found[1:])
+    assert {t.verdict(7) for t in found} >= {HOLDS, NOT}  # some may be undecided, by the machine
+    counted = explore.terms(by_id["layer_before_gets_a_quantizer"], evidence)
+    assert [t.unit for t in counted] == ["row"]

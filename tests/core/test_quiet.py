@@ -1,11 +1,11 @@
-"""Native chatter goes to a file and comes back to the screen; bars are silent when headless."""
+"""Native chatter goes to a file and comes back to the screen."""
 
 import gc
 import os
 
 import pytest
 
-from qlab.core import paths, progress, quiet
+from qlab.core import paths, quiet
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 
@@ -25,10 +25,3 @@ def test_notes_go_to_the_log_and_an_exception_gives_the_screen_back(capfd):
     assert capfd.readouterr().err == "heard\n"
     assert not descriptors() - before
     assert (paths.build() / "native.log").read_text() == "note\n" * 3
-
-
-@pytest.mark.parametrize("switch", ["CI", "QLAB_QUIET"])
-def test_a_bar_is_silent_when_headless(switch, monkeypatch, capfd):
-    monkeypatch.setenv(switch, "1")
-    assert list(progress.bar("detect")(range(3))) == [0, 1, 2]
-    assert capfd.readouterr() == ("", "")

@@ -107,9 +107,8 @@ def test_no_network_says_what_to_do(server, tmp_path, monkeypatch):
 def test_what_has_no_room_is_not_begun(server, monkeypatch):
     folder, address = server
     file = zipped(folder, a="1" * 5000)
-    monkeypatch.setattr(
-        disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=file.stat().st_size * 1.5)
-    )
+    room = SimpleNamespace(free=file.stat().st_size * 1.5)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: room)
     with pytest.raises(QlabError, match="Downloading data.zip will take about .*local paths"):
         fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
     assert not (paths.build() / "downloads").exists()

@@ -35,32 +35,26 @@ def workers() -> set[int]:
     """Ids of both kept processes."""
     found: set[int] = set()
     while len(found) < 2:
-        found |= set(processes.starmap(_slowly_who, [()] * 4, 2))
+        found |= set(processes.starmap(lambda: time.sleep(0.3) or os.getpid(), [()] * 4, 2))
     return found
-
-
-def _slowly_who() -> int:
-    time.sleep(0.3)
-    return os.getpid()
-
-
-def inherited() -> tuple:
-    limits = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
-    return paths.build(), os.getcwd(), limits
 
 
 def test_the_processes_have_what_the_caller_has_now(monkeypatch, tmp_path):
     """Kept ones would not see a changed home, and joblib alone would give them one thread each."""
+
+    def inherited() -> tuple:
+        limits = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
+        return paths.build(), os.getcwd(), limits
+
     for name in [k for k in os.environ if k.endswith("_NUM_THREADS")]:
         monkeypatch.delenv(name)
     for name, limits in (("one", {}), ("two", {"OMP_NUM_THREADS": "1"})):
-        home = tmp_path / name
-        home.mkdir()
-        monkeypatch.chdir(home)
-        for variable, value in {"QLAB_HOME": str(home), **limits}.items():
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        for variable, value in {"QLAB_HOME": os.getcwd(), **limits}.items():
             monkeypatch.setenv(variable, value)
-        own = (home / "build", str(home), limits)
-        assert processes.starmap(inherited, [(), ()], 2) == [own] * 2
+        assert processes.starmap(inherited, [(), ()], 2) == [inherited()] * 2
+        assert inherited() == (tmp_path / name / "build", str(tmp_path / name), limits)
 
 
 def interrupted(items):
@@ -94,5 +88,4 @@ def test_processes_end_with_the_one_that_started_them():
     time.sleep(1)  # until they wait for nothing but their work
     first.send_signal(signal.SIGKILL)
     first.wait()
-    _, left = psutil.wait_procs(started, timeout=30)
-    assert left == []
+    assert psutil.wait_procs(started, timeout=30)[1] == []

@@ -18,7 +18,7 @@ def checkout(tmp_path, monkeypatch):
     def git(*arguments: str) -> str:
         name = ["-c", "user.name=a", "-c", "user.email=a@b"]
         call = ["git", "-C", str(tmp_path), *name, *arguments]
-        return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.check_output(call, text=True).strip()
 
     assert provenance.commit() == "none"  # outside of a checkout
     git("init", "-q")

@@ -21,10 +21,9 @@ def test_resamples_keep_the_number_of_items_and_repeat_with_the_seed():
 def test_bootstrap_interval_of_a_mean_agrees_with_scipy():
     data = np.random.default_rng(0).exponential(size=200)
     weights = stats.resamples(200, 4000, seed=1)
-    low, high = stats.bootstrap_interval(weights @ data / 200, data.mean())
+    ours = stats.bootstrap_interval(weights @ data / 200, data.mean())
     theirs = scipy_stats.bootstrap((data,), np.mean, method="BCa", n_resamples=4000, rng=2)
-    assert low == pytest.approx(theirs.confidence_interval.low, rel=0.03)
-    assert high == pytest.approx(theirs.confidence_interval.high, rel=0.03)
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), rel=0.03)
 
 
 def test_bootstrap_interval_corrects_a_biased_bootstrap():
@@ -66,12 +65,10 @@ def test_order_statistics_are_the_tightest_ranks_that_cover(n, quantile):
     assert below(e.high - 2) < 0.975 <= below(e.high - 1)
 
 
-@pytest.mark.parametrize(
-    ("n", "quantile", "known"), [(5, 0.5, False), (6, 0.5, True), (31, 0.9, False)]
-)
-def test_too_few_values_have_no_interval(n, quantile, known):
-    e = stats.median(np.arange(n), quantile)
-    assert np.isfinite([e.low, e.high]).tolist() == [known, known]
+def test_too_few_values_have_no_interval():
+    for n, quantile, known in ((5, 0.5, False), (6, 0.5, True), (31, 0.9, False)):
+        e = stats.median(np.arange(n), quantile)
+        assert np.isfinite([e.low, e.high]).tolist() == [known, known]
 
 
 @given(st.lists(st.floats(-9, 9), min_size=1, max_size=40), st.floats(-9, 9))

@@ -3,8 +3,6 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-
 from qlab.core import tflite_graph
 
 
@@ -16,17 +14,13 @@ def test_decoding_is_what_no_weights_come_after_in_the_order_of_execution(monkey
     assert tflite_graph.decoding(Path("x")) == ["e", "f"]
 
 
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [
-        ((None, 3, 3), "CONV_2D"),
-        ((None, 0, 3), "CONV_2D"),  # an old converter's: in the deprecated field alone
-        ((None, 150, 127), "GELU"),  # a kind too new for that field
-        ((b"TFLite_Detection_PostProcess", 32, 32), "TFLite_Detection_PostProcess"),
-    ],
-)
-def test_operators_are_named_in_files_of_every_age(code, name):
-    fields = ("customCode", "builtinCode", "deprecatedBuiltinCode")
-    known = SimpleNamespace(**dict(zip(fields, code, strict=True)))
-    model = SimpleNamespace(operatorCodes=[None, known])
-    assert tflite_graph.kind(model, SimpleNamespace(opcodeIndex=1)) == name
+def test_operators_are_named_in_files_of_every_age():
+    for custom, builtin, deprecated, name in (
+        (None, 3, 3, "CONV_2D"),
+        (None, 0, 3, "CONV_2D"),  # an old converter's: in the deprecated field alone
+        (None, 150, 127, "GELU"),  # a kind too new for that field
+        (b"TFLite_Detection_PostProcess", 32, 32, "TFLite_Detection_PostProcess"),
+    ):
+        known = {"customCode": custom, "builtinCode": builtin, "deprecatedBuiltinCode": deprecated}
+        model = SimpleNamespace(operatorCodes=[None, SimpleNamespace(**known)])
+        assert tflite_graph.kind(model, SimpleNamespace(opcodeIndex=1)) == name

@@ -33,11 +33,11 @@ def package(tmp_path, monkeypatch) -> Path:
     return root
 
 
-def notebook(folder: Path, *sources: str) -> Path:
-    cells = [{"cell_type": "code", "source": [source]} for source in sources]
-    prose = {"cell_type": "markdown", "source": "import qlab.unused"}
+def notebook(folder: Path, code: str) -> Path:
+    cell = {"cell_type": "code", "source": [code]}
+    prose = {"cell_type": "markdown", "source": "import qlab.bottom"}
     path = folder / "notebook.ipynb"
-    path.write_text(json.dumps({"cells": [prose, *cells]}))
+    path.write_text(json.dumps({"cells": [prose, cell]}))
     return path
 
 

@@ -17,6 +17,7 @@ import huggingface_hub
 import pytest
 
 from qlab.core import disk, fetch, hub, network, paths
+from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 
 NO_HASH = "sha256:" + "0" * 64
@@ -48,10 +49,6 @@ def server(tmp_path, monkeypatch):
         yield folder, address
 
 
-def sha256(path) -> str:
-    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def zipped(folder, **members):
     with zipfile.ZipFile(folder / "data.zip", "w") as made:
         for name, text in members.items():
@@ -71,11 +68,11 @@ def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
     with pytest.raises(QlabError, match="does not match the known hash: expected sha256:0000"):
         fetch.fetch(f"{address}/data.zip", NO_HASH)
     assert not list((paths.build() / "downloads").glob("*zip*"))
-    first = fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
+    first = fetch.fetch(f"{address}/data.zip", f"sha256:{file_sha256(file)}", unpack=True)
     assert (first / "annotations" / "a").read_text() == "{}"
     file.unlink()  # a second call needs no server
     kept = paths.build() / "downloads" / "data.zip"
-    assert fetch.fetch(f"{address}/data.zip", sha256(kept), unpack=True) == first
+    assert fetch.fetch(f"{address}/data.zip", f"sha256:{file_sha256(kept)}", unpack=True) == first
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
@@ -85,7 +82,7 @@ def test_no_member_leaves_the_folder(server, tmp_path, kind, climbs):
     name = climbs.format(there=tmp_path)
     file = tar(folder, name) if kind == "tar.gz" else zipped(folder, **{name: "x"})
     try:
-        found = fetch.fetch(f"{address}/data.{kind}", sha256(file), unpack=True)
+        found = fetch.fetch(f"{address}/data.{kind}", f"sha256:{file_sha256(file)}", unpack=True)
     except tarfile.OutsideDestinationError:
         found = tmp_path / "nowhere"
         assert not list((paths.build() / "downloads").glob("*.unpacked"))
@@ -110,7 +107,7 @@ def test_what_has_no_room_is_not_begun(server, monkeypatch):
     room = SimpleNamespace(free=file.stat().st_size * 1.5)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: room)
     with pytest.raises(QlabError, match="Downloading data.zip will take about .*local paths"):
-        fetch.fetch(f"{address}/data.zip", sha256(file), unpack=True)
+        fetch.fetch(f"{address}/data.zip", f"sha256:{file_sha256(file)}", unpack=True)
     assert not (paths.build() / "downloads").exists()
 
 
@@ -185,10 +182,9 @@ def served(tmp_path, monkeypatch):
 
 
 def redirect(monkeypatch, address, tmp_path) -> None:
-    here = functools.partial(
-        huggingface_hub.snapshot_download, endpoint=address, cache_dir=tmp_path / "cache"
-    )
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", here)
+    here = {"endpoint": address, "cache_dir": tmp_path / "cache"}
+    take = functools.partial(huggingface_hub.snapshot_download, **here)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", take)
     monkeypatch.setattr(network, "reachable", lambda _: REACHABLE(address))
 
 
@@ -235,6 +231,6 @@ def test_lambada_from_either_address_and_only_as_published(served, monkeypatch, 
     monkeypatch.setattr(hub, "LAMBADA_ADDRESSES", (f"{served.address}/lambada_test.jsonl", here))
     with pytest.raises(QlabError, match=r"the known hash: expected sha256:4aa8d02.*abdb226"):
         hub.lambada()
-    own = sha256(served.folder / "lambada_test.jsonl")
-    monkeypatch.setattr(hub, "LAMBADA_SHA256", own.removeprefix("sha256:"))
+    own = file_sha256(served.folder / "lambada_test.jsonl")
+    monkeypatch.setattr(hub, "LAMBADA_SHA256", own)
     assert hub.lambada().read_text() == '{"text": "a b"}\n'

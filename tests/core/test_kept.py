@@ -38,12 +38,12 @@ def test_what_is_too_large_to_be_committed_is_refused_and_leaves_the_old_file(mo
         items.read("none", "mini")
 
 
-def writer(content: bytes):
-    return lambda made: (made / "weights.h5").write_bytes(content)
-
-
 def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(empty_home):
     folder = paths.models() / "toy"
+
+    def writer(content: bytes):
+        return lambda made: (made / "weights.h5").write_bytes(content)
+
     card = embedded.keep(folder, writer(b"one"), {"seed": 3})
     assert embedded.model_folder("toy") == folder
     assert json.loads((folder / "card.json").read_text()) == card

@@ -48,7 +48,7 @@ def test_other_text_is_left_alone(text, hidden):
     assert redact(text, hidden) == text
 
 
-def _notebook():
+def test_notebook_is_clean_everywhere_and_the_original_is_not_touched():
     nb = new_notebook(metadata={"title": SECRET, SECRET: {"deep": [SECRET]}})
     outputs = [
         new_output("stream", name="stderr", text=SECRET),
@@ -58,11 +58,6 @@ def _notebook():
     code = new_code_cell(f"login({SECRET!r})", outputs=outputs, metadata={"note": SECRET})
     text = new_markdown_cell(SECRET, attachments={"a.txt": {"text/plain": SECRET}})
     nb.cells = [code, text]
-    return nb
-
-
-def test_notebook_is_clean_everywhere_and_the_original_is_not_touched():
-    nb = _notebook()
     before = nbformat.writes(nb)
     clean = redacted(nb, [SECRET])
     text = nbformat.writes(clean)

@@ -31,13 +31,6 @@ def test_splits_share_no_image():
         assert abs(shares - 0.1).max() < 0.03
 
 
-def test_embedded_images_are_drawn_once(home, monkeypatch):
-    first = shapes32.kept("calibration", 8)
-    assert first.sha256 == shapes32.load("calibration", 8).sha256
-    monkeypatch.setattr(shapes32, "draw", None)
-    assert shapes32.kept("calibration", 8).sha256 == first.sha256
-
-
 def test_parts_keep_images_and_labels_together():
     whole = LabelledImages(IMAGES, LABELS, ("a", "b", "c"))
     part = whole.part(1, 3)

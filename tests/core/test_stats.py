@@ -12,8 +12,7 @@ from qlab.core import stats
 
 def test_resamples_keep_the_number_of_items_and_repeat_with_the_seed():
     rows = stats.resamples(7, 50, seed=3)
-    assert rows.shape == (50, 7)
-    assert (rows.sum(axis=1) == 7).all()
+    assert rows.shape == (50, 7) and (rows.sum(axis=1) == 7).all()
     assert (rows == stats.resamples(7, 50, seed=3)).all()
     assert (rows != stats.resamples(7, 50, seed=4)).any()
 

@@ -116,8 +116,7 @@ def test_a_sweeps_records_become_points_by_their_columns():
 
 
 def test_the_first_and_the_last_layer_are_layers_alone_too():
-    points = pd.DataFrame(
-        [("first", 1), ("first", 2), ("last", 1), ("last", N), ("only", 5)], columns=["where", "k"]
-    )
+    ends = [("first", 1), ("first", 2), ("last", 1), ("last", N), ("only", 5)]
+    points = pd.DataFrame(ends, columns=["where", "k"])
     found = places.each_alone(points, N)
     assert found.to_numpy().tolist() == [["only", 5], ["only", 1], ["only", N]]

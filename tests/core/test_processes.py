@@ -62,14 +62,12 @@ def interrupted(items):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    ("first", "progress", "error"), [(0, interrupted, KeyboardInterrupt), ("x", iter, TypeError)]
-)
-def test_an_error_or_an_interrupt_ends_what_is_not_wanted(first, progress, error):
-    there = [psutil.Process(number) for number in workers()]
-    with pytest.raises(error):
-        processes.starmap(time.sleep, [(first,), (60,), (60,)], 2, progress)
-    assert psutil.wait_procs(there, timeout=20)[1] == []
+def test_an_error_or_an_interrupt_ends_what_is_not_wanted():
+    for first, progress, error in ((0, interrupted, KeyboardInterrupt), ("x", iter, TypeError)):
+        there = [psutil.Process(number) for number in workers()]
+        with pytest.raises(error):
+            processes.starmap(time.sleep, [(first,), (60,), (60,)], 2, progress)
+        assert psutil.wait_procs(there, timeout=20)[1] == []
 
 
 def test_numbers_are_the_same_from_any_number_of_processes():

@@ -24,8 +24,7 @@ def test_an_image_of_endless_size_is_refused(tmp_path):
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "1"])
 def test_other_colour_modes_are_converted_and_said(tmp_path, mode, caplog):
-    kind = "tif" if mode == "CMYK" else "png"
-    path = tmp_path / f"a.{kind}"
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     Image.new(mode, (6, 4)).save(path)
     image = read_image(path)
     assert image.shape == (4, 6, 3) and image.dtype == np.uint8

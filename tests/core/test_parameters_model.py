@@ -26,7 +26,6 @@ class Given(Parameters):
         ("rate", float("nan"), "'rate' must be"),
         ("profile", "full", "'profile' is one of 'smoke' or 'mini', not 'full'"),
         ("threads", "2", "'threads' is wrong: .* not '2'"),
-        ("model", None, "'model' is wrong: .* not None"),
     ],
 )
 def test_what_is_out_of_range_or_of_another_type_is_a_sentence(name, value, sentence):

@@ -21,7 +21,6 @@ def test_callables_take_turns_after_a_warm_up():
     assert [sorted(r) for r in rounds] == [["a", "b"]] * 40
     assert ["a", "b"] in rounds and ["b", "a"] in rounds  # nobody always runs behind the same one
     assert {k: len(v) for k, v in times.items()} == {"a": 40, "b": 40}
-    assert all((v >= 0).all() for v in times.values())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="VmHWM is Linux's")

@@ -16,16 +16,10 @@ pytestmark = pytest.mark.usefixtures("empty_home")
 
 def test_made_once_and_addressed_by_content():
     made = []
-
-    def make(folder):
-        made.append(folder)
-        (folder / "x").write_text("1")
-
-    first = cache.artefact("kind", {"a": 1, "b": [2]}, make)
-    assert cache.artefact("kind", {"b": [2], "a": 1}, make) == first
-    assert cache.artefact("kind", {"a": 2, "b": [2]}, make) != first
-    assert len(made) == 2
-    assert (first / "recipe.json").is_file() and (first / "x").read_text() == "1"
+    first = cache.artefact("kind", {"a": 1, "b": [2]}, made.append)
+    assert cache.artefact("kind", {"b": [2], "a": 1}, made.append) == first
+    assert cache.artefact("kind", {"a": 2, "b": [2]}, made.append) != first
+    assert len(made) == 2 and (first / "recipe.json").is_file()
 
 
 def test_a_failing_maker_leaves_nothing(empty_home):
@@ -36,7 +30,7 @@ def test_a_failing_maker_leaves_nothing(empty_home):
     with pytest.raises(RuntimeError):
         cache.artefact("kind", {"a": 1}, make)
     assert not cache.address("kind", {"a": 1}).exists()
-    assert not list((empty_home / "build").rglob("half"))
+    assert not list(empty_home.rglob("half"))
 
 
 WRITER = (
@@ -57,15 +51,13 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not(
     killed.wait()
     assert not (empty_home / "b.txt").exists()
     (left,) = [part.parent for part in empty_home.glob(".part-*/b.txt")]
-    with cache.written_whole(empty_home / "c.txt") as part:
-        part.write_text("c")
-    assert left.is_dir()  # as young as this, it might be a writer's that has no lock yet
-    for folder in empty_home.glob(".part-*"):
-        os.utime(folder, (0, 0))
-    with cache.written_whole(empty_home / "c.txt") as part:
-        part.write_text("c")
+    for age in ("young", "old"):
+        with cache.written_whole(empty_home / "c.txt") as part:
+            part.write_text("c")
+        assert left.is_dir() == (age == "young")  # it might be a writer's that has no lock yet
+        for folder in empty_home.glob(".part-*"):
+            os.utime(folder, (0, 0))
     assert [part.name for part in empty_home.glob(".part-*/*.txt")] == ["a.txt"]
-    assert not left.exists()
     live.kill()
     live.wait()
 
@@ -83,7 +75,6 @@ def test_two_makers_at_once_agree():
     ("number", "sentence"),
     [
         (errno.ENOSPC, "The disk ran full while writing .* what was there before is untouched"),
-        (errno.EFBIG, "The disk ran full .*File too large.* before is untouched"),
         (errno.EROFS, "cannot be written .* nothing was changed"),
     ],
 )
@@ -97,24 +88,11 @@ def test_a_full_or_locked_disk_is_a_sentence_and_the_old_file_stays(empty_home, 
     assert [p.name for p in empty_home.iterdir()] == ["a.txt"]
 
 
-def test_what_is_in_the_way_is_named_and_other_files_are_none_of_it(empty_home):
-    (empty_home / "file").touch()
-    with (
-        pytest.raises(QlabError, match=r"/file is in the way of a folder for a\.txt"),
-        cache.written_whole(empty_home / "file" / "a.txt"),
-    ):
-        pass
-    with pytest.raises(PermissionError), cache.written_whole(empty_home / "a.txt"):
-        raise PermissionError(errno.EACCES, "no", "/some/where/else")
-
-
 def test_a_folders_hash_sees_names_contents_and_places_in_any_order(empty_home, monkeypatch):
-    trees = ({"a": "1"}, {"b": "1"}, {"b": "2"}, {"x/b": "2"}, {"x/b": "2", "c": "3"})
-    for number, tree in enumerate(trees):
-        for name, text in tree.items():
-            file = empty_home / str(number) / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+    for place in ("0/a 1", "1/b 1", "2/b 2", "3/x/b 2", "4/x/b 2", "4/c 3"):
+        name, text = place.split()
+        (empty_home / name).parent.mkdir(parents=True, exist_ok=True)
+        (empty_home / name).write_text(text)
     found = [cache.file_sha256(empty_home / str(number)) for number in range(5)]
     assert len(set(found)) == 5
     listed = Path.rglob

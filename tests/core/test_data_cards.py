@@ -40,12 +40,10 @@ def test_cards_are_whole():
 
 
 @pytest.mark.parametrize("title", SETS)
-def test_hashes_of_generated_sets_are_the_codes_and_the_datas(title):
-    """The code's are compared with what it draws whenever a set is made; here once more."""
+def test_hashes_of_generated_sets_are_the_codes(title):
+    """The code's are compared with what it draws whenever a set is made."""
     stated, made = hashes(title), SETS[title]
     assert stated == {s: made.DIGESTS[s][: len(stated[s])] for s in made.DIGESTS}
-    split = min(made.COUNTS, key=made.COUNTS.get)
-    assert made.digest(split) == made.DIGESTS[split]
 
 
 def test_hashes_of_files_and_downloads_are_those_of_the_code():
@@ -57,9 +55,6 @@ def test_hashes_of_files_and_downloads_are_those_of_the_code():
         "`lambada_openai`": [hub.LAMBADA_SHA256],
     }.items():
         assert all(one.rpartition(":")[2][:12] in CARDS[title]["hash"] for one in known), title
-    source = (ROOT / "src" / "qlab" / "classifier" / "data.py").read_text(encoding="utf-8")
-    (tiny,) = re.findall(r"\| ([0-9a-f]{12}) \(`qlab.classifier.data.MLPERF_TINY`\)", TEXT)
-    assert f"sha256:{tiny}" in source
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -73,26 +68,12 @@ def test_hash_and_score_of_a_model_are_those_of_its_files(name):
 
 
 @pytest.mark.parametrize(
-    "name, table, metric, k",
-    [
-        ("centernet_mini", "centernet_ptq", "ap", None),
-        ("llama_mini", "llama_gptq", "acc", None),
-        ("llama_mini", "llama_gptq", "top_first_token", 5),
-        ("resnet8_shapes32", "resnet_qat", "accuracy", None),
-    ],
+    "name", ["centernet_mini centernet_ptq ap", "resnet8_shapes32 resnet_qat accuracy"]
 )
-def test_intervals_are_those_of_the_records(name, table, metric, k):
+def test_intervals_are_those_of_the_records(name):
+    model, table, metric = name.split()
     found = records.read_file(ROOT / "data" / "results" / "mini" / f"{table}.csv")
-    plain = {"model": name, "variant": "fp32", "condition": None, "k": k}
-    (row,) = records.pick(found, metric, **plain).itertuples()
+    (row,) = records.pick(found, metric, model=model, variant="fp32", condition=None).itertuples()
     ends = [[f"{v:.{n}f}"[1:] for v in (row.value, row.ci_low, row.ci_high)] for n in (3, 4)]
     written = [f"{value} [{low}, {high}]" for value, low, high in ends]
-    assert any(one in CARDS[of_model(name)]["evaluation"] for one in written), written
-
-
-def test_every_name_of_the_code_is_there():
-    """By its text, for importing a room may import a framework."""
-    for name in set(re.findall(r"`qlab\.([\w.]+)`", TEXT)):
-        file = ROOT / "src" / "qlab" / (name.replace(".", "/") + ".py")
-        above, last = file.parent.with_suffix(".py"), file.stem
-        assert file.is_file() or re.search(rf"^(def |class )?{last}\b", above.read_text(), re.M)
+    assert any(one in CARDS[of_model(model)]["evaluation"] for one in written), written

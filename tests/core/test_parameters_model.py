@@ -23,12 +23,9 @@ class Given(Parameters):
         ("threads", 0, "'threads' must be 1 or more, not 0"),
         ("seed", -1, "'seed' must be 0 or more, not -1"),
         ("seed", 2**31, r"'seed' must be below 2\^31, not 2147483648"),
-        ("rate", float("inf"), "'rate' must be"),
         ("rate", float("nan"), "'rate' must be"),
         ("profile", "full", "'profile' is one of 'smoke' or 'mini', not 'full'"),
         ("threads", "2", "'threads' is wrong: .* not '2'"),
-        ("seed", True, "'seed' is wrong: .* not True"),
-        ("model", None, "'model' is wrong: .* not None"),
     ],
 )
 def test_what_is_out_of_range_or_of_another_type_is_a_sentence(name, value, sentence):
@@ -41,8 +38,6 @@ def test_a_cells_names_are_taken_and_others_are_none_of_its_business():
     assert (given.seed, given.threads, given.profile) == (3, 1, "mini")
     with pytest.raises(ValidationError):
         Given(sed=3)  # by hand, a name that is wrong is an error
-    with pytest.raises(ValidationError):
-        given.seed = 4
 
 
 def test_only_a_changed_run_has_a_place_of_its_own():

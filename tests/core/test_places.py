@@ -51,11 +51,8 @@ def test_the_coefficient_of_depth_is_the_truth():
 
 def test_no_effect_is_seldom_seen():
     equal = [qat_world.places(0, seed=s) for s in range(10)]
-    seen = [
-        "hurts more" in verdict(points, N).words
-        for points in equal
-        for verdict in (places.by_number, places.by_depth)
-    ]
+    both = (places.by_number, places.by_depth)
+    seen = ["hurts more" in judge(points, N).words for points in equal for judge in both]
     assert sum(seen) <= 3  # 1 expected of 20
 
 
@@ -89,7 +86,6 @@ GOOD = qat_world.places(depth=0.0)
 @pytest.mark.parametrize(
     ("verdict", "points", "sentence"),
     [
-        (places.by_number, GOOD.drop(columns="seed"), "lack the column 'seed'"),
         (places.by_depth, GOOD.assign(bits=[4, 8] * (len(GOOD) // 2)), "found .4, 8"),
         (places.by_depth, GOOD[GOOD["k"] <= 5], "at least 6 of them.*found 5"),
         (places.by_depth, GOOD.assign(share=0.0), "has a share of 0"),
@@ -103,30 +99,23 @@ def test_sweeps_that_cannot_be_judged_are_refused(verdict, points, sentence):
 
 def test_a_sweeps_records_become_points_by_their_columns():
     """Shares and sizes are those of the same variant; worse data and the parent are no points."""
-    given = []
-    for variant, about in {
-        "p": {"method": "qat", "where": "last", "k": 2, "bits": 8, "seed": 1},
-        "q": {"method": "ptq", "where": "first", "k": 1, "bits": 4},
-        "fp32": {},
-    }.items():
+    names = ["method", "where", "k", "bits", "seed"]
+    given, rows = [], {"p": ["qat", "last", 2, 8, 1], "q": ["ptq", "first", 1, 4, 0], "fp32": []}
+    for variant, row in rows.items():
+        about = dict(zip(names, row, strict=False))
+        of = ("e", "m", "d", variant)
         values = {"accuracy_difference": -0.25, "size_bytes": 100.0, "quantized_share": 0.5}
-        of = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1", "variant": variant}
-        of |= about
-        ends = {"ci_low": -0.5, "ci_high": 0.0}
-        given += [Record(metric=m, value=v, **of, **ends) for m, v in values.items()]
-        worse = {"condition": "blur", "strength": 1}
-        given.append(Record(metric="accuracy_difference", value=-0.9, **worse, **of))
+        given += [Record(*of, m, v, "1", -0.5, 0.0, **about) for m, v in values.items()]
+        worse = about | {"condition": "blur", "strength": 1}
+        given.append(Record(*of, "accuracy_difference", -0.9, "1", **worse))
     found = places.points_table(records.as_table(given))
-    assert found[["method", "where", "k", "bits", "seed"]].to_numpy().tolist() == [
-        ["qat", "last", 2, 8, 1], ["ptq", "first", 1, 4, 0],
-    ]  # fmt: skip
+    assert found[names].to_numpy().tolist() == [rows["p"], rows["q"]]
     assert found[["share", "loss", "size_bytes"]].to_numpy().tolist() == [[0.5, 0.25, 100]] * 2
     assert found["loss_se"].tolist() == pytest.approx([0.5 / (2 * 1.96)] * 2, rel=1e-4)
 
 
 def test_the_first_and_the_last_layer_are_layers_alone_too():
-    points = pd.DataFrame(
-        [("first", 1), ("first", 2), ("last", 1), ("last", N), ("only", 5)], columns=["where", "k"]
-    )
+    ends = [("first", 1), ("first", 2), ("last", 1), ("last", N), ("only", 5)]
+    points = pd.DataFrame(ends, columns=["where", "k"])
     found = places.each_alone(points, N)
     assert found.to_numpy().tolist() == [["only", 5], ["only", 1], ["only", N]]

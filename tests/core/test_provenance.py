@@ -18,8 +18,9 @@ def checkout(tmp_path, monkeypatch):
     def git(*arguments: str) -> str:
         name = ["-c", "user.name=a", "-c", "user.email=a@b"]
         call = ["git", "-C", str(tmp_path), *name, *arguments]
-        return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.check_output(call, text=True).strip()
 
+    assert provenance.commit() == "none"  # outside of a checkout
     git("init", "-q")
     for place in ("src/a.py", "notebooks/a.ipynb", "README.md"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
@@ -42,16 +43,10 @@ def test_the_commit_and_whether_code_or_notebooks_differ_from_it(checkout):
         git("checkout", "-q", place)
 
 
-def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.commit() == "none"
-
-
 def test_a_provenance_says_what_went_in_and_how_long_it_took(checkout):
     found = provenance.collect({"seed": 3}, {"model": "ab"}, ["numpy"], time.time() - 5)
     assert (found["parameters"], found["inputs"]) == ({"seed": 3}, {"model": "ab"})
     assert set(found["versions"]) == {"python", "numpy"}
     assert found["commit"] == checkout[1]("rev-parse", "HEAD")
-    assert 5 <= found["duration_s"] < 60 and found["hardware"]["cores"] >= 1
+    assert 5 <= found["duration_s"] < 60
     assert json.loads(json.dumps(found)) == found

@@ -1,39 +1,22 @@
-"""Native chatter goes to a file and comes back to the screen; bars are silent when headless."""
+"""Native chatter goes to a file and comes back to the screen."""
 
 import gc
 import os
 
 import pytest
 
-from qlab.core import paths, progress, quiet
-
-pytestmark = pytest.mark.usefixtures("empty_home")
+from qlab.core import paths, quiet
 
 
-def descriptors() -> set[str]:
+def test_notes_go_to_the_log_and_an_exception_gives_the_screen_back(empty_home, capfd):
     gc.collect()  # what earlier tests left open and nobody can reach
-    return set(os.listdir("/dev/fd"))
-
-
-def test_notes_go_to_the_log_and_an_exception_gives_the_screen_back(capfd):
-    before = descriptors()
+    before = set(os.listdir("/dev/fd"))
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), quiet.quiet(), quiet.quiet():
             os.write(2, b"note\n")
             raise ZeroDivisionError
     os.write(2, b"heard\n")
     assert capfd.readouterr().err == "heard\n"
-    assert not descriptors() - before
+    gc.collect()
+    assert not set(os.listdir("/dev/fd")) - before
     assert (paths.build() / "native.log").read_text() == "note\n" * 3
-
-
-@pytest.mark.parametrize("switch", ["CI", "QLAB_QUIET"])
-def test_a_bar_is_silent_when_headless_and_named_for_a_person(switch, monkeypatch, capfd):
-    for name in ("CI", "QLAB_QUIET"):
-        monkeypatch.delenv(name, raising=False)
-    assert list(progress.bar("detect")(range(3))) == [0, 1, 2]
-    shown = capfd.readouterr()
-    assert "detect" in shown.err and shown.out == ""
-    monkeypatch.setenv(switch, "1")
-    assert list(progress.bar("detect")(range(3))) == [0, 1, 2]
-    assert capfd.readouterr() == ("", "")

@@ -41,6 +41,8 @@ def test_written_records_read_back_equal_in_one_order():
     assert plain["device"] == processor() and plain["method"] is None and not plain["clock"]
     pd.testing.assert_frame_equal(records.check(table, "again"), table)
     assert records.write(given[::-1], "mini", {"commit": "none"}).read_bytes() == before
+    path.write_bytes(b"\xef\xbb\xbf" + before.replace(b"\n", b"\r\n"))  # as spreadsheets save it
+    pd.testing.assert_frame_equal(records.read_file(path), table)
     assert json.loads(records.provenance_path(path).read_text()) == {"commit": "none"}
 
 
@@ -56,10 +58,8 @@ def test_what_differs_in_a_column_of_the_key_is_another_record(column):
     [
         ({"value": float("nan")}, "'value' must not be empty; found nan .variant 'fp32', metric"),
         ({"value": float("inf")}, "row 3: column 'value' must be a finite number; found inf"),
-        ({"variant": " "}, "'variant' must not be empty"),
         ({"n": 0}, "'n' must be a whole number, 1 or more; found 0"),
         ({"better": 2}, "'better' must be -1, 0 or 1; found 2"),
-        ({"clock": "yes"}, "'clock' must be True or False; found 'yes'"),
         ({"ci_low": None}, "row 3: ci_low and ci_high come together"),
         ({"ci_low": 0.7}, "ci_low must not exceed ci_high"),
         ({"metric": "ap"}, "a record must not be there twice"),
@@ -75,42 +75,21 @@ def test_a_broken_record_is_refused_and_the_old_file_stays(changes, sentence):
         records.write([], "mini", {})
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"seed": "x"}, "column 'seed' must be a whole number"),
-        ({"n": "9" * 30}, "column 'n' must be a whole number"),
-        ({"value": "half"}, "column 'value' must be a finite number; found 'half'"),
-        ({"clock": "maybe"}, "column 'clock' must be True or False; found 'maybe'"),
-    ],
-)
-def test_a_field_changed_by_hand_is_named_with_its_row(change, sentence):
-    path = records.write([one(seed=3)], "mini", {})
-    table = pd.read_csv(path, dtype=str, keep_default_na=False).assign(**change)
-    table.to_csv(path, index=False)
-    with pytest.raises(QlabError, match=f"e.csv, row 2: {sentence}"):
-        records.read("e", "mini")
-
-
-def test_a_file_that_is_no_table_of_records_is_refused(empty_home):
-    no = "is no table"
+def test_a_file_that_is_no_table_of_records_is_refused():
+    file = records.write([one(seed=3)], "mini", {})
+    whole = file.read_bytes()
     for content, sentence in (
-        (b"", no),
-        (b"\xff\xfe\x00", no),
-        (b"a,b\n1,2\n", "the columns must"),
+        (b"\xff\xfe\x00", " is no table"),
+        (b"a,b\n1,2\n", " the columns must"),
+        (whole.replace(b",3,", b",x,"), ", row 2: column 'seed' must be a whole number"),
+        (whole.replace(b"0.5", b"half"), ", row 2: column 'value' must be .*; found 'half'"),
     ):
-        (empty_home / "e.csv").write_bytes(content)
-        with pytest.raises(QlabError, match=f"e.csv.* {sentence}"):
-            records.read_file(empty_home / "e.csv")
+        file.write_bytes(content)
+        with pytest.raises(QlabError, match=f"e.csv.*{sentence}"):
+            records.read("e", "mini")
+    file.unlink()
     with pytest.raises(QlabError, match="python -m qlab run NOTEBOOK -p profile=mini"):
         records.read("e", "mini")
-
-
-def test_a_table_as_spreadsheets_save_it_is_read():
-    path = records.write([one(**FULL)], "mini", {})
-    before = records.read_file(path)
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
-    pd.testing.assert_frame_equal(records.read_file(path), before)
 
 
 def test_rows_are_picked_by_metric_and_columns_and_shown_with_their_interval():

@@ -1,11 +1,15 @@
-"""Clocks, memory and meters."""
+"""Clocks, memory, meters; and a run out of time, which stops between two pieces of work."""
 
+import time
 from pathlib import Path
 
+import nbformat
 import numpy as np
+import papermill
 import pytest
 
-from qlab.core import timing
+from qlab.core import progress, time_budget, timing
+from qlab.core.errors import QlabError
 
 
 def test_callables_take_turns_after_a_warm_up():
@@ -17,7 +21,6 @@ def test_callables_take_turns_after_a_warm_up():
     assert [sorted(r) for r in rounds] == [["a", "b"]] * 40
     assert ["a", "b"] in rounds and ["b", "a"] in rounds  # nobody always runs behind the same one
     assert {k: len(v) for k, v in times.items()} == {"a": 40, "b": 40}
-    assert all((v >= 0).all() for v in times.values())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="VmHWM is Linux's")
@@ -41,9 +44,39 @@ def test_energy_comes_from_a_meter_or_not_at_all(tmp_path, monkeypatch):
     meter = tmp_path / "energy_uj"
     meter.write_text("1000000")
     monkeypatch.setattr(timing, "RAPL", meter)
-    with timing.energy() as used:
-        meter.write_text("3500000")
-    assert used.joules == {"rapl": 2.5}
-    with timing.energy() as used:
-        meter.write_text("7")  # the counter wrapped around
-    assert used.joules == {}
+    for after, joules in (("3500000", {"rapl": 2.5}), ("7", {})):  # the counter wrapped around
+        with timing.energy() as used:
+            meter.write_text(after)
+        assert used.joules == joules
+
+
+def test_work_stops_where_the_time_is_up(monkeypatch):
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    monkeypatch.setenv("QLAB_STOP_AT", "noon")
+    with pytest.raises(QlabError, match="seconds since 1970, not 'noon'"):
+        time_budget.check()
+    monkeypatch.setenv("QLAB_STOP_AT", str(time.time() + 60))
+    work = iter(progress.bar("work")(range(3)))
+    assert next(work) == 0
+    monkeypatch.setenv("QLAB_STOP_AT", str(time.time() - 1))
+    with pytest.raises(QlabError, match="The time is up .* run again with another"):
+        next(work)
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("QLAB_QUIET", "1")  # under `qlab run`, which must not take it for finished
+    with pytest.raises(QlabError, match="The time is up"):
+        time_budget.check()
+
+
+def test_on_kaggle_papermill_ends_well_and_the_output_can_be_attached(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))
+    monkeypatch.delenv("QLAB_QUIET", raising=False)
+    monkeypatch.setenv("QLAB_STOP_AT", str(time.time() - 1))
+    cells = ["from qlab.core import time_budget\ntime_budget.check()", "print('the next cell')"]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    nbformat.write(nb, tmp_path / "work.ipynb")
+    told = {"progress_bar": False, "kernel_name": "python3"}
+    done = papermill.execute_notebook(tmp_path / "work.ipynb", None, **told)
+    outputs = str([cell.outputs for cell in done.cells])
+    assert "The time is up" in outputs and "attach this version's output" in outputs
+    assert "the next cell" not in outputs

@@ -1,7 +1,6 @@
 """Weighing with chosen studies and thresholds says what the synthesis of just these says."""
 
 import pytest
-from explored import moves, stands_still
 
 from qlab.core import records
 from qlab.evidence import data, explore
@@ -26,12 +25,6 @@ def test_it_begins_with_what_is_recorded_of_the_six_studies(box):
     assert f"{name(effect)}, {row['models']} model" in told
     assert f"belief {row['belief']:.2f}</b> by reading (b)" in told
     assert f"Conflict K {row['conflict']:.3f} of all at once" in told
-
-
-def test_every_control_moves_text_or_picture(box):
-    moves(box, {"effect": "inference_latency", "threshold, %": 90.0, "studies": ("tao_2022",)})
-    stands_still(box)
-    assert "8 models of 1 study, threshold 90%" in box.children[-2].value
 
 
 def test_without_evidence_it_says_who_has_some(box):

@@ -71,15 +71,10 @@ def test_belief_and_intensity_may_be_left_to_the_rules(tmp_path):
     [
         ({"study": " "}, "row 3, column 'study': Field required"),
         ({"improvement": "-0,8"}, "column 'improvement': .* valid number.*; found '-0,8'"),
-        ({"improvement": "inf"}, "column 'improvement': .* finite number"),
         ({"effect": "speed"}, "row 3, column 'effect': Input should be 'accuracy'.*found 'speed'"),
         ({"effect": "storage_size", "improvement": "101"}, "improvement of a resource is at most"),
-        ({"technique": "INT 8"}, "column 'technique': String should match"),
-        ({"iqr": "-1"}, "column 'iqr': .* greater than or equal to 0"),
         ({"runs": "0"}, "column 'runs': .* greater than or equal to 1"),
-        ({"runs": "1.5"}, "column 'runs': .* valid integer"),
         ({"base": "0.75"}, "row 3: base must be one of 0.0, 0.25, 0.5, not 0.75"),
-        ({"quality": "60"}, "column 'quality': .* less than or equal to 1"),
         ({"belief": "0.9"}, "row 3: belief is not .*, which is 0.650"),
         ({"intensity": "SP"}, "row 3: intensity is not IF, which the cut points give"),
         ({"configuration": "w8a8", "improvement": "-1"}, "row 3: .* has this effect twice"),
@@ -90,29 +85,8 @@ def test_what_is_wrong_is_said_with_row_and_column(tmp_path, change, sentence):
         evidence_models.read(written(tmp_path, change))
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (None, "No such file"),
-        (b"", "no CSV file"),
-        (b"\xff\xfe\x00", "no CSV file of evidence models in UTF-8"),
-        (b"a,b\n1,2\n", "columns must be study,"),
-        (",".join(reversed(COLUMNS)).encode() + b"\n" + b"," * 14, "columns must be study,"),
-        (",".join(COLUMNS).encode() + b"\n", "above some rows"),
-    ],
-)
-def test_files_that_are_no_such_table_are_refused(tmp_path, content, sentence):
-    path = tmp_path / "mine.csv"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(QlabError, match=sentence):
-        evidence_models.read(path)
-
-
-def test_the_example_in_the_readme_is_of_the_form(tmp_path):
-    text = (EVIDENCE / "README.md").read_text(encoding="utf-8")
-    example = text[text.index("study,configuration") :].split("```")[0]
-    (tmp_path / "mine.csv").write_text(example, encoding="utf-8")
-    assert evidence_models.read(tmp_path / "mine.csv")["intensity"].tolist() == ["IF", "SP"]
-    for effect in evidence_models.EFFECTS:
-        assert f"`{effect}`" in text
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n"])
+def test_files_that_are_no_such_table_are_refused(tmp_path, content):
+    (tmp_path / "mine.csv").write_bytes(content)
+    with pytest.raises(QlabError, match="no CSV file|columns must be study,"):
+        evidence_models.read(tmp_path / "mine.csv")

@@ -1,0 +1,66 @@
+"""What is kept: items come back as judged, models by their hash, figures with equal bytes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qlab.core import embedded, items, paths, plot, stats
+from qlab.core.errors import QlabError
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+
+
+def test_items_come_back_with_their_types_and_give_the_same_interval():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"variant": pd.Categorical(np.repeat(["fp32", "int8"], 500))})
+    table["item"] = np.tile(np.arange(500, dtype=np.int16), 2)
+    table["right"] = rng.random(1000) < 0.7
+    table["probability"] = rng.random(1000).astype(np.float16)
+    file = items.write("e", "mini", table)
+    assert file == items.path("e", "mini")
+    found = items.read("e", "mini")
+    pd.testing.assert_frame_equal(found, table)
+    before, after = (t["right"].to_numpy().reshape(2, 500) for t in (table, found))
+    assert stats.difference(*after) == stats.difference(*before)
+
+
+def test_what_is_too_large_to_be_committed_is_refused_and_leaves_the_old_file(monkeypatch):
+    items.write("e", "mini", pd.DataFrame({"x": [1]}))
+    monkeypatch.setattr(items, "LIMIT", 2000)
+    large = pd.DataFrame({"x": np.random.default_rng(0).random(1000)})
+    with pytest.raises(QlabError, match="items of e take .* bytes; 2,000 are committed at most"):
+        items.write("e", "mini", large)
+    assert items.read("e", "mini")["x"].tolist() == [1]
+    items.write("e", "full", large)  # is not committed
+    with pytest.raises(QlabError, match="no items of 'none' for the profile 'mini'"):
+        items.read("none", "mini")
+
+
+def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(empty_home):
+    folder = paths.models() / "toy"
+
+    def writer(content: bytes):
+        return lambda made: (made / "weights.h5").write_bytes(content)
+
+    card = embedded.keep(folder, writer(b"one"), {"seed": 3})
+    assert embedded.model_folder("toy") == folder
+    assert json.loads((folder / "card.json").read_text()) == card
+    (folder / "weights.h5").write_bytes(b"two")
+    with pytest.raises(QlabError, match="does not match its card"):
+        embedded.model_folder("toy")
+    embedded.keep(folder, writer(b"two"), {"seed": 4})
+    assert embedded.model_folder("toy") == folder
+
+
+def test_a_figure_is_three_files_with_the_same_bytes_twice(empty_home):
+    drawn, files = pd.DataFrame({"x": [1.5, 2.5], "y": [0.25, 0.5]}), []
+    for _ in range(2):
+        with plot.figure("f", "mini", drawn) as (_, axis):
+            axis.plot(drawn["x"], drawn["y"])
+        folder = empty_home / "figures" / "mini"
+        files.append({p.name: p.read_bytes() for p in folder.iterdir()})
+    assert set(files[0]) == {"f.png", "f.svg", "f.csv"} and files[0] == files[1]
+    assert not [name for name, content in files[0].items() if b"matplotlib.org" in content]
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "f.csv"), drawn)

@@ -21,7 +21,24 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 def test_answers_come_in_the_order_of_arguments_and_from_other_processes():
     assert processes.starmap(pow, [(2, 3), (3, 2), (5, 1)], 2) == [8, 9, 5]
     assert os.getpid() not in processes.starmap(os.getpid, [(), ()], 2)
-    assert processes.starmap(os.getpid, [(), ()], 1) == [os.getpid()] * 2
+
+
+@pytest.mark.parametrize(("arguments", "count"), [([(), ()], 1), ([()], 2), ([], 2)])
+def test_one_process_or_one_item_needs_no_other(arguments, count):
+    found = processes.starmap(os.getpid, arguments, count)
+    assert found == [os.getpid()] * len(arguments)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_progress_is_that_of_finished_items(count):
+    seen = []
+
+    def shown(items):
+        for number, item in enumerate(items):
+            yield item
+            seen.append(number)
+
+    assert processes.starmap(abs, [(-1,), (-2,)], count, shown) == [1, 2] and seen == [0, 1]
 
 
 def test_a_killed_process_is_a_sentence_and_another_takes_its_place():
@@ -35,26 +52,49 @@ def workers() -> set[int]:
     """Ids of both kept processes."""
     found: set[int] = set()
     while len(found) < 2:
-        found |= set(processes.starmap(lambda: time.sleep(0.3) or os.getpid(), [()] * 4, 2))
+        found |= set(processes.starmap(_slowly_who, [()] * 4, 2))
     return found
+
+
+def _slowly_who() -> int:
+    time.sleep(0.3)
+    return os.getpid()
+
+
+def inherited() -> tuple:
+    limits = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
+    return paths.build(), os.getcwd(), limits
 
 
 def test_the_processes_have_what_the_caller_has_now(monkeypatch, tmp_path):
     """Kept ones would not see a changed home, and joblib alone would give them one thread each."""
-
-    def inherited() -> tuple:
-        limits = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
-        return paths.build(), os.getcwd(), limits
-
     for name in [k for k in os.environ if k.endswith("_NUM_THREADS")]:
         monkeypatch.delenv(name)
     for name, limits in (("one", {}), ("two", {"OMP_NUM_THREADS": "1"})):
-        (tmp_path / name).mkdir()
-        monkeypatch.chdir(tmp_path / name)
-        for variable, value in {"QLAB_HOME": os.getcwd(), **limits}.items():
+        home = tmp_path / name
+        home.mkdir()
+        monkeypatch.chdir(home)
+        for variable, value in {"QLAB_HOME": str(home), **limits}.items():
             monkeypatch.setenv(variable, value)
-        assert processes.starmap(inherited, [(), ()], 2) == [inherited()] * 2
-        assert inherited() == (tmp_path / name / "build", str(tmp_path / name), limits)
+        own = (home / "build", str(home), limits)
+        assert processes.starmap(inherited, [(), ()], 2) == [own] * 2
+    assert processes.starmap(torch_threads, [(), ()], 2) == [1, 1]
+
+
+def torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def test_large_arrays_arrive_as_writable_as_they_left():
+    given = [(np.zeros(1_000_000), i) for i in range(2)]
+    assert [x.sum() for x in processes.starmap(filled, given, 2)] == [0, 1_000_000]
+
+
+def filled(array, value):
+    array[:] = value
+    return array
 
 
 def interrupted(items):
@@ -62,12 +102,14 @@ def interrupted(items):
     raise KeyboardInterrupt
 
 
-def test_an_error_or_an_interrupt_ends_what_is_not_wanted():
-    for first, progress, error in ((0, interrupted, KeyboardInterrupt), ("x", iter, TypeError)):
-        there = [psutil.Process(number) for number in workers()]
-        with pytest.raises(error):
-            processes.starmap(time.sleep, [(first,), (60,), (60,)], 2, progress)
-        assert psutil.wait_procs(there, timeout=20)[1] == []
+@pytest.mark.parametrize(
+    ("first", "progress", "error"), [(0, interrupted, KeyboardInterrupt), ("x", iter, TypeError)]
+)
+def test_an_error_or_an_interrupt_ends_what_is_not_wanted(first, progress, error):
+    there = [psutil.Process(number) for number in workers()]
+    with pytest.raises(error):
+        processes.starmap(time.sleep, [(first,), (60,), (60,)], 2, progress)
+    assert psutil.wait_procs(there, timeout=20)[1] == []
 
 
 def test_numbers_are_the_same_from_any_number_of_processes():
@@ -78,7 +120,9 @@ def test_numbers_are_the_same_from_any_number_of_processes():
 
 
 def test_processes_end_with_the_one_that_started_them():
-    code = "import time, qlab.core.processes as p; p.starmap(time.sleep, [(60,)] * 2, 2)"
+    code = (
+        "import time; from qlab.core.processes import starmap; starmap(time.sleep, [(60,)] * 2, 2)"
+    )
     first = subprocess.Popen([sys.executable, "-c", code])
     while len(started := psutil.Process(first.pid).children(recursive=True)) < 3:
         assert first.poll() is None
@@ -86,4 +130,5 @@ def test_processes_end_with_the_one_that_started_them():
     time.sleep(1)  # until they wait for nothing but their work
     first.send_signal(signal.SIGKILL)
     first.wait()
-    assert psutil.wait_procs(started, timeout=30)[1] == []
+    _, left = psutil.wait_procs(started, timeout=30)
+    assert left == []

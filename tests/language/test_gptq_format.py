@@ -84,3 +84,11 @@ def test_integers_fit_the_scale_as_it_is_stored():
     steps = (found - weight).abs() / scales[0, 0]
     within = (levels > 1) & (levels < 254)
     assert steps[within].max() < 0.51 and steps.max() < 1.02  # the outermost have nowhere to go
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1e9])
+def test_scales_beyond_float16_are_seen(factor):
+    _, scales, zeros, weight = on_a_grid(4)
+    tensors = gptq_format.pack(weight * factor, scales * factor, zeros, 4, 64)
+    with pytest.raises(ValueError, match="read back otherwise"):
+        gptq_format.check_packed(tensors, weight * factor, 4)

@@ -79,6 +79,13 @@ def test_tokens_are_the_harness_tokens(text, bos):
     assert found.tokens[1] != 1
 
 
+def test_passages_keep_their_order_beside_one_that_spells_its_own_beginning():
+    chosen = tokenizer()
+    passages = [lambada.split(t, "") for t in TEXTS]
+    one_by_one = [lambada.encode([p], chosen, 1000)[0] for p in passages]
+    assert lambada.encode(passages, chosen, 1000) == one_by_one
+
+
 def test_a_long_passage_loses_its_beginning_and_is_counted():
     passages = [lambada.split(t, "") for t in TEXTS[:3]]
     whole = lambada.encode(passages, tokenizer(), 1000)
@@ -89,6 +96,12 @@ def test_a_long_passage_loses_its_beginning_and_is_counted():
     cut = lambada.encode(passages, tokenizer(), limit - 3)
     assert cut[longest] == (whole[longest].tokens[3:], whole[longest].targets, 3)
     assert (lambada.truncated(whole), lambada.truncated(cut)) == (0, 1)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(tmp_path):
+    path = tmp_path / "w.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"text": "a b"}\r\n{"text": "c d"}\r\n')
+    assert [passage.word for passage in lambada.read(path)] == ["b", "d"]
 
 
 def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():
@@ -118,6 +131,7 @@ def test_all_of_lambada_is_tokenized_as_the_harness_does(real_data):
     [
         ("She left. Then he called for Ann", "Then he called for Ann"),
         ('He said: "Stop." Then he saw Ann', "Then he saw Ann"),
+        ("Was it he? No! Ann", "No! Ann"),
         ("no sentence ends before Ann", "no sentence ends before Ann"),
     ],
 )

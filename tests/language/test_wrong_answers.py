@@ -1,4 +1,4 @@
-"""Kinds of wrong answers on a made-up vocabulary."""
+"""Kinds of wrong answers on a made-up vocabulary, and the table of five predictions."""
 
 import numpy as np
 import pytest
@@ -25,10 +25,14 @@ class Words:
     "piece, text, kind",
     [
         ("Ġ,", " ,", "punctuation or end"),
+        ("Ġ", " ", "punctuation or end"),
+        ("<|end_of_text|>", "<|end_of_text|>", "punctuation or end"),
         ("</s>", "</s>", "punctuation or end"),
         ("ven", "ven", "fragment"),
         ("ĠMar", " Mar", "the right beginning"),
         ("ĠBo", " Bo", "from the passage"),
+        ("▁Bolas", "Bolas", "from the passage"),
+        ("Ġthe", " the", "function word"),
         ("ĠHe", " He", "function word"),
         ("Ġhouse", " house", "another word"),
     ],
@@ -48,3 +52,10 @@ def test_only_wrong_answers_are_sorted_by_kind():
     assert table.loc[("fp32", "function word")].tolist() == [1, 1]
     assert table.loc[("w2", "punctuation or end")].tolist() == [2, 2]
     assert table["count"].sum() == 3
+
+
+def test_the_table_shows_five_predictions_and_marks_what_continues_a_word():
+    found = {"fp32": scores([0], top_tokens=np.array([[1, 3, 0, 4, 9, 2, 2, 2, 2, 2]]))}
+    table = wrong_answers.table(found, [PASSAGE], Words(), [0]).reset_index()
+    assert table["five predictions"][0] == "Mar, ·ven, the, ·., ␣"
+    assert table["true word"][0] == "Marven" and table["variant"][0] == "fp32"

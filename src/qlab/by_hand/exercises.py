@@ -19,7 +19,7 @@ NEAR_BEST = 1.02  # times the smallest error: a clip that good is right
 class Exercise(NamedTuple):
     """A question with one answer."""
 
-    right: Any
+    right: Any  # the answer
     think: str  # what to think of
     praise: str  # why it is right
     mistakes: Mapping[Any, str]  # the usual ones, and what is wrong with them

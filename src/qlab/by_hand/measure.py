@@ -39,10 +39,10 @@ _RECORD = Recorder(EXPERIMENT, METRICS)
 class Made(NamedTuple):
     """Weights [16, 27] as a method put them on a grid, and what they are called."""
 
-    variant: str
-    method: str
-    bits: int
-    weight: np.ndarray
+    variant: str  # its name in the records
+    method: str  # rtn, ste or gptq
+    bits: int  # of a weight
+    weight: np.ndarray  # float [16, 27], on the grid
 
 
 def named(method: str, bits: int, grid: str) -> str:

@@ -30,8 +30,8 @@ class Checked(BaseModel):
 class Found(NamedTuple):
     """What the records say of one figure."""
 
-    estimate: Estimate
-    unit: str
+    estimate: Estimate  # value, interval, items
+    unit: str  # as its record has it
     clock: bool  # whether a clock or a meter had a part in it
 
 

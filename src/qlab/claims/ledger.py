@@ -31,7 +31,7 @@ class Judged(NamedTuple):
     verdict: str
     reason: str
     term: Term | None = None
-    file: Path | None = None
+    file: Path | None = None  # the table that was read
     model: str = "none"  # whose records decided
     dataset: str = "none"  # on which
     clock: bool = False  # whether a clock had a part in what was read

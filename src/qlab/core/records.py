@@ -26,10 +26,10 @@ class Record:
     dataset: str  # what judged it, with variant and split in the name
     variant: str  # what was done to the model; the float parent is one too
     metric: str  # what was measured; one metric has one unit
-    value: float
+    value: float  # finite
     unit: str  # "1" for shares and scores
-    ci_low: float | None = None
-    ci_high: float | None = None
+    ci_low: float | None = None  # of a 95 % interval; None where none is defined
+    ci_high: float | None = None  # comes with ci_low
     n: int = 1  # items behind the value
     seed: int | None = None  # of what was drawn at random; None where nothing was
     device: str = field(default_factory=processor)  # the processor it ran on, threads behind it

@@ -44,7 +44,7 @@ class Parameters(parameters.Parameters):
 class Task:
     """A detector with the data that judges and calibrates it; never the same image for both."""
 
-    given: Parameters
+    given: Parameters  # as the notebook's cell has them
     model: str  # its name in the records
     dataset: str  # its name in the records
     folder: Path  # SavedModel folder, or a ready .tflite file

@@ -27,7 +27,7 @@ _FAR = 2**31 - 1  # a box of a broken graph may lie far outside of any image, wh
 class Judged(NamedTuple):
     """A detector's detections on some images."""
 
-    scored: Scored
+    scored: Scored  # AP and its kin, with their resamples
     items: pd.DataFrame  # image, category, BOX, score: one row a detection
 
 

@@ -46,8 +46,8 @@ _MIDDLE = SCALE.index("IF")
 class Body(NamedTuple):
     """A body of evidence as records name it."""
 
-    model: str
-    dataset: str = "ssm_2505_00816"
+    model: str  # six_studies, ours, or both
+    dataset: str = "ssm_2505_00816"  # the paper whose method weighs it
 
 
 def bodies(six: pd.DataFrame, ours: pd.DataFrame, given: pd.DataFrame | None) -> dict:

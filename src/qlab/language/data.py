@@ -40,7 +40,7 @@ class Parameters(parameters.Parameters):
 class Task:
     """A checked Llama folder, and passages that judge, calibrate and train."""
 
-    given: Parameters
+    given: Parameters  # as the notebook's cell has them
     model: str  # as the records name it
     dataset: str  # as the records name it
     folder: Path

@@ -26,7 +26,7 @@ class Metric(NamedTuple):
     """A way to count an answer as right, as its records name it."""
 
     name: str  # top_first_token, ..., or acc
-    k: int | None = None
+    k: int | None = None  # of top-k
 
 
 ACC = Metric("acc")

@@ -23,8 +23,8 @@ class Chosen(NamedTuple):
     """Passages by what they are for."""
 
     dataset: str  # name of what judges, in the records
-    judging: list[Passage]
-    calibrating: list[Passage]
+    judging: list[Passage]  # in the order of the file
+    calibrating: list[Passage]  # none of them judges
     teaching: list[Passage]  # may be none
     notes: list[str]  # what there is to tell about the choice
 

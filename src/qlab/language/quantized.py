@@ -16,7 +16,7 @@ Tensors = dict[str, "torch.Tensor"]  # end of a stored tensor's name -> tensor
 class Quantized(NamedTuple):
     """What is stored for one linear layer, and what its weight then is."""
 
-    tensors: Tensors
+    tensors: Tensors  # as a file holds them
     dense: "torch.Tensor"  # float32 [out, in]
     damping: float = 0.0  # of GPTQ's Hessian; 0 where there is none
 

@@ -29,9 +29,9 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # True and 1.5 are no in
 class Parameter(NamedTuple):
     """One line of the parameters cell: its annotation, the value there, the comment behind it."""
 
-    type: Any
-    default: Any
-    help: str
+    type: Any  # the annotation, evaluated
+    default: Any  # the value in the cell
+    help: str  # the comment
 
     def checked(self, value: Any) -> Any:
         """A Python value as the parameter has it; pydantic's error if it is of another type."""

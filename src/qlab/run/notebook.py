@@ -1,8 +1,7 @@
 """papermill, made strict: everything is checked before a kernel starts, nothing is half-written.
 
-papermill saves its output again and again while it runs, secrets and all. Here it is given no
-place to save: it fills a notebook in memory, of which a redacted copy is written once, at the
-end. Import this module only where a notebook is run: it pulls in papermill.
+papermill saves its output again and again while it runs, secrets and all. Here it fills a notebook
+in memory, of which a redacted copy is written once, at the end.
 """
 
 import contextlib

@@ -52,7 +52,8 @@ def sweep(each: int, models: int, workers: int) -> Run:
         description = Path(folder, "sweeps.yaml")
         description.write_text(yaml.safe_dump({"timed": entry}))
         Path(folder, "data").mkdir()
-        Path(folder, "data", "models").symlink_to(paths.models())
+        for part in ("models", "mini_lambada.yaml"):
+            Path(folder, "data", part).symlink_to(paths.home() / "data" / part)
         there = f"--directory {folder} --config sweeps={description} sweep=timed"
         call = ["make", "-o", ".venv/.installed", "sweep", "SWEEP=timed"]
         before, started = processor_seconds(), time.perf_counter()

@@ -45,7 +45,7 @@ def home(tmp_path, monkeypatch):
 CALLS = [(cli.app, *row) for row in TABLE["qlab"]] + [(sweep.app, *row) for row in TABLE["sweeps"]]
 
 
-@pytest.mark.parametrize(("app", "arguments", "words"), CALLS, ids=str)
+@pytest.mark.parametrize(("app", "arguments", "words"), CALLS, ids=[row[1] for row in CALLS])
 def test_the_command_line_says_it(home, capsys, app, arguments, words):
     assert cli.main(shlex.split(arguments), app) == 2
     said = capsys.readouterr()

@@ -30,6 +30,7 @@ from qlab.core import paths
 from qlab.core.cache import code_sha256, file_sha256, hash_json, written_whole
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Point, Positive
+from qlab.core.secrets import known, redact
 from qlab.run import cli
 
 ROOMS = {"llama_gptq": "language", "resnet_qat": "classifier"}
@@ -71,7 +72,8 @@ class Sweep(BaseModel, extra="forbid", frozen=True, strict=True):
             axes = {a: v for a, v in self.axes.items() if a in kind.model_fields and a != "method"}
             for row in itertools.product(*axes.values()):
                 point = kind(method=method, **dict(zip(axes, row, strict=True)))
-                found[point_name(point)] = point
+                if found.setdefault(point_name(point), point) != point:
+                    raise QlabError(f"Two points would be called {point_name(point)}.")
         return found
 
 
@@ -84,7 +86,7 @@ def room(experiment: str) -> ModuleType:
 
 def _kind(experiment: str, method: Any) -> type[Point]:
     kinds = room(experiment).POINTS
-    if method not in kinds:
+    if not isinstance(method, str) or method not in kinds:
         raise QlabError(f"A method of {experiment} is one of {', '.join(kinds)}; got {method!r}.")
     return kinds[method]
 
@@ -104,9 +106,17 @@ def sweep(name: str, entry: Any) -> Sweep:
     """A sweep from its entry: `experiment`, `axes`, and if need be `profile` and `resources`."""
     try:
         found = Sweep.model_validate(entry | {"name": name} if isinstance(entry, dict) else entry)
-        known = {a for kind in room(found.experiment).POINTS.values() for a in kind.model_fields}
-        for axis in set(found.axes) - known:
-            raise QlabError(f"There is no axis {axis!r}; known: {', '.join(sorted(known))}.")
+        kinds = room(found.experiment).POINTS
+        axes = sorted({axis for kind in kinds.values() for axis in kind.model_fields})
+        for axis in sorted(set(found.axes) - set(axes)):
+            raise QlabError(f"There is no axis {axis!r}; known: {', '.join(axes)}.")
+        chosen = [_kind(found.experiment, method) for method in found.axes.get("method", [None])]
+        for axis in {axis: 0 for kind in chosen for axis in kind.model_fields}:
+            if axis not in found.axes:
+                raise QlabError(f"It lacks the axis {axis!r}.")
+        for axis, values in found.axes.items():
+            if len(set(map(repr, values))) < len(values):
+                raise QlabError(f"The axis {axis!r} has a value twice: {values}.")
         assert found.points
         return found
     except (QlabError, ValidationError) as error:
@@ -147,6 +157,7 @@ def fingerprint(experiment: str) -> str:
     files = {name: paths.home() / "data" / name for name in module.FILES}
     lock = Path(__file__).resolve().parents[1] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
+    files |= {"sweep.py": Path(__file__)}
     hashes = {name: file_sha256(file) for name, file in files.items()}
     return hash_json(hashes | {"code": code_sha256(module.__name__)})
 
@@ -173,10 +184,10 @@ def run(
         records.write_to(target, records.as_table(found), origin)
         return ""
     except QlabError as error:
-        reason = str(error)
+        reason = redact(str(error), known())
     except Exception as error:  # whatever it is, the other points go on, and this one says why
-        traceback.print_exc()
-        reason = f"{type(error).__name__}: {error}"
+        print(redact(traceback.format_exc(), known()), file=sys.stderr)
+        reason = redact(f"{type(error).__name__}: {error}", known())
     about = (experiment, point.model, UNKNOWN, point.variant, FAILED, 1.0, "1")
     origin = provenance.collect(settings, {}, [], started) | {"failed": reason}
     with written_whole(target.with_suffix(".failure")) as part:

@@ -26,6 +26,8 @@ try:
 except QlabError as error:
     raise WorkflowError(str(error)) from None
 
+# Snakemake may work in another folder (--directory).
+SCRIPT = str(Path(workflow.basedir, "sweep.py"))
 FOLDER = f"build/sweep/{sweep.experiment}/{sweep.profile}"
 TABLE = f"data/results/{sweep.place}/{sweep.experiment}"
 
@@ -68,7 +70,7 @@ rule merge:
         points=lambda wildcards, input: os.path.dirname(input[0]),
     shell:
         """
-        {sys.executable:q} workflow/sweep.py merge {file:q} {sweep.name} \
+        {sys.executable:q} {SCRIPT:q} merge {file:q} {sweep.name} \
             --points {params.points:q} --output {output[0]:q}
         """
 
@@ -89,7 +91,7 @@ rule point:
         runtime=sweep.resources.runtime,
     shell:
         """
-        {sys.executable:q} workflow/sweep.py point {sweep.experiment} {params.assignments:q} \
+        {sys.executable:q} {SCRIPT:q} point {sweep.experiment} {params.assignments:q} \
             --profile {sweep.profile} --threads {threads} --output {output[0]:q} \
             --killed $(( {resources.attempt} > {ATTEMPTS} ? {ATTEMPTS} : 0 ))
         """

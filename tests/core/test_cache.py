@@ -98,3 +98,5 @@ def test_a_folders_hash_sees_names_contents_and_places_in_any_order(empty_home, 
     listed = Path.rglob
     monkeypatch.setattr(Path, "rglob", lambda *given: reversed(list(listed(*given))))
     assert cache.file_sha256(empty_home / "4") == found[4]
+    with pytest.raises(FileNotFoundError):  # nothing has no hash: a recipe would take it for a file
+        cache.file_sha256(empty_home / "5")

@@ -34,9 +34,11 @@ values = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]
 @example(value=SECRET)
 @example(value="ünï\ncödé")
 @example(value="two words/and 'more'")
-def test_neither_plain_nor_json_nor_url_survives(value):
+def test_no_form_that_a_file_or_a_log_may_have_survives(value):
     assume(value not in MARKER)
-    for shown in (value, json.dumps(value, ensure_ascii=False), urllib.parse.quote(value, safe="")):
+    papermills = value.encode("unicode_escape").decode().replace('"', '\\"')
+    json_forms = (json.dumps(value), json.dumps(value, ensure_ascii=False))
+    for shown in (value, *json_forms, urllib.parse.quote(value, safe=""), papermills):
         clean = redact(f"<{shown}>", [value])
         assert MARKER in clean and value not in clean and shown not in clean
 

@@ -38,3 +38,16 @@ def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypa
     for condition in worse:
         row = change.loc[condition]
         assert row["ci_low"] <= row["value"] < 0 and row["ci_high"] < 0 and row["n"] == 6
+
+
+def test_worse_images_are_made_again_where_the_corruptions_code_is_another(task, monkeypatch):
+    work, names = task[0], []
+    monkeypatch.setitem(robustness.STRENGTHS, "smoke", (2,))
+    monkeypatch.setattr(
+        robustness.detect, "detect_each", lambda *given: names.append(given[-1]) or []
+    )
+    for code in ("one", "other"):
+        monkeypatch.setattr(robustness, "code_sha256", lambda module, code=code: {module: code})
+        for condition in (robustness.CLEAN, ("noise", 2)):
+            robustness._judged_under(condition, {}, work.images, work.coco, 1, 10, 0)
+    assert names[0] == names[2] and names[1] != names[3]

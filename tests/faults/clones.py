@@ -70,7 +70,7 @@ def finished(folder: Path, profile: str) -> Finished:
     done = [p for p, name in names.items() if name.replace("/", "-") not in begun]
     artefacts = (folder / "build" / "artefacts").glob("*/[!.]*")
     # A half quantized model is there to go on from, and becomes the whole one.
-    done += [path for path in artefacts if ".partial-" not in path.name]
+    done += [path for path in artefacts if ".partial" not in path.name]
     return {path: identity(path) for path in done}
 
 

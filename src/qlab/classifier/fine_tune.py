@@ -110,9 +110,11 @@ def _frozen(model: keras.Model) -> Iterator[None]:
     weights, rate = model.get_weights(), model.optimizer.learning_rate
     before = float(rate.numpy())
     rate.assign(0.0)
-    yield
-    rate.assign(before)
-    model.set_weights(weights)
+    try:
+        yield
+    finally:
+        rate.assign(before)
+        model.set_weights(weights)
 
 
 def peak_memory(

@@ -23,8 +23,8 @@ _YOUNG = 60  # seconds in which a folder that was made is surely locked
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file; of a folder: of its files' names and contents, sorted."""
-    if path.is_file():
+    """sha256 of a file; of a folder: of its files' names and contents, sorted. OSError if none."""
+    if not path.is_dir():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     total = hashlib.sha256()

@@ -54,6 +54,7 @@ KEY = [
 ]
 _TEXTS = ("experiment", "model", "dataset", "variant", "metric", "unit", "device")
 _LABELS = ("method", "where", "part", "condition")  # texts that may be missing
+_READ = dict.fromkeys((*_TEXTS, *_LABELS), str)  # a model may be called 007
 _ENDS = ("ci_low", "ci_high")  # of the interval, which may be missing
 _WHOLE = ("seed", "bits", "group_size", "k", "depth", "strength")  # numbers that may be missing
 _INTEGERS = dict.fromkeys(_WHOLE, "Int64")
@@ -181,7 +182,7 @@ def read(experiment: str, profile: str) -> pd.DataFrame:
 def read_file(path: Path) -> pd.DataFrame:
     """The records in a csv file, checked; columns as in `Record`. QlabError if it is none."""
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=_READ)
     except (ValueError, pd.errors.ParserError) as error:  # empty, not UTF-8, or rows of all lengths
         raise QlabError(f"{path} is no table of records: {str(error).strip()}") from None
     return check(table, str(path))

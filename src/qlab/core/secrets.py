@@ -57,12 +57,19 @@ def secret_values(environ: Mapping[str, str]) -> list[str]:
 
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """`text` with each secret, also as JSON or a URL has it, replaced by `***SECRET***`."""
+    """`text` with each secret, also as JSON, Python or a URL has it, replaced by `***SECRET***`."""
     for value in sorted(values, key=len, reverse=True):
-        raw = value.encode("utf-8", "surrogateescape")
-        for form in (value, json.dumps(value, ensure_ascii=False)[1:-1], quote(raw, safe="")):
+        for form in _forms(value):
             text = text.replace(form, MARKER)
     return text
+
+
+def _forms(value: str) -> list[str]:
+    """A secret as it stands, as JSON with and without letters beyond ASCII, in Python, in a URL."""
+    plain, ascii_only = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]
+    python = value.encode("unicode_escape").decode("ascii")  # so papermill writes parameters
+    url = quote(value.encode("utf-8", "surrogateescape"), safe="")
+    return [value, plain, ascii_only, python, python.replace('"', '\\"'), url]
 
 
 def redacted(content: Any, values: Iterable[str]) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pycocotools.coco import COCO
 
 from qlab.core import corruptions, processes, stats
+from qlab.core.cache import code_sha256, hash_json
 from qlab.core.corruptions import corrupt
 from qlab.core.records import Record
 from qlab.core.stats import Estimate
@@ -53,7 +54,8 @@ def _judged_under(
     """The overall figures of each detector in `files` under a corruption; strength 0 is none."""
     kind, strength = condition
     change = (lambda image, i: corrupt(image, kind, strength, seed + i)) if strength else None
-    name = f"{kind}{strength} seed {seed}"
+    code = hash_json(code_sha256(corruptions.__name__))  # which detecting does not import
+    name = f"{kind}{strength} seed {seed} code {code}" if strength else "none"
     found = detect.detect_each(list(files.values()), images, threads, change, name)
     pairs = zip(files, found, strict=True)
     return {v: judged(coco, results, sorted(images), draws, seed, True) for v, results in pairs}

@@ -75,7 +75,10 @@ def prepare(given: Parameters) -> Task:
                 f"{files['given'].name}, column 'study': '{sorted(known)[0]}' is the name of a "
                 "study that is weighed already; give yours another name."
             )
-    return Task(given.profile, six, pooled, ours, further, origins, files, given.place("evidence"))
+    # By what is in the study, wherever it lies.
+    studies = file_sha256(files["given"]) if further is not None else ""
+    place = given.model_copy(update={"studies": studies}).place("evidence")
+    return Task(given.profile, six, pooled, ours, further, origins, files, place)
 
 
 def weigh(task: Task) -> list[Record]:

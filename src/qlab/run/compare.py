@@ -2,8 +2,7 @@
 
 Records are the same record where `records.KEY` is; of a claim, whatever its verdict. A number
 without a clock in it must be equal: exactly where it is counted, else to the tolerance, a share of
-the larger of the two, or of 1 where both are smaller (differences of scores lie near 0). Bytes of
-compressed files, which hang on floats' last digits, have `GZIP_TOLERANCE`.
+the larger, or of 1 where both are smaller; bytes of compressed files to `GZIP_TOLERANCE`.
 
 A number that a clock had a part in is judged by its interval only, and only where both runs had the
 same processor. It regressed where B's interval lies wholly on the worse side of A's: of two
@@ -36,6 +35,7 @@ COUNTED = {  # as it should be
     "unjudged": "on a clock, without an interval or a better and worse",
     "equal": "deterministic, and equal",
 }
+_SAME = ("unit", "verdict", "n", "method", "bits", "group_size", "clock", "better")
 _SHOWN = ("experiment", "dataset", "variant", "metric", "part", "condition", "seed")
 
 
@@ -105,7 +105,7 @@ def _kind(row: dict, tolerance: float) -> str:
 
 
 def _equal(row: dict, tolerance: float) -> bool:
-    if any(row[f"{name}_a"] != row[f"{name}_b"] for name in ("unit", "verdict", "n")):
+    if any(str(row[f"{name}_a"]) != str(row[f"{name}_b"]) for name in _SAME):
         return False
     allowed = tolerance if row["unit_a"] in FLOAT_UNITS else 0.0
     if row["metric"] == "size_gzip_bytes":

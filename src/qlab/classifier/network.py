@@ -62,8 +62,12 @@ def measure(
         told = {"model": str(model), "configurations": [c._asdict() for c in configurations]}
         Path(made, "told.json").write_text(json.dumps(told))
         with (first := _worker(0, made)):
-            pairs = zip(progress(configurations), first.stdout, strict=False)
-            found = [Traffic(*json.loads(line)) for _, line in pairs]
+            try:
+                pairs = zip(progress(configurations), first.stdout, strict=False)
+                found = [Traffic(*json.loads(line)) for _, line in pairs]
+            except BaseException:  # an interrupt too: nobody waits for it any more
+                first.kill()
+                raise
         if first.returncode != 0:
             logs = [log.read_text(errors="replace").strip() for log in Path(made).glob("*.log")]
             last = "; ".join(log.split("\n")[-1] for log in logs)

@@ -73,6 +73,7 @@ def project(folder: Path) -> Path:
     for name, text in code.items():
         (package / f"{name}.py").write_text(text)
     (folder / "workflow" / "sweeps.yaml").write_text(SWEEPS)
+    (folder / "data" / "mini_lambada.yaml").touch()  # of which a point's fingerprint is
     for name in ("requirements.lock", "pyproject.toml"):
         (folder / name).touch()
     (folder / ".venv").symlink_to(sys.prefix)

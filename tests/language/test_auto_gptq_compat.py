@@ -74,6 +74,7 @@ def here(source, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", PAIRS)
 def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, here, tmp_path):
     code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"
         "import test_auto_gptq_compat as t; from pathlib import Path;"
         f"t.quantize_all(Path({str(source)!r}), Path({str(tmp_path)!r}))"
     )

@@ -13,7 +13,7 @@ SECONDS = 120 * float(os.environ.get("QLAB_SLOWNESS", "3"))
 # By notebook, the controls that are moved: in which of its boxes of `live.follow`, how its label
 # begins, how it is moved (a key for a slider, an entry of a list), and what is told then.
 MOVES = {
-    "00_quantize_one_layer_by_hand": [(0, "scales", Keys.ARROW_LEFT, "per tensor")],
+    "00_quantize_one_layer_by_hand": [(1, "scales", Keys.ARROW_LEFT, "per tensor")],
     "04_weigh_the_evidence": [(-1, "threshold", Keys.END, "threshold 100%")],
     "05_judge_the_claims": [
         (0, "points lost", Keys.ARROW_LEFT, "4.75 points"),

@@ -6,9 +6,8 @@ the larger, or of 1 where both are smaller; bytes of compressed files to `GZIP_T
 
 A number that a clock had a part in is judged by its interval only, and only where both runs had the
 same processor. It regressed where B's interval lies wholly on the worse side of A's: of two
-independent 95 % intervals of one width chance parts one pair in 180, while a value leaves the
-other's interval once in 6. Absolute times and bytes of memory also differ by what else the machine
-did: they are told, but only a ratio, taken in turn in one run, is a reason to fail.
+independent 95 % intervals of one width chance parts one pair in 180. Absolute times and bytes of
+memory also differ by what else the machine did: only a ratio, taken in turn, is a reason to fail.
 """
 
 from pathlib import Path
@@ -105,7 +104,8 @@ def _kind(row: dict, tolerance: float) -> str:
 
 
 def _equal(row: dict, tolerance: float) -> bool:
-    if any(str(row[f"{name}_a"]) != str(row[f"{name}_b"]) for name in _SAME):
+    told = [(row[f"{name}_a"], row[f"{name}_b"]) for name in _SAME]
+    if any(a != b for a, b in told if not (pd.isna(a) and pd.isna(b))):
         return False
     allowed = tolerance if row["unit_a"] in FLOAT_UNITS else 0.0
     if row["metric"] == "size_gzip_bytes":

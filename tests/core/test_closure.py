@@ -29,7 +29,7 @@ def package(tmp_path, monkeypatch) -> Path:
     for name, code in MODULES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(code)
-    monkeypatch.setattr(closure, "PACKAGE", root)
+    monkeypatch.setattr(closure, "_PACKAGE", root)
     return root
 
 

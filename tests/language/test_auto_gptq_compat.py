@@ -13,6 +13,7 @@ import side_packages
 import tiny_llama
 import torch
 import transformers
+from safetensors.torch import load_file
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from qlab.language import auto_gptq_compat, llama, methods, streaming
@@ -70,11 +71,22 @@ def here(source, tmp_path_factory) -> Path:
     return folder
 
 
+def packed(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of the folder's safetensors files, whose names auto-gptq chooses."""
+    return {k: v for path in folder.glob("*.safetensors") for k, v in load_file(path).items()}
+
+
+def test_what_was_streamed_continues_as_what_auto_gptq_made(here):
+    said = json.loads((here / "said.json").read_text())
+    assert said["streamed"] == said["4"]
+    assert len({tuple(said[str(bits)]) for bits in BITS}) > 1  # the width is heard
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, here, tmp_path):
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"
+        f"import sys; sys.path.append({str(Path(__file__).parent)!r});"
         "import test_auto_gptq_compat as t; from pathlib import Path;"
         f"t.quantize_all(Path({str(source)!r}), Path({str(tmp_path)!r}))"
     )
@@ -87,7 +99,7 @@ def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, here
     for key in [*map(str, BITS), "streamed"]:
         assert said[key] == expected[key], key
     for folder in [*(f"auto_gptq_{b}" for b in BITS), "streamed"]:
-        theirs, ours = tiny_llama.stored(tmp_path / folder), tiny_llama.stored(here / folder)
+        theirs, ours = packed(tmp_path / folder), packed(here / folder)
         assert theirs.keys() == ours.keys() and any(n.endswith("qweight") for n in ours)
         for tensor in ours:
             assert torch.equal(theirs[tensor], ours[tensor]), (folder, tensor)

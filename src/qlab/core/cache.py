@@ -52,7 +52,7 @@ def code_sha256(module: str) -> dict[str, str]:
     """
     source = closure.source_of(module)
     files = sorted({source, *closure.module_files(source)})
-    return {f.relative_to(closure.PACKAGE).as_posix(): file_sha256(f)[:16] for f in files}
+    return {closure.place_of(f): file_sha256(f)[:16] for f in files}
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from qlab.core.errors import QlabError
 
-PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[1]
 _PYTHON_MAGICS = {"%%capture", "%%prun", "%%time", "%%timeit"}
 
 
@@ -39,6 +39,11 @@ def source_of(module: str) -> Path:
     """The file of a qlab module, from its `__name__`."""
     *_, file = _files(module)
     return file
+
+
+def place_of(file: Path) -> str:
+    """A module's file as the package's own folder has it, such as `core/cache.py`."""
+    return file.relative_to(_PACKAGE).as_posix()
 
 
 def _notebook_code(notebook: Path) -> str:
@@ -88,7 +93,7 @@ def _absolute(node: ast.ImportFrom, source: Path) -> str:
     """The dotted name that `from <...> import` starts at, a relative one resolved."""
     if not node.level:
         return node.module or ""
-    parts = ["qlab", *source.resolve().relative_to(PACKAGE).parts[: -node.level]]
+    parts = ["qlab", *source.resolve().relative_to(_PACKAGE).parts[: -node.level]]
     return ".".join([*parts, *([node.module] if node.module else [])])
 
 
@@ -98,5 +103,5 @@ def _files(name: str) -> Iterator[Path]:
     if parts[0] != "qlab":
         return
     for end in range(1, len(parts) + 1):
-        place = PACKAGE.joinpath(*parts[1:end])
+        place = _PACKAGE.joinpath(*parts[1:end])
         yield from (f for f in (place / "__init__.py", place.with_suffix(".py")) if f.is_file())

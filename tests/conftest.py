@@ -44,6 +44,12 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory) -> Path:
+    """One home for a file of tests: what is embedded is exported or written once."""
+    return fresh_home(tmp_path_factory.mktemp("shared") / "home")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of small real data that `QLAB_DATA` names; without it the test is skipped."""

@@ -5,19 +5,12 @@ import types
 
 import numpy as np
 import pytest
-from conftest import fresh_home
 from PIL import Image
 
 from qlab.core import fetch
 from qlab.core.errors import QlabError
 from qlab.detector import data, embedded, mini_coco, quantize
 from qlab.detector.data import Parameters, prepare
-
-
-@pytest.fixture(scope="module")
-def shared_home(tmp_path_factory):
-    """One home for the module: exporting the embedded model takes seconds."""
-    return fresh_home(tmp_path_factory.mktemp("task") / "home")
 
 
 @pytest.fixture(autouse=True)

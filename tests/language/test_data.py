@@ -4,7 +4,6 @@ import json
 
 import pytest
 import tiny_llama
-from conftest import fresh_home
 
 from qlab.core import hub
 from qlab.core.errors import QlabError
@@ -12,12 +11,6 @@ from qlab.language import data, device
 from qlab.language.passages import TRAINING
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
-
-
-@pytest.fixture(scope="module")
-def shared_home(tmp_path_factory):
-    """One home for the module: embedded passages are written once."""
-    return fresh_home(tmp_path_factory.mktemp("task") / "home")
 
 
 @pytest.fixture(autouse=True)

@@ -87,7 +87,7 @@ class Task:
     def settings(self) -> dict[str, Any]:
         """What the parameters resolved to, for the provenance."""
         return {
-            **self.given.model_dump(exclude=set(parameters.PATHS)),
+            **self.given.model_dump(exclude=parameters.PATHS),
             **self.training._asdict(),
             "model": self.model,
             "dataset": self.dataset,

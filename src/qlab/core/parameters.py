@@ -12,7 +12,9 @@ ENDLESS = 2**31  # TensorFlow, PyTorch and LiteRT take no larger whole numbers
 Count = Annotated[int, Field(ge=0, lt=ENDLESS)]  # 0 often means "the profile's own"
 Positive = Annotated[int, Field(ge=1, lt=ENDLESS)]
 Size = Annotated[float, Field(ge=0, lt=ENDLESS, allow_inf_nan=False)]
-PATHS = ("model", "annotations", "images", "calibration_images", "passages", "data", "studies")
+# Parameters that name files, and so stay out of provenance, which has their hashes.
+PATHS = {"model", "data", "annotations", "images", "calibration_images"}
+PATHS |= {"passages", "calibration", "training"}
 _RULES = {
     "greater_than_equal": "must be {ge} or more",
     "less_than": "must be below 2^31",

@@ -17,7 +17,7 @@ FULL_MODEL = "meta-llama/Llama-3.2-3B"  # of profile full, on the hub
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
 EVEN = "_even"
 EVEN_MODEL = EMBEDDED_MODEL + EVEN  # the same function without outlier channels
-_PATHS = ("model", "passages", "calibration", "training")
+_TEXTS = ("passages", "calibration", "training")
 
 
 class Parameters(parameters.Parameters):
@@ -75,7 +75,7 @@ class Task:
     def settings(self) -> dict[str, int | str]:
         """What the parameters resolved to, for the provenance."""
         return {
-            **self.given.model_dump(exclude=set(_PATHS)),
+            **self.given.model_dump(exclude=parameters.PATHS),
             "model": self.model,
             "dataset": self.dataset,
             "device": self.choice.device,
@@ -90,7 +90,7 @@ class Task:
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
-        parts = {name: passages.digest(getattr(self, name)) for name in _PATHS[1:]}
+        parts = {name: passages.digest(getattr(self, name)) for name in _TEXTS}
         return {"model": file_sha256(self.folder), **parts}
 
 

@@ -10,45 +10,44 @@ pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 VARIANTS = ("gptq_w8_g64", "gptq_w4_g64", "rtn_w2_g64")
 
 
-def prepare(real_data, name: str, limit: int = 0) -> data.Task:
-    """All passages judge, or the first; the embedded ones calibrate."""
+def prepare(real_data, name: str) -> data.Task:
+    """All passages judge; the embedded ones calibrate."""
     given = data.Parameters(
         profile="full",
         model=str(real_data / "llm" / name),
         passages=str(real_data / "lambada" / "lambada_test.jsonl"),
         calibration="mini_lambada",
-        limit=limit,
         device="cpu",
     )
     return data.prepare(given)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A home of its own for this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
-        yield
-
-
-def test_the_float_model_scores_as_published(real_data, home):
+def found(real_data, tmp_path_factory):
+    """Yes or no for each passage, by variant and metric; and the float model's perplexity."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
     task = prepare(real_data, "stories260K-pad192")
     assert (task.dataset, len(task.passages)) == ("lambada_openai", 5153)
-    scores = build.evaluate(task, build.build(task, ["fp32"], "smoke", 0))
-    [(_, rows)] = outcomes.by_variant(outcomes.table(task, scores))
-    fp32 = outcomes.hits(rows)
+    built = build.build(task, VARIANTS, "smoke", 0)
+    scores = build.evaluate(task, built)
+    rows = outcomes.table(task, scores)
+    yield {variant: outcomes.hits(of) for variant, of in outcomes.by_variant(rows)} | {
+        "perplexity": scoring.perplexity(scores["fp32"].log_likelihood)
+    }
+    patch.undo()
+
+
+def test_the_float_model_scores_as_published(found):
+    fp32 = found["fp32"]
     assert fp32[Metric("top_last_token", 1)].mean() == pytest.approx(0.373, abs=5e-4)
     assert fp32[Metric("top_last_token", 5)].mean() == pytest.approx(0.594, abs=5e-4)
     # lm-evaluation-harness 0.4.13 on the same files
     assert fp32[ACC].mean() == pytest.approx(0.010673394139336309, rel=1e-6)
-    perplexity = scoring.perplexity(scores["fp32"].log_likelihood)
-    assert perplexity == pytest.approx(7844203.810714526, rel=1e-6)
+    assert found["perplexity"] == pytest.approx(7844203.810714526, rel=1e-6)
 
 
-def test_eight_bits_stay_close_four_keep_nine_tenths_and_two_break(real_data, home):
-    task = prepare(real_data, "stories260K-pad192", 1200)
-    rows = outcomes.table(task, build.evaluate(task, build.build(task, VARIANTS, "smoke", 0)))
-    found = {variant: outcomes.hits(of) for variant, of in outcomes.by_variant(rows)}
+def test_eight_bits_stay_close_four_keep_nine_tenths_and_two_break(found):
     for metric in (Metric("top_first_token", 5), Metric("top_last_token", 5)):
         whole = found["fp32"][metric].mean()
         assert found["gptq_w8_g64"][metric].mean() == pytest.approx(whole, abs=0.005)

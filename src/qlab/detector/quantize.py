@@ -19,6 +19,7 @@ from qlab.core import quiet, tflite_graph
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.litert import quiet_quantizer
+from qlab.detector import unsupported
 
 CONVERTED = ("fp32", "fp16", "int8_dynamic")  # by TensorFlow's converter
 # By ai-edge-quantizer, with the recipe of this name there.
@@ -67,24 +68,23 @@ def load(folder: Path):
     return model
 
 
-def own_size(model) -> int | None:
-    """Side in pixels of the square input the graph is fixed to, or None when any size goes."""
+def own_size(model) -> tuple[int | None, int | None]:
+    """Height and width in pixels that the graph's input is fixed to; None where any goes."""
     image = model.signatures["serving_default"].structured_input_signature[1]["input_tensor"]
-    height, width = image.shape[1:3]
-    return int(height) if height and height == width else None
+    return tuple(image.shape[1:3])
 
 
-def convert(model_folder: Path, variant: str, size: int) -> Path:
+def convert(model_folder: Path, variant: str, size: tuple[int, int]) -> Path:
     """The report's variants: SavedModel -> .tflite by `tf.lite.TFLiteConverter`.
 
-    `size` is the side of the square input in pixels, uint8 [1, size, size, 3].
+    `size` is the input's height and width in pixels: uint8 [1, *size, 3].
     """
     recipe = {
         "engine": "tf.lite.TFLiteConverter",
         "variant": variant,
         "optimizations": [] if variant == "fp32" else ["DEFAULT"],
         "supported_types": ["float16"] if variant == "fp16" else [],
-        "input": [1, size, size, 3],
+        "input": [1, *size, 3],
         "saved_model": file_sha256(model_folder),
         "code": code_sha256(__name__),
         "versions": versions("tensorflow"),
@@ -106,14 +106,14 @@ def convert(model_folder: Path, variant: str, size: int) -> Path:
         converter.optimizations = [tf.lite.Optimize[name] for name in recipe["optimizations"]]
         converter.target_spec.supported_types = [tf.as_dtype(t) for t in recipe["supported_types"]]
         with quiet.quiet():
-            file.write_bytes(converter.convert())
+            file.write_bytes(unsupported.converted(converter))
 
     name = f"{variant}.tflite"
     return artefact("tflite", recipe, lambda folder: make(folder / name)) / name
 
 
 def calibration_samples(images: Iterable[np.ndarray]) -> Samples:
-    """Calibration images (uint8 [size, size, 3]) as inputs of the signature; QlabError: none."""
+    """Calibration images (uint8 [*size, 3]) as inputs of the signature; QlabError: none."""
     samples = [{"input_tensor": image[None]} for image in images]
     if not samples:
         raise QlabError(
@@ -226,7 +226,11 @@ def tensor_snr(
 
 
 def build_variant(
-    model_folder: Path, variant: str, size: int, samples: Samples | None, threads: int = 2
+    model_folder: Path,
+    variant: str,
+    size: tuple[int, int],
+    samples: Samples | None,
+    threads: int = 2,
 ) -> Path:
     """The .tflite of any variant of VARIANTS; QlabError for another name."""
     if variant in CONVERTED:

@@ -20,7 +20,7 @@ SLOW = "int16x8"  # LiteRT has only reference kernels for it: 25 s an image
 
 def images(split: str, count: int) -> list[np.ndarray]:
     """Scenes of mini_coco as uint8 [512, 512, 3]."""
-    return [detect.resized(scene.pixels, 512) for scene in mini_coco.scenes(split, count)]
+    return [detect.resized(scene.pixels, (512, 512)) for scene in mini_coco.scenes(split, count)]
 
 
 def settle(model, batch: np.ndarray) -> None:
@@ -72,9 +72,9 @@ def tflite_files(calibration: Sequence[np.ndarray], slow: bool) -> dict[str, Pat
     samples = quantize.calibration_samples(calibration)
     variants = [v for v in quantize.VARIANTS if slow or v != SLOW]
     files = {
-        v: quantize.build_variant(folder / "transposed", v, 512, samples)
+        v: quantize.build_variant(folder / "transposed", v, (512, 512), samples)
         for v in progress.bar("converting")(variants)
     }
     for v, usual in OF_THE_TWIN.items():
-        files[v] = quantize.build_variant(folder / "subpixel", usual, 512, samples)
+        files[v] = quantize.build_variant(folder / "subpixel", usual, (512, 512), samples)
     return files

@@ -48,15 +48,14 @@ def load(folder: Path):
     return model
 
 
-def own_size(model) -> int | None:
-    """Side in pixels of the square input the graph is fixed to, or None when any size goes."""
+def own_size(model) -> tuple[int | None, int | None]:
+    """Height and width in pixels that the graph's input is fixed to; None where any goes."""
     image = model.signatures["serving_default"].structured_input_signature[1]["input_tensor"]
-    height, width = image.shape[1:3]
-    return int(height) if height and height == width else None
+    return tuple(image.shape[1:3])
 
 
-def graph(folder: Path, size: int):
-    """The SavedModel's network as a concrete function of one uint8 image [1, size, size, 3].
+def graph(folder: Path, size: tuple[int, int]):
+    """The SavedModel's network as a concrete function of one uint8 image [1, *size, 3].
 
     It answers with OUTPUTS; `graph.model` keeps its weights alive.
     """
@@ -65,7 +64,7 @@ def graph(folder: Path, size: int):
     model = load(folder)
     serve = model.signatures["serving_default"]
 
-    @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.uint8, "input_tensor")])
+    @tf.function(input_signature=[tf.TensorSpec([1, *size, 3], tf.uint8, "input_tensor")])
     def detect(input_tensor):
         found = serve(input_tensor=input_tensor)
         return {name: found[name] for name in OUTPUTS}
@@ -76,7 +75,7 @@ def graph(folder: Path, size: int):
 
 
 def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """Calibration images (uint8 [size, size, 3]) as inputs of the signature; QlabError: none."""
+    """Calibration images (uint8 [*size, 3]) as inputs of the signature; QlabError: none."""
     samples = [{"input_tensor": image[None]} for image in images]
     if not samples:
         raise QlabError(

@@ -41,7 +41,7 @@ def rounds(
     seed: int = 0,
     progress=iter,
 ) -> Seconds:
-    """Each variant's stages on the pictures, in turn, after two warm-up rounds.
+    """Each variant's stages on the pictures, in turn, after two warm-up rounds (one before few).
 
     `files` are paths by variant, the first one of which reads the pictures too, as variant `image`,
     stage `decode`. With the built-in kernels (`xnnpack` false) the graph alone is timed.
@@ -54,7 +54,7 @@ def rounds(
         if xnnpack:
             calls[variant, "preprocess"] = steps["preprocess"]
             calls.setdefault(("image", "decode"), steps["decode"])
-    return timing.interleaved(calls, repeats, progress=progress, seed=seed)
+    return timing.interleaved(calls, repeats, 2 if repeats > 5 else 1, progress, seed)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +77,7 @@ def test_the_lines_without_qlab_find_the_same_boxes(task, table, tmp_path):
     (tmp_path / "a.tflite").write_bytes(converter.convert())
     noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "photo.png")
-    work = replace(task[0], size=24)
-    folder = take.keep(tmp_path / "mine", work, "fp32", tmp_path / "a.tflite", None, table, {})
+    folder = take.keep(tmp_path / "mine", task[0], "fp32", tmp_path / "a.tflite", None, table, {})
 
     named = f"folder, picture = Path({str(folder)!r}), {str(tmp_path / 'photo.png')!r}"
     lines = USE.read_text().splitlines()

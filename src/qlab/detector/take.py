@@ -40,9 +40,8 @@ def keep(
             "was written. Name a folder that is new or empty."
         )
     rows = pick(table, sorted(set(table["metric"])), variant=variant).dropna(axis=1, how="all")
-    card = {"model": task.model, "variant": variant, "input": [1, task.size, task.size, 3]}
-    card |= {"sha256": file_sha256(file), "provenance": source}
-    card |= {"records": json.loads(rows.to_json(orient="records"))}
+    card = {"model": task.model, "variant": variant, "sha256": file_sha256(file)}
+    card |= {"provenance": source, "records": json.loads(rows.to_json(orient="records"))}
     made = {"variant": variant, "recipe": recipe}
     with written_whole(target) as part:
         part.mkdir()

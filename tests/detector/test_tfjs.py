@@ -10,6 +10,7 @@ from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.tf import tf
 from qlab.detector import quantize, tfjs
+from qlab.detector.detect import resized
 
 FLOAT, INT = {"type": "DT_FLOAT"}, {"type": "DT_INT32"}
 RNG = np.random.default_rng(3)
@@ -23,7 +24,9 @@ STEPS = {"Relu": tf.nn.relu, "Relu6": tf.nn.relu6, "Elu": tf.nn.elu}
 STEPS["LeakyRelu"] = lambda x: tf.nn.leaky_relu(x, 0.4)
 
 
-def write(folder, kind="float32", depthwise=False, steps=("BiasAdd", "Relu6"), **changes):
+def write(
+    folder, kind="float32", depthwise=False, steps=("BiasAdd", "Relu6"), sides=("4", "8"), **changes
+):
     """A detector of 4 x 8 pixels: a fused convolution to six channels, read as 32 boxes."""
     node, in_channels = ("FusedDepthwiseConv2dNative", 2) if depthwise else ("_FusedConv2D", 6)
     arrays = {"w": RNG.normal(0, 0.3, (3, 3, 3, in_channels)), "b": RNG.normal(0, 0.3, 6)}
@@ -46,7 +49,7 @@ def write(folder, kind="float32", depthwise=False, steps=("BiasAdd", "Relu6"), *
     attributes = {"T": FLOAT, "strides": ones, "dilations": ones, "padding": {"s": "U0FNRQ=="}}
     attributes |= {"data_format": {"s": "TkhXQw=="}, "fused_ops": fused, "num_args": {"i": "1"}}
     attributes |= {"epsilon": {"f": 0}, "leakyrelu_alpha": {"f": 0.4}}
-    dims = {"dim": [{"size": s} for s in ("-1", "4", "8", "3")]}
+    dims = {"dim": [{"size": s} for s in ("-1", *sides, "3")]}
     nodes = [
         {"name": n, "op": "Const", "attr": {"dtype": INT if n == "shape" else FLOAT}}
         for n in arrays
@@ -95,7 +98,9 @@ def test_fused_and_quantized_is_what_tensorflow_computes(empty_home, kind, depth
 def test_it_is_made_once_and_alike_and_found_in_its_folder(empty_home, monkeypatch):
     file, _ = write(empty_home)
     made = tfjs.saved_model(file)
-    assert tfjs.saved_model(file) == made and quantize.own_size(quantize.load(made)) is None
+    assert tfjs.saved_model(file) == made
+    serve = quantize.load(made).signatures["serving_default"]
+    assert serve.structured_input_signature[1]["input_tensor"].shape == (1, 4, 8, 3)
     content = {p.name: p.read_bytes() for p in made.rglob("*") if p.is_file()}
     monkeypatch.setenv("QLAB_HOME", str(empty_home / "other"))
     again = tfjs.saved_model(file)
@@ -123,6 +128,7 @@ def test_it_is_made_once_and_alike_and_found_in_its_folder(empty_home, monkeypat
         ),
         (lambda f: (write(f), (f / "b.bin").write_bytes(b"")), "buffer is smaller"),
         (lambda f: write(f, modelTopology={"node": []}), "one output"),
+        (lambda f: write(f, sides=("4", "-1")), "one input"),
     ],
 )
 def test_another_file_is_a_sentence(empty_home, change, sentence):
@@ -138,7 +144,7 @@ def test_a_real_centernet_answers_as_the_one_unfused_by_others(empty_home, real_
     file = tfjs.graph_model(folder / "tfjs")
     given = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
     for path in sorted((real_data / "coco" / "val2017").iterdir())[:3]:
-        image = read_image(path)
+        image = resized(read_image(path), 512)
         theirs, ours = given(input_tensor=tf.constant(image[None])), answers(file, image)
         for name in quantize.OUTPUTS:
             np.testing.assert_allclose(ours[name], theirs[name].numpy(), atol=1e-6)

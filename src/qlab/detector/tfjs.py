@@ -23,7 +23,7 @@ def graph_model(path: Path) -> Path | None:
 
 
 def saved_model(file: Path) -> Path:
-    """The SavedModel of a TensorFlow.js detector, made once; it resizes images to H x W itself.
+    """The SavedModel of a TensorFlow.js detector, made once.
 
     The graph has one input, RGB float32 [1, H, W, 3] in 0..255, and one output [1, N, 6]: x1, y1,
     x2, y2 in pixels of the input, score, class 0..79. QlabError: another graph, a strange operator.
@@ -58,8 +58,8 @@ def _write(model: dict, file: Path, target: Path) -> None:
 
     # A graph as in TensorFlow 1: the names of functions would differ from one time to the next.
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        pixels = tf.compat.v1.placeholder(tf.uint8, [1, None, None, 3], "input_tensor")
-        put = {image.name: tf.image.resize(tf.cast(pixels, tf.float32), size)}
+        pixels = tf.compat.v1.placeholder(tf.uint8, [1, *size, 3], "input_tensor")
+        put = {image.name: tf.cast(pixels, tf.float32)}
         found = tf.graph_util.import_graph_def(graph, put, ends, name="")
         [answer] = [t for t in found if t.shape.rank == 3 and t.shape[2] == 6]
         x1, y1, x2, y2, score, kind = tf.unstack(answer, axis=2)

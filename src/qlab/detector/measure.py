@@ -1,6 +1,6 @@
 """Experiment `centernet_ptq` (notebook 01): what TFLite quantization costs a detector.
 
-Here: the variants, their sizes, answers, accuracy and noise. `speed` has what a clock or a meter
+Here: sizes, answers, accuracy and noise of the variants that the notebook makes. `speed` has what a clock or a meter
 says, `robustness` what worse images do. Functions return records; nothing is drawn here.
 """
 
@@ -9,28 +9,30 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from pycocotools.coco import COCO
 
-from qlab.core import disk, processes, stats, tflite_graph
+from qlab.core import processes, stats, tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.records import COMPARED, Metric, Record, Recorder
-from qlab.detector import average_precision, coco, quantize
+from qlab.detector import average_precision, coco
 from qlab.detector import detect as detectors
 from qlab.detector.data import Task
 from qlab.detector.judged import Judged, judged
 
 EXPERIMENT = "centernet_ptq"
 PARENT = "fp32"
-SUBPIXEL = "int8_dynamic_subpixel"  # the cure: int8_dynamic of the network without deconvolutions
 SLOW = "int16x8"  # LiteRT has only reference kernels for it: evaluated on fewer images
-SLOW_LIMIT = {"smoke": 8, "mini": 50, "full": 100}
+SLOW_LIMIT = {"smoke": 8, "mini": 50, "small": 128, "full": 100}
 FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo demos draw from 0.3)
-DRAWS = {"smoke": 100, "mini": 500, "full": 500}  # bootstrap resamples
-PROCESSES = {"smoke": 1, "mini": 2, "full": 2}  # at most, that share what is not timed
+DRAWS = {"smoke": 100, "mini": 500, "small": 500, "full": 500}  # bootstrap resamples
+PROCESSES = {"smoke": 1, "mini": 2, "small": 2, "full": 2}  # at most, that share what is not timed
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
 PACKAGES += ["numpy", "pillow"]
-WEIGHTS = {"fp32": 1, "fp16": 0.5, "int8_dynamic": 0.25}  # bytes of a file as a share of float's
-BITS = {"fp32": 32, "fp16": 16, "as_is": None, "image": None}  # of the weights; of all others 8
+# Of the weights; of all others 8.
+BITS = {"fp32": 32, "fp16": 16, "as_is": None, "image": None}
+BITS |= dict.fromkeys(("int4", "int4_mse", "int4_octav", "int4_gptq", "int4_mixed"), 4)
 TYPES = ("float16", "float32", "float64", "bfloat16", "int2", "int4", "int8", "int16", "int32")
 TYPES += ("int64", "uint4", "uint8", "uint16", "uint32", "uint64", "bool", "string")  # of constants
 LATENCIES = ("latency", "latency_decode", "latency_preprocess", "latency_builtin")
@@ -43,7 +45,7 @@ METRICS = {
     "flips_gained": Metric("object"),
     **dict.fromkeys(("size_bytes", "size_gzip_bytes"), Metric("byte", -1)),
     **{f"size_{kind}_bytes": Metric("byte", -1) for kind in TYPES},
-    "snr_db": Metric("dB", 1),
+    **dict.fromkeys(("snr_db", "snr_own_db", "snr_end_db", "snr_end_mended_db"), Metric("dB", 1)),
     **{f"{name}_ms_p{q}": Metric("ms", -1, clock=True) for name in LATENCIES for q in (50, 90)},
     "latency_ratio_p50": Metric("1", -1, clock=True),
     "latency_builtin_ratio_p50": Metric("1", -1, clock=True),
@@ -69,32 +71,15 @@ class _Recorder(Recorder):
 RECORD = _Recorder(EXPERIMENT, METRICS)
 
 
-def build_variants(task: Task, progress=iter) -> Files:
-    """The .tflite of each variant; a ready .tflite file is its own only variant, `as_is`."""
-    if task.ready:
-        return {"as_is": task.folder}
-    weights = disk.used(task.folder / "variables")
-    shares = [WEIGHTS.get(variant, WEIGHTS["int8_dynamic"]) for variant in quantize.VARIANTS]
-    disk.refuse(
-        int(weights * (sum(shares) + (task.subpixel is not None) * WEIGHTS["int8_dynamic"])),
-        f"Converting {task.model} to {len(shares)} variants",
-        "Take a smaller model",
-    )
-    samples = quantize.calibration_samples(task.calibration)
-    files = {
-        v: quantize.build_variant(task.folder, v, task.size, samples, task.given.threads)
-        for v in progress(quantize.VARIANTS)
-    }
-    if task.subpixel is not None:
-        files[SUBPIXEL] = quantize.convert(task.subpixel, "int8_dynamic", task.size)
-    return {v: f for v, f in files.items() if v == PARENT or _runs(v, f, task.given.threads)}
-
-
-def _runs(variant: str, file: Path, threads: int) -> bool:
-    """Whether LiteRT runs a quantized file; one that it cannot run is left out, and that is said.
+def running(files: Files, threads: int) -> Files:
+    """The files that LiteRT runs; a quantized one that it refuses is left out, and that is said.
 
     Its int16 kernels refuse some scales, for instance.
     """
+    return {v: f for v, f in files.items() if v == PARENT or _runs(v, f, threads)}
+
+
+def _runs(variant: str, file: Path, threads: int) -> bool:
     try:
         detectors.Detector(file, threads).invoke()
     except (QlabError, RuntimeError) as error:
@@ -219,24 +204,17 @@ def _flip_records(
     return [share, *RECORD.compared(*here, stats.paired(before, after))]
 
 
-def snr_records(task: Task, files: Files) -> list[Record]:
-    """Signal-to-quantization-noise of every operator's output in the whole-graph int8 file.
+def noise_records(task: Task, arriving: pd.DataFrame, alone: pd.DataFrame) -> list[Record]:
+    """Decibels by operator: of `noise.arriving` in the whole-graph int8 file, and of `noise.alone`.
 
-    No records where there is no such file beside its float parent.
+    What has no signal, nothing but zeros, has no record.
     """
-    if not {PARENT, "int8_static"} <= set(files):
-        return []
-    samples = quantize.calibration_samples(task.calibration)[:8]
-    static = files["int8_static"]
-    snr = quantize.tensor_snr(files[PARENT], static, samples, task.given.threads)
-    after = set(tflite_graph.decoding(files[PARENT]))
-    records = []
-    for depth, operator in enumerate(tflite_graph.operators(files[PARENT])):
-        name = operator.outputs[0]
-        if name in snr:
-            where = "decoding" if name in after else "network"
-            about = {"where": where, "depth": depth, "part": operator.kind}
-            records.append(
-                RECORD.counted(task, "int8_static", "snr_db", snr[name], len(samples), **about)
-            )
-    return records
+    made = (("snr_db", arriving, "db"), ("snr_own_db", alone, "own_db"))
+    made += (("snr_end_db", alone, "end_db"), ("snr_end_mended_db", alone, "mended_db"))
+    return [
+        RECORD.counted(task, "int8_static", metric, row[column], row["n"],
+                       where=row["where"], depth=row["depth"], part=row["kind"])
+        for metric, table, column in made
+        for _, row in table.iterrows()
+        if np.isfinite(row[column])
+    ]  # fmt: skip

@@ -50,6 +50,32 @@ def values(content: bytes, names: Iterable[str], samples: Samples, threads: int)
     return found
 
 
+def arriving(
+    float_file: Path, quantized_file: Path, samples: Samples, threads: int = 2
+) -> pd.DataFrame:
+    """How much of each operator's output is left in a quantized file, after all before it.
+
+    Columns: `operator` (its output tensor), `kind`, `depth` (from 0, in order of execution),
+    `where` (network or decoding), `db`, `n` (samples). Outputs that are no numbers to add up, such
+    as comparisons and indices, are left out.
+    """
+    contents = float_file.read_bytes(), quantized_file.read_bytes()
+    floats, there = (tflite_graph.types(content) for content in contents)
+    table = _operators(float_file)
+    table = table[[floats[o] == "FLOAT32" and o in there for o in table["operator"]]]
+    signal, noisy = (values(content, table["operator"], samples, threads) for content in contents)
+    decibel = [decibels(signal[name], noisy[name]) for name in table["operator"]]
+    return table.assign(db=decibel, n=len(samples))
+
+
+def _operators(float_file: Path) -> pd.DataFrame:
+    after = set(tflite_graph.decoding(float_file))
+    found = [(o.outputs[0], o.kind) for o in tflite_graph.operators(float_file)]
+    table = pd.DataFrame(found, columns=["operator", "kind"]).rename_axis("depth").reset_index()
+    where = ["decoding" if name in after else "network" for name in table["operator"]]
+    return table.assign(where=where)
+
+
 def alone(
     float_file: Path,
     rules: list[dict],
@@ -60,9 +86,9 @@ def alone(
 ) -> pd.DataFrame:
     """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules`.
 
-    Columns: `operator` (its output tensor), `kind`, `depth` (from 0, in order of execution),
-    `own_db` at its output, `end_db` the worst at the network's ends, and `mended_db` the same with
-    biases that fit. Those that cannot be quantized, and decoding, are left out.
+    Columns as `arriving` has them, but for `own_db` at its output, `end_db` the worst at the
+    network's ends, and `mended_db` the same with biases that fit. Operators that the rules do not
+    know, and decoding, are left out.
     """
     recipe = {
         "float_file": file_sha256(float_file),
@@ -74,29 +100,27 @@ def alone(
     }  # fmt: skip
 
     def make(folder: Path) -> None:
-        after = set(tflite_graph.decoding(float_file))
-        all_of_them = list(enumerate(tflite_graph.operators(float_file)))
-        network = [(i, o) for i, o in all_of_them if o.outputs[0] not in after]
+        table = _operators(float_file)
+        network = table[table["where"] == "network"].to_dict("records")
         ends, content = tflite_graph.ends(float_file), float_file.read_bytes()
-        names = {o.outputs[0] for _, o in network}
+        names = {row["operator"] for row in network}
         plain = tflite_graph.types(content)
         signal = values(content, names, samples, threads)
         rows = []
-        for depth, operator in progress(network):
-            name = operator.outputs[0]
+        for row in progress(network):
+            name = row["operator"]
             made = quantized(float_file, rules, ranges, name)
             if tflite_graph.types(made) == plain:
                 continue  # the rules do not know this kind of operator
-            row = {"operator": name, "kind": operator.kind, "depth": depth}
             noisy = values(made, {name, *ends}, samples, threads)
             row["own_db"] = decibels(signal[name], noisy[name])
             row["end_db"] = _worst(signal, noisy, ends)
             whole = biases.mended(made, float_file)
             noisy = noisy if whole is made else values(whole, ends, samples, threads)
-            rows.append(row | {"mended_db": _worst(signal, noisy, ends)})
+            rows.append(row | {"mended_db": _worst(signal, noisy, ends), "n": len(samples)})
         pd.DataFrame(rows).to_json(folder / "alone.json", orient="records", indent=1)
 
-    return pd.read_json(artefact("noise_alone", recipe, make) / "alone.json")
+    return pd.read_json(artefact("noise_alone", recipe, make) / "alone.json", dtype={"operator": str})
 
 
 def _worst(signal: Mapping, noisy: Mapping, ends: Sequence[str]) -> float:

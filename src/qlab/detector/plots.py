@@ -6,15 +6,16 @@ from matplotlib.ticker import LogFormatter
 
 from qlab.core import corruptions, plot, records
 from qlab.detector.average_precision import OVERLAPS, SIZES
-from qlab.detector.measure import PARENT, SUBPIXEL
-from qlab.detector.quantize import VARIANTS
+from qlab.detector.measure import PARENT
 from qlab.detector.robustness import CLEAN
 
-ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL]
-ORDER += [v for v in VARIANTS if v not in ORDER] + ["as_is"]
-COLOUR = {**plot.colours(ORDER[:8]), "as_is": plot.PALETTE[0]}
+CURED = "int8_dynamic_depthwise_fp32"  # stands where int8_dynamic_deconv_fp32 does on other graphs
+ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", "int8_dynamic_subpixel"]
+ORDER += ["int8_static", "int8_selective", "int16x8", CURED, "as_is"]
+FEW = ["int4", "int4_mse", "int4_octav", "int4_gptq", "int4_mixed"]
+LOOKS = {v: (plot.PALETTE[i % 8], plot.MARKERS[i % 8]) for i, v in enumerate([*ORDER[:8], *FEW])}
+LOOKS |= {CURED: LOOKS[ORDER[3]], "as_is": LOOKS[PARENT]}
 PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant
-MARKER = dict(zip(ORDER, [*plot.MARKERS, "o"], strict=True))
 # LiteRT's two sets of kernels: title, the time of the whole graph, of single operators.
 KERNELS = {
     "Default kernels (XNNPACK)": ("latency_ms_p50", "operator_ms"),
@@ -24,8 +25,13 @@ KERNELS = {
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Rows by the fixed order of variants."""
-    rank = {variant: i for i, variant in enumerate(ORDER)}
+    rank = {variant: i for i, variant in enumerate([*ORDER, *FEW])}
     return table.sort_values("variant", key=lambda v: v.map(rank), kind="stable")
+
+
+def look(variant: str) -> tuple[str, str]:
+    """Colour and marker of a variant; one that a reader adds to the notebook is grey."""
+    return LOOKS.get(variant, (plot.PALETTE[7], "h"))
 
 
 def clean(table: pd.DataFrame, metric: str | list[str]) -> pd.DataFrame:
@@ -68,12 +74,12 @@ def iou_lines(axis, rows: pd.DataFrame) -> None:
     """A line a variant, of `iou_rows`, with the float parent's interval as a band."""
     for variant, line in rows.groupby("variant", sort=False):
         line = line.sort_values("iou")
-        axis.plot(line["iou"], line["value"], marker=MARKER[variant], ms=5, lw=1.4,
-                  color=COLOUR[variant], label=variant)  # fmt: skip
+        axis.plot(line["iou"], line["value"], marker=look(variant)[1], ms=5, lw=1.4,
+                  color=look(variant)[0], label=variant)  # fmt: skip
         if variant == PARENT:
             band = (line["iou"], line["ci_low"], line["ci_high"])
             axis.fill_between(
-                *band, alpha=0.15, color=COLOUR[variant], lw=0, label="fp32, 95 % interval"
+                *band, alpha=0.15, color=look(variant)[0], lw=0, label="fp32, 95 % interval"
             )
     axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
 
@@ -90,7 +96,7 @@ def area_bars(axis, rows: pd.DataFrame, kind: str) -> None:
     width = 0.8 / max(len(variants), 1)
     for i, (variant, one) in enumerate(rows.groupby("variant", sort=False)):
         x = one["metric"].map(place) + (i - (len(variants) - 1) / 2) * width
-        axis.bar(x, one["value"], width * 0.92, color=COLOUR[variant], label=variant)
+        axis.bar(x, one["value"], width * 0.92, color=look(variant)[0], label=variant)
         bars = {"yerr": error(one), "fmt": "none", "ecolor": "#444444", "elinewidth": 0.9}
         axis.errorbar(x, one["value"], **bars)
     axis.set_xticks(range(3), ["small (< 32² px)", "medium", "large (> 96² px)"])
@@ -105,8 +111,8 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
         return print("Nothing to draw: the detector has no float parent here.")
     with plot.figure("centernet_ap_difference", profile, rows) as (_, axis):
         for at, (_, row) in enumerate(rows.iterrows()):
-            axis.errorbar(row["value"], at, xerr=error(row), fmt=MARKER[row["variant"]], capsize=4,
-                          color=COLOUR[row["variant"]], ms=7)  # fmt: skip
+            axis.errorbar(row["value"], at, xerr=error(row), fmt=look(row["variant"])[1], capsize=4,
+                          color=look(row["variant"])[0], ms=7)  # fmt: skip
             axis.annotate(f"{row['value']:+.3f}", (row["value"], at), (0, 7),
                           textcoords="offset points", ha="center", fontsize=9,
                           bbox={"facecolor": "#FFFFFF", "lw": 0, "pad": 0.5})  # fmt: skip
@@ -135,8 +141,8 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
     with plot.figure("centernet_pareto", profile, drawn, **layout) as (canvas, axes):
         for axis, (cost, label) in zip(axes, costs.items(), strict=True):
             for _, row in rows.iterrows():
-                axis.errorbar(row[cost], row["value"], yerr=error(row), fmt=MARKER[row["variant"]],
-                              ms=8, color=COLOUR[row["variant"]], label=row["variant"],
+                axis.errorbar(row[cost], row["value"], yerr=error(row), fmt=look(row["variant"])[1],
+                              ms=8, color=look(row["variant"])[0], label=row["variant"],
                               elinewidth=0.8, alpha=0.9)  # fmt: skip
             front = rows.sort_values([cost, "value"], ascending=[True, False])
             front = front[front["value"] > front["value"].cummax().shift(fill_value=-1.0)]
@@ -205,8 +211,8 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
                     axes[line, column].errorbar(
                         one["strength"].astype(float) + shift, one["value"],
                         yerr=error(one) if line else None,
-                        marker=MARKER[variant], ms=5, lw=0 if line else 1.2, elinewidth=0.9,
-                        color=COLOUR[variant], label=variant,
+                        marker=look(variant)[1], ms=5, lw=0 if line else 1.2, elinewidth=0.9,
+                        color=look(variant)[0], label=variant,
                     )  # fmt: skip
             axes[0, column].set_title(kind)
             axes[1, column].axhline(0, color="#444444", lw=1)

@@ -85,25 +85,27 @@ def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarr
     return samples
 
 
-def keep(folder: Path, variant: str, content: bytes, kind: str, floats: Collection[str] = ()) -> Path:
-    """Write a variant's .tflite, `folder/<variant>.tflite`, once it is what it is said to be.
+def check(content: bytes, kind: str, others: Collection[str] = ()) -> bytes:
+    """The content of a .tflite, if its weights have the type `kind`, such as INT8.
 
-    QlabError where weights that should have the type `kind`, such as INT8, have another one:
-    recipes that do not fit a graph quantize nothing and say nothing. The operators `floats`, by
-    their output tensors, and those of fewer than SMALL weights may be FLOAT32.
+    Recipes that do not fit a graph quantize nothing and say nothing: what one did is read back.
+    QlabError: operators with other weights. `others`, by their output tensors, and those of fewer
+    than SMALL weights may have any.
     """
-    wrong = {
-        name: found
-        for name, (found, count) in tflite_graph.weight_types(content).items()
-        if found != kind and not (found == "FLOAT32" and (name in set(floats) or count < SMALL))
-    }
+    found = tflite_graph.weight_types(content)
+    spared = {*others, *(name for name, (_, count) in found.items() if count < SMALL)}
+    wrong = {n: one for n, (one, _) in found.items() if one != kind and n not in spared}
     if wrong:
-        name, found = next(iter(wrong.items()))
+        name, one = next(iter(wrong.items()))
         raise QlabError(
-            f"{variant} should have {kind} weights, but {len(wrong)} operators have others, first "
-            f"{name} with {found}: the recipe did not do what it says."
+            f"Weights should be {kind}, but {len(wrong)} of {len(found)} operators have others, "
+            f"first {name} with {one}: the recipe does not do here what its name says."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    return content
+
+
+def keep(folder: Path, variant: str, content: bytes) -> Path:
+    """Write a variant's .tflite, whole or not at all, to `folder/<variant>.tflite`."""
     with written_whole(folder / f"{variant}.tflite") as part:
         part.write_bytes(content)
     return folder / f"{variant}.tflite"

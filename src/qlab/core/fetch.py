@@ -40,9 +40,13 @@ COCO_TRAIN_IMAGES = "http://images.cocodataset.org/train2017/"
 CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
 # Names that the zoo and Kaggle give to its folder.
 _CENTERNET_NAMES = ("centernet_resnet50_v2_512x512_coco17_tpu-8", "centernet-resnet-50v2-512x512")
-# What to attach to a notebook on Kaggle whose internet is off, by the address it stands for.
-_ATTACH = dict.fromkeys((COCO_VAL[0], COCO_ANNOTATIONS[0]), "the dataset awsaf49/coco-2017-dataset")
-_ATTACH[CIFAR10[0]] = "the dataset pankrzysiu/cifar10-python"
+# What to attach to a notebook on Kaggle whose internet is off, by what its address begins with.
+_ATTACH = {
+    "http://images.cocodataset.org/": "the dataset awsaf49/coco-2017-dataset",
+    CIFAR10[0]: "the dataset pankrzysiu/cifar10-python",
+}
+_LARGE = 10**7  # bytes from which on a download is shown
+pooch.get_logger().setLevel("WARNING")  # it announces every file, and there may be many
 
 
 def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
@@ -52,7 +56,7 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
     .zip or a .tar.gz; no member can leave the folder.
     QlabError: another hash; no room on the disk; no network, after some seconds.
     """
-    folder, name = paths.build() / "downloads", url.rsplit("/", 1)[-1]
+    folder, name, needed = paths.build() / "downloads", url.rsplit("/", 1)[-1], 0
     target = folder / f"{name}.unpacked"
     if unpack and target.is_dir():
         return target
@@ -60,14 +64,15 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
         if not (folder / name).is_file():
             needed = _size(url) * (2 if unpack else 1)
             disk.refuse(needed, f"Downloading {name}", "Give local paths as parameters")
-        shown = {"progressbar": not quiet()}
+        shown = {"progressbar": needed > _LARGE and not quiet()}
         found = Path(pooch.retrieve(url, known_hash, fname=name, path=folder, **shown))
     except ValueError as error:
         raise QlabError(f"{url} was not used: {error}") from error
     except requests.RequestException as error:
         instead = "give local paths as parameters or put the files into a folder named by QLAB_DATA"
         if paths.kaggle():
-            attach = f"attach {_ATTACH.get(url, f'a dataset with {name}')} (Add Input)"
+            known = (what for start, what in _ATTACH.items() if url.startswith(start))
+            attach = f"attach {next(known, f'a dataset with {name}')} (Add Input)"
             instead = f"{attach} and run qlab's cell again, or switch the internet on (Settings)"
         why = type(error).__name__
         raise QlabError(f"{url} could not be downloaded ({why}); {instead}.") from error

@@ -11,7 +11,6 @@ README.md beside this file says what is measured and how to read it.
 import argparse
 import contextlib
 import functools
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ import psutil
 from bench.centernet_graphs import SEED, SELECTIVE_SUBPIXEL, SLOW, SUBPIXEL, images, tflite_files
 from peers import onnx_peer
 
-from qlab.core import progress, provenance, stats, tflite_graph, timing
+from qlab.core import progress, provenance, stats, timing
 from qlab.core.cache import file_sha256
 from qlab.core.records import Record, pick
 from qlab.detector import detect
@@ -90,17 +89,6 @@ def size_records(files: Mapping[str, Path]) -> list[Record]:
     return [_exact(v, "size_bytes", f.stat().st_size) for v, f in files.items()]
 
 
-def float_records(files: Mapping[str, Path], variant: str = "int8_selective") -> list[Record]:
-    """How many operators a variant keeps float, in the network and in the box decoding."""
-    recipe = json.loads((files[variant].parent / "recipe.json").read_text())
-    decoding = set(tflite_graph.decoding(files[PARENT]))
-    network = [name for name in recipe["operators_left_float"] if name not in decoding]
-    return [
-        _exact(variant, "float_operators_network", len(network)),
-        _exact(variant, "float_operators_decoding", len(decoding)),
-    ]
-
-
 def time_records(
     seconds: Mapping[str, np.ndarray], threads: int, kernels: str, parent_too: bool = True
 ) -> list[Record]:
@@ -144,6 +132,7 @@ def measure(
     repeats: int,
     warmup: int,
     peer: onnx_peer.Server | None = None,
+    seed: int = SEED,
 ) -> dict[str, np.ndarray]:
     """Seconds of one run of each graph on `image`, [repeats], all taking turns.
 
@@ -156,7 +145,7 @@ def measure(
     theirs = list(peer.seconds) if peer else []
     calls |= {v: functools.partial(peer.run, v) for v in theirs}
     bar = progress.bar(f"{kernels}, {bench.threads(threads)}")
-    seconds = timing.interleaved(calls, repeats, warmup, bar)
+    seconds = timing.interleaved(calls, repeats, warmup, bar, seed)
     return seconds | {v: np.array(peer.seconds[v][-repeats:]) for v in theirs}
 
 
@@ -282,7 +271,7 @@ def run(options: argparse.Namespace) -> tuple[list[Record], dict[str, Path]]:
     calibration = images("calibration", CALIBRATION_IMAGES)
     [image] = images("val", 1)
     files, peers = tflite_files(calibration, options.int16x8), None
-    found = size_records(files) + float_records(files)
+    found = size_records(files)
     every = dict(files)
     if not options.no_peers:
         python, models, more = peer_files(files[PARENT], calibration, image)

@@ -68,8 +68,9 @@ def task(tmp_path):
     from tiny_coco import random_world
 
     from qlab.detector.data import Parameters, Task
+    from qlab.detector.detect import Size
 
     world, results = random_world(4, images=12)
     images = {i: tmp_path / f"{i}.png" for i in world.imgs}
     given = Parameters(profile="smoke")
-    return Task(given, "m", "d", tmp_path, None, 64, world, images, []), results
+    return Task(given, "m", "d", tmp_path, None, Size(64, 64), world, images, []), results

@@ -33,7 +33,7 @@ METRICS = {
                     Metric("1", 1, clock=True)),
     "line_r2": Metric("1", clock=True),
     "size_bytes": Metric("byte", -1),
-    "acc": Metric("1", 1),
+    **dict.fromkeys(("acc", "ap", "ap_difference"), Metric("1", 1)),
     "perplexity": Metric("1", -1),
     "batch_size": Metric("passage"),
     **dict.fromkeys(("float_operators_network", "float_operators_decoding"), Metric("operator")),

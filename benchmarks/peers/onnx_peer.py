@@ -9,7 +9,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +53,18 @@ def environment() -> Path:
     return python
 
 
-def files(python: Path, fp32: Path, calibration: np.ndarray) -> dict[str, Path]:
+def files(
+    python: Path, fp32: Path, calibration: np.ndarray, left_float: str = ""
+) -> dict[str, Path]:
     """The .onnx file of each of VARIANTS, from the float .tflite: so it is the same graph.
 
-    `calibration` is uint8 [n, 1, H, W, 3], the images that calibrate the .tflite files too.
+    `calibration` is uint8 [n, 1, H, W, 3], the images that calibrate the .tflite files too; what
+    has `left_float` in its name is left float there too.
     """
     recipe = {
         "engine": "tf2onnx, onnxruntime.quantization",
         "float_file": file_sha256(fp32),
+        "left_float": left_float,
         "script": file_sha256(SCRIPT),
         "requirements": file_sha256(REQUIREMENTS),
         "calibration": hashlib.sha256(calibration.tobytes()).hexdigest(),
@@ -69,20 +73,27 @@ def files(python: Path, fp32: Path, calibration: np.ndarray) -> dict[str, Path]:
     def make(folder: Path) -> None:
         np.save(folder / "calibration.npy", calibration)
         images = folder / "calibration.npy"
-        _run("Converting to ONNX", python, "-I", SCRIPT, "convert", fp32, images, folder)
+        call = [python, "-I", SCRIPT, "convert", fp32, images, folder, left_float]
+        _run("Converting to ONNX", *call)
         images.unlink()
 
     folder = artefact("onnx", recipe, make)
     return {name: folder / f"{name}.onnx" for name in VARIANTS}
 
 
-def _detect(python: Path, model: Path, image: np.ndarray) -> dict[str, np.ndarray]:
-    """A model's outputs by name, on an image uint8 [H, W, 3]."""
+def detections(
+    python: Path, model: Path, fp32: Path, images: Sequence[np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each image (uint8 [H, W, 3]) what a .onnx of `fp32` answers, as `Detector.detections`."""
     with tempfile.TemporaryDirectory() as folder:
-        given, outputs = Path(folder, "image.npy"), Path(folder, "outputs.npz")
-        np.save(given, image[None])
+        given, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
+        np.save(given, np.stack(images)[:, None])
         _run("Running the ONNX graph", python, "-I", SCRIPT, "detect", model, given, outputs)
-        return dict(np.load(outputs))
+        theirs = dict(np.load(outputs))
+    ours = Detector(fp32, 1)
+    names = {o["index"]: o["name"] for o in ours.interpreter.get_output_details()}
+    boxes, classes, scores = (theirs[names[index]] for index in ours.order)
+    return list(zip(boxes, np.rint(classes).astype(int), scores, strict=True))
 
 
 def differences(python: Path, model: Path, fp32: Path, image: np.ndarray) -> dict[str, float]:
@@ -91,15 +102,9 @@ def differences(python: Path, model: Path, fp32: Path, image: np.ndarray) -> dic
     Raises QlabError where it is more than TOLERANCE: then they are not the same function and no
     time of one can be set beside the other's.
     """
-    theirs = _detect(python, model, image)
-    ours = Detector(fp32, 1)
-    ours(image)
-    found = {}
-    for detail in ours.interpreter.get_output_details():
-        if detail["index"] in (ours.order[0], ours.order[2]):
-            kind = "boxes" if detail["index"] == ours.order[0] else "scores"
-            value = ours.interpreter.get_tensor(detail["index"])
-            found[kind] = float(np.abs(value - theirs[detail["name"]]).max())
+    [theirs], ours = detections(python, model, fp32, [image]), Detector(fp32, 1)(image)
+    apart = [float(np.abs(a - b).max()) for a, b in zip(theirs, ours, strict=True)]
+    found = {"boxes": apart[0], "scores": apart[2]}
     if max(found.values()) > TOLERANCE:
         raise QlabError(
             f"{model.name} is not the function of {fp32.name}: boxes differ by up to "

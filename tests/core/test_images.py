@@ -5,10 +5,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from qlab.core.errors import QlabError
-from qlab.core.images import read_image
+from qlab.core.images import AsStored, header, read_image
 
 
 def test_an_image_of_endless_size_is_refused(tmp_path):
@@ -47,3 +47,35 @@ def test_truncated_and_missing_images_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(QlabError, match="is truncated or no image"):
             read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_photos_are_turned_as_viewers_turn_them(tmp_path, kind, orientation):
+    """Four corners of different colour; orientations 0 and 9 do not exist."""
+    path, exif = tmp_path / f"a.{kind}", Image.Exif()
+    exif[0x0112] = orientation
+    corners = np.array(
+        [[[250, 0, 0], [0, 250, 0], [0, 0, 250]], [[0] * 3, [250] * 3, [0, 250, 250]]]
+    )
+    stored = Image.fromarray(corners.astype(np.uint8).repeat(16, 0).repeat(16, 1))
+    stored.save(path, exif=exif)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    np.testing.assert_array_equal(read_image(path), expected)
+    assert expected.shape[:2] == ((48, 32) if 5 <= orientation <= 8 else (32, 48))
+    if kind == "tif":  # Pillow itself turns it
+        assert header(path) == (expected.shape[1::-1], 1)
+    else:
+        assert header(path) == ((48, 32), orientation if 2 <= orientation <= 8 else 1)
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(read_image(AsStored(path)), image.convert("RGB"))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("exif", [b"no TIFF", b"II*\0"])
+def test_damaged_exif_turns_nothing(tmp_path, exif, kind):
+    path = tmp_path / f"a.{kind}"
+    Image.new("RGB", (6, 4)).save(path, exif=b"Exif\0\0" + exif)
+    assert read_image(path).shape == (4, 6, 3) and header(path) == ((6, 4), 1)

@@ -183,3 +183,14 @@ def test_the_interval_over_seeds_has_the_variance_of_crossed_resampling():
         deviation = np.sqrt(by_row + by_column + left) / 480
         assert widths[-1] == pytest.approx(2 * 1.96 * deviation, rel=0.04)
     assert widths[1] > 1.5 * widths[0]
+
+
+def test_a_geometric_mean_has_students_interval_and_turns_round_with_the_ratio():
+    ratios = np.array([1.7, 2.1, 1.9, 2.6, 1.8])
+    made, turned = stats.geometric_mean(ratios), stats.geometric_mean(1 / ratios)
+    theirs = scipy_stats.ttest_1samp(np.log(ratios), 0).confidence_interval(0.95)
+    assert (made.low, made.high) == pytest.approx(tuple(np.exp(theirs)))
+    assert made.value == pytest.approx(scipy_stats.gmean(ratios)) and made.n == 5
+    assert made[:3] == pytest.approx((1 / turned.value, 1 / turned.high, 1 / turned.low))
+    alone = stats.geometric_mean([3.0])
+    assert alone.value == pytest.approx(3) and np.isnan(alone.low) and np.isnan(alone.high)

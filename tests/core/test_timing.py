@@ -1,5 +1,6 @@
 """Clocks, memory, meters; and a run out of time, which stops between two pieces of work."""
 
+import os
 import time
 from pathlib import Path
 
@@ -21,6 +22,34 @@ def test_callables_take_turns_after_a_warm_up():
     assert [sorted(r) for r in rounds] == [["a", "b"]] * 40
     assert ["a", "b"] in rounds and ["b", "a"] in rounds  # nobody always runs behind the same one
     assert {k: len(v) for k, v in times.items()} == {"a": 40, "b": 40}
+    first, said = said, []
+    timing.interleaved(calls, repeats=40, warmup=1, seed=1)
+    assert said != first and sorted(said) == sorted(first)
+
+
+def test_fresh_processes_measure_one_after_the_other(tmp_path, monkeypatch):
+    code = """import json, os, sys, time
+    start = time.time(); time.sleep(0.05); print("chatter")
+    print(json.dumps([json.loads(sys.argv[1]), os.getpid(), start, time.time()]))"""
+    (tmp_path / "measures_nothing.py").write_text(code.replace("\n    ", "\n"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told, pids, starts, ends = zip(
+        *timing.in_processes("measures_nothing", {"a": 1}, 3), strict=True
+    )
+    assert told == ({"a": 1, "seed": 0}, {"a": 1, "seed": 1}, {"a": 1, "seed": 2})
+    assert len({os.getpid(), *pids}) == 4
+    assert all(end <= start for end, start in zip(ends[:-1], starts[1:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [("raise SystemExit('no clock')", "no clock"), ("import os; os._exit(9)", "exit status 9")],
+)
+def test_a_process_that_fails_is_told_in_one_sentence(tmp_path, monkeypatch, code, why):
+    (tmp_path / "fails.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(QlabError, match=f"^Measuring with 'python -m fails .*' failed: {why}$"):
+        timing.in_processes("fails", {"files": "many " * 100}, 2)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="VmHWM is Linux's")

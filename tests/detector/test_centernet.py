@@ -1,17 +1,33 @@
 """The network against what is known of it: parameter counts, equal twins, targets that decode."""
 
+from types import SimpleNamespace
+
 import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT
 
-from qlab.detector import centernet, mini_coco, targets
+from qlab.detector import centernet, mini_coco
 from qlab.detector.centernet import MINI_256, RESNET50V2_512, Architecture
 
 TINY = Architecture(64, 3, 8, (1, 1), (8, 16), False, (8,), 8)
-
-
+CELLS = nbformat.read(ROOT / "notebooks" / "training" / "train_centernet.ipynb", 4).cells
 tf = centernet.tf
+
+
+def trained(*ids: str, **names) -> SimpleNamespace:
+    """What cells of the training notebook define, its imports and targets first."""
+    known = {c.id: c.source for c in CELLS}
+    names |= {"profile": "smoke", "seed": 7}
+    exec("\n".join(known[i] for i in ("imports", "radius", "targets", *ids)), names)
+    return SimpleNamespace(**names)
+
+
+targets = trained().targets
+
+
+def truth_of(scene: mini_coco.Scene) -> tuple[np.ndarray, np.ndarray]:
+    return mini_coco.detection_targets(mini_coco.annotate(scene, 0, 0))
 
 
 def randomized(model, seed: int = 0):
@@ -53,8 +69,8 @@ def answered(made: dict[str, np.ndarray]) -> dict:
 
 def test_targets_decode_to_the_boxes_they_were_made_from():
     scene = mini_coco.draw_scene("val", 1)
-    boxes, classes = mini_coco.detection_targets(mini_coco.annotate(scene, 1, 1))
-    made = targets.targets(boxes, classes, MINI_256)
+    boxes, classes = truth_of(scene)
+    made = targets(boxes, classes)
     found, scores, labels = centernet.decode(answered(made))
     count = len(classes)
     assert (scores[0, :count].numpy() > 0.99).all() and scores[0, count] < 0.99
@@ -68,8 +84,9 @@ def test_targets_decode_to_the_boxes_they_were_made_from():
 
 def test_gaussian_radius_keeps_the_overlap():
     """Moving a corner pair by the radius still overlaps the box by 0.7, in the tightest case."""
+    gaussian_radius = trained().gaussian_radius
     for height, width in ((10, 10), (4, 30), (25, 7)):
-        r = targets.gaussian_radius(height, width)
+        r = gaussian_radius(height, width)
         both_in = (height - 2 * r) * (width - 2 * r) / (height * width)
         both_out = height * width / ((height + 2 * r) * (width + 2 * r))
         crossed = (height - r) * (width - r)
@@ -122,31 +139,36 @@ def test_an_exported_network_counts_classes_from_one(tmp_path):
 
 def test_bells_are_as_wide_as_the_radius_says_and_do_not_bury_each_other():
     near = np.array([[40.0, 20, 96, 160], [44, 20, 96, 160]])  # centres in neighbouring cells
-    heat = targets.targets(near, np.array([1, 1]), MINI_256)["heat"]
+    heat = targets(near, np.array([1, 1]))["heat"]
     assert heat[25, 22, 1] == heat[25, 23, 1] == 1 and heat[..., 0].max() == 0
-    radius = int(targets.gaussian_radius(40, 24))
+    radius = int(trained().gaussian_radius(40, 24))
     assert radius > 1
     fall = np.exp(-18 / (2 * radius + 1) ** 2)  # sigma is a sixth of the diameter
     assert heat[25, 21, 1] == heat[24, 22, 1] == pytest.approx(fall)
 
 
-def test_focal_loss_is_equation_one():
+def test_the_losses_are_equations_one_to_three():
+    made = trained("losses")
     true, logits = np.array([1.0, 0.5], np.float32), np.log([4.0, 4.0]).astype(np.float32)
     expected = -(0.2**2 * np.log(0.8) + 0.5**4 * 0.8**2 * np.log(0.2))
-    assert float(targets.focal_loss(true, logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(made.focal_loss(true, logits)) == pytest.approx(expected, rel=1e-5)
     twice = (np.tile(x, 2) for x in (true, logits))  # per object, not in total
-    assert float(targets.focal_loss(*twice)) == pytest.approx(expected, rel=1e-5)
+    assert float(made.focal_loss(*twice)) == pytest.approx(expected, rel=1e-5)
+    size = np.zeros((1, 2, 2, 3), np.float32)
+    size[0, 0, 0], size[0, 1, 1] = (4, 6, 1), (1, 1, 1)
+    answer = np.full((1, 2, 2, 2), 3, np.float32)  # wrong by 1 + 3 and by 2 + 2 at the centres
+    assert float(made.centre_l1(size, answer)) == pytest.approx(4)
 
 
 def test_a_mirrored_training_image_has_mirrored_targets():
-    stream = targets.samples(MINI_256, 2, seed=0)
-    known = []
-    for scene in (mini_coco.draw_scene("train", i) for i in range(2)):
-        boxes, classes = mini_coco.detection_targets(mini_coco.annotate(scene, 0, 0))
+    scenes = [mini_coco.draw_scene("train", i) for i in range(2)]
+    answers, known = [truth_of(s) for s in scenes], []
+    stream = trained("samples", scenes=scenes, answers=answers).samples()
+    for scene, (boxes, classes) in zip(scenes, answers, strict=True):
         x = 256 - boxes[:, 0] - boxes[:, 2]
         flipped = scene.pixels[:, ::-1], np.column_stack([x, boxes[:, 1:]])
         for image, place in ((scene.pixels, boxes), flipped):
-            known.append((image, targets.targets(place, classes, MINI_256)))
+            known.append((image, targets(place, classes)))
     seen = set()
     for _ in range(16):
         image, made = next(stream)
@@ -159,20 +181,23 @@ def test_a_mirrored_training_image_has_mirrored_targets():
 def test_a_network_that_answers_with_the_targets_scores_one(tmp_path, monkeypatch):
     """Targets, decoding, categories and boxes in pixels fit together up to pycocotools."""
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
-    cells = nbformat.read(ROOT / "notebooks" / "training" / "train_centernet.ipynb", 4).cells
-    known = {c.id: c.source for c in cells}
     scenes = mini_coco.scenes("val", 8)
 
     def oracle(image, training):
         scene = next(scenes)
         assert (image[0] == scene.pixels).all()
-        boxes, classes = mini_coco.detection_targets(mini_coco.annotate(scene, 0, 0))
-        return answered(targets.targets(boxes, classes, MINI_256))
+        return answered(targets(*truth_of(scene)))
 
-    names = {"profile": "smoke", "seed": 7}
-    exec(known["cell-03"], names)
-    scored = "\n".join(known[name] for name in ("cell-14", "cell-15", "cell-16"))
-    exec(scored, names | {"model": oracle}, found := {})
-    assert (
-        len(found["truth"].imgs) == 8 and found["ap50"] == pytest.approx(1) and found["ap"] > 0.95
-    )
+    found = trained("validation", "answers", "score", model=oracle)
+    assert len(found.truth.imgs) == 8 and found.ap50 == pytest.approx(1) and found.ap > 0.95
+
+
+def test_the_network_in_the_notebooks_cells_is_the_one_that_the_weights_are_of():
+    made = trained("block", "backbone", "heads", "model", "same").model
+    folder = ROOT / "data" / "models" / "centernet_mini"
+    made.load_weights(folder / "weights.h5")
+    ours = centernet.build(MINI_256)
+    ours.load_weights(folder / "weights.h5")
+    image = mini_coco.draw_scene("val", 0).pixels[None].astype(np.float32)
+    for name, value in ours(image).items():
+        np.testing.assert_array_equal(made(image)[name], value, err_msg=name)

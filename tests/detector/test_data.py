@@ -11,8 +11,10 @@ from PIL import Image
 
 from qlab.core import fetch
 from qlab.core.errors import QlabError
+from qlab.core.images import AsStored
 from qlab.detector import data, embedded, mini_coco, quantize
 from qlab.detector.data import Parameters, prepare
+from qlab.detector.detect import Size
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +26,8 @@ def home(shared_home, monkeypatch):
 def own(tmp_path, monkeypatch):
     """Forty images of 6 x 4 grey levels, and a model that is never loaded, to run at 8 pixels."""
     monkeypatch.setattr(quantize, "load", lambda folder: folder)
-    monkeypatch.setattr(quantize, "own_size", lambda model: None)
-    monkeypatch.setattr(data, "Detector", lambda *_: types.SimpleNamespace(size=8))
+    monkeypatch.setattr(quantize, "own_size", lambda model: (None, None))
+    monkeypatch.setattr(data, "Detector", lambda *_: types.SimpleNamespace(size=Size(8, 8)))
     (tmp_path / "img").mkdir()
     entries = []
     for i in range(1, 41):
@@ -73,6 +75,33 @@ def test_a_renamed_copy_of_an_evaluation_image_is_refused(own, tmp_path):
         prepared(**own, calibration_images=str(other))
 
 
+def test_one_photo_twice_judges_once_and_never_calibrates_too(own, tmp_path):
+    images = tmp_path / "img"
+    (images / "8.png").write_bytes((images / "7.png").read_bytes())
+    task = prepared(**own, calibration_limit=5, limit=7)
+    assert list(task.images) == [6, 7, 9, 10, 11, 12] == [int(p.stem) for p in task.images.values()]
+    assert task.notes[1] == "Left out as copies of other photos: 1 of 7, such as 8.png of 7.png."
+    with pytest.raises(QlabError, match=r"7\.png is among the evaluation images too"):
+        prepared(**own, calibration_limit=7)
+
+
+def test_photos_are_turned_by_exif_where_the_annotations_are(own, tmp_path):
+    """The first calibrates; the annotations give the second's size as stored."""
+    exif = Image.Exif()
+    exif[0x0112] = 3  # half a turn, of which sizes tell nothing
+    left = np.zeros((4, 6, 3), np.uint8)
+    left[:, :3] = 255
+    Image.fromarray(left).save(tmp_path / "img" / "1.png", exif=exif)
+    exif[0x0112] = 6
+    Image.fromarray(left).save(tmp_path / "img" / "2.png", exif=exif)
+    task = prepared(**own, calibration_limit=1, limit=7)
+    assert (task.calibration[0][:, -1] == 255).all() and (task.calibration[0][:, 0] == 0).all()
+    assert [i for i, p in task.images.items() if isinstance(p, AsStored)] == [2]
+    Image.fromarray(left.swapaxes(0, 1)).save(tmp_path / "img" / "5.png")
+    with pytest.raises(QlabError, match=r"that 5\.png has 6 x 4 pixels, but .* has 4 x 6: boxes"):
+        prepared(**own, calibration_limit=1, limit=7)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -81,7 +110,7 @@ def test_a_renamed_copy_of_an_evaluation_image_is_refused(own, tmp_path):
         ({"calibration_images": "/no/such"}, "There is no folder with calibration images"),
         ({"calibration_limit": 40}, "No image is left to evaluate"),
         ({"input_size": 0}, "takes images of any size; .* 'input_size'"),
-        ({"model": "a.tflite", "input_size": 64}, "is fixed to 8 pixels; .* asks for 64"),
+        ({"model": "a.tflite", "input_size": 64}, "is fixed to 8 x 8 pixels .* asks for 64"),
     ],
 )
 def test_bad_parameters_are_sentences(own, changes, sentence):
@@ -159,15 +188,13 @@ def test_small_calibrates_on_the_listed_photos_from_the_folder_or_the_network(sm
 
     monkeypatch.setattr(fetch, "fetch", fetched)
     task = prepared("small")
-    assert (task.model, task.dataset, task.place, task.size) == (
-        *("centernet_mobilenetv3_512", "coco_val2017"),
-        *("small", 8),
-    )
+    assert (task.model, task.dataset) == ("centernet_mobilenetv3_512", "coco_val2017")
+    assert (task.place, task.size) == ("small", Size(8, 8))
     assert (len(rows), len(asked), len(task.calibration), len(task.images)) == (60, 59, 60, 8)
     assert task.calibration[0].max() > 190 and task.calibration[1].max() == 0
     number, _, known = rows[59].partition(",")
     assert asked[f"{fetch.COCO_TRAIN_IMAGES}{int(number):012}.jpg"] == f"sha256:{known}"
-    assert "lists 8 of the 5000 images of val2017" in task.notes[0]
+    assert "list 8 of the 5,000 images of val2017" in task.notes[0]
 
 
 def test_small_takes_no_image_that_judges_to_calibrate(small, monkeypatch):

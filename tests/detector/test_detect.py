@@ -1,79 +1,128 @@
-"""What a detector says, in COCO's terms; a made-up graph stands in for LiteRT."""
+"""What a detector says, in COCO's terms."""
+
+import itertools
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
 from PIL import Image
 
+from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
+from qlab.core.images import AsStored, read_image
 from qlab.detector import detect
 from qlab.detector.detect import Detector
 
 BOXES = np.array([[[0.1, 0.2, 0.5, 0.9], [0.0, 0.0, 1.0, 1.0]]], np.float32)
-ANSWERS = {"boxes": BOXES, "classes": np.array([[2.0, 0.0]]), "scores": np.array([[0.75, 0.5]])}
-ZOO = ["detection_boxes", "detection_scores", "detection_classes", "num_detections"]
+CENTRES = np.array([[[0.3, 0.55, 0.4, 0.7], [0.5, 0.5, 1.0, 1.0]]])  # y, x, height, width
+SCORES = np.array([[[0, 0, 0, 0.75], [0, 0.5, 0, 0]]])  # background, classes 0 to 2
+ZOO = {"boxes": "detection_boxes", "classes": "detection_classes", "scores": "detection_scores"}
+ZOO |= {"count": "num_detections"}
+SHAPES = {"boxes": [1, 2, 4], "classes": [1, 2], "scores": [1, 2], "count": [1]}
+OPTIONS = {"max_detections": 2, "max_classes_per_detection": 1, "num_classes": 3}
+OPTIONS |= dict.fromkeys(["y_scale", "x_scale", "h_scale", "w_scale"], 1.0)
+OPTIONS |= {"nms_score_threshold": 0.1, "nms_iou_threshold": 0.9}
 
 
-class Graph:
-    """LiteRT's interface with fixed answers, at tensor indices 5, 6 and 7, in any order.
+def post_processing(outputs, kind=schema.TensorType.UINT8, shape=(1, 8, 8, 3), zoo=False):
+    """A .tflite that answers with BOXES to any image: TFLite_Detection_PostProcess of constants.
 
-    With the TF2 zoo's signature, or without names as TFLite_Detection_PostProcess has them.
+    `outputs` lists what the file answers, in its order; `zoo` names it as the TF2 zoo does.
     """
+    model, code, operator = schema.ModelT(), schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode, model.operatorCodes, model.version = detect.POST_PROCESS, [code], 3
+    graph, model.buffers = schema.SubGraphT(), [schema.BufferT()]
+    graph.tensors, graph.operators, model.subgraphs = [], [operator], [graph]
 
-    def __init__(self, dtype, zoo: bool):
-        self.dtype, self.zoo, self.given = dtype, zoo, []
-        self.order = ("scores", "boxes", "classes") if zoo else ("boxes", "classes", "scores")
+    def tensor(name, shape, kind=schema.TensorType.FLOAT32, data=None) -> int:
+        made, held = schema.TensorT(), schema.BufferT()
+        made.name, made.shape, made.type, made.buffer = name, list(shape), kind, 0
+        if data is not None:
+            held.data, made.buffer = data.astype("<f4").view(np.uint8).ravel(), len(model.buffers)
+            model.buffers.append(held)
+        graph.tensors.append(made)
+        return len(graph.tensors) - 1
 
-    def get_input_details(self):
-        return [{"index": 0, "shape": np.array([1, 8, 8, 3]), "dtype": self.dtype}]
-
-    def get_output_details(self):
-        if self.zoo:
-            return {f"detection_{n}": {"index": 5 + i} for i, n in enumerate(self.order)}
-        return [{"index": 5 + i} for i in range(4)]
-
-    def get_signature_list(self):
-        return {"serving_default": {"outputs": ZOO}} if self.zoo else {}
-
-    def get_signature_runner(self):
-        return self
-
-    def get_tensor(self, index):
-        return ANSWERS[self.order[index - 5]]
-
-    def set_tensor(self, index, value):
-        self.given.append((index, value))
-
-    def invoke(self):
-        pass
+    graph.inputs = [tensor("image", shape, kind)]
+    constants = {"encodings": 0 * CENTRES, "predictions": SCORES, "anchors": CENTRES[0]}
+    operator.inputs = [tensor(n, c.shape, data=c) for n, c in constants.items()]
+    places = {name: tensor(name, s) for name, s in SHAPES.items()}
+    operator.outputs = list(places.values())
+    graph.outputs = [places[name] for name in outputs]
+    options = flexbuffers.Builder()
+    with options.Map():
+        for key, value in OPTIONS.items():
+            (options.Float if isinstance(value, float) else options.Int)(key, value)
+    operator.customOptions = list(options.Finish())
+    if zoo:
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+        entries = {"inputs": {"image": 0}, "outputs": {ZOO[n]: places[n] for n in outputs}}
+        for side, names in entries.items():
+            setattr(signature, side, [])
+            for name, place in names.items():
+                entry = schema.TensorMapT()
+                entry.name, entry.tensorIndex = name, place
+                getattr(signature, side).append(entry)
+        model.signatureDefs = [signature]
+    return tflite_graph.packed(model)
 
 
 @pytest.fixture
-def detector(tmp_path, monkeypatch):
-    """made(dtype, zoo): a Detector around a graph."""
-    (tmp_path / "a.tflite").touch()
+def detector(tmp_path):
+    """made(...): a Detector of a file as `post_processing` has it."""
 
-    def made(dtype, zoo):
-        graph = Graph(dtype, zoo)
-        monkeypatch.setattr(detect, "interpreter", lambda *_: graph)
+    def made(*args, **about):
+        (tmp_path / "a.tflite").write_bytes(post_processing(*args, **about))
         return Detector(tmp_path / "a.tflite", 1)
 
     return made
 
 
+@pytest.mark.parametrize("outputs", list(itertools.permutations(SHAPES)), ids=" ".join)
 @pytest.mark.parametrize(("zoo", "classes"), [(True, [2, 0]), (False, [3, 1])])
-def test_both_kinds_of_files_give_boxes_classes_and_scores(detector, zoo, classes):
-    boxes, found, scores = detector(np.uint8, zoo)(np.zeros((4, 4, 3), np.uint8))
-    assert (boxes == BOXES[0]).all() and found.tolist() == classes
-    assert scores.tolist() == [0.75, 0.5]
+def test_outputs_in_any_order_give_boxes_classes_and_scores(detector, outputs, zoo, classes):
+    boxes, found, scores = detector(outputs, zoo=zoo)(np.zeros((4, 4, 3), np.uint8))
+    np.testing.assert_allclose(boxes, BOXES[0], atol=1e-6)
+    assert found.tolist() == classes and scores.tolist() == [0.75, 0.5]
+
+
+def test_a_file_that_is_no_detector_is_refused(detector, tmp_path, monkeypatch):
+    with pytest.raises(QlabError, match=r"no detector known here: .* count \[1\]\); found scores"):
+        detector(["scores", "boxes"])
+    with pytest.raises(QlabError, match=r"wants uint8 \[1, 8, 8, 4\] as input"):
+        detector(SHAPES, shape=(1, 8, 8, 4))
+    monkeypatch.setattr(detect.tflite_graph, "operators", lambda file: [])  # decodes otherwise
+    assert detector(SHAPES)(np.zeros((4, 4, 3), np.uint8))[1].tolist() == [3, 1]
+    with pytest.raises(QlabError, match="no detector known here"):
+        detector(["scores", "boxes", "count", "classes"])
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("shift", range(1, 4))
+@pytest.mark.parametrize("name", ["v1_coco_quant_uint8_300", "v2_fpnlite_320_dynamic_range"])
+def test_ready_files_with_other_orders_detect_the_same(real_data, tmp_path, name, shift):
+    file = real_data / "detector" / f"ssd_mobilenet_{name}.tflite"
+    model = tflite_graph.read(file)
+    main = model.subgraphs[0]
+    main.outputs, model.signatureDefs = np.roll(main.outputs, shift), []
+    (tmp_path / "b.tflite").write_bytes(tflite_graph.packed(model))
+    photo = read_image(min((real_data / "coco" / "val2017").glob("*.jpg")))
+    answers = [Detector(f, 2)(photo) for f in (file, tmp_path / "b.tflite")]
+    assert answers[0][2].max() > 0.5
+    for one, other in zip(*answers, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_float_input_gets_pixels_from_minus_one_to_one(detector):
-    made = detector(np.float32, False)
+    made = detector(SHAPES, kind=schema.TensorType.FLOAT32)
     image = np.zeros((8, 8, 3), np.uint8)
     image[0] = 255
     made.set_image(image)
-    index, given = made.interpreter.given[-1]
-    assert index == 0 and given.shape == (1, 8, 8, 3) and given.dtype == np.float32
+    given = made.interpreter.get_tensor(made.input["index"])
+    assert given.shape == (1, 8, 8, 3) and given.dtype == np.float32
     assert (given[0, 0] == 1).all() and (given[0, 1:] == -1).all()
 
 
@@ -91,10 +140,10 @@ def test_boxes_become_pixels_and_padding_is_dropped():
 def test_the_whole_image_is_squeezed_not_cropped():
     image = np.zeros((10, 40, 3), np.uint8)
     image[:, 20:] = 200
-    small = detect.resized(image, 8)
-    assert small.shape == (8, 8, 3)
+    small = detect.resized(image, (4, 8))
+    assert small.shape == (4, 8, 3)
     assert (small[:, :3] == 0).all() and (small[:, 5:] == 200).all()
-    assert detect.resized(small, 8) is small
+    assert detect.resized(small, (4, 8)) is small
 
 
 def test_several_detectors_share_what_was_read_and_changed_and_answers_are_kept(
@@ -127,6 +176,8 @@ def test_several_detectors_share_what_was_read_and_changed_and_answers_are_kept(
     models[0].write_text("another")
     detect.detect_each(models, images, 1, change, "brighter")
     assert len(seen) == 8
+    detect.detect_each(models, {i: AsStored(p) for i, p in images.items()}, 1, change, "brighter")
+    assert len(seen) == 12  # EXIF, unread, may hold another photo
     score[0] = np.nan
     with pytest.raises(QlabError, match=r"a\.tflite: .* image 3 is not a finite number"):
         detect.detect_each(models, images, 1)

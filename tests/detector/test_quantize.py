@@ -38,7 +38,11 @@ def world(tmp_path_factory):
         folder,
         samples,
         partial(
-            quantize.build_variant, folder / "model", size=64, samples=samples, threads=THREADS
+            quantize.build_variant,
+            folder / "model",
+            size=(64, 64),
+            samples=samples,
+            threads=THREADS,
         ),
     )
     patch.undo()
@@ -95,7 +99,7 @@ def test_the_interface_stays_what_it_was(world):
 
 def test_subpixel_twin_has_no_transposed_convolution_and_answers_the_same(world):
     folder, samples, build = world
-    twin = quantize.convert(folder / "subpixel", "fp32", 64)
+    twin = quantize.convert(folder / "subpixel", "fp32", (64, 64))
     assert "TRANSPOSE_CONV" not in {o.kind for o in tflite_graph.operators(twin)}
     image = samples[0]["input_tensor"][0]
     for mine, theirs in zip(

@@ -1,41 +1,84 @@
 """What a clock or a meter says, on made-up graphs, clocks and meters."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from tiny_coco import value
 
 from qlab.core import records
-from qlab.detector import speed
+from qlab.detector import latency, speed
+
+ROUNDS = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])
+FILES = {"fp32": Path("a"), "int8_static": Path("b")}
 
 
-def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(task, monkeypatch):
-    """Round times 1..9 s of the parent and twice that of the other, whatever the round."""
-    rounds = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])
+def timed(files, pictures, threads, xnnpack, repeats, seed=0, progress=iter):
+    """Rounds of 1..9 s for the parent and twice that for the others, `seed` + 1 times as slow."""
+    stages = ("invoke", "preprocess") if xnnpack else ("invoke",)
+    seconds = {(v, s): ROUNDS * (2 if v == "int8_static" else 1) for v in files for s in stages}
+    seconds |= {("image", "decode"): ROUNDS} if xnnpack else {}
+    return {of: (seed + 1) * values for of, values in seconds.items()}
+
+
+def by_process(module, told, count, progress):
+    assert module == "qlab.detector.latency"
+    answers = [timed(**json.loads(json.dumps(told)), seed=seed) for seed in range(count)]
+    return [[[*of, values.tolist()] for of, values in answer.items()] for answer in answers]
+
+
+@pytest.mark.parametrize(("processes", "slowdown", "n"), [(1, 1, 9), (2, 2**0.5, 2)])
+def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(
+    task, monkeypatch, processes, slowdown, n
+):
+    """The second of two processes is twice as slow: that moves times, and no ratio."""
     work, _ = task
-
-    def timed(calls, repeats, progress):
-        return {n: rounds * (2 if n[0] == "int8_static" else 1) for n in calls}
-
-    steps = {"decode": list, "preprocess": list, "invoke": list}
-    monkeypatch.setattr(speed, "Detector", lambda *_: None)
-    monkeypatch.setattr(speed, "stages", lambda *_: steps)
-    monkeypatch.setattr(speed.timing, "interleaved", timed)
-    files = {"fp32": Path("a"), "int8_static": Path("b")}
-    made = speed.time_records(work, files)
-    table = records.check(records.as_table(made), "here")
-    assert value(table, "fp32", "latency_ms_p50")["value"] == 5000
-    assert value(table, "fp32", "latency_ms_p90")["value"] == pytest.approx(8200)
-    assert value(table, "image", "latency_decode_ms_p50")["value"] == 5000
-    assert value(table, "int8_static", "latency_preprocess_ms_p50")["value"] == 10000
+    monkeypatch.setattr(speed, "PROCESSES", {"smoke": processes})
+    monkeypatch.setattr(speed.latency, "rounds", timed)
+    monkeypatch.setattr(speed.timing, "in_processes", by_process)
+    table = records.check(records.as_table(speed.time_records(work, FILES)), "here")
+    expected = {"latency_ms_p50": 5000, "latency_ms_p90": 8200, "latency_builtin_ms_p50": 5000}
+    for metric, ms in expected.items():
+        assert value(table, "fp32", metric)["value"] == pytest.approx(ms * slowdown)
+    assert value(table, "image", "latency_decode_ms_p50")["value"] == pytest.approx(5000 * slowdown)
+    row = value(table, "int8_static", "latency_preprocess_ms_p50")
+    assert row["value"] == pytest.approx(10000 * slowdown) and row["ci_low"] < row["value"]
     for name in ("latency_ratio_p50", "latency_builtin_ratio_p50"):
         row = value(table, "int8_static", name)
-        assert (row["value"], row["ci_low"], row["ci_high"], row["n"]) == (2, 2, 2, 9)
+        assert row[["value", "ci_low", "ci_high"]].tolist() == pytest.approx([2, 2, 2])
         assert not len(records.pick(table, name, variant="fp32"))
-    assert table["clock"].all() and (table["better"] == -1).all()
-    assert table["device"].str.endswith(", 2 threads").all()
+    assert table["clock"].all() and (table["better"] == -1).all() and (table["n"] == n).all()
+    assert table["device"].str.endswith(", 2 threads").all() and table["condition"].isna().all()
+
+
+def test_a_process_runs_each_variant_once_a_round_on_the_pictures(tmp_path, monkeypatch):
+    told = []
+
+    class Fake:
+        size = 4
+
+        def __init__(self, file, threads, xnnpack):
+            self.name = (file.name, threads, xnnpack)
+
+        def set_image(self, image):
+            pass
+
+        def invoke(self):
+            told.append(self.name)
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.setattr(latency, "Detector", Fake)
+    files = {"fp32": "/x/a", "fp16": "/x/b"}
+    made = latency.rounds(files, [str(tmp_path / "a.png")], 2, False, repeats=3)
+    assert {of: len(v) for of, v in made.items()} == {(v, "invoke"): 3 for v in files}
+    pairs = [set(told[i : i + 2]) for i in range(2, len(told), 2)]  # behind a warm-up round
+    assert pairs == [{("a", 2, False), ("b", 2, False)}] * 3
+    made = latency.rounds(files, [str(tmp_path / "a.png")], 2, True, repeats=1)
+    both = {(v, s) for v in files for s in ("invoke", "preprocess")}
+    assert set(made) == both | {("image", "decode")}
 
 
 def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypatch):
@@ -63,12 +106,14 @@ def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypa
 
 def test_operators_of_a_kind_are_added_up_for_both_kernel_sets(task, monkeypatch):
     work, _ = task
+    seen: list[Path] = []
 
-    def timed(file, threads, xnnpack):
+    def alone(file, threads, xnnpack):
         kinds = ["CONV_2D", "ADD", "CONV_2D"]
+        seen.append(file)
         return pd.DataFrame({"kind": kinds, "ms": [1, 2, 4 + xnnpack]})
 
-    monkeypatch.setattr(speed, "time_operators", timed)
+    monkeypatch.setattr(speed, "time_operators", alone)
     made = speed.operator_records(work, {"fp32": Path("a")}, ("fp32", "absent"))
     assert {(r.metric, r.part): (r.value, r.n) for r in made} == {
         ("operator_ms", "CONV_2D"): (6, 2),
@@ -76,3 +121,6 @@ def test_operators_of_a_kind_are_added_up_for_both_kernel_sets(task, monkeypatch
         ("operator_builtin_ms", "CONV_2D"): (5, 2),
         ("operator_builtin_ms", "ADD"): (2, 1),
     }
+    seen.clear()
+    speed.operator_records(work, {**FILES, "int16x8": Path("slow")})
+    assert set(seen) == set(FILES.values())  # of those not named all, but the slow one

@@ -90,7 +90,7 @@ def test_a_real_centernet_answers_as_the_one_unfused_by_others(empty_home, real_
     file = folder / "tfjs" / "centernet.json"
     given = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
     for path in sorted((real_data / "coco" / "val2017").iterdir())[:3]:
-        image = resized(read_image(path), 512)
+        image = resized(read_image(path), (512, 512))
         theirs, ours = given(input_tensor=tf.constant(image[None])), answers(file, image)
         for name in quantize.OUTPUTS:
             np.testing.assert_allclose(ours[name], theirs[name].numpy(), atol=1e-6)

@@ -43,9 +43,10 @@ def test_form(notebook):
     declared = parameters.parameters_of(book, notebook.name)
     assert get_args(declared["profile"].type) == ("smoke", "mini", "full")
     lines = [len(c.source.splitlines()) for c in cells]
-    assert max(lines) <= 25 and statistics.median(lines) <= 6
+    assert max(lines) <= 30 and statistics.median(lines) <= 8
     code = "\n".join(c.source for c in cells)
-    assert not re.search(r"^\s*[!%]|^def ", code, re.M), "shell lines, magics, functions"
+    assert not re.search(r"^\s*[!%]", code, re.M), "shell lines, magics"
+    assert notebook.parent.name == "training" or not re.search(r"^def ", code, re.M), "functions"
     assert not re.search(r"""["']\.{1,2}/""", code), "a path that depends on where one stands"
     assert "papermill" not in book.metadata
     assert not [c for c in cells if c.outputs or c.execution_count]

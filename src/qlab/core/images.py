@@ -1,6 +1,8 @@
 """Image files as pixels."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +13,16 @@ from qlab.core.errors import QlabError
 
 log = logging.getLogger(__name__)
 _REFUSED = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}  # more than 8 bits a channel
+_ORIENTATION = 0x0112  # the tag of EXIF
+_BY = Image.Transpose
+# How to show upright what is stored with the orientations 2 to 8; not Pillow's exif_transpose,
+# which also writes the other tags anew and fails on bad ones.
+_TURNS = (_BY.FLIP_LEFT_RIGHT, _BY.ROTATE_180, _BY.FLIP_TOP_BOTTOM, _BY.TRANSPOSE, _BY.ROTATE_270)
+_TURNS = dict(enumerate((*_TURNS, _BY.TRANSVERSE, _BY.ROTATE_90), 2))
+
+
+class AsStored(type(Path())):
+    """A photo to be read as its pixels are stored, whatever its EXIF orientation says."""
 
 
 @cache  # once per image, not once per pass
@@ -18,25 +30,50 @@ def _say_conversion(name: str, mode: str) -> None:
     log.warning("%s was converted from %s to RGB.", name, mode)
 
 
-def read_image(path: Path) -> np.ndarray:
-    """An image as uint8 RGB [h, w, 3].
-
-    Other modes are converted, with a line in the log; 16-bit and float images are refused, because
-    their range would have to be guessed.
-    QlabError: no file, no image, a damaged one, more than 8 bits a channel.
-    """
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            deep = image.mode in _REFUSED or ";16" in str(image.tile)  # 48-bit PNGs load as RGB
-            image.load()
-            if deep:
-                raise QlabError(f"{path} has more than 8 bits a channel; convert it to 8.")
-            if image.mode != "RGB":
-                _say_conversion(path.name, image.mode)
-            return np.asarray(image.convert("RGB"))
+            yield image
     except FileNotFoundError as error:
         raise QlabError(f"There is no image at {path}.") from error
     except Image.DecompressionBombError as error:
         raise QlabError(f"{path} has more pixels than are read ({error}).") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise QlabError(f"{path} is truncated or no image ({error}); get it again.") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's, 1 to 8; 1 (as stored) also where there is none or it cannot be read."""
+    with contextlib.suppress(Exception):  # damaged EXIF raises errors of many kinds
+        found = image.getexif().get(_ORIENTATION)
+        return found if found in _TURNS else 1
+    return 1
+
+
+def header(path: Path) -> tuple[tuple[int, int], int]:
+    """An image's width and height as stored, pixels, and its EXIF orientation, 1 to 8.
+
+    QlabError as `read_image`.
+    """
+    with _opened(path) as image:
+        return image.size, 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns it
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image as uint8 RGB [h, w, 3], turned by EXIF as viewers do (but for `AsStored`).
+
+    Other modes are converted, with a line in the log; 16-bit and float images are refused, because
+    their range would have to be guessed.
+    QlabError: no file, no image, a damaged one, more than 8 bits a channel.
+    """
+    with _opened(path) as image:
+        deep = image.mode in _REFUSED or ";16" in str(image.tile)  # 48-bit PNGs load as RGB
+        image.load()
+        if deep:
+            raise QlabError(f"{path} has more than 8 bits a channel; convert it to 8.")
+        if image.mode != "RGB":
+            _say_conversion(path.name, image.mode)
+        turn = None if isinstance(path, AsStored) else _TURNS.get(_orientation(image))
+        pixels = image.convert("RGB")
+        return np.asarray(pixels if turn is None else pixels.transpose(turn))

@@ -6,14 +6,17 @@ import io
 from qlab.core import quiet
 
 
-def interpreter(content: bytes, threads: int, xnnpack: bool = True):
-    """A LiteRT interpreter of a .tflite's bytes, its tensors allocated."""
+def interpreter(content: bytes, threads: int, xnnpack: bool = True, keep: bool = False):
+    """A LiteRT interpreter of a .tflite's bytes, its tensors allocated; `keep` them all to read."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     with quiet.quiet():
         made = Interpreter(
-            model_content=content, num_threads=threads, experimental_op_resolver_type=kernels
+            model_content=content,
+            num_threads=threads,
+            experimental_op_resolver_type=kernels,
+            experimental_preserve_all_tensors=keep,
         )
         made.allocate_tensors()
     return made

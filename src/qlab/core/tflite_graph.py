@@ -24,10 +24,14 @@ class Operator:
 
 
 def read(file: Path):
-    """The flatbuffer as the schema's mutable object tree, all constants in it."""
+    """A .tflite as the schema's mutable object tree, all constants in it."""
+    return parsed(file.read_bytes())
+
+
+def parsed(content: bytes):
+    """The bytes of a .tflite as the schema's mutable object tree, all constants in it."""
     from ai_edge_litert import schema_py_generated as schema
 
-    content = file.read_bytes()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     for buffer in model.buffers:
         if buffer.offset > 1:  # ai-edge-quantizer keeps constants behind the flatbuffer
@@ -62,6 +66,16 @@ def kind(model, operator) -> str:
     return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
+def type_of(tensor) -> str:
+    """A tensor's data type, such as FLOAT32."""
+    return _names("TensorType")[tensor.type]
+
+
+def output(model, operator) -> str:
+    """The name of the first tensor that an operator of the main graph writes."""
+    return model.subgraphs[0].tensors[operator.outputs[0]].name.decode()
+
+
 def operators(file: Path) -> list[Operator]:
     """The operators of the main graph in the order of execution."""
     model = read(file)
@@ -73,19 +87,23 @@ def operators(file: Path) -> list[Operator]:
     return [Operator(kind(model, o), names(o.inputs), names(o.outputs)) for o in main.operators]
 
 
-def _tensors(file: Path) -> dict[str, Any]:
-    return {t.name.decode(): t for t in read(file).subgraphs[0].tensors}
+def _tensors(content: bytes) -> dict[str, Any]:
+    return {t.name.decode(): t for t in parsed(content).subgraphs[0].tensors}
+
+
+def types(content: bytes) -> dict[str, str]:
+    """The data type of each tensor of the main graph by name, such as FLOAT32."""
+    return {name: type_of(tensor) for name, tensor in _tensors(content).items()}
 
 
 def tensor_types(file: Path) -> dict[str, str]:
-    """The data type of each tensor of the main graph by name, such as FLOAT32."""
-    types = _names("TensorType")
-    return {name: types[tensor.type] for name, tensor in _tensors(file).items()}
+    """`types` of a file."""
+    return types(file.read_bytes())
 
 
 def tensor_scales(file: Path) -> dict[str, float]:
     """The scale of each activation of the main graph that is held in integers, by name."""
-    scales = {name: getattr(t.quantization, "scale", None) for name, t in _tensors(file).items()}
+    scales = {name: getattr(t.quantization, "scale", None) for name, t in _tensors(file.read_bytes()).items()}
     return {n: float(s[0]) for n, s in scales.items() if s is not None and len(s) == 1}
 
 
@@ -116,12 +134,36 @@ def decoding(file: Path) -> list[str]:
     return after[::-1]
 
 
+def ends(file: Path) -> list[str]:
+    """Where the network ends: the tensors that `decoding` reads, such as class scores and sizes."""
+    after = set(decoding(file))
+    inside = {name for o in operators(file) for name in o.outputs} - after
+    read_there = [n for o in operators(file) if set(o.outputs) & after for n in o.inputs]
+    return [name for name in dict.fromkeys(read_there) if name in inside]
+
+
 def weight_bytes(file: Path) -> dict[str, int]:
     """Bytes of constant tensors by data type, such as {"INT8": 900000, "FLOAT32": 3000}."""
     model, total = read(file), Counter()
     for tensor in model.subgraphs[0].tensors:
-        total[_names("TensorType")[tensor.type]] += _held(model, tensor)
+        total[type_of(tensor)] += _held(model, tensor)
     return dict(+total)
+
+
+def weight_types(content: bytes) -> dict[str, tuple[str, int]]:
+    """Of each operator with weights, by its output tensor: their data type, and how many.
+
+    Weights that a DEQUANTIZE unpacks, as those of 16 bits, have the type that the file holds.
+    """
+    model, found = parsed(content), {}
+    main = model.subgraphs[0]
+    unpacked = {o.outputs[0]: o.inputs[0] for o in main.operators if kind(model, o) == "DEQUANTIZE"}
+    for operator in main.operators:
+        if kind(model, operator) in WEIGHTED:
+            place = operator.inputs[1]
+            weights = main.tensors[unpacked.get(place, place)]
+            found[output(model, operator)] = type_of(weights), int(np.prod(weights.shape))
+    return found
 
 
 def _held(model, tensor) -> int:

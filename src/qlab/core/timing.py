@@ -4,14 +4,17 @@ Machines drift and are shared, so what is compared runs in turn, round after rou
 """
 
 import contextlib
+import json
 import random
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -22,18 +25,22 @@ STATUS = Path("/proc/self/status")
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 2, progress=iter
-) -> dict[str, np.ndarray]:
+    calls: Mapping[Any, Callable[[], object]],
+    repeats: int,
+    warmup: int = 2,
+    progress=iter,
+    seed: int = 0,
+) -> dict[Any, np.ndarray]:
     """Wall times in seconds of each callable, [repeats], taken in turn.
 
-    The order is shuffled every round, from a fixed seed, so that none always runs behind the same
+    The order is shuffled every round, from `seed`, so that none always runs behind the same
     other one. `warmup` calls of each come first and are not counted.
     """
     for call in calls.values():
         for _ in range(warmup):
             call()
     times: dict[str, list[float]] = {name: [] for name in calls}
-    order = random.Random(0)
+    order = random.Random(seed)
     for _ in progress(range(repeats)):
         for name in order.sample(list(calls), len(calls)):
             start = time.perf_counter()
@@ -42,17 +49,35 @@ def interleaved(
     return {name: np.array(values) for name, values in times.items()}
 
 
-def peak_memory(arguments: list[str]) -> int:
-    """Peak resident bytes of a fresh Python process running `python ARGUMENTS`.
+def fresh(arguments: list[str]) -> str:
+    """The last line that a fresh process running `python ARGUMENTS` prints.
 
-    The process prints its own peak as its last line; see `print_peak_memory`.
     QlabError: the process failed, with what it said last.
     """
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     if done.returncode != 0:
-        last = done.stderr.strip().rpartition("\n")[2]
-        raise QlabError(f"Measuring memory with 'python {' '.join(arguments)}' failed: {last}")
-    return int(done.stdout.split()[-1])
+        last = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+        command = textwrap.shorten(" ".join(arguments), 80, placeholder=" ...")
+        raise QlabError(f"Measuring with 'python {command}' failed: {last}")
+    return done.stdout.strip().rpartition("\n")[2]
+
+
+def in_processes(module: str, told: Mapping[str, Any], count: int, progress=iter) -> list[Any]:
+    """What each of `count` fresh processes measures, one after the other.
+
+    `python -m MODULE JSON` is told `told` and its `seed`, 0 and up, and prints JSON as its last
+    line. A process draws its places in memory anew, which no repetition within it does (Georges,
+    Buytaert and Eeckhout, "Statistically rigorous Java performance evaluation", OOPSLA 2007).
+    """
+    return [
+        json.loads(fresh(["-m", module, json.dumps({**told, "seed": seed})]))
+        for seed in progress(range(count))
+    ]
+
+
+def peak_memory(arguments: list[str]) -> int:
+    """Peak resident bytes of a fresh process; it prints them last, see `print_peak_memory`."""
+    return int(fresh(arguments))
 
 
 def print_peak_memory() -> None:

@@ -5,52 +5,66 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Literal, NotRequired
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, NotRequired
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from qlab.core.errors import QlabError
 
-# Numbers that fit a float: neither a truth value nor the NaN that Python's JSON knows.
-Whole = Annotated[int, Field(strict=True)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=-1e300, lt=1e300)]
+# pandas and Windows write 1.0, "1" and NaN: read where it is exact, and NaN as nothing.
+Number = Annotated[float, Field(allow_inf_nan=False, gt=-1e300, lt=1e300)]
 Length = Annotated[Number, Field(ge=0)]
+_NOTHING = BeforeValidator(lambda value: None if value != value else value)
 
 
-class Image(TypedDict):
-    """What qlab reads of an image's entry; more may stand there, as in the other entries."""
+class _Entry(TypedDict):
+    """What qlab reads of an entry; more may stand there, and is kept."""
 
-    id: Whole
+    __pydantic_config__ = ConfigDict(extra="allow", coerce_numbers_to_str=True)
+
+
+class Image(_Entry):
+    """A photo."""
+
+    id: int
     file_name: str
-    width: Whole
-    height: Whole
+    width: NotRequired[Annotated[int | None, _NOTHING]]
+    height: NotRequired[Annotated[int | None, _NOTHING]]
 
 
-class Category(TypedDict):
+class Category(_Entry):
     """A kind of object."""
 
-    id: Whole
+    id: int
     name: str
 
 
-class Annotation(TypedDict):
+class Annotation(_Entry):
     """An object on an image."""
 
-    id: Annotated[Whole, Field(ge=1)]  # pycocotools reads a match with 0 as no match
-    image_id: Whole
-    category_id: Whole
+    id: int
+    image_id: int
+    category_id: int
     bbox: tuple[Number, Number, Length, Length]  # x, y, width, height, pixels
-    area: NotRequired[Length]
-    iscrowd: NotRequired[Literal[0, 1]]
+    area: NotRequired[Annotated[Length | None, _NOTHING]]
+    iscrowd: NotRequired[Annotated[Annotated[int, Field(ge=0, le=1)] | None, _NOTHING]]
 
 
-LISTS = {"images": list[Image], "categories": list[Category], "annotations": list[Annotation]}
-_DATASET = TypeAdapter(TypedDict("Dataset", LISTS))
+class Dataset(_Entry):
+    """An instances_*.json."""
+
+    images: list[Image]
+    categories: list[Category]
+    annotations: list[Annotation]
+
+
+_DATASET = TypeAdapter(Dataset)
+LISTS = ("images", "categories", "annotations")
 
 
 def quiet_coco(dataset: dict) -> COCO:
@@ -70,11 +84,11 @@ def load_annotations(path: Path) -> COCO:
     if not path.is_file():
         raise QlabError(f"There is no annotation file at {path}; expected a COCO instances_*.json.")
     try:
-        dataset = json.loads(path.read_text(encoding="utf-8-sig"))
+        dataset = json.loads(path.read_bytes())  # UTF-8 or -16, with a mark or without
     except (ValueError, RecursionError) as error:
         raise QlabError(f"{path} is not valid JSON: {error}.") from error
     try:
-        _DATASET.validate_python(dataset)
+        dataset = _DATASET.validate_python(dataset)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = " ".join(str(part) for part in first["loc"]) or "the file"
@@ -84,9 +98,13 @@ def load_annotations(path: Path) -> COCO:
         ) from None
     for wrong in _wrong_references(dataset):
         raise QlabError(f"{path}: {wrong}.")
+    up = max(0, 1 - min((a["id"] for a in dataset["annotations"]), default=1))
     for a in dataset["annotations"]:
-        a.setdefault("iscrowd", 0)
-        a.setdefault("area", a["bbox"][2] * a["bbox"][3])
+        a["id"] += up  # pycocotools reads a match with annotation 0 as none
+        a["bbox"] = list(a["bbox"])  # and takes no tuples
+        a["iscrowd"] = a.get("iscrowd") or 0
+        if a.get("area") is None:
+            a["area"] = a["bbox"][2] * a["bbox"][3]
     return quiet_coco(dataset)
 
 
@@ -108,10 +126,18 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
     """
     if not folder.is_dir():
         raise QlabError(f"There is no folder with images at {folder}.")
-    found = {i: folder / coco.imgs[i]["file_name"] for i in ids}
-    missing = [p.name for p in found.values() if not p.is_file()]
+    names = {i: image["file_name"] for i, image in coco.imgs.items()}
+    bare = Counter(PureWindowsPath(name).name for name in set(names.values()))
+    found = {}
+    for i in ids:
+        windows = PureWindowsPath(names[i])  # reads slashes of both kinds
+        # Without its own folders only where no other photo has that name.
+        tried = [names[i], windows.as_posix(), *[windows.name][: bare[windows.name] == 1]]
+        if there := [p for name in tried if (p := folder / name).is_file()]:
+            found[i] = there[0]
+    missing = [names[i] for i in ids if i not in found]
     if missing:
-        all_of_them = f"{len(missing)} of the {len(found)} annotated images"
+        all_of_them = f"{len(missing)} of the {len(ids)} annotated images"
         raise QlabError(f"{folder} lacks {all_of_them}, first {missing[0]}.")
     return found
 

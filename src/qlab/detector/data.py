@@ -1,7 +1,6 @@
 """What notebook 01 works on: a detector, images with truth, images to calibrate on."""
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +14,8 @@ from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.parameters import Count, Positive
 from qlab.detector import coco as coco_tools
-from qlab.detector import embedded, quantize, tfjs
-from qlab.detector.detect import Detector, resized
+from qlab.detector import embedded, photos, quantize, tfjs
+from qlab.detector.detect import Detector, Size, resized
 
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
@@ -51,10 +50,10 @@ class Task:
     dataset: str  # its name in the records
     folder: Path  # SavedModel folder, or a ready .tflite file
     subpixel: Path | None  # the same network without transposed convolutions, where known
-    size: int  # side of the square input, pixels
+    size: Size  # of the input, pixels
     coco: COCO  # annotations of the evaluation images
     images: dict[int, Path]  # evaluation images by id
-    calibration: list[np.ndarray] = field(repr=False)  # uint8 [size, size, 3]
+    calibration: list[np.ndarray] = field(repr=False)  # uint8 [*size, 3]
     notes: tuple[str, ...] = ()  # sentences to tell the reader
 
     @property
@@ -73,7 +72,7 @@ class Task:
             **self.given.model_dump(exclude=parameters.PATHS),
             "model": self.model,
             "dataset": self.dataset,
-            "input_size": self.size,
+            "input_size": min(self.size) if len({*self.size}) == 1 else list(self.size),
             "evaluation_images": len(self.images),
             "calibration_images": len(self.calibration),
         }
@@ -111,9 +110,9 @@ def prepare(given: Parameters) -> Task:
     if not ids:
         raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
     if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
-        notes += (f"{annotations} lists {len(coco.imgs)} of the {COCO_VAL} images of val2017.",)
-    found = coco_tools.image_paths(coco, ids, pictures)
-    _refuse_overlap(files, found.values())
+        notes += (f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} images of val2017.",)
+    found, copies = photos.each_once(coco_tools.image_paths(coco, ids, pictures))
+    photos.refuse_overlap(files, found.values())
     return Task(
         given=given,
         model=model,
@@ -122,9 +121,9 @@ def prepare(given: Parameters) -> Task:
         subpixel=None if own_model else embedded.centernet_saved_model("subpixel"),
         size=size,
         coco=coco,
-        images=found,
+        images=photos.as_annotated(coco, found),
         calibration=[resized(read_image(f), size) for f in files],
-        notes=notes,
+        notes=(*notes, *copies),
     )
 
 
@@ -169,11 +168,11 @@ def _calibration(
     ids = sorted(coco.imgs)
     limit = given.calibration_limit or CALIBRATION[given.profile]
     if given.calibration_images:
-        return _image_files(Path(given.calibration_images).expanduser())[:limit], ids, ()
+        return photos.in_folder(Path(given.calibration_images).expanduser())[:limit], ids, ()
     if not given.annotations and given.profile == "full" and paths.real_data():
         train = paths.real_data() / "coco" / "train2017"  # the proper place to calibrate from
         if train.is_dir():
-            return _image_files(train)[:limit], ids, ()
+            return photos.in_folder(train)[:limit], ids, ()
     if ready:
         return [], ids, ("The detector is quantized already: it is evaluated as it is.",)
     if given.profile == "small" and not given.annotations:
@@ -182,7 +181,7 @@ def _calibration(
         return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed}), ids, ()
     if not _own_data(given):
         root = embedded.mini_coco_folder("calibration", limit)
-        return _image_files(root / "calibration"), ids, ()
+        return photos.in_folder(root / "calibration"), ids, ()
     # Unless a number was asked for, at least three quarters stay for evaluation.
     count = given.calibration_limit or min(limit, len(ids) // 4)
     held_out, judging = ids[:count], ids[count:]
@@ -207,34 +206,18 @@ def _coco(split: str) -> tuple[Path, Path]:
     return fetch.coco_val2017()
 
 
-def _size(folder: Path, asked: int) -> int:
-    """The side at which a detector runs: the asked one, or its own; the model is checked first."""
+def _size(folder: Path, asked: int) -> Size:
+    """The size at which a detector runs: the asked side, or its own; the model is checked first."""
     ready = folder.suffix == ".tflite"
     own = Detector(folder, 1).size if ready else quantize.own_size(quantize.load(folder))
-    if own and asked and own != asked:
+    if asked and {*own} - {asked, None}:
         raise QlabError(
-            f"{folder} is fixed to {own} pixels; the parameter 'input_size' asks for {asked}."
+            f"{folder} is fixed to {' x '.join(str(side or 'any') for side in own)} pixels (height "
+            f"x width); the parameter 'input_size' asks for {asked}."
         )
-    if not (own or asked):
+    if None in own and not asked:
         raise QlabError(
             f"{folder} takes images of any size; say with 'input_size' at which side in pixels "
             "it runs (512 for CenterNet ResNet50-v2 512x512)."
         )
-    return own or asked
-
-
-def _image_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise QlabError(f"There is no folder with calibration images at {folder}.")
-    kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds)
-
-
-def _refuse_overlap(calibration: list[Path], evaluation: Iterable[Path]) -> None:
-    """Calibration data never meets evaluation data, whatever the files are called."""
-    seen = {file_sha256(p) for p in evaluation}
-    for path in (p for p in calibration if file_sha256(p) in seen):
-        raise QlabError(
-            f"The calibration image {path.name} is among the evaluation images too; "
-            "give others with calibration_images, or none to have some held out."
-        )
+    return Size(*(side or asked for side in own))

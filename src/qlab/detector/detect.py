@@ -4,29 +4,44 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from qlab.core import tflite_graph
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
-from qlab.core.images import read_image
+from qlab.core.images import AsStored, read_image
 from qlab.core.litert import interpreter
 
+POST_PROCESS = "TFLite_Detection_PostProcess"
 
-def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """The whole image, squeezed bilinearly to uint8 [size, size, 3] (as the TF2 zoo does)."""
-    if image.shape[:2] == (size, size):
+
+class Size(NamedTuple):
+    """Of a detector's input, pixels; a square's is written as one number."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return str(self.height) if self.height == self.width else f"{self.height} x {self.width}"
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The whole image, squeezed bilinearly to uint8 [height, width, 3] (as the TF2 zoo does)."""
+    if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 class Detector:
-    """A .tflite detector: uint8 RGB [size, size, 3] in, boxes, scores and classes out.
+    """A .tflite detector: uint8 RGB [*size, 3] in, boxes, scores and classes out.
 
     Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in
     TFLite_Detection_PostProcess and count classes from 0. `xnnpack` chooses between
     LiteRT's default kernels and its older built-in ones.
+    QlabError: no such file, or one with other inputs or outputs.
     """
 
     def __init__(self, file: Path, threads: int, xnnpack: bool = True):
@@ -37,28 +52,24 @@ class Detector:
         except (ValueError, RuntimeError) as error:
             raise QlabError(f"{file.name} cannot be run by LiteRT: {error}") from error
         self.input = self.interpreter.get_input_details()[0]
-        outputs = self.interpreter.get_output_details()
         names = next(iter(self.interpreter.get_signature_list().values()), {}).get("outputs", [])
         self.zoo = "detection_boxes" in names
-        if not self.zoo and len(outputs) != 4:
-            raise QlabError(
-                f"{file} is no detector known here: expected outputs named as the TF2 zoo's, or "
-                f"the four of TFLite_Detection_PostProcess; found {len(outputs)} outputs."
-            )
         if self.zoo:
             details = self.interpreter.get_signature_runner().get_output_details()
             outputs = [details[f"detection_{n}"] for n in ("boxes", "classes", "scores")]
-        self.order = [o["index"] for o in outputs[:3]]  # the operator documents the same order
+        else:
+            outputs = _post_processed(file, self.interpreter.get_output_details())
+        self.order = [o["index"] for o in outputs]
         shape, kind = [int(v) for v in self.input["shape"]], self.input["dtype"]
-        self.size = shape[1]
-        if shape != [1, self.size, self.size, 3] or kind not in (np.uint8, np.float32):
+        if [*shape[:1], *shape[3:]] != [1, 3] or kind not in (np.uint8, np.float32):
             raise QlabError(
                 f"{file.name} wants {kind.__name__} {shape} as input; expected uint8 or float32 "
-                "[1, size, size, 3]."
+                "[1, height, width, 3]."
             )
+        self.size = Size(*shape[1:3])
 
     def set_image(self, image: np.ndarray) -> None:
-        """Copy an image (uint8 [size, size, 3]) into the input tensor, scaled as the file wants."""
+        """Copy an image (uint8 [*size, 3]) into the input tensor, scaled as the file wants."""
         if self.input["dtype"] == np.float32:
             image = (image.astype(np.float32) - 127.5) / 127.5
         self.interpreter.set_tensor(self.input["index"], image[None])
@@ -78,6 +89,26 @@ class Detector:
         self.set_image(resized(image, self.size))
         self.invoke()
         return self.detections()
+
+
+def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
+    """Boxes, classes and scores among a file's outputs, in whatever order it lists them.
+
+    TFLite_Detection_PostProcess documents the order of its own: boxes, classes, scores, count.
+    """
+    by_name = {o["name"]: o for o in outputs}
+    ends = [o.outputs for o in tflite_graph.operators(file) if o.kind == POST_PROCESS]
+    found = [by_name.get(name) for name in (ends[-1] if ends else by_name)]
+    shapes = [[int(n) for n in o["shape"]] for o in found if o]
+    n = (shapes or [[0, 0]])[0][1:2]
+    if shapes != [[1, *n, 4], [1, *n], [1, *n], [1]]:
+        told = ", ".join(f"{o['name']} {o['shape'].tolist()}" for o in outputs)
+        raise QlabError(
+            f"{file} is no detector known here: expected outputs named as the TF2 zoo's, or the "
+            f"four of {POST_PROCESS} (boxes [1, n, 4], classes [1, n], scores [1, n], count [1]); "
+            f"found {told}."
+        )
+    return found[:3]
 
 
 def coco_results(found: tuple, image_id: int, width: int, height: int) -> list[dict]:
@@ -122,6 +153,7 @@ def detect_each(
     recipe = {
         "models": [file_sha256(file) for file in files],
         "images": {str(i): file_sha256(path) for i, path in images.items()},
+        "as_stored": [i for i, path in images.items() if isinstance(path, AsStored)],
         "change": change_name,
         "threads": threads,
         "code": code_sha256(__name__),

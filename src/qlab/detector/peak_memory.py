@@ -10,5 +10,5 @@ from qlab.detector.detect import Detector
 
 if __name__ == "__main__":
     detector = Detector(Path(sys.argv[1]), int(sys.argv[2]))
-    detector(np.zeros((detector.size, detector.size, 3), np.uint8))
+    detector(np.zeros((*detector.size, 3), np.uint8))
     print_peak_memory()

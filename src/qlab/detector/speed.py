@@ -1,7 +1,6 @@
 """What a clock or a meter says of each variant: latency, memory, energy, time by operator."""
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import cycle
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +10,21 @@ from qlab.core import provenance, stats, tflite_graph, timing
 from qlab.core.images import read_image
 from qlab.core.litert import interpreter
 from qlab.core.records import Record
+from qlab.detector import latency
 from qlab.detector.data import Task
-from qlab.detector.detect import Detector, resized
-from qlab.detector.measure import PARENT, RECORD, SUBPIXEL, Files, parent_of
+from qlab.detector.detect import Detector
+from qlab.detector.measure import RECORD, SLOW, Files, parent_of
 
-REPEATS = {"smoke": 6, "mini": 32, "full": 40}  # timed rounds with XNNPACK
-TAKEN_APART = (PARENT, "int8_dynamic", "int8_dynamic_deconv_fp32", SUBPIXEL, "int8_static")
+PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # that are timed; one: this one
+REPEATS = {  # timed rounds in each, with XNNPACK and without
+    True: {"smoke": 6, "mini": 32, "small": 10, "full": 10},
+    False: {"smoke": 6, "mini": 8, "small": 3, "full": 3},
+}
 # Of a stage of a detection, by LiteRT's kernels: what its records' names begin with.
 LATENCY = {
     True: {"preprocess": "latency_preprocess", "invoke": "latency", "decode": "latency_decode"},
     False: {"invoke": "latency_builtin"},
 }
-
-
-def stages(detector: Detector, files: Sequence[Path]) -> dict[str, Callable[[], object]]:
-    """What a detection consists of, each stage callable alone and stepping through `files`.
-
-    `decode` reads and unpacks the image file, `preprocess` resizes it and
-    copies it into the input tensor, `invoke` runs the graph.
-    """
-    read, decoded = cycle(files), cycle([read_image(f) for f in files])
-    return {
-        "decode": lambda: read_image(next(read)),
-        "preprocess": lambda: detector.set_image(resized(next(decoded), detector.size)),
-        "invoke": detector.invoke,
-    }
 
 
 def _device(task: Task) -> str:
@@ -46,29 +35,44 @@ def _device(task: Task) -> str:
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     """Latency of each variant and stage, and how it compares with the float parent.
 
-    The clock covers one call of one stage on one image; variants take turns, round after round,
-    after two warm-up rounds. `latency_ratio_p50` is the median over rounds of variant over parent:
-    a slow moment hits both. `_builtin` marks the kernels LiteRT had before XNNPACK.
+    The clock covers one call of one stage on one image; variants take turns, in rounds.
+    `latency_ratio_p50` is the median over rounds of variant over parent: a slow moment hits both.
+    `_builtin` marks the kernels LiteRT had before XNNPACK.
+
+    At `smoke` and `mini` one process is timed: `n` is its rounds, the interval is over them. Else
+    `n` is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
     """
-    pictures, parent = list(task.images.values())[:8], parent_of(files)
-    rounds, used = REPEATS[task.given.profile], _device(task)
+    parent, used = parent_of(files), _device(task)
     records: list[Record] = []
-    for xnnpack, repeats in ((True, rounds), (False, max(6, rounds // 4))):
-        calls = {}
-        for variant, file in files.items():
-            steps = stages(Detector(file, task.given.threads, xnnpack), pictures)
-            steps["preprocess"]()
-            calls |= {(variant, s): steps[s] for s in LATENCY[xnnpack] if s != "decode"}
-            if variant == parent and xnnpack:
-                calls["image", "decode"] = steps["decode"]
-        seconds = timing.interleaved(calls, repeats, progress=progress)
-        for (variant, stage), values in seconds.items():
-            name = LATENCY[xnnpack][stage]
-            made = {f"{name}_ms_p{q}": stats.median(1e3 * values, q / 100) for q in (50, 90)}
+    for xnnpack, names in LATENCY.items():
+        runs = _runs(task, files, xnnpack, progress)
+        for variant, stage in runs[0]:
+            name, spent = names[stage], [run[variant, stage] for run in runs]
+            made = {f"{name}_ms_p{q}": _estimate([1e3 * s for s in spent], q) for q in (50, 90)}
             if stage == "invoke" and variant != parent:
-                made[f"{name}_ratio_p50"] = stats.median(values / seconds[parent, "invoke"])
+                ratios = [s / run[parent, "invoke"] for s, run in zip(spent, runs, strict=True)]
+                made[f"{name}_ratio_p50"] = _estimate(ratios, 50)
             records += [RECORD.estimated(task, variant, m, e, device=used) for m, e in made.items()]
     return records
+
+
+def _runs(task: Task, files: Files, xnnpack: bool, progress) -> list[latency.Seconds]:
+    """Seconds of `latency.rounds` in each process that is timed."""
+    repeats, count = REPEATS[xnnpack][task.given.profile], PROCESSES[task.given.profile]
+    told = {"files": {v: str(f) for v, f in files.items()}}
+    told["pictures"] = [str(p) for p in list(task.images.values())[:8]]
+    told |= {"threads": task.given.threads, "xnnpack": xnnpack, "repeats": repeats}
+    if count == 1:
+        return [latency.rounds(**told, progress=progress)]
+    answers = timing.in_processes("qlab.detector.latency", told, count, progress)
+    return [{(v, stage): np.array(s) for v, stage, s in answer} for answer in answers]
+
+
+def _estimate(processes: list[np.ndarray], percent: int) -> stats.Estimate:
+    """A percentile of rounds, within each process."""
+    if len(processes) == 1:
+        return stats.median(processes[0], percent / 100)
+    return stats.geometric_mean([np.percentile(rounds, percent) for rounds in processes])
 
 
 def memory_records(task: Task, files: Files) -> list[Record]:
@@ -100,11 +104,15 @@ def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
 
 
 def operator_records(
-    task: Task, files: Files, variants: Iterable[str] = TAKEN_APART, progress=iter
+    task: Task, files: Files, variants: Iterable[str] = (), progress=iter
 ) -> list[Record]:
-    """Milliseconds by operator type, each operator timed alone, with both sets of kernels."""
+    """Milliseconds by operator type, each operator timed alone, with both sets of kernels.
+
+    Of the `variants` that are there; with none named, of all but the slow one.
+    """
+    chosen = list(variants) or [v for v in files if v != SLOW]
     records = []
-    for variant in progress([v for v in variants if v in files]):
+    for variant in progress([v for v in chosen if v in files]):
         for metric, xnnpack in (("operator_ms", True), ("operator_builtin_ms", False)):
             spent = time_operators(files[variant], task.given.threads, xnnpack)
             for kind, ms in spent.groupby("kind")["ms"]:

@@ -1,0 +1,118 @@
+"""How much noise quantization adds, in decibels: signal power over noise power, more is better.
+
+`arriving` compares a quantized file with its float parent tensor by tensor: the noise of the whole
+way up to there. `alone` quantizes one operator and leaves all others float, again and again: what
+each adds by itself, at its own output and at the ends of the network, where it can do harm.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qlab.core import tflite_graph
+from qlab.core.cache import artefact, code_sha256, file_sha256, hash_json, versions
+from qlab.core.litert import interpreter, quiet_quantizer
+from qlab.detector import biases
+
+Samples = Sequence[Mapping[str, np.ndarray]]  # inputs of the serving signature
+Ranges = Mapping[str, Mapping[str, np.ndarray]]  # by tensor, as ai-edge-quantizer calibrates them
+TOOLS = ("ai-edge-quantizer", "ai-edge-litert")
+
+
+def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float:
+    """Signal over noise of a tensor, one array a sample; NaN where the signal is nothing but zeros.
+
+    Powers are added up over the samples.
+    """
+    power = sum(np.square(a, dtype=float).sum() for a in signal)
+    noise = sum(np.square(a - b, dtype=float).sum() for a, b in zip(signal, noisy, strict=True))
+    return float(10 * np.log10(power / max(noise, 1e-9 * power))) if power else float("nan")
+
+
+def values(content: bytes, names: Iterable[str], samples: Samples, threads: int) -> dict:
+    """What tensors of a .tflite hold, in float, by name: a list of arrays, one a sample."""
+    runner = interpreter(content, threads, keep=True)
+    details = {d["name"]: d for d in runner.get_tensor_details()}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for sample in samples:
+        for entry in runner.get_input_details():
+            runner.set_tensor(entry["index"], next(iter(sample.values())))
+        runner.invoke()
+        for name, arrays in found.items():
+            scale, zero = details[name]["quantization"]
+            codes = runner.get_tensor(details[name]["index"]).astype(np.float32)
+            arrays.append((codes - zero) * np.float32(scale) if scale else codes)
+    return found
+
+
+def alone(
+    float_file: Path,
+    rules: list[dict],
+    ranges: Ranges,
+    samples: Samples,
+    threads: int = 2,
+    progress=iter,
+) -> pd.DataFrame:
+    """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules`.
+
+    Columns: `operator` (its output tensor), `kind`, `depth` (from 0, in order of execution),
+    `own_db` at its output, `end_db` the worst at the network's ends, and `mended_db` the same with
+    biases that fit. Those that cannot be quantized, and decoding, are left out.
+    """
+    recipe = {
+        "float_file": file_sha256(float_file),
+        "rules": json.loads(json.dumps(rules, default=str)),
+        "ranges": hash_json({k: {e: np.ravel(v[e]).tolist() for e in v} for k, v in ranges.items()}),
+        "samples": samples_sha256(samples),
+        "code": code_sha256(__name__),
+        "versions": versions(*TOOLS),
+    }  # fmt: skip
+
+    def make(folder: Path) -> None:
+        after = set(tflite_graph.decoding(float_file))
+        all_of_them = list(enumerate(tflite_graph.operators(float_file)))
+        network = [(i, o) for i, o in all_of_them if o.outputs[0] not in after]
+        ends, content = tflite_graph.ends(float_file), float_file.read_bytes()
+        names = {o.outputs[0] for _, o in network}
+        plain = tflite_graph.types(content)
+        signal = values(content, names, samples, threads)
+        rows = []
+        for depth, operator in progress(network):
+            name = operator.outputs[0]
+            made = quantized(float_file, rules, ranges, name)
+            if tflite_graph.types(made) == plain:
+                continue  # the rules do not know this kind of operator
+            row = {"operator": name, "kind": operator.kind, "depth": depth}
+            noisy = values(made, {name, *ends}, samples, threads)
+            row["own_db"] = decibels(signal[name], noisy[name])
+            row["end_db"] = _worst(signal, noisy, ends)
+            whole = biases.mended(made, float_file)
+            noisy = noisy if whole is made else values(whole, ends, samples, threads)
+            rows.append(row | {"mended_db": _worst(signal, noisy, ends)})
+        pd.DataFrame(rows).to_json(folder / "alone.json", orient="records", indent=1)
+
+    return pd.read_json(artefact("noise_alone", recipe, make) / "alone.json")
+
+
+def _worst(signal: Mapping, noisy: Mapping, ends: Sequence[str]) -> float:
+    return float(np.nanmin([decibels(signal[end], noisy[end]) for end in ends]))
+
+
+def quantized(float_file: Path, rules: list[dict], ranges: Ranges, operator: str) -> bytes:
+    """The file with one operator quantized, by its output tensor, and all else as it is."""
+    from ai_edge_quantizer import quantizer
+
+    made = quantizer.Quantizer(str(float_file))
+    made.load_quantization_recipe([{**r, "regex": f"^{re.escape(operator)};?$"} for r in rules])
+    with quiet_quantizer():
+        return bytes(made.quantize(ranges).quantized_model)
+
+
+def samples_sha256(samples: Samples) -> str:
+    """sha256 of the samples' pixels."""
+    return hashlib.sha256(b"".join(v.tobytes() for s in samples for v in s.values())).hexdigest()

@@ -1,0 +1,69 @@
+"""The photos that judge and calibrate: turned as their annotations are, and each only once."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pycocotools.coco import COCO
+
+from qlab.core.cache import file_sha256
+from qlab.core.errors import QlabError
+from qlab.core.images import AsStored, header
+
+
+def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
+    """Photos by id, those `AsStored` whose annotations do not follow EXIF's orientation.
+
+    Labelling tools turn a photo by EXIF, COCO's own tools do not: the width and height that the
+    annotations state tell which. Where they do not (a square, a half turn, a mirror, none stated),
+    a photo is turned, as viewers do, unless all others that tell are as stored.
+    QlabError: a stated size that is neither.
+    """
+    ways: dict[int, set[bool]] = {}  # whether a photo may be as stored, and may be turned
+    for i, path in found.items():
+        size, orientation = header(path)
+        shown = size[::-1] if orientation > 4 else size  # quarter turns
+        stated = tuple(coco.imgs[i].get(side) for side in ("width", "height"))
+        fits = {way for way, s in ((True, size), (False, shown)) if None in stated or stated == s}
+        if not fits:
+            raise QlabError(
+                f"The annotations say that {path.name} has {stated[0]} x {stated[1]} pixels, but "
+                f"{path} has {shown[0]} x {shown[1]}: boxes would lie elsewhere. Give the photos "
+                "that were annotated, or annotations of these."
+            )
+        if orientation > 1:
+            ways[i] = fits
+    telling = {way for fits in ways.values() if len(fits) == 1 for way in fits}
+    stored = {i for i, fits in ways.items() if fits == {True} or fits > telling == {True}}
+    return {i: AsStored(p) if i in stored else p for i, p in found.items()}
+
+
+def each_once(found: dict[int, Path]) -> tuple[dict[int, Path], tuple[str, ...]]:
+    """Photos by id without copies of an earlier one (the same bytes), and what to tell of it."""
+    first: dict[str, int] = {}
+    copies = {}
+    for i, path in found.items():
+        if (kept := first.setdefault(file_sha256(path), i)) != i:
+            copies[path.name] = found[kept].name
+    if not copies:
+        return found, ()
+    name, original = next(iter(copies.items()))
+    told = f"Left out as copies of other photos: {len(found) - len(first)} of {len(found)}"
+    return {i: found[i] for i in first.values()}, (f"{told}, such as {name} of {original}.",)
+
+
+def in_folder(folder: Path) -> list[Path]:
+    """Image files of a folder by name; QlabError: no folder."""
+    if not folder.is_dir():
+        raise QlabError(f"There is no folder with calibration images at {folder}.")
+    kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds)
+
+
+def refuse_overlap(calibration: list[Path], evaluation: Iterable[Path]) -> None:
+    """Calibration data never meets evaluation data, whatever the files are called."""
+    seen = {file_sha256(p) for p in evaluation}
+    for path in (p for p in calibration if file_sha256(p) in seen):
+        raise QlabError(
+            f"The calibration image {path.name} is among the evaluation images too; "
+            "give others with calibration_images, or none to have some held out."
+        )

@@ -1,0 +1,56 @@
+"""Take a variant along: a folder of one's own from which it runs without qlab."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qlab.core.cache import file_sha256, written_whole
+from qlab.core.errors import QlabError
+from qlab.core.records import pick
+from qlab.core.secrets import known, redact
+from qlab.detector.data import Task
+
+FILES = {"model.tflite", "labels.txt", "recipe.json", "card.json"}
+
+
+def keep(
+    folder: str | Path,
+    task: Task,
+    variant: str,
+    file: Path,
+    recipe: Any,
+    table: pd.DataFrame,
+    source: dict[str, Any],
+) -> Path:
+    """Write FILES of a variant to `folder`, anew where such a folder is there; returns it.
+
+    `file` is its .tflite, `recipe` the quantizer's (None without one), `table` all records, of
+    which its own go to the card beside `source`, their provenance. A line of labels is an id as
+    the model counts and the category's name. QlabError: the folder holds something else.
+    """
+    target = Path(folder).expanduser().resolve()
+    there = {p.name for p in target.iterdir()} if target.is_dir() else set()
+    if there - FILES or (there and "card.json" not in there) or target.is_file():
+        what = ", ".join(sorted(there)[:3]) or "a file"
+        raise QlabError(
+            f"{target} holds something else than a detector taken along (found: {what}); nothing "
+            "was written. Name a folder that is new or empty."
+        )
+    rows = pick(table, sorted(set(table["metric"])), variant=variant).dropna(axis=1, how="all")
+    card = {"model": task.model, "variant": variant, "sha256": file_sha256(file)}
+    card |= {"provenance": source, "records": json.loads(rows.to_json(orient="records"))}
+    made = {"variant": variant, "recipe": recipe}
+    with written_whole(target) as part:
+        part.mkdir()
+        shutil.copy(file, part / "model.tflite")
+        labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]
+        (part / "labels.txt").write_text("".join(labels), "utf-8")
+        for name, content in (("recipe", made), ("card", card)):
+            text = json.dumps(content, indent=2, sort_keys=True, default=str)
+            # A parameter in the provenance may have been given a token.
+            (part / f"{name}.json").write_text(redact(text, known()) + "\n", "utf-8")
+        shutil.rmtree(target, ignore_errors=True)  # as it was seen above: one's own, or empty
+    return target

@@ -1,0 +1,103 @@
+"""SavedModels as people have them: inputs that are no squares, operators that LiteRT lacks."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qlab.core.errors import QlabError
+from qlab.core.tf import tf
+from qlab.detector import data, quantize, unsupported
+from qlab.detector.detect import Detector
+
+SAMPLES = [np.full((32, 64, 3), v, np.uint8) for v in (255, 90)]
+
+
+def saved(folder, size=(32, 64), also=lambda image: 0.0):
+    """A detector with the TF2 zoo's signature: one box, scored by how bright its image is."""
+    tf.random.set_seed(0)
+    kernel = tf.Variable(tf.random.uniform((3, 3, 3, 4)))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, *size, 3), tf.uint8, "input_tensor")])
+    def serve(input_tensor):
+        image = tf.cast(input_tensor, tf.float32) / 255
+        bright = tf.reduce_mean(tf.nn.conv2d(image, kernel, 2, "SAME"), (1, 2, 3)) / 20
+        boxes = tf.constant([[[0.25, 0.5, 0.75, 1.0]]])
+        scores = bright[:, None] + also(image)
+        return {"detection_boxes": boxes + 0 * bright, "detection_scores": scores,
+                "detection_classes": 1 + 0 * scores, "num_detections": 1 + 0 * bright}  # fmt: skip
+
+    holder = tf.Module()
+    holder.kernel, holder.serve = kernel, serve
+    tf.saved_model.save(holder, str(folder), signatures={"serving_default": serve})
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Parameters that name eight photos of 20 x 10 pixels and their annotations."""
+    entries = [{"id": i, "file_name": f"{i}.png", "width": 20, "height": 10} for i in range(8)]
+    (tmp_path / "img").mkdir()
+    for e in entries:
+        Image.new("RGB", (20, 10), (30 * e["id"],) * 3).save(tmp_path / "img" / e["file_name"])
+    world = {"images": entries, "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    (tmp_path / "a.json").write_text(json.dumps(world))
+    return {"annotations": str(tmp_path / "a.json"), "images": str(tmp_path / "img")}
+
+
+def test_a_detector_whose_input_is_no_square_runs_as_savedmodel_and_as_file(home, tmp_path, photos):
+    folder = saved(tmp_path / "net")
+    task = data.prepare(data.Parameters(profile="smoke", model=str(folder), **photos))
+    assert task.size == (32, 64) and str(task.size) == "32 x 64"
+    assert task.settings()["input_size"] == [32, 64]
+    assert [image.shape for image in task.calibration] == [(32, 64, 3)] * 2
+    samples = quantize.calibration_samples(SAMPLES)
+    files = [quantize.build_variant(folder, v, task.size, samples) for v in ("fp32", "int8_static")]
+    bright = []
+    for file in files:
+        detector = Detector(file, 1)
+        assert detector.size == task.size
+        boxes, classes, scores = detector(np.full((10, 20, 3), 200, np.uint8))
+        np.testing.assert_allclose(boxes, [[0.25, 0.5, 0.75, 1.0]], atol=0.01)
+        assert classes.tolist() == [1]
+        bright.append(float(scores[0]))
+    assert bright[0] == pytest.approx(bright[1], abs=0.02) and 0.1 < bright[0] < 1
+    ready = data.prepare(data.Parameters(profile="smoke", model=str(files[0]), **photos))
+    assert ready.size == task.size and ready.ready
+    with pytest.raises(QlabError, match="is fixed to 32 x 64 pixels .* asks for 64"):
+        data.prepare(data.Parameters(profile="smoke", model=str(folder), input_size=64, **photos))
+
+
+def test_a_detector_with_one_free_side_runs_at_the_asked_one(home, tmp_path, photos):
+    given = {"profile": "smoke", "model": str(saved(tmp_path / "net", (32, None))), **photos}
+    task = data.prepare(data.Parameters(input_size=32, **given))
+    assert task.size == (32, 32) and task.settings()["input_size"] == 32 and str(task.size) == "32"
+    with pytest.raises(QlabError, match="is fixed to 32 x any pixels .* asks for 64"):
+        data.prepare(data.Parameters(input_size=64, **given))
+    with pytest.raises(QlabError, match="takes images of any size; .* 'input_size'"):
+        data.prepare(data.Parameters(**given))
+
+
+def lacking(image):
+    """What LiteRT has no operators for."""
+    odd = tf.raw_ops.Betainc(a=image + 1, b=image + 1, x=image)
+    hue = tf.image.adjust_hue(image, 0.1)
+    return 1e-3 * tf.reduce_mean(odd + hue)
+
+
+def test_operators_that_litert_lacks_are_named_in_a_sentence(home, tmp_path):
+    folder = saved(tmp_path / "net", also=lacking)
+    with pytest.raises(QlabError) as told:
+        quantize.convert(folder, "fp32", (32, 64))
+    assert "has no operator for AdjustHue, Betainc of this model" in str(told.value)
+    assert len(str(told.value)) < 200 and "\n" not in str(told.value)
+
+
+def test_other_errors_of_the_converter_are_passed_on():
+    class Converter:
+        def convert(self):
+            raise ValueError("the disk is full")
+
+    with pytest.raises(ValueError, match="the disk is full"):
+        unsupported.converted(Converter())

@@ -1,0 +1,97 @@
+"""A detector taken along runs where qlab is not, and answers what it answers here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qlab.core import records
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
+from qlab.detector import take
+from qlab.detector.detect import Detector
+
+USE = Path(__file__).with_name("use_without_qlab.py")
+ALONE = """import json, sys
+class Without:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("qlab", "tensorflow", "torch"):
+            raise ImportError(f"{name} is not here")
+sys.meta_path.insert(0, Without())
+exec(sys.argv[1])
+print(json.dumps([boxes.tolist(), kinds.tolist(), found["detection_scores"][0].tolist()]))
+"""
+
+
+@pytest.fixture
+def table():
+    about = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1"}
+    made = [Record(**about, variant=v, metric="ap", value=0.5) for v in ("fp32", "fp16")]
+    return records.as_table(made)
+
+
+def test_a_folder_holds_the_file_and_all_that_is_to_know_of_it(task, table, tmp_path, monkeypatch):
+    work, _ = task
+    monkeypatch.setenv("HF_TOKEN", token := "hf_" + 30 * "x")
+    file = tmp_path / "a.tflite"
+    for content, recipe in ((b"old", None), (b"new", [{"regex": ".*"}])):  # written anew
+        file.write_bytes(content)
+        source = {"commit": "c", "parameters": {"model": token}}
+        made = take.keep(tmp_path / "mine" / "x", work, "fp16", file, recipe, table, source)
+    assert {p.name for p in made.iterdir()} == take.FILES
+    assert (made / "model.tflite").read_bytes() == b"new"
+    assert (made / "labels.txt").read_text() == "1 1\n2 2\n3 3\n"
+    recipe, card = (json.loads((made / f"{n}.json").read_text()) for n in ("recipe", "card"))
+    assert recipe == {"variant": "fp16", "recipe": [{"regex": ".*"}]}
+    assert [(r["variant"], r["value"]) for r in card["records"]] == [("fp16", 0.5)]
+    assert card["provenance"]["commit"] == "c" and token not in (made / "card.json").read_text()
+
+
+@pytest.mark.parametrize("other", ["model.tflite", "thesis.txt", "card.json/.."])
+def test_what_lies_there_already_is_left_alone(task, table, tmp_path, other):
+    folder = tmp_path / "mine"
+    if other.endswith(".."):
+        folder.write_text("a file")
+    else:
+        folder.mkdir()
+        (folder / other).write_text("somebody's")
+    with pytest.raises(QlabError, match=r"mine holds something else .* Name a folder"):
+        take.keep(folder, task[0], "fp16", tmp_path / "a", None, table, {})
+    assert folder.is_file() or (folder / other).read_text() == "somebody's"
+
+
+def test_the_lines_without_qlab_find_the_same_boxes(task, table, tmp_path):
+    from qlab.detector import centernet
+
+    tf, keras = centernet.tf, centernet.keras
+    keras.utils.set_random_seed(0)
+    image = keras.Input((24, 24, 3))
+    maps = {"heat": 3, "size": 2, "offset": 2}
+    maps = {k: keras.layers.Conv2D(c, 4, 4, name=k)(image / 255) for k, c in maps.items()}
+    centernet.export(keras.Model(image, maps), tmp_path / "model")
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model"))
+    (tmp_path / "a.tflite").write_bytes(converter.convert())
+    noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    folder = take.keep(tmp_path / "mine", task[0], "fp32", tmp_path / "a.tflite", None, table, {})
+
+    named = f"folder, picture = Path({str(folder)!r}), {str(tmp_path / 'photo.png')!r}"
+    lines = USE.read_text().splitlines()
+    (place,) = [i for i, line in enumerate(lines) if line.startswith("folder, picture = ")]
+    lines[place] = named
+    call = [sys.executable, "-I", "-c", ALONE, "\n".join(lines)]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *said, last = done.stdout.splitlines()
+    boxes, kinds, scores = map(np.array, json.loads(last))
+    expected, classes, sure = Detector(folder / "model.tflite", 2)(noise)
+    np.testing.assert_allclose(boxes, expected * [40, 56, 40, 56], atol=1e-3)
+    assert kinds.tolist() == classes.tolist()
+    np.testing.assert_allclose(scores, sure, atol=1e-6)
+    assert len(said) == (sure >= 0.3).sum() > 0 and said[0].startswith(
+        f"{classes[0]} {sure[0]:.2f} at"
+    )

@@ -23,7 +23,8 @@ NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_"
 def fresh_home(folder: Path) -> Path:
     """A home of its own with what is committed to be read, and nothing made yet."""
     (folder / "data" / "results").mkdir(parents=True)
-    for part in ("models", "evidence", "claims.yaml", "mini_lambada.yaml", "results/mini-long"):
+    files = ("claims.yaml", "mini_lambada.yaml", "coco_calibration.csv")
+    for part in ("models", "evidence", "results/mini-long", *files):
         (folder / "data" / part).symlink_to(ROOT / "data" / part)
     for part in ("data/results/mini", "figures/mini"):  # copies, because tests write there
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.png", "*.svg"))

@@ -75,6 +75,50 @@ def test_a_zip_is_fetched_checked_unpacked_and_kept(server):
     assert fetch.fetch(f"{address}/data.zip", f"sha256:{file_sha256(kept)}", unpack=True) == first
 
 
+def test_the_detector_comes_from_the_first_address_that_has_it(server, monkeypatch, tmp_path):
+    folder, address = server
+    monkeypatch.delenv("QLAB_DATA", raising=False)
+    for name in fetch.CENTERNET_TFJS:
+        (folder / name).write_text(name)
+    monkeypatch.setattr(fetch, "CENTERNET_TFJS_FOLDERS", (f"{address}/no/", f"{address}/"))
+    with pytest.raises(QlabError, match=r"centernet\.json was not used.*expected sha256:bfb942ea"):
+        fetch.centernet_mobilenetv3_512()
+    own = {name: file_sha256(folder / name) for name in fetch.CENTERNET_TFJS}
+    monkeypatch.setattr(fetch, "CENTERNET_TFJS", own)
+    found = fetch.centernet_mobilenetv3_512()
+    assert found.name == "centernet.json" and found.with_name("centernet.bin").is_file()
+    monkeypatch.setattr(fetch, "CENTERNET_TFJS_FOLDERS", ("http://127.0.0.1:9/",))
+    assert fetch.centernet_mobilenetv3_512() == found
+    found.unlink()
+    with pytest.raises(QlabError, match=r"centernet\.json could not be downloaded .*QLAB_DATA"):
+        fetch.centernet_mobilenetv3_512()
+    monkeypatch.setenv("QLAB_DATA", str(tmp_path / "data"))
+    for part in ("saved_model", "tfjs"):  # the published files, where both are there
+        local = tmp_path / "data" / "detector" / "centernet_mobilenetv3_512_coco17" / part
+        local.mkdir(parents=True)
+        assert fetch.centernet_mobilenetv3_512() == local
+
+
+def test_photos_that_calibrate_come_one_by_one_and_only_as_listed(server, monkeypatch, tmp_path):
+    folder, address = server
+    monkeypatch.setattr(fetch, "COCO_TRAIN_IMAGES", f"{address}/")
+    local = tmp_path / "data" / "coco" / "train2017"
+    local.mkdir(parents=True)
+    monkeypatch.setenv("QLAB_DATA", str(tmp_path / "data"))
+    wanted = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("1.jpg", "2.jpg")}
+    (local / "1.jpg").write_text("as it is")
+    (folder / "2.jpg").write_text("2.jpg")
+    first, second = fetch.coco_train2017(wanted)
+    assert first == local / "1.jpg" and second.read_text() == "2.jpg"
+    (folder / "2.jpg").unlink()  # it is kept
+    assert fetch.coco_train2017(wanted) == [first, second]
+    (folder / "3.jpg").write_text("another")
+    with pytest.raises(QlabError, match=r"3\.jpg was not used: .*known hash"):
+        fetch.coco_train2017({"3.jpg": "0" * 64})
+    with pytest.raises(QlabError, match=r"4\.jpg could not be downloaded .*QLAB_DATA"):
+        fetch.coco_train2017({"4.jpg": "0" * 64})
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 @pytest.mark.parametrize("climbs", ["../../escaped", "{there}/escaped"])
 def test_no_member_leaves_the_folder(server, tmp_path, kind, climbs):

@@ -5,6 +5,8 @@ import types
 
 import numpy as np
 import pytest
+import tiny_tfjs
+from conftest import ROOT
 from PIL import Image
 
 from qlab.core import fetch
@@ -154,6 +156,62 @@ def test_full_profile_takes_kaggles_cached_model_and_coco_from_the_data_folder(
     assert (len(task.calibration), len(task.images)) == (2, 6)
     with pytest.raises(QlabError, match="COCO train2017 is not downloaded by qlab"):
         prepared(profile="full", split="train", input_size=256)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A QLAB_DATA with a TensorFlow.js file of 8 pixels, and val2017 of eight drawn images."""
+    model = tmp_path / "data" / "detector" / "centernet_mobilenetv3_512_coco17" / "tfjs"
+    model.mkdir(parents=True)
+    tiny_tfjs.write(model, sides=(8, 8))
+    monkeypatch.setattr(data, "FULL_SIZE", 8)
+    coco = tmp_path / "data" / "coco"
+    written = mini_coco.write_coco(coco, "val", 8)
+    written.rename(written.with_name("instances_val2017.json"))
+    (coco / "val").rename(coco / "val2017")
+    (coco / "train2017").mkdir()
+    monkeypatch.setenv("QLAB_DATA", str(tmp_path / "data"))
+    return coco / "train2017"
+
+
+def test_small_calibrates_on_the_listed_photos_from_the_folder_or_the_network(small, monkeypatch):
+    """The first is in the folder; of the others each is asked for by its hash."""
+    rows = (ROOT / "data" / "coco_calibration.csv").read_text().split()[1:]
+    first, _, known = rows[0].partition(",")
+    Image.new("RGB", (9, 9), (200, 0, 0)).save(small / f"{int(first):012}.jpg")
+    asked = {}
+
+    def fetched(url, known_hash):
+        asked[url] = known_hash
+        Image.new("RGB", (9, 9)).save(small.parent / "other.png")
+        return small.parent / "other.png"
+
+    monkeypatch.setattr(fetch, "fetch", fetched)
+    task = prepared("small")
+    assert (task.model, task.dataset) == ("centernet_mobilenetv3_512", "coco_val2017")
+    assert (task.place, task.size) == ("small", Size(8, 8))
+    assert (len(rows), len(asked), len(task.calibration), len(task.images)) == (60, 59, 60, 8)
+    assert task.calibration[0].max() > 190 and task.calibration[1].max() == 0
+    number, _, known = rows[59].partition(",")
+    assert asked[f"{fetch.COCO_TRAIN_IMAGES}{int(number):012}.jpg"] == f"sha256:{known}"
+    assert "list 8 of the 5,000 images of val2017" in task.notes[0]
+
+
+def test_small_takes_no_image_that_judges_to_calibrate(small, monkeypatch):
+    photo = sorted((small.parent / "val2017").iterdir())[3]
+    monkeypatch.setattr(fetch, "fetch", lambda url, known_hash: photo)
+    with pytest.raises(QlabError, match="is among the evaluation images too"):
+        prepared("small", calibration_limit=2)
+
+
+def test_any_tensorflow_js_model_is_named_as_its_folder(own, small, tmp_path):
+    file = small.parents[1] / "detector" / "centernet_mobilenetv3_512_coco17" / "tfjs"
+    other = tmp_path / "other.v2"
+    other.mkdir()
+    for given in (file, file / "model.json", tiny_tfjs.write(other)[0]):
+        task = prepared(**(own | {"model": str(given)}))
+        assert task.model == ("other" if given.parent == other else file.parent.name)
+        assert (task.folder / "saved_model.pb").is_file()
 
 
 def test_without_a_network_the_full_profile_says_what_to_do(tmp_path, monkeypatch):

@@ -1,10 +1,8 @@
 """A TensorFlow.js file becomes the same network in TensorFlow; another one becomes a sentence."""
 
-import base64
-import json
-
 import numpy as np
 import pytest
+from tiny_tfjs import RNG, write
 
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
@@ -12,61 +10,8 @@ from qlab.core.tf import tf
 from qlab.detector import quantize, tfjs
 from qlab.detector.detect import resized
 
-FLOAT, INT = {"type": "DT_FLOAT"}, {"type": "DT_INT32"}
-RNG = np.random.default_rng(3)
-STORED = {
-    "float32": (None, {}),
-    "float16": (None, {"dtype": "float16"}),
-    "uint8": (np.uint8, {"dtype": "uint8", "scale": 0.01, "min": -1.2}),
-    "uint16": (np.uint16, {"dtype": "uint16", "scale": 1e-4, "min": -0.01}),
-}
 STEPS = {"Relu": tf.nn.relu, "Relu6": tf.nn.relu6, "Elu": tf.nn.elu}
 STEPS["LeakyRelu"] = lambda x: tf.nn.leaky_relu(x, 0.4)
-
-
-def write(
-    folder, kind="float32", depthwise=False, steps=("BiasAdd", "Relu6"), sides=("4", "8"), **changes
-):
-    """A detector of 4 x 8 pixels: a fused convolution to six channels, read as 32 boxes."""
-    node, in_channels = ("FusedDepthwiseConv2dNative", 2) if depthwise else ("_FusedConv2D", 6)
-    arrays = {"w": RNG.normal(0, 0.3, (3, 3, 3, in_channels)), "b": RNG.normal(0, 0.3, 6)}
-    arrays["b"][5] = 40  # a class is within 0..79
-    arrays["shape"] = np.array([1, 32, 6])
-    content, entries, meant = b"", [], {}
-    for name, values in arrays.items():
-        code, how = STORED[kind] if name == "w" else (None, {})
-        dtype = "int32" if name == "shape" else "float32"
-        stored = values.astype(how.get("dtype", dtype))
-        if code:
-            stored = RNG.integers(0, 240, values.shape).astype(code)
-        scaled = stored * how["scale"] + how["min"] if code else stored
-        meant[name] = scaled.astype(dtype)
-        entry = {"name": name, "shape": list(values.shape), "dtype": dtype}
-        entries.append(entry | ({"quantization": how} if how else {}))
-        content += stored.tobytes()
-    fused = {"list": {"s": [base64.b64encode(s.encode()).decode() for s in steps]}}
-    ones = {"list": {"i": ["1"] * 4}}
-    attributes = {"T": FLOAT, "strides": ones, "dilations": ones, "padding": {"s": "U0FNRQ=="}}
-    attributes |= {"data_format": {"s": "TkhXQw=="}, "fused_ops": fused, "num_args": {"i": "1"}}
-    attributes |= {"epsilon": {"f": 0}, "leakyrelu_alpha": {"f": 0.4}}
-    dims = {"dim": [{"size": s} for s in ("-1", *sides, "3")]}
-    nodes = [
-        {"name": n, "op": "Const", "attr": {"dtype": INT if n == "shape" else FLOAT}}
-        for n in arrays
-    ]
-    nodes += [
-        {"name": "x", "op": "Placeholder", "attr": {"dtype": FLOAT, "shape": {"shape": dims}}},
-        {"name": "conv", "op": node, "input": ["x", "w", "b"], "attr": attributes},
-        {"name": "out", "op": "Reshape", "input": ["conv", "shape"]}
-        | {"attr": {"T": FLOAT, "Tshape": INT}},
-    ]
-    half = len(content) // 2
-    (folder / "a.bin").write_bytes(content[:half])
-    (folder / "b.bin").write_bytes(content[half:])
-    manifest = [{"paths": ["a.bin", "b.bin"], "weights": entries}]
-    model = {"modelTopology": {"node": nodes}, "weightsManifest": manifest} | changes
-    (folder / "model.json").write_text(json.dumps(model))
-    return folder / "model.json", meant
 
 
 def answers(file, image):
@@ -82,10 +27,10 @@ CASES += [("uint16", True, "LeakyRelu"), ("uint8", True, "Relu6")]
 
 @pytest.mark.parametrize(("kind", "depthwise", "step"), CASES)
 def test_fused_and_quantized_is_what_tensorflow_computes(empty_home, kind, depthwise, step):
-    file, meant = write(empty_home, kind, depthwise, ("BiasAdd", step))
+    file, weights, bias = write(empty_home, kind, depthwise, [step])
     image = RNG.integers(0, 4, (4, 8, 3), np.uint8)
     convolve = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
-    raw = convolve(image[None].astype(np.float32), meant["w"], [1, 1, 1, 1], "SAME") + meant["b"]
+    raw = convolve(image[None].astype(np.float32), weights, [1, 1, 1, 1], "SAME") + bias
     x1, y1, x2, y2, score, number = STEPS[step](raw).numpy().reshape(32, 6).T
     found = answers(file, image)
     boxes = np.stack([y1 / 4, x1 / 8, y2 / 4, x2 / 8], 1)
@@ -96,7 +41,7 @@ def test_fused_and_quantized_is_what_tensorflow_computes(empty_home, kind, depth
 
 
 def test_it_is_made_once_and_alike_and_found_in_its_folder(empty_home, monkeypatch):
-    file, _ = write(empty_home)
+    file, *_ = write(empty_home)
     made = tfjs.saved_model(file)
     assert tfjs.saved_model(file) == made
     serve = quantize.load(made).signatures["serving_default"]
@@ -105,16 +50,17 @@ def test_it_is_made_once_and_alike_and_found_in_its_folder(empty_home, monkeypat
     monkeypatch.setenv("QLAB_HOME", str(empty_home / "other"))
     again = tfjs.saved_model(file)
     assert {p.name: p.read_bytes() for p in again.rglob("*") if p.is_file()} == content
-    assert tfjs.graph_model(empty_home) == file == tfjs.graph_model(file)
-    assert tfjs.graph_model(made) is None and tfjs.graph_model(empty_home / "x.tflite") is None
+    assert tfjs.opened(empty_home) == again == tfjs.opened(file)
     (empty_home / "other.json").touch()
-    assert tfjs.graph_model(empty_home) is None
+    (made / "some.json").touch()
+    others = [empty_home, made, empty_home / "x.tflite"]
+    assert [tfjs.opened(path) for path in others] == others
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda f: write(f, steps=("BiasAdd", "Prelu")), "the operator Prelu at conv is not known"),
+        (lambda f: write(f, steps=["Prelu"]), "the operator Prelu at conv is not known"),
         (lambda f: write(f, modelTopology={"model_config": {}}), "no field named .model_config"),
         (
             lambda f: write(f, modelTopology={"node": [{"name": "a", "op": "NoSuch"}]}),
@@ -128,7 +74,7 @@ def test_it_is_made_once_and_alike_and_found_in_its_folder(empty_home, monkeypat
         ),
         (lambda f: (write(f), (f / "b.bin").write_bytes(b"")), "buffer is smaller"),
         (lambda f: write(f, modelTopology={"node": []}), "one output"),
-        (lambda f: write(f, sides=("4", "-1")), "one input"),
+        (lambda f: write(f, sides=(4, -1)), "one input"),
     ],
 )
 def test_another_file_is_a_sentence(empty_home, change, sentence):
@@ -141,10 +87,10 @@ def test_another_file_is_a_sentence(empty_home, change, sentence):
 def test_a_real_centernet_answers_as_the_one_unfused_by_others(empty_home, real_data):
     """Measured: no box, score or class differs in any bit."""
     folder = real_data / "detector" / "centernet_mobilenetv3_512_coco17"
-    file = tfjs.graph_model(folder / "tfjs")
+    file = folder / "tfjs" / "centernet.json"
     given = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
     for path in sorted((real_data / "coco" / "val2017").iterdir())[:3]:
-        image = resized(read_image(path), 512)
+        image = resized(read_image(path), (512, 512))
         theirs, ours = given(input_tensor=tf.constant(image[None])), answers(file, image)
         for name in quantize.OUTPUTS:
             np.testing.assert_allclose(ours[name], theirs[name].numpy(), atol=1e-6)

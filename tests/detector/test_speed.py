@@ -71,6 +71,7 @@ def test_a_process_runs_each_variant_once_a_round_on_the_pictures(tmp_path, monk
 
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.setattr(latency, "Detector", Fake)
+    monkeypatch.setattr(latency, "resized", lambda image, size: image)
     files = {"fp32": "/x/a", "fp16": "/x/b"}
     made = latency.rounds(files, [str(tmp_path / "a.png")], 2, False, repeats=3)
     assert {of: len(v) for of, v in made.items()} == {(v, "invoke"): 3 for v in files}

@@ -103,7 +103,10 @@ def tensor_types(file: Path) -> dict[str, str]:
 
 def tensor_scales(file: Path) -> dict[str, float]:
     """The scale of each activation of the main graph that is held in integers, by name."""
-    scales = {name: getattr(t.quantization, "scale", None) for name, t in _tensors(file.read_bytes()).items()}
+    scales = {
+        name: getattr(t.quantization, "scale", None)
+        for name, t in _tensors(file.read_bytes()).items()
+    }
     return {n: float(s[0]) for n, s in scales.items() if s is not None and len(s) == 1}
 
 

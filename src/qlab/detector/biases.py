@@ -85,7 +85,10 @@ def mended(content: bytes, float_file: Path) -> bytes:
         larger = np.maximum(scale, scale * _steps(one) / ROOM)
         if (larger == scale).all() or not (_steps(one) >= LIMIT).any():
             continue
-        weights, axis = model.buffers[one.weights.buffer], one.weights.quantization.quantizedDimension
+        weights, axis = (
+            model.buffers[one.weights.buffer],
+            one.weights.quantization.quantizedDimension,
+        )
         codes = np.moveaxis(weights.data.view(np.int8).reshape(one.weights.shape), axis, -1)
         codes = np.moveaxis(np.rint(codes * (scale / larger)).astype(np.int8), -1, axis)
         weights.data = np.ascontiguousarray(codes).reshape(-1).view(np.uint8)

@@ -66,6 +66,11 @@ class Task:
         """Whether the detector came as a .tflite file, to be evaluated as it is."""
         return self.folder.suffix == ".tflite"
 
+    @property
+    def told(self) -> str:
+        """What a figure is about, for its title."""
+        return f"{self.model}, {self.dataset}, {len(self.images)} images"
+
     def settings(self) -> dict[str, Any]:
         """What the parameters resolved to, for the provenance."""
         return {

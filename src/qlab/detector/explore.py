@@ -1,4 +1,4 @@
-"""The explore section of notebook 01: images with the boxes of any variant, and curves of some."""
+"""The explore section of notebook 01: images with the boxes of any variant."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,11 @@ from matplotlib.pyplot import subplots
 from qlab.core import live, plot
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
-from qlab.core.records import interval
-from qlab.detector import coco, pictures, plots
-from qlab.detector.average_precision import SIZES
+from qlab.detector import coco, pictures
 from qlab.detector.data import Task
 from qlab.detector.measure import FOUND_SCORE, Detections, judged_ids, parent_of
 
-IOU, AREA = "overlap (IoU)", "size of the object"
-TOLD = {IOU: {"ap50": "AP50", "ap75": "AP75", "ap95": "AP95"},
-        AREA: {f"ap_{area}": area for area in SIZES}}  # fmt: skip
 CHANGED = {"lost": plot.PALETTE[6], "gained": plot.PALETTE[2]}  # objects; as in the picture
-_MAIN = ("fp32", "int8_dynamic", "int8_static", "int8_selective")  # shown at first
 
 
 def objects(
@@ -113,29 +107,4 @@ def samples(task: Task, found: Detections):
         live.slider(FOUND_SCORE, 0.05, 0.95, 0.05, "score from"),
         live.counter(1, len(task.images), "image, most flips first"),
     ]
-    return live.follow(show, controls)
-
-
-def curves(table: pd.DataFrame):
-    """A `live.follow` box: AP by overlap or by object size, of the variants that one picks."""
-    rows = {IOU: plots.iou_rows(table), AREA: plots.area_rows(table, "ap")}
-    variants = list(dict.fromkeys(rows[IOU]["variant"]))
-
-    def show(by: str, picked: tuple[str, ...]) -> tuple[str, Figure]:
-        some = rows[by][rows[by]["variant"].isin(picked)]
-        if some.empty:
-            raise QlabError(f"Pick one or more variants; there are {', '.join(variants)}.")
-        told = [
-            f"{v}: "
-            + ", ".join(f"{TOLD[by][r['metric']]} {interval(r)}" for _, r in one.iterrows())
-            for v, one in some[some["metric"].isin(TOLD[by])].groupby("variant", sort=False)
-        ]
-        plot.use_style()
-        canvas, axis = subplots(figsize=(8.2, 3.8))
-        plots.iou_lines(axis, some) if by == IOU else plots.area_bars(axis, some, "ap")
-        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-        return "<br>".join(told), canvas
-
-    picked = [v for v in variants if v in _MAIN] or variants
-    controls = [live.choice([IOU, AREA], "AP by"), live.several(variants, "variants", picked)]
     return live.follow(show, controls)

@@ -38,7 +38,8 @@ TYPES += ("int64", "uint4", "uint8", "uint16", "uint32", "uint64", "bool", "stri
 LATENCIES = ("latency", "latency_decode", "latency_preprocess", "latency_builtin")
 METRICS = {
     **dict.fromkeys(average_precision.FIGURES, Metric("1", 1)),
-    **dict.fromkeys(("ap_difference", "ap50_difference", "ap_difference_extra"), Metric("1", 1)),
+    **{f"{figure}_difference": Metric("1", 1) for figure in average_precision.FIGURES},
+    "ap_difference_extra": Metric("1", 1),
     **dict.fromkeys(("found_share", "found_share_difference"), Metric("1", 1)),
     **COMPARED,
     "flips_lost": Metric("object", -1),
@@ -181,7 +182,7 @@ def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Reco
         one, before = (scores[v, len(ids)].scored for v in (variant, parent))
         made = dict(one.figures)
         if variant != parent:
-            for metric in ("ap", "ap50"):
+            for metric in one.figures:
                 made[f"{metric}_difference"] = average_precision.difference(one, before, metric)
         seed = task.given.seed
         records += [RECORD.estimated(task, variant, m, e, seed=seed) for m, e in made.items()]

@@ -120,7 +120,9 @@ def alone(
             rows.append(row | {"mended_db": _worst(signal, noisy, ends), "n": len(samples)})
         pd.DataFrame(rows).to_json(folder / "alone.json", orient="records", indent=1)
 
-    return pd.read_json(artefact("noise_alone", recipe, make) / "alone.json", dtype={"operator": str})
+    return pd.read_json(
+        artefact("noise_alone", recipe, make) / "alone.json", dtype={"operator": str}
+    )
 
 
 def _worst(signal: Mapping, noisy: Mapping, ends: Sequence[str]) -> float:

@@ -16,6 +16,14 @@ FEW = ["int4", "int4_mse", "int4_octav", "int4_gptq", "int4_mixed"]
 LOOKS = {v: (plot.PALETTE[i % 8], plot.MARKERS[i % 8]) for i, v in enumerate([*ORDER[:8], *FEW])}
 LOOKS |= {CURED: LOOKS[ORDER[3]], "as_is": LOOKS[PARENT]}
 PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant
+OVERLAP_LABELS = {metric: f"{iou:.2f}" for metric, iou in OVERLAPS.items()}
+_SIZED = ("small (< 32² px)", "medium", "large (> 96² px)")
+AREA_LABELS = {k: dict(zip((f"{k}_{s}" for s in SIZES), _SIZED, strict=True)) for k in ("ap", "ar")}
+NOISE = {  # by metric: label, marker, colour, filled
+    "snr_db": ("what arrives in the whole-graph int8 file", "o", "#9A9A9A", True),
+    "snr_end_db": ("one operator alone, at the network's ends", "X", "#D55E00", True),
+    "snr_end_mended_db": ("the same, biases mended", "o", "#0072B2", False),
+}
 # LiteRT's two sets of kernels: title, the time of the whole graph, of single operators.
 KERNELS = {
     "Default kernels (XNNPACK)": ("latency_ms_p50", "operator_ms"),
@@ -64,47 +72,78 @@ def _legend_below(canvas, axis, columns: int) -> None:
     canvas.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def iou_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """AP at each overlap on the clean images, the overlap in the column `iou`."""
-    rows = _same_images(clean(table, list(OVERLAPS)))
-    return rows.assign(iou=rows["metric"].map(OVERLAPS))
+def differences(
+    table: pd.DataFrame, profile: str, name: str, places: dict[str, str], told: str
+) -> None:
+    """AP or AR minus the float parent's, same images, by overlap or object size.
+
+    `places` has the label of each metric, such as OVERLAP_LABELS. Variants that saw fewer images,
+    and those with less than half of the parent's AP, are left out.
+    """
+    rows = _same_images(clean(table, [f"{metric}_difference" for metric in places]))
+    ap = clean(table, "ap").set_index("variant")["value"]
+    rows = rows[rows["variant"].map(ap) > ap.iloc[0] / 2] if len(rows) else rows
+    if rows.empty:
+        return print("Nothing to draw: there is no variant beside a float parent.")
+    x = {f"{metric}_difference": i for i, metric in enumerate(places)}
+    groups = rows.groupby("variant", sort=False)
+    with plot.figure(name, profile, rows, figsize=(9.6, 4.2)) as (_, axis):
+        for i, (variant, one) in enumerate(groups):
+            shift = 0.8 * ((i + 0.5) / len(groups) - 0.5)
+            colour, marker = look(variant)
+            axis.errorbar(one["metric"].map(x) + shift, 100 * one["value"], yerr=100 * error(one),
+                          fmt=marker, ms=5, color=colour, elinewidth=0.9, label=variant)  # fmt: skip
+        axis.axhline(0, color="#444444", lw=1)
+        axis.set_xticks(range(len(places)), places.values())
+        axis.grid(axis="x", visible=False)
+        kind = "AR" if next(iter(places)).startswith("ar") else "AP"
+        axis.set_ylabel(f"{kind} minus float's, points, 95 % interval")
+        axis.set_title(f"{told}: {kind} by {'overlap' if len(places) > 3 else 'object size'}")
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
 
 
-def iou_lines(axis, rows: pd.DataFrame) -> None:
-    """A line a variant, of `iou_rows`, with the float parent's interval as a band."""
-    for variant, line in rows.groupby("variant", sort=False):
-        line = line.sort_values("iou")
-        axis.plot(line["iou"], line["value"], marker=look(variant)[1], ms=5, lw=1.4,
-                  color=look(variant)[0], label=variant)  # fmt: skip
-        if variant == PARENT:
-            band = (line["iou"], line["ci_low"], line["ci_high"])
-            axis.fill_between(
-                *band, alpha=0.15, color=look(variant)[0], lw=0, label="fp32, 95 % interval"
-            )
-    axis.set(xlabel="overlap (IoU) a detection must reach", ylabel="AP", ylim=(0, 1))
+def noise(table: pd.DataFrame, profile: str) -> None:
+    """Decibels by operator: what arrives, what each adds at the network's ends, and that mended."""
+    rows = records.pick(table, list(NOISE))
+    names = f"{table['model'].iloc[0]}, {rows['n'].min()} to {rows['n'].max()} calibration images"
+    with plot.figure("centernet_tensor_snr", profile, rows, figsize=(9.6, 4.6)) as (_, axis):
+        for metric, (label, marker, colour, fill) in NOISE.items():
+            one = records.pick(rows, metric)
+            if metric == "snr_end_mended_db":  # only where mending changed something
+                before = records.pick(rows, "snr_end_db").set_index("depth")["value"]
+                one = one[(one["value"] - one["depth"].map(before)).abs() > 0.5]
+            axis.plot(one["depth"], one["value"].clip(-20, 80), marker, color=colour, label=label,
+                      ms=6, mfc=colour if fill else "none")  # fmt: skip
+        axis.axhline(0, color="#444444", lw=1)
+        axis.axhline(20, color="#444444", lw=0.8, ls="--")
+        axis.annotate("20 dB: noise has a hundredth of the power", (1, 20), (0, 3),
+                      xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
+                      fontsize=8)  # fmt: skip
+        axis.set(xlabel="operator, in the order of execution", ylim=(-22, 82))
+        axis.set(ylabel="signal / noise, dB (clipped to -20..80)", title=f"int8 in {names}")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
 
 
-def area_rows(table: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """AP or AR (`kind`) by the size of the object on the clean images."""
-    return _same_images(clean(table, [f"{kind}_{size}" for size in SIZES]))
+def times(axis, rows: pd.DataFrame, title: str) -> None:
+    """Seconds per image of each variant: points, for a log axis has no zero to start bars from."""
+    for at, (_, row) in enumerate(rows.iterrows()):
+        value, high, (colour, marker) = (
+            row["value"] / 1e3,
+            row["ci_high"] / 1e3,
+            look(row["variant"]),
+        )
+        bar = {"fmt": marker, "color": colour, "capsize": 3, "ms": 7}
+        axis.errorbar(value, at, xerr=error(row) / 1e3, **bar)
+        told = {"textcoords": "offset points", "va": "center", "fontsize": 9}
+        axis.annotate(f"{value:.3g} s", (high, at), (6, 0), **told)
+    axis.set_xscale("log")
+    axis.set_yticks(range(len(rows)), rows["variant"])
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set(xlabel="seconds per image (graph only)", title=title)
+    axis.margins(x=0.25)
 
 
-def area_bars(axis, rows: pd.DataFrame, kind: str) -> None:
-    """A group of bars for each size of object, a bar a variant, of `area_rows`."""
-    variants = list(dict.fromkeys(rows["variant"]))
-    place = {f"{kind}_{size}": i for i, size in enumerate(SIZES)}
-    width = 0.8 / max(len(variants), 1)
-    for i, (variant, one) in enumerate(rows.groupby("variant", sort=False)):
-        x = one["metric"].map(place) + (i - (len(variants) - 1) / 2) * width
-        axis.bar(x, one["value"], width * 0.92, color=look(variant)[0], label=variant)
-        bars = {"yerr": error(one), "fmt": "none", "ecolor": "#444444", "elinewidth": 0.9}
-        axis.errorbar(x, one["value"], **bars)
-    axis.set_xticks(range(3), ["small (< 32² px)", "medium", "large (> 96² px)"])
-    axis.set(ylabel=kind.upper() + ", IoU 0.50 to 0.95", ylim=(0, 1))
-    axis.grid(axis="x", visible=False)
-
-
-def ap_difference(table: pd.DataFrame, profile: str) -> None:
+def ap_difference(table: pd.DataFrame, profile: str, told: str) -> None:
     """AP minus the float parent's, on the same images, with interval."""
     rows = clean(table, "ap_difference")
     if rows.empty:
@@ -120,14 +159,14 @@ def ap_difference(table: pd.DataFrame, profile: str) -> None:
         axis.set_yticks(
             range(len(rows)), [f"{row['variant']} (n={row['n']})" for _, row in rows.iterrows()]
         )
-        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.set_ylim(len(rows) - 0.5, -0.7)
         axis.margins(x=0.15)
         axis.locator_params(axis="x", nbins=6)
         axis.set_xlabel("AP minus fp32's, same n images, 95 % interval")
-        axis.set_title("Intervals that leave zero show a difference")
+        axis.set_title(f"{told}: intervals that leave zero show a difference")
 
 
-def pareto(table: pd.DataFrame, profile: str) -> None:
+def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
     """Size, time and AP in one picture; the line joins what nothing beats on both axes."""
     costs = {
         "size_bytes": "file size (bytes)",
@@ -153,7 +192,9 @@ def pareto(table: pd.DataFrame, profile: str) -> None:
             place(LogFormatter())  # 4 and 5, where the default's 4 × 10⁰ and 5 × 10⁰ collide
         axes[0].set(ylabel="AP, 95 % interval (axis does not start at 0)")
         _legend_below(canvas, axes[0], 4)
-        canvas.suptitle("Up and left is better; the grey line joins the unbeaten variants")
+        canvas.suptitle(
+            f"{told}. Up and left is better; the grey line joins the unbeaten", fontsize=10
+        )
 
 
 def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:

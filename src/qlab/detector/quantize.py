@@ -15,7 +15,9 @@ from qlab.core.errors import QlabError
 
 # Of the zoo's signature.
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
-SMALL = 1024  # weights of an operator that TensorFlow's converter leaves float, for they save nothing
+SMALL = (
+    1024  # weights of an operator that TensorFlow's converter leaves float, for they save nothing
+)
 
 
 @lru_cache(maxsize=2)  # every variant starts from it, and loading takes seconds
@@ -85,14 +87,18 @@ def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarr
     return samples
 
 
-def check(content: bytes, kind: str, others: Collection[str] = ()) -> bytes:
+def check(content: bytes, kind: str | None, others: Collection[str] = ()) -> bytes:
     """The content of a .tflite, if its weights have the type `kind`, such as INT8.
 
     Recipes that do not fit a graph quantize nothing and say nothing: what one did is read back.
-    QlabError: operators with other weights. `others`, by their output tensors, and those of fewer
-    than SMALL weights may have any.
+    `others`, by their output tensors, and operators of fewer than SMALL weights may have any type;
+    with None as kind, all but one may be float. QlabError: operators with other weights.
     """
     found = tflite_graph.weight_types(content)
+    if kind is None and {one for one, _ in found.values()} == {"FLOAT32"}:
+        raise QlabError("The recipe quantized nothing here, and said nothing.")
+    if kind is None:
+        return content
     spared = {*others, *(name for name, (_, count) in found.items() if count < SMALL)}
     wrong = {n: one for n, (one, _) in found.items() if one != kind and n not in spared}
     if wrong:

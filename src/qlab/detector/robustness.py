@@ -17,8 +17,8 @@ from qlab.detector.judged import Judged, judged
 from qlab.detector.measure import DRAWS, RECORD, parent_of, shared
 
 VARIANTS = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
-LIMIT = {"smoke": 8, "mini": 100, "full": 500}  # images
-STRENGTHS = {"smoke": (2,), "mini": corruptions.STRENGTHS, "full": corruptions.STRENGTHS}
+LIMIT = {"smoke": 8, "mini": 100, "small": 128, "full": 500}  # images
+STRENGTHS = {"smoke": (2,), **dict.fromkeys(("mini", "small", "full"), corruptions.STRENGTHS)}
 CLEAN = ("clean", 0)  # the same images as they are
 Under = dict[tuple[str, int], dict[str, Judged]]  # by condition and strength, then by variant
 

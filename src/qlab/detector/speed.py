@@ -27,7 +27,7 @@ LATENCY = {
 }
 
 
-def _device(task: Task) -> str:
+def device(task: Task) -> str:
     """What a time or a memory was measured on."""
     return provenance.device(f"{task.given.threads} threads")
 
@@ -42,7 +42,7 @@ def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     At `smoke` and `mini` one process is timed: `n` is its rounds, the interval is over them. Else
     `n` is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
     """
-    parent, used = parent_of(files), _device(task)
+    parent, used = parent_of(files), device(task)
     records: list[Record] = []
     for xnnpack, names in LATENCY.items():
         runs = _runs(task, files, xnnpack, progress)
@@ -84,7 +84,7 @@ def memory_records(task: Task, files: Files) -> list[Record]:
     for variant, file in files.items():
         command = ["-m", "qlab.detector.peak_memory", str(file), str(task.given.threads)]
         made = (task, variant, "peak_memory_bytes", timing.peak_memory(command))
-        records.append(RECORD.counted(*made, device=_device(task)))
+        records.append(RECORD.counted(*made, device=device(task)))
     return records
 
 
@@ -99,7 +99,7 @@ def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
                 detector.invoke()
         if "rapl" in used.joules:
             made = (task, variant, "energy_j", used.joules["rapl"] / repeats, repeats)
-            records.append(RECORD.counted(*made, device=_device(task)))
+            records.append(RECORD.counted(*made, device=device(task)))
     return records
 
 
@@ -117,7 +117,7 @@ def operator_records(
             spent = time_operators(files[variant], task.given.threads, xnnpack)
             for kind, ms in spent.groupby("kind")["ms"]:
                 made = (task, variant, metric, ms.sum(), len(ms))
-                records.append(RECORD.counted(*made, part=kind, device=_device(task)))
+                records.append(RECORD.counted(*made, part=kind, device=device(task)))
     return records
 
 

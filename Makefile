@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help install figures sweep test report docs lab train bench lint lock clean
 
-# smoke (a minute a notebook), mini (what is committed) or full (the sources' own models and data).
+# smoke (a minute a notebook), mini (embedded models), small (published ones on real data, without a
+# GPU) or full (the sources' own models and data).
 PROFILE ?= mini
 # A sweep of workflow/sweeps.yaml, and where its points run: local, slurm or kubernetes.
 SWEEP ?= language
@@ -58,7 +59,7 @@ environment:
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch .venv/.installing && mv .venv/.installing $(INSTALLED)
 
-figures: $(INSTALLED) ## run every stale notebook: records, figures (PROFILE=smoke, mini or full)
+figures: $(INSTALLED) ## run every stale notebook: records, figures (PROFILE=smoke, mini, small or full)
 	@$(PY) workflow/exclusive.py build/.figures.lock \
 		"Another make figures or sweep (or a notebook left over from one) is running here; wait until it has ended." \
 		$(PY) -m snakemake --snakefile workflow/Snakefile --config profile=$(PROFILE) \

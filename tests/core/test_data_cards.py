@@ -55,6 +55,7 @@ def test_hashes_of_files_and_downloads_are_those_of_the_code():
         "`lambada_openai`": [hub.LAMBADA_SHA256],
     }.items():
         assert all(one.rpartition(":")[2][:12] in CARDS[title]["hash"] for one in known), title
+    assert all(known[:12] in TEXT for known in fetch.CENTERNET_TFJS.values())
 
 
 @pytest.mark.parametrize("name", MODELS)

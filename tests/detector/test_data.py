@@ -10,6 +10,7 @@ from conftest import ROOT
 from PIL import Image
 
 from qlab.core import fetch
+from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.core.images import AsStored
 from qlab.detector import data, embedded, mini_coco, quantize
@@ -202,6 +203,17 @@ def test_small_takes_no_image_that_judges_to_calibrate(small, monkeypatch):
     monkeypatch.setattr(fetch, "fetch", lambda url, known_hash: photo)
     with pytest.raises(QlabError, match="is among the evaluation images too"):
         prepared("small", calibration_limit=2)
+
+
+@pytest.mark.real_data
+def test_small_judges_every_real_photo_and_calibrates_on_sixty_others(real_data):
+    task = prepared("small")
+    listed = (ROOT / "data" / "coco_calibration.csv").read_text().split()[1:]
+    there = (real_data / "coco" / "train2017").iterdir()
+    known = {f"{int(p.stem)},{file_sha256(p)}" for p in there}
+    assert set(listed) <= known and len(task.calibration) == len(set(listed)) == 60
+    assert not {file_sha256(p) for p in task.images.values()} & {row[-64:] for row in listed}
+    assert sorted(task.images) == sorted(task.coco.imgs) and task.size == Size(512, 512)
 
 
 def test_any_tensorflow_js_model_is_named_as_its_folder(own, small, tmp_path):

@@ -37,7 +37,14 @@ def test_fused_and_quantized_is_what_tensorflow_computes(empty_home, kind, depth
     np.testing.assert_allclose(found["detection_boxes"][0], boxes, atol=1e-5)
     np.testing.assert_allclose(found["detection_scores"][0], score, atol=1e-5)
     assert list(found["detection_classes"][0]) == [tfjs.COCO_IDS[int(n)] for n in number]
-    assert found["num_detections"] == [32] and len(tfjs.COCO_IDS) == 80
+    assert found["num_detections"] == [32]
+
+
+def test_classes_are_numbered_as_coco_numbers_them():
+    names = {"person": (0, 1), "stop sign": (11, 13), "umbrella": (25, 28), "wine glass": (40, 46)}
+    names |= {"dining table": (60, 67), "toilet": (61, 70), "tv": (62, 72), "toothbrush": (79, 90)}
+    assert {n: (i, tfjs.COCO_IDS[i]) for n, (i, _) in names.items()} == names
+    assert len(tfjs.COCO_IDS) == 80 and sorted({*tfjs.COCO_IDS}) == tfjs.COCO_IDS
 
 
 def test_it_is_made_once_and_alike_and_found_in_its_folder(empty_home, monkeypatch):

@@ -258,6 +258,11 @@ def test_what_is_wrong_is_said(project, table, message):
     assert done.returncode != 0 and message in done.stderr
 
 
+def test_small_is_made_by_the_notebooks_that_have_it(project):
+    (project / "workflow" / "notebooks.yaml").write_text(f"{TABLE[:-1]} {{small: true}}")
+    assert figures(project, "PROFILE=small").returncode == 0 and ran(project) == ["03"]
+
+
 def test_the_table_has_every_notebook_model_figure_and_record():
     table = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
     assert set(table) == {path.stem for path in ROOT.glob("notebooks/*.ipynb")}

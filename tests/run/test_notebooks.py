@@ -12,6 +12,7 @@ from typing import get_args
 
 import nbformat
 import pytest
+import yaml
 from conftest import NOTEBOOKS, ROOT, fresh_home
 
 from qlab.run import parameters
@@ -41,7 +42,9 @@ def test_form(notebook):
     cells = code_cells(notebook)
     assert "parameters" in cells[0].metadata.tags
     declared = parameters.parameters_of(book, notebook.name)
-    assert get_args(declared["profile"].type) == ("smoke", "mini", "full")
+    entry = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text()).get(notebook.stem)
+    small = ("small",) if entry and entry.get("small") else ()
+    assert get_args(declared["profile"].type) == ("smoke", "mini", *small, "full")
     lines = [len(c.source.splitlines()) for c in cells]
     assert max(lines) <= 30 and statistics.median(lines) <= 8
     code = "\n".join(c.source for c in cells)

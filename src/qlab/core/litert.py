@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 
 from qlab.core import quiet
 
@@ -11,7 +12,8 @@ def interpreter(content: bytes, threads: int, xnnpack: bool = True, keep: bool =
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    with quiet.quiet():
+    with quiet.quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the memory that `keep` takes
         made = Interpreter(
             model_content=content,
             num_threads=threads,

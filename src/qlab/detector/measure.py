@@ -1,7 +1,8 @@
 """Experiment `centernet_ptq` (notebook 01): what TFLite quantization costs a detector.
 
-Here: sizes, answers, accuracy and noise of the variants that the notebook makes. `speed` has what a clock or a meter
-says, `robustness` what worse images do. Functions return records; nothing is drawn here.
+Here: sizes, answers, accuracy and noise of the variants that the notebook makes. `speed` has what a
+clock or a meter says, `robustness` what worse images do. Functions return records; nothing is
+drawn here.
 """
 
 import gzip

@@ -93,7 +93,7 @@ def alone(
     recipe = {
         "float_file": file_sha256(float_file),
         "rules": json.loads(json.dumps(rules, default=str)),
-        "ranges": hash_json({k: {e: np.ravel(v[e]).tolist() for e in v} for k, v in ranges.items()}),
+        "ranges": _ranges_sha256(ranges),
         "samples": samples_sha256(samples),
         "code": code_sha256(__name__),
         "versions": versions(*TOOLS),
@@ -137,6 +137,11 @@ def quantized(float_file: Path, rules: list[dict], ranges: Ranges, operator: str
     made.load_quantization_recipe([{**r, "regex": f"^{re.escape(operator)};?$"} for r in rules])
     with quiet_quantizer():
         return bytes(made.quantize(ranges).quantized_model)
+
+
+def _ranges_sha256(ranges: Ranges) -> str:
+    plain = {t: {e: np.ravel(v).tolist() for e, v in one.items()} for t, one in ranges.items()}
+    return hash_json(plain)
 
 
 def samples_sha256(samples: Samples) -> str:

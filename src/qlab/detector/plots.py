@@ -91,8 +91,8 @@ def differences(
         for i, (variant, one) in enumerate(groups):
             shift = 0.8 * ((i + 0.5) / len(groups) - 0.5)
             colour, marker = look(variant)
-            axis.errorbar(one["metric"].map(x) + shift, 100 * one["value"], yerr=100 * error(one),
-                          fmt=marker, ms=5, color=colour, elinewidth=0.9, label=variant)  # fmt: skip
+            dots = (one["metric"].map(x) + shift, 100 * one["value"], 100 * error(one))
+            axis.errorbar(*dots, fmt=marker, ms=5, color=colour, elinewidth=0.9, label=variant)
         axis.axhline(0, color="#444444", lw=1)
         axis.set_xticks(range(len(places)), places.values())
         axis.grid(axis="x", visible=False)

@@ -26,6 +26,8 @@ EXPERIMENT = "centernet_ptq"
 PARENT = "fp32"
 SLOW = "int16x8"  # LiteRT has only reference kernels for it: evaluated on fewer images
 SLOW_LIMIT = {"smoke": 8, "mini": 50, "small": 128, "full": 100}
+FEW = ("int4", "int4_mse", "int4_octav", "int4_mixed", "int4_gptq", "int4_blocks", "int4_hadamard")
+FEW_LIMIT = {"smoke": 8, "mini": 100, "small": 0, "full": 500}  # images that judge these; 0: all
 FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo demos draw from 0.3)
 DRAWS = {"smoke": 100, "mini": 500, "small": 500, "full": 500}  # bootstrap resamples
 PROCESSES = {"smoke": 1, "mini": 2, "small": 2, "full": 2}  # at most, that share what is not timed
@@ -33,7 +35,7 @@ PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "py
 PACKAGES += ["numpy", "pillow"]
 # Of the weights; of all others 8.
 BITS = {"fp32": 32, "fp16": 16, "as_is": None, "image": None}
-BITS |= dict.fromkeys(("int4", "int4_mse", "int4_octav", "int4_gptq", "int4_mixed"), 4)
+BITS |= dict.fromkeys(FEW, 4)
 TYPES = ("float16", "float32", "float64", "bfloat16", "int2", "int4", "int8", "int16", "int32")
 TYPES += ("int64", "uint4", "uint8", "uint16", "uint32", "uint64", "bool", "string")  # of constants
 LATENCIES = ("latency", "latency_decode", "latency_preprocess", "latency_builtin")
@@ -111,7 +113,7 @@ def size_records(task: Task, files: Files) -> list[Record]:
 def detect(task: Task, files: Files, progress=iter) -> Detections:
     """Detections of each variant on the evaluation images, kept under build/.
 
-    `SLOW` sees only the first SLOW_LIMIT images. The float parent must answer
+    `SLOW` sees only the first SLOW_LIMIT images, `FEW` the first FEW_LIMIT. The float parent must answer
     with categories that the annotations know.
     """
     parent = parent_of(files)
@@ -150,8 +152,8 @@ def shared(task: Task, items: int) -> tuple[int, int]:
 
 def judged_ids(task: Task, variant: str) -> list[int]:
     """The images that a variant answered on."""
-    ids = sorted(task.images)
-    return ids[: SLOW_LIMIT[task.given.profile]] if variant == SLOW else ids
+    limits = {SLOW: SLOW_LIMIT, **dict.fromkeys(FEW, FEW_LIMIT)}.get(variant, {})
+    return sorted(task.images)[: limits.get(task.given.profile) or None]
 
 
 def score(task: Task, found: Detections) -> Scores:

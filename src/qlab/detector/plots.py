@@ -6,13 +6,12 @@ from matplotlib.ticker import LogFormatter
 
 from qlab.core import corruptions, plot, records
 from qlab.detector.average_precision import OVERLAPS, SIZES
-from qlab.detector.measure import PARENT
+from qlab.detector.measure import FEW, PARENT
 from qlab.detector.robustness import CLEAN
 
 CURED = "int8_dynamic_depthwise_fp32"  # stands where int8_dynamic_deconv_fp32 does on other graphs
 ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", "int8_dynamic_subpixel"]
 ORDER += ["int8_static", "int8_selective", "int16x8", CURED, "as_is"]
-FEW = ["int4", "int4_mse", "int4_octav", "int4_gptq", "int4_mixed"]
 LOOKS = {v: (plot.PALETTE[i % 8], plot.MARKERS[i % 8]) for i, v in enumerate([*ORDER[:8], *FEW])}
 LOOKS |= {CURED: LOOKS[ORDER[3]], "as_is": LOOKS[PARENT]}
 PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant

@@ -14,13 +14,13 @@ from qlab.core.errors import QlabError
 from qlab.run import site
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-HERE = chooser.read_all(site.README)
+HERE = {profile: chooser.read_all(profile) for profile in site.ROWS}
 
 
-def committed(kind) -> pd.DataFrame:
+def committed(kind, profile: str) -> pd.DataFrame:
     """A kind's variants from the last commit, for `make figures` times every machine anew."""
-    for profile in (site.README + LONG, site.README):
-        path = f"HEAD:data/results/{profile}/{kind.experiment}.csv"
+    for place in (profile + LONG, profile):
+        path = f"HEAD:data/results/{place}/{kind.experiment}.csv"
         done = subprocess.run(["git", "-C", ROOT, "show", path], capture_output=True, text=True)
         if done.returncode == 0:
             table = pd.read_csv(io.StringIO(done.stdout), keep_default_na=False, na_values=[""])
@@ -31,17 +31,17 @@ def committed(kind) -> pd.DataFrame:
 def test_readme_agrees_with_the_records():
     """With those here, or, once `make figures` has timed this machine, with those committed."""
     if site.readme(README, HERE) != README:
-        tables = {name: committed(kind) for name, kind in KINDS.items()}
+        tables = {p: {k: committed(KINDS[k], p) for k in kinds} for p, kinds in site.ROWS.items()}
         assert site.readme(README, tables) == README, "stale: run make report"
 
 
 def test_a_row_is_the_record_and_only_what_stands_between_the_markers_is_rewritten():
     first, last = (line for line in README.splitlines() if line.startswith("<!-- results:"))
     told = site.readme(f"above\n{first}\nold\n{last}\nbelow\n", HERE)
-    assert told.startswith(f"above\n{first}\n| model") and told.endswith(f"{last}\nbelow\n")
-    row = HERE["detector"].set_index("variant").loc["int8_static"]
+    assert told.startswith(f"above\n{first}\n| profile") and told.endswith(f"{last}\nbelow\n")
+    row = HERE["mini"]["detector"].set_index("variant").loc["int8_static"]
     quality = [f"{100 * row[name]:+.2f}" for name in ("quality", "quality_low", "quality_high")]
-    assert f"| detector | `int8_static` | {row['share']:.3f} | {row['time']:.2f} [" in told
+    assert f"| `mini` | detector | `int8_static` | {row['share']:.3f} | {row['time']:.2f} [" in told
     assert "| {} [{}, {}] | 400 images |".format(*quality) in told and "old" not in told
     with pytest.raises(QlabError, match="README.md must have a line"):
         site.readme("no markers", HERE)

@@ -35,18 +35,23 @@ LEDGER = "claims_ledger.csv"  # of a profile's figures; notebook 05 writes it
 VERDICTS = ["holds", "does not hold", "undecided", "not tested"]
 COUNTS = """Of {} checkable claims of the four sources {} hold, {} do not, {} are undecided and {} \
 could not be tested here."""
-README = "mini"  # the profile whose records README shows
-ROWS = {  # of README's table; a variant that the records lack is an error
-    "detector": "fp16 int8_dynamic int8_dynamic_subpixel int8_selective int8_static",
-    "language model": "gptq_w8_g64 bnb_nf4 gptq_w4_g64 gptq_w2_g64 autoround_w2_g64",
-    "classifier": "ptq_w8a8_last10 qat_w8a8_last10 ptq_w4a8_last10 qat_w4a8_last10",
-}
+# Of README's table, by profile and kind; a variant that the records lack is an error.
+ROWS = {
+    "small": {"detector": "fp16 int8_dynamic int8_dynamic_depthwise_fp32 int8_static "
+              "int8_selective int4_mixed"},
+    "mini": {
+        "detector": "fp16 int8_dynamic int8_dynamic_subpixel int8_selective int8_static",
+        "language model": "gptq_w8_g64 bnb_nf4 gptq_w4_g64 gptq_w2_g64 autoround_w2_g64",
+        "classifier": "ptq_w8a8_last10 qat_w8a8_last10 ptq_w4a8_last10 qat_w4a8_last10",
+    },
+}  # fmt: skip
 TABLE = """\
 <!-- results:begin -->
-| model | variant | size | time | quality minus float, in points | judged on |
-|---|---|---:|---:|---:|---|
+| profile | model | variant | size | time | quality minus float, in points | judged on |
+|---|---|---|---:|---:|---:|---|
 {rows}
 
+`small` is CenterNet-MobileNetV3 on COCO photos, `mini` the embedded models on drawn or made-up data.
 Size and time of the float model are 1; brackets are 95 % intervals. Quality is AP (detector),
 `acc` (language model) or accuracy (classifier), on the same items as float's. Each time is a
 ratio, taken on one machine with two cores (the classifier's in its long sweep); what has a dash
@@ -199,8 +204,8 @@ def _origin(name: str, profile: str) -> dict[str, Any]:
     return here | {"told": told, "records": data_uri(path)}
 
 
-def readme(text: str, tables: Mapping[str, pd.DataFrame]) -> str:
-    """README's text with the table of `chooser.variants`, by kind, between its markers.
+def readme(text: str, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
+    """README's text with the table of `chooser.variants`, by profile and kind, at its markers.
 
     QlabError where there are no markers; KeyError for a variant that the records lack.
     """
@@ -209,14 +214,14 @@ def readme(text: str, tables: Mapping[str, pd.DataFrame]) -> str:
     _, end, after = rest.partition(last)
     if not (begin and end):
         raise QlabError(f"README.md must have a line '{first}' and, below it, a line '{last}'.")
+    wanted = [(p, name, v) for p in ROWS for name in ROWS[p] for v in ROWS[p][name].split()]
     rows = []
-    for name, variants in ROWS.items():
-        known = tables[name].set_index("variant")
-        for variant, row in ((variant, known.loc[variant]) for variant in variants.split()):
-            items = f"{row['n']:,.0f} {KINDS[name].items}"
-            items += f", {row['seeds']:.0f} seeds" if row["seeds"] > 1 else ""
-            costs = f"{row['share']:.3f} | {chooser.time(row)} | {chooser.quality(row)}"
-            rows.append(f"| {name} | `{variant}` | {costs} | {items} |")
+    for profile, name, variant in wanted:
+        row = tables[profile][name].set_index("variant").loc[variant]
+        items = f"{row['n']:,.0f} {KINDS[name].items}"
+        items += f", {row['seeds']:.0f} seeds" if row["seeds"] > 1 else ""
+        costs = f"{row['share']:.3f} | {chooser.time(row)} | {chooser.quality(row)}"
+        rows.append(f"| `{profile}` | {name} | `{variant}` | {costs} | {items} |")
     return before + TABLE.format(rows="\n".join(rows)) + after
 
 
@@ -224,7 +229,8 @@ def main(profile: str = "mini", output: Path | None = None) -> None:
     """Write the report of a profile's records and figures, and say where; and README's table."""
     target, file = output or paths.build() / "report" / "report.html", paths.home() / "README.md"
     try:
-        text = readme(file.read_text(encoding="utf-8"), chooser.read_all(README))
+        tables = {profile: chooser.read_all(profile) for profile in ROWS}
+        text = readme(file.read_text(encoding="utf-8"), tables)
         with written_whole(file) as part:
             part.write_text(text, encoding="utf-8")
         print(write(profile, target.absolute()))

@@ -96,8 +96,10 @@ def differences(
         axis.set_xticks(range(len(places)), places.values())
         axis.grid(axis="x", visible=False)
         kind = "AR" if next(iter(places)).startswith("ar") else "AP"
+        by = "overlap (IoU) that counts as found" if len(places) > 3 else "size of the object"
+        axis.set_xlabel(by)
         axis.set_ylabel(f"{kind} minus float's, points, 95 % interval")
-        axis.set_title(f"{told}: {kind} by {'overlap' if len(places) > 3 else 'object size'}")
+        axis.set_title(told)
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
 
 
@@ -105,12 +107,14 @@ def noise(table: pd.DataFrame, profile: str) -> None:
     """Decibels by operator: what arrives, what each adds at the network's ends, and that mended."""
     rows = records.pick(table, list(NOISE))
     names = f"{table['model'].iloc[0]}, {rows['n'].min()} to {rows['n'].max()} calibration images"
-    with plot.figure("centernet_tensor_snr", profile, rows, figsize=(9.6, 4.6)) as (_, axis):
+    with plot.figure("centernet_tensor_snr", profile, rows, figsize=(9.6, 4.8)) as (canvas, axis):
         for metric, (label, marker, colour, fill) in NOISE.items():
             one = records.pick(rows, metric)
             if metric == "snr_end_mended_db":  # only where mending changed something
                 before = records.pick(rows, "snr_end_db").set_index("depth")["value"]
                 one = one[(one["value"] - one["depth"].map(before)).abs() > 0.5]
+            if one.empty:
+                continue
             axis.plot(one["depth"], one["value"].clip(-20, 80), marker, color=colour, label=label,
                       ms=6, mfc=colour if fill else "none")  # fmt: skip
         axis.axhline(0, color="#444444", lw=1)
@@ -120,7 +124,7 @@ def noise(table: pd.DataFrame, profile: str) -> None:
                       fontsize=8)  # fmt: skip
         axis.set(xlabel="operator, in the order of execution", ylim=(-22, 82))
         axis.set(ylabel="signal / noise, dB (clipped to -20..80)", title=f"int8 in {names}")
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
+        _legend_below(canvas, axis, 2)
 
 
 def times(axis, rows: pd.DataFrame, title: str) -> None:
@@ -226,6 +230,7 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
             axis.set(xlabel="ms per image; black tick: the whole graph", title=title)
             axis.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
+        canvas.suptitle(f"{table['model'].iloc[0]}: where the time goes", fontsize=10)
         _legend_below(canvas, axes[0], 3)
 
 
@@ -257,6 +262,8 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
             axes[0, column].set_title(kind)
             axes[1, column].axhline(0, color="#444444", lw=1)
             axes[1, column].set(xlabel="strength (0: clean)", xticks=[0, 1, 2, 3])
+        images = f"{rows['n'].max()} images of {table['dataset'].iloc[0]}"
+        canvas.suptitle(f"{table['model'].iloc[0]}, {images}", fontsize=10)
         axes[0, 0].set(ylabel="AP")
         axes[0, 0].set_ylim(bottom=0)
         axes[1, 0].set(ylabel="AP minus fp32's,\n95 % interval")

@@ -13,7 +13,7 @@ from qlab.core import fetch
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.core.images import AsStored
-from qlab.detector import data, embedded, mini_coco, quantize
+from qlab.detector import centernet, data, mini_coco, quantize
 from qlab.detector.data import Parameters, prepare
 from qlab.detector.detect import Size
 
@@ -144,7 +144,7 @@ def test_full_profile_takes_kaggles_cached_model_and_coco_from_the_data_folder(
     """The downloaded model's place in kagglehub's cache, and COCO's layout under QLAB_DATA."""
     cached = tmp_path / "cache" / "models" / fetch.CENTERNET_HANDLE
     cached.parent.mkdir(parents=True)
-    cached.symlink_to(embedded.centernet_saved_model())
+    cached.symlink_to(centernet.saved_model())
     cached.with_name("1.complete").touch()
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "data" / "coco"

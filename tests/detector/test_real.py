@@ -4,7 +4,7 @@ import pytest
 from conftest import fresh_home
 
 from qlab.core import records
-from qlab.detector import coco, data, embedded, measure
+from qlab.detector import coco, data, measure, mini_coco
 
 pytestmark = pytest.mark.real_data
 
@@ -19,7 +19,7 @@ def study(real_data, tmp_path_factory):
     """FastestDet on the 128 real images, calibrated on synthetic ones so that all 128 judge."""
     patch = pytest.MonkeyPatch()
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
-    calibration = embedded.mini_coco_folder("calibration", 32) / "calibration"
+    calibration = mini_coco.kept("calibration", 32) / "calibration"
     given = data.Parameters(
         model=str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model"),
         **images(real_data),

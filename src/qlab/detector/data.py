@@ -13,8 +13,8 @@ from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.parameters import Count, Positive
+from qlab.detector import centernet, mini_coco, photos, quantize, tfjs
 from qlab.detector import coco as coco_tools
-from qlab.detector import embedded, photos, quantize, tfjs
 from qlab.detector.detect import Detector, Size, resized
 
 # Images per profile; 0 means all that the annotations list.
@@ -123,7 +123,7 @@ def prepare(given: Parameters) -> Task:
         model=model,
         dataset=dataset,
         folder=folder,
-        subpixel=None if own_model else embedded.centernet_saved_model("subpixel"),
+        subpixel=None if own_model else centernet.saved_model(subpixel=True),
         size=size,
         coco=coco,
         images=photos.as_annotated(coco, found),
@@ -144,7 +144,7 @@ def _model(given: Parameters) -> tuple[str, Path, int]:
         return "centernet_mobilenetv3_512", found, FULL_SIZE
     if given.profile == "full":
         return "centernet_r50v2_512", fetch.centernet_r50v2_512(), FULL_SIZE
-    return "centernet_mini", embedded.centernet_saved_model(), 0
+    return "centernet_mini", centernet.saved_model(), 0
 
 
 def _own_data(given: Parameters) -> bool:
@@ -156,7 +156,7 @@ def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
     """Name in the records, annotation file and folder of the images that judge."""
     split = given.split
     if not _own_data(given):
-        root = embedded.mini_coco_folder(split, limit)
+        root = mini_coco.kept(split, limit)
         name = "mini_coco" if split == "val" else f"mini_coco_{split}"
         return name, root / "annotations" / f"instances_{split}.json", root / split
     if given.annotations:
@@ -185,7 +185,7 @@ def _calibration(
         listed = [row.split(",") for row in rows[:limit]]
         return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed}), ids, ()
     if not _own_data(given):
-        root = embedded.mini_coco_folder("calibration", limit)
+        root = mini_coco.kept("calibration", limit)
         return photos.in_folder(root / "calibration"), ids, ()
     # Unless a number was asked for, at least three quarters stay for evaluation.
     count = given.calibration_limit or min(limit, len(ids) // 4)

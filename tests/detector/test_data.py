@@ -107,11 +107,10 @@ def test_photos_are_turned_by_exif_where_the_annotations_are(own, tmp_path):
     ("changes", "sentence"),
     [
         ({"annotations": ""}, "'annotations' and 'images' come together"),
-        ({"images": "/no/such/images"}, "There is no folder with images at"),
-        ({"calibration_images": "/no/such"}, "There is no folder with calibration images"),
+        ({"images": "/no/such/images"}, "/no/such/images lacks 10 of the 10 annotated images"),
         ({"calibration_limit": 40}, "No image is left to evaluate"),
-        ({"input_size": 0}, "takes images of any size; .* 'input_size'"),
-        ({"model": "a.tflite", "input_size": 64}, "is fixed to 8 x 8 pixels .* asks for 64"),
+        ({"input_size": 0}, "of any x any pixels .* 'input_size' asks for none: give"),
+        ({"model": "a.tflite", "input_size": 64}, "of 8 x 8 pixels .* asks for 64"),
     ],
 )
 def test_bad_parameters_are_sentences(own, changes, sentence):

@@ -2,6 +2,7 @@
 
 import pytest
 from conftest import fresh_home
+from tiny_coco import summary
 
 from qlab.core import records
 from qlab.detector import coco, data, measure, mini_coco
@@ -49,7 +50,7 @@ def test_float_scores_what_is_published(study):
 def test_ap_is_pycocotools_ap_of_the_same_json(study):
     task, found, _ = study
     for variant, results in found.items():
-        theirs = coco.summary(coco.match(task.coco, results, sorted(task.images)))[0]
+        theirs = summary(coco.match(task.coco, results, sorted(task.images)))[0]
         assert ap(study, variant) == pytest.approx(theirs, abs=1e-12)
 
 

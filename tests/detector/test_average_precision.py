@@ -17,7 +17,7 @@ SUMMARY = [
 
 def scored(world, results, weights):
     evaluation = coco.match(world, results, sorted(world.imgs))
-    return evaluation, average_precision.metrics(average_precision.score(evaluation, weights))
+    return evaluation, average_precision.score(evaluation, weights)
 
 
 @settings(max_examples=25, deadline=None)

@@ -74,14 +74,6 @@ def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
     return table.iloc[order[kept[order]]].reset_index(drop=True)
 
 
-def results(items: pd.DataFrame) -> list[dict]:
-    """Kept detections as entries of a COCO results file; where no box is kept, it is a point."""
-    table = items[["image", "category"]].set_axis(["image_id", "category_id"], axis=1)
-    table["bbox"] = (items[BOX].fillna(0).to_numpy(float) / PIXEL).tolist()
-    table["score"] = items["score"].to_numpy() / SCORE
-    return table.to_dict("records")
-
-
 def table(
     clean: Mapping[tuple[str, int], Judged],
     under: Mapping[tuple[str, int], Mapping[str, Judged]],

@@ -1,9 +1,12 @@
 """Small random COCO worlds for tests: annotations and plausible detections."""
 
+import contextlib
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from pycocotools.cocoeval import COCOeval
 
 from qlab.core import records
 from qlab.detector.coco import quiet_coco
@@ -71,3 +74,11 @@ def perfect(work, score: float = 0.9) -> list[dict]:
         {k: a[k] for k in ("image_id", "category_id", "bbox")} | {"score": score}
         for a in work.coco.anns.values()
     ]
+
+
+def summary(evaluation: COCOeval) -> np.ndarray:
+    """The twelve COCO figures of matched detections, as pycocotools itself computes them."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats

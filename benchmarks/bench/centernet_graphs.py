@@ -1,17 +1,15 @@
 """The benchmarks of CenterNet: a random network at full size, and a detector's .tflite files."""
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from qlab.core import progress, quiet, tflite_graph
 from qlab.core.cache import artefact, file_sha256, versions
 from qlab.core.litert import quiet_quantizer
-from qlab.detector import mini_coco
+from qlab.detector import centernet, detect, mini_coco
 
 SEED = 0
 DAMPING = 0.1
@@ -31,8 +29,8 @@ VARIANTS = ("fp32", "fp16", "int8_dynamic", *RECIPES)
 
 def images(split: str, count: int) -> list[np.ndarray]:
     """Scenes of mini_coco as uint8 [512, 512, 3]."""
-    scenes = (Image.fromarray(scene.pixels) for scene in mini_coco.scenes(split, count))
-    return [np.asarray(s.resize((512, 512), Image.Resampling.BILINEAR)) for s in scenes]
+    scenes = (mini_coco.draw_scene(split, i).pixels for i in range(count))
+    return [detect.resized(pixels, (512, 512)) for pixels in scenes]
 
 
 def settle(model, batch: np.ndarray) -> None:
@@ -53,11 +51,10 @@ def settle(model, batch: np.ndarray) -> None:
 
 def saved_models(calibration: Sequence[np.ndarray]) -> Path:
     """Folder with the SavedModels `transposed` and `subpixel`: the same function, two necks."""
-    from qlab.detector import centernet
+    from bench import centernet_network as network
 
     recipe = {
-        "architecture": dataclasses.asdict(centernet.RESNET50V2_512),
-        "code": file_sha256(Path(centernet.__file__)),
+        "code": [file_sha256(Path(m.__file__)) for m in (network, centernet)],
         "seed": SEED,
         "damping": DAMPING,
         "statistics": f"mini_coco calibration, first {len(calibration)}",
@@ -65,12 +62,11 @@ def saved_models(calibration: Sequence[np.ndarray]) -> Path:
     }
 
     def make(folder: Path) -> None:
-        centernet.keras.utils.set_random_seed(SEED)
-        model = centernet.build(centernet.RESNET50V2_512)
+        network.keras.utils.set_random_seed(SEED)
+        model = network.build()
         settle(model, np.stack(calibration).astype(np.float32))
         centernet.export(model, folder / "transposed")
-        twin = centernet.to_subpixel(model, centernet.RESNET50V2_512)
-        centernet.export(twin, folder / "subpixel")
+        centernet.export(centernet.to_subpixel(model), folder / "subpixel")
 
     return artefact("benchmark_model", recipe, make)
 

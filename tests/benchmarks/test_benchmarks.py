@@ -30,6 +30,17 @@ raise SystemExit("the model is broken")
 """
 
 
+def test_the_random_network_has_the_backbone_of_keras_applications():
+    from bench import centernet_network as network
+
+    inputs = network.keras.Input((64, 64, 3))
+    ours = network.backbone(inputs)
+    resnet = network.keras.applications.ResNet50V2
+    theirs = resnet(include_top=False, weights=None, input_shape=(64, 64, 3))
+    assert network.keras.Model(inputs, ours).count_params() == theirs.count_params()
+    assert ours.shape[1:] == theirs.output_shape[1:]
+
+
 def timed(seconds: dict[str, list[float]], kernels="xnnpack"):
     """Made-up seconds of CenterNet's variants, as checked records."""
     found = centernet.time_records({k: np.array(v) for k, v in seconds.items()}, 2, kernels)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from qlab.core.steps_bar import keras
+from qlab.core.tf import tf
 from qlab.detector import centernet, mini_coco
-from qlab.detector.centernet import MINI_256, RESNET50V2_512, Architecture
 
-TINY = Architecture(64, 3, 8, (1, 1), (8, 16), False, (8,), 8)
+NETWORK = ("block", "backbone", "heads", "model")
 CELLS = nbformat.read(ROOT / "notebooks" / "training" / "train_centernet.ipynb", 4).cells
-tf = centernet.tf
 
 
 def trained(*ids: str, **names) -> SimpleNamespace:
@@ -23,11 +23,7 @@ def trained(*ids: str, **names) -> SimpleNamespace:
     return SimpleNamespace(**names)
 
 
-targets = trained().targets
-
-
-def truth_of(scene: mini_coco.Scene) -> tuple[np.ndarray, np.ndarray]:
-    return mini_coco.detection_targets(mini_coco.annotate(scene, 0, 0))
+targets, objects = trained().targets, trained().objects
 
 
 def randomized(model, seed: int = 0):
@@ -38,25 +34,15 @@ def randomized(model, seed: int = 0):
     return model
 
 
-def test_backbone_is_resnet50v2():
-    from tf_keras.applications import ResNet50V2
-
-    inputs = centernet.keras.Input((64, 64, 3))
-    a = RESNET50V2_512
-    ours = centernet.resnet_v2(inputs, a.stem_width, a.blocks, a.widths, a.bottleneck)
-    theirs = ResNet50V2(include_top=False, weights=None, input_shape=(64, 64, 3))
-    assert centernet.keras.Model(inputs, ours).count_params() == theirs.count_params()
-    assert ours.shape[1:] == theirs.output_shape[1:]
-
-
 def test_subpixel_twin_computes_the_same_function():
-    model = randomized(centernet.build(TINY))
-    twin = centernet.to_subpixel(model, TINY)
-    image = np.random.default_rng(1).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    model = randomized(trained(*NETWORK).model)
+    twin = centernet.to_subpixel(model)
+    image = np.random.default_rng(1).uniform(0, 255, (2, 256, 256, 3)).astype(np.float32)
     for name, value in model(image).items():
         scale = float(abs(value.numpy()).max())
         np.testing.assert_allclose(twin(image)[name], value, atol=2e-5 * scale, err_msg=name)
-    assert not any("deconv" in layer.name for layer in twin.layers)
+    kinds = [type(layer).__name__ for layer in twin.layers]
+    assert "Conv2DTranspose" not in kinds and kinds.count("Lambda") == 2
 
 
 def answered(made: dict[str, np.ndarray]) -> dict:
@@ -69,7 +55,7 @@ def answered(made: dict[str, np.ndarray]) -> dict:
 
 def test_targets_decode_to_the_boxes_they_were_made_from():
     scene = mini_coco.draw_scene("val", 1)
-    boxes, classes = truth_of(scene)
+    boxes, classes = objects(scene)
     made = targets(boxes, classes)
     found, scores, labels = centernet.decode(answered(made))
     count = len(classes)
@@ -96,8 +82,8 @@ def test_gaussian_radius_keeps_the_overlap():
 
 def test_a_block_without_projection_passes_its_input_on():
     """Its last convolution silenced, a pre-activation block is the identity (1603.05027, eq. 3)."""
-    inputs = centernet.keras.Input((4, 4, 8))
-    block = centernet.keras.Model(inputs, centernet._block(inputs, 8, 1, False, False, "b"))
+    inputs = keras.Input((4, 4, 8))
+    block = keras.Model(inputs, trained("block").block(inputs, 8, 1, False, "b"))
     last = block.get_layer("b_conv3")
     last.set_weights([np.zeros_like(w) for w in last.get_weights()])
     x = np.random.default_rng(0).normal(size=(1, 4, 4, 8)).astype(np.float32)
@@ -119,7 +105,6 @@ def test_only_peaks_among_their_eight_neighbours_in_their_class_are_objects():
 
 
 def test_an_exported_network_counts_classes_from_one(tmp_path):
-    keras = centernet.keras
     keras.utils.set_random_seed(0)
     image = keras.Input((24, 24, 3))
     channels = {"heat": 3, "size": 2, "offset": 2}
@@ -162,7 +147,7 @@ def test_the_losses_are_equations_one_to_three():
 
 def test_a_mirrored_training_image_has_mirrored_targets():
     scenes = [mini_coco.draw_scene("train", i) for i in range(2)]
-    answers, known = [truth_of(s) for s in scenes], []
+    answers, known = [objects(s) for s in scenes], []
     stream = trained("samples", scenes=scenes, answers=answers).samples()
     for scene, (boxes, classes) in zip(scenes, answers, strict=True):
         x = 256 - boxes[:, 0] - boxes[:, 2]
@@ -181,23 +166,22 @@ def test_a_mirrored_training_image_has_mirrored_targets():
 def test_a_network_that_answers_with_the_targets_scores_one(tmp_path, monkeypatch):
     """Targets, decoding, categories and boxes in pixels fit together up to pycocotools."""
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
-    scenes = mini_coco.scenes("val", 8)
+    scenes = (mini_coco.draw_scene("val", i) for i in range(8))
 
     def oracle(image, training):
         scene = next(scenes)
         assert (image[0] == scene.pixels).all()
-        return answered(targets(*truth_of(scene)))
+        return answered(targets(*objects(scene)))
 
     found = trained("validation", "answers", "score", model=oracle)
     assert len(found.truth.imgs) == 8 and found.ap50 == pytest.approx(1) and found.ap > 0.95
 
 
-def test_the_network_in_the_notebooks_cells_is_the_one_that_the_weights_are_of():
-    made = trained("block", "backbone", "heads", "model", "same").model
+def test_the_embedded_network_is_that_of_the_notebooks_cells_and_is_well_trained(home):
+    """Of all 400 images the AP is .758."""
     folder = ROOT / "data" / "models" / "centernet_mini"
-    made.load_weights(folder / "weights.h5")
-    ours = centernet.build(MINI_256)
+    made = trained(*NETWORK).model
+    ours = keras.models.model_from_json((folder / "network.json").read_text())
+    assert made.get_config()["layers"] == ours.get_config()["layers"]
     ours.load_weights(folder / "weights.h5")
-    image = mini_coco.draw_scene("val", 0).pixels[None].astype(np.float32)
-    for name, value in ours(image).items():
-        np.testing.assert_array_equal(made(image)[name], value, err_msg=name)
+    assert 0.6 < trained("validation", "answers", "score", model=ours).ap < 0.9

@@ -13,7 +13,7 @@ from qlab.core import fetch
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.core.images import AsStored
-from qlab.detector import data, embedded, mini_coco, quantize
+from qlab.detector import centernet, data, mini_coco, quantize
 from qlab.detector.data import Parameters, prepare
 from qlab.detector.detect import Size
 
@@ -107,11 +107,10 @@ def test_photos_are_turned_by_exif_where_the_annotations_are(own, tmp_path):
     ("changes", "sentence"),
     [
         ({"annotations": ""}, "'annotations' and 'images' come together"),
-        ({"images": "/no/such/images"}, "There is no folder with images at"),
-        ({"calibration_images": "/no/such"}, "There is no folder with calibration images"),
+        ({"images": "/no/such/images"}, "/no/such/images lacks 10 of the 10 annotated images"),
         ({"calibration_limit": 40}, "No image is left to evaluate"),
-        ({"input_size": 0}, "takes images of any size; .* 'input_size'"),
-        ({"model": "a.tflite", "input_size": 64}, "is fixed to 8 x 8 pixels .* asks for 64"),
+        ({"input_size": 0}, "of any x any pixels .* 'input_size' asks for none: give"),
+        ({"model": "a.tflite", "input_size": 64}, "of 8 x 8 pixels .* asks for 64"),
     ],
 )
 def test_bad_parameters_are_sentences(own, changes, sentence):
@@ -144,7 +143,7 @@ def test_full_profile_takes_kaggles_cached_model_and_coco_from_the_data_folder(
     """The downloaded model's place in kagglehub's cache, and COCO's layout under QLAB_DATA."""
     cached = tmp_path / "cache" / "models" / fetch.CENTERNET_HANDLE
     cached.parent.mkdir(parents=True)
-    cached.symlink_to(embedded.centernet_saved_model())
+    cached.symlink_to(centernet.saved_model())
     cached.with_name("1.complete").touch()
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "data" / "coco"

@@ -131,8 +131,12 @@ def test_boxes_become_pixels_and_padding_is_dropped():
     assert detect.coco_results(found, 7, width=200, height=100) == [
         {"image_id": 7, "category_id": 2, "bbox": [40.0, 10.0, 140.0, 40.0], "score": 0.75}
     ]
-    broken = (BOXES[0], np.array([2, 1]), np.array([np.nan, -1.0]))
-    assert len(detect.coco_results(broken, 7, 200, 100)) == 1  # kept, to be refused
+    for wrong in (np.nan, -np.inf):
+        broken = (BOXES[0], np.array([2, 1]), np.array([wrong, -1.0]))
+        with pytest.raises(QlabError, match="image 7 is not a finite number"):
+            detect.coco_results(broken, 7, 200, 100)
+    padded = (BOXES[0] * [[1], [np.nan]], np.array([2, 1]), np.array([0.75, 0.0]))
+    assert len(detect.coco_results(padded, 7, 200, 100)) == 1
     none = (np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
     assert detect.coco_results(none, 7, 200, 100) == []
 

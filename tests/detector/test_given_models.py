@@ -65,7 +65,7 @@ def test_a_detector_whose_input_is_no_square_runs_as_savedmodel_and_as_file(home
     assert bright[0] == pytest.approx(bright[1], abs=0.02) and 0.1 < bright[0] < 1
     ready = data.prepare(data.Parameters(profile="smoke", model=str(files[0]), **photos))
     assert ready.size == task.size and ready.ready
-    with pytest.raises(QlabError, match="is fixed to 32 x 64 pixels .* asks for 64"):
+    with pytest.raises(QlabError, match="of 32 x 64 pixels .* asks for 64"):
         data.prepare(data.Parameters(profile="smoke", model=str(folder), input_size=64, **photos))
 
 
@@ -73,9 +73,9 @@ def test_a_detector_with_one_free_side_runs_at_the_asked_one(home, tmp_path, pho
     given = {"profile": "smoke", "model": str(saved(tmp_path / "net", (32, None))), **photos}
     task = data.prepare(data.Parameters(input_size=32, **given))
     assert task.size == (32, 32) and task.settings()["input_size"] == 32 and str(task.size) == "32"
-    with pytest.raises(QlabError, match="is fixed to 32 x any pixels .* asks for 64"):
+    with pytest.raises(QlabError, match="of 32 x any pixels .* asks for 64"):
         data.prepare(data.Parameters(input_size=64, **given))
-    with pytest.raises(QlabError, match="takes images of any size; .* 'input_size'"):
+    with pytest.raises(QlabError, match="of 32 x any pixels .* 'input_size' asks for none"):
         data.prepare(data.Parameters(**given))
 
 

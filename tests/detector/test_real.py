@@ -2,9 +2,10 @@
 
 import pytest
 from conftest import fresh_home
+from tiny_coco import summary
 
 from qlab.core import records
-from qlab.detector import coco, data, embedded, measure
+from qlab.detector import coco, data, measure, mini_coco
 
 pytestmark = pytest.mark.real_data
 
@@ -19,7 +20,7 @@ def study(real_data, tmp_path_factory):
     """FastestDet on the 128 real images, calibrated on synthetic ones so that all 128 judge."""
     patch = pytest.MonkeyPatch()
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
-    calibration = embedded.mini_coco_folder("calibration", 32) / "calibration"
+    calibration = mini_coco.kept("calibration", 32) / "calibration"
     given = data.Parameters(
         model=str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model"),
         **images(real_data),
@@ -49,7 +50,7 @@ def test_float_scores_what_is_published(study):
 def test_ap_is_pycocotools_ap_of_the_same_json(study):
     task, found, _ = study
     for variant, results in found.items():
-        theirs = coco.summary(coco.match(task.coco, results, sorted(task.images)))[0]
+        theirs = summary(coco.match(task.coco, results, sorted(task.images)))[0]
         assert ap(study, variant) == pytest.approx(theirs, abs=1e-12)
 
 

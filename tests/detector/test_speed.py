@@ -82,6 +82,29 @@ def test_a_process_runs_each_variant_once_a_round_on_the_pictures(tmp_path, monk
     assert set(made) == both | {("image", "decode")}
 
 
+def test_peak_memory_is_of_a_process_that_runs_the_file_once(task, monkeypatch, capsys):
+    seen = []
+
+    class Fake:
+        size = (4, 6)
+
+        def __init__(self, *told):
+            seen.append(told)
+
+        def __call__(self, image):
+            seen.append(image.shape)
+
+    def fresh(arguments):
+        latency._main(json.loads(arguments[-1]))
+        return capsys.readouterr().out.split()[-1]
+
+    monkeypatch.setattr(latency, "Detector", Fake)
+    monkeypatch.setattr(speed.timing, "fresh", fresh)
+    (made,) = speed.memory_records(task[0], {"fp16": Path("/a")})
+    assert made.metric == "peak_memory_bytes" and made.value > 2e7 and made.clock
+    assert seen == [(Path("/a"), 2), (4, 6, 3)]
+
+
 def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypatch):
     work, _ = task
     spent = [0.0]

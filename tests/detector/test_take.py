@@ -65,9 +65,10 @@ def test_what_lies_there_already_is_left_alone(task, table, tmp_path, other):
 
 
 def test_the_lines_without_qlab_find_the_same_boxes(task, table, tmp_path):
+    from qlab.core.steps_bar import keras
+    from qlab.core.tf import tf
     from qlab.detector import centernet
 
-    tf, keras = centernet.tf, centernet.keras
     keras.utils.set_random_seed(0)
     image = keras.Input((24, 24, 3))
     maps = {"heat": 3, "size": 2, "offset": 2}

@@ -5,6 +5,8 @@ step, the precision-recall curve, is computed here, for all resamples together, 
 count as weight. With all weights 1 the result is pycocotools'.
 """
 
+import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,62 +21,76 @@ AREAS = ("all", *SIZES)
 FIGURES = ("ap", *OVERLAPS, *(f"{kind}_{size}" for kind in ("ap", "ar") for size in SIZES), "ar")
 
 
-class Curve(NamedTuple):
-    """What one category, size class and overlap contributes, images [i], true positives [t]."""
+def score(
+    evaluation: COCOeval, weights: np.ndarray, overall: bool = False
+) -> dict[str, np.ndarray]:
+    """FIGURES of every resample, [d] each, categories averaged; NaN where undefined.
 
-    positives: np.ndarray  # [i] objects to be found, per image
-    hit_image: np.ndarray  # [t] the image of each true positive, best score first
-    misses: sparse.csr_array  # [i, t] false positives of image i between hits t - 1 and t
+    `weights` [d, images] says how often each image (ascending id) counts; `overall` skips the size
+    classes, which then are NaN.
+    """
+    p = evaluation.params
+    kinds, areas, overlaps = len(p.catIds), len(AREAS), len(p.iouThrs)
+    entries = np.array(evaluation.evalImgs, object).reshape(kinds, len(p.areaRng), len(p.imgIds))
+    ap, ar = np.full((2, kinds, areas, overlaps, len(weights)), np.nan)
+    weights = weights.astype(float)  # whole numbers all the same, so that sums stay exact
+    for k, a in np.ndindex(kinds, 1 if overall else areas):
+        ap[k, a], ar[k, a] = _precision_recall(entries[k, a], weights, p.recThrs, overlaps)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of no category
+        ap, ar = np.nanmean(ap, axis=0), np.nanmean(ar, axis=0).mean(1)
+    whole, *by_size = ap.mean(1)
+    return dict(zip(FIGURES, [whole, *ap[0], *by_size, *ar[1:], ar[0]], strict=True))
 
 
-def _curves(entries: list[dict | None], overlaps: int) -> list[Curve]:
-    """A precision-recall curve for each overlap, of pycocotools' matches (an entry per image)."""
-    positives = np.array([0 if e is None else int((~_flags(e["gtIgnore"])).sum()) for e in entries])
+def _precision_recall(
+    entries: Sequence[dict | None], weights: np.ndarray, thresholds: np.ndarray, overlaps: int
+) -> np.ndarray:
+    """Average precision and final recall of a category and size class, [2, overlaps, d].
+
+    `entries` are pycocotools' matches, one an image. NaN where a resample holds no object.
+    """
+    objects = np.array([0 if e is None else (~_flags(e["gtIgnore"])).sum() for e in entries])
+    positives = weights @ objects
+    found = np.zeros((2, overlaps, len(weights)))
+    found[:, :, positives == 0] = np.nan
+    if not objects.any():
+        return found
     filled = [(i, e) for i, e in enumerate(entries) if e is not None]
-    if not filled:
-        return [Curve(positives, np.zeros(0, int), sparse.csr_array((len(entries), 0)))] * overlaps
     image = np.concatenate([np.full(len(e["dtScores"]), i) for i, e in filled])
     order = np.argsort(-np.concatenate([e["dtScores"] for _, e in filled]), kind="mergesort")
     matched, ignored = (
         _flags(np.concatenate([e[name] for _, e in filled], axis=1))[:, order]
         for name in ("dtMatches", "dtIgnore")
     )
-    return [_curve(positives, image[order], *flags) for flags in zip(matched, ignored, strict=True)]
-
-
-def _curve(
-    positives: np.ndarray, image: np.ndarray, matched: np.ndarray, ignored: np.ndarray
-) -> Curve:
-    """A curve of detections [n] whose best score is first: their images, and how they matched."""
-    hit = matched & ~ignored
-    # A false positive after the last hit changes neither precision envelope nor recall.
-    before = np.cumsum(hit)
-    miss = ~matched & ~ignored & (before < hit.sum())
-    shape = (len(positives), int(hit.sum()))
-    ones = np.ones(int(miss.sum()))
-    return Curve(
-        positives, image[hit], sparse.csr_array((ones, (image[miss], before[miss])), shape)
-    )
+    for t, hit in enumerate(matched & ~ignored):
+        if hit.any():
+            false = ~matched[t] & ~ignored[t]
+            hits, misses = _counted(image[order], hit, false, weights)
+            found[:, t] = _areas(hits, misses, positives, thresholds)
+    return found
 
 
 def _flags(values) -> np.ndarray:
     return np.asarray(values).astype(bool)
 
 
-def _precision_recall(
-    curve: Curve, weights: np.ndarray, thresholds: np.ndarray
+def _counted(
+    image: np.ndarray, hit: np.ndarray, false: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision [d] and final recall [d] under image weights [d, i].
+    """True and false positives up to each hit under image weights, [d, hits], best score first."""
+    # A false positive after the last hit changes neither precision envelope nor recall.
+    before = np.cumsum(hit)
+    false = false & (before < hit.sum())
+    shape = (weights.shape[1], hit.sum())
+    misses = sparse.csr_array((np.ones(false.sum()), (image[false], before[false])), shape)
+    return np.cumsum(weights[:, image[hit]], axis=1), np.cumsum(weights @ misses, axis=1)
 
-    NaN where a resample holds no object.
-    """
-    positives = weights @ curve.positives
+
+def _areas(
+    hits: np.ndarray, misses: np.ndarray, positives: np.ndarray, thresholds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average precision [d] and final recall [d] of counts [d, hits]; NaN without positives."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        if not len(curve.hit_image):
-            empty = np.where(positives > 0, 0.0, np.nan)
-            return empty, empty
-        hits = np.cumsum(weights[:, curve.hit_image], axis=1)
-        misses = np.cumsum(weights @ curve.misses, axis=1)
         recall = hits / positives[:, None]
         precision = hits / (hits + misses + np.spacing(1))
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
@@ -82,55 +98,7 @@ def _precision_recall(
         reached = np.searchsorted(thresholds, recall, side="right")
         gained = np.diff(reached, axis=1, prepend=0)
         average = (envelope * gained).sum(axis=1) / len(thresholds)
-    undefined = positives == 0
-    average[undefined] = np.nan
-    return average, np.where(undefined, np.nan, recall[:, -1])
-
-
-class Scores(NamedTuple):
-    """Scores of every resample: draws [d], categories averaged, NaN where undefined."""
-
-    ap: np.ndarray  # [d, areas, overlaps]
-    ar: np.ndarray  # [d, areas], recall averaged over overlaps
-
-
-def score(evaluation: COCOeval, weights: np.ndarray, overall: bool = False) -> Scores:
-    """Average precision by size class and overlap, and recall by size class.
-
-    `weights` [d, images] says how often each image (ascending id) counts;
-    `overall` skips the size classes, which then are NaN.
-    """
-    p = evaluation.params
-    images = len(p.imgIds)
-    entries = np.array(evaluation.evalImgs, dtype=object).reshape(
-        len(p.catIds), len(p.areaRng), images
-    )
-    shape = (len(p.catIds), len(AREAS), len(p.iouThrs), len(weights))
-    ap, ar = np.full(shape, np.nan), np.full(shape, np.nan)
-    weights = weights.astype(float)  # whole numbers all the same, so that sums stay exact
-    for k, a in np.ndindex(shape[0], 1 if overall else shape[1]):
-        for t, curve in enumerate(_curves(list(entries[k, a]), shape[2])):
-            if curve.positives.any():
-                ap[k, a, t], ar[k, a, t] = _precision_recall(curve, weights, p.recThrs)
-    return Scores(
-        _mean(ap, axis=0).transpose(2, 0, 1), _mean(ar.reshape(-1, *shape[1:]), axis=0).mean(1).T
-    )
-
-
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean over the categories that have objects; NaN where none has."""
-    counted = (~np.isnan(values)).sum(axis=axis)
-    with np.errstate(invalid="ignore"):
-        return np.nansum(values, axis=axis) / np.where(counted, counted, np.nan)
-
-
-def metrics(scores: Scores) -> dict[str, np.ndarray]:
-    """COCO's figures by name, each [d]."""
-    areas = range(len(AREAS))
-    whole, *ap = (scores.ap[:, i].mean(-1) for i in areas)
-    recall, *ar = (scores.ar[:, i] for i in areas)
-    values = [whole, *scores.ap[:, 0].T, *ap, *ar, recall]
-    return dict(zip(FIGURES, values, strict=True))
+    return np.where(positives, average, np.nan), recall[:, -1]
 
 
 class Scored(NamedTuple):
@@ -143,12 +111,12 @@ class Scored(NamedTuple):
 def estimates(evaluation: COCOeval, weights: np.ndarray, overall: bool = False) -> Scored:
     """Every COCO figure with its bias-corrected bootstrap interval over images, and the samples.
 
-    `weights` [d, images] are resamples (`stats.resamples`); `overall`
-    skips the size classes. Figures that are undefined (no object of that size) are left out.
+    `weights` [d, images] are resamples (`stats.resamples`); `overall` skips the size classes.
+    Figures that are undefined (no object of that size) are left out.
     """
     images = weights.shape[1]
     with_original = np.vstack([np.ones((1, images), int), weights])
-    samples = metrics(score(evaluation, with_original, overall))
+    samples = score(evaluation, with_original, overall)
     whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
     samples = {name: values[1:] for name, values in samples.items()}
     intervals = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
@@ -159,8 +127,7 @@ def estimates(evaluation: COCOeval, weights: np.ndarray, overall: bool = False) 
 def difference(variant: Scored, parent: Scored, metric: str) -> Estimate:
     """A figure of one detector minus another's, both from `estimates` with the same weights.
 
-    Every resample holds the same images for both, so the interval is that of
-    the paired difference.
+    Every resample holds the same images for both, so the interval is of the paired difference.
     """
     delta = variant.figures[metric].value - parent.figures[metric].value
     interval = bootstrap_interval(variant.samples[metric] - parent.samples[metric], delta)

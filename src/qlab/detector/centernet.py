@@ -1,133 +1,79 @@
-"""CenterNet with a ResNet-v2 backbone: objects as points.
+"""CenterNet: the embedded network, its twin without transposed convolutions, and its decoding.
 
-Model, training targets, losses and decoding follow Zhou, Wang and Krähenbühl,
-"Objects as Points" (arXiv 1904.07850); the backbone is He et al., "Identity
-Mappings in Deep Residual Networks" (arXiv 1603.05027); the neck of transposed
-convolutions that of Xiao et al. (arXiv 1804.06208). tf_keras, because
-tensorflow-model-optimization knows only Keras 2.
+Decoding follows Zhou, Wang and Krähenbühl, "Objects as Points" (arXiv 1904.07850). The network is
+built in the training notebook, with tf_keras, for tensorflow-model-optimization knows only Keras 2.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from qlab.core import quiet
-from qlab.core.tf import tf
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.embedded import model_folder
+from qlab.core.quiet import quiet
 
-with quiet.quiet():
+
+def saved_model(subpixel: bool = False) -> Path:
+    """The embedded CenterNet, or its twin, as a SavedModel folder that is made once."""
+    folder = model_folder("centernet_mini")
+    recipe = {
+        "model": file_sha256(folder),
+        "subpixel": subpixel,
+        "code": code_sha256(__name__),
+        "versions": versions("tensorflow", "tf-keras"),
+    }
+
+    def make(target: Path) -> None:
+        with quiet():
+            from tf_keras.models import model_from_json
+
+        model = model_from_json((folder / "network.json").read_text())
+        model.load_weights(folder / "weights.h5")
+        export(to_subpixel(model) if subpixel else model, target / "model")
+
+    return artefact("saved_model", recipe, make) / "model"
+
+
+def to_subpixel(model):
+    """The same trained network in plain convolutions (equal to float rounding), a Keras model.
+
+    For each 4x4, stride-2 transposed convolution NAME_deconv with NAME_bn and NAME_relu behind it:
+    every pixel that it writes sees a 2x2 window of its input, so a 2x2 convolution with four times
+    the channels computes all four output phases and depth-to-space weaves them together (Shi et
+    al., arXiv 1609.07009).
+    """
+    from qlab.core.tf import tf  # isort: skip: it comes quietly
     import tf_keras as keras
     from tf_keras import layers
 
-STRIDE = 4  # input pixels per heat-map cell
-EPSILON = 1.001e-5  # of batch normalization, as in keras.applications
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What distinguishes one CenterNet from another."""
-
-    image_size: int  # side of the square input, pixels
-    classes: int  # kinds of objects: channels of the heat map
-    stem_width: int  # channels of the first convolution
-    blocks: tuple[int, ...]  # residual blocks per stage
-    widths: tuple[int, ...]  # channels per stage (a bottleneck's output has four times that)
-    bottleneck: bool  # residual blocks of three convolutions instead of two
-    neck_widths: tuple[int, ...]  # one transposed convolution each
-    head_width: int  # channels of each head's hidden convolution
-
-
-# The one of TensorFlow's detection zoo.
-RESNET50V2_512 = Architecture(
-    512, 90, 64, (3, 4, 6, 3), (64, 128, 256, 512), True, (256, 128, 64), 64
-)
-# The embedded one.
-MINI_256 = Architecture(256, 10, 24, (1, 2, 2), (24, 48, 144), False, (64, 32), 24)
-
-
-def _norm_relu(x, name: str):
-    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _block(x, width: int, stride: int, bottleneck: bool, project: bool, name: str):
-    """A pre-activation residual block (arXiv 1603.05027, figure 4e)."""
-    out = 4 * width if bottleneck else width
-    pre = _norm_relu(x, f"{name}_pre")
-    shortcut = layers.Conv2D(out, 1, stride, name=f"{name}_shortcut")(pre) if project else x
-    if bottleneck:
-        y = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_conv1")(pre)
-        y = _norm_relu(y, f"{name}_mid1")
-    else:
-        y = pre
-    y = layers.Conv2D(width, 3, stride, "same", use_bias=False, name=f"{name}_conv2")(y)
-    y = _norm_relu(y, f"{name}_mid2")
-    last = 1 if bottleneck else 3
-    y = layers.Conv2D(out, last, padding="same", name=f"{name}_conv3")(y)
-    return layers.Add(name=f"{name}_add")([shortcut, y])
-
-
-def resnet_v2(x, stem_width: int, blocks: Sequence[int], widths: Sequence[int], bottleneck: bool):
-    """Feature map of a ResNet-v2: [n, h, w, 3] -> [n, h / s, w / s, c], s = 2^(1 + stages)."""
-    x = layers.Conv2D(stem_width, 7, 2, "same", name="stem_conv")(x)
-    x = layers.MaxPooling2D(3, 2, "same", name="stem_pool")(x)
-    for s, (count, width) in enumerate(zip(blocks, widths, strict=True), 1):
-        for b in range(count):
-            stride = 2 if s > 1 and b == 0 else 1
-            x = _block(x, width, stride, bottleneck, b == 0, f"stage{s}_block{b + 1}")
-    return _norm_relu(x, "post")
-
-
-def _upsample_transposed(x, width: int, name: str):
-    x = layers.Conv2DTranspose(width, 4, 2, "same", use_bias=False, name=f"{name}_deconv")(x)
-    return _norm_relu(x, name)
-
-
-def _upsample_subpixel(x, width: int, name: str):
-    """The same function as `_upsample_transposed`, without a transposed convolution.
-
-    Every output pixel of a 4x4, stride-2 transposed convolution sees a 2x2
-    window of the input, so a 2x2 convolution with four times the channels
-    computes all four output phases and depth-to-space weaves them together
-    (Shi et al., arXiv 1609.07009). `subpixel_kernel` gives the weights.
-    """
-    x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    x = layers.Conv2D(4 * width, 2, activation="relu", name=f"{name}_phases")(x)
-    x = layers.Lambda(lambda t: tf.nn.depth_to_space(t, 2), name=f"{name}_weave")(x)
-    return layers.Cropping2D(1, name=f"{name}_crop")(x)
-
-
-def _head(x, width: int, channels: int, name: str, bias: float = 0.0):
-    x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"{name}_conv")(x)
-    start = keras.initializers.Constant(bias)
-    return layers.Conv2D(channels, 1, bias_initializer=start, name=name)(x)
-
-
-def build(a: Architecture, neck: str = "transposed") -> keras.Model:
-    """The network: float RGB 0..255 [n, H, W, 3] -> dict of maps [n, H/4, W/4, c].
-
-    `heat` holds class logits, `size` width and height, `offset` the centre's
-    place in its cell, both in heat-map cells. `neck` is "transposed", or
-    "subpixel" for the same function in plain convolutions.
-    """
-    upsample = {"transposed": _upsample_transposed, "subpixel": _upsample_subpixel}[neck]
-    inputs = keras.Input((a.image_size, a.image_size, 3), name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
-    x = resnet_v2(x, a.stem_width, a.blocks, a.widths, a.bottleneck)
-    for i, width in enumerate(a.neck_widths, 1):
-        x = upsample(x, width, f"neck{i}")
-    maps = {
-        # -2.19 = logit(0.1): arXiv 1904.07850, section 5, after the focal-loss paper
-        "heat": _head(x, a.head_width, a.classes, "heat", bias=-2.19),
-        "size": _head(x, a.head_width, 2, "size"),
-        "offset": _head(x, a.head_width, 2, "offset"),
-    }
-    return keras.Model(inputs, maps, name=f"centernet_{neck}")
+    inputs = keras.Input(model.input_shape[1:], name=model.input_names[0])
+    made, weights = {id(model.input): inputs}, {}  # by a tensor of the model; by a layer's name
+    for layer in model.layers[1:]:
+        x = tf.nest.map_structure(lambda t: made[id(t)], layer.input)
+        name, _, part = layer.name.rpartition("_")
+        if isinstance(layer, layers.Conv2DTranspose):
+            norm = model.get_layer(f"{name}_bn")
+            gamma, beta, mean, variance = norm.get_weights()
+            scale = gamma / np.sqrt(variance + norm.epsilon)
+            kernel = subpixel_kernel(layer.get_weights()[0] * scale[:, None])
+            weights[f"{name}_phases"] = [kernel, np.tile(beta - mean * scale, 4)]
+            x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+            x = layers.Conv2D(4 * len(scale), 2, activation="relu", name=f"{name}_phases")(x)
+            x = layers.Lambda(lambda t: tf.nn.depth_to_space(t, 2), name=f"{name}_weave")(x)
+            x = layers.Cropping2D(1, name=f"{name}_crop")(x)
+        elif f"{name}_phases" not in weights:  # else its norm and its relu, which are in there
+            weights[layer.name] = layer.get_weights()
+            x = type(layer).from_config(layer.get_config())(x)
+        made[id(layer.output)] = x
+    maps = {name: made[id(t)] for name, t in model.output.items()}
+    twin = keras.Model(inputs, maps, name="centernet_subpixel")
+    for name, values in weights.items():
+        twin.get_layer(name).set_weights(values)
+    return twin
 
 
 def subpixel_kernel(kernel: np.ndarray) -> np.ndarray:
-    """Rearrange a 4x4 stride-2 transposed kernel for `_upsample_subpixel`.
+    """Rearrange a 4x4 stride-2 transposed kernel for `to_subpixel`.
 
     [4, 4, out, in] -> [2, 2, in, 4 * out]. Tap t of the transposed kernel is
     read by output phase t mod 2 at window place 1 - t div 2.
@@ -137,27 +83,15 @@ def subpixel_kernel(kernel: np.ndarray) -> np.ndarray:
     return k.transpose(0, 2, 5, 1, 3, 4).reshape(2, 2, inp, 4 * out)
 
 
-def to_subpixel(model: keras.Model, a: Architecture) -> keras.Model:
-    """The same trained network with its neck in plain convolutions (equal to float rounding)."""
-    twin = build(a, neck="subpixel")
-    for layer in twin.layers:
-        if layer.name.endswith("_phases"):
-            name = layer.name.removesuffix("_phases")
-            gamma, beta, mean, variance = model.get_layer(f"{name}_bn").get_weights()
-            scale = gamma / np.sqrt(variance + EPSILON)
-            kernel = model.get_layer(f"{name}_deconv").get_weights()[0] * scale[:, None]
-            layer.set_weights([subpixel_kernel(kernel), np.tile(beta - mean * scale, 4)])
-        elif layer.weights:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    return twin
-
-
-def decode(maps: dict[str, tf.Tensor], top: int = 100) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def decode(maps, top: int = 100):
     """Pick the peaks of the heat map (arXiv 1904.07850, section 3, "from points to boxes").
 
-    Returns boxes [n, top, 4] as ymin, xmin, ymax, xmax in 0..1 of the image,
-    scores [n, top] and zero-based classes [n, top], best first.
+    `maps`, [n, H/4, W/4, c] each: `heat` holds class logits, `size` width and height, `offset` the
+    centre's place in its cell, both in cells. Returns boxes [n, top, 4] as ymin, xmin, ymax, xmax
+    in 0..1 of the image, scores [n, top] and zero-based classes [n, top], best first.
     """
+    from qlab.core.tf import tf
+
     heat = tf.sigmoid(maps["heat"])
     _, height, width, classes = heat.shape
     peak = tf.nn.max_pool2d(heat, 3, 1, "SAME")
@@ -175,12 +109,13 @@ def decode(maps: dict[str, tf.Tensor], top: int = 100) -> tuple[tf.Tensor, tf.Te
     return tf.clip_by_value(boxes, 0.0, 1.0), scores, flat % classes
 
 
-def export(model: keras.Model, folder: Path) -> None:
+def export(model, folder: Path) -> None:
     """Write a SavedModel with the signature of the TF2 detection zoo.
 
     In: `input_tensor`, uint8 [1, H, W, 3]. Out: `detection_boxes`,
     `detection_scores`, `detection_classes` (1-based), `num_detections`.
     """
+    from qlab.core.tf import tf
 
     @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.uint8)])
     def detect(input_tensor):

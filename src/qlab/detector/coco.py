@@ -11,60 +11,33 @@ from typing import Annotated, NotRequired
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from qlab.core.errors import QlabError
 
 # pandas and Windows write 1.0, "1" and NaN: read where it is exact, and NaN as nothing.
-Number = Annotated[float, Field(allow_inf_nan=False, gt=-1e300, lt=1e300)]
-Length = Annotated[Number, Field(ge=0)]
+_NUMBER = Annotated[float, Field(allow_inf_nan=False, gt=-1e300, lt=1e300)]
+_LENGTH = Annotated[_NUMBER, Field(ge=0)]
 _NOTHING = BeforeValidator(lambda value: None if value != value else value)
-
-
-class _Entry(TypedDict):
-    """What qlab reads of an entry; more may stand there, and is kept."""
-
-    __pydantic_config__ = ConfigDict(extra="allow", coerce_numbers_to_str=True)
-
-
-class Image(_Entry):
-    """A photo."""
-
-    id: int
-    file_name: str
-    width: NotRequired[Annotated[int | None, _NOTHING]]
-    height: NotRequired[Annotated[int | None, _NOTHING]]
-
-
-class Category(_Entry):
-    """A kind of object."""
-
-    id: int
-    name: str
-
-
-class Annotation(_Entry):
-    """An object on an image."""
-
-    id: int
-    image_id: int
-    category_id: int
-    bbox: tuple[Number, Number, Length, Length]  # x, y, width, height, pixels
-    area: NotRequired[Annotated[Length | None, _NOTHING]]
-    iscrowd: NotRequired[Annotated[Annotated[int, Field(ge=0, le=1)] | None, _NOTHING]]
-
-
-class Dataset(_Entry):
-    """An instances_*.json."""
-
-    images: list[Image]
-    categories: list[Category]
-    annotations: list[Annotation]
-
-
-_DATASET = TypeAdapter(Dataset)
-LISTS = ("images", "categories", "annotations")
+_SIDE = NotRequired[Annotated[int | None, _NOTHING]]
+_FLAG = Annotated[int, Field(ge=0, le=1)]
+# What is read of an instances_*.json; more may stand there, and is kept.
+ENTRIES = {
+    "images": {"id": int, "file_name": str, "width": _SIDE, "height": _SIDE},
+    "categories": {"id": int, "name": str},
+    "annotations": {
+        "id": int,
+        "image_id": int,
+        "category_id": int,
+        "bbox": tuple[_NUMBER, _NUMBER, _LENGTH, _LENGTH],  # x, y, width, height, pixels
+        "area": NotRequired[Annotated[_LENGTH | None, _NOTHING]],
+        "iscrowd": NotRequired[Annotated[_FLAG | None, _NOTHING]],
+    },
+}
+_open = with_config(ConfigDict(extra="allow", coerce_numbers_to_str=True))
+_LISTS = {key: list[_open(TypedDict(key, fields))] for key, fields in ENTRIES.items()}
+_DATASET = TypeAdapter(_open(TypedDict("_DATASET", _LISTS)))
 
 
 def quiet_coco(dataset: dict) -> COCO:
@@ -81,14 +54,8 @@ def load_annotations(path: Path) -> COCO:
 
     QlabError: no such file, no JSON, or the first entry that is not COCO's, with its place.
     """
-    if not path.is_file():
-        raise QlabError(f"There is no annotation file at {path}; expected a COCO instances_*.json.")
     try:
-        dataset = json.loads(path.read_bytes())  # UTF-8 or -16, with a mark or without
-    except (ValueError, RecursionError) as error:
-        raise QlabError(f"{path} is not valid JSON: {error}.") from error
-    try:
-        dataset = _DATASET.validate_python(dataset)
+        dataset = _DATASET.validate_python(json.loads(path.read_bytes()))  # UTF-8 or -16
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = " ".join(str(part) for part in first["loc"]) or "the file"
@@ -96,6 +63,8 @@ def load_annotations(path: Path) -> COCO:
             f"{path} is no COCO annotation file, at {place} (entries count from 0): "
             f"{first['msg']}; found {str(first['input'])[:80]}."
         ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise QlabError(f"The annotations {path} cannot be read as JSON: {error}.") from error
     for wrong in _wrong_references(dataset):
         raise QlabError(f"{path}: {wrong}.")
     up = max(0, 1 - min((a["id"] for a in dataset["annotations"]), default=1))
@@ -110,7 +79,7 @@ def load_annotations(path: Path) -> COCO:
 
 def _wrong_references(dataset: dict) -> Iterator[str]:
     """Ids that stand twice, and annotations of images or categories that are not listed."""
-    ids = {key: Counter(e["id"] for e in dataset[key]) for key in LISTS}
+    ids = {key: Counter(e["id"] for e in dataset[key]) for key in ENTRIES}
     for key, counts in ids.items():
         yield from (f"the id {i} stands twice in '{key}'" for i, n in counts.items() if n > 1)
     for a in dataset["annotations"]:
@@ -120,12 +89,7 @@ def _wrong_references(dataset: dict) -> Iterator[str]:
 
 
 def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]:
-    """Where each image of the annotations lies; missing ones are named before work starts.
-
-    QlabError: no folder, or images that it lacks.
-    """
-    if not folder.is_dir():
-        raise QlabError(f"There is no folder with images at {folder}.")
+    """Where each image of the annotations lies; QlabError names the first that is missing."""
     names = {i: image["file_name"] for i, image in coco.imgs.items()}
     bare = Counter(PureWindowsPath(name).name for name in set(names.values()))
     found = {}
@@ -135,8 +99,7 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
         tried = [names[i], windows.as_posix(), *[windows.name][: bare[windows.name] == 1]]
         if there := [p for name in tried if (p := folder / name).is_file()]:
             found[i] = there[0]
-    missing = [names[i] for i in ids if i not in found]
-    if missing:
+    if missing := [names[i] for i in ids if i not in found]:
         all_of_them = f"{len(missing)} of the {len(ids)} annotated images"
         raise QlabError(f"{folder} lacks {all_of_them}, first {missing[0]}.")
     return found
@@ -145,8 +108,8 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
 def check_labels(results: list[dict], coco: COCO, where: str) -> None:
     """QlabError for a category that the annotations do not know.
 
-    Meant for the float model: a quantized one may answer with such a category
-    because its class ids went through eight bits, which is a finding.
+    For the float model: that a quantized one answers with such, its class ids having gone through
+    eight bits, is a finding.
     """
     for strange in {r["category_id"] for r in results} - set(coco.cats):
         raise QlabError(
@@ -160,9 +123,8 @@ def match(
 ) -> COCOeval:
     """Match detections to objects as COCO does (crowds, ignored sizes, at most 100 an image).
 
-    `ids` are the images that count. `iou` asks for one threshold instead of
-    .50:.05:.95, `overall` for objects of all sizes together and no size class.
-    The returned object holds the matches; `summary` scores them.
+    `ids` are the images that count. `iou` asks for one threshold instead of .50:.05:.95, `overall`
+    for objects of all sizes together and no size class. What comes back has yet to accumulate.
     """
     wanted = set(ids)
     answers = [
@@ -182,21 +144,12 @@ def match(
     return evaluation
 
 
-def summary(evaluation: COCOeval) -> np.ndarray:
-    """The twelve COCO figures, float64 [12], as pycocotools itself computes them."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats
-
-
 def found_objects(
     coco: COCO, results: list[dict], ids: Sequence[int], score: float, iou: float = 0.5
 ) -> np.ndarray:
     """Which annotated objects a detector finds: bool [objects], in order of annotation id.
 
-    Found is matched by a detection of the right category with at least the
-    given score and overlap. Crowds do not count.
+    By a detection of the right category with at least that score and overlap. Crowds do not count.
     """
     answers = [r for r in results if r["score"] >= score]
     found: dict[int, bool] = {}

@@ -13,8 +13,8 @@ from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.parameters import Count, Positive
+from qlab.detector import centernet, mini_coco, photos, quantize, tfjs
 from qlab.detector import coco as coco_tools
-from qlab.detector import embedded, photos, quantize, tfjs
 from qlab.detector.detect import Detector, Size, resized
 
 # Images per profile; 0 means all that the annotations list.
@@ -111,19 +111,18 @@ def prepare(given: Parameters) -> Task:
     dataset, annotations, pictures = _evaluation(given, limit)
     coco = coco_tools.load_annotations(annotations)
     files, ids, notes = _calibration(given, coco, pictures, folder.suffix == ".tflite")
-    ids = ids[:limit] if limit else ids
+    ids = ids[: limit or None]
     if not ids:
         raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
     if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
         notes += (f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} images of val2017.",)
-    found, copies = photos.each_once(coco_tools.image_paths(coco, ids, pictures))
-    photos.refuse_overlap(files, found.values())
+    found, copies = photos.each_once(coco_tools.image_paths(coco, ids, pictures), files)
     return Task(
         given=given,
         model=model,
         dataset=dataset,
         folder=folder,
-        subpixel=None if own_model else embedded.centernet_saved_model("subpixel"),
+        subpixel=None if own_model else centernet.saved_model(subpixel=True),
         size=size,
         coco=coco,
         images=photos.as_annotated(coco, found),
@@ -144,25 +143,32 @@ def _model(given: Parameters) -> tuple[str, Path, int]:
         return "centernet_mobilenetv3_512", found, FULL_SIZE
     if given.profile == "full":
         return "centernet_r50v2_512", fetch.centernet_r50v2_512(), FULL_SIZE
-    return "centernet_mini", embedded.centernet_saved_model(), 0
+    return "centernet_mini", centernet.saved_model(), 0
 
 
-def _own_data(given: Parameters) -> bool:
-    """Whether the images are not those that come with the project."""
-    return bool(given.annotations) or given.profile in PUBLISHED
+def _drawn(given: Parameters) -> bool:
+    """Whether the images are those that come with the project."""
+    return not given.annotations and given.profile not in PUBLISHED
 
 
 def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
     """Name in the records, annotation file and folder of the images that judge."""
     split = given.split
-    if not _own_data(given):
-        root = embedded.mini_coco_folder(split, limit)
+    if _drawn(given):
+        root = mini_coco.kept(split, limit)
         name = "mini_coco" if split == "val" else f"mini_coco_{split}"
         return name, root / "annotations" / f"instances_{split}.json", root / split
+    truth = _coco() / "annotations" / f"instances_{split}2017.json"
+    pictures = _coco() / f"{split}2017"
     if given.annotations:
-        truth, pictures = (Path(p).expanduser() for p in (given.annotations, given.images))
-    else:
-        truth, pictures = _coco(split)
+        truth, pictures = Path(given.annotations).expanduser(), Path(given.images).expanduser()
+    elif split == "val" and not truth.is_file():
+        truth, pictures = fetch.coco_val2017()
+    elif not truth.is_file():
+        raise QlabError(
+            f"COCO {split}2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
+            "layout by QLAB_DATA, or pass annotations and images."
+        )
     return f"coco_{truth.stem.removeprefix('instances_')}", truth, pictures
 
 
@@ -172,20 +178,20 @@ def _calibration(
     """Files that calibrate, ids of the images that may judge, and what to tell of it."""
     ids = sorted(coco.imgs)
     limit = given.calibration_limit or CALIBRATION[given.profile]
+    profile = "" if given.annotations else given.profile  # whose own images judge
+    train = _coco() / "train2017"  # the proper place to calibrate from
     if given.calibration_images:
-        return photos.in_folder(Path(given.calibration_images).expanduser())[:limit], ids, ()
-    if not given.annotations and given.profile == "full" and paths.real_data():
-        train = paths.real_data() / "coco" / "train2017"  # the proper place to calibrate from
-        if train.is_dir():
-            return photos.in_folder(train)[:limit], ids, ()
+        return photos.in_folder(given.calibration_images)[:limit], ids, ()
+    if profile == "full" and train.is_dir():
+        return photos.in_folder(train)[:limit], ids, ()
     if ready:
         return [], ids, ("The detector is quantized already: it is evaluated as it is.",)
-    if given.profile == "small" and not given.annotations:
+    if profile == "small":
         rows = (paths.home() / "data" / "coco_calibration.csv").read_text().split()[1:]
         listed = [row.split(",") for row in rows[:limit]]
         return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed}), ids, ()
-    if not _own_data(given):
-        root = embedded.mini_coco_folder("calibration", limit)
+    if _drawn(given):
+        root = mini_coco.kept("calibration", limit)
         return photos.in_folder(root / "calibration"), ids, ()
     # Unless a number was asked for, at least three quarters stay for evaluation.
     count = given.calibration_limit or min(limit, len(ids) // 4)
@@ -197,32 +203,19 @@ def _calibration(
     return list(coco_tools.image_paths(coco, held_out, pictures).values()), judging, (note,)
 
 
-def _coco(split: str) -> tuple[Path, Path]:
-    """COCO's 2017 split from QLAB_DATA in COCO's own layout; `val` is downloaded if need be."""
-    root = (paths.real_data() or Path()) / "coco"
-    truth = root / "annotations" / f"instances_{split}2017.json"
-    if paths.real_data() and truth.is_file():
-        return truth, root / f"{split}2017"
-    if split != "val":
-        raise QlabError(
-            f"COCO {split}2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
-            "layout by QLAB_DATA, or pass annotations and images."
-        )
-    return fetch.coco_val2017()
+def _coco() -> Path:
+    """The folder of QLAB_DATA that has COCO in its own layout; none where there is no such."""
+    return (paths.real_data() or paths.build()) / "coco"
 
 
 def _size(folder: Path, asked: int) -> Size:
     """The size at which a detector runs: the asked side, or its own; the model is checked first."""
     ready = folder.suffix == ".tflite"
     own = Detector(folder, 1).size if ready else quantize.own_size(quantize.load(folder))
-    if asked and {*own} - {asked, None}:
+    if (asked and {*own} - {asked, None}) or (None in own and not asked):
         raise QlabError(
-            f"{folder} is fixed to {' x '.join(str(side or 'any') for side in own)} pixels (height "
-            f"x width); the parameter 'input_size' asks for {asked}."
-        )
-    if None in own and not asked:
-        raise QlabError(
-            f"{folder} takes images of any size; say with 'input_size' at which side in pixels "
-            "it runs (512 for CenterNet ResNet50-v2 512x512)."
+            f"{folder} takes images of {' x '.join(str(side or 'any') for side in own)} pixels "
+            f"(height x width), and the parameter 'input_size' asks for {asked or 'none'}: give "
+            "the side at which it runs (512 for CenterNet ResNet50-v2 512x512), or 0 for its own."
         )
     return Size(*(side or asked for side in own))

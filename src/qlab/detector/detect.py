@@ -1,7 +1,6 @@
 """Run a .tflite detector on images and get detections in COCO's form."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,23 +37,20 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 class Detector:
     """A .tflite detector: uint8 RGB [*size, 3] in, boxes, scores and classes out.
 
-    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in
-    TFLite_Detection_PostProcess and count classes from 0. `xnnpack` chooses between
-    LiteRT's default kernels and its older built-in ones.
+    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in POST_PROCESS.
+    `xnnpack` chooses between LiteRT's default kernels and its older built-in ones.
     QlabError: no such file, or one with other inputs or outputs.
     """
 
     def __init__(self, file: Path, threads: int, xnnpack: bool = True):
-        if not file.is_file():
-            raise QlabError(f"There is no .tflite file at {file}.")
         try:
             self.interpreter = interpreter(file.read_bytes(), threads, xnnpack)
-        except (ValueError, RuntimeError) as error:
-            raise QlabError(f"{file.name} cannot be run by LiteRT: {error}") from error
+        except (OSError, ValueError, RuntimeError) as error:
+            raise QlabError(f"{file} cannot be run by LiteRT: {error}") from error
         self.input = self.interpreter.get_input_details()[0]
         names = next(iter(self.interpreter.get_signature_list().values()), {}).get("outputs", [])
-        self.zoo = "detection_boxes" in names
-        if self.zoo:
+        self.first = int("detection_boxes" not in names)  # ready files count classes from 0
+        if not self.first:
             details = self.interpreter.get_signature_runner().get_output_details()
             outputs = [details[f"detection_{n}"] for n in ("boxes", "classes", "scores")]
         else:
@@ -78,17 +74,16 @@ class Detector:
         """Run the graph on the image set last."""
         self.interpreter.invoke()
 
-    def detections(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes [n, 4] (ymin, xmin, ymax, xmax in 0..1), class ids [n] from 1, scores [n]."""
-        boxes, classes, scores = (self.interpreter.get_tensor(i)[0] for i in self.order)
-        # A quantized graph answers 71.915 for class 72.
-        return boxes, np.rint(classes).astype(int) + (0 if self.zoo else 1), scores
-
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Detections of an image of any size."""
+        """Detections of an image of any size.
+
+        Boxes [n, 4] (ymin, xmin, ymax, xmax in 0..1), class ids [n] from 1, scores [n].
+        """
         self.set_image(resized(image, self.size))
         self.invoke()
-        return self.detections()
+        boxes, classes, scores = (self.interpreter.get_tensor(i)[0] for i in self.order)
+        # A quantized graph answers 71.915 for class 72.
+        return boxes, np.rint(classes).astype(int) + self.first, scores
 
 
 def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
@@ -111,31 +106,32 @@ def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
     return found[:3]
 
 
-def coco_results(found: tuple, image_id: int, width: int, height: int) -> list[dict]:
-    """Detections as entries of a COCO results file: boxes x, y, width, height in pixels."""
+def coco_results(
+    found: tuple, image_id: int, width: int, height: int, where: str = "The detector"
+) -> list[dict]:
+    """Detections as entries of a COCO results file: boxes x, y, width, height in pixels.
+
+    Without those of score 0, which graphs pad with. QlabError: a score or a box that is no number.
+    """
     boxes, classes, scores = found
-    y0, x0, y1, x1 = np.asarray(boxes, float).T
+    kept = (scores > 0) | ~np.isfinite(scores)
+    y0, x0, y1, x1 = np.asarray(boxes, float)[kept].T
     placed = np.stack([x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height], 1)
+    if not (np.isfinite(placed).all() and np.isfinite(scores[kept]).all()):
+        raise QlabError(
+            f"{where}: the score or box of a detection on image {image_id} is not a finite "
+            "number; the model is broken (overflow in fp16, or a bad conversion)."
+        )
+    rows = zip(classes[kept].tolist(), placed.tolist(), scores[kept].tolist(), strict=True)
     return [
         {
             "image_id": int(image_id),
             "category_id": c,
             "bbox": [round(v, 3) for v in box],
-            "score": round(s, 6),
+            "score": round(score, 6),
         }
-        for box, c, s in zip(placed.tolist(), classes.tolist(), scores.tolist(), strict=True)
-        if s > 0 or not math.isfinite(s)  # graphs pad their fixed number of detections with zeros
+        for c, box, score in rows
     ]
-
-
-def _check_numbers(results: list[dict], where: str) -> None:
-    """QlabError for the first detection whose score or box is no number."""
-    for r in results:
-        if not all(map(math.isfinite, (r["score"], *r["bbox"]))):
-            raise QlabError(
-                f"{where}: the score or box of a detection on image {r['image_id']} is not a "
-                "finite number; the model is broken (overflow in fp16, or a bad conversion)."
-            )
 
 
 def detect_each(
@@ -148,7 +144,7 @@ def detect_each(
     """COCO results of each of some detectors on images (id -> file), kept together as an artefact.
 
     `change(image, id)`, identified by `change_name`, alters each image first, once for all
-    detectors. QlabError for scores or boxes that are no numbers.
+    detectors. QlabError as `coco_results`.
     """
     recipe = {
         "models": [file_sha256(file) for file in files],
@@ -168,10 +164,8 @@ def detect_each(
             height, width = image.shape[:2]
             if change is not None:
                 image = change(image, image_id)
-            for detector, found in zip(running, results, strict=True):
-                found += coco_results(detector(image), image_id, width, height)
-        for file, found in zip(files, results, strict=True):
-            _check_numbers(found, file.name)
+            for file, detector, found in zip(files, running, results, strict=True):
+                found += coco_results(detector(image), image_id, width, height, file.name)
         (folder / "detections.json").write_text(json.dumps(results))
 
     kept = artefact("detections", recipe, make) / "detections.json"

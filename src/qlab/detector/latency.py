@@ -1,11 +1,12 @@
-"""Seconds of a detection's stages in one process: `python -m qlab.detector.latency JSON`.
+"""What one process measures: `python -m qlab.detector.latency JSON`, with arguments in JSON.
 
-JSON holds the arguments of `rounds`; the answer is a list of [variant, stage, seconds].
+Those of `rounds` are answered with a list of [variant, stage, seconds]; `{"file": FILE, "threads":
+N}` with the peak resident bytes of a process that runs one detection.
 """
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -16,20 +17,6 @@ from qlab.core.images import read_image
 from qlab.detector.detect import Detector, resized
 
 Seconds = dict[tuple[str, str], np.ndarray]  # [rounds] by variant and stage
-
-
-def stages(detector: Detector, files: Sequence[Path]) -> dict[str, Callable[[], object]]:
-    """What a detection consists of, each stage callable alone and stepping through `files`.
-
-    `decode` reads and unpacks the image file, `preprocess` resizes it and
-    copies it into the input tensor, `invoke` runs the graph.
-    """
-    read, decoded = cycle(files), cycle([read_image(f) for f in files])
-    return {
-        "decode": lambda: read_image(next(read)),
-        "preprocess": lambda: detector.set_image(resized(next(decoded), detector.size)),
-        "invoke": detector.invoke,
-    }
 
 
 def rounds(
@@ -43,20 +30,33 @@ def rounds(
 ) -> Seconds:
     """Each variant's stages on the pictures, in turn, after two warm-up rounds (one before few).
 
-    `files` are paths by variant, the first one of which reads the pictures too, as variant `image`,
-    stage `decode`. With the built-in kernels (`xnnpack` false) the graph alone is timed.
+    `files` are paths by variant. `preprocess` resizes a picture and copies it into the input
+    tensor, `invoke` runs the graph; `decode`, of the variant `image`, reads a picture's file. With
+    the built-in kernels (`xnnpack` false) the graph alone is timed.
     """
-    calls = {}
+    read, calls = cycle(map(Path, pictures)), {}
     for variant, file in files.items():
-        steps = stages(Detector(Path(file), threads, xnnpack), [Path(p) for p in pictures])
-        steps["preprocess"]()
-        calls[variant, "invoke"] = steps["invoke"]
+        detector = Detector(Path(file), threads, xnnpack)
+        decoded = cycle([read_image(Path(p)) for p in pictures])
+
+        def preprocess(detector=detector, decoded=decoded) -> None:
+            detector.set_image(resized(next(decoded), detector.size))
+
+        preprocess()
+        calls[variant, "invoke"] = detector.invoke
         if xnnpack:
-            calls[variant, "preprocess"] = steps["preprocess"]
-            calls.setdefault(("image", "decode"), steps["decode"])
+            calls[variant, "preprocess"] = preprocess
+            calls["image", "decode"] = lambda: read_image(next(read))
     return timing.interleaved(calls, repeats, 2 if repeats > 5 else 1, progress, seed)
 
 
+def _main(told: dict) -> None:
+    if "file" in told:
+        detector = Detector(Path(told["file"]), told["threads"])
+        detector(np.zeros((*detector.size, 3), np.uint8))
+        return timing.print_peak_memory()
+    print(json.dumps([[*of, values.tolist()] for of, values in rounds(**told).items()]))
+
+
 if __name__ == "__main__":
-    seconds = rounds(**json.loads(sys.argv[1]))
-    print(json.dumps([[*of, values.tolist()] for of, values in seconds.items()]))
+    _main(json.loads(sys.argv[1]))

@@ -6,7 +6,6 @@ image depends on its split's seed and its index alone: splits share none, and an
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,8 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from qlab.core import shapes
-from qlab.core.cache import written_whole
+from qlab.core.cache import artefact, code_sha256, versions
+from qlab.core.embedded import DRAWING
 from qlab.core.errors import QlabError
 
 SIZE = 256  # pixels, width and height
@@ -113,44 +113,39 @@ def digest(split: str, count: int = 16) -> str:
     return total.hexdigest()
 
 
-def scenes(split: str, count: int) -> Iterator[Scene]:
-    """The first `count` scenes of a split, one at a time."""
-    return (draw_scene(split, index) for index in range(count))
-
-
 def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
     """Write a split as a COCO folder: `<split>/*.png` and `annotations/instances_<split>.json`.
 
-    Returns the annotation file. Raises QlabError when this machine draws other
-    pixels than the ones the numbers of this project stand on.
+    Returns the annotation file. QlabError: this machine draws other pixels than the ones that the
+    numbers of this project stand on.
     """
     if digest(split) != DIGESTS[split]:
         raise QlabError(
             f"mini_coco '{split}' came out different here (its first 16 images hash to another "
             "sha256); install the exact versions of requirements.lock, Pillow and numpy above all."
         )
-    images: list[dict] = []
-    annotations: list[dict] = []
-    (folder / split).mkdir(parents=True, exist_ok=True)
-    for index, scene in enumerate(progress(scenes(split, count))):
-        name = f"{index:06d}.png"
-        Image.fromarray(scene.pixels).save(folder / split / name, compress_level=1)
-        images.append({"id": index, "file_name": name, "width": SIZE, "height": SIZE})
-        annotations += annotate(scene, index, len(annotations) + 1)
     target = folder / "annotations" / f"instances_{split}.json"
     coco = {
         "info": {"description": f"mini_coco {split}, seed {SEEDS[split]}", "version": "1"},
         "licenses": [],
-        "images": images,
-        "annotations": annotations,
+        "images": [],
+        "annotations": [],
         "categories": CATEGORIES,
     }
-    with written_whole(target) as part:
-        part.write_text(json.dumps(coco))
+    for part in (folder / split, target.parent):
+        part.mkdir(parents=True, exist_ok=True)
+    for index in progress(range(count)):
+        scene, name = draw_scene(split, index), f"{index:06d}.png"
+        Image.fromarray(scene.pixels).save(folder / split / name, compress_level=1)
+        about = {"id": index, "file_name": name, "width": SIZE, "height": SIZE}
+        coco["images"].append(about)
+        coco["annotations"] += annotate(scene, index, len(coco["annotations"]) + 1)
+    target.write_text(json.dumps(coco))
     return target
 
 
-def detection_targets(rows: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [n, 4] as x, y, width, height in pixels and zero-based classes [n] of annotations."""
-    boxes = np.array([a["bbox"] for a in rows], np.float32).reshape(-1, 4)
-    return boxes, np.array([a["category_id"] - 1 for a in rows], np.int64)
+def kept(split: str, count: int, progress=DRAWING) -> Path:
+    """The COCO folder of the first `count` images of a split, drawn once."""
+    recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
+    recipe["versions"] = versions("numpy", "pillow", "pycocotools")
+    return artefact("mini_coco", recipe, lambda at: write_coco(at, split, count, progress))

@@ -37,33 +37,29 @@ def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
     return {i: AsStored(p) if i in stored else p for i, p in found.items()}
 
 
-def each_once(found: dict[int, Path]) -> tuple[dict[int, Path], tuple[str, ...]]:
-    """Photos by id without copies of an earlier one (the same bytes), and what to tell of it."""
+def each_once(
+    found: dict[int, Path], calibration: Iterable[Path] = ()
+) -> tuple[dict[int, Path], tuple[str, ...]]:
+    """Photos by id without copies of an earlier one (the same bytes), and what to tell of it.
+
+    QlabError: one of them calibrates too, whatever its file is called there.
+    """
     first: dict[str, int] = {}
     copies = {}
     for i, path in found.items():
         if (kept := first.setdefault(file_sha256(path), i)) != i:
-            copies[path.name] = found[kept].name
-    if not copies:
-        return found, ()
-    name, original = next(iter(copies.items()))
-    told = f"Left out as copies of other photos: {len(found) - len(first)} of {len(found)}"
-    return {i: found[i] for i in first.values()}, (f"{told}, such as {name} of {original}.",)
-
-
-def in_folder(folder: Path) -> list[Path]:
-    """Image files of a folder by name; QlabError: no folder."""
-    if not folder.is_dir():
-        raise QlabError(f"There is no folder with calibration images at {folder}.")
-    kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds)
-
-
-def refuse_overlap(calibration: list[Path], evaluation: Iterable[Path]) -> None:
-    """Calibration data never meets evaluation data, whatever the files are called."""
-    seen = {file_sha256(p) for p in evaluation}
-    for path in (p for p in calibration if file_sha256(p) in seen):
+            copies[i] = f"{path.name} of {found[kept].name}"
+    for path in (p for p in calibration if file_sha256(p) in first):
         raise QlabError(
             f"The calibration image {path.name} is among the evaluation images too; "
             "give others with calibration_images, or none to have some held out."
         )
+    told = f"Left out as copies of other photos: {len(copies)} of {len(found)}, such as "
+    kept = {i: path for i, path in found.items() if i not in copies}
+    return kept, tuple(f"{told}{copy}." for copy in [*copies.values()][:1])
+
+
+def in_folder(folder: str | Path) -> list[Path]:
+    """Image files of a folder by name."""
+    kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+    return sorted(p for p in Path(folder).expanduser().iterdir() if p.suffix.lower() in kinds)

@@ -1,5 +1,6 @@
 """What a clock or a meter says of each variant: latency, memory, energy, time by operator."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,8 +43,7 @@ def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     At `smoke` and `mini` one process is timed: `n` is its rounds, the interval is over them. Else
     `n` is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
     """
-    parent, used = parent_of(files), device(task)
-    records: list[Record] = []
+    records, parent, used = [], parent_of(files), device(task)
     for xnnpack, names in LATENCY.items():
         runs = _runs(task, files, xnnpack, progress)
         for variant, stage in runs[0]:
@@ -64,7 +64,7 @@ def _runs(task: Task, files: Files, xnnpack: bool, progress) -> list[latency.Sec
     told |= {"threads": task.given.threads, "xnnpack": xnnpack, "repeats": repeats}
     if count == 1:
         return [latency.rounds(**told, progress=progress)]
-    answers = timing.in_processes("qlab.detector.latency", told, count, progress)
+    answers = timing.in_processes(latency.__name__, told, count, progress)
     return [{(v, stage): np.array(s) for v, stage, s in answer} for answer in answers]
 
 
@@ -82,10 +82,14 @@ def memory_records(task: Task, files: Files) -> list[Record]:
     """
     records = []
     for variant, file in files.items():
-        command = ["-m", "qlab.detector.peak_memory", str(file), str(task.given.threads)]
-        made = (task, variant, "peak_memory_bytes", timing.peak_memory(command))
-        records.append(RECORD.counted(*made, device=device(task)))
+        told = json.dumps({"file": str(file), "threads": task.given.threads})
+        peak = timing.peak_memory(["-m", latency.__name__, told])
+        records.append(_counted(task, variant, "peak_memory_bytes", peak))
     return records
+
+
+def _counted(task: Task, *what, **more) -> Record:
+    return RECORD.counted(task, *what, device=device(task), **more)
 
 
 def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
@@ -97,9 +101,8 @@ def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
         with timing.energy() as used:
             for _ in range(repeats):
                 detector.invoke()
-        if "rapl" in used.joules:
-            made = (task, variant, "energy_j", used.joules["rapl"] / repeats, repeats)
-            records.append(RECORD.counted(*made, device=device(task)))
+        if spent := used.joules.get("rapl"):
+            records.append(_counted(task, variant, "energy_j", spent / repeats, repeats))
     return records
 
 
@@ -116,8 +119,7 @@ def operator_records(
         for metric, xnnpack in (("operator_ms", True), ("operator_builtin_ms", False)):
             spent = time_operators(files[variant], task.given.threads, xnnpack)
             for kind, ms in spent.groupby("kind")["ms"]:
-                made = (task, variant, metric, ms.sum(), len(ms))
-                records.append(RECORD.counted(*made, part=kind, device=device(task)))
+                records.append(_counted(task, variant, metric, ms.sum(), len(ms), part=kind))
     return records
 
 
@@ -130,9 +132,7 @@ def time_operators(
     stand-in: same kernel, delegate and shapes; what is lost is the fusion of neighbours, so the
     sum is reported beside the time of the whole. Operators of constants alone are left out.
     """
-    rng = np.random.default_rng(seed)
-    rows = []
-    model = tflite_graph.read(file)
+    rows, rng, model = [], np.random.default_rng(seed), tflite_graph.read(file)
     for index, operator in enumerate(tflite_graph.operators(file)):
         runner = interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
         for entry in runner.get_input_details():
@@ -142,5 +142,5 @@ def time_operators(
             runner.set_tensor(entry["index"], noise.astype(entry["dtype"]))
         if runner.get_input_details():
             seconds = timing.interleaved({"op": runner.invoke}, repeats)["op"]
-            rows.append((operator.kind, 1e3 * float(np.median(seconds))))
+            rows.append((operator.kind, 1e3 * np.median(seconds)))
     return pd.DataFrame(rows, columns=["kind", "ms"])

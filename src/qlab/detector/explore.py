@@ -86,12 +86,15 @@ def samples(task: Task, found: Detections):
         ids = judged_ids(task, variant)
         table = objects(task, found, variant, ids, FOUND_SCORE)
         flips = (table["flip"] != "").groupby(table["image"]).sum()
-        return table, sorted(ids, key=lambda i: (-flips.get(i, 0), i))
+        shown = set(ids) & set(pictures.shown_to_all(task))  # what is seen may be passed on
+        return table, sorted(shown, key=lambda i: (-flips.get(i, 0), i))
 
     def show(variant: str, score: float, place: int) -> tuple[str, Figure]:
         table, order = whole(variant)
         if place > len(order):
-            raise QlabError(f"{variant} answered on {len(order)} images only; take one of these.")
+            raise QlabError(
+                f"{variant} answered on {len(order)} images to show; take one of these."
+            )
         image = order[place - 1]
         drawn = {
             v: [r for r in found[v] if r["image_id"] == image and r["score"] >= score]
@@ -100,11 +103,12 @@ def samples(task: Task, found: Detections):
         here = objects(task, found, variant, [image], score)
         told = sentence(here, table, {v: len(results) for v, results in drawn.items()})
         file = html.escape(task.images[image].name, quote=False)
-        return f"{file}, scores from {score:.2f} on: {told}", picture(task, here, image, drawn)
+        told = f"{file}, scores from {score:.2f} on: {told} {pictures.credit(task, [image])}"
+        return told, picture(task, here, image, drawn)
 
     controls = [
         live.choice(others, "variant", "int8_static" if "int8_static" in others else others[-1]),
         live.slider(FOUND_SCORE, 0.05, 0.95, 0.05, "score from"),
-        live.counter(1, len(task.images), "image, most flips first"),
+        live.counter(1, len(pictures.shown_to_all(task)), "image, most flips first"),
     ]
     return live.follow(show, controls)

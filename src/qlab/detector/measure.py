@@ -113,8 +113,8 @@ def size_records(task: Task, files: Files) -> list[Record]:
 def detect(task: Task, files: Files, progress=iter) -> Detections:
     """Detections of each variant on the evaluation images, kept under build/.
 
-    `SLOW` sees only the first SLOW_LIMIT images, `FEW` the first FEW_LIMIT. The float parent must answer
-    with categories that the annotations know.
+    Of the first images only: `SLOW` by SLOW_LIMIT, `FEW` by FEW_LIMIT. The float parent must
+    answer with categories that the annotations know.
     """
     parent = parent_of(files)
     count, threads = shared(task, len(files))

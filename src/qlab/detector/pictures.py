@@ -1,5 +1,6 @@
 """Images with the boxes that the variants of a detector draw, and the truth."""
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -11,11 +12,32 @@ from qlab.detector.data import Task
 from qlab.detector.measure import FOUND_SCORE, Detections
 from qlab.detector.robustness import VARIANTS
 
+# COCO's licences under which a photo may be shown to all, by their id in the annotations.
+OPEN = {4: "CC BY 2.0", 5: "CC BY-SA 2.0", 7: "no known restrictions", 8: "US government work"}
+
+
+def shown_to_all(task: Task) -> list[int]:
+    """Images that a committed picture may show: of COCO's photos, those whose licence is in OPEN.
+
+    An image without a licence id, such as a drawn one, is its owner's to show.
+    """
+    return [i for i in sorted(task.images) if task.coco.imgs[i].get("license", 8) in OPEN]
+
+
+def credit(task: Task, ids: list[int]) -> str:
+    """Where the photos among some images come from, and under which licence; else nothing."""
+    told = []
+    for entry in (task.coco.imgs[i] for i in ids):
+        if photo := re.search(r"/(\d+)_\w+\.jpg$", entry.get("flickr_url", "")):
+            told.append(f"flickr.com/photo.gne?id={photo[1]} ({OPEN[entry['license']]})")
+    return f"Photos: {', '.join(told)}" if told else ""
+
 
 def boxes(task: Task, found: Detections, count: int = 2) -> None:
     """The same images with the boxes each variant draws, and the truth."""
     # Images with about five objects: enough to see, not too many to tell apart.
-    ids = sorted(task.images, key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))[:count]
+    ids = sorted(shown_to_all(task), key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))
+    ids = ids[:count]
     shown = {"truth": [a | {"score": 1.0} for a in truth(task, ids)]}
     for v in [v for v in VARIANTS if v in found] or list(found)[:1]:
         shown[v] = [r for r in found[v] if r["image_id"] in ids and r["score"] >= FOUND_SCORE]
@@ -36,7 +58,8 @@ def boxes(task: Task, found: Detections, count: int = 2) -> None:
                     draw_box(axis, r, category(task, r))
         for axis, variant in zip(axes[0], shown, strict=True):
             axis.set_title(variant, fontsize=9)
-        canvas.suptitle(f"Boxes with score ≥ {FOUND_SCORE} (truth: all)", fontsize=11)
+        canvas.suptitle(f"{task.model}: boxes with score ≥ {FOUND_SCORE} (truth: all)", fontsize=11)
+        canvas.supxlabel(credit(task, ids), fontsize=7)
 
 
 def truth(task: Task, ids: list[int]) -> list[dict]:

@@ -51,7 +51,7 @@ TABLE = """\
 |---|---|---|---:|---:|---:|---|
 {rows}
 
-`small` is CenterNet-MobileNetV3 on COCO photos, `mini` the embedded models on drawn or made-up data.
+`small` is CenterNet-MobileNetV3 on COCO photos, `mini` the embedded models on made-up data.
 Size and time of the float model are 1; brackets are 95 % intervals. Quality is AP (detector),
 `acc` (language model) or accuracy (classifier), on the same items as float's. Each time is a
 ratio, taken on one machine with two cores (the classifier's in its long sweep); what has a dash

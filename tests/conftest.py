@@ -62,6 +62,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """What the cells of notebook 01 make of a tiny CenterNet."""
+    from notebook01 import tiny_detector
+
+    return tiny_detector(tmp_path_factory.mktemp("tiny"))
+
+
 @pytest.fixture
 def task(tmp_path):
     """A made-up task of notebook 01 on 12 images that need not exist, and detections on them."""

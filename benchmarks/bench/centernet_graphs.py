@@ -1,7 +1,6 @@
 """The benchmarks of CenterNet: a random network at full size, and a detector's .tflite files."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -135,7 +134,8 @@ def quantized(fp32: Path, variant: str, samples: list[dict], more: str) -> bytes
     if variant == "int8_dynamic_deconv_fp32":
         floats += [(".*", kind.CONV_2D_TRANSPOSE)]
     if variant == "int8_selective":
-        names = [f"^{re.escape(name)};?$" for name in tflite_graph.decoding(fp32)]
+        after = set(tflite_graph.decoding(fp32))
+        names = [o.rule for o in tflite_graph.operators(fp32) if after & set(o.outputs)]
         names += [f".*{more}.*"] if more else []
         floats += [(name, kind.ALL_SUPPORTED) for name in names]
     made = quantizer.Quantizer(str(fp32))

@@ -1,14 +1,18 @@
 """SavedModels as people have them: inputs that are no squares, operators that LiteRT lacks."""
 
+import dataclasses
 import json
+from types import SimpleNamespace
 
+import notebook01
 import numpy as np
 import pytest
 from PIL import Image
 
 from qlab.core.errors import QlabError
+from qlab.core.litert import quiet_converter
 from qlab.core.tf import tf
-from qlab.detector import data, quantize, unsupported
+from qlab.detector import data
 from qlab.detector.detect import Detector
 
 SAMPLES = [np.full((32, 64, 3), v, np.uint8) for v in (255, 90)]
@@ -52,9 +56,9 @@ def test_a_detector_whose_input_is_no_square_runs_as_savedmodel_and_as_file(home
     assert task.size == (32, 64) and str(task.size) == "32 x 64"
     assert task.settings()["input_size"] == [32, 64]
     assert [image.shape for image in task.calibration] == [(32, 64, 3)] * 2
-    samples = quantize.calibration_samples(SAMPLES)
-    files = [quantize.build_variant(folder, v, task.size, samples) for v in ("fp32", "int8_static")]
-    bright = []
+    task = dataclasses.replace(task, calibration=SAMPLES)
+    made = notebook01.run(task, *notebook01.TOOLS, "VARIANTS = ")
+    files, bright = [made.files[v] for v in ("fp32", "int8_static")], []
     for file in files:
         detector = Detector(file, 1)
         assert detector.size == task.size
@@ -88,16 +92,14 @@ def lacking(image):
 
 def test_operators_that_litert_lacks_are_named_in_a_sentence(home, tmp_path):
     folder = saved(tmp_path / "net", also=lacking)
+    task = SimpleNamespace(ready=False, folder=folder, size=(32, 64), given=None)
+    convert = notebook01.run(task, "started = ", "def convert(").convert
     with pytest.raises(QlabError) as told:
-        quantize.convert(folder, "fp32", (32, 64))
+        convert("FLOAT32")
     assert "has no operator for AdjustHue, Betainc of this model" in str(told.value)
     assert len(str(told.value)) < 200 and "\n" not in str(told.value)
 
 
 def test_other_errors_of_the_converter_are_passed_on():
-    class Converter:
-        def convert(self):
-            raise ValueError("the disk is full")
-
-    with pytest.raises(ValueError, match="the disk is full"):
-        unsupported.converted(Converter())
+    with pytest.raises(ValueError, match="the disk is full"), quiet_converter():
+        raise ValueError("the disk is full")

@@ -55,10 +55,12 @@ def worse(results, rng, share=0.8):
 def test_every_interval_is_computed_again_from_the_written_items(task, seed, tmp_path, monkeypatch):
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
     monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
+    monkeypatch.setitem(measure.FEW_LIMIT, "smoke", 7)
     work, results = task
     rng = np.random.default_rng(seed)
-    few = worse([r for r in results if r["image_id"] <= 5], rng)
-    found = {"fp32": results, "int8_static": worse(results, rng), measure.SLOW: few}
+    found = {"fp32": results, "int8_static": worse(results, rng)}
+    for variant, n in ((measure.SLOW, 5), ("int4_octav", 7)):
+        found[variant] = worse([r for r in results if r["image_id"] <= n], rng)
 
     def detected(files, images, threads, change, name):
         return [[r for r in worse(results, rng) if r["image_id"] in images] for _ in files]

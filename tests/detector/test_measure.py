@@ -1,13 +1,13 @@
 """What experiment `centernet_ptq` measures, on made-up detections and graphs."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_coco import perfect, value
 
-from qlab.core import records, tflite_graph
+from qlab.core import records, stats
 from qlab.core.errors import QlabError
 from qlab.detector import measure
 
@@ -20,9 +20,9 @@ def test_equal_detections_differ_by_exactly_nothing_wherever_they_stand(task, mo
     """The slow variant sees fewer images; what comes after it is compared on all of them again."""
     monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
     work, results = task
-    found = {"fp32": results, measure.SLOW: results, "int8_dynamic_subpixel": results}
+    found = {"fp32": results, measure.SLOW: results, "int8_static": results}
     table = records.as_table(accuracy(work, found))
-    for variant, n in ((measure.SLOW, 5), ("int8_dynamic_subpixel", 12)):
+    for variant, n in ((measure.SLOW, 5), ("int8_static", 12)):
         row = value(table, variant, "ap_difference")
         assert (row["value"], row["ci_low"], row["ci_high"], row["n"]) == (0, 0, 0, n)
         assert value(table, variant, "flip_rate")["value"] == 0
@@ -43,8 +43,12 @@ def test_losing_the_answers_of_half_the_images_is_seen(task):
     assert difference == pytest.approx(-value(table, "int8_static", "flip_rate")["value"])
 
 
-def test_the_slow_variant_is_judged_on_the_images_it_saw(task, monkeypatch):
-    monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
+@pytest.mark.parametrize("variant", [measure.SLOW, *measure.FEW])
+def test_slow_variants_and_those_of_few_bits_are_judged_on_the_images_they_saw(
+    task, monkeypatch, variant
+):
+    limits = measure.SLOW_LIMIT if variant == measure.SLOW else measure.FEW_LIMIT
+    monkeypatch.setitem(limits, "smoke", 5)
     work, _ = task
     asked = {}
 
@@ -53,11 +57,13 @@ def test_the_slow_variant_is_judged_on_the_images_it_saw(task, monkeypatch):
         return [[r for r in perfect(work) if r["image_id"] in images]]
 
     monkeypatch.setattr(measure.detectors, "detect_each", detected)
-    files = {"fp32": Path("a"), measure.SLOW: Path("b")}
-    found = measure.detect(work, files)
+    found = measure.detect(work, {"fp32": Path("a"), variant: Path("b")})
     assert asked == {"a": sorted(work.images), "b": sorted(work.images)[:5]}
     table = records.as_table(accuracy(work, found))
-    assert value(table, measure.SLOW, "found_share")["value"] == 1
+    assert value(table, variant, "found_share")["value"] == 1
+    assert value(table, variant, "ap")["bits"] == (8 if variant == measure.SLOW else 4)
+    monkeypatch.setitem(limits, "smoke", 0)  # none
+    assert measure.judged_ids(work, variant) == sorted(work.images)
 
 
 def test_a_float_model_with_other_labels_is_refused_a_quantized_one_is_a_finding(task, monkeypatch):
@@ -82,33 +88,43 @@ def test_sizes_are_of_the_file_of_its_gzip_and_of_its_constants(task, tmp_path, 
     assert {(r.variant, r.bits) for r in made} == {("fp32", 32), ("int8_static", 8)}
 
 
-def test_noise_is_named_by_part_place_and_kind(task, monkeypatch):
+def test_noise_is_named_by_part_place_and_kind(task):
     work, _ = task
-    chain = [tflite_graph.Operator(k, (), (k.lower(),)) for k in ("CONV_2D", "SHAPE", "TOPK_V2")]
-    monkeypatch.setattr(measure.tflite_graph, "operators", lambda file: chain)
-    monkeypatch.setattr(measure.tflite_graph, "decoding", lambda file: ["topk_v2"])
-    monkeypatch.setattr(measure.quantize, "calibration_samples", lambda images: [0] * 12)
-    snr = {"conv_2d": 30.0, "topk_v2": -1.0}
-    monkeypatch.setattr(measure.quantize, "tensor_snr", lambda *_: snr)
-    made = measure.snr_records(work, {"fp32": Path("a"), "int8_static": Path("b")})
-    assert {(r.where, r.depth, r.part): (r.metric, r.value, r.unit, r.n) for r in made} == {
-        ("network", 0, "CONV_2D"): ("snr_db", 30.0, "dB", 8),
-        ("decoding", 2, "TOPK_V2"): ("snr_db", -1.0, "dB", 8),
+    arriving = pd.DataFrame({
+        "depth": [0, 2, 3], "operator": ["a", "c", "d"], "kind": ["CONV_2D", "TOPK_V2", "ADD"],
+        "where": ["network", "decoding", "network"], "db": [30.0, -1.0, np.nan], "n": 4,
+    })  # fmt: skip
+    alone = arriving[:1].assign(own_db=41.0, end_db=7.0, mended_db=52.0, n=2)
+    made = measure.noise_records(work, arriving, alone)
+    assert {(r.metric, r.where, r.depth, r.part): (r.value, r.unit, r.n) for r in made} == {
+        ("snr_db", "network", 0, "CONV_2D"): (30.0, "dB", 4),
+        ("snr_db", "decoding", 2, "TOPK_V2"): (-1.0, "dB", 4),
+        ("snr_own_db", "network", 0, "CONV_2D"): (41.0, "dB", 2),
+        ("snr_end_db", "network", 0, "CONV_2D"): (7.0, "dB", 2),
+        ("snr_end_mended_db", "network", 0, "CONV_2D"): (52.0, "dB", 2),
     }
 
 
-def test_variants_that_do_not_run_are_left_out_but_never_the_parent(task, monkeypatch):
-    work, _ = task
-    work = dataclasses.replace(work, subpixel=Path("twin"), calibration=[np.zeros((2, 2, 3))])
-    made = {"build_variant": lambda f, v, *_: Path(v), "convert": lambda f, v, s: f / v}
-    for name, fake in made.items():
-        monkeypatch.setattr(measure.quantize, name, fake)
-    refused = ("fp32", "int16x8")
-    monkeypatch.setattr(measure, "_runs", lambda v, f, t: v not in refused)
-    files = measure.build_variants(work)
-    assert "fp32" in files and "int16x8" not in files and len(files) == 7
-    assert files[measure.SUBPIXEL] == Path("twin/int8_dynamic")
-    ready = dataclasses.replace(work, folder=Path("a.tflite"))
-    assert measure.build_variants(ready) == {"as_is": Path("a.tflite")}
-    assert measure.parent_of({"as_is": Path("a.tflite")}) == "as_is"
-    assert measure.snr_records(ready, {}) == []
+def test_every_figure_of_coco_has_a_paired_difference(task):
+    """Its value is one figure minus the other; its interval is that of the same resamples."""
+    work, results = task
+    found = {"fp32": results, "fp16": results[::2]}
+    scores = measure.score(work, found)
+    table = records.as_table(measure.accuracy_records(work, found, scores))
+    before, after = (scores[v, 12].scored for v in found)
+    assert len(before.figures) > 10
+    for metric in before.figures:
+        row = value(table, "fp16", f"{metric}_difference")
+        values = [value(table, v, metric)["value"] for v in ("fp16", "fp32")]
+        assert row["value"] == pytest.approx(values[0] - values[1], nan_ok=True)
+        shift = after.samples[metric] - before.samples[metric]
+        expected = stats.bootstrap_interval(shift, row["value"])
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected), metric
+        assert not len(records.pick(table, f"{metric}_difference", variant="fp32"))
+
+
+def test_variants_that_do_not_run_are_left_out_but_never_the_parent(monkeypatch):
+    monkeypatch.setattr(measure, "_runs", lambda v, f, t: v == "fp16")
+    files = {v: Path(v) for v in ("fp32", "int16x8", "fp16")}
+    assert list(measure.running(files, 1)) == ["fp32", "fp16"]
+    assert measure.parent_of(files) == "fp32" and measure.parent_of({"as_is": 0}) == "as_is"

@@ -1,11 +1,16 @@
 """Real images and real detectors: the published figures come out. Needs QLAB_DATA."""
 
+import notebook01
 import pytest
 from conftest import fresh_home
 from tiny_coco import summary
 
 from qlab.core import records
+<<<<<<< HEAD
 from qlab.detector import coco, data, measure, mini_coco
+=======
+from qlab.detector import biases, coco, data, embedded, measure, quantize, robustness
+>>>>>>> w/tests
 
 pytestmark = pytest.mark.real_data
 
@@ -29,8 +34,8 @@ def study(real_data, tmp_path_factory):
         input_size=352,
     )
     task = data.prepare(given)
-    wanted = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
-    files = {v: f for v, f in measure.build_variants(task).items() if v in wanted}
+    made = notebook01.run(task, *notebook01.TOOLS, *notebook01.VARIANTS)
+    files = {v: f for v, f in made.files.items() if v in robustness.VARIANTS}
     found = measure.detect(task, files)
     numbers = measure.accuracy_records(task, found, measure.score(task, found))
     yield task, found, records.as_table(numbers)
@@ -76,8 +81,25 @@ def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name
     )
     task = data.prepare(given)
     assert len(task.images) == 128 and not task.calibration
-    files = measure.build_variants(task)
+    files = notebook01.run(task, *notebook01.TOOLS).files
     assert list(files) == ["as_is"]
     found = measure.detect(task, files)
     table = records.as_table(measure.accuracy_records(task, found, measure.score(task, found)))
     assert low < records.pick(table, "ap")["value"].iloc[0] < high
+
+
+def test_squeeze_and_excite_filters_of_the_real_centernet_have_biases_cut_off(
+    home, real_data, tmp_path
+):
+    """After weight decay they are next to zero, and so are their scales; four photos show it."""
+    folder = real_data / "detector" / "centernet_mobilenetv3_512_coco17" / "saved_model"
+    given = {"model": str(folder), **images(real_data), "input_size": 512}
+    task = data.prepare(data.Parameters(**given, calibration_limit=4, limit=1))
+    made = notebook01.run(task, *notebook01.TOOLS)
+    content = made.requantize(made.recipe.static_wi8_ai8())
+    file = quantize.keep(tmp_path, "int8_static", content)
+    cut = biases.cut_off(file, made.float_file)
+    excite = cut["operator"].str.extract(r"conv_(\d+)/squeeze_excite/(Conv_1|Conv)/")
+    assert excite.head(2).values.tolist() == [["3", "Conv"], ["3", "Conv_1"]]
+    assert 14 <= excite[0].notna().sum() >= len(cut) - 2
+    assert cut["cut"][1] == cut["channels"][1] and cut["most_steps"].idxmax() == 1  # all forgotten

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from notebook01 import CELLS
 from PIL import Image
 
 from qlab.core import records
@@ -62,6 +63,11 @@ def test_what_lies_there_already_is_left_alone(task, table, tmp_path, other):
     with pytest.raises(QlabError, match=r"mine holds something else .* Name a folder"):
         take.keep(folder, task[0], "fp16", tmp_path / "a", None, table, {})
     assert folder.is_file() or (folder / other).read_text() == "somebody's"
+
+
+def test_the_lines_are_those_that_the_notebook_shows():
+    [shown] = [c.source for c in CELLS if "without qlab" in c.source or "no qlab" in c.source]
+    assert shown.partition("```python\n")[2].partition("```")[0] == USE.read_text()
 
 
 def test_the_lines_without_qlab_find_the_same_boxes(task, table, tmp_path):

@@ -185,7 +185,7 @@ def main() -> None:
     given = parser.parse_args()
     place = ROOT / "build" / "kaggle"
     if given.image:
-        python = given.image / "bin" / "python"
+        python = given.image.absolute() / "bin" / "python"
     else:
         python = image(place / "image", os.environ.get("PYTHON", "python3.12"))
     before = frozen(python)

@@ -1,6 +1,7 @@
 """What is inside a .tflite: operators, weights, and the part that only decodes."""
 
 import copy
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,14 @@ class Operator:
     kind: str
     inputs: tuple[str, ...]  # names of tensors
     outputs: tuple[str, ...]  # names of tensors
+
+    @property
+    def rule(self) -> str:
+        """A pattern that fits this operator alone in a recipe of ai-edge-quantizer.
+
+        That knows an operator by all its outputs, each with a semicolon behind.
+        """
+        return f"^{re.escape(''.join(f'{name};' for name in self.outputs))}$"
 
 
 def read(file: Path):

@@ -7,7 +7,6 @@ each adds by itself, at its own output and at the ends of the network, where it 
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -101,6 +100,7 @@ def alone(
 
     def make(folder: Path) -> None:
         table = _operators(float_file)
+        table["rule"] = [o.rule for o in tflite_graph.operators(float_file)]
         network = table[table["where"] == "network"].to_dict("records")
         ends, content = tflite_graph.ends(float_file), float_file.read_bytes()
         names = {row["operator"] for row in network}
@@ -109,7 +109,7 @@ def alone(
         rows = []
         for row in progress(network):
             name = row["operator"]
-            made = quantized(float_file, rules, ranges, name)
+            made = quantized(float_file, rules, ranges, row["rule"])
             if tflite_graph.types(made) == plain:
                 continue  # the rules do not know this kind of operator
             noisy = values(made, {name, *ends}, samples, threads)
@@ -117,6 +117,7 @@ def alone(
             row["end_db"] = _worst(signal, noisy, ends)
             whole = biases.mended(made, float_file)
             noisy = noisy if whole is made else values(whole, ends, samples, threads)
+            del row["rule"]
             rows.append(row | {"mended_db": _worst(signal, noisy, ends), "n": len(samples)})
         pd.DataFrame(rows).to_json(folder / "alone.json", orient="records", indent=1)
 
@@ -129,12 +130,12 @@ def _worst(signal: Mapping, noisy: Mapping, ends: Sequence[str]) -> float:
     return float(np.nanmin([decibels(signal[end], noisy[end]) for end in ends]))
 
 
-def quantized(float_file: Path, rules: list[dict], ranges: Ranges, operator: str) -> bytes:
-    """The file with one operator quantized, by its output tensor, and all else as it is."""
+def quantized(float_file: Path, rules: list[dict], ranges: Ranges, pattern: str) -> bytes:
+    """The file with the operators quantized that fit a pattern, and all else as it is."""
     from ai_edge_quantizer import quantizer
 
     made = quantizer.Quantizer(str(float_file))
-    made.load_quantization_recipe([{**r, "regex": f"^{re.escape(operator)};?$"} for r in rules])
+    made.load_quantization_recipe([{**rule, "regex": pattern} for rule in rules])
     with quiet_quantizer():
         return bytes(made.quantize(ranges).quantized_model)
 

@@ -12,7 +12,8 @@ from qlab.detector.robustness import CLEAN
 CURED = "int8_dynamic_depthwise_fp32"  # stands where int8_dynamic_deconv_fp32 does on other graphs
 ORDER = [PARENT, "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", "int8_dynamic_subpixel"]
 ORDER += ["int8_static", "int8_selective", "int16x8", CURED, "as_is"]
-LOOKS = {v: (plot.PALETTE[i % 8], plot.MARKERS[i % 8]) for i, v in enumerate([*ORDER[:8], *FEW])}
+LOOKS = dict(zip(ORDER[:8], zip(plot.PALETTE, plot.MARKERS, strict=True), strict=True))
+LOOKS |= {v: ("#882255", marker) for v, marker in zip(FEW, plot.MARKERS, strict=False)}
 LOOKS |= {CURED: LOOKS[ORDER[3]], "as_is": LOOKS[PARENT]}
 PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant
 OVERLAP_LABELS = {metric: f"{iou:.2f}" for metric, iou in OVERLAPS.items()}
@@ -23,6 +24,7 @@ NOISE = {  # by metric: label, marker, colour, filled
     "snr_end_db": ("one operator alone, at the network's ends", "X", "#D55E00", True),
     "snr_end_mended_db": ("the same, biases mended", "o", "#0072B2", False),
 }
+_ENDS = ["ci_low", "ci_high"]
 # LiteRT's two sets of kernels: title, the time of the whole graph, of single operators.
 KERNELS = {
     "Default kernels (XNNPACK)": ("latency_ms_p50", "operator_ms"),
@@ -170,34 +172,40 @@ def ap_difference(table: pd.DataFrame, profile: str, told: str) -> None:
 
 
 def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
-    """Size, time and AP in one picture; the line joins what nothing beats on both axes."""
+    """Size, time and AP minus float's; the line joins what nothing beats on both axes."""
     costs = {
-        "size_bytes": "file size (bytes)",
+        "size_bytes": "file size (10⁶ bytes)",
         "latency_ms_p50": "ms per image, graph only, XNNPACK",
     }
     wide = clean(table, list(costs)).pivot(index="variant", columns="metric", values="value")
-    ap = _same_images(clean(table, "ap"))[["variant", "value", "ci_low", "ci_high"]]
-    rows = in_order(wide.reset_index().merge(ap, on="variant").dropna(subset=list(costs)))
+    wide["size_bytes"] /= 1e6
+    lost = _same_images(clean(table, "ap_difference")).set_index("variant")[["value", *_ENDS]] * 100
+    if lost.empty:
+        return print("Nothing to draw: there is no variant beside a float parent.")
+    lost.loc[PARENT] = 0.0
+    rows = in_order(wide.join(lost, how="inner").reset_index())
+    broken = rows["value"] < -50 * clean(table, "ap")["value"].iloc[0]
+    out = ", ".join(f"{r.variant} ({r.value:+.1f})" for r in rows[broken].itertuples())
     layout = {"ncols": 2, "figsize": (9.6, 4.6), "sharey": True}
-    drawn = rows.rename(columns={"value": "ap"})
-    with plot.figure("centernet_pareto", profile, drawn, **layout) as (canvas, axes):
+    with plot.figure("centernet_pareto", profile, rows, **layout) as (canvas, axes):
         for axis, (cost, label) in zip(axes, costs.items(), strict=True):
-            for _, row in rows.iterrows():
-                axis.errorbar(row[cost], row["value"], yerr=error(row), fmt=look(row["variant"])[1],
-                              ms=8, color=look(row["variant"])[0], label=row["variant"],
-                              elinewidth=0.8, alpha=0.9)  # fmt: skip
-            front = rows.sort_values([cost, "value"], ascending=[True, False])
-            front = front[front["value"] > front["value"].cummax().shift(fill_value=-1.0)]
+            here = rows[~broken & rows[cost].notna()]
+            for _, row in here.iterrows():
+                colour, marker = look(row["variant"])
+                bar = {"fmt": marker, "color": colour, "ms": 8, "elinewidth": 0.8}
+                point = (row[cost], row["value"])
+                axis.errorbar(*point, yerr=error(row), label=row["variant"], alpha=0.9, **bar)
+            front = here.sort_values([cost, "value"], ascending=[True, False])
+            front = front[front["value"] > front["value"].cummax().shift(fill_value=-np.inf)]
             axis.plot(front[cost], front["value"], color="#999999", lw=1, zorder=0)
             axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(LogFormatter())
+            axis.xaxis.set_minor_formatter(LogFormatter())  # its default's 4 × 10⁰ collide
             axis.set_xlabel(f"{label}, log scale")
-        for place in (axes[1].xaxis.set_major_formatter, axes[1].xaxis.set_minor_formatter):
-            place(LogFormatter())  # 4 and 5, where the default's 4 × 10⁰ and 5 × 10⁰ collide
-        axes[0].set(ylabel="AP, 95 % interval (axis does not start at 0)")
+        axes[0].set(ylabel="AP minus float's, points, 95 % interval")
         _legend_below(canvas, axes[0], 4)
-        canvas.suptitle(
-            f"{told}. Up and left is better; the grey line joins the unbeaten", fontsize=10
-        )
+        far = f". Far below: {out}" if out else ""
+        canvas.suptitle(f"{told}. Up and left is better; grey joins the unbeaten{far}", fontsize=9)
 
 
 def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:

@@ -87,19 +87,24 @@ def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarr
     return samples
 
 
-def check(content: bytes, kind: str | None, others: Collection[str] = ()) -> bytes:
+def check(
+    content: bytes, kind: str | None, floats: Collection[str] = (), others: Collection[str] = ()
+) -> bytes:
     """The content of a .tflite, if its weights have the type `kind`, such as INT8.
 
     Recipes that do not fit a graph quantize nothing and say nothing: what one did is read back.
-    `others`, by their output tensors, and operators of fewer than SMALL weights may have any type;
-    with None as kind, all but one may be float. QlabError: operators with other weights.
+    `floats`, by their output tensors, must be float; `others`, and operators of fewer than SMALL
+    weights, may have weights of any type; with None as kind, all but one may be float.
+    QlabError: operators that are not so.
     """
-    found = tflite_graph.weight_types(content)
+    found, types = tflite_graph.weight_types(content), tflite_graph.types(content)
+    for name in (n for n in floats if types.get(n) in ("INT8", "INT16")):
+        raise QlabError(f"{name} should be float and is {types[name]}: the rule misses it.")
     if kind is None and {one for one, _ in found.values()} == {"FLOAT32"}:
         raise QlabError("The recipe quantized nothing here, and said nothing.")
     if kind is None:
         return content
-    spared = {*others, *(name for name, (_, count) in found.items() if count < SMALL)}
+    spared = {*floats, *others, *(name for name, (_, count) in found.items() if count < SMALL)}
     wrong = {n: one for n, (one, _) in found.items() if one != kind and n not in spared}
     if wrong:
         name, one = next(iter(wrong.items()))

@@ -1,0 +1,58 @@
+"""Cells of notebook 01, run on a task of a test's: what is tested is what its reader sees."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from qlab.core.tf import tf
+from qlab.detector import centernet
+from qlab.detector.data import Parameters, Task
+from qlab.detector.detect import Size
+
+CELLS = nbformat.read(ROOT / "notebooks" / "01_compress_centernet_with_tflite_ptq.ipynb", 4).cells
+# What the cells are known by, in order: up to the functions that convert, and to the variants.
+TOOLS = ("started = ", "def convert(", "float_file = ", "def calibrate(", "ranges = ")
+TOOLS += ("def requantize(", "def weights_only(")
+VARIANTS = ("VARIANTS = ", "arriving = ", "FLOOR = ", "def left(", "twin = ")
+
+
+def run(task: Task, *wanted: str) -> SimpleNamespace:
+    """What the cells that hold such texts define, `prepare`'s task given."""
+    names = {"task": task, "given": task.given}
+    for text in wanted:
+        [cell, *_] = [c.source for c in CELLS if c.cell_type == "code" and text in c.source]
+        exec(cell, names)
+    return SimpleNamespace(**names)
+
+
+def tiny_detector(folder: Path) -> SimpleNamespace:
+    """All that the cells make of a tiny CenterNet with lively weights: `files`, `alone` and more."""
+    a = centernet.Architecture(64, 3, 8, (1, 1), (8, 16), False, (16,), 8)
+    centernet.keras.utils.set_random_seed(0)
+    model, rng = centernet.build(a), np.random.default_rng(0)
+    for layer in model.layers:  # fresh batch normalization is the identity, which no network has
+        if layer.name.endswith("_bn"):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    centernet.export(model, folder / "model")
+    centernet.export(centernet.to_subpixel(model, a), folder / "subpixel")
+    images = list(rng.integers(0, 256, (4, 64, 64, 3), np.uint8))
+    saved = folder / "model", folder / "subpixel"
+    task = Task(Parameters(profile="smoke", threads=1), "m", "d", *saved, Size(64, 64), None, {},
+                images)  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QLAB_HOME", str(folder))
+        return run(task, *TOOLS, *VARIANTS)
+
+
+def converted(folder: Path, function, shape: tuple[int, ...] = (1, 8, 8, 2)) -> Path:
+    """A float .tflite of a function of one float tensor `x`, with a signature."""
+    holder = tf.Module()
+    holder.serve = tf.function(function, input_signature=[tf.TensorSpec(shape, name="x")])
+    concrete = holder.serve.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
+    (folder / "float.tflite").write_bytes(converter.convert())
+    return folder / "float.tflite"

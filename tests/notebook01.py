@@ -30,7 +30,7 @@ def run(task: Task, *wanted: str) -> SimpleNamespace:
 
 
 def tiny_detector(folder: Path) -> SimpleNamespace:
-    """All that the cells make of a tiny CenterNet with lively weights: `files`, `alone` and more."""
+    """What the cells make of a tiny CenterNet with lively weights: `files`, `alone` and more."""
     a = centernet.Architecture(64, 3, 8, (1, 1), (8, 16), False, (16,), 8)
     centernet.keras.utils.set_random_seed(0)
     model, rng = centernet.build(a), np.random.default_rng(0)

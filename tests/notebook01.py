@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
+import tiny_centernet
 from conftest import ROOT
 
+from qlab.core.steps_bar import keras
 from qlab.core.tf import tf
 from qlab.detector import centernet
 from qlab.detector.data import Parameters, Task
@@ -30,15 +32,14 @@ def run(task: Task, *wanted: str) -> SimpleNamespace:
 
 
 def tiny_detector(folder: Path) -> SimpleNamespace:
-    """All that the cells make of a tiny CenterNet with lively weights: `files`, `alone` and more."""
-    a = centernet.Architecture(64, 3, 8, (1, 1), (8, 16), False, (16,), 8)
-    centernet.keras.utils.set_random_seed(0)
-    model, rng = centernet.build(a), np.random.default_rng(0)
+    """What the cells make of a tiny CenterNet with lively weights: `files`, `alone` and more."""
+    keras.utils.set_random_seed(0)
+    model, rng = tiny_centernet.network(), np.random.default_rng(0)
     for layer in model.layers:  # fresh batch normalization is the identity, which no network has
         if layer.name.endswith("_bn"):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
     centernet.export(model, folder / "model")
-    centernet.export(centernet.to_subpixel(model, a), folder / "subpixel")
+    centernet.export(centernet.to_subpixel(model), folder / "subpixel")
     images = list(rng.integers(0, 256, (4, 64, 64, 3), np.uint8))
     saved = folder / "model", folder / "subpixel"
     task = Task(Parameters(profile="smoke", threads=1), "m", "d", *saved, Size(64, 64), None, {},

@@ -20,8 +20,7 @@ from qlab.detector.detect import Detector, Size, resized
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 100, "small": 60, "full": 100}  # images per profile
-# The models of the profiles whose images are COCO's photos.
-PUBLISHED = {
+PUBLISHED = {  # models of the profiles whose images are COCO's photos
     "small": ("centernet_mobilenetv3_512", fetch.centernet_mobilenetv3_512),
     "full": ("centernet_r50v2_512", fetch.centernet_r50v2_512),
 }

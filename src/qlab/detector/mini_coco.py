@@ -21,10 +21,8 @@ from qlab.core.errors import QlabError
 SIZE = 256  # pixels, width and height
 SEEDS = {"train": 11, "calibration": 22, "val": 33}  # of the splits
 COUNTS = {"train": 4000, "calibration": 100, "val": 400}  # images of the splits
-# As COCO's annotations list them.
-CATEGORIES = [
-    {"id": i, "name": name, "supercategory": "shape"} for i, name in enumerate(shapes.NAMES, 1)
-]
+_NAMED = {"supercategory": "shape"}
+CATEGORIES = [{"id": i, "name": name} | _NAMED for i, name in enumerate(shapes.NAMES, 1)]
 # sha256 over the pixels and annotations of the first 16 images of each split.
 DIGESTS = {
     "train": "7f70d7a61bc3d245a4034c4d93434ca49a70b6c3e22d0ff13484b75b2fdfa4e2",
@@ -44,15 +42,8 @@ class Scene(NamedTuple):
     masks: list[np.ndarray]  # bool [SIZE, SIZE], visible part
 
 
-def _count_objects(rng: np.random.Generator) -> list[str]:
-    """How many shapes of which size an image gets, largest (furthest back) first."""
-    large = int(rng.random() < 0.6)
-    medium, small = int(rng.integers(1, 4 - large)), int(rng.integers(1, 4))
-    return ["large"] * large + ["medium"] * medium + ["small"] * small
-
-
 def _propose(rng: np.random.Generator, scale: str) -> tuple[int, np.ndarray]:
-    """A random shape of the given scale somewhere on the canvas: (category id, mask)."""
+    """A random shape of the given scale somewhere on the canvas: category id, mask."""
     kind = int(rng.integers(len(shapes.NAMES)))
     name = shapes.NAMES[kind]
     area = int(rng.integers(*_AREAS[scale]))
@@ -67,10 +58,11 @@ def draw_scene(split: str, index: int) -> Scene:
     rng = np.random.default_rng([SEEDS[split], index])
     ground = rng.integers(50, 206, 3)
     canvas = shapes.texture(rng, SIZE, ground, int(rng.integers(15, 60)))
-    labels: list[int] = []
-    masks: list[np.ndarray] = []
-    full: list[int] = []
-    for scale in _count_objects(rng):
+    large = int(rng.random() < 0.6)
+    counts = {"large": large, "medium": int(rng.integers(1, 4 - large))}
+    counts["small"] = int(rng.integers(1, 4))
+    labels, masks, full = [], [], []
+    for scale in (name for name, count in counts.items() for _ in range(count)):  # from the back
         for _ in range(8):
             label, mask = _propose(rng, scale)
             left = [m & ~mask for m in masks]

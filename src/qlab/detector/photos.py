@@ -44,8 +44,7 @@ def each_once(
 
     QlabError: one of them calibrates too, whatever its file is called there.
     """
-    first: dict[str, int] = {}
-    copies = {}
+    first, copies = {}, {}
     for i, path in found.items():
         if (kept := first.setdefault(file_sha256(path), i)) != i:
             copies[i] = f"{path.name} of {found[kept].name}"

@@ -10,8 +10,6 @@ from qlab.core.tf import tf
 from qlab.detector import centernet, mini_coco
 
 NETWORK = ("block", "backbone", "heads", "model")
-
-
 targets, objects = trained().targets, trained().objects
 
 

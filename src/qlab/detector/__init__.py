@@ -3,5 +3,5 @@
 Start with `measure` (from results to records; `speed` and `robustness` beside it). `data` is what
 is worked on, `quantize` makes the variants, `detect` runs them; `coco` reads and matches,
 `average_precision` has AP and its bootstrap, `judged` scores detections and keeps them as items.
-`plots`, `pictures` and `explore` show. Embedded: `mini_coco`, `centernet`, `targets`, `embedded`.
+`plots`, `pictures` and `explore` show. Embedded: `mini_coco` and `centernet`.
 """

@@ -194,7 +194,7 @@ def test_small_calibrates_on_the_listed_photos_from_the_folder_or_the_network(sm
     assert task.calibration[0].max() > 190 and task.calibration[1].max() == 0
     number, _, known = rows[59].partition(",")
     assert asked[f"{fetch.COCO_TRAIN_IMAGES}{int(number):012}.jpg"] == f"sha256:{known}"
-    assert "list 8 of the 5,000 images of val2017" in task.notes[0]
+    assert "list 8 of the 5,000 of val2017" in task.notes[0]
 
 
 def test_small_takes_no_image_that_judges_to_calibrate(small, monkeypatch):

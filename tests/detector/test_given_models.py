@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from qlab.core.errors import QlabError
+from qlab.core.litert import quiet_converter
 from qlab.core.tf import tf
-from qlab.detector import data, unsupported
+from qlab.detector import data
 from qlab.detector.detect import Detector
 
 SAMPLES = [np.full((32, 64, 3), v, np.uint8) for v in (255, 90)]
@@ -100,5 +101,5 @@ def test_operators_that_litert_lacks_are_named_in_a_sentence(home, tmp_path):
 
 
 def test_other_errors_of_the_converter_are_passed_on():
-    with pytest.raises(ValueError, match="the disk is full"), unsupported.quiet_converter():
+    with pytest.raises(ValueError, match="the disk is full"), quiet_converter():
         raise ValueError("the disk is full")

@@ -14,10 +14,17 @@ from qlab.detector import coco, data, judged, measure, robustness
 MADE_AGAIN = [*records.KEY, "value", "ci_low", "ci_high", "n"]
 
 
+def results_of(rows: pd.DataFrame) -> list[dict]:
+    """Kept detections as entries of a COCO results file; where no box is kept, it is a point."""
+    found = rows[["image", "category"]].set_axis(["image_id", "category_id"], axis=1)
+    found["bbox"] = (rows[judged.BOX].fillna(0).to_numpy(float) / judged.PIXEL).tolist()
+    return found.assign(score=rows["score"] / judged.SCORE).to_dict("records")
+
+
 def again(task: data.Task, kept: pd.DataFrame) -> list[records.Record]:
     """The records that are judged on items, from the kept items and the annotations alone."""
     found = {
-        str(v): judged.results(rows)
+        str(v): results_of(rows)
         for v, rows in kept[kept["condition"].isna()].groupby("variant", sort=False)
     }
     under: robustness.Under = {}
@@ -26,7 +33,7 @@ def again(task: data.Task, kept: pd.DataFrame) -> list[records.Record]:
         ["condition", "strength", "variant"], sort=False
     ):
         one = judged.judged(
-            task.coco, judged.results(rows), robustness.judged_ids(task),
+            task.coco, results_of(rows), robustness.judged_ids(task),
             measure.DRAWS[task.given.profile], task.given.seed, overall=True,
         )  # fmt: skip
         under.setdefault((kind, strength), {})[v] = one
@@ -84,7 +91,7 @@ def test_only_what_no_score_hangs_on_is_left_out():
     assert kept["x"].tolist() == [200_000, 10_000]
     overall = judged.judged(world, answers, [1], 5, 0, overall=True).items
     assert overall["x"].isna().tolist() == [True, False]
-    assert judged.results(kept)[1] == answers[0]
+    assert results_of(kept)[1] == answers[0]
 
 
 @pytest.mark.slow

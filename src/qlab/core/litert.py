@@ -1,10 +1,11 @@
-"""LiteRT and its quantizer, without their chatter."""
+"""LiteRT, its quantizer and TensorFlow's converter to it, without their chatter."""
 
 import contextlib
 import io
 import warnings
 
 from qlab.core import quiet
+from qlab.core.errors import QlabError
 
 
 def interpreter(content: bytes, threads: int, xnnpack: bool = True, keep: bool = False):
@@ -31,3 +32,24 @@ def quiet_quantizer():
     streams = contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden)
     with quiet.quiet(), streams[0], streams[1]:
         yield
+
+
+@contextlib.contextmanager
+def quiet_converter():
+    """Around `tf.lite.TFLiteConverter.convert()`.
+
+    QlabError naming the operators that LiteRT has not; the converter itself says it with a page of
+    MLIR. Other errors are passed on.
+    """
+    try:
+        with quiet.quiet():
+            yield
+    except Exception as error:  # ConverterError lies in a private module of TensorFlow
+        lacking = {e.operator.name.removeprefix("tf.") for e in getattr(error, "errors", [])}
+        if not (lacking := sorted(lacking - {""})):
+            raise
+        raise QlabError(
+            f"LiteRT has no operator for {', '.join(lacking)} of this model; write "
+            f"{'these parts' if lacking[1:] else 'this part'} with others and export it again, or "
+            "leave it out of the graph."
+        ) from None

@@ -20,7 +20,11 @@ from qlab.detector.detect import Detector, Size, resized
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 100, "small": 60, "full": 100}  # images per profile
-PUBLISHED = ("small", "full")  # profiles of published models and COCO's photos
+# The models of the profiles whose images are COCO's photos.
+PUBLISHED = {
+    "small": ("centernet_mobilenetv3_512", fetch.centernet_mobilenetv3_512),
+    "full": ("centernet_r50v2_512", fetch.centernet_r50v2_512),
+}
 COCO_VAL = 5_000  # images of val2017
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one it was scored at
 
@@ -110,12 +114,20 @@ def prepare(given: Parameters) -> Task:
     size = _size(folder, given.input_size or known)
     dataset, annotations, pictures = _evaluation(given, limit)
     coco = coco_tools.load_annotations(annotations)
-    files, ids, notes = _calibration(given, coco, pictures, folder.suffix == ".tflite")
-    ids = ids[: limit or None]
-    if not ids:
+    ready, ids, notes = folder.suffix == ".tflite", sorted(coco.imgs), []
+    files = _calibration(given, ready)
+    if files is None:  # unless a number was asked for, at least three quarters stay for evaluation
+        count = given.calibration_limit or min(CALIBRATION[given.profile], len(ids) // 4)
+        files = [*coco_tools.image_paths(coco, ids[:count], pictures).values()]
+        ids = ids[count:]
+        told = f"the first {len(files)} images calibrate, the other {len(ids)} may evaluate"
+        notes.append(f"No calibration_images given: {told}.")
+    elif ready and not files:
+        notes.append("The detector is quantized already: it is evaluated as it is.")
+    if not (ids := ids[: limit or None]):
         raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
     if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
-        notes += (f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} images of val2017.",)
+        notes.append(f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} of val2017.")
     found, copies = photos.each_once(coco_tools.image_paths(coco, ids, pictures), files)
     return Task(
         given=given,
@@ -138,11 +150,9 @@ def _model(given: Parameters) -> tuple[str, Path, int]:
         folder = at.parent if at.suffix == ".json" else at
         name = folder.parent.name if folder.name in ("saved_model", "tfjs") else folder.stem
         return name, tfjs.opened(at), 0
-    if given.profile == "small":
-        found = tfjs.opened(fetch.centernet_mobilenetv3_512())
-        return "centernet_mobilenetv3_512", found, FULL_SIZE
-    if given.profile == "full":
-        return "centernet_r50v2_512", fetch.centernet_r50v2_512(), FULL_SIZE
+    if given.profile in PUBLISHED:
+        name, fetched = PUBLISHED[given.profile]
+        return name, tfjs.opened(fetched()), FULL_SIZE
     return "centernet_mini", centernet.saved_model(), 0
 
 
@@ -172,35 +182,24 @@ def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
     return f"coco_{truth.stem.removeprefix('instances_')}", truth, pictures
 
 
-def _calibration(
-    given: Parameters, coco: COCO, pictures: Path, ready: bool
-) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    """Files that calibrate, ids of the images that may judge, and what to tell of it."""
-    ids = sorted(coco.imgs)
+def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
+    """Files that calibrate; None where some of the images that judge are to be held out."""
     limit = given.calibration_limit or CALIBRATION[given.profile]
     profile = "" if given.annotations else given.profile  # whose own images judge
     train = _coco() / "train2017"  # the proper place to calibrate from
     if given.calibration_images:
-        return photos.in_folder(given.calibration_images)[:limit], ids, ()
+        return photos.in_folder(given.calibration_images)[:limit]
     if profile == "full" and train.is_dir():
-        return photos.in_folder(train)[:limit], ids, ()
+        return photos.in_folder(train)[:limit]
     if ready:
-        return [], ids, ("The detector is quantized already: it is evaluated as it is.",)
+        return []
     if profile == "small":
         rows = (paths.home() / "data" / "coco_calibration.csv").read_text().split()[1:]
         listed = [row.split(",") for row in rows[:limit]]
-        return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed}), ids, ()
+        return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed})
     if _drawn(given):
-        root = mini_coco.kept("calibration", limit)
-        return photos.in_folder(root / "calibration"), ids, ()
-    # Unless a number was asked for, at least three quarters stay for evaluation.
-    count = given.calibration_limit or min(limit, len(ids) // 4)
-    held_out, judging = ids[:count], ids[count:]
-    note = (
-        f"No calibration_images given: the first {len(held_out)} images calibrate, "
-        f"the other {len(judging)} may evaluate."
-    )
-    return list(coco_tools.image_paths(coco, held_out, pictures).values()), judging, (note,)
+        return photos.in_folder(mini_coco.kept("calibration", limit) / "calibration")
+    return None
 
 
 def _coco() -> Path:

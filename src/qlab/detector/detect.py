@@ -123,14 +123,10 @@ def coco_results(
             "number; the model is broken (overflow in fp16, or a bad conversion)."
         )
     rows = zip(classes[kept].tolist(), placed.tolist(), scores[kept].tolist(), strict=True)
+    image = {"image_id": int(image_id)}
     return [
-        {
-            "image_id": int(image_id),
-            "category_id": c,
-            "bbox": [round(v, 3) for v in box],
-            "score": round(score, 6),
-        }
-        for c, box, score in rows
+        image | {"category_id": c, "bbox": [round(v, 3) for v in box], "score": round(s, 6)}
+        for c, box, s in rows
     ]
 
 

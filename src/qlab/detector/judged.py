@@ -55,33 +55,23 @@ def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
     near = np.zeros(len(answers), bool)  # whether it may match an object
     for e in filter(None, matches.evalImgs):
         place = np.array(e["dtIds"], int) - 1
-        overlap = np.reshape(
-            matches.ious[e["image_id"], e["category_id"]], (len(place), len(e["gtIds"]))
-        )
+        overlap = np.array(matches.ious[e["image_id"], e["category_id"]])
+        overlap = overlap.reshape(len(place), len(e["gtIds"]))
         near[place] = (overlap >= matches.params.iouThrs[0]).any(axis=1)
         hits = (np.asarray(e["dtMatches"]) > 0) & ~np.asarray(e["dtIgnore"], bool)
         least = np.asarray(e["dtScores"])[hits.any(axis=0)].min(initial=np.inf)
         last[e["category_id"]] = min(last[e["category_id"]], least)
-    score = np.array([r["score"] for r in answers])
-    table = pd.DataFrame({"image": [r["image_id"] for r in answers]})
-    table["category"] = [r["category_id"] for r in answers]
+    names = ("image_id", "category_id", "score")
+    image, category, score = (np.array([r[name] for r in answers]) for name in names)
+    table = pd.DataFrame({"image": image, "category": category})
     table["score"] = np.rint(SCORE * score).astype("int32")
     box = np.rint(PIXEL * np.array([r["bbox"] for r in answers]).reshape(-1, 4))
-    table[BOX] = np.clip(box, -_FAR, _FAR).astype("int32")
-    table = table.astype(dict.fromkeys(BOX, "Int32"))
+    table[BOX] = pd.DataFrame(np.clip(box, -_FAR, _FAR), dtype="Int32")
     if overall:
         table.loc[~near, BOX] = pd.NA
-    kept = score >= [last.get(r["category_id"], np.inf) for r in answers]
+    kept = score >= [last.get(c, np.inf) for c in category]
     order = np.lexsort((-table["score"], table["image"]))  # equal scores stay in their order
     return table.iloc[order[kept[order]]].reset_index(drop=True)
-
-
-def results(items: pd.DataFrame) -> list[dict]:
-    """Kept detections as entries of a COCO results file; where no box is kept, it is a point."""
-    table = items[["image", "category"]].set_axis(["image_id", "category_id"], axis=1)
-    table["bbox"] = (items[BOX].fillna(0).to_numpy(float) / PIXEL).tolist()
-    table["score"] = items["score"].to_numpy() / SCORE
-    return table.to_dict("records")
 
 
 def table(
@@ -92,12 +82,9 @@ def table(
 
     Of a variant that was judged on several numbers of images, those of the largest are kept.
     """
-    most: dict[str, int] = {}
-    for variant, n in clean:
-        most[variant] = max(n, most.get(variant, 0))
+    most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
     parts = [(v, None, None, clean[v, n]) for v, n in most.items()]
-    for condition, variants in under.items():
-        parts += [(v, *condition, one) for v, one in variants.items()]
+    parts += [(v, *condition, one) for condition, of in under.items() for v, one in of.items()]
     labels = {"variant": object, "condition": object, "strength": "Int64"}
     tables = [one.items.assign(**dict(zip(labels, about, strict=True))) for *about, one in parts]
     rows = pd.concat(tables, ignore_index=True).astype(labels)

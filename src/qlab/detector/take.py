@@ -34,21 +34,20 @@ def keep(
     target = Path(folder).expanduser().resolve()
     there = {p.name for p in target.iterdir()} if target.is_dir() else set()
     if there - FILES or (there and "card.json" not in there) or target.is_file():
-        what = ", ".join(sorted(there)[:3]) or "a file"
         raise QlabError(
-            f"{target} holds something else than a detector taken along (found: {what}); nothing "
-            "was written. Name a folder that is new or empty."
+            f"{target} holds something else than a detector taken along; nothing was written. "
+            "Name a folder that is new or empty."
         )
     rows = pick(table, sorted(set(table["metric"])), variant=variant).dropna(axis=1, how="all")
     card = {"model": task.model, "variant": variant, "sha256": file_sha256(file)}
-    card |= {"provenance": source, "records": json.loads(rows.to_json(orient="records"))}
-    made = {"variant": variant, "recipe": recipe}
+    card |= {"provenance": source, "records": rows.to_dict("records")}
+    made = {"recipe": {"variant": variant, "recipe": recipe}, "card": card}
+    labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]
     with written_whole(target) as part:
         part.mkdir()
         shutil.copy(file, part / "model.tflite")
-        labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]
         (part / "labels.txt").write_text("".join(labels), "utf-8")
-        for name, content in (("recipe", made), ("card", card)):
+        for name, content in made.items():
             text = json.dumps(content, indent=2, sort_keys=True, default=str)
             # A parameter in the provenance may have been given a token.
             (part / f"{name}.json").write_text(redact(text, known()) + "\n", "utf-8")

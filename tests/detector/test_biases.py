@@ -73,8 +73,7 @@ def test_a_mended_channel_answers_again_and_the_others_as_before(dead):
     step = {kind: tflite_graph.tensor_scales(made)[name] for kind, name in names.items()}
     content = made.read_bytes()
     plain, cut, mended = (
-        answers(c, file)
-        for c in (file.read_bytes(), content, biases.mended(content, file))
+        answers(c, file) for c in (file.read_bytes(), content, biases.mended(content, file))
     )
     for kind in KINDS:
         assert np.abs(cut[kind] - plain[kind])[..., 1].min() > 0.1, kind

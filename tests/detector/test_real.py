@@ -6,11 +6,7 @@ from conftest import fresh_home
 from tiny_coco import summary
 
 from qlab.core import records
-<<<<<<< HEAD
-from qlab.detector import coco, data, measure, mini_coco
-=======
-from qlab.detector import biases, coco, data, embedded, measure, quantize, robustness
->>>>>>> w/tests
+from qlab.detector import biases, coco, data, measure, mini_coco, quantize, robustness
 
 pytestmark = pytest.mark.real_data
 

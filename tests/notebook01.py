@@ -51,7 +51,7 @@ def network():
 
 
 def tiny_detector(folder: Path) -> SimpleNamespace:
-    """All that the cells make of a tiny CenterNet with lively weights: `files`, `alone` and more."""
+    """What the cells make of a tiny CenterNet with lively weights: `files`, `alone` and more."""
     keras.utils.set_random_seed(0)
     model, rng = network(), np.random.default_rng(0)
     for layer in model.layers:  # fresh batch normalization is the identity, which no network has

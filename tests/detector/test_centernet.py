@@ -1,15 +1,29 @@
 """The network against what is known of it: parameter counts, equal twins, targets that decode."""
 
+from types import SimpleNamespace
+
+import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT
-from tiny_centernet import network, trained
+from notebook01 import network
 
 from qlab.core.steps_bar import keras
 from qlab.core.tf import tf
 from qlab.detector import centernet, mini_coco
 
 NETWORK = ("block", "backbone", "heads", "model")
+CELLS = nbformat.read(ROOT / "notebooks" / "training" / "train_centernet.ipynb", 4).cells
+
+
+def trained(*ids: str, **names) -> SimpleNamespace:
+    """What cells of the training notebook define, its imports and targets first."""
+    known = {c.id: c.source for c in CELLS}
+    names |= {"profile": "smoke", "seed": 7}
+    exec("\n".join(known[i] for i in ("imports", "radius", "targets", *ids)), names)
+    return SimpleNamespace(**names)
+
+
 targets, objects = trained().targets, trained().objects
 
 

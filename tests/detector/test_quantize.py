@@ -1,5 +1,7 @@
 """Variants of a tiny CenterNet, as the notebook's cells make them, read back from the files."""
 
+import re
+
 import numpy as np
 import pytest
 from ai_edge_quantizer import qtyping, recipe
@@ -84,21 +86,33 @@ def test_subpixel_twin_has_no_transposed_convolution_and_answers_the_same(tiny, 
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
 
 
-def test_operators_left_float_are_named_to_the_letter(tiny):
-    """No operator is left float whose name only begins alike, or has other letters for signs."""
-    name = next(iter(tflite_graph.weight_types(tiny.float_file.read_bytes())))
-    rules = recipe.static_wi8_ai8()
-    for floats, kind in (([name], "FLOAT32"), ([name[:-1]], "INT8"), ([name[1:]], "INT8"),
-                         ([name.replace("/", ".")], "INT8")):  # fmt: skip
-        made = tflite_graph.weight_types(tiny.requantize(rules, floats))
-        assert made[name][0] == kind, floats
+def test_a_rule_fits_one_operator_to_the_letter_with_all_its_outputs(tiny):
+    """No other is left float whose name only begins alike, or has other letters for signs."""
+    for o in tiny.operators:
+        scopes = {"".join(f"{name};" for name in other.outputs): other for other in tiny.operators}
+        assert [other for s, other in scopes.items() if re.search(o.rule, s)] == [o]
+    odd = tflite_graph.Operator("CONV_2D", (), ("map/a.b(c)+d",)).rule
+    for scope in ("map/a.b(c)+d1;", "x/map/a.b(c)+d;", "map/a_b(c)+d;", "map/a.b(c)+d;e;"):
+        assert re.search(odd, "map/a.b(c)+d;") and not re.search(odd, scope)
+
+
+def test_operators_of_several_outputs_stay_float_or_it_is_said(tiny):
+    [several] = [o for o in tiny.operators if o.kind == "TOPK_V2"]
+    assert len(several.outputs) == 2
+    content = tiny.requantize(recipe.static_wi8_ai8(), several.outputs[:1])
+    assert tflite_graph.types(content)[several.outputs[0]] == "FLOAT32"
+    static = tiny.files["int8_static"].read_bytes()
+    first = tiny.left("CONV_2D")[:1]
+    with pytest.raises(QlabError, match=f"{first[0]} should be float and is INT8: the rule"):
+        quantize.check(static, "INT8", first)
 
 
 def test_what_adds_noise_by_itself_stays_float_and_what_noise_reached_does_not(tiny):
     """The floor's cell again, on noise made up: the first operator is noisy once mended."""
     [cell] = [c.source for c in CELLS if "FLOOR = " in c.source]
     names = dict(vars(tiny))
-    names["alone"] = tiny.alone.assign(own_db=0, end_db=0, mended_db=[19.9, *[20.1] * 24])
+    names["alone"] = tiny.alone.assign(own_db=0, end_db=0, mended_db=20.1)
+    names["alone"].loc[0, "mended_db"] = 19.9
     exec(cell, names)
     reads_decoding = [*tiny.decoding, *tflite_graph.ends(tiny.float_file)]
     relus = {o.outputs[0] for o in tiny.operators if o.kind == "RELU"}
@@ -138,12 +152,12 @@ def test_a_file_is_what_its_name_says_or_is_refused(tiny):
     for variant, kind, others in (("fp32", "FLOAT32", ()), ("fp16", "FLOAT16", ()),
                                   ("int8_dynamic", "INT8", ()), ("int8_static", None, ()),
                                   ("int8_dynamic_deconv_fp32", "INT8", deconv)):  # fmt: skip
-        assert quantize.check(content[variant], kind, others) is content[variant]
+        assert quantize.check(content[variant], kind, (), others) is content[variant]
     for variant, kind, others in (("fp32", "INT8", ()), ("fp16", "INT8", ()),
                                   ("fp16", "FLOAT32", ()), ("int8_static", "INT4", ()),
                                   ("int8_dynamic_deconv_fp32", "INT8", ())):  # fmt: skip
         with pytest.raises(QlabError, match=f"Weights should be {kind}, but .* operators have"):
-            quantize.check(content[variant], kind, others)
+            quantize.check(content[variant], kind, (), others)
     kinds = tflite_graph.weight_types(content["int8_dynamic"]).values()
     assert {n < quantize.SMALL for t, n in kinds if t == "FLOAT32"} == {True}
 
@@ -181,7 +195,7 @@ def test_bad_models_and_files_are_sentences(tmp_path):
         (lambda: quantize.load(floats), "found inputs 'input_tensor' float32"),
         (lambda: quantize.load(lacking), "found inputs .* and outputs num_detections"),
         (lambda: quantize.calibration_samples([]), "The calibration set is empty"),
-        (lambda: Detector(tmp_path / "none.tflite", 1), r"There is no \.tflite file at"),
+        (lambda: Detector(tmp_path / "none.tflite", 1), "cannot be run by LiteRT: .* No such file"),
         (lambda: Detector(tmp_path / "bad.tflite", 1), "cannot be run by LiteRT"),
     ):
         with pytest.raises(QlabError, match=sentence):

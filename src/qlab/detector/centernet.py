@@ -50,7 +50,7 @@ def to_subpixel(model):
     made, weights = {id(model.input): inputs}, {}  # by a tensor of the model; by a layer's name
     for layer in model.layers[1:]:
         x = tf.nest.map_structure(lambda t: made[id(t)], layer.input)
-        name, _, part = layer.name.rpartition("_")
+        name = layer.name.rpartition("_")[0]
         if isinstance(layer, layers.Conv2DTranspose):
             norm = model.get_layer(f"{name}_bn")
             gamma, beta, mean, variance = norm.get_weights()

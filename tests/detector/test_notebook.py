@@ -1,0 +1,51 @@
+"""What notebook 01 says of its committed runs, held to their records."""
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+from qlab.core import records
+
+NOTEBOOK = ROOT / "notebooks" / "01_compress_centernet_with_tflite_ptq.ipynb"
+CELLS = nbformat.read(NOTEBOOK, 4).cells
+PROSE = " ".join(" ".join(c.source for c in CELLS if c.cell_type == "markdown").split())
+POINTS, TIMES, SHARE = "{:+.1f} [{:+.1f}, {:+.1f}]", "{:.2f} [{:.2f}, {:.2f}]", "{:.3f}"
+LOST, TIME = "ap_difference", "latency_ratio_p50"
+SAID = [  # profile, variant, metric, how it is written
+    *(("small", v, LOST, POINTS) for v in ("fp16", "int8_dynamic", "int8_static", "int16x8")),
+    *(("small", v, LOST, POINTS) for v in ("int8_selective", "int8_dynamic_depthwise_fp32")),
+    *(("small", v, LOST, POINTS) for v in ("int4", "int4_octav", "int4_mixed", "int4_gptq")),
+    *(("mini", v, LOST, POINTS) for v in ("int8_static", "int8_selective", "int4_mixed")),
+    *(("small", v, TIME, TIMES) for v in ("int8_dynamic", "int8_dynamic_depthwise_fp32")),
+    *(("small", v, TIME, TIMES) for v in ("int8_selective", "int8_static")),
+    ("small", "int8_dynamic", "latency_builtin_ratio_p50", TIMES),
+    ("mini", "int8_dynamic", TIME, TIMES),
+    ("mini", "int8_dynamic", "latency_builtin_ratio_p50", TIMES),
+    *(("small", v, "size_bytes", SHARE) for v in ("int8_selective", "int4_mixed")),
+]
+
+
+def told(profile: str, variant: str, metric: str, form: str) -> str:
+    """A record as the prose writes it: AP in points, bytes as a share of float's."""
+    table = records.pick(records.read("centernet_ptq", profile), metric, condition=None)
+    row = table[table["variant"] == variant].iloc[0]
+    if metric == "size_bytes":
+        return form.format(row["value"] / table.loc[table["variant"] == "fp32", "value"].iloc[0])
+    scale = 100 if metric == LOST else 1
+    return form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
+
+
+@pytest.mark.parametrize(("profile", "variant", "metric", "form"), SAID)
+def test_a_number_in_the_prose_is_a_committed_record(profile, variant, metric, form):
+    assert f"`{variant}` {told(profile, variant, metric, form)}" in PROSE
+
+
+def test_the_noise_that_the_prose_tells():
+    table = records.read("centernet_ptq", "small")
+    alone = records.pick(table, "snr_end_db").set_index("depth")["value"]
+    mended = records.pick(table, "snr_end_mended_db").set_index("depth")["value"]
+    broken = alone[(alone < 20) & (mended - alone > 10)]
+    assert f"{len(broken)} convolutions of the squeeze-and-excite gates" in PROSE
+    assert f"at most {broken.max():.0f} dB" in PROSE
+    assert f"at least {mended[broken.index].min():.0f} dB" in PROSE
+    assert f"{int((mended < 20).sum())} operators still add more" in PROSE

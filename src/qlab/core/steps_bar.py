@@ -1,9 +1,11 @@
 """A bar over the steps of a Keras training: one that tells the time left of all epochs together."""
 
-import tf_keras as keras
-
+from qlab.core import quiet
 from qlab.core.progress import bar
 from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
+
+with quiet.quiet():  # not among the imports above, which are sorted: TensorFlow comes first
+    import tf_keras as keras
 
 
 class StepsBar(keras.callbacks.Callback):

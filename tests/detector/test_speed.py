@@ -64,7 +64,7 @@ def test_a_process_runs_each_variant_once_a_round_on_the_pictures(tmp_path, monk
             self.name = (file.name, threads, xnnpack)
 
         def set_image(self, image):
-            pass
+            assert image.shape == (4, 4, 3)
 
         def invoke(self):
             told.append(self.name)

@@ -147,10 +147,11 @@ def decoding(file: Path) -> list[str]:
 
 
 def ends(file: Path) -> list[str]:
-    """Where the network ends: the tensors that `decoding` reads, such as class scores and sizes."""
-    after = set(decoding(file))
+    """Where the network ends: what `decoding` reads of it, such as class scores, or a caller does."""
+    main, after = read(file).subgraphs[0], set(decoding(file))
     inside = {name for o in operators(file) for name in o.outputs} - after
     read_there = [n for o in operators(file) if set(o.outputs) & after for n in o.inputs]
+    read_there += [main.tensors[i].name.decode() for i in main.outputs]
     return [name for name in dict.fromkeys(read_there) if name in inside]
 
 

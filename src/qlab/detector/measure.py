@@ -33,8 +33,9 @@ DRAWS = {"smoke": 100, "mini": 500, "small": 500, "full": 500}  # bootstrap resa
 PROCESSES = {"smoke": 1, "mini": 2, "small": 2, "full": 2}  # at most, that share what is not timed
 PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "pycocotools"]
 PACKAGES += ["numpy", "pillow"]
-# Of the weights; of all others 8.
-BITS = {"fp32": 32, "fp16": 16, "as_is": None, "image": None}
+BITS = {"fp32": 32, "fp16": 16}  # of the weights, where it is known
+BITS |= dict.fromkeys(("int8_dynamic", "int8_dynamic_deconv_fp32", "int8_dynamic_subpixel"), 8)
+BITS |= dict.fromkeys(("int8_dynamic_depthwise_fp32", "int8_static", "int8_selective", SLOW), 8)
 BITS |= dict.fromkeys(FEW, 4)
 TYPES = ("float16", "float32", "float64", "bfloat16", "int2", "int4", "int8", "int16", "int32")
 TYPES += ("int64", "uint4", "uint8", "uint16", "uint32", "uint64", "bool", "string")  # of constants
@@ -68,7 +69,7 @@ class _Recorder(Recorder):
     """Every record of a variant says the bits of its weights."""
 
     def counted(self, task, variant, metric, value, n=1, **more) -> Record:
-        about = {"bits": BITS.get(variant, 8), **more}
+        about = {"bits": BITS.get(variant), **more}
         return super().counted(task, variant, metric, value, n, **about)
 
 
@@ -116,6 +117,8 @@ def detect(task: Task, files: Files, progress=iter) -> Detections:
     Of the first images only: `SLOW` by SLOW_LIMIT, `FEW` by FEW_LIMIT. The float parent must
     answer with categories that the annotations know.
     """
+    if not files:
+        return {}
     parent = parent_of(files)
     count, threads = shared(task, len(files))
     # The parent comes first, for it shows whether the model fits the annotations; then the slowest,
@@ -123,7 +126,7 @@ def detect(task: Task, files: Files, progress=iter) -> Detections:
     order = sorted(files, key=lambda v: (v != parent, v != SLOW))
     arguments = [
         (files[v], {i: task.images[i] for i in judged_ids(task, v)}, threads,
-         task.coco if v == parent else None)
+         task.coco if v in (PARENT, "as_is") else None)
         for v in order
     ]  # fmt: skip
     answers = processes.starmap(_detections, arguments, count, progress)

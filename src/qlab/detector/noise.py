@@ -24,13 +24,15 @@ TOOLS = ("ai-edge-quantizer", "ai-edge-litert")
 
 
 def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float:
-    """Signal over noise of a tensor, one array a sample; NaN where the signal is nothing but zeros.
+    """Signal over noise of a tensor, one array a sample, powers added up: from -90 to 90.
 
-    Powers are added up over the samples.
+    NaN where there is neither: a tensor of zeros that stays so.
     """
     power = sum(np.square(a, dtype=float).sum() for a in signal)
     noise = sum(np.square(a - b, dtype=float).sum() for a, b in zip(signal, noisy, strict=True))
-    return float(10 * np.log10(power / max(noise, 1e-9 * power))) if power else float("nan")
+    if not power:
+        return -90.0 if noise else float("nan")
+    return float(np.clip(10 * np.log10(power / max(noise, 1e-9 * power)), -90, 90))
 
 
 def values(content: bytes, names: Iterable[str], samples: Samples, threads: int) -> dict:

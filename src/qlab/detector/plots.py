@@ -42,8 +42,8 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def look(variant: str) -> tuple[str, str]:
-    """Colour and marker of a variant; one that a reader adds to the notebook is grey."""
-    return LOOKS.get(variant, (plot.PALETTE[7], "h"))
+    """Colour and marker of a variant; those that a reader adds to the notebook are brown."""
+    return LOOKS.get(variant, ("#A6761D", plot.MARKERS[sum(map(ord, variant)) % 8]))
 
 
 def clean(table: pd.DataFrame, metric: str | list[str]) -> pd.DataFrame:
@@ -182,10 +182,11 @@ def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
     }
     wide = clean(table, list(costs)).pivot(index="variant", columns="metric", values="value")
     wide["size_bytes"] /= 1e6
-    lost = _same_images(clean(table, "ap_difference")).set_index("variant")[["value", *_ENDS]] * 100
+    lost = clean(table, "ap_difference").set_index("variant")[["value", *_ENDS, "n"]]
+    lost[["value", *_ENDS]] *= 100
     if lost.empty:
         return print("Nothing to draw: there is no variant beside a float parent.")
-    lost.loc[PARENT] = 0.0
+    lost.loc[PARENT] = [0.0, 0.0, 0.0, lost["n"].max()]
     rows = in_order(wide.join(lost, how="inner").reset_index())
     broken = rows["value"] < -50 * clean(table, "ap")["value"].iloc[0]
     out = ", ".join(f"{r.variant} ({r.value:+.1f})" for r in rows[broken].itertuples())
@@ -197,7 +198,9 @@ def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
                 colour, marker = look(row["variant"])
                 bar = {"fmt": marker, "color": colour, "ms": 8, "elinewidth": 0.8}
                 point = (row[cost], row["value"])
-                axis.errorbar(*point, yerr=error(row), label=row["variant"], alpha=0.9, **bar)
+                name = row["variant"]
+                name += "" if row["n"] == rows["n"].max() else f" (n={row['n']:.0f})"
+                axis.errorbar(*point, yerr=error(row), label=name, alpha=0.9, **bar)
             front = here.sort_values([cost, "value"], ascending=[True, False])
             front = front[front["value"] > front["value"].cummax().shift(fill_value=-np.inf)]
             axis.plot(front[cost], front["value"], color="#999999", lw=1, zorder=0)

@@ -147,7 +147,7 @@ def decoding(file: Path) -> list[str]:
 
 
 def ends(file: Path) -> list[str]:
-    """Where the network ends: what `decoding` reads of it, such as class scores, or a caller does."""
+    """Where the network ends: what `decoding` or the caller reads of it, such as class scores."""
     main, after = read(file).subgraphs[0], set(decoding(file))
     inside = {name for o in operators(file) for name in o.outputs} - after
     read_there = [n for o in operators(file) if set(o.outputs) & after for n in o.inputs]

@@ -25,9 +25,10 @@ SAID = [  # profile, variant, metric, how it is written
 ]
 
 
-def told(profile: str, variant: str, metric: str, form: str) -> str:
+def told(profile: str, variant: str, metric: str, form: str, condition=None, strength=None) -> str:
     """A record as the prose writes it: AP in points, bytes as a share of float's."""
-    table = records.pick(records.read("centernet_ptq", profile), metric, condition=None)
+    table = records.pick(records.read("centernet_ptq", profile), metric, condition=condition)
+    table = table if strength is None else table[table["strength"] == strength]
     row = table[table["variant"] == variant].iloc[0]
     if metric == "size_bytes":
         return form.format(row["value"] / table.loc[table["variant"] == "fp32", "value"].iloc[0])
@@ -49,3 +50,21 @@ def test_the_noise_that_the_prose_tells():
     assert f"at most {broken.max():.0f} dB" in PROSE
     assert f"at least {mended[broken.index].min():.0f} dB" in PROSE
     assert f"{int((mended < 20).sum())} operators still add more" in PROSE
+
+
+def test_the_silent_regression_that_the_prose_tells():
+    for condition, strength in (("jpeg", 2), ("blur", 1)):
+        lost = told("small", "int8_selective", LOST, POINTS, condition, strength)
+        assert f"{condition} {strength}: {lost}" in PROSE
+    for profile, variant in (("small", "int8_selective"), ("small", "int8_dynamic"),
+                             ("mini", "int8_selective")):  # fmt: skip
+        assert f"`{variant}` in {worse(profile, variant)} of 12" in PROSE
+    table = records.pick(records.read("centernet_ptq", "small"), LOST, variant="int8_dynamic")
+    least = 100 * table.loc[table["strength"] > 0, "value"].min()
+    assert f"never more than {-least:.1f} points below float" in PROSE
+
+
+def worse(profile: str, variant: str) -> int:
+    """Conditions in which a variant loses more than on clean images."""
+    table = records.pick(records.read("centernet_ptq", profile), "ap_difference_extra")
+    return int((table[table["variant"] == variant]["ci_high"] < 0).sum())

@@ -156,7 +156,7 @@ def ap_difference(table: pd.DataFrame, profile: str, told: str) -> None:
     rows = clean(table, "ap_difference")
     if rows.empty:
         return print("Nothing to draw: the detector has no float parent here.")
-    with plot.figure("centernet_ap_difference", profile, rows) as (_, axis):
+    with plot.figure("centernet_ap_difference", profile, rows) as (canvas, axis):
         for at, (_, row) in enumerate(rows.iterrows()):
             axis.errorbar(row["value"], at, xerr=error(row), fmt=look(row["variant"])[1], capsize=4,
                           color=look(row["variant"])[0], ms=7)  # fmt: skip
@@ -171,7 +171,7 @@ def ap_difference(table: pd.DataFrame, profile: str, told: str) -> None:
         axis.margins(x=0.15)
         axis.locator_params(axis="x", nbins=6)
         axis.set_xlabel("AP minus fp32's, same n images, 95 % interval")
-        axis.set_title(f"{told}: intervals that leave zero show a difference")
+        canvas.suptitle(f"{told}: intervals off zero show a difference", fontsize=10)
 
 
 def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
@@ -252,6 +252,9 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     """AP of each variant as the images get worse, and its difference to the float parent."""
     rows = in_order(records.pick(table, ["ap", "ap_difference"]))
     rows = rows[rows["condition"].notna()]
+    usual = records.pick(rows, "ap", condition=CLEAN[0]).set_index("variant")["value"]
+    broken = usual[usual < usual.iloc[0] / 2].index.tolist()  # which would set the scale
+    rows = rows[~rows["variant"].isin(broken)]
     variants = list(dict.fromkeys(rows["variant"]))
     layout = {
         "nrows": 2,
@@ -277,7 +280,8 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
             axes[1, column].axhline(0, color="#444444", lw=1)
             axes[1, column].set(xlabel="strength (0: clean)", xticks=[0, 1, 2, 3])
         images = f"{rows['n'].max()} images of {table['dataset'].iloc[0]}"
-        canvas.suptitle(f"{table['model'].iloc[0]}, {images}", fontsize=10)
+        far = f" (not drawn, broken on clean images: {', '.join(broken)})" if broken else ""
+        canvas.suptitle(f"{table['model'].iloc[0]}, {images}{far}", fontsize=10)
         axes[0, 0].set(ylabel="AP")
         axes[0, 0].set_ylim(bottom=0)
         axes[1, 0].set(ylabel="AP minus fp32's,\n95 % interval")

@@ -68,3 +68,11 @@ def worse(profile: str, variant: str) -> int:
     """Conditions in which a variant loses more than on clean images."""
     table = records.pick(records.read("centernet_ptq", profile), "ap_difference_extra")
     return int((table[table["variant"] == variant]["ci_high"] < 0).sum())
+
+
+def test_the_executed_copy_is_of_these_cells():
+    file = ROOT / "docs" / "executed" / "small" / NOTEBOOK.name
+    assert file.stat().st_size < 2 * 10**6
+    executed = [c for c in nbformat.read(file, 4).cells if c.cell_type == "code"]
+    sources = [c.source for c in executed if "injected-parameters" not in c.metadata.get("tags", [])]
+    assert sources == [c.source for c in CELLS if c.cell_type == "code"]

@@ -2,6 +2,7 @@
 
 import json
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ def own(tmp_path, monkeypatch):
     for i in range(1, 41):
         Image.fromarray(np.full((4, 6, 3), i, np.uint8)).save(tmp_path / "img" / f"{i}.png")
         entries.append({"id": i, "file_name": f"{i}.png", "width": 6, "height": 4})
-    world = {"images": entries[::-1], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 2, 2]} for i in range(1, 41)]
+    kinds = [{"id": 1, "name": "a"}]
+    world = {"images": entries[::-1], "annotations": boxes, "categories": kinds}
     (tmp_path / "instances_x.json").write_text(json.dumps(world))
     return {
         "model": str(tmp_path / "net" / "saved_model"),
@@ -82,8 +85,27 @@ def test_one_photo_twice_judges_once_and_never_calibrates_too(own, tmp_path):
     task = prepared(**own, calibration_limit=5, limit=7)
     assert list(task.images) == [6, 7, 9, 10, 11, 12] == [int(p.stem) for p in task.images.values()]
     assert task.notes[1] == "Left out as copies of other photos: 1 of 7, such as 8.png of 7.png."
-    with pytest.raises(QlabError, match=r"7\.png is among the evaluation images too"):
-        prepared(**own, calibration_limit=7)
+    task = prepared(**own, calibration_limit=7, limit=7)
+    assert list(task.images) == [9, 10, 11, 12, 13, 14] and len(task.calibration) == 7
+    assert task.notes[1] == "Left out as photos that calibrate: 1 of 7, such as 7.png."
+    (images / "40.png").write_bytes((images / "7.png").read_bytes())
+    with pytest.raises(QlabError, match="No image is left"):
+        prepared(**own, calibration_limit=39)
+
+
+@pytest.mark.parametrize("iscrowd", [0, 1])
+def test_images_without_any_object_judge_nothing(own, iscrowd):
+    file = Path(own["annotations"])
+    world = json.loads(file.read_text())
+    world["annotations"] = [world["annotations"][39] | {"iscrowd": iscrowd}]
+    file.write_text(json.dumps(world))
+    with pytest.raises(QlabError, match=r"None of the 24 images .* 'limit', or give"):
+        prepared(**own)
+    if iscrowd:
+        with pytest.raises(QlabError, match="None of the 30 images"):
+            prepared(**own, limit=40)
+    else:
+        assert len(prepared(**own, limit=40).images) == 30
 
 
 def test_photos_are_turned_by_exif_where_the_annotations_are(own, tmp_path):
@@ -197,11 +219,24 @@ def test_small_calibrates_on_the_listed_photos_from_the_folder_or_the_network(sm
     assert "list 8 of the 5,000 of val2017" in task.notes[0]
 
 
-def test_small_takes_no_image_that_judges_to_calibrate(small, monkeypatch):
+def test_small_judges_no_photo_that_calibrates(small, monkeypatch):
     photo = sorted((small.parent / "val2017").iterdir())[3]
     monkeypatch.setattr(fetch, "fetch", lambda url, known_hash: photo)
-    with pytest.raises(QlabError, match="is among the evaluation images too"):
-        prepared("small", calibration_limit=2)
+    task = prepared("small", calibration_limit=2)
+    assert len(task.images) == 7 and photo not in task.images.values()
+    assert f"photos that calibrate: 1 of 8, such as {photo.name}" in task.notes[-1]
+
+
+def test_train2017_calibrates_with_its_first_photos_and_judges_with_the_next(small, monkeypatch):
+    written = small.parent / "annotations" / "instances_val2017.json"
+    written.rename(written.with_name("instances_train2017.json"))
+    small.rmdir()
+    (small.parent / "val2017").rename(small)
+    monkeypatch.setitem(data.PUBLISHED, "full", data.PUBLISHED["small"])
+    task = prepared("full", split="train", calibration_limit=3, limit=4)
+    names = sorted(p.name for p in small.iterdir())
+    assert [p.name for p in task.images.values()] == names[3:7] and len(task.calibration) == 3
+    assert "photos that calibrate: 3 of 7" in task.notes[-1]
 
 
 @pytest.mark.real_data

@@ -45,7 +45,8 @@ def photos(tmp_path):
     (tmp_path / "img").mkdir()
     for e in entries:
         Image.new("RGB", (20, 10), (30 * e["id"],) * 3).save(tmp_path / "img" / e["file_name"])
-    world = {"images": entries, "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    box = {"image_id": entries[-1]["id"], "id": 1, "category_id": 1, "bbox": [0, 0, 2, 2]}
+    world = {"images": entries, "annotations": [box], "categories": [{"id": 1, "name": "a"}]}
     (tmp_path / "a.json").write_text(json.dumps(world))
     return {"annotations": str(tmp_path / "a.json"), "images": str(tmp_path / "img")}
 

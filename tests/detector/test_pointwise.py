@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from notebook01 import converted, tf
 
 from qlab.core import tflite_graph
@@ -49,3 +50,24 @@ def test_only_one_by_one_of_stride_one_changes_and_activations_stay_fused(tmp_pa
     assert theirs[names[0]].max() == 6 and theirs[names[0]].min() == 0
     for name in names:
         np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (1, 2)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_weights_shared_by_layers_change_for_all_or_none_and_groups_stay(tmp_path, strides, groups):
+    weights = tf.random.stateless_normal((1, 1, 2 // groups, 2), (0, 1))
+
+    def serve(x):
+        return {f"y{i}": tf.nn.conv2d(x + i, weights, s, "SAME") for i, s in enumerate(strides)}
+
+    file = converted(tmp_path, serve)
+    (tmp_path / "a.tflite").write_bytes(pointwise.fully_connected(file))
+    before, after = (tflite_graph.operators(f) for f in (file, tmp_path / "a.tflite"))
+    layers = [o for o in before if o.kind == "CONV_2D"]
+    assert len({o.inputs[1] for o in layers}) == 1 and len(layers) == 2
+    turned = [o.kind for o in after].count("FULLY_CONNECTED")
+    assert turned == (2 if groups == 1 and strides == (1, 1) else 0)
+    names, samples = [o.outputs[0] for o in layers], [{"x": np.ones((1, 8, 8, 2), np.float32)}]
+    mine, theirs = (answers(f.read_bytes(), names, samples) for f in (tmp_path / "a.tflite", file))
+    for name in names:
+        np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-5)

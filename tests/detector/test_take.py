@@ -1,5 +1,6 @@
 """A detector taken along runs where qlab is not, and answers what it answers here."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -65,6 +66,13 @@ def test_what_lies_there_already_is_left_alone(task, table, tmp_path, other):
     assert folder.is_file() or (folder / other).read_text() == "somebody's"
 
 
+def test_a_ready_file_is_not_taken_along(task, table, tmp_path):
+    ready = dataclasses.replace(task[0], folder=tmp_path / "theirs.tflite")
+    with pytest.raises(QlabError, match=r"theirs\.tflite came as a \.tflite .* Copy the file"):
+        take.keep(tmp_path / "mine", ready, "as_given", ready.folder, None, table, {})
+    assert not (tmp_path / "mine").exists()
+
+
 def test_the_lines_are_those_that_the_notebook_shows():
     [shown] = [c.source for c in CELLS if "without qlab" in c.source or "no qlab" in c.source]
     assert shown.partition("```python\n")[2].partition("```")[0] == USE.read_text()
@@ -83,7 +91,9 @@ def test_the_lines_without_qlab_find_the_same_boxes(task, table, tmp_path):
     converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model"))
     (tmp_path / "a.tflite").write_bytes(converter.convert())
     noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "photo.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.fromarray(np.rot90(noise)).save(tmp_path / "photo.png", exif=exif)
     folder = take.keep(tmp_path / "mine", task[0], "fp32", tmp_path / "a.tflite", None, table, {})
 
     named = f"folder, picture = Path({str(folder)!r}), {str(tmp_path / 'photo.png')!r}"

@@ -1,5 +1,7 @@
 """A TensorFlow.js file becomes the same network in TensorFlow; another one becomes a sentence."""
 
+import logging
+
 import numpy as np
 import pytest
 from tiny_tfjs import RNG, write
@@ -62,6 +64,16 @@ def test_it_is_made_once_and_alike_and_found_in_its_folder(empty_home, monkeypat
     (made / "some.json").touch()
     others = [empty_home, made, empty_home / "x.tflite"]
     assert [tfjs.opened(path) for path in others] == others
+
+
+def test_what_fails_while_it_is_saved_leaves_warnings_on(empty_home, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(tf.compat.v1.saved_model, "simple_save", full)
+    with pytest.raises(QlabError, match="no space left"):
+        tfjs.saved_model(write(empty_home)[0])
+    assert logging.root.isEnabledFor(logging.WARNING)
 
 
 @pytest.mark.parametrize(

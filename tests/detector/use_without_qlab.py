@@ -4,14 +4,15 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
+from PIL import Image, ImageOps
 
 folder, picture = Path("my_detector"), "photo.jpg"  # yours
 
 labels = dict(line.split(" ", 1) for line in (folder / "labels.txt").read_text().splitlines())
 detect = Interpreter(str(folder / "model.tflite"), num_threads=2).get_signature_runner()
 _, height, width, _ = detect.get_input_details()["input_tensor"]["shape"]
-with Image.open(picture) as image:
+with Image.open(picture) as stored:
+    image = ImageOps.exif_transpose(stored)  # upright, as viewers show it
     small = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
     wide, high = image.size
 found = detect(input_tensor=np.asarray(small)[None])

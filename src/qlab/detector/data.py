@@ -103,7 +103,8 @@ def prepare(given: Parameters) -> Task:
     `small`, CenterNet-MobileNetV3 512, for `full`, CenterNet ResNet50-v2 512 (from QLAB_DATA, else
     downloaded). Without `calibration_images`, `small` calibrates on a fixed list of train2017, and
     else the first `calibration_limit` of one's own images calibrate.
-    QlabError: annotations without images or the reverse, no image left, an image in both sets.
+    QlabError: annotations without images or the reverse, no image left, no object on any, an
+    image that judges among `calibration_images`.
     """
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
@@ -123,11 +124,20 @@ def prepare(given: Parameters) -> Task:
         notes.append(f"No calibration_images given: {told}.")
     elif ready and not files:
         notes.append("The detector is quantized already: it is evaluated as it is.")
-    if not (ids := ids[: limit or None]):
+    # Of train2017 some calibrate, and are left out of those that judge.
+    ids = ids[: limit and limit + len(files) * (dataset == "coco_train2017") or None]
+    found = coco_tools.image_paths(coco, ids, pictures)
+    found, left_out = photos.each_once(found, files, named=bool(given.calibration_images))
+    found = {i: found[i] for i in [*found][: limit or None]}
+    if not found:
         raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
+    if not coco.getAnnIds([*found], iscrowd=0):
+        raise QlabError(
+            f"None of the {len(found)} images to evaluate has an object in {annotations}: there is "
+            "no precision to state. Raise the parameter 'limit', or give other annotations."
+        )
     if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
         notes.append(f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} of val2017.")
-    found, copies = photos.each_once(coco_tools.image_paths(coco, ids, pictures), files)
     return Task(
         given=given,
         model=model,
@@ -138,7 +148,7 @@ def prepare(given: Parameters) -> Task:
         coco=coco,
         images=photos.as_annotated(coco, found),
         calibration=[resized(read_image(f), size) for f in files],
-        notes=(*notes, *copies),
+        notes=(*notes, *left_out),
     )
 
 

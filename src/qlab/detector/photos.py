@@ -38,24 +38,32 @@ def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
 
 
 def each_once(
-    found: dict[int, Path], calibration: Iterable[Path] = ()
+    found: dict[int, Path], calibration: Iterable[Path] = (), named: bool = True
 ) -> tuple[dict[int, Path], tuple[str, ...]]:
     """Photos by id without copies of an earlier one (the same bytes), and what to tell of it.
 
-    QlabError: one of them calibrates too, whatever its file is called there.
+    Nor those that calibrate too, whatever their file is called there.
+    QlabError: there are such, and the user `named` the calibration images.
     """
-    first, copies = {}, {}
+    used = {file_sha256(path): path.name for path in calibration}
+    kept, first, copies, both = {}, {}, [], []
     for i, path in found.items():
-        if (kept := first.setdefault(file_sha256(path), i)) != i:
-            copies[i] = f"{path.name} of {found[kept].name}"
-    for path in (p for p in calibration if file_sha256(p) in first):
+        if (known := file_sha256(path)) in used:
+            both.append(used[known])
+        elif known in first:
+            copies.append(f"{path.name} of {first[known]}")
+        else:
+            kept[i], first[known] = path, path.name
+    if both and named:
         raise QlabError(
-            f"The calibration image {path.name} is among the evaluation images too; "
+            f"The calibration image {both[0]} is among the evaluation images too; "
             "give others with calibration_images, or none to have some held out."
         )
-    told = f"Left out as copies of other photos: {len(copies)} of {len(found)}, such as "
-    kept = {i: path for i, path in found.items() if i not in copies}
-    return kept, tuple(f"{told}{copy}." for copy in [*copies.values()][:1])
+    left_out = (("copies of other photos", copies), ("photos that calibrate", both))
+    told = (
+        f"Left out as {why}: {len(n)} of {len(found)}, such as {n[0]}." for why, n in left_out if n
+    )
+    return kept, tuple(told)
 
 
 def in_folder(folder: str | Path) -> list[Path]:

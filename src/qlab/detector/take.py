@@ -29,8 +29,14 @@ def keep(
 
     `file` is its .tflite, `recipe` the quantizer's (None without one), `table` all records, of
     which its own go to the card beside `source`, their provenance. A line of labels is an id as
-    the model counts and the category's name. QlabError: the folder holds something else.
+    the model counts and the category's name.
+    QlabError: the folder holds something else, or the detector came as a ready .tflite.
     """
+    if task.ready:
+        raise QlabError(
+            f"{task.folder} came as a .tflite and is evaluated as it is: there is nothing to take "
+            "along, and its outputs may not be those that the lines read. Copy the file itself."
+        )
     target = Path(folder).expanduser().resolve()
     there = {p.name for p in target.iterdir()} if target.is_dir() else set()
     if there - FILES or (there and "card.json" not in there) or target.is_file():

@@ -26,7 +26,8 @@ def saved_model(file: Path) -> Path:
     """The SavedModel of a TensorFlow.js detector, made once.
 
     The graph has one input, RGB float32 [1, H, W, 3] in 0..255, and one output [1, N, 6]: x1, y1,
-    x2, y2 in pixels of the input, score, class 0..79. QlabError: another graph, a strange operator.
+    x2, y2 in pixels of the input, score, class: COCO's 80 in their order, from 0; other classes
+    would get COCO's names, or none. QlabError: another graph, a strange operator.
     """
     try:
         model = json.loads(file.read_text(encoding="utf-8"))
@@ -67,8 +68,11 @@ def _write(model: dict, file: Path, target: Path) -> None:
         kinds, count = tf.gather(COCO_IDS, tf.cast(kind, tf.int32)), [float(kind.shape[1])]
         named = dict(zip(OUTPUTS, (boxes, score, kinds, tf.constant(count)), strict=True))
         logging.disable(logging.WARNING)  # TensorFlow calls its older formats deprecated
-        tf.compat.v1.saved_model.simple_save(session, str(target), {"input_tensor": pixels}, named)
-        logging.disable(logging.NOTSET)
+        try:
+            put = {"input_tensor": pixels}
+            tf.compat.v1.saved_model.simple_save(session, str(target), put, named)
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def _weights(manifest: list[dict], folder: Path) -> dict[str, np.ndarray]:

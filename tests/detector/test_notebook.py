@@ -64,6 +64,14 @@ def test_the_silent_regression_that_the_prose_tells():
     assert f"never more than {-least:.1f} points below float" in PROSE
 
 
+def test_the_objects_that_the_prose_counts():
+    table = records.pick(records.read("centernet_ptq", "small"), ["flips_lost", "flips_gained"])
+    [lost] = table[(table["variant"] == "int8_selective") & (table["metric"] == "flips_lost")].value
+    [won] = table[(table["variant"] == "int8_selective") & (table["metric"] == "flips_gained")].value
+    assert f"of {table['n'].max()} objects" in PROSE
+    assert f"`int8_selective` loses {lost:.0f} and gains {won:.0f}" in PROSE
+
+
 def worse(profile: str, variant: str) -> int:
     """Conditions in which a variant loses more than on clean images."""
     table = records.pick(records.read("centernet_ptq", profile), "ap_difference_extra")

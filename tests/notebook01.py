@@ -16,7 +16,14 @@ from qlab.detector.detect import Size
 
 CELLS = nbformat.read(ROOT / "notebooks" / "01_compress_centernet_with_tflite_ptq.ipynb", 4).cells
 # What the cells are known by, in order: up to the functions that convert, and to the variants.
-TOOLS = ("started = ", "def convert(", "float_file = ", "def calibrate(", "ranges = ")
+TOOLS = (
+    "import COCOeval",
+    "started = ",
+    "def convert(",
+    "float_file = ",
+    "def calibrate(",
+    "ranges = ",
+)
 TOOLS += ("def requantize(", "def weights_only(")
 VARIANTS = ("VARIANTS = ", "arriving = ", "FLOOR = ", "def left(", "twin = ")
 

@@ -94,7 +94,7 @@ def lacking(image):
 def test_operators_that_litert_lacks_are_named_in_a_sentence(home, tmp_path):
     folder = saved(tmp_path / "net", also=lacking)
     task = SimpleNamespace(ready=False, folder=folder, size=(32, 64), given=None)
-    convert = notebook01.run(task, "started = ", "def convert(").convert
+    convert = notebook01.run(task, "import COCOeval", "started = ", "def convert(").convert
     with pytest.raises(QlabError) as told:
         convert("FLOAT32")
     assert "has no operator for AdjustHue, Betainc of this model" in str(told.value)

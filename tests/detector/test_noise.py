@@ -19,7 +19,8 @@ def test_decibels_are_of_power_and_know_no_scale():
     assert noise.decibels(*scaled) == pytest.approx(expected)
     assert noise.decibels(signal, signal) == 90
     assert noise.decibels(signal, [0 * a for a in signal]) == 0
-    assert np.isnan(noise.decibels([np.zeros(3)], [np.ones(3)]))
+    assert noise.decibels([np.zeros(3)], [np.ones(3)]) == -90  # noise where there was nothing
+    assert np.isnan(noise.decibels([np.zeros(3)], [np.zeros(3)]))
 
 
 def test_what_arrives_is_the_difference_of_the_two_files(tiny):

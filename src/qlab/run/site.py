@@ -35,8 +35,7 @@ LEDGER = "claims_ledger.csv"  # of a profile's figures; notebook 05 writes it
 VERDICTS = ["holds", "does not hold", "undecided", "not tested"]
 COUNTS = """Of {} checkable claims of the four sources {} hold, {} do not, {} are undecided and {} \
 could not be tested here."""
-# Of README's table, by profile and kind; a variant that the records lack is an error.
-ROWS = {
+ROWS = {  # of README's table; a variant that the records lack is an error
     "small": {"detector": "fp16 int8_dynamic int8_dynamic_depthwise_fp32 int8_static "
               "int8_selective int4_mixed"},
     "mini": {
@@ -205,24 +204,19 @@ def _origin(name: str, profile: str) -> dict[str, Any]:
 
 
 def readme(text: str, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
-    """README's text with the table of `chooser.variants`, by profile and kind, at its markers.
-
-    QlabError where there are no markers; KeyError for a variant that the records lack.
-    """
+    """README's text with the table of `chooser.variants`; QlabError where it has no markers."""
     first, *_, last = TABLE.splitlines()
-    before, begin, rest = text.partition(first)
-    _, end, after = rest.partition(last)
-    if not (begin and end):
+    marked = re.compile(f"{first}\n.*{last}", re.DOTALL)
+    if not marked.search(text):
         raise QlabError(f"README.md must have a line '{first}' and, below it, a line '{last}'.")
     wanted = [(p, name, v) for p in ROWS for name in ROWS[p] for v in ROWS[p][name].split()]
     rows = []
     for profile, name, variant in wanted:
         row = tables[profile][name].set_index("variant").loc[variant]
-        items = f"{row['n']:,.0f} {KINDS[name].items}"
-        items += f", {row['seeds']:.0f} seeds" if row["seeds"] > 1 else ""
-        costs = f"{row['share']:.3f} | {chooser.time(row)} | {chooser.quality(row)}"
-        rows.append(f"| `{profile}` | {name} | `{variant}` | {costs} | {items} |")
-    return before + TABLE.format(rows="\n".join(rows)) + after
+        seeds = f", {row['seeds']:.0f} seeds" if row["seeds"] > 1 else ""
+        told = f"{chooser.time(row)} | {chooser.quality(row)} | {row['n']:,.0f} {KINDS[name].items}"
+        rows.append(f"| `{profile}` | {name} | `{variant}` | {row['share']:.3f} | {told}{seeds} |")
+    return marked.sub(lambda _: TABLE.format(rows="\n".join(rows)), text)
 
 
 def main(profile: str = "mini", output: Path | None = None) -> None:

@@ -20,8 +20,8 @@ POST_PROCESS = "TFLite_Detection_PostProcess"
 class Size(NamedTuple):
     """Of a detector's input, pixels; a square's is written as one number."""
 
-    height: int
-    width: int
+    height: int  # pixels
+    width: int  # pixels
 
     def __str__(self) -> str:
         return str(self.height) if self.height == self.width else f"{self.height} x {self.width}"

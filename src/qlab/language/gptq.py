@@ -5,20 +5,17 @@ columns still to come so that tr(D H D^T), with D the change of W and H = 2/n su
 inputs, stays small. Round-to-nearest is the same grid without it.
 """
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, gptq_format, llama
-from qlab.language.quantized import Method, Quantized
-
-if TYPE_CHECKING:
-    from transformers import LlamaConfig
+from qlab.language import auto_gptq_compat, decoder, gptq_format
+from qlab.language.quantized import Method, Quantized, Shapes
+from qlab.language.weights import Weights
 
 DAMPING = 0.01  # of the mean diagonal of H, added to it: the paper's and auto-gptq's default
 DAMPING_LIMIT = 10.0  # tenfold steps from DAMPING end here
-GROUP_SIZES = (64, 128)  # columns that share a scale
 
 
 class RoundToNearest(Method):
@@ -45,15 +42,15 @@ class RoundToNearest(Method):
             "quant_method": "gptq",
         }
 
-    def check(self, config: "LlamaConfig") -> None:
+    def check(self, shapes: Shapes) -> None:
         """QlabError, before any work, where a layer of this model cannot be packed."""
-        gptq_format.check_widths(llama.linear_shapes(config), self.bits, self.group_size)
+        gptq_format.check_widths(shapes, self.bits, self.group_size)
 
-    def quantize(self, linear: torch.nn.Linear, observer=None) -> Quantized:
-        """The layer rounded and packed; QlabError where that cannot be read back."""
+    def quantize(self, weight: torch.Tensor, observer=None) -> Quantized:
+        """The weight rounded and packed; QlabError where that cannot be read back."""
         grid = self._grid()
         rounded, scales, zeros = [], [], []
-        for group in linear.weight.detach().float().split(self.group_size, dim=1):
+        for group in weight.split(self.group_size, dim=1):
             grid.find_params(group, weight=True)
             rounded.append(grid.quantize(group))
             scales.append(grid.scale)
@@ -64,6 +61,40 @@ class RoundToNearest(Method):
     def dense(self, tensors: dict[str, torch.Tensor], shape=None) -> torch.Tensor:
         """The weight [out, in], float32, of what was stored."""
         return gptq_format.unpack(tensors, self.bits)
+
+    def load_packed(self, folder: Path, device: str):
+        """The folder's model with auto-gptq's packed layers in the place of its linear ones: its
+        kernels on CUDA where they were compiled, PyTorch's operators elsewhere."""
+        config, weights = decoder.check(folder), Weights(folder)
+        del config.quantization_config
+        model = decoder.empty(config)
+        stored = decoder.stored_names(model, weights)
+        dtype = "float32" if torch.device(device).type == "cpu" else "float16"
+        for name, linear in decoder.linears(model).items():
+            if f"{stored(name)}.qweight" in weights:
+                packed = self._layer(weights, stored(name), linear, decoder.torch_dtype(dtype))
+                model.set_submodule(name, packed)
+        decoder.fill(
+            model, lambda name, _: weights.read(stored(name)), dtype, device, decoder.tied(model)
+        )
+        model.tie_weights()
+        return model
+
+    def _layer(self, weights: Weights, name: str, linear, dtype: torch.dtype) -> torch.nn.Module:
+        outputs, inputs = decoder.matrix(linear).shape
+        size = inputs if self.group_size == -1 else self.group_size
+        biased = linear.bias is not None
+        packed = auto_gptq_compat.packed_linear()(self.bits, size, inputs, outputs, bias=biased)
+        in_order = torch.equal(weights.read(f"{name}.g_idx").long(), packed.g_idx.long())
+        if not in_order:
+            raise QlabError(
+                f"{name} has its columns in another order (desc_act), which auto-gptq's kernel here "
+                "does not multiply; load it dense."
+            )
+        for end in (*gptq_format.SUFFIXES, *["bias"] * biased):
+            tensor = weights.read(f"{name}.{end}")
+            setattr(packed, end, tensor.to(dtype) if tensor.is_floating_point() else tensor)
+        return packed
 
     def _grid(self):
         grid = auto_gptq_compat.quantizer()()
@@ -87,18 +118,17 @@ class Gptq(RoundToNearest):
     kind = "gptq"
     needs_inputs = True
 
-    def observe(self, linear: torch.nn.Linear):
+    def observe(self, weight: torch.Tensor):
         """A GPTQ object; give it each passage with `add_batch(inputs [1, tokens, in], outputs)`."""
         # A float32 stand-in, which GPTQ leaves rounded: bfloat16 could not hold 8 bits' steps.
-        stand_in = torch.nn.Linear(linear.in_features, linear.out_features, False, device="meta")
-        weight = linear.weight.detach().float()
-        stand_in.weight = torch.nn.Parameter(weight, requires_grad=False)
+        stand_in = torch.nn.Linear(weight.shape[1], weight.shape[0], False, device="meta")
+        stand_in.weight = torch.nn.Parameter(weight.contiguous(), requires_grad=False)
         observer = auto_gptq_compat.gptq()(stand_in)
         observer.quantizer = self._grid()
         return observer
 
-    def quantize(self, linear: torch.nn.Linear, observer=None) -> Quantized:
-        """The layer quantized and packed, with the damping that its Hessian needed.
+    def quantize(self, weight: torch.Tensor, observer=None) -> Quantized:
+        """The observed layer quantized and packed, with the damping that its Hessian needed.
 
         QlabError: no inputs seen, inputs that are not finite, a Hessian that no damping up to
         DAMPING_LIMIT makes positive definite.
@@ -112,12 +142,13 @@ class Gptq(RoundToNearest):
                 "bfloat16 where float16 was used."
             )
         damping = DAMPING
-        settings = {"group_size": self.group_size}
         while True:
             observer.H = hessian.clone()  # it is damped and taken apart in place
             try:
                 with auto_gptq_compat.quantizing():
-                    scales, zeros, _ = observer.fasterquant(percdamp=damping, **settings)
+                    scales, zeros, _ = observer.fasterquant(
+                        percdamp=damping, group_size=self.group_size
+                    )
                 break
             except torch.linalg.LinAlgError as error:
                 damping *= 10
@@ -128,13 +159,3 @@ class Gptq(RoundToNearest):
                     ) from error
         observer.free()
         return self._packed(observer.layer.weight.detach(), scales, zeros, damping)
-
-
-# By the variant's name.
-METHODS = {
-    method.name: method
-    for kind in (Gptq, RoundToNearest)
-    for bits in sorted(gptq_format.BITS, reverse=True)
-    for group_size in GROUP_SIZES
-    for method in [kind(bits, group_size)]
-}

@@ -1,16 +1,18 @@
 """What a quantization method is, and what it makes of one linear layer."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qlab.core.errors import QlabError
-from qlab.language import llama
 
 if TYPE_CHECKING:
     import torch
-    from transformers import LlamaConfig
 
 Tensors = dict[str, "torch.Tensor"]  # end of a stored tensor's name -> tensor
+Shapes = Mapping[str, tuple[int, int]]  # linear layer -> (outputs, inputs)
 
 
 class Quantized(NamedTuple):
@@ -22,7 +24,7 @@ class Quantized(NamedTuple):
 
 
 class Method(ABC):
-    """Turns linear layers into what is stored, one at a time.
+    """Turns the weight of a linear layer into what is stored, one layer at a time.
 
     One of your own gives `kind`, `bits`, `group_size`, `pack` and `dense`: it needs no inputs, and
     is judged by its dense weights, for no kernel multiplies it as it is.
@@ -34,26 +36,26 @@ class Method(ABC):
     needs_inputs = False  # whether it must have seen the layer's inputs
     weight_only = True  # whether the dense weights behave as the packed ones
 
-    @property
-    def name(self) -> str:
-        """Of the variant: method, bits, group size, such as ternary_w2_g64."""
-        return f"{self.kind}_w{self.bits}_g{self.group_size}"
-
     def config(self) -> dict[str, Any]:
-        """The `quantization_config` of config.json."""
-        return {"quant_method": "qlab", "variant": self.name}
+        """The `quantization_config` of config.json; with it a folder finds its method again."""
+        return {"quant_method": self.kind, **self.settings()}
 
-    def check(self, config: "LlamaConfig") -> None:
+    def settings(self) -> dict[str, Any]:
+        """All that decides what it makes, for names of files."""
+        return {"kind": self.kind, "bits": self.bits, "group_size": self.group_size}
+
+    def check(self, shapes: Shapes) -> None:
         """QlabError, before any work, where the groups do not divide a layer's inputs."""
-        for layer, (_, inputs) in llama.linear_shapes(config).items():
+        for layer, (_, inputs) in shapes.items():
             if inputs % (self.group_size or 1):
                 raise QlabError(
-                    f"{self.name} packs {self.group_size} weights together, which does not divide "
+                    f"{self.kind} packs {self.group_size} weights together, which does not divide "
                     f"the {inputs} inputs of this model's {layer}; take another group size."
                 )
 
-    def observe(self, linear: "torch.nn.Linear") -> Any:
-        """What learns from `add_batch(inputs [1, tokens, in], outputs)`; None: nothing does."""
+    def observe(self, weight: "torch.Tensor") -> Any:
+        """What learns of the layer's inputs by `add_batch(inputs [1, tokens, in], outputs)`, from
+        its weight [out, in] as float32; None: nothing does."""
         return None
 
     def pack(self, weight: "torch.Tensor") -> Tensors:
@@ -64,7 +66,26 @@ class Method(ABC):
     def dense(self, tensors: Tensors, shape: tuple[int, int]) -> "torch.Tensor":
         """The weight [out, in], float32, that stored tensors stand for."""
 
-    def quantize(self, linear: "torch.nn.Linear", observer: Any = None) -> Quantized:
-        """What is stored of a layer, and its dense weight after it; the layer stays as it is."""
-        tensors = self.pack(linear.weight.detach().float())
-        return Quantized(tensors, self.dense(tensors, linear.weight.shape))
+    def quantize(self, weight: "torch.Tensor", observer: Any = None) -> Quantized:
+        """What is stored of a weight [out, in] float32, and its dense weight after it."""
+        tensors = self.pack(weight)
+        return Quantized(tensors, self.dense(tensors, tuple(weight.shape)))
+
+
+@dataclass(frozen=True)
+class Library:
+    """A variant that a library makes of the whole model in one call.
+
+    `make(source, target, **settings)` writes a Hugging Face folder; the rest is what its records
+    say of it. Its text and its settings are part of its name in build/: edited, it runs again.
+    """
+
+    kind: str | None  # None: float
+    bits: int
+    group_size: int | None
+    make: Callable[..., None]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    weight_only: bool = True
+
+    def __call__(self, source: Path, target: Path) -> None:
+        self.make(source, target, **self.settings)

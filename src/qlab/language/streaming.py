@@ -1,21 +1,19 @@
-"""Quantize a Llama folder with one decoder layer in memory at a time, and load what came out.
+"""Quantize a model folder with one decoder block in memory at a time, and load what came out.
 
-A finished decoder layer is a shard of its own, written whole beside the target; so is, for
-methods that need inputs, what enters the next one. A killed run goes on at the next decoder layer
-and ends with the same bytes. The target appears when all of it is there.
+A finished block is a shard of its own, written whole beside the target; so is, for methods that
+need inputs, what enters the next one. A killed run goes on at the next block and ends with the same
+bytes. The target appears when all of it is there.
 """
 
-import contextlib
 import errno
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,27 +21,16 @@ from safetensors.torch import load_file, save_file
 
 from qlab.core import cache
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, bnb, llama, methods
+from qlab.language import decoder, formats, walk
 from qlab.language.quantized import Method
+from qlab.language.weights import INDEX, Weights, read_json
 
 if TYPE_CHECKING:
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import PreTrainedModel
 
-# What quantizing a layer changes, the inputs of the later groups see: "true sequential".
-GROUPS = (
-    ("self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj"),
-    ("self_attn.o_proj",),
-    ("mlp.up_proj", "mlp.gate_proj"),
-    ("mlp.down_proj",),
-)
 LAYERS = "layers.json"
 # Everything beside weights and config.json that a tokenizer or a generation may need.
 BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_template*")
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-
-
-class _Enough(Exception):
-    """A forward pass has reached the last linear layer it was run for."""
 
 
 def quantize_folder(
@@ -55,24 +42,24 @@ def quantize_folder(
     dtype: str = "float32",
     progress=iter,
 ) -> None:
-    """Write the Llama in `folder`, its linear layers quantized, as a Hugging Face folder `target`.
+    """Write the float model in `folder`, its blocks' linear layers quantized, as folder `target`.
 
     `calibration` are passages as token ids, run one by one, so nothing is padded. What is not
     quantized (embedding, norms, an untied head) keeps its dtype. A target that is there is left,
     and an unfinished one beside it gone on with: the target's name must say all that decides it.
     QlabError: a quantized folder, widths that do not fit, no passages where some are needed.
     """
-    config = llama.float_config(folder)
-    method.check(config)
+    config = decoder.float_config(folder)
+    method.check(decoder.shapes(config))
     if method.needs_inputs:
-        checked(calibration, config)
+        walk.checked(calibration, config)
     if target.exists():
         return
     unfinished = target.with_name(f"{target.name}.partial")
     with torch.no_grad():
-        stream = _Stream(folder, config, method, unfinished, device, dtype)
-        stream.start(calibration if method.needs_inputs else [])
-        for index in progress(range(config.num_hidden_layers)):
+        passages = calibration if method.needs_inputs else []
+        stream = _Stream(folder, method, unfinished, walk.Walk(folder, passages, dtype, device))
+        for index in progress(range(len(stream.walk))):
             stream.step(index)
         stream.finish()
     try:
@@ -82,202 +69,146 @@ def quantize_folder(
             raise
 
 
-def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "LlamaForCausalLM":
+def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "PreTrainedModel":
     """The model of a folder, its quantized weights turned into dense ones once; in eval mode."""
-    config = llama.check(folder)
-    if not llama.quantized(config):
-        return llama.load(folder, dtype, device)
-    method = methods.stored(config.quantization_config, folder)
+    config = decoder.check(folder)
+    if not decoder.quantized(config):
+        return decoder.load(folder, dtype, device)
+    method = formats.stored(config.quantization_config, folder)
     del config.quantization_config  # what is returned is quantized no more
-    read = partial(dense_tensor, llama.Weights(folder), method)
-    return llama.filled(config, read, dtype, device)
+    read = dense_reader(folder, decoder.empty(config), method)
+    return decoder.filled(config, read, dtype, device)
 
 
-def load_packed(folder: Path, device: str = "cpu") -> "LlamaForCausalLM":
+def load_packed(folder: Path, device: str = "cpu") -> "PreTrainedModel":
     """The model with the library's own modules and kernels; a float folder is loaded as it is."""
-    config = llama.check(folder)
-    if not llama.quantized(config):
-        return llama.load(folder, device=device)
-    if config.quantization_config.get("quant_method") == "bitsandbytes":
-        return bnb.load_packed(folder, device)
-    method = methods.stored(config.quantization_config, folder)
-    if not _is_gptq(method):
-        raise QlabError(f"{method.name} has no kernels for packed weights; load it dense.")
-    return auto_gptq_compat.from_quantized(folder, device).model
+    config = decoder.check(folder)
+    if not decoder.quantized(config):
+        return decoder.load(folder, device=device)
+    return formats.stored(config.quantization_config, folder).load_packed(folder, device)
 
 
-def embedded(weights: llama.Weights, passages: list[list[int]], dtype: str) -> list[torch.Tensor]:
-    """What enters the first decoder layer, [1, tokens, width] for each passage, on the host."""
-    embedding, kind = weights.read(EMBEDDING), llama.torch_dtype(dtype)
-    return [embedding[torch.tensor(tokens)][None].to(kind) for tokens in passages]
+def dense_reader(folder: Path, model: "PreTrainedModel", method: Method) -> decoder.Read:
+    """`read(name, shape)`: a tensor of the dense model, as stored or made of a quantized layer's."""
+    weights = Weights(folder)
+    stored = decoder.stored_names(model, weights)
 
+    def read(name: str, shape) -> torch.Tensor:
+        layer = stored(name).removesuffix(".weight")
+        parts = [n for n in weights.names if n.startswith(f"{layer}.") and n != f"{layer}.bias"]
+        if not name.endswith(".weight") or parts in ([], [f"{layer}.weight"]):
+            return weights.read(stored(name))
+        linear = model.get_submodule(name.removesuffix(".weight"))
+        tensors = {n.removeprefix(f"{layer}."): weights.read(n) for n in parts}
+        return decoder.oriented(linear, method.dense(tensors, decoder.matrix(linear).shape))
 
-def positions(
-    config: "LlamaConfig", passages: list[list[int]], dtype: str, device: str
-) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-    """Number of tokens -> cosine and sine of their positions, each [1, tokens, head width]."""
-    lengths = {len(tokens) for tokens in passages}
-    return {length: llama.rotary(config, length, dtype, device) for length in lengths}
-
-
-def dense_tensor(weights: llama.Weights, method: Method, name: str, shape) -> torch.Tensor:
-    """A tensor of the dense model: as stored, or a weight [out, in] made of a quantized layer's."""
-    layer = name.removesuffix(".weight")
-    if name == EMBEDDING and name not in weights.names:
-        return weights.read(HEAD)  # tied, and stored for auto-gptq under this name
-    if not (name.startswith("model.layers.") and layer.endswith(llama.LINEARS)):
-        return weights.read(name)
-    parts = [n for n in weights.names if n.startswith(f"{layer}.") and n != f"{layer}.bias"]
-    return method.dense({n.removeprefix(f"{layer}."): weights.read(n) for n in parts}, shape)
+    return read
 
 
 class _Stream:
-    """A model on its way through memory: one decoder layer, and what enters it, on the host."""
+    """A model on its way into a quantized folder, block by block."""
 
-    def __init__(self, folder, config, method, partial, device, dtype):
-        self.folder, self.config, self.weights = folder, config, llama.Weights(folder)
-        self.method, self.partial, self.device, self.dtype = method, partial, device, dtype
-        self.states: list[torch.Tensor] = []  # [1, tokens, width] for each passage
-        self.rotary: dict[int, tuple] = {}  # cosine and sine by number of tokens
-
-    def start(self, calibration: list[list[int]]) -> None:
-        """What enters the first decoder layer that is not finished yet."""
-        self.partial.mkdir(parents=True, exist_ok=True)
-        if not calibration:
-            return
-        self.rotary = positions(self.config, calibration, self.dtype, self.device)
-        finished = [self.shard(i).is_file() for i in range(self.config.num_hidden_layers)]
-        kept = self.partial / f"inputs-{(finished + [False]).index(False):05d}.safetensors"
-        if kept.is_file():
+    def __init__(self, folder: Path, method: Method, partial: Path, on_its_way: walk.Walk):
+        self.folder, self.method, self.partial, self.walk = folder, method, partial, on_its_way
+        partial.mkdir(parents=True, exist_ok=True)
+        finished = [self.shard(i).is_file() for i in range(len(on_its_way))]
+        kept = partial / f"inputs-{(finished + [False]).index(False):05d}.safetensors"
+        if on_its_way.states and kept.is_file():
             stored = load_file(kept)
-            self.states = [stored[str(i)] for i in range(len(calibration))]
-            return
-        self.states = embedded(self.weights, calibration, self.dtype)
+            on_its_way.states[:] = [stored[str(i)] for i in range(len(on_its_way.states))]
 
     def step(self, index: int) -> None:
-        """Quantize a decoder layer and write it, unless an earlier run did."""
+        """Quantize a block and write it, unless an earlier run did."""
         shard = self.shard(index)
         if shard.is_file():
             return
-        block = llama.block(self.folder, self.weights, index, self.dtype, self.device)
-        prefix = f"model.layers.{index}."
+        prefix = f"{self.walk.prefix}.{index}."
         tensors, notes = {}, {}
-        for group in GROUPS:
-            observers = self._observe(block, group)
-            for kind in group:
-                name = prefix + kind
-                made, notes[name] = self._quantize(name, block.get_submodule(kind), observers[kind])
-                tensors |= {f"{name}.{end}": tensor for end, tensor in made.items()}
-        linears = tuple(f"{prefix}{kind}.weight" for kind in llama.LINEARS)
-        for name in self.weights.names:
-            if name.startswith(prefix) and name not in linears and "rotary_emb" not in name:
-                tensors[name] = self.weights.read(name)
-        if self.states:
-            for i, state in enumerate(self.states):  # one by one: never two copies of all
-                self.states[i] = self._run(block, state).cpu()
-            kept = {str(i): state for i, state in enumerate(self.states)}
-            _save(kept, self.partial / f"inputs-{index + 1:05d}.safetensors")
+        with self.walk.block(index) as block:
+            linears = decoder.linears(block)
+            # What quantizing a layer changes, the inputs of the later ones see.
+            for group in self.walk.groups(index):
+                observers = {n: self.method.observe(_weight(linears[n])) for n in group}
+                if self.walk.states:
+                    self.walk.observe(index, group, _adding(observers))
+                for name in group:
+                    made, notes[prefix + name] = self._quantize(
+                        prefix + name, linears[name], observers[name]
+                    )
+                    tensors |= {f"{prefix}{name}.{end}": part for end, part in made.items()}
+            for name, parameter in block.named_parameters():
+                if name.removesuffix(".weight") not in linears:
+                    tensors[prefix + name] = self.walk.read(prefix + name, parameter.shape)
+            if self.walk.states:
+                self.walk.advance(index)
+                kept = {str(i): state for i, state in enumerate(self.walk.states)}
+                _save(kept, self.partial / f"inputs-{index + 1:05d}.safetensors")
         _write_json(self.partial / f"layer-{index:05d}.json", notes)
-        _save(tensors, shard)  # the last: a layer is finished when its shard is there
+        _save(tensors, shard)  # the last: a block is finished when its shard is there
         (self.partial / f"inputs-{index:05d}.safetensors").unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Everything outside the decoder layers, and the files beside the weights."""
-        rest = [name for name in self.weights.names if not name.startswith("model.layers.")]
-        if self.config.tie_word_embeddings:
-            rest = [name for name in rest if name != HEAD]
-        tensors = {name: self.weights.read(name) for name in rest}
-        if _is_gptq(self.method) and self.config.tie_word_embeddings:
+        """Everything outside the blocks, and the files beside the weights."""
+        model, count = self.walk.model, len(self.walk)
+        inside, tied = f"{self.walk.prefix}.", decoder.tied(model)
+        tensors = {
+            name: self.walk.read(name, parameter.shape)
+            for name, parameter in model.named_parameters(remove_duplicate=False)
+            if not name.startswith(inside) and name not in tied
+        }
+        if self.method.config()["quant_method"] == "gptq" and tied:
             # Under auto-gptq, accelerate ties both to the one that is first in the alphabet: the
             # other name alone would be loaded and then replaced by whatever the memory held.
-            tensors[HEAD] = tensors.pop(EMBEDDING)
-        count = self.config.num_hidden_layers
+            tensors[min(tied)] = tensors.pop(decoder.embedding_name(model))
         _save(tensors, self.shard(count))
-        _write_json(self.partial / llama.INDEX, _index(self.shard(i) for i in range(count + 1)))
+        _write_json(self.partial / INDEX, _index(self.shard(i) for i in range(count + 1)))
         notes = [self.partial / f"layer-{i:05d}.json" for i in range(count)]
         merged = {}
         for path in notes:
             merged |= json.loads(path.read_text())
-        write_beside(self.folder, self.partial, self.method, merged)
+        write_beside(self.folder, self.partial, self.method.config(), merged)
         for path in [*notes, *self.partial.glob("inputs-*.safetensors")]:
             path.unlink()
 
     def shard(self, index: int) -> Path:
-        """The file of a decoder layer; the one after the last holds everything else."""
-        count = self.config.num_hidden_layers + 1
+        """The file of a block; the one after the last holds everything else."""
+        count = len(self.walk) + 1
         return self.partial / f"model-{index + 1:05d}-of-{count:05d}.safetensors"
 
-    def _observe(self, block, group: tuple[str, ...]) -> dict:
-        """An observer for each linear layer of the group, after all passages (None: no inputs)."""
-        observers = {kind: self.method.observe(block.get_submodule(kind)) for kind in group}
-        if not self.states:
-            return observers
-        waiting: set[str] = set()
-
-        def hook(kind: str) -> Callable:
-            def seen(module, inputs, output) -> None:
-                observers[kind].add_batch(inputs[0].detach(), output.detach())
-                waiting.discard(kind)
-                if not waiting:
-                    raise _Enough
-
-            return seen
-
-        hooks = [block.get_submodule(k).register_forward_hook(hook(k)) for k in group]
-        for state in self.states:
-            waiting.update(group)
-            with contextlib.suppress(_Enough):
-                self._run(block, state)
-        for handle in hooks:
-            handle.remove()
-        return observers
-
-    def _quantize(self, name: str, linear: torch.nn.Linear, observer) -> tuple[dict, dict]:
+    def _quantize(self, name: str, linear: torch.nn.Module, observer) -> tuple[dict, dict]:
         """Quantize one layer in place; its tensors for the file, and notes on how it went."""
         start = time.perf_counter()
         try:
-            made = self.method.quantize(linear, observer)
+            made = self.method.quantize(_weight(linear), observer)
         except QlabError as error:
             raise QlabError(f"{name}: {error}") from error
-        linear.weight.data = made.dense.to(linear.weight)
+        linear.weight.data = decoder.oriented(linear, made.dense).to(linear.weight)
         tensors = {end: tensor.cpu().contiguous() for end, tensor in made.tensors.items()}
+        if linear.bias is not None:
+            tensors["bias"] = self.walk.read(f"{name}.bias", linear.bias.shape)
         seconds = round(time.perf_counter() - start, 3)
         return tensors, {"damping": made.damping, "seconds": seconds}
 
-    def _run(self, block, state: torch.Tensor) -> torch.Tensor:
-        return llama.run_block(block, state.to(self.device), self.rotary[state.shape[1]])
+
+def _weight(linear: torch.nn.Module) -> torch.Tensor:
+    return decoder.matrix(linear).float()
 
 
-def write_beside(folder: Path, target: Path, method: Method, notes: dict) -> None:
-    """All that lies beside the weights of `folder`, quantized by a method, in `target`."""
-    settings = method.config()
-    config = llama.read_json(folder, "config.json") | {"quantization_config": settings}
+def _adding(observers: dict) -> walk.Seen:
+    return lambda name, inputs, output: observers[name].add_batch(inputs.detach(), output.detach())
+
+
+def write_beside(folder: Path, target: Path, settings: dict[str, Any], notes: dict) -> None:
+    """All that lies beside the weights of `folder`, quantized with `settings`, in `target`."""
+    config = read_json(folder, "config.json") | {"quantization_config": settings}
     _write_json(target / "config.json", config)
-    if _is_gptq(method):
+    if settings["quant_method"] == "gptq":
         # auto-gptq opens this one in a local folder, without looking whether it is there.
         _write_json(target / "quantize_config.json", settings)
     _write_json(target / LAYERS, notes)
     for pattern in BESIDE:
         for path in folder.glob(pattern):
             shutil.copyfile(path, target / path.name)
-
-
-def checked(
-    passages: Sequence[Sequence[int]], config: "LlamaConfig", use: str = "Calibration", least=1
-) -> None:
-    """QlabError unless there are passages, and the model can read each: `least` tokens or more."""
-    if not passages:
-        raise QlabError(f"{use} has 0 passages, and some are needed; give some.")
-    for number, tokens in enumerate(passages, 1):
-        if not least <= len(tokens) <= config.max_position_embeddings:
-            raise QlabError(
-                f"{use} passage {number} has {len(tokens)} tokens; {least} to "
-                f"{config.max_position_embeddings} fit this model. Leave it out or cut it."
-            )
-
-
-def _is_gptq(method: Method) -> bool:
-    return method.config()["quant_method"] == "gptq"
 
 
 def _index(shards: Iterable[Path]) -> dict:

@@ -22,7 +22,7 @@ class Record:
     """One measured number, and all that it is about; its interval, of 95 %, may be undefined."""
 
     experiment: str  # names the file: `data/results/<profile>/<experiment>.csv`
-    model: str  # what was quantized
+    model: str  # what was quantized, by its name
     dataset: str  # what judged it, with variant and split in the name
     variant: str  # what was done to the model; the float parent is one too
     metric: str  # what was measured; one metric has one unit
@@ -33,6 +33,7 @@ class Record:
     n: int = 1  # items behind the value
     seed: int | None = None  # of what was drawn at random; None where nothing was
     device: str = field(default_factory=processor)  # the processor it ran on, threads behind it
+    parent: str | None = None  # hash of the float model's files, where the model has more than one
     method: str | None = None  # by which the variant was made: gptq, rtn, qat, ptq, ...
     bits: int | None = None  # of the weights
     group_size: int | None = None  # weights that share a scale
@@ -53,7 +54,7 @@ KEY = [
     *("part", "depth", "condition", "strength", "seed"),
 ]
 _TEXTS = ("experiment", "model", "dataset", "variant", "metric", "unit", "device")
-_LABELS = ("method", "where", "part", "condition")  # texts that may be missing
+_LABELS = ("parent", "method", "where", "part", "condition")  # texts that may be missing
 _READ = dict.fromkeys((*_TEXTS, *_LABELS), str)  # a model may be called 007
 _ENDS = ("ci_low", "ci_high")  # of the interval, which may be missing
 _WHOLE = ("seed", "bits", "group_size", "k", "depth", "strength")  # numbers that may be missing
@@ -85,6 +86,9 @@ def schema():
         "ci_low and ci_high come together": lambda t: t["ci_low"].isna() == t["ci_high"].isna(),
         "ci_low must not exceed ci_high": lambda t: (
             ~(_numbers(t["ci_low"]) > _numbers(t["ci_high"]))
+        ),
+        "a model must have one parent": lambda t: (
+            t.groupby("model")["parent"].transform("nunique", dropna=False) == 1
         ),
         "a record must not be there twice": lambda t: ~t.duplicated(KEY),
     }
@@ -231,7 +235,7 @@ COMPARED = {
 class Recorder:
     """Makes an experiment's records: unit, direction and clock come from its table of metrics.
 
-    A `task` names the `model` and the `dataset`.
+    A `task` names the `model` and the `dataset`, and may have the hash of its `parent`.
     """
 
     experiment: str
@@ -246,6 +250,7 @@ class Recorder:
     def counted(self, task, variant: str, metric: str, value: float, n: int = 1, **more) -> Record:
         """A counted, not estimated, number: no interval."""
         about = {"model": task.model, "dataset": task.dataset, **self.metrics[metric]._asdict()}
+        about["parent"] = getattr(task, "parent", None)
         return Record(
             self.experiment, variant=variant, metric=metric, value=float(value), n=n, **about | more
         )

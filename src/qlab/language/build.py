@@ -1,53 +1,43 @@
-"""The variants of experiment `llama_gptq`: which there are, how each is built, loaded and scored.
+"""The folders of a notebook's variants, and what each model says: made once, kept by content.
 
-Folders, adapters and scores are kept under build/ by content, so a killed run goes on.
+Everything lies under build/, so a killed run goes on; what decides a folder's bytes, the text of a
+notebook's own functions among it, is in its name.
 """
 
 import contextlib
 import dataclasses
+import difflib
+import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from qlab.core import cache, disk, paths, processes
 from qlab.core.cache import code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import (
-    autoround,
-    data,
-    embedded,
-    llama,
-    lora,
-    methods,
-    passages,
-    scoring,
-    sizes,
-    streaming,
-)
-from qlab.language.data import EMBEDDED_MODEL, EVEN_MODEL, Task
-from qlab.language.methods import ADAPTED, AUTOROUND
-from qlab.language.scoring import Scores
-
-if TYPE_CHECKING:
-    from transformers import LlamaConfig
+from qlab.language import decoder, formats, lora, passages, scoring, sizes, streaming
+from qlab.language.data import EMBEDDED_MODEL, EVEN, Task
+from qlab.language.lambada import Encoded
+from qlab.language.quantized import Library, Method
+from qlab.language.scoring import Reference, Scores
 
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
-EVEN = data.EVEN  # of the model without outlier channels
-_GPTQ = tuple(f"gptq_w{bits}_g64" for bits in (8, 4, 3, 2)) + ("gptq_w4_g128", "gptq_w2_g128")
-_RTN = tuple(f"rtn_w{bits}_g64" for bits in (8, 4, 3, 2))
-ALL = ("fp16", *_GPTQ, *_RTN, "bnb_int8", "bnb_nf4", "bnb_fp4", AUTOROUND)
-ALL += tuple(f"gptq_w{bits}_g64_lora" for bits in (4, 3, 2))
-FEW = ("gptq_w8_g64", "gptq_w4_g64", "gptq_w2_g64", "rtn_w2_g64", "bnb_nf4", "gptq_w2_g64_lora")
-VARIANTS = {"smoke": FEW, "mini": ALL, "full": ALL}
-# Steps of the recovery's training, and of AutoRound's on each decoder layer.
-RECOVERY_STEPS = {"smoke": 4, "mini": 120, "full": 200}
-ITERATIONS = 100
-PROCESSES = {"smoke": 1, "mini": 4, "full": 1}  # at most, that share the embedded model's variants
+PARENTS = {"float32": ("fp32", 32), "float16": ("fp16", 16), "bfloat16": ("bf16", 16)}
+PROCESSES = {"smoke": 1}  # at most, that share the embedded model's variants; else 4
+Making = Mapping[str, Method | Library]  # variant -> how it is made
+
+
+class About(NamedTuple):
+    """Columns of a variant's records."""
+
+    method: str | None  # None: float
+    bits: int  # of a weight
+    group_size: int | None = None  # weights that share a scale
 
 
 @dataclass(frozen=True)
@@ -55,8 +45,10 @@ class Variant:
     """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
 
     name: str  # as in the records
+    about: About
     folder: Path
     adapter: Path | None = None
+    weight_only: bool = True  # whether its dense weights behave as it runs
 
     @property
     def folders(self) -> list[Path]:
@@ -67,80 +59,62 @@ class Variant:
 Variants = dict[str, Variant]
 
 
-def chosen(task: Task, profile: str, asked: str) -> tuple[str, ...]:
-    """The variants of a profile, or those that a comma-separated text names; each must exist.
+def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Library]:
+    """Those that a comma-separated text names, else all whose groups divide the model's widths.
 
-    Of the profile's own, these are left out, which is said: adapters without passages to train on,
-    and groups of 128 where the model's widths divide by 64 only.
+    What is left out is said. QlabError: a name that is not there, or one that does not fit.
     """
-    names = tuple(name.strip() for name in asked.split(",") if name.strip())
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    shapes = decoder.shapes(decoder.read_config(task.folder))
     for name in names:
-        if name not in ("fp16", AUTOROUND):
-            methods.method(ADAPTED.get(name, name))
-    if names:
-        if not task.training and (trained := [n for n in names if n in ADAPTED]):
-            raise QlabError(f"{trained[0]} needs passages to train on: the parameter 'training'.")
-        return names
-    names = VARIANTS[profile]
-    if not task.training:
-        log.warning("No training passages given: no adapters are trained (parameter 'training').")
-        names = tuple(name for name in names if name not in ADAPTED)
-    config = llama.read_config(task.folder)
-    wide = [n for n in names if methods.ABOUT[n].group_size == 128 and not _fits(n, config)]
-    if wide and _fits("gptq_w4_g64", config):
-        log.warning("%s left out: 128 does not divide this model's widths.", ", ".join(wide))
-        names = tuple(name for name in names if name not in wide)
-    return names
+        if name not in making:
+            near = difflib.get_close_matches(name, making, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise QlabError(f"There is no variant {name!r}.{hint} There are {', '.join(making)}.")
+        making[name].check(shapes)
+    found, why = {}, {}
+    for name in names or making:
+        try:
+            making[name].check(shapes)
+            found[name] = making[name]
+        except QlabError as error:
+            why[str(error)] = [*why.get(str(error), []), name]
+    for sentence, left in why.items():
+        log.warning("Left out: %s. %s", ", ".join(left), sentence)
+    return found
 
 
-def _fits(name: str, config: "LlamaConfig") -> bool:
-    try:
-        methods.method(name).check(config)
-    except QlabError:
-        return False
-    return True
-
-
-def parent_name(task: Task) -> str:
-    """The float parent by what it computes in: fp32, fp16 or bf16."""
-    return {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[task.choice.dtype]
-
-
-def build(task: Task, names: Iterable[str], profile: str, seed: int, progress=iter) -> Variants:
-    """Each variant's folder, the float parent first; widths are checked before any is made.
+def folders(task: Task, making: Making, progress=iter) -> Variants:
+    """Each variant's folder, the float parent first, then the folder that was given quantized.
 
     A variant that does not fit into memory is left out, with a warning.
     """
-    parent = parent_name(task)
-    wanted = [name for name in names if name != parent]
-    base = {name: ADAPTED.get(name, name) for name in wanted}
-    config = llama.read_config(task.folder)
-    for name in base.values():
-        if name in methods.QUANTIZERS:
-            methods.method(name).check(config)
-    _refuse_without_room(task, wanted, seed)
-    calls = {name: partial(_folder, task, seed, name) for name in base.values()}
-    # What takes long shares the processes: AutoRound, and adapters, whose folders are there then.
-    long = {AUTOROUND: calls.pop(AUTOROUND)} if AUTOROUND in calls else {}
-    made = _each(task, calls, progress)
-    for name in wanted:
-        if name in ADAPTED and base[name] in made:
-            long[name] = partial(_adapter, task, made[base[name]], profile, seed)
-    made |= _each(task, long, progress)
-    variants = {parent: Variant(parent, task.folder)}
-    for name in (n for n in wanted if n in made):
-        parts = (made[base[name]], made[name]) if name in ADAPTED else (made[name],)
-        variants[name] = Variant(name, *parts)
-    return variants
+    name, bits = PARENTS[task.choice.dtype]
+    found = {name: Variant(name, About(None, bits), task.folder)}
+    if task.as_is:
+        method = formats.stored(decoder.read_config(task.as_is).quantization_config, task.as_is)
+        about = About(method.kind, method.bits, method.group_size)
+        found["as_is"] = Variant("as_is", about, task.as_is, None, method.weight_only)
+    wanted = {n: how for n, how in making.items() if n != name}
+    _refuse_without_room(task, wanted)
+    # Here and not in another process, which cannot read the text of a notebook's functions.
+    targets = {n: cache.address("decoder", recipe(task, how)) for n, how in wanted.items()}
+    calls = {n: partial(_folder, task, n, how, targets[n]) for n, how in wanted.items()}
+    made = each(task, calls, progress)
+    for n in made:
+        how = wanted[n]
+        about = About(how.kind, how.bits, how.group_size)
+        found[n] = Variant(n, about, made[n], None, how.weight_only)
+    return found
 
 
-def _each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
+def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
     """Name -> what its call returns; those for which memory ran out are left out, which is said.
 
-    Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
-    those of a small task; a larger model might not fit into memory twice.
+    Calls are `reproducible`. As many processes as the task has threads (four at most) share those
+    of a small task; a larger model might not fit into memory twice.
     """
-    most = PROCESSES[task.given.profile] if _small(task) else 1
+    most = PROCESSES.get(task.given.profile, 4) if _small(task) else 1
     arguments = [(task, call) for call in calls.values()]
     made = processes.starmap(_one, arguments, min(task.given.threads, most), progress)
     found = dict(zip(calls, made, strict=True))
@@ -186,39 +160,42 @@ def _threads(task: Task) -> int:
 
 def _small(task: Task) -> bool:
     """Whether it is the embedded model on a CPU."""
-    return task.model in (EMBEDDED_MODEL, EVEN_MODEL) and task.choice.device == "cpu"
+    return task.model in (EMBEDDED_MODEL, EMBEDDED_MODEL + EVEN) and task.choice.device == "cpu"
 
 
-def _folder(task: Task, seed: int, name: str) -> Path:
+def _folder(task: Task, name: str, how: Method | Library, target: Path) -> Path:
     """The quantized folder of a variant, made where it is not there yet."""
-    recipe = _recipe(task, name, seed)
-    if name == "fp16":
-        return cache.artefact("llama", recipe, partial(_write_half, task.folder))
-    target, tokens = cache.address("llama", recipe), task.calibration_tokens
-    more = {"device": task.choice.device, "dtype": task.choice.dtype}
-    more["progress"] = bar(f"{name}: layers")
-    if name == AUTOROUND:
-        more |= {"iterations": ITERATIONS, "seed": seed}
-        autoround.autoround_folder(task.folder, tokens, target, **more)
-    else:
-        streaming.quantize_folder(task.folder, methods.method(name), tokens, target, **more)
+    if isinstance(how, Library):
+        if not target.exists():
+            with cache.written_whole(target) as part:
+                part.mkdir()
+                how.make(task, part, **how.settings)
+        return target
+    where = {"device": task.choice.device, "dtype": task.choice.dtype}
+    steps = bar(f"{name}: blocks")
+    streaming.quantize_folder(
+        task.folder, how, task.calibration_tokens, target, progress=steps, **where
+    )
     return target
 
 
-def _write_half(folder: Path, target: Path) -> None:
-    """The float Llama in `folder` with its weights rounded to 16 bits: the smallest step down."""
-    llama.load(folder, "float16").save_pretrained(target)
-    llama.load_tokenizer(folder).save_pretrained(target)
-
-
-def _recipe(task: Task, name: str, seed: int) -> dict[str, Any]:
+def recipe(task: Task, how: Method | Library) -> dict[str, Any]:
     """All that decides the bytes of a variant's folder."""
-    recipe = {"model": file_sha256(task.folder), "variant": name, **_made_with(task)}
-    if name != "fp16":
-        recipe["calibration"] = passages.digest(task.calibration)
-    if name == AUTOROUND:
-        recipe |= {"iterations": ITERATIONS, "seed": seed}
-    return recipe
+    parts = how.settings() if isinstance(how, Method) else {"make": how.make, **how.settings}
+    return {
+        "model": task.parent,
+        "how": {"type": text(type(how)), **{n: text(part) for n, part in parts.items()}},
+        "calibration": passages.digest(task.calibration),
+        **_made_with(task),
+    }
+
+
+def text(part: Any) -> Any:
+    """What stands for a setting in a recipe: of a function or class of a notebook its source."""
+    if not callable(part):
+        return part
+    here = part.func if isinstance(part, partial) else part
+    return inspect.getsource(here) if here.__module__ == "__main__" else here.__qualname__
 
 
 def _made_with(task: Task) -> dict[str, Any]:
@@ -228,15 +205,15 @@ def _made_with(task: Task) -> dict[str, Any]:
     return where | {"code": code_sha256(__name__), "versions": versions(*LIBRARIES)}
 
 
-def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
+def _refuse_without_room(task: Task, making: Making) -> None:
     """QlabError, before anything is made, where the folders that are not there yet do not fit."""
-    config = llama.read_config(task.folder)
-    left = {n: sizes.expected(n, config, task.choice.dtype) for n in names if n not in ADAPTED}
-    states = 2 * sum(map(len, task.calibration_tokens)) * config.hidden_size * 4  # while it works
+    model = decoder.empty(decoder.read_config(task.folder))
+    left = {n: sizes.expected(model, how.bits, how.group_size) for n, how in making.items()}
+    width = model.config.hidden_size
+    states = 2 * sum(map(len, task.calibration_tokens)) * width * 4  # while it works
     if sum(left.values()) + states > disk.free(paths.build()):
-        # Only now, because each address takes the hash of the whole model.
         for name in list(left):
-            if cache.address("llama", _recipe(task, name, seed)).is_dir():
+            if cache.address("decoder", recipe(task, making[name])).is_dir():
                 del left[name]
     disk.refuse(
         sum(left.values()) + states * bool(left),
@@ -245,24 +222,37 @@ def _refuse_without_room(task: Task, names: list[str], seed: int) -> None:
     )
 
 
-def _adapter(task: Task, folder: Path, profile: str, seed: int) -> Path:
-    """The adapter trained for a quantized folder."""
-    steps = RECOVERY_STEPS[profile]
-    recipe = {"base": file_sha256(folder), "training": passages.digest(task.training)}
-    recipe |= {"steps": steps, "seed": seed, **_made_with(task)}
-    target = cache.address("llama_adapter", recipe)
-    lora.recover(
-        folder, task.training_tokens, target, steps=steps, seed=seed,
-        device=task.choice.device, dtype=task.choice.dtype, progress=bar("adapter: steps"),
-    )  # fmt: skip
+def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
+    """`variants` with an adapter each, trained by `train(folder, training, **settings)`.
+
+    `training` is a `lora.Training`, with which a killed run goes on; it knows the batches.
+    """
+    targets = {n: cache.address("adapter", _adapter_recipe(task, v, train, settings))
+               for n, v in variants.items()}  # fmt: skip
+    calls = {n: partial(_adapter, task, v, targets[n], train, settings)
+             for n, v in variants.items()}  # fmt: skip
+    made = each(task, calls, progress)
+    return {
+        f"{n}_lora": dataclasses.replace(
+            variants[n],
+            name=f"{n}_lora",
+            about=variants[n].about._replace(method=f"{variants[n].about.method}_lora"),
+            adapter=adapter,
+        )
+        for n, adapter in made.items()
+    }
+
+
+def _adapter_recipe(task: Task, variant: Variant, train: Callable, settings: dict) -> dict:
+    parts = {"base": file_sha256(variant.folder), "training": passages.digest(task.training)}
+    return parts | {"train": text(train), **settings, **_made_with(task)}
+
+
+def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settings: dict) -> Path:
+    if not target.exists():
+        steps = lora.Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
+        lora.save(train(variant.folder, steps, **settings), steps)
     return target
-
-
-def even_twin(task: Task) -> Task | None:
-    """The same task on the embedded Llama without outlier channels; None for another model."""
-    if task.model != EMBEDDED_MODEL:
-        return None
-    return dataclasses.replace(task, folder=embedded.llama_even_folder(), model=EVEN_MODEL)
 
 
 def load(task: Task, variant: Variant):
@@ -271,27 +261,45 @@ def load(task: Task, variant: Variant):
     where = {"dtype": task.choice.dtype, "device": task.choice.device}
     if variant.adapter:
         return lora.load(variant.folder, variant.adapter, **where)
-    method = methods.QUANTIZERS.get(variant.name)
-    if method is not None and not method.weight_only:
+    if not variant.weight_only:
         return streaming.load_packed(variant.folder, task.choice.device)
     return streaming.load_dense(variant.folder, **where)
 
 
 def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:
-    """Scores of each variant on the task's passages, the parent first."""
-    return _each(task, {n: partial(_scores, task, v) for n, v in variants.items()}, progress)
+    """Scores of each variant on the task's passages, the parent first: the others' divergence is
+    from its answers."""
+    (parent, first), *others = variants.items()
+    calls = {n: partial(_scores, task, variant, first) for n, variant in others}
+    found = {parent: _scores(task, first, first)}
+    return found | each(task, calls, progress)
 
 
-def _scores(task: Task, variant: Variant) -> Scores:
-    recipe = {
-        "variant": {folder.name: file_sha256(folder) for folder in variant.folders},
-        "passages": passages.digest(task.passages),
-        **_made_with(task),
-    }
-
+def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
     def make(folder: Path) -> None:
-        model, batches = load(task, variant), bar(f"{variant.name}: batches")
-        scored = scoring.score(model, task.encoded, progress=batches)
-        scored.save(folder / "scores.npz")
+        model = load(task, variant)
+        if variant == parent:
+            compare = Reference(folder / "reference.npy", (len(task.encoded), model.config.vocab_size))
+        else:
+            compare = Reference(cache.address("scores", of(parent)) / "reference.npy")
+        steps = bar(f"{variant.name}: batches")
+        scoring.score(model, task.encoded, progress=steps, compare=compare).save(
+            folder / "scores.npz"
+        )
 
-    return Scores.load(cache.artefact("llama_scores", recipe, make) / "scores.npz")
+    def of(one: Variant) -> dict[str, Any]:
+        return {
+            "variant": [file_sha256(folder) for folder in one.folders],
+            "parent": task.parent,
+            "passages": passages.digest(task.passages),
+            **_made_with(task),
+        }
+
+    with reproducible(task):
+        return Scores.load(cache.artefact("scores", of(variant), make) / "scores.npz")
+
+
+def scored(task: Task, model, encoded: Sequence[Encoded]) -> Scores:
+    """Scores of a model in memory on any passages; nothing is kept."""
+    with reproducible(task):
+        return scoring.score(model, encoded, progress=bar("batches"))

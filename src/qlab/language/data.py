@@ -1,5 +1,6 @@
-"""What notebook 02 works on: its parameters resolved to a Llama folder and passages, checked."""
+"""What notebook 02 works on: its parameters resolved to a model folder and passages, checked."""
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,10 +11,14 @@ from qlab.core import hub, parameters, paths, provenance
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
-from qlab.language import device, embedded, lambada, llama, passages
+from qlab.language import decoder, device, embedded, given, lambada, passages
 from qlab.language.lambada import Encoded, Passage
 
-FULL_MODEL = "meta-llama/Llama-3.2-3B"  # of profile full, on the hub
+# Of profiles on real data: what QLAB_DATA has, or a name on the hub.
+MODELS = {
+    "small": ("SmolLM2-135M-Instruct.Q4_1.gguf", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+    "full": ("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-3B"),
+}
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
 EVEN = "_even"
 EVEN_MODEL = EMBEDDED_MODEL + EVEN  # the same function without outlier channels
@@ -23,8 +28,9 @@ _TEXTS = ("passages", "calibration", "training")
 class Parameters(parameters.Parameters):
     """Of notebook 02; what each means stands in its cell."""
 
-    profile: Literal["smoke", "mini", "full"] = "mini"
+    profile: Literal["smoke", "mini", "small", "full"] = "mini"
     model: str = ""
+    parent: str = ""
     passages: str = ""
     calibration: str = ""
     training: str = ""
@@ -38,12 +44,13 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Task:
-    """A checked Llama folder, and passages that judge, calibrate and train."""
+    """A checked float model, and passages that judge, calibrate and train."""
 
     given: Parameters  # as the notebook's cell has them
     model: str  # as the records name it
     dataset: str  # as the records name it
-    folder: Path
+    folder: Path  # of the float model
+    as_is: Path | None  # the folder that was given, where it is quantized already
     passages: list[Passage] = field(repr=False)
     calibration: list[Passage] = field(repr=False)  # for GPTQ and AutoRound
     training: list[Passage] = field(repr=False)  # for adapters; may be empty
@@ -57,7 +64,12 @@ class Task:
     @cached_property
     def tokenizer(self):
         """The folder's tokenizer."""
-        return llama.load_tokenizer(self.folder)
+        return decoder.load_tokenizer(self.folder)
+
+    @cached_property
+    def parent(self) -> str:
+        """Hash of the float model's files, by which its records know each other."""
+        return file_sha256(self.folder)
 
     @property
     def place(self) -> str:
@@ -80,6 +92,7 @@ class Task:
             "dataset": self.dataset,
             "device": self.choice.device,
             "dtype": self.choice.dtype,
+            "bos": lambada.begins(self.tokenizer),
             "evaluation_passages": len(self.passages),
             "evaluation_tokens": sum(len(e.tokens) for e in self.encoded),
             "truncated_passages": lambada.truncated(self.encoded),
@@ -91,35 +104,39 @@ class Task:
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
         parts = {name: passages.digest(getattr(self, name)) for name in _TEXTS}
-        return {"model": file_sha256(self.folder), **parts}
+        return {"model": self.parent, **parts}
 
 
-def prepare(given: Parameters) -> Task:
+def prepare(parameters: Parameters) -> Task:
     """Resolve the parameters of notebook 02 into a checked task; no weights are read.
 
     `threads` is PyTorch's from here on, but for what is `build.reproducible`.
     """
     import torch
 
-    torch.set_num_threads(given.threads)
-    name = given.model or (FULL_MODEL if given.profile == "full" else "")
-    folder = _folder(name, weights=False) if name else embedded.llama_folder()
-    config = llama.read_config(folder)
-    chosen = passages.choose(given)
-    tokenizer, longest = llama.load_tokenizer(folder), config.max_position_embeddings
+    torch.set_num_threads(parameters.threads)
+    name = parameters.model or _usual(parameters.profile)
+    folder = given.folder(name, weights=False) if name else embedded.llama_folder()
+    config = decoder.read_config(folder)
+    chosen = passages.choose(parameters)
+    tokenizer, longest = decoder.load_tokenizer(folder), decoder.context(config)
     encoded = lambada.encode(chosen.judging, tokenizer, longest)
     tokens = _tokens(chosen.calibrating, tokenizer, longest)
     notes = list(chosen.notes)
     if cut := lambada.truncated(encoded):
         notes.append(f"{cut} passages are longer than the model's {longest} tokens: cut in front.")
-    choice = device.choose(config, sum(map(len, tokens)), given.device)
-    folder = _folder(name, weights=True) if name else folder
-    llama.check(folder)
+    choice = device.choose(config, sum(map(len, tokens)), parameters.device)
+    folder = given.folder(name, weights=True) if name else folder
+    as_is = folder if decoder.quantized(decoder.check(folder)) else None
+    if as_is:
+        folder, note = given.parent(as_is, parameters.parent)
+        notes.append(note)
     return Task(
-        given=given,
-        model=_subject(name, folder) if name else EMBEDDED_MODEL,
+        given=parameters,
+        model=_subject(name, as_is or folder) if name else EMBEDDED_MODEL,
         dataset=chosen.dataset,
         folder=folder,
+        as_is=as_is,
         passages=chosen.judging,
         calibration=chosen.calibrating,
         training=chosen.teaching,
@@ -128,30 +145,32 @@ def prepare(given: Parameters) -> Task:
         training_tokens=_tokens(chosen.teaching, tokenizer, longest),
         longest=longest,
         choice=choice,
-        notes=[*notes, choice.sentence],
+        notes=[*notes, *given.about(name, folder), choice.sentence],
     )
 
 
-def _folder(name: str, weights: bool) -> Path:
-    """A model's folder: a path, a name under QLAB_DATA/llm, or from the hub; without `weights` at
-    least configuration and tokenizer: enough to refuse a model by."""
-    folders = [Path(name).expanduser()]
-    if root := paths.real_data():
-        folders += [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]]
-    if found := next((f for f in folders if f.is_dir()), None):
-        return found
-    if not hub.is_name(name):
-        raise QlabError(
-            f"There is no model folder at {name}; give a local Hugging Face folder, or a name on "
-            "the hub such as meta-llama/Llama-3.2-3B."
-        )
-    return hub.model(name, weights=weights)
+def twin(task: Task, strength: float) -> Task:
+    """The same task on the embedded Llama with outlier channels of another strength; 0 is without
+    any, the even twin. QlabError for another model."""
+    if task.model != EMBEDDED_MODEL:
+        raise QlabError(f"Only {EMBEDDED_MODEL} has twins; {task.model} has none.")
+    name = EVEN_MODEL if strength == 0 else f"{EMBEDDED_MODEL}_{strength:g}"
+    return dataclasses.replace(task, folder=embedded.llama_spread_folder(strength), model=name)
+
+
+def _usual(profile: str) -> str:
+    """The model of a profile on real data: QLAB_DATA's, else the hub's; none: the embedded one."""
+    if profile not in MODELS:
+        return ""
+    here, hub_name = MODELS[profile]
+    root = paths.real_data()
+    return str(root / "llm" / here) if root and (root / "llm" / here).exists() else hub_name
 
 
 def _subject(name: str, folder: Path) -> str:
-    """The model's name: its folder's, or on the hub what follows the owner."""
-    last = Path(name).name if hub.is_name(name) else folder.resolve().name
-    return re.sub(r"[^\w.-]+", "_", last)
+    """The model's name: its file's or folder's, or on the hub what follows the owner."""
+    last = Path(name).name if hub.is_name(name) or name.endswith(".gguf") else folder.resolve().name
+    return re.sub(r"[^\w.-]+", "_", last.removesuffix(".gguf"))
 
 
 def _tokens(passages: list[Passage], tokenizer, longest: int) -> list[list[int]]:

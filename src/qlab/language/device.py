@@ -1,4 +1,4 @@
-"""Where a Llama runs, decided before any weight is read, and said in one sentence."""
+"""Where a model runs, decided before any weight is read, and said in one sentence."""
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 from qlab.core.errors import QlabError
-from qlab.language import llama
+from qlab.language import decoder
 
 if TYPE_CHECKING:
-    from transformers import LlamaConfig
+    from transformers import PretrainedConfig
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}  # of a number
 HEAD = 3 << 27  # bytes: the logits made at a time (2^27), their float32 copy and log-softmax
@@ -62,7 +62,7 @@ def introduce(gpu: Gpu | None) -> str:
     return f"{_without_kernels(gpu) or f'The GPU is a {gpu.name} with {_gb(gpu.free)} free'}."
 
 
-def choose(config: "LlamaConfig", calibration: int, asked: str = "auto") -> Choice:
+def choose(config: "PretrainedConfig", calibration: int, asked: str = "auto") -> Choice:
     """Device and dtype for a model; `calibration` counts the tokens that quantize it.
 
     `asked` is auto, cpu or cuda. `auto` takes a fit GPU; beside an unfit one it takes the CPU for a
@@ -111,17 +111,19 @@ def gpu_dtype(capability: tuple[int, int]) -> str:
     return "bfloat16" if capability >= (8, 0) else "float16"
 
 
-def memory(config: "LlamaConfig", dtype: str, calibration: int) -> int:
+def memory(config: "PretrainedConfig", dtype: str, calibration: int) -> int:
     """Bytes that a run needs at most: evaluating the dense model, or quantizing one layer of it.
 
-    Quantizing holds one decoder layer, the hidden states of all calibration tokens before and
+    Quantizing holds one decoder block, the hidden states of all calibration tokens before and
     after it, and four matrices of the widest layer's inputs (the Hessian and its factors).
     """
-    each, width, inner = BYTES[dtype], config.hidden_size, config.intermediate_size
-    batch = BATCH * (3 * inner + 6 * width) * each
-    evaluate = llama.empty(config).num_parameters() * each + batch + HEAD
-    layer = sum(out * inputs for out, inputs in llama.linear_shapes(config).values()) * 4
-    quantize = layer + 2 * calibration * width * each + 4 * inner**2 * 4 + batch
+    model, each, width = decoder.empty(config), BYTES[dtype], config.hidden_size
+    shapes = [decoder.matrix(m).shape for m in decoder.linears(decoder.blocks(model)[1][0]).values()]
+    widest = max(inputs for _, inputs in shapes)
+    batch = BATCH * (3 * widest + 6 * width) * each
+    evaluate = sum(p.numel() for p in model.parameters()) * each + batch + HEAD
+    layer = sum(outputs * inputs for outputs, inputs in shapes) * 4
+    quantize = layer + 2 * calibration * width * each + 4 * widest**2 * 4 + batch
     return max(evaluate, quantize)
 
 

@@ -24,21 +24,25 @@ def mini_lambada_file(split: str, count: int) -> Path:
     return artefact("mini_lambada", recipe, make) / f"{split}.jsonl"
 
 
-def llama_even_folder() -> Path:
-    """The embedded Llama without its outlier channels: the same function, more even weights."""
+def llama_spread_folder(strength: float) -> Path:
+    """The embedded Llama with outlier channels of another strength: the same function in float.
+
+    0 is without any, the even twin; `outliers.STRENGTH` is the embedded one's own.
+    """
     folder = llama_folder()
     recipe = {
         "model": file_sha256(folder),
+        "strength": strength,
         "code": code_sha256(__name__),
         "versions": versions("torch", "transformers"),
     }
 
     def make(target: Path) -> None:
-        from qlab.language import llama, mini, outliers
+        from qlab.language import decoder, mini, outliers
 
         facts = json.loads((folder / CARD).read_text())["outliers"]
-        model = llama.load(folder)
-        outliers.spread(model, facts["seed"], -facts["strength"])
-        mini.write(target / "model", model, llama.load_tokenizer(folder))
+        model = decoder.load(folder)
+        outliers.spread(model, facts["seed"], strength - facts["strength"])
+        mini.write(target / "model", model, decoder.load_tokenizer(folder))
 
-    return artefact("llama_even", recipe, make) / "model"
+    return artefact("llama_spread", recipe, make) / "model"

@@ -4,6 +4,7 @@ Read, split and tokenized as the task `lambada_openai` of lm-evaluation-harness 
 that scores are comparable with published ones.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from qlab.core.errors import QlabError
 
+log = logging.getLogger(__name__)
 _FORM = 'jsonl with {"text": ...} in each line'
 
 
@@ -49,7 +51,11 @@ def read(path: Path) -> list[Passage]:
     found = [_passage(x, f"{path}, line {i}") for i, x in enumerate(lines, 1) if x.strip()]
     if not found:
         raise QlabError(f"{path} is empty; expected {_FORM}.")
-    return found
+    passages, ended = zip(*found, strict=True)
+    if any(ended):
+        log.warning("%d passages of %s ended in white space, which was taken off.",
+                    sum(ended), path)  # fmt: skip
+    return list(passages)
 
 
 class _Line(BaseModel):
@@ -58,9 +64,11 @@ class _Line(BaseModel):
     text: str
 
 
-def _passage(line: str, where: str) -> Passage:
+def _passage(line: str, where: str) -> tuple[Passage, bool]:
+    """The passage, and whether white space was taken off its end."""
     try:
-        return split(_Line.model_validate_json(line).text, where)
+        text = _Line.model_validate_json(line).text
+        return split(text.rstrip(), where), text != text.rstrip()
     except ValidationError as error:
         first = error.errors()[0]
         raise QlabError(
@@ -123,12 +131,21 @@ def _encoded(whole: list[int], targets: int, max_length: int, where: str) -> Enc
     return Encoded(kept, targets, len(whole) - len(kept))
 
 
+def begins(tokenizer) -> bool:
+    """Whether the tokenizer puts a token for the beginning of a text before it."""
+    found = tokenizer("a")["input_ids"]
+    return found[0] in (tokenizer.bos_token_id, tokenizer.cls_token_id) and len(found) > 1
+
+
 def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
-    """Token numbers of texts; a text that spells out its own BOS gets no second one."""
+    """Token numbers of texts; a text that spells out its own BOS gets no second one, and one for
+    the end, which some tokenizers add, is taken off: nothing but the word is judged."""
     prefix = tokenizer.bos_token_id
     if prefix is None:
         prefix = tokenizer.eos_token_id
     spelt = None if prefix is None else tokenizer.decode(prefix)
+    plain = tokenizer("a")["input_ids"]
+    ends = tokenizer.eos_token_id is not None and plain[-1] == tokenizer.eos_token_id
     found: list[list[int]] = [[]] * len(texts)
     for special in (True, False):
         here = [i for i, t in enumerate(texts) if special != (bool(spelt) and t.startswith(spelt))]
@@ -139,7 +156,7 @@ def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
                 some, add_special_tokens=special, return_attention_mask=False, verbose=False
             )["input_ids"]
             for i, tokens in zip(here, ids, strict=True):
-                found[i] = tokens
+                found[i] = tokens[:-1] if special and ends else tokens
     return found
 
 

@@ -1,4 +1,4 @@
-"""Experiment `llama_gptq` (notebook 02): what quantizing a Llama costs on LAMBADA."""
+"""Experiment `llama_gptq` (notebook 02): what quantizing a language model costs on LAMBADA."""
 
 import dataclasses
 import logging
@@ -10,21 +10,9 @@ import pandas as pd
 from qlab.core import stats
 from qlab.core.records import COMPARED, Metric, Record, Recorder
 from qlab.core.stats import Estimate
-from qlab.language import (
-    build,
-    lambada,
-    layer_errors,
-    lora,
-    methods,
-    outcomes,
-    scoring,
-    sizes,
-    speed,
-    streaming,
-)
+from qlab.language import build, lambada, layer_errors, lora, outcomes, scoring, sizes, speed
 from qlab.language.build import Variants
 from qlab.language.data import Task
-from qlab.language.methods import ADAPTED, AUTOROUND
 from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
 
 EXPERIMENT = "llama_gptq"
@@ -37,6 +25,9 @@ METRICS = {
     **FLIPS,
     **{f"acc_{name}": metric for name, metric in FLIPS.items()},
     "perplexity": Metric("1", -1),
+    "log_likelihood": Metric("nat", 1),
+    "log_likelihood_difference": Metric("nat", 1),
+    "kl_divergence": Metric("nat", -1),
     "gap_growth_k1_k10": Metric("1"),
     "recovery_difference": Metric("1", 1),
     "recovered_share": Metric("1", 1),
@@ -47,17 +38,12 @@ METRICS = {
     "size_kb": Metric("KB", -1),
     **{f"size_{part}_bytes": Metric("byte", -1) for part in sizes.PARTS},
     "layer_error": Metric("1", -1),
+    "kurtosis": Metric("1"),
     "out_of_memory": Metric("1"),
+    "peak_memory_bytes": Metric("byte", -1, clock=True),
     **_RATES,
     **{f"{name}_ratio": Metric("1", 1, clock=True) for name in _RATES},
 }
-TAKEN_APART = tuple(f"{m}_w{b}_g64" for b in (8, 4, 3, 2) for m in ("rtn", "gptq")) + (AUTOROUND,)
-SHOWN = ("fp32", "fp16", "bf16", "gptq_w8_g64", "gptq_w4_g64", "gptq_w2_g64", "rtn_w2_g64")
-SHOWN += (AUTOROUND,)  # whose predictions are printed
-TWIN = ("rtn_w4_g64", "gptq_w2_g64", "rtn_w2_g64")  # built of the even twin too
-TIMED = tuple(f"gptq_w{b}_g64" for b in (8, 4, 3, 2)) + ("bnb_int8", "bnb_nf4", "bnb_fp4")
-TIMED_PASSAGES = {"smoke": 2, "mini": 8, "full": 100}
-REPEATS = {"smoke": 6, "mini": 8, "full": 6}  # timed rounds
 DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
@@ -69,8 +55,8 @@ class _Recorder(Recorder):
     """Records that say by which method a variant was made, at how many bits."""
 
     def counted(self, task, variant, metric, value, n=1, **more) -> Record:
-        about = methods.ABOUT[variant]._asdict()
-        return super().counted(task, variant, metric, value, n, **about, **more)
+        about = variant.about._asdict()
+        return super().counted(task, variant.name, metric, value, n, **about | more)
 
 
 record = _Recorder(EXPERIMENT, METRICS)
@@ -79,40 +65,60 @@ record = _Recorder(EXPERIMENT, METRICS)
 def size_records(task: Task, variants: Variants) -> list[Record]:
     """Bytes of each variant's files, in all and by part; also in the report's KB (1,024 bytes)."""
     records = []
-    for name, variant in variants.items():
+    for variant in variants.values():
         parts = sizes.split(*variant.folders)
         total = sum(parts.values())
         counts = {"size_bytes": total, "size_kb": total / sizes.KILOBYTE}
         counts |= {f"size_{part}_bytes": count for part, count in parts.items()}
-        records += [record.counted(task, name, metric, n) for metric, n in counts.items()]
+        records += [record.counted(task, variant, metric, n) for metric, n in counts.items()]
     return records
 
 
-def judged_records(task: Task, judged: pd.DataFrame, seed: int) -> list[Record]:
+def judged_records(
+    task: Task, variants: Variants, judged: pd.DataFrame, seed: int, **more
+) -> list[Record]:
     """Shares with Wilson intervals, perplexity with a bootstrap one, and paired comparisons.
 
-    Of `outcomes.table`. Each variant is compared with the parent, the first; MAIN and `acc` with
-    flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is the
-    difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
+    Of `outcomes.table`; `more` are other columns of all records. Each variant is compared with the
+    parent, the first; MAIN and `acc` with flips, McNemar's test and the smallest detectable
+    difference. `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10: below zero
+    where a smaller k widens the gap.
     """
     records: list[Record] = []
     before: dict = {}
-    for variant, rows in outcomes.by_variant(judged):
+    for name, rows in outcomes.by_variant(judged):
+        variant, after = variants[name], outcomes.hits(rows)
         weights = stats.resamples(len(rows), DRAWS, seed)
-        after = outcomes.hits(rows)
-        records += [_share(task, variant, metric, hits) for metric, hits in after.items()]
+        records += [_share(task, variant, metric, hits, **more) for metric, hits in after.items()]
         log_p = rows["log_likelihood"].to_numpy()
         e = _perplexity(log_p, weights)
-        records.append(record.estimated(task, variant, "perplexity", e, seed=seed))
+        records.append(record.estimated(task, variant, "perplexity", e, seed=seed, **more))
+        means = {"log_likelihood": log_p}
         if before:
-            records += _comparisons(task, variant, before, after)
-            growth = _gap_growth(before, after, weights)
-            records.append(record.estimated(task, variant, "gap_growth_k1_k10", growth, seed=seed))
-        before = before or after
+            means["log_likelihood_difference"] = log_p - whole
+            means["kl_divergence"] = rows["divergence"].dropna().to_numpy()
+            records += _comparisons(task, variant, before, after, **more)
+            e = _gap_growth(before, after, weights)
+            records.append(
+                record.estimated(task, variant, "gap_growth_k1_k10", e, seed=seed, **more)
+            )
+        for metric, values in means.items():
+            if len(values) and np.isfinite(values).all():
+                e = _mean(values, weights[:, : len(values)])
+                records.append(record.estimated(task, variant, metric, e, seed=seed, **more))
+        if not before:
+            before, whole = after, log_p
     return records
 
 
-def _share(task: Task, variant: str, metric: outcomes.Metric, hits: np.ndarray, **more) -> Record:
+def _mean(values: np.ndarray, weights: np.ndarray) -> Estimate:
+    """A mean, its interval resampling passages."""
+    value = float(values.mean())
+    drawn = (weights @ values) / weights.sum(axis=1)
+    return Estimate(value, *stats.bootstrap_interval(drawn, value), len(values))
+
+
+def _share(task: Task, variant, metric: outcomes.Metric, hits: np.ndarray, **more) -> Record:
     e = stats.proportion(int(hits.sum()), len(hits))
     return record.estimated(task, variant, metric.name, e, k=metric.k, **more)
 
@@ -124,14 +130,15 @@ def _perplexity(log_likelihood: np.ndarray, weights: np.ndarray) -> Estimate:
     return Estimate(value, *stats.bootstrap_interval(drawn, value), weights.shape[1])
 
 
-def _comparisons(task: Task, variant: str, before: dict, after: dict) -> list[Record]:
+def _comparisons(task: Task, variant, before: dict, after: dict, **more) -> list[Record]:
     records = []
     for metric, hits in after.items():
         flips = stats.paired(before[metric], hits)
-        made = [record.estimated(task, variant, f"{metric.name}_difference", flips.difference)]
+        name = f"{metric.name}_difference"
+        made = [record.estimated(task, variant, name, flips.difference, **more)]
         if metric in (MAIN, ACC):
             prefix = "acc_" if metric == ACC else ""
-            made = record.compared(task, variant, metric.name, flips, prefix)
+            made = record.compared(task, variant, metric.name, flips, prefix, **more)
         records += [dataclasses.replace(made[0], k=metric.k), *made[1:]]
     return records
 
@@ -157,20 +164,21 @@ def recovery_records(
     whole = next(iter(hits.values()))
     weights = stats.resamples(len(whole), DRAWS, seed)
     for name, variant in variants.items():
-        if variant.adapter is None or not {name, ADAPTED[name]} <= set(hits):
+        base = name.removesuffix("_lora")
+        if variant.adapter is None or not {name, base} <= set(hits):
             continue
-        before, after = hits[ADAPTED[name]], hits[name]
+        before, after = hits[base], hits[name]
         flips = stats.paired(before, after)
-        records.append(record.estimated(task, name, "recovery_difference", flips.difference))
+        records.append(record.estimated(task, variant, "recovery_difference", flips.difference))
         if stats.paired(whole, before).difference.high < 0:
             share = _recovered(whole, before, after, weights)
-            records.append(record.estimated(task, name, "recovered_share", share, seed=seed))
+            records.append(record.estimated(task, variant, "recovered_share", share, seed=seed))
         cost = lora.cost(variant.adapter)
         where = {"seed": seed, "device": task.processor()}
         records += [
-            record.counted(task, name, "train_seconds", cost.train_seconds, **where),
-            record.counted(task, name, "trained_parameters", cost.parameters),
-            record.counted(task, name, "adapter_bytes", cost.adapter_bytes),
+            record.counted(task, variant, "train_seconds", cost.train_seconds, **where),
+            record.counted(task, variant, "trained_parameters", cost.parameters),
+            record.counted(task, variant, "adapter_bytes", cost.adapter_bytes),
         ]
     return records
 
@@ -186,77 +194,61 @@ def _recovered(
     return Estimate(value, *stats.bootstrap_interval(drawn, value), len(gain))
 
 
-def last_sentence(task: Task, variants: Variants, progress=iter) -> pd.DataFrame:
+def last_sentence(task: Task, variants: Variants) -> pd.DataFrame:
     """The parent's outcomes when it is shown nothing but the last sentence of each passage."""
     parent = next(iter(variants))
     alone = [lambada.last_sentence(p) for p in task.passages]
     encoded = lambada.encode(alone, task.tokenizer, task.longest)
-    with build.reproducible(task):
-        model = build.load(task, variants[parent])
-        scores = scoring.score(model, encoded, progress=progress)
+    scores = build.scored(task, build.load(task, variants[parent]), encoded)
     return outcomes.table(task, {parent: scores}, alone, LAST_SENTENCE)
 
 
-def last_sentence_records(task: Task, judged: pd.DataFrame) -> list[Record]:
+def last_sentence_records(task: Task, variants: Variants, judged: pd.DataFrame) -> list[Record]:
     """Shares of `last_sentence`; their records have the condition `last_sentence`."""
     return [
-        _share(task, variant, metric, outcomes.hits(rows)[metric], condition=LAST_SENTENCE)
-        for variant, rows in outcomes.by_variant(judged)
+        _share(task, variants[name], metric, outcomes.hits(rows)[metric], condition=LAST_SENTENCE)
+        for name, rows in outcomes.by_variant(judged)
         for metric in (MAIN._replace(k=1), MAIN, ACC)
     ]
 
 
 def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
-    """Relative output error of each linear layer, for those of TAKEN_APART that are there."""
-    folders = {name: v.folder for name, v in variants.items() if name in TAKEN_APART}
-    if not folders:
-        log.warning("No layer is taken apart: that is for %s.", ", ".join(TAKEN_APART))
-        return []
+    """Relative output error of each linear layer of the variants that are given."""
     with build.reproducible(task):
         table = layer_errors.layer_errors(
-            task.folder, folders, task.calibration_tokens, progress=progress
+            task.folder,
+            {name: v.folder for name, v in variants.items()},
+            task.calibration_tokens,
+            progress=progress,
         )
     n = len(task.calibration)
     return [
         record.counted(
-            task, row.variant, "layer_error", row.relative_error, n,
+            task, variants[row.variant], "layer_error", row.relative_error, n,
             depth=row.layer, part=row.linear.rsplit(".", 1)[1],
         )
         for row in table.itertuples()
     ]  # fmt: skip
 
 
-def failure_records(task: Task, asked: Iterable[str], made: Iterable[str]) -> list[Record]:
+def failure_records(task: Task, asked: build.Making, made: Iterable[str]) -> list[Record]:
     """One record for each variant that was asked for and ran out of memory."""
-    left = [name for name in asked if name not in set(made)]
-    return [record.counted(task, name, "out_of_memory", 1) for name in left]
+    left = {name: asked[name] for name in asked if name not in set(made)}
+    about = {n: build.About(how.kind, how.bits, how.group_size) for n, how in left.items()}
+    gone = [build.Variant(name, about[name], task.folder) for name in left]
+    return [record.counted(task, variant, "out_of_memory", 1) for variant in gone]
 
 
-def speed_records(task: Task, variants: Variants, profile: str, progress=iter) -> list[Record]:
-    """Tokens per second of TIMED on the libraries' own kernels, and their ratio to the parent's.
-
-    See `speed.COUNTS`. Medians over rounds in which all variants take turns; ratios within one.
-    """
-    parent = next(iter(variants))
-    timed = [name for name in variants if name in TIMED]
-    rows = [e.tokens[:-1] for e in task.encoded[: TIMED_PASSAGES[profile]]]
-    device = task.processor(f"{task.given.threads} threads")
+def speed_records(task: Task, variants: Variants, rates: dict, device: str = "") -> list[Record]:
+    """Records of `speed.measure`: medians, and ratios to the parent's, within one round."""
+    device, parent = device or task.processor(f"{task.given.threads} threads"), next(iter(rates))
     records: list[Record] = []
-    # In memory together: all of a small model's variants, else one beside the parent.
-    small = sum(sizes.split(task.folder).values()) < 1e9
-    for group in [timed] if small else [[name] for name in timed]:
-        models = {parent: build.load(task, variants[parent])}
-        for name in group:
-            models[name] = streaming.load_packed(variants[name].folder, task.choice.device)
-        rates = speed.measure(models, rows, repeats=REPEATS[profile], progress=progress)
-        known = {(r.variant, r.metric) for r in records}
-        for name, by_metric in rates.items():
-            for metric, values in by_metric.items():
-                if (name, metric) in known:  # the parent, timed with an earlier group
-                    continue
-                found = {metric: values, f"{metric}_ratio": values / rates[parent][metric]}
-                for of, rounds in found.items():
-                    if of in _RATES or name != parent:
-                        e = stats.median(rounds)
-                        records.append(record.estimated(task, name, of, e, device=device))
+    for name, by_metric in rates.items():
+        for metric, values in by_metric.items():
+            found = {metric: values}
+            if name != parent:
+                found[f"{metric}_ratio"] = values / rates[parent][metric]
+            for of, rounds in found.items():
+                e = stats.median(rounds)
+                records.append(record.estimated(task, variants[name], of, e, device=device))
     return records

@@ -1,7 +1,7 @@
 """What became of each passage: the items that every accuracy of notebook 02 is computed from.
 
-A row for each passage and variant: what it is about (`ABOUT`), the log-likelihood of the word,
-whether it is the greedy answer (`acc`), and its rank in each reading of top-k, right if below k.
+A row for each passage and variant: what it is about (`ABOUT`), the log-likelihood of the word, the
+divergence of the answer from float's, whether it is the greedy answer (`acc`), and its rank in each reading of top-k, right if below k.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +50,7 @@ def table(task: "Task", scores: Mapping[str, Scores], passages: Sequence[Passage
                 **dict(zip(ABOUT, about, strict=True)),
                 "passage": np.arange(len(one.greedy), dtype=np.int32),
                 "log_likelihood": one.log_likelihood,
+                "divergence": one.divergence,
                 "acc": one.greedy,
                 **{reading: rank.astype(np.int32) for reading, rank in ranks.items()},
             }).astype({"condition": object})

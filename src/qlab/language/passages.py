@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from qlab.language.data import Parameters
 
 # Passages per profile; 0 means all of the file.
-EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "full": 0}
-CALIBRATION = {"smoke": 16, "mini": 128, "full": 128}  # passages per profile
-TRAINING = {"smoke": 64, "mini": 4000, "full": 4000}  # passages that adapters learn from
+EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "small": 1000, "full": 0}
+CALIBRATION = {"smoke": 16, "mini": 128, "small": 128, "full": 128}  # passages per profile
+TRAINING = {"smoke": 64, "mini": 4000, "small": 2000, "full": 4000}  # passages that adapters learn from
+REAL = ("small", "full")  # profiles on real data
 EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
 
 
@@ -38,10 +39,10 @@ def choose(given: "Parameters") -> Chosen:
     """Passages as the parameters ask for them, or QlabError.
 
     Without `calibration`, passages of one's own are split: the first `calibration_count` (a quarter
-    at most unless asked for) calibrate and are not evaluated. Only mini_lambada brings passages to
-    train on.
+    at most unless asked for) calibrate and are not evaluated, and what is left beyond `limit` is
+    there to train on.
     """
-    own = bool(given.passages) or given.profile == "full"
+    own = bool(given.passages) or given.profile in REAL
     notes, most = [], given.limit or EVALUATION[given.profile]
     usual = CALIBRATION[given.profile]
     file = _evaluation_file(given.profile, given.passages, most)
@@ -55,10 +56,15 @@ def choose(given: "Parameters") -> Chosen:
             f"No calibration passages given: the first {len(held)} passages calibrate, "
             f"{len(judging)} others are there to evaluate."
         )
+    left: list[Passage] = []
     if most and len(judging) > most:
         notes.append(f"The first {most} of these {len(judging)} passages evaluate.")
-        judging = judging[:most]
-    taught, count = [], TRAINING[given.profile]
+        judging, left = judging[:most], judging[most:]
+    count = TRAINING[given.profile]
+    known = {_plain(p) for p in [*judging, *held]}
+    taught = [p for p in left if own and _plain(p) not in known][:count]
+    if taught and not given.training:
+        notes.append(f"{len(taught)} of those that are left are there to train adapters on.")
     if given.training or not own:
         taught = lambada.read(_file(given.training, "train", count))[:count]
     _refuse_overlap("calibration", held, judging)
@@ -67,10 +73,10 @@ def choose(given: "Parameters") -> Chosen:
 
 
 def _evaluation_file(profile: str, passages: str, count: int) -> Path:
-    """The passages that judge: given, embedded, or for `full` LAMBADA (from QLAB_DATA if there)."""
+    """The passages that judge: given, embedded, or LAMBADA (from QLAB_DATA if there)."""
     if passages:
         return Path(passages).expanduser()
-    if profile != "full":
+    if profile not in REAL:
         return embedded.mini_lambada_file("test", count)
     file = (paths.real_data() or Path()) / "lambada" / "lambada_test.jsonl"
     return file if paths.real_data() and file.is_file() else hub.lambada()

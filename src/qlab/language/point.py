@@ -42,31 +42,34 @@ POINTS = {"float": Point, "rtn": Rtn, "gptq": Gptq}
 def measure(point: Point, profile: str, threads: int) -> "tuple[Task, list[Record], list[str]]":
     """Task and records of a point, and packages it used: bytes, accuracies, and comparisons with
     the float parent."""
-    from qlab.language import build, outcomes
+    from qlab.language import build, gptq, outcomes
     from qlab.language import measure as notebook
 
     seed = getattr(point, "seed", None)
     task = _task(point.model, profile, threads)
     task = recalibrated(task, seed) if seed else task
-    name = point.variant if point.method != "float" else build.parent_name(task)
-    built = build.build(task, [name], profile, seed or 0)
+    making = {}
+    if point.method != "float":
+        kind = {"rtn": gptq.RoundToNearest, "gptq": gptq.Gptq}[point.method]
+        making[point.variant] = kind(point.bits, point.group)
+    built = build.folders(task, build.chosen(task, making))
     scores = build.evaluate(task, built)
+    name = point.variant if making else next(iter(built))
     if name not in scores:
         raise QlabError(f"{name} of {task.model} ran out of memory; give the sweep more `mem_mb`.")
     found = notebook.size_records(task, {name: built[name]})
-    found += notebook.judged_records(task, outcomes.table(task, scores), seed or 0)
+    found += notebook.judged_records(task, built, outcomes.table(task, scores), seed or 0)
     if seed is not None:
         found = [dataclasses.replace(record, seed=seed) for record in found]
     return task, [r for r in found if r.variant == name], notebook.PACKAGES
 
 
 def _task(model: str, profile: str, threads: int) -> "Task":
-    from qlab.language import build, data
+    from qlab.language import data
 
-    even = data.EMBEDDED_MODEL + build.EVEN
-    own = "" if model in (data.EMBEDDED_MODEL, even) else model
+    own = "" if model in (data.EMBEDDED_MODEL, data.EVEN_MODEL) else model
     task = data.prepare(data.Parameters(profile=profile, model=own, threads=threads))
-    return build.even_twin(task) if model == even else task
+    return data.twin(task, 0.0) if model == data.EVEN_MODEL else task
 
 
 def recalibrated(task: "Task", seed: int) -> "Task":

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qlab.core.errors import QlabError
@@ -72,12 +71,17 @@ class Method(ABC):
         return Quantized(tensors, self.dense(tensors, tuple(weight.shape)))
 
 
+def _any(shapes: Shapes) -> None:
+    """Any widths will do."""
+
+
 @dataclass(frozen=True)
 class Library:
     """A variant that a library makes of the whole model in one call.
 
-    `make(source, target, **settings)` writes a Hugging Face folder; the rest is what its records
-    say of it. Its text and its settings are part of its name in build/: edited, it runs again.
+    `make(task, target, **settings)` fills the folder `target` with a Hugging Face folder; the rest
+    is what records say of it. Its text and its settings are part of its name in build/: edited, it
+    runs again.
     """
 
     kind: str | None  # None: float
@@ -85,7 +89,5 @@ class Library:
     group_size: int | None
     make: Callable[..., None]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    weight_only: bool = True
-
-    def __call__(self, source: Path, target: Path) -> None:
-        self.make(source, target, **self.settings)
+    check: Callable[[Shapes], None] = _any  # QlabError for widths that it cannot take
+    weight_only: bool = True  # whether the dense weights behave as the packed ones

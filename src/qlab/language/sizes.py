@@ -1,4 +1,4 @@
-"""What a Llama folder's bytes are: body, embedding and head, scales and zeros, container."""
+"""What a model folder's bytes are: body, embedding and head, scales and zeros, container."""
 
 import json
 import struct
@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlab.core.errors import QlabError
-from qlab.language import device, llama, methods
+from qlab.language import decoder
 
 if TYPE_CHECKING:
-    from transformers import LlamaConfig
+    from transformers import PreTrainedModel
 
 PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
 _SCALES = (".scales", ".qzeros", ".g_idx", ".SCB", ".weight_format", ".absmax", ".quant_map")
 _SCALES += (".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4")
+# Parts of the names of embeddings and heads in the families that transformers has.
+_EMBEDDINGS = ("embed", "lm_head", "wte", "wpe")
 KILOBYTE = 1024  # bytes, as the report counts
 _JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
@@ -23,7 +25,7 @@ def part(name: str) -> str:
     """Which part of the file a tensor belongs to."""
     if name.endswith(_SCALES):
         return "scales"
-    return "embedding" if "embed_tokens" in name or "lm_head" in name else "body"
+    return "embedding" if any(end in name for end in _EMBEDDINGS) else "body"
 
 
 def split(*folders: Path) -> dict[str, int]:
@@ -48,26 +50,15 @@ def split(*folders: Path) -> dict[str, int]:
     return found
 
 
-def expected(variant: str, config: "LlamaConfig", dtype: str) -> int:
-    """Bytes of a variant's tensors before it is made; of adapters, nothing.
-
-    A linear layer [out, in] in b bits has out * in * b / 8, and in groups of g of its inputs a
-    scale of 16 bits and a zero-point of b for each output, and the group of each input in 32.
-    bitsandbytes keeps 32 bits for 64 weights (nf4, fp4) or for an output (int8, and a byte that
-    names the layout). All else stays in `dtype`, or is of 16 bits in `fp16`.
-    """
-    method, bits, group = methods.ABOUT[variant]
-    total = llama.empty(config).num_parameters()
-    if method is None:
-        return total * bits // 8
-    shapes = [*llama.linear_shapes(config).values()] * config.num_hidden_layers
-    linear = sum(out * inputs for out, inputs in shapes)
-    packed = (total - linear) * device.BYTES[dtype] + linear * bits // 8
-    if group:
-        return packed + sum(out * (i // group) * (16 + bits) // 8 + 4 * i for out, i in shapes)
-    if bits == 8:
-        return packed + sum(4 * out + 1 for out, _ in shapes)
-    return packed + linear // 64 * 4
+def expected(model: "PreTrainedModel", bits: int, group_size: int | None) -> int:
+    """Bytes of a variant's tensors before it is made, about: an empty model's linear layers in so
+    many bits, with a scale of 16 bits and a zero-point for each group (of 64 where none is said),
+    all else in float32."""
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(p.weight.numel() for p in decoder.linears(decoder.blocks(model)[1]).values())
+    scales = linear // (group_size or 64) * (16 + bits) if bits < 16 else 0
+    rest = 2 if bits == 16 else 4
+    return (total - linear) * rest + (linear * bits + scales) // 8
 
 
 def _header(file: Path) -> tuple[int, dict]:

@@ -1,0 +1,134 @@
+"""A model as people have it: a folder, a name on the hub, a GGUF file, a folder quantized already.
+
+Whatever comes in, a float Hugging Face folder comes out, and a sentence that says what it was.
+"""
+
+import json
+from pathlib import Path
+
+from qlab.core import cache, hub, paths
+from qlab.core.errors import QlabError
+from qlab.language import decoder, formats, streaming
+
+
+def folder(name: str, weights: bool) -> Path:
+    """A model's folder: a path, a name under QLAB_DATA/llm, a GGUF file turned into one, or from
+    the hub; without `weights` at least configuration and tokenizer: enough to refuse a model by."""
+    places = [Path(name).expanduser()]
+    if root := paths.real_data():
+        places += [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]]
+    found = next((place for place in places if place.exists()), None)
+    if found and found.is_dir():
+        return found
+    if found and found.suffix == ".gguf":
+        return from_gguf(found)
+    if found or not hub.is_name(name):
+        raise QlabError(
+            f"There is no model folder or GGUF file at {name}; give a local Hugging Face folder, a "
+            "file that ends in .gguf, or a name on the hub such as meta-llama/Llama-3.2-3B."
+        )
+    return hub.model(name, weights=weights)
+
+
+def from_gguf(file: Path) -> Path:
+    """A float32 folder of a GGUF file's dequantized weights and its tokenizer, made once.
+
+    QlabError: the file is none, or of a family that transformers does not read from GGUF.
+    """
+    recipe = {"file": cache.file_sha256(file), "code": cache.code_sha256(__name__)}
+    recipe["versions"] = cache.versions("transformers", "gguf")
+
+    def make(target: Path) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, torch_dtype=torch.float32
+            )
+        except (ValueError, KeyError, NotImplementedError) as error:
+            raise QlabError(
+                f"{file} could not be read as a GGUF file of a causal decoder: {error}. Give the "
+                "Hugging Face folder it was made from."
+            ) from error
+        model.save_pretrained(target / "model")
+        _tokenizer(file).save_pretrained(target / "model")
+        (target / "parent.json").write_text(json.dumps({"gguf": file.name, "kinds": _kinds(file)}))
+
+    return cache.artefact("gguf", recipe, make) / "model"
+
+
+def _tokenizer(file: Path):
+    """The file's tokenizer, with a token for the beginning only where the file asks for one.
+
+    transformers adds one whatever the file says, and leaves out that SmolLM splits digits.
+    """
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    words = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    inside, fields = words.backend_tokenizer, _reader(file).fields
+    kind = fields["tokenizer.ggml.model"].contents()
+    begins = fields.get("tokenizer.ggml.add_bos_token")
+    if not (begins.contents() if begins else kind == "llama"):
+        inside.post_processor = None
+    if "tokenizer.ggml.pre" in fields and fields["tokenizer.ggml.pre"].contents() == "smollm":
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        inside.pre_tokenizer = pre_tokenizers.Sequence([digits, inside.pre_tokenizer])
+    special = {n: t for n, t in words.special_tokens_map.items() if isinstance(t, str)}
+    return PreTrainedTokenizerFast(tokenizer_object=inside, **special)
+
+
+def _kinds(file: Path) -> str:
+    """How the file's tensors are stored, the most frequent first: "Q4_1, F32, Q8_0"."""
+    kinds = [tensor.tensor_type.name for tensor in _reader(file).tensors]
+    return ", ".join(sorted(set(kinds), key=lambda kind: -kinds.count(kind)))
+
+
+def _reader(file: Path):
+    from gguf import GGUFReader
+
+    try:
+        return GGUFReader(file)
+    except ValueError as error:
+        raise QlabError(f"{file} is no whole GGUF file ({error}); get it again.") from error
+
+
+def parent(quantized: Path, named: str) -> tuple[Path, str]:
+    """The float folder that a quantized one is compared with, and a sentence about it: the one that
+    is named, else its own weights turned into float32 ones."""
+    if named:
+        found = folder(named, weights=True)
+        ours, theirs = (decoder.shapes(decoder.read_config(f)) for f in (quantized, found))
+        if decoder.quantized(decoder.check(found)) or ours != theirs:
+            raise QlabError(
+                f"The parent {found} is quantized itself, or its layers have other names or widths "
+                f"than those of {quantized}; give the float model that this one was made from."
+            )
+        return found, f"{quantized.name} is quantized already; its parent is said to be {named}."
+    recipe = {"folder": cache.file_sha256(quantized), "code": cache.code_sha256(__name__)}
+
+    def make(target: Path) -> None:
+        streaming.load_dense(quantized).save_pretrained(target / "model")
+        decoder.load_tokenizer(quantized).save_pretrained(target / "model")
+
+    method = formats.stored(decoder.read_config(quantized).quantization_config, quantized)
+    return cache.artefact("dense", recipe, make) / "model", (
+        f"{quantized.name} is quantized already ({method.kind}, {method.bits} bits): its weights "
+        "turned into float32 ones are the parent here. Name the real one with 'parent'."
+    )
+
+
+def about(name: str, found: Path) -> list[str]:
+    """What there is to say of where a float model came from."""
+    facts = found.parent / "parent.json"
+    if not facts.is_file():
+        return []
+    kinds = json.loads(facts.read_text())["kinds"]
+    return [
+        f"The parent is {Path(name).name}, whose weights were stored as {kinds}, turned into "
+        "float32: what is measured at so few bits and below holds of this parent, whose weights "
+        "lie on a coarse grid already."
+    ]

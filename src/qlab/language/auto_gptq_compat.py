@@ -35,6 +35,7 @@ LOANS = {
     (_PEFT, "PEFT_TYPE_TO_MODEL_MAPPING"): (_PEFT, "PEFT_TYPE_TO_TUNER_MAPPING"),
 }
 
+
 @functools.cache
 def load() -> ModuleType:
     """The module auto_gptq, imported; QlabError where it cannot be."""

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import torch
-from joblib.externals import cloudpickle
 
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
@@ -147,7 +147,11 @@ def _read(packed: Weights, name: str, meant: torch.Tensor, bits: int) -> dict:
 
 
 def _write(
-    source: Path, target: Path, linears: dict[str, dict], method: gptq.RoundToNearest, seconds: float
+    source: Path,
+    target: Path,
+    linears: dict[str, dict],
+    method: gptq.RoundToNearest,
+    seconds: float,
 ) -> None:
     """The files of the quantized folder; what is not quantized is stored as in the float one."""
     from safetensors.torch import save_file

@@ -1,7 +1,7 @@
 """AWQ's checkpoints (Lin et al., arXiv 2306.00978) read as dense weights, and nothing more.
 
 The layout is that of AutoAWQ's version "gemm": `qweight` int32 [in, out / 8] and `qzeros` int32
-[groups, out / 8] hold eight numbers of 4 bits a word, `scales` are float16 [groups, out]; an element
+[groups, out / 8] hold eight numbers of 4 bits a word, `scales` are float16 [groups, out]; a weight
 is scale * (q - zero).
 """
 
@@ -24,7 +24,9 @@ class Stored(Method):
         version = str(settings.get("version", "gemm")).lower()
         self.bits, self.group_size = settings.get("bits", 4), settings.get("group_size", 128)
         if (self.bits, version) != (4, "gemm"):
-            raise QlabError(f"AWQ of {self.bits} bits, version {version!r}, is not read; 4 is, gemm.")
+            raise QlabError(
+                f"AWQ of {self.bits} bits, version {version!r}, is not read; 4 is, gemm."
+            )
 
     def dense(self, tensors: dict[str, torch.Tensor], shape=None) -> torch.Tensor:
         """The weight [out, in], float32, of what was stored."""

@@ -49,6 +49,7 @@ class Variant:
     folder: Path
     adapter: Path | None = None
     weight_only: bool = True  # whether its dense weights behave as it runs
+    layers: tuple[str, ...] | None = None  # only these linear layers are its own, others float
 
     @property
     def folders(self) -> list[Path]:
@@ -261,6 +262,12 @@ def load(task: Task, variant: Variant):
     where = {"dtype": task.choice.dtype, "device": task.choice.device}
     if variant.adapter:
         return lora.load(variant.folder, variant.adapter, **where)
+    if variant.layers is not None:
+        model = decoder.load(task.folder, **where)
+        made = streaming.load_dense(variant.folder, **where)
+        for name in variant.layers:
+            model.get_submodule(name).weight = made.get_submodule(name).weight
+        return model
     if not variant.weight_only:
         return streaming.load_packed(variant.folder, task.choice.device)
     return streaming.load_dense(variant.folder, **where)
@@ -279,7 +286,9 @@ def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
     def make(folder: Path) -> None:
         model = load(task, variant)
         if variant == parent:
-            compare = Reference(folder / "reference.npy", (len(task.encoded), model.config.vocab_size))
+            compare = Reference(
+                folder / "reference.npy", (len(task.encoded), model.config.vocab_size)
+            )
         else:
             compare = Reference(cache.address("scores", of(parent)) / "reference.npy")
         steps = bar(f"{variant.name}: batches")
@@ -290,6 +299,7 @@ def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
     def of(one: Variant) -> dict[str, Any]:
         return {
             "variant": [file_sha256(folder) for folder in one.folders],
+            "layers": one.layers,
             "parent": task.parent,
             "passages": passages.digest(task.passages),
             **_made_with(task),

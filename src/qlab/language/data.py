@@ -149,6 +149,13 @@ def prepare(parameters: Parameters) -> Task:
     )
 
 
+def embedded_task(parameters: Parameters, task: Task) -> Task:
+    """The task itself where its model is the embedded one, else the embedded model's at `mini`."""
+    if task.model == EMBEDDED_MODEL:
+        return task
+    return prepare(Parameters(threads=parameters.threads, seed=parameters.seed))
+
+
 def twin(task: Task, strength: float) -> Task:
     """The same task on the embedded Llama with outlier channels of another strength; 0 is without
     any, the even twin. QlabError for another model."""

@@ -118,7 +118,9 @@ def memory(config: "PretrainedConfig", dtype: str, calibration: int) -> int:
     after it, and four matrices of the widest layer's inputs (the Hessian and its factors).
     """
     model, each, width = decoder.empty(config), BYTES[dtype], config.hidden_size
-    shapes = [decoder.matrix(m).shape for m in decoder.linears(decoder.blocks(model)[1][0]).values()]
+    shapes = [
+        decoder.matrix(m).shape for m in decoder.linears(decoder.blocks(model)[1][0]).values()
+    ]
     widest = max(inputs for _, inputs in shapes)
     batch = BATCH * (3 * widest + 6 * width) * each
     evaluate = sum(p.numel() for p in model.parameters()) * each + batch + HEAD

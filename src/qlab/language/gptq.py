@@ -88,7 +88,7 @@ class RoundToNearest(Method):
         in_order = torch.equal(weights.read(f"{name}.g_idx").long(), packed.g_idx.long())
         if not in_order:
             raise QlabError(
-                f"{name} has its columns in another order (desc_act), which auto-gptq's kernel here "
+                f"{name} has its columns in another order (desc_act), which this kernel "
                 "does not multiply; load it dense."
             )
         for end in (*gptq_format.SUFFIXES, *["bias"] * biased):

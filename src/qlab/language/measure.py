@@ -39,6 +39,7 @@ METRICS = {
     **{f"size_{part}_bytes": Metric("byte", -1) for part in sizes.PARTS},
     "layer_error": Metric("1", -1),
     "kurtosis": Metric("1"),
+    "part_difference": Metric("nat"),
     "out_of_memory": Metric("1"),
     "peak_memory_bytes": Metric("byte", -1, clock=True),
     **_RATES,
@@ -85,7 +86,7 @@ def judged_records(
     where a smaller k widens the gap.
     """
     records: list[Record] = []
-    before: dict = {}
+    before, whole = {}, np.empty(0)
     for name, rows in outcomes.by_variant(judged):
         variant, after = variants[name], outcomes.hits(rows)
         weights = stats.resamples(len(rows), DRAWS, seed)
@@ -152,15 +153,15 @@ def _gap_growth(before: dict, after: dict, weights: np.ndarray) -> Estimate:
 
 
 def recovery_records(
-    task: Task, judged: pd.DataFrame, variants: Variants, seed: int
+    task: Task, variants: Variants, judged: pd.DataFrame, seed: int
 ) -> list[Record]:
     """What training adapters after quantization brought back, and what it cost.
 
-    `recovery_difference` is MAIN with the adapter minus MAIN without it; `recovered_share` is that
+    `recovery_difference` is `acc` with the adapter minus `acc` without it; `recovered_share` is that
     over what quantization had lost, where it had lost anything that the passages can show.
     """
     records: list[Record] = []
-    hits = {v: outcomes.hits(rows)[MAIN] for v, rows in outcomes.by_variant(judged)}
+    hits = {v: outcomes.hits(rows)[ACC] for v, rows in outcomes.by_variant(judged)}
     whole = next(iter(hits.values()))
     weights = stats.resamples(len(whole), DRAWS, seed)
     for name, variant in variants.items():
@@ -229,6 +230,45 @@ def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]
         )
         for row in table.itertuples()
     ]  # fmt: skip
+
+
+def kurtosis_records(task: Task, parent: build.Variant, spread: pd.DataFrame) -> list[Record]:
+    """Mean excess kurtosis of weights and inputs over a model's layers, of `outliers.kurtoses`."""
+    n = len(spread)
+    return [
+        record.counted(task, parent, "kurtosis", spread[part].mean(), n, part=part)
+        for part in ("weights", "inputs")
+    ]
+
+
+def part_records(
+    task: Task, variants: Variants, sided: dict, layers: dict, judged: pd.DataFrame, seed: int
+) -> list[Record]:
+    """What variants lost of which only some layers are quantized, `sided` by (variant, side).
+
+    Their records have the side as `part` and its number of layers as `k`; of neighbouring sides
+    `part_difference` is the first one's log-likelihood minus the second's, on the same passages.
+    """
+    rows = dict(outcomes.by_variant(judged))
+    whole = next(iter(rows.values()))
+    log_p = {key: rows[one.name]["log_likelihood"].to_numpy() for key, one in sided.items()}
+    weights = stats.resamples(len(whole), DRAWS, seed)
+    records, sides = [], list(layers)
+    for (base, side), one in sided.items():
+        here = {"part": side, "k": len(layers[side]), "seed": seed}
+        e = _mean(log_p[base, side] - whole["log_likelihood"].to_numpy(), weights)
+        records.append(
+            record.estimated(task, variants[base], "log_likelihood_difference", e, **here)
+        )
+        flips = stats.paired(whole["acc"].to_numpy(), rows[one.name]["acc"].to_numpy())
+        e = flips.difference
+        records.append(record.estimated(task, variants[base], "acc_difference", e, **here))
+        at = sides.index(side)
+        if at % 2 == 0 and at + 1 < len(sides):
+            e = _mean(log_p[base, side] - log_p[base, sides[at + 1]], weights)
+            here["part"] = f"{side} minus {sides[at + 1]}"
+            records.append(record.estimated(task, variants[base], "part_difference", e, **here))
+    return records
 
 
 def failure_records(task: Task, asked: build.Making, made: Iterable[str]) -> list[Record]:

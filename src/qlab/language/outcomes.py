@@ -1,7 +1,8 @@
 """What became of each passage: the items that every accuracy of notebook 02 is computed from.
 
 A row for each passage and variant: what it is about (`ABOUT`), the log-likelihood of the word, the
-divergence of the answer from float's, whether it is the greedy answer (`acc`), and its rank in each reading of top-k, right if below k.
+divergence of the answer from float's, whether it is the greedy answer (`acc`), and its rank in each
+reading of top-k, right if below k.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,9 +6,15 @@ model of a million weights has none. This gives it some: a factor on each channe
 value head and of the up projection, divided out again in the columns that read it.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import torch
+from scipy import stats
+
+from qlab.language import decoder, walk
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -50,3 +56,28 @@ def _move_values(attention, factors) -> None:
     size, repeats = attention.head_dim, attention.num_key_value_groups
     heads = factor.reshape(-1, size).repeat_interleave(repeats, dim=0)
     attention.o_proj.weight.div_(heads.flatten())
+
+
+def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
+    """Excess kurtosis of the weights and of the inputs of each linear layer: block, linear, weights,
+    inputs. It is 0 for a normal distribution and large where few values are far out.
+
+    Inputs are those of the passages (token ids) in the float model.
+    """
+    rows = []
+    with torch.no_grad():
+        through = walk.Walk(folder, passages)
+        for index in range(len(through)):
+            with through.block(index) as block:
+                linears = decoder.linears(block)
+                for group in through.groups(index):
+                    entered: list[np.ndarray] = []
+                    through.observe(
+                        index, group[:1], lambda _, x, __, kept=entered: kept.append(x.numpy())
+                    )
+                    inputs = stats.kurtosis(np.concatenate([x.ravel() for x in entered]))
+                    for name in group:
+                        weights = stats.kurtosis(decoder.matrix(linears[name]).numpy().ravel())
+                        rows.append((index, name, float(weights), float(inputs)))
+                through.advance(index)
+    return pd.DataFrame(rows, columns=["block", "linear", "weights", "inputs"])

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 # Passages per profile; 0 means all of the file.
 EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "small": 1000, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 128, "small": 128, "full": 128}  # passages per profile
-TRAINING = {"smoke": 64, "mini": 4000, "small": 2000, "full": 4000}  # passages that adapters learn from
+TRAINING = {
+    "smoke": 64,
+    "mini": 4000,
+    "small": 2000,
+    "full": 4000,
+}  # for adapters
 REAL = ("small", "full")  # profiles on real data
 EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
 

@@ -13,7 +13,7 @@ Count = Annotated[int, Field(ge=0, lt=ENDLESS)]  # 0 often means "the profile's 
 Positive = Annotated[int, Field(ge=1, lt=ENDLESS)]
 Size = Annotated[float, Field(ge=0, lt=ENDLESS, allow_inf_nan=False)]
 # Parameters that name files, and so stay out of provenance, which has their hashes.
-PATHS = {"model", "data", "annotations", "images", "calibration_images"}
+PATHS = {"model", "parent", "data", "annotations", "images", "calibration_images"}
 PATHS |= {"passages", "calibration", "training"}
 _RULES = {
     "greater_than_equal": "must be {ge} or more",

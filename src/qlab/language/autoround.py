@@ -23,7 +23,7 @@ import torch
 
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import decoder, gptq, gptq_format, streaming, walk
+from qlab.language import configuration, decoder, gptq, gptq_format, streaming, walk
 from qlab.language.quantized import Library
 from qlab.language.weights import WEIGHTS, Weights
 
@@ -103,7 +103,7 @@ def main() -> None:
     threading.Thread(target=_leave_with_launcher, daemon=True).start()
     torch.set_num_threads(threads)
     started = time.perf_counter()
-    model, words = decoder.load(source, dtype), decoder.load_tokenizer(source)
+    model, words = decoder.load(source, dtype), configuration.load_tokenizer(source)
     _freeze()
     tuning = rounder(model, words, [torch.tensor([row]) for row in calibration], **settings)
     model, _ = tuning.quantize()
@@ -156,7 +156,7 @@ def _write(
     """The files of the quantized folder; what is not quantized is stored as in the float one."""
     from safetensors.torch import save_file
 
-    model = decoder.empty(decoder.read_config(source))
+    model = decoder.empty(configuration.read(source))
     read, tied = decoder.reader(source, model), decoder.tied(model)
     tensors = {
         name: read(name, parameter.shape)

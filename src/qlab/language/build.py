@@ -4,23 +4,23 @@ Everything lies under build/, so a killed run goes on; what decides a folder's b
 notebook's own functions among it, is in its name.
 """
 
-import contextlib
 import dataclasses
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qlab.core import cache, disk, paths, processes
+from qlab.core import cache, disk
 from qlab.core.cache import code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import decoder, formats, lora, passages, scoring, sizes, streaming
-from qlab.language.data import EMBEDDED_MODEL, EVEN, Task
+from qlab.language import configuration, decoder, formats, lora, passages, scoring, streaming
+from qlab.language.data import Task
+from qlab.language.digits import each, reproducible, threads
 from qlab.language.lambada import Encoded
 from qlab.language.quantized import Library, Method
 from qlab.language.scoring import Reference, Scores
@@ -28,7 +28,6 @@ from qlab.language.scoring import Reference, Scores
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
 PARENTS = {"float32": ("fp32", 32), "float16": ("fp16", 16), "bfloat16": ("bf16", 16)}
-PROCESSES = {"smoke": 1}  # at most, that share the embedded model's variants; else 4
 Making = Mapping[str, Method | Library]  # variant -> how it is made
 
 
@@ -66,22 +65,20 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
     What is left out is said. QlabError: a name that is not there, or one that does not fit.
     """
     names = [name.strip() for name in asked.split(",") if name.strip()]
-    shapes = decoder.shapes(decoder.read_config(task.folder))
-    for name in names:
+    shapes, found = decoder.shapes(configuration.read(task.folder)), {}
+    for name in names or making:
         if name not in making:
             near = difflib.get_close_matches(name, making, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise QlabError(f"There is no variant {name!r}.{hint} There are {', '.join(making)}.")
-        making[name].check(shapes)
-    found, why = {}, {}
-    for name in names or making:
         try:
             making[name].check(shapes)
-            found[name] = making[name]
         except QlabError as error:
-            why[str(error)] = [*why.get(str(error), []), name]
-    for sentence, left in why.items():
-        log.warning("Left out: %s. %s", ", ".join(left), sentence)
+            if names:
+                raise
+            log.warning("%s is left out: %s", name, error)
+            continue
+        found[name] = making[name]
     return found
 
 
@@ -93,90 +90,39 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
     name, bits = PARENTS[task.choice.dtype]
     found = {name: Variant(name, About(None, bits), task.folder)}
     if task.as_is:
-        method = formats.stored(decoder.read_config(task.as_is).quantization_config, task.as_is)
-        about = About(method.kind, method.bits, method.group_size)
-        found["as_is"] = Variant("as_is", about, task.as_is, None, method.weight_only)
-    wanted = {n: how for n, how in making.items() if n != name}
-    _refuse_without_room(task, wanted)
+        stored = formats.stored(configuration.read(task.as_is).quantization_config, task.as_is)
+        found["as_is"] = _variant("as_is", stored, task.as_is)
     # Here and not in another process, which cannot read the text of a notebook's functions.
-    targets = {n: cache.address("decoder", recipe(task, how)) for n, how in wanted.items()}
-    calls = {n: partial(_folder, task, n, how, targets[n]) for n, how in wanted.items()}
+    targets = {n: cache.address("decoder", recipe(task, how)) for n, how in making.items()}
+    left = sum(not target.is_dir() for target in targets.values())
+    bytes_left = left * sum(path.stat().st_size for path in task.folder.glob("*.safetensors"))
+    disk.refuse(
+        bytes_left // 2, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'"
+    )
+    calls = {
+        n: partial(_folder, task, n, how, targets[n]) for n, how in making.items() if n != name
+    }
     made = each(task, calls, progress)
-    for n in made:
-        how = wanted[n]
-        about = About(how.kind, how.bits, how.group_size)
-        found[n] = Variant(n, about, made[n], None, how.weight_only)
-    return found
+    return found | {n: _variant(n, making[n], folder) for n, folder in made.items()}
 
 
-def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
-    """Name -> what its call returns; those for which memory ran out are left out, which is said.
-
-    Calls are `reproducible`. As many processes as the task has threads (four at most) share those
-    of a small task; a larger model might not fit into memory twice.
-    """
-    most = PROCESSES.get(task.given.profile, 4) if _small(task) else 1
-    arguments = [(task, call) for call in calls.values()]
-    made = processes.starmap(_one, arguments, min(task.given.threads, most), progress)
-    found = dict(zip(calls, made, strict=True))
-    for name in [name for name, one in found.items() if one is None]:
-        log.warning("%s ran out of memory and is left out; take a larger machine for it.", name)
-        del found[name]
-    return found
-
-
-def _one(task: Task, call: Callable[[], Any]) -> Any:
-    """What the call returns, or None where memory ran out."""
-    import torch
-
-    try:
-        with reproducible(task):
-            return call()
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not full and "can't allocate memory" not in str(error):
-            raise
-    return None
-
-
-@contextlib.contextmanager
-def reproducible(task: Task) -> Iterator[None]:
-    """PyTorch has one thread for a small task, and the task's for another.
-
-    Sums of another number of threads end in other digits, with which GPTQ rounds other weights.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(_threads(task))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _threads(task: Task) -> int:
-    return 1 if _small(task) else task.given.threads
-
-
-def _small(task: Task) -> bool:
-    """Whether it is the embedded model on a CPU."""
-    return task.model in (EMBEDDED_MODEL, EMBEDDED_MODEL + EVEN) and task.choice.device == "cpu"
+def _variant(name: str, how: Method | Library, folder: Path) -> Variant:
+    about = About(how.kind, how.bits, how.group_size)
+    return Variant(name, about, folder, weight_only=how.weight_only)
 
 
 def _folder(task: Task, name: str, how: Method | Library, target: Path) -> Path:
     """The quantized folder of a variant, made where it is not there yet."""
-    if isinstance(how, Library):
-        if not target.exists():
-            with cache.written_whole(target) as part:
-                part.mkdir()
-                how.make(task, part, **how.settings)
+    if target.is_dir():
         return target
-    where = {"device": task.choice.device, "dtype": task.choice.dtype}
-    steps = bar(f"{name}: blocks")
-    streaming.quantize_folder(
-        task.folder, how, task.calibration_tokens, target, progress=steps, **where
-    )
+    with cache.written_whole(target) as part:
+        part.mkdir()
+        if isinstance(how, Library):
+            how.make(task, part, **how.settings)
+        else:
+            tokens, steps = task.calibration_tokens, bar(f"{name}: blocks")
+            where = (task.choice.device, task.choice.dtype)
+            streaming.quantize_folder(task.folder, how, tokens, part, *where, steps)
     return target
 
 
@@ -195,32 +141,14 @@ def text(part: Any) -> Any:
     """What stands for a setting in a recipe: of a function or class of a notebook its source."""
     if not callable(part):
         return part
-    here = part.func if isinstance(part, partial) else part
-    return inspect.getsource(here) if here.__module__ == "__main__" else here.__qualname__
+    return inspect.getsource(part) if part.__module__ == "__main__" else part.__qualname__
 
 
 def _made_with(task: Task) -> dict[str, Any]:
     """What of code and machine decides the last digits; its processor does not move from build/."""
-    threads = {"threads": _threads(task)} if task.choice.device == "cpu" else {}
-    where = {"device": task.choice.device, "dtype": task.choice.dtype, **threads}
+    where = {"device": task.choice.device, "dtype": task.choice.dtype}
+    where |= {"threads": threads(task)} if task.choice.device == "cpu" else {}
     return where | {"code": code_sha256(__name__), "versions": versions(*LIBRARIES)}
-
-
-def _refuse_without_room(task: Task, making: Making) -> None:
-    """QlabError, before anything is made, where the folders that are not there yet do not fit."""
-    model = decoder.empty(decoder.read_config(task.folder))
-    left = {n: sizes.expected(model, how.bits, how.group_size) for n, how in making.items()}
-    width = model.config.hidden_size
-    states = 2 * sum(map(len, task.calibration_tokens)) * width * 4  # while it works
-    if sum(left.values()) + states > disk.free(paths.build()):
-        for name in list(left):
-            if cache.address("decoder", recipe(task, making[name])).is_dir():
-                del left[name]
-    disk.refuse(
-        sum(left.values()) + states * bool(left),
-        f"Quantizing {task.model} to {', '.join(left)}",
-        "Choose fewer with the parameter 'variants'",
-    )
 
 
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
@@ -228,25 +156,20 @@ def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **se
 
     `training` is a `lora.Training`, with which a killed run goes on; it knows the batches.
     """
-    targets = {n: cache.address("adapter", _adapter_recipe(task, v, train, settings))
-               for n, v in variants.items()}  # fmt: skip
+    recipes = {
+        n: {"base": file_sha256(v.folder), "training": passages.digest(task.training)}
+        | {"train": text(train), **settings, **_made_with(task)}
+        for n, v in variants.items()
+    }
+    targets = {n: cache.address("adapter", parts) for n, parts in recipes.items()}
     calls = {n: partial(_adapter, task, v, targets[n], train, settings)
              for n, v in variants.items()}  # fmt: skip
-    made = each(task, calls, progress)
-    return {
-        f"{n}_lora": dataclasses.replace(
-            variants[n],
-            name=f"{n}_lora",
-            about=variants[n].about._replace(method=f"{variants[n].about.method}_lora"),
-            adapter=adapter,
-        )
-        for n, adapter in made.items()
-    }
-
-
-def _adapter_recipe(task: Task, variant: Variant, train: Callable, settings: dict) -> dict:
-    parts = {"base": file_sha256(variant.folder), "training": passages.digest(task.training)}
-    return parts | {"train": text(train), **settings, **_made_with(task)}
+    found = {}
+    for n, adapter in each(task, calls, progress).items():
+        about = variants[n].about._replace(method=f"{variants[n].about.method}_lora")
+        new = {"name": f"{n}_lora", "about": about, "adapter": adapter}
+        found[f"{n}_lora"] = dataclasses.replace(variants[n], **new)
+    return found
 
 
 def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settings: dict) -> Path:
@@ -259,18 +182,20 @@ def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settin
 def load(task: Task, variant: Variant):
     """The model that stands for a variant's accuracy: quantized weights are turned into dense ones
     once; a method that rounds inputs too runs on its own kernels."""
-    where = {"dtype": task.choice.dtype, "device": task.choice.device}
+    where = (task.choice.dtype, task.choice.device)
     if variant.adapter:
-        return lora.load(variant.folder, variant.adapter, **where)
+        return lora.load(variant.folder, variant.adapter, *where)
     if variant.layers is not None:
-        model = decoder.load(task.folder, **where)
-        made = streaming.load_dense(variant.folder, **where)
+        model, made = (
+            decoder.load(task.folder, *where),
+            streaming.load_dense(variant.folder, *where),
+        )
         for name in variant.layers:
             model.get_submodule(name).weight = made.get_submodule(name).weight
         return model
     if not variant.weight_only:
         return streaming.load_packed(variant.folder, task.choice.device)
-    return streaming.load_dense(variant.folder, **where)
+    return streaming.load_dense(variant.folder, *where)
 
 
 def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:
@@ -283,33 +208,25 @@ def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]
 
 
 def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
+    def of(one: Variant) -> dict[str, Any]:
+        hashes = [file_sha256(folder) for folder in one.folders]
+        judging = {"parent": task.parent, "passages": passages.digest(task.passages)}
+        return {"variant": hashes, "layers": one.layers, **judging, **_made_with(task)}
+
     def make(folder: Path) -> None:
-        model = load(task, variant)
+        model, steps = load(task, variant), bar(f"{variant.name}: batches")
         if variant == parent:
-            compare = Reference(
-                folder / "reference.npy", (len(task.encoded), model.config.vocab_size)
-            )
+            shape = (len(task.encoded), model.config.vocab_size)
+            compare = Reference(folder / "reference.npy", shape)
         else:
             compare = Reference(cache.address("scores", of(parent)) / "reference.npy")
-        steps = bar(f"{variant.name}: batches")
-        scoring.score(model, task.encoded, progress=steps, compare=compare).save(
-            folder / "scores.npz"
-        )
-
-    def of(one: Variant) -> dict[str, Any]:
-        return {
-            "variant": [file_sha256(folder) for folder in one.folders],
-            "layers": one.layers,
-            "parent": task.parent,
-            "passages": passages.digest(task.passages),
-            **_made_with(task),
-        }
+        scoring.score(model, task.encoded, steps, compare).save(folder / "scores.npz")
 
     with reproducible(task):
         return Scores.load(cache.artefact("scores", of(variant), make) / "scores.npz")
 
 
-def scored(task: Task, model, encoded: Sequence[Encoded]) -> Scores:
+def scored(task: Task, model, encoded: list[Encoded]) -> Scores:
     """Scores of a model in memory on any passages; nothing is kept."""
     with reproducible(task):
-        return scoring.score(model, encoded, progress=bar("batches"))
+        return scoring.score(model, encoded, bar("batches"))

@@ -11,7 +11,7 @@ from qlab.core import hub, parameters, paths, provenance
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
-from qlab.language import decoder, device, embedded, given, lambada, passages
+from qlab.language import configuration, device, embedded, given, lambada, passages
 from qlab.language.lambada import Encoded, Passage
 
 # Of profiles on real data: what QLAB_DATA has, or a name on the hub.
@@ -64,7 +64,7 @@ class Task:
     @cached_property
     def tokenizer(self):
         """The folder's tokenizer."""
-        return decoder.load_tokenizer(self.folder)
+        return configuration.load_tokenizer(self.folder)
 
     @cached_property
     def parent(self) -> str:
@@ -117,17 +117,17 @@ def prepare(parameters: Parameters) -> Task:
     torch.set_num_threads(parameters.threads)
     name = parameters.model or _usual(parameters.profile)
     folder = given.folder(name, weights=False) if name else embedded.llama_folder()
-    config = decoder.read_config(folder)
+    config = configuration.read(folder)
     chosen = passages.choose(parameters)
-    tokenizer, longest = decoder.load_tokenizer(folder), decoder.context(config)
+    tokenizer, longest = configuration.load_tokenizer(folder), configuration.context(config)
     encoded = lambada.encode(chosen.judging, tokenizer, longest)
     tokens = _tokens(chosen.calibrating, tokenizer, longest)
     notes = list(chosen.notes)
     if cut := lambada.truncated(encoded):
         notes.append(f"{cut} passages are longer than the model's {longest} tokens: cut in front.")
-    choice = device.choose(config, sum(map(len, tokens)), parameters.device)
+    choice = device.choose(config, parameters.device)
     folder = given.folder(name, weights=True) if name else folder
-    as_is = folder if decoder.quantized(decoder.check(folder)) else None
+    as_is = folder if configuration.quantized(configuration.check(folder)) else None
     if as_is:
         folder, note = given.parent(as_is, parameters.parent)
         notes.append(note)

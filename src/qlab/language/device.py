@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}  # of a number
-HEAD = 3 << 27  # bytes: the logits made at a time (2^27), their float32 copy and log-softmax
-BATCH = 4096  # tokens
+SPARE = 1.5  # over the weights' bytes: activations, a block in float32, its Hessian
 SMALL = 10**9  # bytes: a model of less is tried on the CPU where the GPU will not do
 
 
@@ -24,7 +23,6 @@ class Gpu(NamedTuple):
     capability: tuple[int, int]  # compute capability, (major, minor)
     free: int  # bytes
     kernels: tuple[str, ...]  # torch.cuda.get_arch_list()
-    torch: str  # version
 
 
 class Choice(NamedTuple):
@@ -37,37 +35,28 @@ class Choice(NamedTuple):
 
 def look() -> Gpu | None:
     """The first CUDA device, where PyTorch finds one."""
-    import torch
+    from torch import cuda
 
-    if not torch.cuda.is_available():
+    if not cuda.is_available():
         return None
-    return Gpu(
-        torch.cuda.get_device_name(),
-        torch.cuda.get_device_capability(),
-        torch.cuda.mem_get_info()[0],
-        tuple(torch.cuda.get_arch_list()),
-        torch.__version__,
-    )
-
-
-def host_memory() -> int:
-    """Bytes of this machine's memory that are free."""
-    return psutil.virtual_memory().available
+    name, capability = cuda.get_device_name(), cuda.get_device_capability()
+    return Gpu(name, capability, cuda.mem_get_info()[0], tuple(cuda.get_arch_list()))
 
 
 def introduce(gpu: Gpu | None) -> str:
     """A sentence on a machine's GPU, before there is a model to judge it by."""
     if gpu is None:
         return "There is no GPU that PyTorch can see (Kaggle: Settings, Accelerator, T4 x2)."
-    return f"{_without_kernels(gpu) or f'The GPU is a {gpu.name} with {_gb(gpu.free)} free'}."
+    return f"{_unfit(gpu, 0) or f'The GPU is a {gpu.name} with {_gb(gpu.free)} free'}."
 
 
-def choose(config: "PretrainedConfig", calibration: int, asked: str = "auto") -> Choice:
-    """Device and dtype for a model; `calibration` counts the tokens that quantize it.
+def choose(config: "PretrainedConfig", asked: str = "auto") -> Choice:
+    """Device and dtype for a model; `asked` is auto, cpu or cuda.
 
-    `asked` is auto, cpu or cuda. `auto` takes a fit GPU; beside an unfit one it takes the CPU for a
-    model of less than SMALL bytes. QlabError, with what to do, where the model fits nowhere.
+    `auto` takes a fit GPU; beside an unfit one it takes the CPU for a model of less than SMALL
+    bytes. QlabError, with what to do, where the model fits nowhere.
     """
+    count = sum(parameter.numel() for parameter in decoder.empty(config).parameters())
     gpu, unfit = None if asked == "cpu" else look(), ""
     if asked == "cuda" and gpu is None:
         raise QlabError(
@@ -75,13 +64,13 @@ def choose(config: "PretrainedConfig", calibration: int, asked: str = "auto") ->
             "the GPU on (Kaggle: Settings, Accelerator), or set device=cpu."
         )
     if gpu:
-        dtype = gpu_dtype(gpu.capability)
-        need = memory(config, dtype, calibration)
-        if not (unfit := _unfit(gpu, need)):
+        # The card computes in bfloat16 from 8.0 on (Ampere).
+        dtype = "bfloat16" if gpu.capability >= (8, 0) else "float16"
+        if not (unfit := _unfit(gpu, need := int(count * BYTES[dtype] * SPARE))):
             said = f"Runs on the GPU {gpu.name} in {dtype}: about {_gb(need)} of its"
             return Choice("cuda", dtype, f"{said} {_gb(gpu.free)} free are needed.")
-    need, free = memory(config, "float32", calibration), host_memory()
-    if unfit and (asked == "cuda" or need - HEAD > SMALL):
+    need, free = int(count * BYTES["float32"] * SPARE), psutil.virtual_memory().available
+    if unfit and (asked == "cuda" or need > SMALL * SPARE):
         raise QlabError(f"{unfit}, or set device=cpu, which is slow.")
     if need > free:
         raise QlabError(
@@ -106,48 +95,21 @@ def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
     return False
 
 
-def gpu_dtype(capability: tuple[int, int]) -> str:
-    """bfloat16 where the card computes in it (8.0 on, Ampere), else float16."""
-    return "bfloat16" if capability >= (8, 0) else "float16"
-
-
-def memory(config: "PretrainedConfig", dtype: str, calibration: int) -> int:
-    """Bytes that a run needs at most: evaluating the dense model, or quantizing one layer of it.
-
-    Quantizing holds one decoder block, the hidden states of all calibration tokens before and
-    after it, and four matrices of the widest layer's inputs (the Hessian and its factors).
-    """
-    model, each, width = decoder.empty(config), BYTES[dtype], config.hidden_size
-    shapes = [
-        decoder.matrix(m).shape for m in decoder.linears(decoder.blocks(model)[1][0]).values()
-    ]
-    widest = max(inputs for _, inputs in shapes)
-    batch = BATCH * (3 * widest + 6 * width) * each
-    evaluate = sum(p.numel() for p in model.parameters()) * each + batch + HEAD
-    layer = sum(outputs * inputs for outputs, inputs in shapes) * 4
-    quantize = layer + 2 * calibration * width * each + 4 * widest**2 * 4 + batch
-    return max(evaluate, quantize)
-
-
 def _unfit(gpu: Gpu, need: int) -> str:
     """Why a GPU cannot be used and what to do about it, without the full stop; or nothing."""
-    said = _without_kernels(gpu)
-    if not said and need > gpu.free:
-        said = f"The GPU {gpu.name} has {_gb(gpu.free)} free and about {_gb(need)} are needed; end "
-        said += "what else uses it, take a smaller model"
-    return said
-
-
-def _without_kernels(gpu: Gpu) -> str:
-    """That this PyTorch cannot run on a GPU and what to do, without the full stop; or nothing."""
-    if has_kernels(gpu.capability, gpu.kernels):
-        return ""
-    major, minor = gpu.capability
-    return (
-        f"The GPU {gpu.name} has compute capability {major}.{minor}, for which PyTorch "
-        f"{gpu.torch} has no kernels (it has {', '.join(gpu.kernels) or 'none'}); choose "
-        "another GPU (Kaggle: T4 x2)"
-    )
+    if not has_kernels(gpu.capability, gpu.kernels):
+        major, minor = gpu.capability
+        return (
+            f"The GPU {gpu.name} has compute capability {major}.{minor}, for which this PyTorch "
+            f"has no kernels (it has {', '.join(gpu.kernels) or 'none'}); choose another GPU "
+            "(Kaggle: T4 x2)"
+        )
+    if need > gpu.free:
+        return (
+            f"The GPU {gpu.name} has {_gb(gpu.free)} free and about {_gb(need)} are needed; end "
+            "what else uses it, take a smaller model"
+        )
+    return ""
 
 
 def _gb(number: float) -> str:

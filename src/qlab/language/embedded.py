@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.embedded import CARD, model_folder
-from qlab.language import mini_lambada
+from qlab.language import configuration, mini_lambada
 
 
 def llama_folder() -> Path:
@@ -43,6 +43,6 @@ def llama_spread_folder(strength: float) -> Path:
         facts = json.loads((folder / CARD).read_text())["outliers"]
         model = decoder.load(folder)
         outliers.spread(model, facts["seed"], strength - facts["strength"])
-        mini.write(target / "model", model, decoder.load_tokenizer(folder))
+        mini.write(target / "model", model, configuration.load_tokenizer(folder))
 
     return artefact("llama_spread", recipe, make) / "model"

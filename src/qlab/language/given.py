@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qlab.core import cache, hub, paths
 from qlab.core.errors import QlabError
-from qlab.language import decoder, formats, streaming
+from qlab.language import configuration, decoder, formats, streaming
 
 
 def folder(name: str, weights: bool) -> Path:
@@ -101,8 +101,8 @@ def parent(quantized: Path, named: str) -> tuple[Path, str]:
     is named, else its own weights turned into float32 ones."""
     if named:
         found = folder(named, weights=True)
-        ours, theirs = (decoder.shapes(decoder.read_config(f)) for f in (quantized, found))
-        if decoder.quantized(decoder.check(found)) or ours != theirs:
+        ours, theirs = (decoder.shapes(configuration.read(f)) for f in (quantized, found))
+        if configuration.quantized(configuration.check(found)) or ours != theirs:
             raise QlabError(
                 f"The parent {found} is quantized itself, or its layers have other names or widths "
                 f"than those of {quantized}; give the float model that this one was made from."
@@ -112,9 +112,9 @@ def parent(quantized: Path, named: str) -> tuple[Path, str]:
 
     def make(target: Path) -> None:
         streaming.load_dense(quantized).save_pretrained(target / "model")
-        decoder.load_tokenizer(quantized).save_pretrained(target / "model")
+        configuration.load_tokenizer(quantized).save_pretrained(target / "model")
 
-    method = formats.stored(decoder.read_config(quantized).quantization_config, quantized)
+    method = formats.stored(configuration.read(quantized).quantization_config, quantized)
     return cache.artefact("dense", recipe, make) / "model", (
         f"{quantized.name} is quantized already ({method.kind}, {method.bits} bits): its weights "
         "turned into float32 ones are the parent here. Name the real one with 'parent'."

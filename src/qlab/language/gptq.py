@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, decoder, gptq_format
+from qlab.language import auto_gptq_compat, configuration, decoder, gptq_format
 from qlab.language.quantized import Method, Quantized, Shapes
 from qlab.language.weights import Weights
 
@@ -65,20 +65,16 @@ class RoundToNearest(Method):
     def load_packed(self, folder: Path, device: str):
         """The folder's model with auto-gptq's packed layers in the place of its linear ones: its
         kernels on CUDA where they were compiled, PyTorch's operators elsewhere."""
-        config, weights = decoder.check(folder), Weights(folder)
+        config, weights = configuration.check(folder), Weights(folder)
         del config.quantization_config
         model = decoder.empty(config)
         stored = decoder.stored_names(model, weights)
         dtype = "float32" if torch.device(device).type == "cpu" else "float16"
         for name, linear in decoder.linears(model).items():
-            if f"{stored(name)}.qweight" in weights:
+            if f"{stored(name)}.qweight" in weights.names:
                 packed = self._layer(weights, stored(name), linear, decoder.torch_dtype(dtype))
                 model.set_submodule(name, packed)
-        decoder.fill(
-            model, lambda name, _: weights.read(stored(name)), dtype, device, decoder.tied(model)
-        )
-        model.tie_weights()
-        return model
+        return decoder.completed(model, decoder.reader(folder, model), dtype, device)
 
     def _layer(self, weights: Weights, name: str, linear, dtype: torch.dtype) -> torch.nn.Module:
         outputs, inputs = decoder.matrix(linear).shape

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from qlab.language import decoder, formats, streaming, walk
+from qlab.language import configuration, decoder, formats, streaming, walk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def layer_errors(
     """
     import pandas as pd
 
-    walk.checked(calibration, decoder.check(folder))
+    walk.checked(calibration, configuration.check(folder))
     rows = []
     with torch.no_grad():
         through = walk.Walk(folder, calibration, "float32", device)
@@ -53,7 +53,7 @@ def layer_errors(
 
 
 def _reader(folder: Path, model) -> decoder.Read:
-    method = formats.stored(decoder.check(folder).quantization_config, folder)
+    method = formats.stored(configuration.check(folder).quantization_config, folder)
     return streaming.dense_reader(folder, model, method)
 
 

@@ -59,11 +59,8 @@ def perplexity(log_likelihood: np.ndarray) -> float:
         return float(np.exp(-log_likelihood.mean()))
 
 
-# ---- scoring ----
-
-
 def score(
-    model, encoded: Sequence[Encoded], batch_tokens: int = 1024, progress=iter, compare=None
+    model, encoded: Sequence[Encoded], progress=iter, compare=None, batch_tokens: int = 1024
 ) -> Scores:
     """Score passages with a Hugging Face causal decoder where it is, in its own dtype.
 

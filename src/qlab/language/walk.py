@@ -7,12 +7,13 @@ are given and change nothing.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import decoder
+from qlab.language import configuration, decoder
 
 Seen = Callable[[str, torch.Tensor, torch.Tensor], None]  # (linear layer, its inputs, outputs)
 
@@ -32,11 +33,12 @@ class Walk:
         self, folder: Path, passages: Sequence[Sequence[int]], dtype="float32", device="cpu"
     ):
         self.dtype, self.device = dtype, device
-        self.model = decoder.empty(decoder.float_config(folder))
+        self.model = decoder.empty(configuration.of_float(folder))
         self.prefix, self.blocks = decoder.blocks(self.model)
         self.read = decoder.reader(folder, self.model)
         self.states: list[torch.Tensor] = []
-        self._calls: dict[int, dict[int, tuple]] = {}  # tokens -> block -> arguments
+        self._calls: dict[int, list[tuple]] = {}  # tokens -> arguments of each block
+        self._bare = True  # whether a block returns a tensor, not a tuple
         if passages:
             self._enter(passages)
 
@@ -54,7 +56,7 @@ class Walk:
         """A block's output [1, tokens, width] for one passage, on the device."""
         arguments, named = self._calls[state.shape[1]][index]
         output = self.blocks[index](state.to(self.device), *arguments, **named)
-        return output[0] if isinstance(output, tuple) else output  # transformers 4 gives a tuple
+        return output if self._bare else output[0]
 
     def advance(self, index: int) -> None:
         """Let all passages through a block; one by one, so that there are never two copies."""
@@ -65,21 +67,17 @@ class Walk:
         """A block's linear layers in the order in which they are used, those with the same inputs
         together; without passages all of them together."""
         linears = decoder.linears(self.blocks[index])
+        calls: list[tuple[str, torch.Tensor]] = []
         if not self.states:
             return [tuple(linears)]
-        found: list[list[str]] = []
-        last: list[torch.Tensor] = [torch.empty(0)]
-
-        def seen(name: str, inputs: torch.Tensor, _) -> None:
-            if inputs is not last[0]:
-                found.append([])
-            last[0] = inputs
-            found[-1].append(name)
-
-        with self._hooked(index, linears, seen):
+        with self._hooked(index, linears, lambda name, inputs, _: calls.append((name, inputs))):
             self.run(index, self.states[0])
-        unused = [(name,) for name in linears if not any(name in group for group in found)]
-        return [tuple(group) for group in found] + unused
+        found: list[list[str]] = []
+        for i, (name, inputs) in enumerate(calls):
+            if i == 0 or inputs is not calls[i - 1][1]:
+                found.append([])
+            found[-1].append(name)
+        return [tuple(group) for group in found] + [(n,) for n in linears if n not in dict(calls)]
 
     def observe(self, index: int, names: Iterable[str], seen: Seen) -> None:
         """Call `seen` with what linear layers of a block are given and give, for each passage; the
@@ -100,18 +98,18 @@ class Walk:
 
     @contextlib.contextmanager
     def _hooked(self, index: int, names: Iterable[str], seen: Seen) -> Iterator[None]:
-        def hook(name: str):
-            return lambda _, inputs, output: seen(name, inputs[0], output)
+        def call(name: str, _, inputs: tuple, output: torch.Tensor) -> None:
+            seen(name, inputs[0], output)
 
-        block = self.blocks[index]
-        hooks = [block.get_submodule(n).register_forward_hook(hook(n)) for n in names]
+        linears = decoder.linears(self.blocks[index])
+        hooks = [linears[name].register_forward_hook(partial(call, name)) for name in names]
         try:
             yield
         finally:
-            for handle in hooks:
-                handle.remove()
+            for hook in hooks:
+                hook.remove()
 
-    def _fill(self, prefix: str, module: torch.nn.Module, without: set[str] = frozenset()) -> None:
+    def _fill(self, prefix: str, module: torch.nn.Module, without: Iterable[str] = ()) -> None:
         def read(name: str, shape) -> torch.Tensor:
             return self.read(prefix + name, shape)
 
@@ -119,67 +117,47 @@ class Walk:
 
     def _enter(self, passages: Sequence[Sequence[int]]) -> None:
         """Run all that comes before the blocks, and note what each block is given."""
-        trunk, before = decoder.trunk(self.model)
-        own = f"{self.prefix.removeprefix(f'{trunk}.')}."
-        inside = {name for name, _ in before.named_parameters() if name.startswith(own)}
-        self._fill(f"{trunk}.", before, inside)
+        name, trunk = decoder.trunk(self.model)
+        own = f"{self.prefix.removeprefix(f'{name}.')}."
+        self._fill(f"{name}.", trunk, [n for n, _ in trunk.named_parameters() if n.startswith(own)])
         with self.block(0) as first:
-            bare = self._returns_bare(first, passages[0])
-        for index, block in enumerate(self.blocks):
-            block.forward = self._noting(index, bare)
-        try:
+            real = first.forward
+            for index, block in enumerate(self.blocks):
+                block.forward = partial(self._note, index, real)
             for tokens in passages:
+                inputs = torch.tensor([list(tokens)], device=self.device)
                 with contextlib.suppress(_Enough):
-                    self._run_model(tokens)
-        finally:
+                    trunk(input_ids=inputs, use_cache=False)
             for block in self.blocks:
                 del block.forward
         decoder.release(self.model)
 
-    def _run_model(self, tokens: Sequence[int]) -> None:
-        inputs = torch.tensor([list(tokens)], device=self.device)
-        decoder.trunk(self.model)[1](input_ids=inputs, use_cache=False)
-
-    def _returns_bare(self, block: torch.nn.Module, tokens: Sequence[int]) -> bool:
-        """Whether this family's blocks return a tensor and not a tuple."""
-        kinds: list[bool] = []
-
-        def seen(_, __, output) -> None:
-            kinds.append(isinstance(output, torch.Tensor))
-            raise _Enough
-
-        hook = block.register_forward_hook(seen)
-        with contextlib.suppress(_Enough):
-            self._run_model(tokens)
-        hook.remove()
-        return kinds[0]
-
-    def _noting(self, index: int, bare: bool) -> Callable:
-        """A forward that notes its arguments and returns the hidden states as they came."""
-
-        def forward(*arguments, **named):
-            hidden = named.pop("hidden_states") if "hidden_states" in named else arguments[0]
-            rest = arguments if len(arguments) == 0 or hidden is not arguments[0] else arguments[1:]
-            if index == 0:
-                self.states.append(hidden.cpu())
-                if len(self._calls.get(hidden.shape[1], ())) == len(self.blocks):
-                    raise _Enough
-            self._calls.setdefault(hidden.shape[1], {})[index] = (rest, named)
-            if index + 1 == len(self.blocks):
+    def _note(self, index: int, real: Callable, *arguments, **named):
+        """Note a block's arguments, and return the hidden states as they came."""
+        hidden = named.pop("hidden_states") if "hidden_states" in named else None
+        if hidden is None:
+            hidden, *arguments = arguments
+        tokens = hidden.shape[1]
+        if index == 0:
+            if not self.states:
+                self._bare = isinstance(real(hidden, *arguments, **named), torch.Tensor)
+            self.states.append(hidden.cpu())
+            if tokens in self._calls:
                 raise _Enough
-            return hidden if bare else (hidden,)
+        self._calls.setdefault(tokens, []).append((arguments, named))
+        if index + 1 == len(self.blocks):
+            raise _Enough
+        return hidden if self._bare else (hidden,)
 
-        return forward
 
-
-def checked(passages: Sequence[Sequence[int]], config, use: str = "Calibration", least=1) -> None:
-    """QlabError unless there are passages, and the model can read each: `least` tokens or more."""
-    longest = decoder.context(config)
+def checked(passages: Sequence[Sequence[int]], config) -> None:
+    """QlabError unless there are calibration passages, and the model can read each."""
+    longest = configuration.context(config)
     if not passages:
-        raise QlabError(f"{use} has 0 passages, and some are needed; give some.")
+        raise QlabError("Calibration has 0 passages, and some are needed; give some.")
     for number, tokens in enumerate(passages, 1):
-        if not least <= len(tokens) <= longest:
+        if not 1 <= len(tokens) <= longest:
             raise QlabError(
-                f"{use} passage {number} has {len(tokens)} tokens; {least} to {longest} fit this "
+                f"Calibration passage {number} has {len(tokens)} tokens; 1 to {longest} fit this "
                 "model. Leave it out or cut it."
             )

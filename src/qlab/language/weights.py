@@ -24,14 +24,7 @@ class Weights:
         for path in _files(folder):
             with _opened(path) as file:
                 self._file |= dict.fromkeys(file.keys(), path)
-
-    @property
-    def names(self) -> list[str]:
-        """The tensors' names, sorted."""
-        return sorted(self._file)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._file
+        self.names = sorted(self._file)
 
     def read(self, name: str) -> "torch.Tensor":
         """One tensor as stored, copied to memory of its own on the CPU."""
@@ -60,12 +53,11 @@ def _files(folder: Path) -> list[Path]:
     names = [WEIGHTS]
     if (folder / INDEX).is_file():
         names = sorted(set(read_json(folder, INDEX).get("weight_map", {}).values()))
-    for name in names:
-        if Path(name).name != name:
-            raise QlabError(
-                f"{folder / INDEX} names the weight file {name!r}; expected a file of the same "
-                "folder for every tensor. Get the whole folder again."
-            )
+    if outside := [name for name in names if Path(name).name != name]:
+        raise QlabError(
+            f"{folder / INDEX} names the weight file {outside[0]!r}; expected a file of the same "
+            "folder for every tensor. Get the whole folder again."
+        )
     missing = [name for name in names if not (folder / name).is_file()]
     if missing and (pickle := next(folder.glob("*.bin"), None)):
         raise QlabError(

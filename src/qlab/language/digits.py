@@ -1,0 +1,69 @@
+"""Calls that end in the same digits whatever runs beside them, and share what cores there are."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from qlab.core import processes
+from qlab.language.data import EMBEDDED_MODEL, Task
+
+log = logging.getLogger(__name__)
+PROCESSES = 4  # at most, that share the embedded model's variants
+
+
+def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
+    """Name -> what its call returns; those for which memory ran out are left out, which is said.
+
+    Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
+    those of a small task; a larger model might not fit into memory twice.
+    """
+    most = min(task.given.threads, PROCESSES) if _small(task) else 1
+    most = 1 if task.given.profile == "smoke" else most
+    arguments = [(task, call) for call in calls.values()]
+    made = processes.starmap(_one, arguments, most, progress)
+    found = dict(zip(calls, made, strict=True))
+    for name in [name for name, one in found.items() if one is None]:
+        log.warning("%s ran out of memory and is left out; take a larger machine for it.", name)
+        del found[name]
+    return found
+
+
+def _one(task: Task, call: Callable[[], Any]) -> Any:
+    """What the call returns, or None where memory ran out."""
+    import torch
+
+    try:
+        with reproducible(task):
+            return call()
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not full and "can't allocate memory" not in str(error):
+            raise
+    return None
+
+
+@contextlib.contextmanager
+def reproducible(task: Task) -> Iterator[None]:
+    """PyTorch has one thread for a small task, and the task's for another.
+
+    Sums of another number of threads end in other digits, with which GPTQ rounds other weights.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads(task))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads(task: Task) -> int:
+    """Of PyTorch, for what is `reproducible`."""
+    return 1 if _small(task) else task.given.threads
+
+
+def _small(task: Task) -> bool:
+    """Whether it is the embedded model, or a twin of it, on a CPU."""
+    return task.model.startswith(EMBEDDED_MODEL) and task.choice.device == "cpu"

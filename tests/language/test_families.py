@@ -1,0 +1,97 @@
+"""Any decoder: as transformers computes it, whole, block by block, scored, quantized."""
+
+import numpy as np
+import pytest
+import tiny_llama
+import torch
+import transformers as hf
+from safetensors.torch import save_file
+
+from qlab.language import configuration, decoder, gptq, scoring, streaming, walk
+from qlab.language.lambada import Encoded
+
+SHAPE = tiny_llama.SHAPE | {"hidden_size": 64, "intermediate_size": 128}
+OPT = {"ffn_dim": 128, "word_embed_proj_dim": 64}
+WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
+FAMILIES = {
+    "llama": hf.LlamaConfig(**SHAPE),
+    "qwen2": hf.Qwen2Config(**SHAPE),
+    "qwen3": hf.Qwen3Config(**SHAPE, head_dim=32),
+    "mistral": hf.MistralConfig(**SHAPE, **WINDOW),
+    "gemma2": hf.Gemma2Config(**SHAPE, **WINDOW, final_logit_softcapping=5.0),
+    "gemma3": hf.Gemma3TextConfig(**SHAPE, **WINDOW, layer_types=["sliding_attention", "full_attention"]),
+    "phi3": hf.Phi3Config(**SHAPE, pad_token_id=0),
+    "smollm3": hf.SmolLM3Config(**SHAPE, pad_token_id=0),
+    "gpt2": hf.GPT2Config(300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
+    "neox": hf.GPTNeoXConfig(**{k: v for k, v in SHAPE.items() if k != "num_key_value_heads"}),
+    "olmo2": hf.Olmo2Config(**SHAPE, pad_token_id=0),
+    "opt": hf.OPTConfig(**{k: v for k, v in SHAPE.items() if "key" not in k}, **OPT),
+    "falcon": hf.FalconConfig(300, 64, num_hidden_layers=2, num_attention_heads=4),
+    "bloom": hf.BloomConfig(300, hidden_size=64, n_layer=2, n_head=4),
+}  # fmt: skip
+FEW = ("llama", "gemma2", "gpt2")
+PASSAGES = tiny_llama.PASSAGES
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request, tmp_path_factory):
+    """A folder with a random tiny model of a family."""
+    folder = tmp_path_factory.mktemp("families") / request.param
+    tiny_llama.save(FAMILIES[request.param], folder)
+    return folder
+
+
+def theirs(folder):
+    """As transformers opens it; Gemma 2 with the attention that it asks for."""
+    more = {"attn_implementation": "eager"} if folder.name == "gemma2" else {}
+    return tiny_llama.theirs(folder, **more)
+
+
+def test_logits_and_scores_are_those_of_transformers(family):
+    model, whole = decoder.load(family), theirs(family)
+    assert torch.equal(tiny_llama.logits(model), tiny_llama.logits(whole))
+    assert tiny_llama.logits(model).std() > 0.5 and not model.training
+    rng = np.random.default_rng(0)
+    encoded = [Encoded(rng.integers(0, 260, n).tolist(), 1 + n % 4) for n in (6, 30, 11, 11, 25)]
+    found = scoring.score(model, encoded, batch_tokens=64)
+    tiny_llama.assert_scores(found, tiny_llama.one_by_one(whole, encoded))
+
+
+def test_block_by_block_the_states_are_those_of_the_whole_model(family):
+    whole, expected = theirs(family), []
+    decoder.blocks(whole)[1][-1].register_forward_hook(
+        lambda _, __, out: expected.append(out[0] if isinstance(out, tuple) else out)
+    )
+    for passage in PASSAGES:
+        tiny_llama.logits(whole, passage)
+    with torch.no_grad():
+        through = walk.Walk(family, PASSAGES)
+        for index in range(len(through)):
+            with through.block(index) as block:
+                used = [name for group in through.groups(index) for name in group]
+                assert sorted(used) == sorted(decoder.linears(block))
+                through.advance(index)
+    for ours, wanted in zip(through.states, expected, strict=True):
+        assert torch.equal(ours, wanted)
+    assert all(p.is_meta for p in through.model.parameters())  # nothing of it stays in memory
+
+
+def test_quantized_packed_and_read_back(family, made):
+    parent = decoder.load(family)
+    eight = streaming.load_dense(made(gptq.RoundToNearest(8, 32), of=family))
+    layers = decoder.shapes(parent.config)
+    assert len(layers) >= 2 * 4 and sorted(layers) == sorted(
+        n for n in decoder.linears(parent) if n.startswith(decoder.blocks(parent)[0])
+    )
+    for name, weight in parent.named_parameters():
+        other = eight.get_parameter(name)
+        if name.removesuffix(".weight") in layers:
+            off = (other - weight).abs().max() / weight.abs().max()
+            assert 0 < off < 0.5 / 127 * 1.01 * 2
+        else:
+            assert torch.equal(other, weight), name
+    target = made(gptq.Gptq(4, 32), of=family)
+    dense, packed = (load(target) for load in (streaming.load_dense, streaming.load_packed))
+    kinds = {type(packed.get_submodule(name)).__name__ for name in layers}
+    assert kinds == {"QuantLinear"}
+    torch.testing.assert_close(tiny_llama.logits(packed), tiny_llama.logits(dense))

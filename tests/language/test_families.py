@@ -7,19 +7,21 @@ import torch
 import transformers as hf
 from safetensors.torch import save_file
 
-from qlab.language import configuration, decoder, gptq, scoring, streaming, walk
+from qlab.language import decoder, gptq, scoring, streaming, walk
 from qlab.language.lambada import Encoded
+from qlab.language.weights import INDEX
 
 SHAPE = tiny_llama.SHAPE | {"hidden_size": 64, "intermediate_size": 128}
 OPT = {"ffn_dim": 128, "word_embed_proj_dim": 64}
 WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
+BOTH = ["sliding_attention", "full_attention"]
 FAMILIES = {
     "llama": hf.LlamaConfig(**SHAPE),
     "qwen2": hf.Qwen2Config(**SHAPE),
     "qwen3": hf.Qwen3Config(**SHAPE, head_dim=32),
     "mistral": hf.MistralConfig(**SHAPE, **WINDOW),
     "gemma2": hf.Gemma2Config(**SHAPE, **WINDOW, final_logit_softcapping=5.0),
-    "gemma3": hf.Gemma3TextConfig(**SHAPE, **WINDOW, layer_types=["sliding_attention", "full_attention"]),
+    "gemma3": hf.Gemma3TextConfig(**SHAPE, **WINDOW, layer_types=BOTH),
     "phi3": hf.Phi3Config(**SHAPE, pad_token_id=0),
     "smollm3": hf.SmolLM3Config(**SHAPE, pad_token_id=0),
     "gpt2": hf.GPT2Config(300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
@@ -95,3 +97,50 @@ def test_quantized_packed_and_read_back(family, made):
     kinds = {type(packed.get_submodule(name)).__name__ for name in layers}
     assert kinds == {"QuantLinear"}
     torch.testing.assert_close(tiny_llama.logits(packed), tiny_llama.logits(dense))
+
+
+@pytest.mark.parametrize("family", FEW, indirect=True)
+@pytest.mark.parametrize("settings", [{"load_in_8bit": True}, {"load_in_4bit": True}])
+def test_bitsandbytes_folders_are_read(family, tmp_path, settings):
+    quantized = tiny_llama.bitsandbytes(family, tmp_path, **settings)
+    exact, dense, packed = (
+        tiny_llama.logits(model)
+        for model in (
+            decoder.load(family),
+            streaming.load_dense(tmp_path),
+            streaming.load_packed(tmp_path),
+        )
+    )
+    assert torch.equal(packed, tiny_llama.logits(quantized))
+    # int8 rounds its inputs too, and the 4-bit CPU kernel may multiply in bfloat16.
+    assert (packed - dense).norm() < 0.05 * dense.norm() < 10 * (dense - exact).norm()
+
+
+@pytest.mark.parametrize("family", ["gpt2"], indirect=True)
+def test_names_in_the_file_may_lack_the_trunks(family, tmp_path, made):
+    """As in the published GPT-2."""
+    tiny_llama.save(FAMILIES["gpt2"], tmp_path)
+    tensors = {n.removeprefix("transformer."): t for n, t in tiny_llama.stored(family).items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    expected = tiny_llama.logits(decoder.load(family))
+    assert torch.equal(tiny_llama.logits(decoder.load(tmp_path)), expected)
+    method = gptq.RoundToNearest(4, 32)
+    found, expected = (streaming.load_dense(made(method, of=f)) for f in (tmp_path, family))
+    assert torch.equal(tiny_llama.logits(found), tiny_llama.logits(expected))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+@pytest.mark.parametrize("shard", ["5GB", "50KB"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_or_not_in_one_file_or_many_and_in_half_precision(tmp_path, name, shard, tied):
+    config = type(FAMILIES[name]).from_dict(
+        FAMILIES[name].to_dict() | {"tie_word_embeddings": tied}
+    )
+    tiny_llama.save(config, tmp_path, shard=shard)
+    assert (tmp_path / INDEX).is_file() == (shard == "50KB")
+    for dtype in ("float32", "bfloat16"):  # in which rotary positions stay float32
+        model, kind = decoder.load(tmp_path, dtype), getattr(torch, dtype)
+        whole = tiny_llama.theirs(tmp_path, torch_dtype=kind)
+        assert torch.equal(tiny_llama.logits(model), tiny_llama.logits(whole))
+        assert {p.dtype for p in model.parameters()} == {kind}
+        assert (model.lm_head.weight is model.get_input_embeddings().weight) == tied

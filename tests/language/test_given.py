@@ -111,7 +111,7 @@ def test_a_gguf_file_is_its_weights_in_float32(tmp_path):
     model = decoder.load(task.folder)
     for name, weight in parent.named_parameters():
         off = (model.get_parameter(name) - weight).abs().max() / weight.abs().max()
-        assert off < 0.51 / 127 and (off > 0) == (weight.ndim > 1), name
+        assert off < 0.57 / 127 and (off > 0) == (weight.ndim > 1), name
     settings = configuration.read(task.folder)
     assert (settings.num_key_value_heads, settings.max_position_embeddings) == (2, 64)
 

@@ -79,7 +79,11 @@ def write_gguf(source, file, **flags) -> None:
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_vocab_size(config.vocab_size)
-    tokens = words.convert_ids_to_tokens(range(260)) + ["ab", "cd", *(f"x{i}" for i in range(262, 300))]
+    tokens = words.convert_ids_to_tokens(range(260)) + [
+        "ab",
+        "cd",
+        *(f"x{i}" for i in range(262, 300)),
+    ]
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(tokens)
     writer.add_token_types([1] * 300)
@@ -153,8 +157,9 @@ def test_a_published_gguf_file(real_data):
 
 def test_a_gptq_folder_is_measured_as_it_is(source, made, tmp_path):
     folder = made(gptq.Gptq(4, 32))
-    alone, beside = prepare(tmp_path, model=str(folder)), prepare(
-        tmp_path, model=str(folder), parent=str(source)
+    alone, beside = (
+        prepare(tmp_path, model=str(folder)),
+        prepare(tmp_path, model=str(folder), parent=str(source)),
     )
     assert "(gptq, 4 bits): its weights turned into float32 ones are the parent" in alone.notes[1]
     assert "its parent is said to be" in beside.notes[1] and beside.folder == source

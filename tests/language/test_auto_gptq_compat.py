@@ -53,7 +53,10 @@ def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, tmp_
     files = sorted((tmp_path / "here").rglob("*.safetensors"))
     assert len(files) == 4 * 4
     for file in files:
-        ours, theirs = load_file(file), load_file(tmp_path / "there" / file.relative_to(tmp_path / "here"))
+        ours, theirs = (
+            load_file(file),
+            load_file(tmp_path / "there" / file.relative_to(tmp_path / "here")),
+        )
         assert ours.keys() == theirs.keys()
         for tensor in ours:
             assert torch.equal(ours[tensor], theirs[tensor]), (file, tensor)

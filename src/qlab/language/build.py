@@ -48,6 +48,7 @@ class Variant:
     folder: Path
     adapter: Path | None = None
     weight_only: bool = True  # whether its dense weights behave as it runs
+    method: Method | None = None  # that reads it, where its folder does not say
     layers: tuple[str, ...] | None = None  # only these linear layers are its own, others float
 
     @property
@@ -108,7 +109,8 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
 
 def _variant(name: str, how: Method | Library, folder: Path) -> Variant:
     about = About(how.kind, how.bits, how.group_size)
-    return Variant(name, about, folder, weight_only=how.weight_only)
+    method = how if isinstance(how, Method) else None
+    return Variant(name, about, folder, weight_only=how.weight_only, method=method)
 
 
 def _folder(task: Task, name: str, how: Method | Library, target: Path) -> Path:
@@ -188,14 +190,14 @@ def load(task: Task, variant: Variant):
     if variant.layers is not None:
         model, made = (
             decoder.load(task.folder, *where),
-            streaming.load_dense(variant.folder, *where),
+            streaming.load_dense(variant.folder, *where, variant.method),
         )
         for name in variant.layers:
             model.get_submodule(name).weight = made.get_submodule(name).weight
         return model
     if not variant.weight_only:
         return streaming.load_packed(variant.folder, task.choice.device)
-    return streaming.load_dense(variant.folder, *where)
+    return streaming.load_dense(variant.folder, *where, variant.method)
 
 
 def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:

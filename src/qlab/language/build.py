@@ -24,6 +24,7 @@ from qlab.language.data import EMBEDDED_MODEL, EVEN, Task
 from qlab.language.lambada import Encoded
 from qlab.language.quantized import Library, Method
 from qlab.language.scoring import Reference, Scores
+from qlab.language.training import Training
 
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
@@ -226,7 +227,7 @@ def _refuse_without_room(task: Task, making: Making) -> None:
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
     """`variants` with an adapter each, trained by `train(folder, training, **settings)`.
 
-    `training` is a `lora.Training`, with which a killed run goes on; it knows the batches.
+    `training` is a `training.Training`, with which a killed run goes on; it knows the batches.
     """
     targets = {n: cache.address("adapter", _adapter_recipe(task, v, train, settings))
                for n, v in variants.items()}  # fmt: skip
@@ -251,7 +252,7 @@ def _adapter_recipe(task: Task, variant: Variant, train: Callable, settings: dic
 
 def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settings: dict) -> Path:
     if not target.exists():
-        steps = lora.Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
+        steps = Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
         lora.save(train(variant.folder, steps, **settings), steps)
     return target
 

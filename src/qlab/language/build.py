@@ -24,6 +24,7 @@ from qlab.language.digits import each, reproducible, threads
 from qlab.language.lambada import Encoded
 from qlab.language.quantized import Library, Method
 from qlab.language.scoring import Reference, Scores
+from qlab.language.training import Training
 
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
@@ -156,7 +157,7 @@ def _made_with(task: Task) -> dict[str, Any]:
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
     """`variants` with an adapter each, trained by `train(folder, training, **settings)`.
 
-    `training` is a `lora.Training`, with which a killed run goes on; it knows the batches.
+    `training` is a `training.Training`, with which a killed run goes on; it knows the batches.
     """
     recipes = {
         n: {"base": file_sha256(v.folder), "training": passages.digest(task.training)}
@@ -176,7 +177,7 @@ def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **se
 
 def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settings: dict) -> Path:
     if not target.exists():
-        steps = lora.Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
+        steps = Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
         lora.save(train(variant.folder, steps, **settings), steps)
     return target
 

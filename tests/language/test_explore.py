@@ -1,14 +1,12 @@
-"""The explore section's passages begin with what lost most; its flips are the records' own."""
+"""The explore section's passages begin with what lost most; it says of them what was scored."""
 
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import tiny_llama
-from explored import moves
+from explored import moves, stands_still
 
-from qlab.core import records
-from qlab.language import explore, measure, outcomes
+from qlab.language import explore
 from qlab.language.lambada import Encoded, Passage
 
 N = 30
@@ -24,32 +22,31 @@ class Words:
         return " <$b$>" if ids[0] == 3 else f" w{ids[0]}"
 
 
-@pytest.fixture(scope="module")
-def world():
+def world(*variants):
+    """A task of N passages, and made-up scores of variants, the parent first."""
     rng = np.random.default_rng(0)
     passages = [Passage(f"a < {i} w3", f"a < {i}", "w3") for i in range(N)]
-    task = SimpleNamespace(
-        passages=passages, encoded=[Encoded([1, 2, 3], 1)] * N, tokenizer=Words(), model="m",
-        dataset="d", choice=SimpleNamespace(device="cpu", dtype="float32"),
-    )  # fmt: skip
-    found = {
-        v: tiny_llama.scores(np.where(rng.random(N) < share, 0, 10), np.log(rng.random(N)))
-        for v, share in (("fp32", 0.8), ("gptq_w4_g64", 0.7), ("rtn_w2_g64", 0.2))
-    }
-    judged = measure.judged_records(task, outcomes.table(task, found), 0)
-    return task, found, records.as_table(judged)
+    encoded = [Encoded([1, 2, 3], 1)] * N
+    task = SimpleNamespace(passages=passages, encoded=encoded, tokenizer=Words())
+    ranks = {v: np.where(rng.random(N) < 0.5, 0, 10) for v in variants}
+    return task, {v: tiny_llama.scores(r, np.log(rng.random(N))) for v, r in ranks.items()}
 
 
-def test_samples_begin_with_what_lost_most_and_count_flips_as_recorded(world):
-    task, found, table = world
+def test_samples_begin_with_what_lost_most_and_say_what_was_scored():
+    task, found = world("fp32", "gptq_w4_g64", "rtn_w2_g64")
     box = explore.samples(task, found)
-    moves(box, {"variant": "rtn_w2_g64", "passage, most lost first": N})
-    box.children[1].value, told = 1, box.children[-2]
-    before, after = (np.exp(found[v].log_likelihood) for v in ("fp32", "rtn_w2_g64"))
-    order = explore.by_loss(found["fp32"], found["rtn_w2_g64"])
+    moves(box, {"variant": "gptq_w4_g64", "passage, most lost first": N})
+    box.children[1].value = 1
+    before, after = (np.exp(found[v].log_likelihood) for v in ("fp32", "gptq_w4_g64"))
+    order = explore.by_loss(found["fp32"], found["gptq_w4_g64"])
     assert sorted(order) == list(range(N)) and (np.diff((before - after)[order]) <= 0).all()
-    lost, gained = (
-        int(records.value(table, "rtn_w2_g64", f"acc_flips_{side}")) for side in ("lost", "gained")
-    )
-    said = f"rtn_w2_g64 no longer says {lost} that fp32 says, and says {gained} that"
-    assert lost > 0 and said in told.value
+    at, told = order[0], box.children[-2].value
+    assert f"Passage {at + 1}: ... a &lt; {at} <b>w3</b>" in told
+    for name, one in found.items():
+        says = "says" if one.greedy[at] else "does not say"
+        said = f"{name} {says} it ({np.exp(one.log_likelihood[at]):.1%})"
+        assert (said in told) == (name != "rtn_w2_g64")
+
+
+def test_samples_stand_still_on_a_page_and_float_alone_is_shown():
+    stands_still(explore.samples(*world("fp32")))

@@ -1,8 +1,11 @@
 """mini_lambada: no split shares a passage; the answer is told before, not in the last sentence."""
 
+import json
+
 import pytest
 
-from qlab.language import mini_lambada
+from qlab.core.errors import QlabError
+from qlab.language import embedded, mini_lambada
 
 
 @pytest.mark.parametrize("split", mini_lambada.COUNTS)
@@ -28,3 +31,15 @@ def test_the_last_word_was_told_before_but_not_next_door():
         word = last.rsplit(" ", 1)[1]
         assert any(word in sentence.split() for sentence in told), text
         assert word not in aside.split() and word not in last.rsplit(" ", 1)[0].split(), text
+
+
+def test_a_file_holds_a_passage_a_line(home):
+    file = embedded.mini_lambada_file("test", 5)
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert lines == [{"text": text} for text in mini_lambada.texts("test", 5)]
+
+
+def test_a_machine_that_draws_others_is_refused(monkeypatch):
+    monkeypatch.setitem(mini_lambada.DIGESTS, "test", "0" * 64)
+    with pytest.raises(QlabError, match="'test' came out different here .* than 3.11 did"):
+        mini_lambada.texts("test", 5)

@@ -1,18 +1,21 @@
 """Outcomes of single passages, and that every interval can be computed again from them."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import tiny_llama
 
 from qlab.core import items, records
-from qlab.language import data, lambada, measure, outcomes, passages, scoring
+from qlab.language import build, data, lambada, measure, outcomes, passages, scoring
 from qlab.language.outcomes import Metric
 from qlab.language.scoring import TOP
 
 WORDS = ["ball", "a", "horse-drawn", "Tom", "it"]
 RIGHT = ["acc", *(f"top_{reading}" for reading in outcomes.READINGS)]
 JUDGED = ["perplexity", "gap_growth_k1_k10", *RIGHT, *(f"{name}_difference" for name in RIGHT)]
+JUDGED += ["log_likelihood", "log_likelihood_difference", "kl_divergence"]
 JUDGED += [prefix + name for name in measure.FLIPS for prefix in ("", "acc_")]
 
 
@@ -68,18 +71,27 @@ def world(tmp_path_factory):
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:
     """What is judged on passages: value, interval, n, seed, by what it is of."""
-    rows = records.pick(table, JUDGED)
-    return rows.drop(columns="device").sort_values(records.KEY).reset_index(drop=True)
+    rows = records.pick(table, JUDGED, part=None)  # of parts of the layers no items are kept
+    return rows.drop(columns=["device", "parent"]).sort_values(records.KEY).reset_index(drop=True)
 
 
-def again(stored: pd.DataFrame, seed: int) -> pd.DataFrame:
+def named(table: pd.DataFrame) -> build.Variants:
+    """Variants as their records describe them."""
+    heads = table.drop_duplicates("variant")[["variant", "method", "bits", "group_size"]]
+    return {
+        name: build.Variant(name, build.About(*(None if pd.isna(x) else x for x in about)), Path())
+        for name, *about in heads.itertuples(index=False)
+    }
+
+
+def again(stored: pd.DataFrame, variants: build.Variants, seed: int) -> pd.DataFrame:
     """The records of items alone."""
     made = []
     for (model, dataset), rows in stored.groupby(["model", "dataset"]):
         task = type("Task", (), {"model": model, "dataset": dataset})
         alone = rows["condition"] == outcomes.LAST_SENTENCE
-        made += measure.judged_records(task, rows[~alone], seed)
-        made += measure.last_sentence_records(task, rows[alone])
+        made += measure.judged_records(task, variants, rows[~alone], seed)
+        made += measure.last_sentence_records(task, variants, rows[alone])
     return records.check(records.as_table(made), "what was computed again")
 
 
@@ -87,9 +99,14 @@ def test_every_interval_is_computed_again_from_the_items(world, home):
     task, found = world
     rows = outcomes.table(task, found)
     alone = outcomes.table(task, {"fp32": found["fp32"]}, condition=outcomes.LAST_SENTENCE)
-    made = measure.judged_records(task, rows, 3) + measure.last_sentence_records(task, alone)
+    columns = ["variant", "method", "bits", "group_size"]
+    variants = named(
+        pd.DataFrame([("fp32", None, 32, None), ("gptq_w4_g64", "gptq", 4, 64)], columns=columns)
+    )
+    made = measure.judged_records(task, variants, rows, 3)
+    made += measure.last_sentence_records(task, variants, alone)
     items.write("llama_gptq", "smoke", pd.concat([rows, alone]))
-    found_again = again(items.read("llama_gptq", "smoke"), 3)
+    found_again = again(items.read("llama_gptq", "smoke"), variants, 3)
     made_first = judged(records.check(records.as_table(made), "what was computed first"))
     pd.testing.assert_frame_equal(judged(found_again), made_first, check_exact=True)
     assert len(made) == len(judged(found_again)) > 100  # none of these is left out
@@ -101,7 +118,7 @@ def test_the_committed_intervals_are_those_of_the_committed_items(profile):
     if not items.path("llama_gptq", profile).is_file():
         pytest.skip(f"there are no items of {profile}")
     committed = records.read("llama_gptq", profile)
-    found = judged(again(items.read("llama_gptq", profile), 0))
+    found = judged(again(items.read("llama_gptq", profile), named(committed), 0))
     assert len(found) > 100
     numbers = ["value", "ci_low", "ci_high"]
     pd.testing.assert_frame_equal(

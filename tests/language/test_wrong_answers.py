@@ -1,4 +1,4 @@
-"""Kinds of wrong answers on a made-up vocabulary, and the table of five predictions."""
+"""Kinds of wrong answers on a made-up vocabulary, and how they are written."""
 
 import numpy as np
 import pytest
@@ -54,8 +54,5 @@ def test_only_wrong_answers_are_sorted_by_kind():
     assert table["count"].sum() == 3
 
 
-def test_the_table_shows_five_predictions_and_marks_what_continues_a_word():
-    found = {"fp32": scores([0], top_tokens=np.array([[1, 3, 0, 4, 9, 2, 2, 2, 2, 2]]))}
-    table = wrong_answers.table(found, [PASSAGE], Words(), [0]).reset_index()
-    assert table["five predictions"][0] == "Mar, ·ven, the, ·., ␣"
-    assert table["true word"][0] == "Marven" and table["variant"][0] == "fp32"
+def test_a_prediction_is_written_so_that_one_sees_whether_it_continues_a_word():
+    assert wrong_answers.written([1, 3, 0, 4, 9], Words()) == ["Mar", "·ven", "the", "·.", "␣"]

@@ -24,6 +24,7 @@ from qlab.language.digits import each, reproducible, threads
 from qlab.language.lambada import Encoded
 from qlab.language.quantized import Library, Method
 from qlab.language.scoring import Reference, Scores
+from qlab.language.training import Training
 
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
@@ -48,6 +49,7 @@ class Variant:
     folder: Path
     adapter: Path | None = None
     weight_only: bool = True  # whether its dense weights behave as it runs
+    method: Method | None = None  # that reads it, where its folder does not say
     layers: tuple[str, ...] | None = None  # only these linear layers are its own, others float
 
     @property
@@ -108,7 +110,8 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
 
 def _variant(name: str, how: Method | Library, folder: Path) -> Variant:
     about = About(how.kind, how.bits, how.group_size)
-    return Variant(name, about, folder, weight_only=how.weight_only)
+    method = how if isinstance(how, Method) else None
+    return Variant(name, about, folder, weight_only=how.weight_only, method=method)
 
 
 def _folder(task: Task, name: str, how: Method | Library, target: Path) -> Path:
@@ -154,7 +157,7 @@ def _made_with(task: Task) -> dict[str, Any]:
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
     """`variants` with an adapter each, trained by `train(folder, training, **settings)`.
 
-    `training` is a `lora.Training`, with which a killed run goes on; it knows the batches.
+    `training` is a `training.Training`, with which a killed run goes on; it knows the batches.
     """
     recipes = {
         n: {"base": file_sha256(v.folder), "training": passages.digest(task.training)}
@@ -174,7 +177,7 @@ def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **se
 
 def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settings: dict) -> Path:
     if not target.exists():
-        steps = lora.Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
+        steps = Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
         lora.save(train(variant.folder, steps, **settings), steps)
     return target
 
@@ -188,14 +191,14 @@ def load(task: Task, variant: Variant):
     if variant.layers is not None:
         model, made = (
             decoder.load(task.folder, *where),
-            streaming.load_dense(variant.folder, *where),
+            streaming.load_dense(variant.folder, *where, variant.method),
         )
         for name in variant.layers:
             model.get_submodule(name).weight = made.get_submodule(name).weight
         return model
     if not variant.weight_only:
         return streaming.load_packed(variant.folder, task.choice.device)
-    return streaming.load_dense(variant.folder, *where)
+    return streaming.load_dense(variant.folder, *where, variant.method)
 
 
 def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:

@@ -19,7 +19,8 @@ def mini_lambada_file(split: str, count: int) -> Path:
     recipe["words"] = file_sha256(mini_lambada.words_file())
 
     def make(folder: Path) -> None:
-        mini_lambada.write_jsonl(folder / f"{split}.jsonl", split, count)
+        lines = (json.dumps({"text": text}) + "\n" for text in mini_lambada.texts(split, count))
+        (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
 
     return artefact("mini_lambada", recipe, make) / f"{split}.jsonl"
 
@@ -30,19 +31,16 @@ def llama_spread_folder(strength: float) -> Path:
     0 is without any, the even twin; `outliers.STRENGTH` is the embedded one's own.
     """
     folder = llama_folder()
-    recipe = {
-        "model": file_sha256(folder),
-        "strength": strength,
-        "code": code_sha256(__name__),
-        "versions": versions("torch", "transformers"),
-    }
+    recipe = {"model": file_sha256(folder), "strength": strength, "code": code_sha256(__name__)}
+    recipe["versions"] = versions("torch", "transformers")
 
     def make(target: Path) -> None:
-        from qlab.language import decoder, mini, outliers
+        from qlab.language import decoder, outliers
 
         facts = json.loads((folder / CARD).read_text())["outliers"]
         model = decoder.load(folder)
         outliers.spread(model, facts["seed"], strength - facts["strength"])
-        mini.write(target / "model", model, configuration.load_tokenizer(folder))
+        model.save_pretrained(target / "model")
+        configuration.load_tokenizer(folder).save_pretrained(target / "model")
 
     return artefact("llama_spread", recipe, make) / "model"

@@ -7,14 +7,12 @@ from qlab.core.errors import QlabError
 from qlab.language import awq, bnb, gptq
 from qlab.language.quantized import Method
 
-OWN: dict[str, Method] = {}  # of your own, by their `kind`: a notebook adds to it
-
 
 def stored(settings: dict[str, Any], folder: Path) -> Method:
     """The method that reads a folder; QlabError for a format that none here does.
 
-    GPTQ and AutoRound in GPTQ's first format with any group size and column order, bitsandbytes,
-    AWQ, and what is in OWN.
+    GPTQ and AutoRound in GPTQ's first format with any group size and column order, bitsandbytes
+    and AWQ.
     """
     kind = settings.get("quant_method")
     packing = str(settings.get("packing_format", ""))
@@ -27,8 +25,6 @@ def stored(settings: dict[str, Any], folder: Path) -> Method:
         found = gptq.RoundToNearest(settings["bits"], settings["group_size"])
         found.kind = kind.replace("-", "")  # how it was made is not for records to guess
         return found
-    if kind in OWN:
-        return OWN[kind]
     raise QlabError(
         f"{folder} is quantized by {kind!r} in a way that is not read here; GPTQ's first format, "
         "AutoRound in it, bitsandbytes and AWQ are."

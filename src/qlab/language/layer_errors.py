@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from qlab.core.records import Record
 from qlab.language import configuration, decoder, formats, streaming, walk
+from qlab.language.build import Variants
+from qlab.language.data import Task
+from qlab.language.digits import reproducible
+from qlab.language.metrics import record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,3 +88,21 @@ def relative_error(weight: torch.Tensor, other: torch.Tensor, hessian: torch.Ten
 def _energy(matrix: torch.Tensor, hessian: torch.Tensor) -> float:
     """tr(M H M^T), summed in float64: its terms nearly cancel where inputs are correlated."""
     return float(((matrix @ hessian) * matrix).sum(dtype=torch.float64))
+
+
+def records(task: Task, variants: Variants, progress=iter) -> list[Record]:
+    """The errors of the variants that are given, as records."""
+    with reproducible(task):
+        folders = {name: variant.folder for name, variant in variants.items()}
+        table = layer_errors(task.folder, folders, task.calibration_tokens, progress=progress)
+    last = {name: name.rsplit(".", 1)[-1] for name in table["linear"].unique()}
+    twice = [name for name in last if list(last.values()).count(last[name]) > 1]
+    last |= {name: name for name in twice}  # as GPT-2's two of the name c_proj
+    n = len(task.calibration)
+    return [
+        record.counted(
+            task, variants[row.variant], "layer_error", row.relative_error, n,
+            depth=row.layer, part=last[row.linear],
+        )
+        for row in table.itertuples()
+    ]  # fmt: skip

@@ -8,18 +8,16 @@ hash says, so no two splits can share one.
 """
 
 import hashlib
-import json
-import platform
 import random
 import re
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import yaml
 
 from qlab.core import paths
-from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
 
 COUNTS = {"train": 105_600, "calibration": 256, "test": 2000}  # passages of the splits
@@ -45,70 +43,72 @@ def _words(file: Path) -> dict:
     return {k: v.split() if isinstance(v, str) else v for k, v in content.items()}
 
 
-class _Draw:
-    """One passage, drawn from `_words`."""
-
-    def __init__(self, rng: random.Random, words: dict):
-        self.rng, self.words, self.relations = rng, words, words["relations"]
-
-    def name(self) -> str:
-        """Of a person: two or three syllables out of some 27,000 combinations."""
-        starts, middles, ends = (self.words[f"name_{p}"] for p in ("starts", "middles", "ends"))
-        middle = self.rng.choice(middles) if self.rng.random() < 0.6 else ""
-        return self.rng.choice(starts) + middle + self.rng.choice(ends)
-
-    def place(self) -> str:
-        """A place's name."""
-        starts, ends = self.words["place_starts"], self.words["place_ends"]
-        return self.rng.choice(starts) + self.rng.choice(ends)
-
-    def facts(self, count: int, people: list[str]) -> list[tuple[str, str, str]]:
-        """`count` facts (relation, first part, second part); no thing and no place is in two."""
-        things = self.rng.sample(self.words["things"], count)
-        places = _distinct(self.place, count)
-        facts = []
-        for relation in self.rng.choices(list(self.relations), k=count):
-            free = {"person": self.rng.sample(people, 2), "thing": things, "place": places}
-            parts = (free[part].pop() for part in self.relations[relation]["parts"])
-            facts.append((relation, *parts))
-        return facts
-
-    def ask(self, fact: tuple[str, str, str], facts: list) -> str | None:
-        """A last sentence that asks for a part of `fact`; None where another answers it too."""
-        relation, first, second = fact
-        side = self.rng.randrange(2)
-        given = fact[2 - side]
-        rivals = [f for f in facts if f[0] == relation and f[2 - side] == given]
-        if len(rivals) > 1:
-            return None
-        ways = self.relations[relation][("first", "second")[side]]
-        return _say(self.rng.choice(ways), first, second)
-
-    def tell(self, fact: tuple[str, str, str], used: str = "") -> str:
-        """One of the ways to state a fact, as a template; not the one that was used before."""
-        ways = [way for way in self.relations[fact[0]]["told"] if way != used]
-        return self.rng.choice(ways)
-
-    def passage(self) -> str | None:
-        """Without its final full stop; None where the draw has no single answer."""
-        rng, words = self.rng, self.words
-        people = _distinct(self.name, 4)
-        facts = self.facts(rng.choice((3, 4)), people)
-        last = self.ask(rng.choice(facts), facts)
-        if last is None:
-            return None
-        ways = [self.tell(fact) for fact in facts]
-        body = [_say(way, *fact[1:]) for way, fact in zip(ways, facts, strict=True)]
-        body += [_say(rng.choice(words["visits"]), *rng.sample(people, 2))]
-        body += [rng.choice(words["asides"])]
-        again = rng.randrange(len(facts))  # a fact told twice, in other words
-        body.append(_say(self.tell(facts[again], ways[again]), *facts[again][1:]))
-        rng.shuffle(body)
-        # The sentence before the last tells nothing, so that the answer is never next door.
-        return " ".join([rng.choice(words["skies"]), *body, rng.choice(words["asides"]), last])
+def passage(split: str, index: int) -> str:
+    """Passage `index` of a split, without its last full stop; the same on every machine."""
+    rng, words = random.Random(f"mini_lambada {split} {index}"), _words(words_file())
+    while True:
+        text = _draw(rng, words)
+        if text is not None and zlib.crc32(text.encode()) % 8 in EIGHTHS[split]:
+            return text
 
 
-def _distinct(draw, count: int) -> list[str]:
+def texts(split: str, count: int) -> list[str]:
+    """The first `count` passages of a split; QlabError where this machine makes other passages than
+    those that the numbers of this project stand on."""
+    if digest(split) != DIGESTS[split]:
+        raise QlabError(
+            f"mini_lambada '{split}' came out different here (its first 64 passages hash to "
+            "another value): this Python draws other random numbers than 3.11 did."
+        )
+    return [passage(split, index) for index in range(count)]
+
+
+def digest(split: str) -> str:
+    """sha256 over the first 64 passages of a split."""
+    first = (passage(split, index) for index in range(64))
+    return hashlib.sha256("\n".join(first).encode()).hexdigest()
+
+
+def _draw(rng: random.Random, words: dict) -> str | None:
+    """A passage; None where another fact answers its question too."""
+    people, relations = _distinct(lambda: _person(rng, words), 4), words["relations"]
+    facts = _facts(rng, words, rng.choice((3, 4)), people)
+    kind, *parts = rng.choice(facts)
+    asked = rng.randrange(2)  # for which part; the other one is given
+    if sum(k == kind and told[1 - asked] == parts[1 - asked] for k, *told in facts) > 1:
+        return None
+    last = _say(rng.choice(relations[kind][("first", "second")[asked]]), *parts)
+    ways = [rng.choice(relations[kind]["told"]) for kind, *_ in facts]
+    body = [_say(way, *told) for way, (_, *told) in zip(ways, facts, strict=True)]
+    body += [_say(rng.choice(words["visits"]), *rng.sample(people, 2)), rng.choice(words["asides"])]
+    again = rng.randrange(len(facts))  # a fact told twice, in other words
+    kind, *told = facts[again]
+    others = [way for way in relations[kind]["told"] if way != ways[again]]
+    body += [_say(rng.choice(others), *told)]
+    rng.shuffle(body)
+    # The sentence before the last tells nothing, so that the answer is never next door.
+    return " ".join([rng.choice(words["skies"]), *body, rng.choice(words["asides"]), last])
+
+
+def _facts(rng: random.Random, words: dict, count: int, people: list[str]) -> list[tuple[str, ...]]:
+    """(relation, first part, second part) of each; no thing and no place is in two."""
+    free, ends = {"thing": rng.sample(words["things"], count)}, ("place_starts", "place_ends")
+    free["place"] = _distinct(lambda: "".join(rng.choice(words[end]) for end in ends), count)
+    facts = []
+    for relation in rng.choices(list(words["relations"]), k=count):
+        free["person"] = rng.sample(people, 2)
+        parts = words["relations"][relation]["parts"]
+        facts.append((relation, *(free[part].pop() for part in parts)))
+    return facts
+
+
+def _person(rng: random.Random, words: dict) -> str:
+    """Two or three syllables out of some 27,000 combinations."""
+    middle = rng.choice(words["name_middles"]) if rng.random() < 0.6 else ""
+    return rng.choice(words["name_starts"]) + middle + rng.choice(words["name_ends"])
+
+
+def _distinct(draw: Callable[[], str], count: int) -> list[str]:
     found: dict[str, None] = {}
     while len(found) < count:
         found[draw()] = None
@@ -116,39 +116,4 @@ def _distinct(draw, count: int) -> list[str]:
 
 
 def _say(template: str, first: str, second: str) -> str:
-    sentence = template.format(a=first, b=second)
-    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", sentence)
-
-
-def passage(split: str, index: int) -> str:
-    """Passage `index` of a split; the same on every machine."""
-    draw = _Draw(random.Random(f"mini_lambada {split} {index}"), _words(words_file()))
-    while True:
-        text = draw.passage()
-        if text is not None and zlib.crc32(text.encode()) % 8 in EIGHTHS[split]:
-            return text
-
-
-def texts(split: str, count: int) -> list[str]:
-    """The first `count` passages of a split."""
-    return [passage(split, index) for index in range(count)]
-
-
-def digest(split: str) -> str:
-    """sha256 over the first 64 passages of a split."""
-    return hashlib.sha256("\n".join(texts(split, 64)).encode()).hexdigest()
-
-
-def write_jsonl(target: Path, split: str, count: int) -> Path:
-    """Write a split in LAMBADA's form; QlabError where this machine makes other passages than those
-    that the numbers of this project stand on."""
-    if (found := digest(split)) != DIGESTS[split]:
-        raise QlabError(
-            f"mini_lambada '{split}' came out different here (hash {found[:12]}..., expected "
-            f"{DIGESTS[split][:12]}...): Python {platform.python_version()} draws other random "
-            "numbers than 3.11 did."
-        )
-    lines = (json.dumps({"text": text}) + "\n" for text in texts(split, count))
-    with written_whole(target) as part:
-        part.write_text("".join(lines), encoding="utf-8")
-    return target
+    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", template.format(a=first, b=second))

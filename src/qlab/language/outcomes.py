@@ -1,25 +1,17 @@
-"""What became of each passage: the items that every accuracy of notebook 02 is computed from.
-
-A row for each passage and variant: what it is about (`ABOUT`), the log-likelihood of the word, the
-divergence of the answer from float's, whether it is the greedy answer (`acc`), and its rank in each
-reading of top-k, right if below k.
-"""
+"""What became of each passage: the items that every accuracy of notebook 02 is computed from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from qlab.language.data import Task
 from qlab.language.lambada import Passage
 from qlab.language.scoring import TOP, Scores
 
-if TYPE_CHECKING:
-    from qlab.language.data import Task
-
 READINGS = ("first_token", "all_tokens", "decoded_word", "last_token")  # of top-k
 TOPS = range(1, TOP + 1)
-ABOUT = ["model", "dataset", "condition", "variant"]
 LAST_SENTENCE = "last_sentence"  # the condition in which that is all a model is shown
 
 
@@ -34,29 +26,32 @@ ACC = Metric("acc")
 MAIN = Metric("top_first_token", 5)  # whose flips and test are recorded for every variant
 
 
-def table(task: "Task", scores: Mapping[str, Scores], passages: Sequence[Passage] | None = None,
+def table(task: Task, scores: Mapping[str, Scores], passages: Sequence[Passage] | None = None,
           condition: str | None = None) -> pd.DataFrame:  # fmt: skip
-    """The outcomes of variants, each on all passages (the task's unless others are given)."""
-    found = []
-    for variant, one in scores.items():
-        ranks = {
+    """A row for each variant and passage (the task's unless others are given).
+
+    What it is about; the word's log-likelihood; the answer's divergence from float's; whether it is
+    the greedy answer (`acc`); its rank in each of READINGS, right if below k.
+    """
+    rows = [
+        pd.DataFrame({
+            "model": task.model,
+            "dataset": task.dataset,
+            "condition": condition,
+            "variant": variant,
+            "passage": np.arange(len(one.greedy), dtype=np.int32),
+            "log_likelihood": one.log_likelihood,
+            "divergence": one.divergence,
+            "acc": one.greedy,
             "first_token": one.first_rank,
             "all_tokens": one.worst_rank,
             "decoded_word": decoded_rank(one, passages or task.passages, task.tokenizer),
             "last_token": one.last_rank,
-        }
-        about = (task.model, task.dataset, condition, variant)
-        found.append(
-            pd.DataFrame({
-                **dict(zip(ABOUT, about, strict=True)),
-                "passage": np.arange(len(one.greedy), dtype=np.int32),
-                "log_likelihood": one.log_likelihood,
-                "divergence": one.divergence,
-                "acc": one.greedy,
-                **{reading: rank.astype(np.int32) for reading, rank in ranks.items()},
-            }).astype({"condition": object})
-        )  # fmt: skip
-    return pd.concat(found, ignore_index=True)
+        })
+        for variant, one in scores.items()
+    ]  # fmt: skip
+    types = {"condition": object} | dict.fromkeys(READINGS, np.int32)
+    return pd.concat(rows, ignore_index=True).astype(types)
 
 
 def decoded_rank(scores: Scores, passages: Sequence[Passage], tokenizer) -> np.ndarray:
@@ -77,7 +72,5 @@ def by_variant(outcomes: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def hits(outcomes: pd.DataFrame) -> dict[Metric, np.ndarray]:
     """bool[n] of one variant's passages, for every way to count an answer as right."""
-    found = {ACC: outcomes["acc"].to_numpy()}
-    for k in TOPS:
-        found |= {Metric(f"top_{r}", k): outcomes[r].to_numpy() < k for r in READINGS}
-    return found
+    ranks = {Metric(f"top_{r}", k): outcomes[r].to_numpy() < k for k in TOPS for r in READINGS}
+    return {ACC: outcomes["acc"].to_numpy()} | ranks

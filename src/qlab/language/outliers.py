@@ -14,7 +14,11 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from qlab.core.records import Record
 from qlab.language import decoder, walk
+from qlab.language.build import Variant
+from qlab.language.data import Task
+from qlab.language.metrics import record
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -81,3 +85,12 @@ def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
                         rows.append((index, name, float(weights), float(inputs)))
                 through.advance(index)
     return pd.DataFrame(rows, columns=["block", "linear", "weights", "inputs"])
+
+
+def records(task: Task, parent: Variant, spread: pd.DataFrame) -> list[Record]:
+    """Mean excess kurtosis of weights and inputs over a model's layers, of `outliers.kurtoses`."""
+    n = len(spread)
+    return [
+        record.counted(task, parent, "kurtosis", spread[part].mean(), n, part=part)
+        for part in ("weights", "inputs")
+    ]

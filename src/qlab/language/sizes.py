@@ -1,7 +1,5 @@
 """What a model folder's bytes are: body, embedding and head, scales and zeros, container."""
 
-import json
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,36 +33,30 @@ def split(*folders: Path) -> dict[str, int]:
     quantized ones, `container` headers and the JSON a loader needs. The tokenizer is left out: it
     is the same for every variant. QlabError: a folder without safetensors files.
     """
+    from safetensors import safe_open
+
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:
-        files = sorted(folder.glob("*.safetensors"))
+        files = list(folder.glob("*.safetensors"))
         if not files:
             raise QlabError(f"There are no safetensors files in {folder} to measure.")
+        stored = files + [folder / name for name in _JSON if (folder / name).is_file()]
+        found["container"] += sum(file.stat().st_size for file in stored)
         for file in files:
-            header, entries = _header(file)
-            found["container"] += header
-            for name, entry in entries.items():
-                start, end = entry["data_offsets"]
-                found[part(name)] += end - start
-        found["container"] += sum(f.stat().st_size for n in _JSON for f in folder.glob(n))
+            with safe_open(file, "pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118
+                    size = tensors.get_tensor(name).nbytes  # of the map: nothing is read
+                    found[part(name)] += size
+                    found["container"] -= size
     return found
 
 
 def expected(model: "PreTrainedModel", bits: int, group_size: int | None) -> int:
-    """Bytes of a variant's tensors before it is made, about: an empty model's linear layers in so
-    many bits, with a scale of 16 bits and a zero-point for each group (of 64 where none is said),
-    all else in float32."""
-    total = sum(p.numel() for p in model.parameters())
+    """Bytes of a variant's tensors before it is made, about: an empty model's linear layers
+    in so many bits, with a scale of 16 bits and a zero-point for each group (of 64 where none is
+    said), all else in float32, or float16 where that is the variant."""
+    stored = {n: p.numel() for n, p in model.named_parameters() if n not in decoder.tied(model)}
     linear = sum(p.weight.numel() for p in decoder.linears(decoder.blocks(model)[1]).values())
     scales = linear // (group_size or 64) * (16 + bits) if bits < 16 else 0
     rest = 2 if bits == 16 else 4
-    return (total - linear) * rest + (linear * bits + scales) // 8
-
-
-def _header(file: Path) -> tuple[int, dict]:
-    """Bytes of a safetensors header with its length field, and its entries by tensor name."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        entries = json.loads(stream.read(length))
-    entries.pop("__metadata__", None)
-    return 8 + length, entries
+    return (sum(stored.values()) - linear) * rest + (linear * bits + scales) // 8

@@ -1,27 +1,31 @@
-"""Tokens per second of language models, measured three ways on the kernels they are used with.
+"""Tokens per second and memory of language models on the kernels they are used with.
 
 Reading a prompt is bound by arithmetic, writing by memory: each metric says what it counts.
+`python -m qlab.language.speed JSON` measures in a process of its own.
 """
 
+import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from qlab.core import timing
+from qlab.core import stats, timing
 from qlab.core.errors import QlabError
+from qlab.core.records import Record
+from qlab.language import configuration, streaming
+from qlab.language.build import Variants
+from qlab.language.data import Task
+from qlab.language.metrics import COUNTS, record
 
-# What each metric counts, over the wall time of the model alone: no tokenization, no loading.
-COUNTS = {
-    "tokens_per_s": "tokens read, one passage at a time; after each the next token is chosen",
-    "tokens_per_s_prefill": "tokens of one prompt, read at once; then the next token is chosen",
-    "tokens_per_s_decode": "tokens written one by one after that prompt, each the most probable",
-}
+WRITTEN = 32  # tokens
 
 
 def measure(
     models: Mapping[str, object],
     passages: Sequence[Sequence[int]],
-    written: int = 32,
+    written: int = WRITTEN,
     repeats: int = 5,
     warmup: int = 1,
     progress=iter,
@@ -38,7 +42,7 @@ def measure(
     if not passages or not min(map(len, passages)):
         raise QlabError("Tokens per second needs passages of 1 token or more.")
     longest = max(passages, key=len)
-    context = min(model.config.max_position_embeddings for model in models.values())
+    context = min(configuration.context(model.config) for model in models.values())
     if len(longest) > context:
         raise QlabError(
             f"The longest passage has {len(longest)} tokens, more than the model's context of "
@@ -94,3 +98,64 @@ def _on(model, tokens: Sequence[int]):
 def _choice(output):
     """The most probable next token, [1, 1]; still on its way where a GPU computes it."""
     return output.logits[:, -1:].argmax(dim=-1)
+
+
+def in_processes(
+    task: Task, variants: Variants, passages: Sequence[Sequence[int]], count: int = 5, progress=iter
+) -> dict[str, dict[str, np.ndarray]]:
+    """As `measure`, [count]: of each fresh process the median of three rounds.
+
+    Quantized variants run packed. A process draws its places in memory anew, which no repetition
+    within it does.
+    """
+    told = _told(task, variants, passages)
+    found = timing.in_processes(__name__, told, count, progress)
+    return {v: {m: np.array([one[v][m] for one in found]) for m in COUNTS} for v in variants}
+
+
+def memory_records(task: Task, variants: Variants, passages, progress=iter) -> list[Record]:
+    """Peak resident bytes of a fresh process that loads a variant, reads a passage and writes."""
+    return [
+        record.counted(
+            task, variant, "peak_memory_bytes",
+            timing.peak_memory(["-m", __name__, json.dumps(_told(task, {name: variant}, passages[:1]))]),
+        )
+        for name, variant in progress(variants.items())
+    ]  # fmt: skip
+
+
+def _told(task: Task, variants: Variants, passages: Sequence[Sequence[int]]) -> dict:
+    folders = {name: str(variant.folder) for name, variant in variants.items()}
+    where = {"device": task.choice.device, "threads": task.given.threads}
+    return {"folders": folders, "passages": [list(p) for p in passages], **where}
+
+
+def _main(told: dict) -> None:
+    import torch
+
+    torch.set_num_threads(told["threads"])
+    models = {n: streaming.load_packed(Path(f), told["device"]) for n, f in told["folders"].items()}
+    rates = measure(models, told["passages"], repeats=3 if "seed" in told else 1)
+    if "seed" in told:
+        print(json.dumps({v: {m: np.median(x) for m, x in of.items()} for v, of in rates.items()}))
+    else:
+        timing.print_peak_memory()
+
+
+def records(task: Task, variants: Variants, rates: dict) -> list[Record]:
+    """Medians of what `measure` found, and ratios to the parent's, within one round."""
+    device, parent = task.processor(f"{task.given.threads} threads"), next(iter(rates))
+    made: list[Record] = []
+    for name, by_metric in rates.items():
+        for metric, values in by_metric.items():
+            found = {metric: values}
+            if name != parent:
+                found[f"{metric}_ratio"] = values / rates[parent][metric]
+            for of, rounds in found.items():
+                e = stats.median(rounds)
+                made.append(record.estimated(task, variants[name], of, e, device=device))
+    return made
+
+
+if __name__ == "__main__":
+    _main(json.loads(sys.argv[1]))

@@ -125,12 +125,15 @@ def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def load_dense(folder: Path, dtype: str = "float32", device: str = "cpu") -> "PreTrainedModel":
-    """The model of a folder, its quantized weights turned into dense ones once; in eval mode."""
+def load_dense(
+    folder: Path, dtype: str = "float32", device: str = "cpu", method: Method | None = None
+) -> "PreTrainedModel":
+    """The model of a folder, its quantized weights turned into dense ones once, by the method that
+    made it or, if none is given, the one that its configuration names; in eval mode."""
     config = configuration.check(folder)
     if not configuration.quantized(config):
         return decoder.load(folder, dtype, device)
-    method = formats.stored(config.quantization_config, folder)
+    method = method or formats.stored(config.quantization_config, folder)
     del config.quantization_config  # what is returned is quantized no more
     read = dense_reader(folder, decoder.empty(config), method)
     return decoder.filled(config, read, dtype, device)

@@ -1,73 +1,86 @@
-"""What the embedded Llama's training reads, a batch at a time, and how a killed one goes on."""
+"""A training that goes on where a killed run left it; a notebook has its model, loss and loop."""
 
-import random
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import torch
-from transformers import PreTrainedTokenizerFast
+from torch.nn.utils.rnn import pad_sequence
 
 from qlab.core.cache import written_whole
-from qlab.language import mini_lambada
+from qlab.core.errors import QlabError
 
-LAST_WORD_WEIGHT = 5.0  # the last word's tokens count this often in the loss
-Batch = tuple[torch.Tensor, torch.Tensor]  # tokens and targets
+EVERY = 50  # steps between two checkpoints
+NO_TARGET = -100  # PyTorch's label of a position that does not count
 
 
-def batches(
-    words: PreTrainedTokenizerFast, passages: int, batch: int, seed: int, first: int = 0
-) -> Iterator[Batch]:
-    """Token ids [batch, longest] and loss weights [batch, longest - 1] of each step.
+class Training:
+    """The steps of a training, of which a killed run does only what is left.
 
-    `first` steps are left out, to resume. Passages of like length share a batch, so that little is
-    padding: 50 batches' worth is sorted at a time, and the batches shuffled.
+    `target` is where what is trained will lie, with a checkpoint beside it: the parameters that
+    learn, the states of optimizer and scheduler. `passages` are token ids, for `batches`.
     """
-    span = 50 * batch
-    for start in range(first // 50 * span, passages, span):
-        texts = [
-            mini_lambada.passage("train", i) for i in range(start, min(start + span, passages))
-        ]
-        rows = sorted((_example(words, text) for text in texts), key=lambda row: len(row[0]))
-        groups = [rows[i : i + batch] for i in range(0, len(rows) - batch + 1, batch)]
-        random.Random(f"{seed} {start}").shuffle(groups)
-        for step, group in enumerate(groups, start // batch):
-            if step >= first:
-                yield _padded(group)
 
+    def __init__(self, target: Path, passages: Sequence[Sequence[int]] = (), progress=iter):
+        self.target, self._passages, self._progress = target, passages, progress
+        self._kept = target.with_name(f"{target.name}.partial.pt")
+        self.losses: list[float] = []  # of each step
+        self.seconds = 0.0  # over all runs, if some were killed
 
-def _example(words: PreTrainedTokenizerFast, text: str) -> tuple[list[int], int]:
-    """Token ids of a passage with EOS, and how many of them come before the last word."""
-    context = text.rsplit(" ", 1)[0]
-    return words(text)["input_ids"] + [words.eos_token_id], len(words(context)["input_ids"])
+    def steps(self, model, optimizer, scheduler, steps: int) -> Iterator[int]:
+        """The numbers, from 0, of the steps that are left; call `after(loss)` in each.
 
+        Before the first, what a killed run had learned is put into model, optimizer and scheduler.
+        """
+        self._resume(model, optimizer, scheduler)
+        before, started = self.seconds, time.perf_counter()
+        for step in self._progress(range(len(self.losses), steps)):
+            yield step
+            self.seconds = before + time.perf_counter() - started
+            if (step + 1) % EVERY == 0 and step + 1 < steps:
+                self._checkpoint(model, optimizer, scheduler)
 
-def _padded(rows: list[tuple[list[int], int]]) -> Batch:
-    longest = max(len(ids) for ids, _ in rows)
-    tokens = torch.zeros(len(rows), longest, dtype=torch.long)
-    weights = torch.zeros(len(rows), longest - 1)
-    for row, (ids, context) in enumerate(rows):
-        tokens[row, : len(ids)] = torch.tensor(ids)
-        weights[row, : len(ids) - 1] = 1.0
-        weights[row, context - 1 : len(ids) - 1] = LAST_WORD_WEIGHT
-    return tokens, weights
+    def batches(
+        self, model, optimizer, scheduler, steps: int, batch: int, seed: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Token ids and targets [batch, longest - 1] of each step; what is padded has NO_TARGET.
 
+        Passages of like length share a batch, so that little is padding; each batch comes once an
+        epoch. On a CPU the same arguments give the same weights.
+        """
+        ordered = sorted(map(torch.tensor, self._passages), key=len)
+        groups = [ordered[i : i + batch] for i in range(0, len(ordered), batch)]
+        for step in self.steps(model, optimizer, scheduler, steps):
+            epoch, place = divmod(step, len(groups))
+            order = np.random.default_rng([seed, epoch]).permutation(len(groups))
+            whole = pad_sequence(groups[order[place]], True, NO_TARGET).to(model.device)
+            # Padding stands behind, where causal attention never looks: any token will do.
+            yield whole[:, :-1].clamp(min=0), whole[:, 1:]
 
-def resume(folder: Path, model, optimizer) -> list[dict]:
-    """The history of an earlier run, the model and optimizer as it left them; or none."""
-    kept = folder / "checkpoint.pt"
-    if not kept.is_file():
-        return []
-    state = torch.load(kept, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["history"]
+    def after(self, loss: torch.Tensor) -> None:
+        """Note the loss of a step; QlabError where it is not finite."""
+        if not torch.isfinite(loss):
+            raise QlabError(
+                f"The loss at step {len(self.losses) + 1} is {loss.item()}; lower the learning "
+                "rate, or use float32 or bfloat16 where float16 was used."
+            )
+        self.losses.append(loss.item())
 
+    def finish(self) -> None:
+        """Remove the checkpoint."""
+        self._kept.unlink(missing_ok=True)
 
-def checkpoint(folder: Path, model, optimizer, history: list[dict]) -> None:
-    """Keep what `resume` needs; history.csv there has the history to read."""
-    parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    with written_whole(folder / "checkpoint.pt") as part:
-        torch.save(parts | {"history": history}, part)
-    with written_whole(folder / "history.csv") as part:
-        pd.DataFrame(history).to_csv(part, index=False)
+    def _checkpoint(self, model, *others) -> None:
+        learned = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+        state = {"learned": learned, "others": [one.state_dict() for one in others]}
+        with written_whole(self._kept) as part:
+            torch.save(state | {"seconds": self.seconds, "losses": self.losses}, part)
+
+    def _resume(self, model, *others) -> None:
+        if self._kept.is_file():
+            state = torch.load(self._kept, weights_only=True, map_location=model.device)
+            model.load_state_dict(state["learned"], strict=False)
+            for one, stored in zip(others, state["others"], strict=True):
+                one.load_state_dict(stored)
+            self.seconds, self.losses = state["seconds"], state["losses"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from qlab.language.lambada import Passage
@@ -20,11 +21,11 @@ _WORD_STARTS = "Ġ▁"  # how byte-level BPE and SentencePiece mark a space befo
 
 
 def kind(piece: str, text: str, passage: Passage) -> str:
-    """The kind of a predicted first token.
+    """The kind of a predicted first token, one of KINDS.
 
-    `piece` is the vocabulary's own writing of it (its first character says whether a word starts
-    here), `text` what it decodes to. A name's first syllable counts as `from the passage` if a word
-    of the context starts with it; a `fragment` continues a word.
+    `piece` is the vocabulary's own writing of it, whose first character says whether a word starts
+    here, `text` what it decodes to. `from the passage` is the beginning of a word of the context;
+    a `fragment` continues a word.
     """
     plain = text.strip()
     if piece.startswith("<") and piece.endswith(">") or not any(c.isalnum() for c in plain):
@@ -41,47 +42,27 @@ def kind(piece: str, text: str, passage: Passage) -> str:
 
 
 def kinds(scores: Mapping[str, Scores], passages: Sequence[Passage], tokenizer) -> pd.DataFrame:
-    """Share of each kind among the most probable first tokens that are wrong, by variant.
+    """How many of the most probable first tokens are wrong in which way.
 
-    Columns: variant, kind, count, wrong (how many answers of the variant are wrong).
+    Columns: variant, kind, count, wrong (all wrong answers of the variant).
     """
     rows = []
     for variant, one in scores.items():
-        wrong = [i for i in range(len(passages)) if one.first_rank[i] > 0]
-        tokens = [int(one.top_tokens[i, 0]) for i in wrong]
+        wrong = np.flatnonzero(one.first_rank > 0)
+        tokens = one.top_tokens[wrong, 0].tolist()
         pieces = tokenizer.convert_ids_to_tokens(tokens)
-        texts = {t: tokenizer.decode([t]) for t in set(tokens)}
-        found = [
-            kind(piece, texts[token], passages[i])
-            for i, token, piece in zip(wrong, tokens, pieces, strict=True)
-        ]
+        texts = [tokenizer.decode([t]) for t in tokens]
+        where = [passages[i] for i in wrong]
+        found = [kind(*answer) for answer in zip(pieces, texts, where, strict=True)]
         rows += [(variant, name, found.count(name), len(wrong)) for name in KINDS]
     return pd.DataFrame(rows, columns=["variant", "kind", "count", "wrong"])
 
 
-def table(
-    scores: Mapping[str, Scores], passages: Sequence[Passage], tokenizer, chosen: Sequence[int]
-) -> pd.DataFrame:
-    """Five predictions of each variant for the chosen passages, the most probable first.
-
-    Rows are variants under each passage's end; a token that continues a word begins with `·`, a
-    space alone is `␣`.
-    """
-    rows = []
-    for i in chosen:
-        where = {"passage": f"... {passages[i].context[-60:]}", "true word": passages[i].word}
-        for variant, one in scores.items():
-            shown = written(one.top_tokens[i, :5], tokenizer)
-            rows.append({**where, "variant": variant, "five predictions": ", ".join(shown)})
-    return pd.DataFrame(rows).set_index(["passage", "true word", "variant"])
-
-
 def written(tokens: Sequence[int], tokenizer) -> list[str]:
-    """Predicted tokens as the table writes them."""
+    """Predicted tokens to be read: one that continues a word begins with `·`, a space is `␣`."""
     numbers = [int(t) for t in tokens]
-    pieces = tokenizer.convert_ids_to_tokens(numbers)
     texts = [tokenizer.decode([t]) for t in numbers]
     return [
         text.strip() or "␣" if piece[:1] in _WORD_STARTS else f"·{text}"
-        for piece, text in zip(pieces, texts, strict=True)
+        for piece, text in zip(tokenizer.convert_ids_to_tokens(numbers), texts, strict=True)
     ]

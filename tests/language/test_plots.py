@@ -1,0 +1,70 @@
+"""Figures of notebook 02 keep what they drew, in order, and mix no twins with the model."""
+
+import pandas as pd
+import pytest
+
+from qlab.core import paths, records
+from qlab.core.records import Record
+from qlab.language import plots
+
+MADE = {  # variant -> method, bits, group size
+    "rtn_w4_g64": ("rtn", 4, 64), "fp32": (None, 32, None), "own": ("ternary", 2, 64),
+    "gptq_w4_g128": ("gptq", 4, 128), "gptq_w4_g64": ("gptq", 4, 64),
+}  # fmt: skip
+ORDER = ["fp32", "gptq_w4_g128", "gptq_w4_g64", "rtn_w4_g64", "own"]
+
+
+def rows(metric="acc_difference", variants=MADE, **more):
+    """A record of each variant."""
+    about = {"experiment": "e", "dataset": "d", "unit": "1", "ci_low": -0.4, "ci_high": 0.1}
+    about |= {"model": "m", "n": 50} | more
+    return records.as_table(
+        Record(variant=v, metric=metric, value=-0.1 * i, method=m, bits=b, group_size=g, **about)
+        for i, (v, (m, b, g)) in enumerate(MADE.items())
+        if v in variants
+    )
+
+
+def drawn(name):
+    """The numbers of a figure, with its picture beside them."""
+    file = paths.figures("smoke") / f"{name}.csv"
+    assert file.with_suffix(".png").is_file() and file.with_suffix(".svg").is_file()
+    return pd.read_csv(file)
+
+
+def test_rows_are_ordered_and_those_of_a_variant_stay_as_they_are():
+    both = pd.concat([rows(k=2), rows(k=1)], ignore_index=True)
+    ordered = plots.in_order(both)
+    assert list(ordered["variant"].unique()) == ORDER
+    assert ordered["k"].tolist() == [2, 1] * len(ORDER)
+
+
+def test_the_model_itself_is_neither_twin_nor_part_nor_last_sentence():
+    others = [rows(model="llama_mini_even"), rows(part="q_proj"), rows(condition="last_sentence")]
+    table = pd.concat([rows(model="llama_mini"), *others], ignore_index=True)
+    pd.testing.assert_frame_equal(plots.whole(table), table[: len(MADE)])
+
+
+@pytest.mark.parametrize("draw", [plots.dots, plots.curves])
+def test_a_figure_keeps_its_rows_and_of_none_there_is_no_figure(empty_home, draw):
+    over = ["k"] if draw is plots.curves else []
+    draw("some", "smoke", rows(k=3), "A title", *over)
+    assert drawn("some")["variant"].tolist() == ORDER
+    draw("none", "smoke", rows()[:0], "A title", *over)
+    assert not (paths.figures("smoke") / "none.csv").exists()
+
+
+def test_shares_are_drawn_of_counts_that_are_kept(empty_home):
+    kinds = pd.DataFrame({"kind": ["fragment", "function word"], "count": [3, 1], "wrong": 4})
+    table = rows("acc")[["variant", "model", "dataset", "n"]].merge(kinds, how="cross")
+    plots.stacked("kinds", "smoke", table, "A title", "kind", "count")
+    assert {"variant", "kind", "count", "wrong"} <= set(drawn("kinds"))
+
+
+def test_outliers_are_drawn_for_what_every_twin_has(empty_home):
+    both, few = ("llama_mini", "llama_mini_even"), ["rtn_w4_g64", "gptq_w4_g64"]
+    table = [rows(model=both[0]), rows(model=both[1], variants=few)]
+    for model in (*both, "another"):
+        table.append(rows("kurtosis", ["fp32"], model=model, part="weights").assign(value=9.0))
+    plots.outliers(pd.concat(table, ignore_index=True), "smoke")
+    assert set(drawn("llama_outliers")["variant"]) == set(few)

@@ -7,7 +7,7 @@ import torch
 import transformers as hf
 from safetensors.torch import save_file
 
-from qlab.language import decoder, gptq, scoring, streaming, walk
+from qlab.language import decoder, gptq, scoring, speed, streaming, walk
 from qlab.language.lambada import Encoded
 from qlab.language.weights import INDEX
 
@@ -144,3 +144,19 @@ def test_tied_or_not_in_one_file_or_many_and_in_half_precision(tmp_path, name, s
         assert torch.equal(tiny_llama.logits(model), tiny_llama.logits(whole))
         assert {p.dtype for p in model.parameters()} == {kind}
         assert (model.lm_head.weight is model.get_input_embeddings().weight) == tied
+
+
+def test_what_it_writes_on_a_clock_is_what_generate_writes(family):
+    model, prompt = decoder.load(family), PASSAGES[3]
+    ids = torch.tensor([prompt])
+    more = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    theirs = model.generate(ids, attention_mask=torch.ones_like(ids), **more)[0].tolist()
+    calls = []
+    model.register_forward_pre_hook(
+        lambda _, __, named: calls.append(named["input_ids"][0].tolist()), with_kwargs=True
+    )
+    with torch.inference_mode():
+        write = speed._write(model, prompt, 6)
+        write()
+        write()
+    assert calls == [prompt, *([token] for token in theirs[len(prompt) :] * 2)]

@@ -139,10 +139,10 @@ def test_both_sides_score_the_wide_tokenizers_passages_alike(monkeypatch, tmp_pa
     monkeypatch.syspath_prepend(BENCHMARKS / "lm_eval_task")
     import wide_llama
 
-    from qlab.language import lambada, llama
+    from qlab.language import configuration, lambada
 
     wide_llama.write_passages(tmp_path / "p.jsonl", wide_llama.write_tokenizer(tmp_path), 60)
-    tokenizer = llama.load_tokenizer(tmp_path)
+    tokenizer = configuration.load_tokenizer(tmp_path)
     assert len(tokenizer) == len(set(tokenizer.get_vocab().values())) == 128_256
     passages = lambada.read(tmp_path / "p.jsonl")
     encoded = lambada.encode(passages, tokenizer, 2048)

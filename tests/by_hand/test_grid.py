@@ -168,13 +168,13 @@ def test_gptq_is_auto_gptqs(bits):
     layer = torch.nn.Linear(128, 64, bias=False).requires_grad_(False)
     x = torch.randn(1, 400, 32) @ torch.randn(32, 128) + 0.3 * torch.randn(1, 400, 128)
     method = Gptq(bits, 128)
-    observer = method.observe(layer)
-    observer.add_batch(x, layer(x))
+    observer = method.observe(layer.weight)
+    observer.add_batch(x, None)
     weight, moments = layer.weight.numpy().astype(float), observer.H.numpy().astype(float)
     high = 2**bits - 1  # auto-gptq's symmetric grid: all 2^bits levels, one more below 0 than above
     scale = 2 * np.abs(weight).max(1, keepdims=True) / high
     ours = gptq.gptq(weight, moments, Grid(scale, np.full_like(scale, 2 ** (bits - 1)), 0, high))
-    theirs = method.quantize(layer, observer).dense.numpy()
+    theirs = method.quantize(layer.weight, observer).dense.numpy()
     same = np.isclose(ours, theirs, rtol=0, atol=1e-3 * scale).mean()
     assert same > 0.98  # theirs is float32: where a weight is on the edge, the two part
     errors = [by_hand.output_error(weight, m, moments) for m in (ours, theirs)]

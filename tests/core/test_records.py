@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("empty_home")
 def one(**changes) -> Record:
     base = {
         "experiment": "e", "model": "m", "dataset": "d", "variant": "fp32", "metric": "ap",
-        "value": 0.5, "unit": "1", "ci_low": 0.4, "ci_high": 0.6, "n": 10,
+        "value": 0.5, "unit": "1", "ci_low": 0.4, "ci_high": 0.6, "n": 10, "parent": "f00d",
     }  # fmt: skip
     return Record(**(base | changes))
 
@@ -62,6 +62,8 @@ def test_what_differs_in_a_column_of_the_key_is_another_record(column):
         ({"better": 2}, "'better' must be -1, 0 or 1; found 2"),
         ({"ci_low": None}, "row 3: ci_low and ci_high come together"),
         ({"ci_low": 0.7}, "ci_low must not exceed ci_high"),
+        ({"parent": "cafe"}, "row [23]: a model must have one parent"),
+        ({"parent": None}, "row [23]: a model must have one parent"),
         ({"metric": "ap"}, "a record must not be there twice"),
     ],
 )

@@ -2,105 +2,124 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import cloudpickle
 import pytest
 import tiny_llama
 import torch
 
 from qlab.core import cache
 from qlab.core.errors import QlabError
-from qlab.language import autoround, gptq, llama, streaming
+from qlab.language import autoround, configuration, decoder, streaming
+from qlab.language.gptq import RoundToNearest
+from qlab.language.weights import Weights
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A Llama of two layers with random weights, stored in bfloat16."""
-    target = tmp_path_factory.mktemp("float")
-    model = tiny_llama.write(target, hidden_size=64, intermediate_size=128)
-    model.to(torch.bfloat16).save_pretrained(target)
-    return target
+def rounder(model, tokenizer, rows, bits, group_size, iterations):
+    """As notebook 02 calls the library."""
+    from auto_round import AutoRound, QuantizationScheme, SignRoundConfig
+
+    return AutoRound(
+        model, tokenizer, scheme=QuantizationScheme(bits=bits, group_size=group_size, sym=True),
+        alg_configs=SignRoundConfig(iters=iterations), dataset=rows, nsamples=len(rows),
+        seqlen=rows[0].shape[1], batch_size=8, device_map="cpu", seed=3, amp=True,
+        enable_torch_compile=False,
+    )  # fmt: skip
 
 
 def passages(count, seed, length=24):
     """Random token ids; lengths differ, as those of real passages do."""
-    generator = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(seed)
     return [
-        torch.randint(0, 96, (length - i % 5,), generator=generator).tolist() for i in range(count)
+        torch.randint(0, 96, (length - i % 5,), generator=random).tolist() for i in range(count)
     ]
 
 
 @pytest.fixture(scope="module")
+def folder(source, tmp_path_factory):
+    """The tiny Llama, stored in bfloat16."""
+    target = tmp_path_factory.mktemp("float")
+    decoder.load(source, "bfloat16").save_pretrained(target)
+    tiny_llama.write_tokenizer(target, 260)
+    return target
+
+
+@pytest.fixture(scope="module")
 def quantized(folder, tmp_path_factory):
-    """What AutoRound makes of it, twice, and the steps of the progress bar."""
-    if not autoround.available():
-        pytest.skip("auto-round is not installed")
-    place, steps = tmp_path_factory.mktemp("autoround"), []
-    more = {"iterations": 30, "seed": 3}
-    more["progress"] = lambda items: (steps.append(i) or i for i in items)
+    """What AutoRound makes of it, twice."""
+    place = tmp_path_factory.mktemp("autoround")
+    choice = SimpleNamespace(dtype="bfloat16", device="cpu")
+    task = SimpleNamespace(folder=folder, choice=choice, calibration_tokens=passages(16, 1))
+    method = autoround.AutoRound(2, 64, rounder, iterations=30)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as a notebook's functions are
     for name in ("first", "second"):
-        autoround.autoround_folder(folder, passages(16, 1), place / name, **more)
-    return place, steps
+        (place / name).mkdir()
+        method.make(task, place / name, **method.settings)
+    return place
 
 
 @pytest.mark.slow
 def test_the_same_arguments_give_the_same_bytes(quantized):
-    place, steps = quantized
-    for path in (place / "first").iterdir():
-        if path.name != "layers.json":  # it has the seconds
-            twin = place / "second" / path.name
-            assert cache.file_sha256(path) == cache.file_sha256(twin), path.name
-    assert steps == [0, 1, 0, 1]
+    files = [path.name for path in (quantized / "first").iterdir() if path.name != "layers.json"]
+    assert "model.safetensors" in files and "export" not in files
+    for name in files:  # but layers.json, which has the seconds
+        one, two = (cache.file_sha256(quantized / place / name) for place in ("first", "second"))
+        assert one == two, name
 
 
 @pytest.mark.slow
 def test_the_folder_holds_gptq_layers_and_everything_else_as_it_was(folder, quantized):
-    made = quantized[0] / "first"
+    made = quantized / "first"
     before, after = tiny_llama.stored(folder), tiny_llama.stored(made)
-    linears = {n for n in before if n.removesuffix(".weight").endswith(llama.LINEARS)}
+    linears = {f"{name}.weight" for name in decoder.shapes(configuration.read(folder))}
     for name in set(before) - linears:
-        kept = after[streaming.HEAD if name == streaming.EMBEDDING else name]
+        kept = after[HEAD if name == EMBEDDING else name]
         assert torch.equal(before[name], kept) and before[name].dtype == kept.dtype
-    assert not (linears | {streaming.EMBEDDING}) & set(after)
+    assert not (linears | {EMBEDDING}) & set(after)
     scales = after["model.layers.0.mlp.down_proj.scales"]
-    assert scales.shape == (2, 64) and scales.dtype == torch.float16
+    assert scales.shape == (3, 64) and scales.dtype == torch.float16
     assert {path.name for path in folder.glob("*token*")} <= {p.name for p in made.iterdir()}
-    assert not (made / "export").exists()
 
 
 @pytest.mark.slow
-def test_less_error_than_rounding_to_nearest(folder, quantized, tmp_path):
-    nearest = gptq.METHODS["rtn_w2_g64"]
-    streaming.quantize_folder(folder, nearest, [], tmp_path / "rtn")
-    tokens = torch.tensor(passages(40, 2)[::5])
-    with torch.no_grad():
-        dense, rounded, learned = (
-            streaming.load_dense(place)(tokens).logits
-            for place in (folder, tmp_path / "rtn", quantized[0] / "first")
-        )
-        packed = streaming.load_packed(quantized[0] / "first")(input_ids=tokens).logits
+def test_less_error_than_rounding_to_nearest(folder, quantized, made):
+    rounded = made(RoundToNearest(2, 64), of=folder)
+    places = (folder, rounded, quantized / "first")
+    models = [streaming.load_dense(place) for place in places]
+    models.append(streaming.load_packed(quantized / "first"))
+    dense, rounded, learned, packed = (
+        torch.cat([tiny_llama.logits(model, p) for p in passages(8, 2)]) for model in models
+    )
     assert (learned - dense).norm() < 0.95 * (rounded - dense).norm()
-    assert (packed - learned).norm() < 0.01 * learned.norm()  # by plain auto-gptq
+    torch.testing.assert_close(packed, learned)
 
 
-def test_its_process_ends_with_whoever_started_it():
+def test_rows_are_of_one_length():
+    assert autoround.rows([[1, 2, 3], [4, 5], [6, 7]]) == [[1, 2, 3], [4, 5, 6]]
+    with pytest.raises(QlabError, match="None of 2 calibration passages has two tokens"):
+        autoround.rows([[1], [2]])
+
+
+def test_its_process_ends_with_whoever_started_it(source):
     """As when a notebook is killed while the library tunes: here it sleeps instead."""
-    code = """
-import time
-from qlab.language import autoround
-import sys
 
-def tuned(*_):
-    print("tunes", file=sys.stderr, flush=True)
-    time.sleep(300)
+    def sleeps(*_, **__):
+        import sys
+        import time
 
-autoround._tuned = tuned
-autoround.main()
-"""
+        print("tunes", file=sys.stderr, flush=True)
+        time.sleep(300)
+
+    work = (sleeps, (source, "float32", [[1, 2]], source / "none"), {}, 1)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", code], text=True, **pipes)
-    process.stdin.write('{"folder": "a", "target": "b"}\n')
+    process = subprocess.Popen([sys.executable, "-m", "qlab.language.autoround"], **pipes)
+    process.stdin.write(cloudpickle.dumps(work))
     process.stdin.flush()
-    assert "tunes\n" in iter(process.stderr.readline, "")
+    assert b"tunes\n" in iter(process.stderr.readline, b"")
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)  # it works as long as the other end is there
     process.stdin.close()
@@ -108,13 +127,11 @@ autoround.main()
     process.stderr.close()
 
 
-def test_packed_weights_that_read_back_otherwise_are_refused(folder, tmp_path):
-    nearest = gptq.METHODS["rtn_w2_g64"]
-    streaming.quantize_folder(folder, nearest, [], tmp_path / "rtn")
-    name = "model.layers.1.mlp.up_proj"
-    packed = llama.Weights(tmp_path / "rtn")
-    meant = streaming.load_dense(tmp_path / "rtn").get_submodule(name).weight.detach().clone()
+def test_packed_weights_that_read_back_otherwise_are_refused(made):
+    folder, name = made(RoundToNearest(2, 64)), "model.layers.1.mlp.up_proj"
+    packed = Weights(folder)
+    meant = streaming.load_dense(folder).get_submodule(name).weight.detach().clone()
     autoround._read(packed, name, meant, 2)
     meant[5, 7] += 0.1
-    with pytest.raises(QlabError, match="up_proj, packed by auto-round: 1 of 8192 weights"):
+    with pytest.raises(QlabError, match="up_proj, packed by auto-round: 1 of 12288 weights"):
         autoround._read(packed, name, meant, 2)

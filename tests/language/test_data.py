@@ -91,20 +91,26 @@ def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
     assert prepare("full", model="someone/small").folder == data / "llm" / "small"
 
 
-def test_the_full_profile_downloads_small_files_then_weights(own, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("profile", "model"),
+    [("full", "meta-llama/Llama-3.2-3B"), ("small", "HuggingFaceTB/SmolLM2-135M-Instruct")],
+)
+def test_real_profiles_download_small_files_then_weights(
+    own, tmp_path, monkeypatch, profile, model
+):
     asked = []
 
-    def model(name, weights=True):
+    def download(name, weights=True):
         asked.append((name, weights))
         return tmp_path / "tiny"
 
-    monkeypatch.setattr(hub, "model", model)
+    monkeypatch.setattr(hub, "model", download)
     monkeypatch.setattr(hub, "lambada", lambda: tmp_path / "own.jsonl")
-    task = prepare("full")
-    assert asked == [("meta-llama/Llama-3.2-3B", False), ("meta-llama/Llama-3.2-3B", True)]
-    assert task.model == "Llama-3.2-3B"
+    task = prepare(profile)
+    assert asked == [(model, False), (model, True)]
+    assert task.model == model.rsplit("/", 1)[1]
     asked.clear()
-    memory(monkeypatch, 10**6)
+    memory(monkeypatch, 10**4)
     with pytest.raises(QlabError, match="The CPU needs"):
-        prepare("full", model="someone/else")
+        prepare(profile, model="someone/else")
     assert asked == [("someone/else", False)]  # no gigabytes for a machine that cannot hold them

@@ -1,4 +1,4 @@
-"""What people have: a GGUF file; folders of GPTQ, AutoRound, bitsandbytes and AWQ, with a parent."""
+"""What people have: a GGUF file; folders of GPTQ, AutoRound, bitsandbytes and AWQ."""
 
 import json
 

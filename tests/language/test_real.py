@@ -4,10 +4,12 @@ import pytest
 from conftest import fresh_home
 
 from qlab.language import build, data, outcomes, scoring
+from qlab.language.gptq import Gptq, RoundToNearest
 from qlab.language.outcomes import ACC, Metric
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
-VARIANTS = ("gptq_w8_g64", "gptq_w4_g64", "rtn_w2_g64")
+VARIANTS = {"gptq_w8_g64": Gptq(8, 64), "gptq_w4_g64": Gptq(4, 64)}
+VARIANTS |= {"rtn_w2_g64": RoundToNearest(2, 64)}
 
 
 def prepare(real_data, name: str) -> data.Task:
@@ -29,7 +31,7 @@ def found(real_data, tmp_path_factory):
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
     task = prepare(real_data, "stories260K-pad192")
     assert (task.dataset, len(task.passages)) == ("lambada_openai", 5153)
-    built = build.build(task, VARIANTS, "smoke", 0)
+    built = build.folders(task, VARIANTS)
     scores = build.evaluate(task, built)
     rows = outcomes.table(task, scores)
     yield {variant: outcomes.hits(of) for variant, of in outcomes.by_variant(rows)} | {

@@ -50,6 +50,7 @@ def folder(tmp_path_factory):
         place / "float", hidden_size=64, intermediate_size=128, max_position_embeddings=32
     )
     nearest = RoundToNearest(bits=2, group_size=64)
+    (place / "quantized").mkdir()
     streaming.quantize_folder(place / "float", nearest, [], place / "quantized")
     return place / "quantized"
 

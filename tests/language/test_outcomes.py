@@ -8,7 +8,7 @@ import pytest
 import tiny_llama
 
 from qlab.core import items, records
-from qlab.language import build, data, lambada, measure, outcomes, passages, scoring
+from qlab.language import build, data, lambada, measure, metrics, outcomes, passages, scoring
 from qlab.language.outcomes import Metric
 from qlab.language.scoring import TOP
 
@@ -16,7 +16,7 @@ WORDS = ["ball", "a", "horse-drawn", "Tom", "it"]
 RIGHT = ["acc", *(f"top_{reading}" for reading in outcomes.READINGS)]
 JUDGED = ["perplexity", "gap_growth_k1_k10", *RIGHT, *(f"{name}_difference" for name in RIGHT)]
 JUDGED += ["log_likelihood", "log_likelihood_difference", "kl_divergence"]
-JUDGED += [prefix + name for name in measure.FLIPS for prefix in ("", "acc_")]
+JUDGED += [prefix + name for name in metrics.FLIPS for prefix in ("", "acc_")]
 
 
 class Words:

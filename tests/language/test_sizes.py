@@ -4,10 +4,9 @@ import pytest
 import tiny_llama
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from qlab.core.errors import QlabError
-from qlab.language import decoder, sizes, streaming
+from qlab.language import configuration, decoder, sizes, streaming
 from qlab.language.gptq import Gptq, RoundToNearest
 
 
@@ -31,22 +30,12 @@ def test_parts_add_up_to_the_files(tmp_path):
         sizes.split(tmp_path)
 
 
-def rounded(how):
-    """What writes a folder by one of qlab's own methods."""
-    return lambda folder, made: streaming.quantize_folder(folder, how, [[1, 2, 3]] * 4, made)
-
-
 def library(**settings):
-    """What writes a folder by bitsandbytes."""
+    return lambda folder, made: tiny_llama.bitsandbytes(folder, made, **settings)
 
-    def make(folder, made):
-        config = BitsAndBytesConfig(**settings)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, quantization_config=config, torch_dtype=torch.float32, device_map={"": "cpu"}
-        )
-        model.save_pretrained(made)
 
-    return make
+def rounded(how):
+    return lambda folder, made: streaming.quantize_folder(folder, how, [[1, 2, 3]] * 4, made)
 
 
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
@@ -66,9 +55,10 @@ NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_size_is_known_before_it_is_made(tmp_path, make, bits, group_size, tied):
     tiny_llama.write(tmp_path / "float", **tiny_llama.WIDE, tie_word_embeddings=tied)
+    (tmp_path / "made").mkdir()
     make(tmp_path / "float", tmp_path / "made")
     found = sizes.split(tmp_path / "made")
-    model = decoder.empty(decoder.read_config(tmp_path / "float"))
+    model = decoder.empty(configuration.read(tmp_path / "float"))
     tensors = sum(found.values()) - found["container"]
     assert tensors == pytest.approx(
         sizes.expected(model, bits, group_size), rel=0.05

@@ -90,9 +90,10 @@ def integers(words: torch.Tensor, bits: int) -> torch.Tensor:
 def check_packed(tensors: dict[str, torch.Tensor], meant: torch.Tensor, bits: int) -> None:
     """ValueError unless the packed tensors hold the weights `meant` [out, in], but for rounding.
 
-    What may differ, beside what their own dtype rounds, is the scale in float16: by 2^-11 of it, or by half of the smallest
-    float16 number, for each of the up to 2^(bits-1) steps from zero. Scales so small that float16
-    loses them are harmless in a few dead rows, but may not change the layer by more than 1 %.
+    What may differ, beside what their own dtype rounds, is the scale in float16: by 2^-11 of it, or
+    by half of the smallest float16 number, for each of the up to 2^(bits-1) steps from zero. Scales
+    so small that float16 loses them are harmless in a few dead rows, but may not change the layer
+    by more than 1 %.
     """
     relative = HALF.eps / 2 + torch.finfo(meant.dtype).eps
     stored, meant = unpack(tensors, bits), meant.detach().float().cpu()

@@ -20,7 +20,7 @@ from qlab.core import records
 from qlab.core.records import COLUMNS, KEY, Metric
 from qlab.detector.measure import METRICS as DETECTOR
 from qlab.evidence.measure import METRICS as EVIDENCE
-from qlab.language.measure import METRICS as LANGUAGE
+from qlab.language.metrics import METRICS as LANGUAGE
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from bench import METRICS as BENCHMARKS  # noqa: E402

@@ -32,6 +32,6 @@ def installed(*wanted: str) -> Path:
 
 def run_with(folder: Path | None, code: str) -> subprocess.CompletedProcess:
     """Python code in a process that finds the packages in `folder` first, and the tests'."""
-    path = [str(p) for p in (folder, ROOT / "tests") if p]
+    path = [str(p) for p in (folder, ROOT / "src", ROOT / "tests") if p]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path), "USE_TF": "0"}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)

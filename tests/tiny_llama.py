@@ -1,12 +1,20 @@
-"""A random Llama of two small decoder layers in a Hugging Face folder, with a tokenizer."""
+"""Random decoders of two small blocks in Hugging Face folders with a tokenizer; a Llama usually."""
 
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 SHAPE = {
     "vocab_size": 300,
@@ -23,10 +31,17 @@ WIDE = {"hidden_size": 64, "intermediate_size": 192}  # widths that can be packe
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]  # token ids
 
 
-def write(folder: Path, words: int = 260, shard: str = "5GB", **changes) -> LlamaForCausalLM:
-    """Write the folder and return its model; `changes` to the shape, `shard` as transformers."""
+def write(folder: Path, words: int = 260, shard: str = "5GB", **changes) -> PreTrainedModel:
+    """Write a Llama and return it; `changes` to the shape, `shard` as transformers."""
+    return save(LlamaConfig(**(SHAPE | changes)), folder, words, shard)
+
+
+def save(
+    config: PretrainedConfig, folder: Path, words: int = 260, shard: str = "5GB"
+) -> PreTrainedModel:
+    """Write a model of any family, and return it."""
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**(SHAPE | changes))).eval()
+    model = AutoModelForCausalLM.from_config(config).eval()
     # The default 0.02 makes all outputs so small that wrong ones would look equal.
     for parameter in model.parameters():
         parameter.data.mul_(8 if parameter.dim() > 1 else 1)
@@ -45,12 +60,59 @@ def write_tokenizer(folder: Path, words: int) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
 
 
+def bitsandbytes(source: Path, target: Path, **settings) -> PreTrainedModel:
+    """A folder that transformers and bitsandbytes make of a float one; the model in memory."""
+    model = theirs(source, quantization_config=BitsAndBytesConfig(**settings))
+    model.save_pretrained(target)
+    write_tokenizer(target, 260)
+    return model
+
+
+def theirs(folder: Path, **more) -> PreTrainedModel:
+    """The model of a folder as transformers alone opens it on a CPU."""
+    more = {"device_map": {"": "cpu"}, "torch_dtype": torch.float32} | more
+    return AutoModelForCausalLM.from_pretrained(folder, **more).eval()
+
+
+@torch.no_grad()
+def logits(model, tokens=PASSAGES[5]) -> torch.Tensor:
+    """Of one passage, float32 [tokens, words]."""
+    return model(input_ids=torch.tensor([tokens])).logits[0].float()
+
+
 def stored(folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a folder."""
-    from qlab.language import llama
+    return {n: t for path in folder.glob("*.safetensors") for n, t in load_file(path).items()}
 
-    weights = llama.Weights(folder)
-    return {name: weights.read(name) for name in weights.names}
+
+def one_by_one(model, encoded) -> dict[str, list]:
+    """Scores the plain way: each passage alone, all its logits, log-softmax over the vocabulary."""
+    rows = []
+    for e in encoded:
+        log_p = logits(model, e.tokens[:-1]).double().log_softmax(-1)[-e.targets :]
+        target = e.tokens[-e.targets :]
+        ranks = [int((row > row[t]).sum()) for row, t in zip(log_p, target, strict=True)]
+        rows.append(
+            {
+                "log_likelihood": sum(float(p[t]) for p, t in zip(log_p, target, strict=True)),
+                "greedy": log_p.argmax(-1).tolist() == target,
+                "first_rank": ranks[0],
+                "worst_rank": max(ranks),
+                "last_rank": ranks[-1],
+                "top_tokens": log_p[0].topk(10).indices.tolist(),
+                "top_log_p": log_p[0].topk(10).values.tolist(),
+            }
+        )
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def assert_scores(found, expected) -> None:
+    """Scores equal those of `one_by_one`."""
+    for name, values in expected.items():
+        if name in ("log_likelihood", "top_log_p"):
+            np.testing.assert_allclose(getattr(found, name), values, rtol=1e-5, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(getattr(found, name), values)
 
 
 def scores(ranks, log_p=-1.0, **changes):
@@ -61,5 +123,7 @@ def scores(ranks, log_p=-1.0, **changes):
     top = np.tile(np.arange(10, 10 + TOP, dtype=np.int32), (len(ranks), 1))
     top[np.flatnonzero(ranks < TOP), ranks[ranks < TOP]] = 3
     shares = np.log(np.full(top.shape, 0.05, np.float32))
-    found = Scores(np.zeros(len(ranks)) + log_p, ranks == 0, ranks, ranks, ranks, top, shares)
+    lost = np.full(len(ranks), 0.25, np.float32)
+    whole = np.zeros(len(ranks)) + log_p
+    found = Scores(whole, ranks == 0, ranks, ranks, ranks, top, shares, lost)
     return dataclasses.replace(found, **changes)

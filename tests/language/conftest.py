@@ -2,8 +2,15 @@
 
 import pytest
 import tiny_llama
+import torch
 
-from qlab.language import methods, streaming
+from qlab.language import streaming
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny layers take five times as long where several threads share them."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -16,11 +23,12 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def made(source, tmp_path):
-    """The folder that a method makes of it."""
+    """The folder that a method makes of it, or of another model."""
 
-    def make(name, passages=tiny_llama.PASSAGES, **more):
-        target = tmp_path / name
-        streaming.quantize_folder(source, methods.method(name), passages, target, **more)
+    def make(method, passages=tiny_llama.PASSAGES, of=source, **more):
+        target = tmp_path / f"{of.name}-{method.kind}-{method.bits}"
+        target.mkdir()
+        streaming.quantize_folder(of, method, passages, target, **more)
         return target
 
     return make

@@ -1,6 +1,7 @@
 """The parameters of notebook 02 become a checked task, or one sentence."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import tiny_llama
@@ -13,13 +14,17 @@ from qlab.language.passages import TRAINING
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
 
 
+def memory(monkeypatch, free):
+    monkeypatch.setattr(device.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+
+
 @pytest.fixture(autouse=True)
 def home(shared_home, monkeypatch):
     monkeypatch.setenv("QLAB_HOME", str(shared_home))
     monkeypatch.delenv("QLAB_DATA", raising=False)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(device, "look", lambda: None)  # a machine without a GPU
-    monkeypatch.setattr(device, "host_memory", lambda: 64 * 10**9)
+    memory(monkeypatch, 64 * 10**9)
 
 
 def prepare(profile: str = "smoke", **more) -> data.Task:
@@ -99,7 +104,7 @@ def test_the_full_profile_downloads_small_files_then_weights(own, tmp_path, monk
     assert asked == [("meta-llama/Llama-3.2-3B", False), ("meta-llama/Llama-3.2-3B", True)]
     assert task.model == "Llama-3.2-3B"
     asked.clear()
-    monkeypatch.setattr(device, "host_memory", lambda: 10**6)
+    memory(monkeypatch, 10**6)
     with pytest.raises(QlabError, match="The CPU needs"):
         prepare("full", model="someone/else")
     assert asked == [("someone/else", False)]  # no gigabytes for a machine that cannot hold them

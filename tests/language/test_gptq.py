@@ -1,16 +1,15 @@
-"""Laws of GPTQ and round-to-nearest, their equality with auto-gptq, damping, names."""
+"""Laws of GPTQ and round-to-nearest, their equality with auto-gptq, damping."""
 
 import pytest
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, gptq_format, methods
+from qlab.language import auto_gptq_compat, gptq_format
+from qlab.language.gptq import Gptq, RoundToNearest
 
 
-def linear(rows=64, columns=128, seed=0) -> torch.nn.Linear:
-    layer = torch.nn.Linear(columns, rows, bias=False)
-    layer.weight.data = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-    return layer.requires_grad_(False)
+def weights(rows=64, columns=128) -> torch.Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
 
 
 def inputs(columns=128, tokens=400, seed=1) -> torch.Tensor:
@@ -21,35 +20,34 @@ def inputs(columns=128, tokens=400, seed=1) -> torch.Tensor:
     return (signal + 0.3 * torch.randn(tokens, columns, generator=random))[None]
 
 
-def quantized(name: str, layer, x):
-    method = methods.method(name)
-    observer = method.observe(layer)
+def quantized(method, weight, x=None):
+    observer = method.observe(weight)
     if method.needs_inputs:
-        observer.add_batch(x, layer(x))
-    return method.quantize(layer, observer)
+        observer.add_batch(x, x @ weight.T)
+    return method.quantize(weight, observer)
 
 
-def output_error(dense, layer, x) -> float:
-    return float(((dense - layer.weight) @ x[0].T).pow(2).sum())
+def output_error(dense, weight, x) -> float:
+    return float(((dense - weight) @ x[0].T).pow(2).sum())
 
 
 @pytest.mark.parametrize("bits", gptq_format.BITS)
 def test_gptq_is_no_worse_than_rounding_on_its_own_objective(bits):
-    layer, x = linear(), inputs()
-    ours = output_error(quantized(f"gptq_w{bits}_g64", layer, x).dense, layer, x)
-    nearest = output_error(quantized(f"rtn_w{bits}_g64", layer, x).dense, layer, x)
+    weight, x = weights(), inputs()
+    ours = output_error(quantized(Gptq(bits, 64), weight, x).dense, weight, x)
+    nearest = output_error(quantized(RoundToNearest(bits, 64), weight, x).dense, weight, x)
     assert ours < 0.7 * nearest
-    assert torch.equal(layer.weight, linear().weight)  # the layer itself is not changed
+    assert torch.equal(weight, weights())  # itself is not changed
 
 
 @pytest.mark.parametrize("bits", gptq_format.BITS)
 def test_with_an_identity_hessian_gptq_is_rounding(bits):
-    layer = linear()
-    method = methods.method(f"gptq_w{bits}_g64")
-    observer = method.observe(layer)
+    weight = weights()
+    method = Gptq(bits, 64)
+    observer = method.observe(weight)
     observer.H, observer.nsamples = torch.eye(128), 1
-    found = method.quantize(layer, observer)
-    expected = quantized(f"rtn_w{bits}_g64", layer, None)
+    found = method.quantize(weight, observer)
+    expected = quantized(RoundToNearest(bits, 64), weight)
     for name, tensor in expected.tensors.items():
         assert torch.equal(found.tensors[name], tensor)
     torch.testing.assert_close(found.dense, expected.dense, rtol=0, atol=0)
@@ -57,23 +55,22 @@ def test_with_an_identity_hessian_gptq_is_rounding(bits):
 
 @pytest.mark.parametrize("bits", gptq_format.BITS)
 def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
-    layer = linear()
-    first = quantized(f"rtn_w{bits}_g128", layer, None)
+    weight = weights()
+    first = quantized(RoundToNearest(bits, 128), weight)
     scale = first.tensors["scales"].float().t()
-    off = (first.dense - layer.weight).abs()
+    off = (first.dense - weight).abs()
     # The topmost level is one short of symmetric: there a weight may be off by a whole step.
-    inside = layer.weight < scale * (2 ** (bits - 1) - 0.5)
+    inside = weight < scale * (2 ** (bits - 1) - 0.5)
     assert (off <= 0.501 * scale)[inside].all() and (off <= 1.002 * scale).all()
     levels = gptq_format.integers(first.tensors["qweight"], bits)
     if (levels == 0).any(0).all():  # else the grid of the rounded weights is another one
-        layer.weight.data = first.dense
-        again = quantized(f"rtn_w{bits}_g128", layer, None)
+        again = quantized(RoundToNearest(bits, 128), first.dense)
         assert torch.equal(again.tensors["qweight"], first.tensors["qweight"])
 
 
 def test_a_hessian_that_is_not_positive_definite_is_damped_more_and_it_is_said(monkeypatch):
-    layer, method = linear(), methods.method("gptq_w4_g64")
-    observer, given = method.observe(layer), []
+    weight, method = weights(), Gptq(4, 64)
+    observer, given = method.observe(weight), []
     fasterquant = type(observer).fasterquant
 
     def recorded(self, **settings):
@@ -84,42 +81,58 @@ def test_a_hessian_that_is_not_positive_definite_is_damped_more_and_it_is_said(m
     observer.H, observer.nsamples = torch.eye(128), 1
     observer.H[7, 8] = observer.H[8, 7] = 1.05  # smallest eigenvalue -0.05
     kept = observer.H.clone()
-    assert method.quantize(layer, observer).damping == pytest.approx(0.1)
+    assert method.quantize(weight, observer).damping == pytest.approx(0.1)
     assert [damping for damping, _ in given] == pytest.approx([0.01, 0.1])
     assert all((diagonal == 1).all() for _, diagonal in given)  # undamped each time
-    observer = method.observe(layer)
+    observer = method.observe(weight)
     observer.H, observer.nsamples = kept, 1
     observer.H[7, 8] = observer.H[8, 7] = 50.0
     with pytest.raises(QlabError, match="not positive definite, even damped by 10 times"):
-        method.quantize(layer, observer)
+        method.quantize(weight, observer)
 
 
 def test_inputs_that_are_always_zero_do_no_harm():
-    layer, x = linear(), inputs()
+    weight, x = weights(), inputs()
     x[..., 5] = 0
-    assert torch.isfinite(quantized("gptq_w4_g64", layer, x).dense).all()
+    assert torch.isfinite(quantized(Gptq(4, 64), weight, x).dense).all()
 
 
 @pytest.mark.parametrize("bits", gptq_format.BITS)
 def test_the_grid_is_auto_gptqs(bits):
-    layer, x = linear(), inputs()
+    weight, x = weights(), inputs()
     theirs = auto_gptq_compat.gptq()(torch.nn.Linear(128, 64, bias=False))
-    theirs.layer.weight.data = layer.weight.data.clone()
+    theirs.layer.weight.data = weight.clone()
     theirs.quantizer.configure(bits, perchannel=True, sym=True, mse=False)
-    theirs.add_batch(x, layer(x))
+    theirs.add_batch(x, None)
     with torch.no_grad(), auto_gptq_compat.quantizing():
         theirs.fasterquant(percdamp=0.01, group_size=64)
-    ours = quantized(f"gptq_w{bits}_g64", layer, x).dense
+    ours = quantized(Gptq(bits, 64), weight, x).dense
     assert torch.equal(ours, theirs.layer.weight)
 
 
-def test_folders_of_other_makers_are_read_or_refused(tmp_path):
-    found = methods.stored({"quant_method": "gptq", "bits": 4, "group_size": 32}, tmp_path)
-    assert (found.bits, found.group_size) == (4, 32)
-    assert methods.stored(methods.method("bnb_nf4").config(), tmp_path).name == "bnb_nf4"
-    for settings in (
-        {"quant_method": "awq", "bits": 4},
-        {"quant_method": "gptq", "checkpoint_format": "gptq_v2", "bits": 4, "group_size": 64},
-    ):
-        with pytest.raises(QlabError, match="in a way that qlab does not read"):
-            methods.stored(settings, tmp_path)
+def test_columns_are_compensated_as_well_as_can_be():
+    """Against brute force: with the first column rounded, least squares over all others."""
+    weight, x = weights(32, 32), inputs(32)
+    observer = Gptq(2, 32).observe(weight)
+    observer.add_batch(x, None)
+    seen = []
+    grid = observer.quantizer
+    quantize = grid.quantize
+    grid.quantize = lambda column: seen.append(column.flatten().clone()) or quantize(column)
+    hessian = observer.H.double() + 0.01 * observer.H.diagonal().mean() * torch.eye(32)
+    Gptq(2, 32).quantize(weight, observer)
+    first, second = seen[:2]
+    torch.testing.assert_close(first, weight[:, 0])
+    moved = (quantize(first[:, None])[:, 0] - first).double()
+    best = torch.linalg.solve(hessian[1:, 1:], -hessian[1:, :1] * moved)
+    torch.testing.assert_close(second.double(), weight[:, 1] + best[0], rtol=1e-3, atol=1e-4)
+
+
+def test_inputs_that_overflowed_or_are_missing():
+    weight, method = weights(), Gptq(4, 64)
+    with pytest.raises(QlabError, match="needs inputs to calibrate on"):
+        method.quantize(weight, method.observe(weight))
+    observer = method.observe(weight)
+    observer.add_batch(torch.full((1, 5, 128), float("inf")), None)
+    with pytest.raises(QlabError, match="overflowed"):
+        method.quantize(weight, observer)

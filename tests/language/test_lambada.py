@@ -104,6 +104,13 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(tmp_path):
     assert [passage.word for passage in lambada.read(path)] == ["b", "d"]
 
 
+def test_white_space_at_the_end_of_a_passage_is_taken_off_and_said(tmp_path, caplog):
+    ends = (" ", "\n", " \r\n", "\u00a0", "")
+    path = written(tmp_path, *(json.dumps({"text": f"they read the signs{end}"}) for end in ends))
+    assert set(lambada.read(path)) == {lambada.split("they read the signs", "")}
+    assert "4 passages of" in caplog.text and "white space, which was taken off" in caplog.text
+
+
 def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():
     chosen = tokenizer(spaces=True)
     passage = lambada.split(TEXTS[0], "")
@@ -114,9 +121,9 @@ def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():
 
 @pytest.mark.real_data
 def test_all_of_lambada_is_tokenized_as_the_harness_does(real_data):
-    from qlab.language import llama
+    from qlab.language import configuration
 
-    chosen = llama.load_tokenizer(real_data / "llm" / "stories260K-pad192")
+    chosen = configuration.load_tokenizer(real_data / "llm" / "stories260K-pad192")
     passages = lambada.read(real_data / "lambada" / "lambada_test.jsonl")
     assert len(passages) == 5153
     found = lambada.encode(passages, chosen, 100_000)

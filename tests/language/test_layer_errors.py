@@ -4,32 +4,39 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab.language import layer_errors, llama, methods, streaming
+from qlab.language import decoder, layer_errors, streaming
+from qlab.language.gptq import Gptq, RoundToNearest
 
 PASSAGES = tiny_llama.PASSAGES
-VARIANTS = ("rtn_w8_g64", "rtn_w4_g64", "rtn_w2_g64", "gptq_w2_g64", "bnb_nf4")
+MADE = {f"rtn_w{bits}_g64": RoundToNearest(bits, 64) for bits in (8, 4, 2)}
+MADE |= {"gptq_w2_g64": Gptq(2, 64)}
+LINEARS = [f"self_attn.{n}_proj" for n in "qkvo"] + [
+    f"mlp.{n}_proj" for n in ("gate", "up", "down")
+]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("llama")
-    tiny_llama.write(folder / "float", hidden_size=64, intermediate_size=192)
-    for name in VARIANTS:
-        streaming.quantize_folder(folder / "float", methods.method(name), PASSAGES, folder / name)
+    for name, method in MADE.items():
+        (folder / name).mkdir()
+        streaming.quantize_folder(source, method, PASSAGES, folder / name)
     return folder
 
 
 @pytest.fixture(scope="module")
-def table(folders):
-    quantized = {name: folders / name for name in VARIANTS}
-    return layer_errors.layer_errors(folders / "float", quantized, PASSAGES)
+def table(source, folders):
+    nf4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    tiny_llama.bitsandbytes(source, folders / "bnb_nf4", **nf4)
+    quantized = {name: folders / name for name in [*MADE, "bnb_nf4"]}
+    return layer_errors.layer_errors(source, quantized, PASSAGES)
 
 
-@pytest.mark.parametrize("kind", llama.LINEARS)
-def test_the_error_is_that_of_the_outputs_of_the_float_models_layer(folders, table, kind):
+@pytest.mark.parametrize("kind", LINEARS)
+def test_the_error_is_that_of_the_outputs_of_the_float_models_layer(source, folders, table, kind):
     """Found with the whole float model in memory and a hook, without any Hessian."""
     name = f"layers.1.{kind}"
-    model, other = llama.load(folders / "float"), streaming.load_dense(folders / "rtn_w2_g64")
+    model, other = decoder.load(source), streaming.load_dense(folders / "rtn_w2_g64")
     weight = model.model.get_submodule(name).weight
     wrong = other.model.get_submodule(name).weight
     seen = []

@@ -1,5 +1,7 @@
 """What experiment `llama_gptq` records, on made-up scores."""
 
+import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +11,7 @@ from tiny_llama import scores
 from qlab.core import provenance, records
 from qlab.language import measure as llama_gptq
 from qlab.language import outcomes
-from qlab.language.build import Variant
+from qlab.language.build import About, Variant
 from qlab.language.lambada import Passage
 
 N = 200
@@ -17,10 +19,20 @@ N = 200
 
 # As much of a task as records need.
 TASK = SimpleNamespace(
-    model="m", dataset="d", passages=[Passage("a w3", "a", "w3")] * N,
+    model="m", dataset="d", parent="0" * 64, passages=[Passage("a w3", "a", "w3")] * N,
     tokenizer=SimpleNamespace(decode=lambda ids: f" w{ids[0]}"),
     processor=lambda share="": provenance.device(share) if share else provenance.processor(),
 )  # fmt: skip
+
+
+def variants(names, adapter=None):
+    """As `build` makes them; at 2 bits by GPTQ."""
+    about = {n: About(None, 32) if n == "fp32" else About("gptq", 2, 64) for n in names}
+    return {n: Variant(n, about[n], Path("f"), adapter) for n in names}
+
+
+def judged(found):
+    return llama_gptq.judged_records(TASK, variants(found), outcomes.table(TASK, found), 0)
 
 
 @pytest.fixture
@@ -29,9 +41,7 @@ def table():
     ranks = rng.integers(0, 12, N)
     worse = np.where(rng.random(N) < 0.3, ranks + 3, ranks)
     found = {"fp32": scores(ranks), "gptq_w2_g64": scores(worse, -2.0)}
-    return records.check(
-        records.as_table(llama_gptq.judged_records(TASK, outcomes.table(TASK, found), 0)), "here"
-    )
+    return records.check(records.as_table(judged(found)), "here")
 
 
 def value(table, variant, metric, k=None):
@@ -60,12 +70,21 @@ def test_only_variants_are_compared_and_flips_add_up(table):
         assert row["value"] == pytest.approx(worse - whole)
 
 
+def test_divergence_and_likelihood_are_paired_with_the_parents(table):
+    row = value(table, "gptq_w2_g64", "kl_divergence")
+    assert row["value"] == row["ci_low"] == row["ci_high"] == 0.25 and row["n"] == N
+    assert records.pick(table, "kl_divergence", variant="fp32").empty
+    assert value(table, "gptq_w2_g64", "log_likelihood_difference")["value"] == -1
+    about = ["method", "bits", "group_size", "parent"]
+    assert [row[name] for name in about] == ["gptq", 2, 64, TASK.parent]
+
+
 @pytest.mark.parametrize("shift, sign", [(1, -1), (100, 1)])
 def test_gap_growth_is_below_zero_where_a_smaller_k_widens_the_gap(shift, sign):
     """One rank down hurts k = 1 alone; far down hurts k = 10 more, which had more to lose."""
     ranks = np.arange(N) % 10
     found = {"fp32": scores(np.minimum(ranks, 8)), "bnb_nf4": scores(np.minimum(ranks, 8) + shift)}
-    table = records.as_table(llama_gptq.judged_records(TASK, outcomes.table(TASK, found), 0))
+    table = records.as_table(judged(found))
     row = value(table, "bnb_nf4", "gap_growth_k1_k10")
     assert np.sign(row["value"]) == np.sign(row["ci_low"]) == np.sign(row["ci_high"]) == sign
 
@@ -74,15 +93,16 @@ def test_recovery_is_a_share_of_what_was_lost(tmp_path, monkeypatch):
     q, lora = "gptq_w2_g64", "gptq_w2_g64_lora"
     whole, broken = np.zeros(N, int), np.where(np.arange(N) < 100, 9, 0)
     half = np.where(np.arange(N) < 50, 9, 0)
-    built = {v: Variant(v, tmp_path) for v in ("fp32", q)}
-    built[lora] = Variant(lora, tmp_path, tmp_path / "adapter")
+    built = variants(["fp32", q]) | variants([lora], tmp_path / "adapter")
+    about = built[lora].about._replace(method="gptq_lora")
+    built[lora] = dataclasses.replace(built[lora], about=about)
     cost = SimpleNamespace(train_seconds=3.5, parameters=10, adapter_bytes=40)
     monkeypatch.setattr(llama_gptq.lora, "cost", lambda folder: cost)
 
     def recovered(*ranks):
         found = dict(zip(built, map(scores, ranks), strict=True))
-        judged = outcomes.table(TASK, found)
-        return records.as_table(llama_gptq.recovery_records(TASK, judged, built, 0))
+        rows = outcomes.table(TASK, found)
+        return records.as_table(llama_gptq.recovery_records(TASK, built, rows, 0))
 
     table = recovered(whole, broken, half)
     share = value(table, lora, "recovered_share")

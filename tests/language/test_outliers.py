@@ -3,6 +3,7 @@
 import pytest
 import tiny_llama
 import torch
+from scipy import stats
 
 from qlab.language import outliers
 
@@ -12,17 +13,33 @@ def model(tmp_path):
     return tiny_llama.write(tmp_path)
 
 
-def logits(model) -> torch.Tensor:
-    with torch.inference_mode():
-        return model(torch.tensor([[1, 5, 9, 200, 3]])).logits
-
-
 def test_no_output_changes_but_every_scaled_weight_does(model):
-    before, weights = logits(model), {n: p.clone() for n, p in model.named_parameters()}
+    before, weights = tiny_llama.logits(model), {n: p.clone() for n, p in model.named_parameters()}
     outliers.spread(model, seed=3, strength=0.7)
-    assert torch.allclose(logits(model), before, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(tiny_llama.logits(model), before, rtol=1e-4, atol=1e-4)
     unchanged = [n for n, p in model.named_parameters() if torch.equal(p, weights[n])]
     assert unchanged == ["model.embed_tokens.weight", "model.norm.weight"]
+
+
+def test_kurtosis_is_that_of_the_layers_weights_and_inputs(tmp_path):
+    """Found with the whole model in memory and a hook; more where channels are spread."""
+    model, found = tiny_llama.write(tmp_path), {}
+    for strength in (0.0, 0.7):
+        outliers.spread(model, 3, strength)
+        model.save_pretrained(tmp_path)
+        seen, layer = [], model.model.layers[1].mlp.down_proj
+        hook = layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].flatten()))
+        for passage in tiny_llama.PASSAGES:
+            tiny_llama.logits(model, passage)
+        hook.remove()
+        table = found[strength] = outliers.kurtoses(tmp_path, tiny_llama.PASSAGES)
+        assert len(table) == 14
+        row = table.set_index(["block", "linear"]).loc[(1, "mlp.down_proj")]
+        assert row["weights"] == pytest.approx(
+            stats.kurtosis(layer.weight.detach(), None), rel=1e-4
+        )
+        assert row["inputs"] == pytest.approx(stats.kurtosis(torch.cat(seen)), rel=1e-3)
+    assert found[0.7]["weights"].mean() > 1 + found[0.0]["weights"].mean()
 
 
 def test_the_same_seed_takes_it_back_and_another_does_not(model):

@@ -1,12 +1,14 @@
 """Scores are those of a plain loop over passages; with real data, lm-evaluation-harness's own."""
 
+import copy
+
 import numpy as np
 import pytest
 import tiny_llama
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import llama, scoring
+from qlab.language import decoder, scoring
 from qlab.language.lambada import Encoded
 
 
@@ -14,7 +16,7 @@ from qlab.language.lambada import Encoded
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
     tiny_llama.write(folder)
-    return llama.load(folder)
+    return decoder.load(folder)
 
 
 @pytest.fixture(scope="module")
@@ -29,37 +31,6 @@ def encoded() -> list[Encoded]:
     ]
 
 
-def one_by_one(model, encoded) -> dict[str, list]:
-    """The plain way: each passage alone, all its logits, log-softmax over the vocabulary."""
-    rows = []
-    for e in encoded:
-        with torch.no_grad():
-            logits = model(torch.tensor([e.tokens[:-1]])).logits[0]
-        log_p = torch.log_softmax(logits.double(), -1)[-e.targets :]
-        target = torch.tensor(e.tokens[-e.targets :])
-        ranks = [int((row > row[t]).sum()) for row, t in zip(log_p, target, strict=True)]
-        rows.append(
-            {
-                "log_likelihood": sum(float(p[t]) for p, t in zip(log_p, target, strict=True)),
-                "greedy": torch.equal(log_p.argmax(-1), target),
-                "first_rank": ranks[0],
-                "worst_rank": max(ranks),
-                "last_rank": ranks[-1],
-                "top_tokens": log_p[0].topk(10).indices.tolist(),
-                "top_log_p": log_p[0].topk(10).values.tolist(),
-            }
-        )
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def assert_scores(found, expected) -> None:
-    for name, values in expected.items():
-        if name in ("log_likelihood", "top_log_p"):
-            np.testing.assert_allclose(getattr(found, name), values, rtol=1e-5)
-        else:
-            np.testing.assert_array_equal(getattr(found, name), values)
-
-
 def with_likely_words(model, encoded):
     """The same passages; of every three, one ends with what the model would say, one with its last
     token alone."""
@@ -68,8 +39,7 @@ def with_likely_words(model, encoded):
         tokens = list(e.tokens)
         if i % 3 < 2:
             for at in range(len(tokens) - (e.targets if i % 3 == 0 else 1), len(tokens)):
-                with torch.no_grad():
-                    tokens[at] = int(model(torch.tensor([tokens[:at]])).logits[0, -1].argmax())
+                tokens[at] = int(tiny_llama.logits(model, tokens[:at])[-1].argmax())
         found.append(Encoded(tokens, e.targets))
     return found
 
@@ -77,15 +47,19 @@ def with_likely_words(model, encoded):
 @pytest.mark.parametrize("batch_tokens", [1, 128, 4096])
 def test_scores_are_those_of_a_plain_loop(model, encoded, batch_tokens):
     passages = with_likely_words(model, encoded)
-    expected = one_by_one(model, passages)
+    expected = tiny_llama.one_by_one(model, passages)
     assert 8 <= sum(expected["greedy"]) < 23
-    assert_scores(scoring.score(model, passages, batch_tokens), expected)
+    found = scoring.score(model, passages, batch_tokens=batch_tokens)
+    tiny_llama.assert_scores(found, expected)
+    assert np.isnan(found.divergence).all()
 
 
 def test_only_scored_positions_meet_the_vocabulary(model, encoded):
     seen = []
-    hook = model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    scoring.score(model, encoded, 256)
+    hook = model.lm_head.register_forward_hook(
+        lambda _, inputs, __: seen.append(inputs[0].shape[:-1].numel())
+    )
+    scoring.score(model, encoded, batch_tokens=256)
     hook.remove()
     assert sum(seen) == sum(e.targets for e in encoded)
 
@@ -102,7 +76,7 @@ def test_batches_hold_each_passage_once_and_little_padding():
 
 def test_equally_probable_tokens_share_the_better_rank_and_the_first_is_greedy(tmp_path):
     model = tiny_llama.write(tmp_path)
-    best = int(model(torch.tensor([[7, 8, 9]])).logits[0, -1].argmax())
+    best = int(tiny_llama.logits(model, [7, 8, 9])[-1].argmax())
     twin = best + 1 if best < 299 else best - 1
     weight = model.lm_head.weight.detach().clone()
     weight[twin] = weight[best]
@@ -113,9 +87,7 @@ def test_equally_probable_tokens_share_the_better_rank_and_the_first_is_greedy(t
     assert found.greedy.tolist() == [True, False]
 
 
-@pytest.mark.parametrize("head_bytes", [1 << 27, 1])  # all positions at a time, and one
-def test_float16_overflow_is_an_error_that_names_the_passage(tmp_path, monkeypatch, head_bytes):
-    monkeypatch.setattr(scoring, "HEAD_BYTES", head_bytes)
+def test_float16_overflow_is_an_error_that_names_the_passage(tmp_path):
     model = tiny_llama.write(tmp_path, tie_word_embeddings=False).half()
     model.model.embed_tokens.weight.data[200] = 65_504  # and the first layer adds to it
     model.model.layers[0].mlp.down_proj.weight.data *= 100
@@ -132,6 +104,27 @@ def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
     scoring.score(model, passages)
     with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float32"):
         scoring.score(model, [passages[0], Encoded([0, 6], 1)])
+
+
+def test_divergence_is_kullback_leiblers_from_the_float_parents_first_token(
+    model, encoded, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(scoring.Reference, "MOST", 20)
+    other = copy.deepcopy(model)
+    for parameter in other.parameters():
+        parameter.data.mul_(0.9)
+    whole = scoring.Reference(tmp_path / "reference.npy", (len(encoded), 300))
+    own = scoring.score(model, encoded, compare=whole, batch_tokens=128).divergence
+    kept = scoring.Reference(tmp_path / "reference.npy")
+    found = scoring.score(other, encoded, compare=kept, batch_tokens=512).divergence
+    assert (own[:20] == 0).all() and np.isnan(own[20:]).all() and np.isnan(found[20:]).all()
+    for e, divergence in zip(encoded[:20], found, strict=False):
+        at = len(e.tokens) - e.targets - 1
+        p, q = (tiny_llama.logits(m, e.tokens[:-1])[at].log_softmax(-1) for m in (model, other))
+        expected = torch.nn.functional.kl_div(q, p, log_target=True, reduction="sum")
+        assert divergence == pytest.approx(float(expected), rel=1e-3, abs=1e-6) and divergence > 0
+    again = scoring.score(model, encoded, compare=kept).divergence
+    assert (again[:20] < 1e-6).all()
 
 
 def test_stored_scores_read_back(model, encoded, tmp_path):

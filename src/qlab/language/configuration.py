@@ -57,7 +57,11 @@ def read(folder: Path) -> "PretrainedConfig":
             "their head, such as LlamaForCausalLM, Qwen3ForCausalLM or GPT2LMHeadModel."
         )
     try:
-        config = known.from_dict(_old_rope(settings, known()))
+        default = known()
+        rope = _old_rope(settings, default)
+        config = known.from_dict(settings | rope)
+        if any(not hasattr(default, n) or getattr(config, n) != rope[n] for n in rope):
+            raise ValueError(f"rope_parameters {settings['rope_parameters']}")
     except (ValueError, TypeError, KeyError) as error:
         raise QlabError(
             f"{folder / 'config.json'} says what the installed transformers cannot read ({error}); "
@@ -70,27 +74,27 @@ def read(folder: Path) -> "PretrainedConfig":
 
 
 def _old_rope(settings: dict, default: "PretrainedConfig") -> dict:
-    """The settings with rotary positions as the installed transformers reads them.
+    """Rotary positions in the words of the installed transformers, where others are spoken.
 
     transformers 5 writes `rope_parameters`, for each kind of layer where there are several; 4 reads
     `rope_theta` and `rope_scaling`, and would pass over the new spelling without a word.
     """
     rope = settings.get("rope_parameters")
     if not rope or hasattr(default, "rope_parameters"):
-        return settings
+        return {}
+    neox = hasattr(default, "rotary_pct")  # which calls them by names of its own
     whole = dict(rope.get("full_attention", rope))
-    found = {"rope_theta": whole.pop("rope_theta", 10_000.0)}
+    found = {"rotary_emb_base" if neox else "rope_theta": whole.pop("rope_theta", 10_000.0)}
     if local := rope.get("sliding_attention"):
         found["rope_local_base_freq"] = local["rope_theta"]
+        if local.get("rope_type", "default") != "default":
+            raise ValueError(f"rope_parameters {rope}")
     if "partial_rotary_factor" in whole:
-        name = "rotary_pct" if hasattr(default, "rotary_pct") else "partial_rotary_factor"
+        name = "rotary_pct" if neox else "partial_rotary_factor"
         found[name] = whole.pop("partial_rotary_factor")
     if whole.get("rope_type", "default") != "default":
         found["rope_scaling"] = whole
-    unknown = [name for name in found if not hasattr(default, name)]
-    if unknown or (local or {}).get("rope_type", "default") != "default":
-        raise ValueError(f"rope_parameters {rope}")
-    return settings | found
+    return found
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":

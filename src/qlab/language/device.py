@@ -56,7 +56,9 @@ def choose(config: "PretrainedConfig", asked: str = "auto") -> Choice:
     `auto` takes a fit GPU; beside an unfit one it takes the CPU for a model of less than SMALL
     bytes. QlabError, with what to do, where the model fits nowhere.
     """
-    count = sum(parameter.numel() for parameter in decoder.empty(config).parameters())
+    model = decoder.empty(config)
+    tied = decoder.tied(model)
+    count = sum(weight.numel() for name, weight in model.named_parameters() if name not in tied)
     gpu, unfit = None if asked == "cpu" else look(), ""
     if asked == "cuda" and gpu is None:
         raise QlabError(

@@ -22,7 +22,9 @@ def stored(settings: dict[str, Any], folder: Path) -> Method:
         return awq.Stored(settings)
     second = settings.get("checkpoint_format") == "gptq_v2" or "gptqmodel" in packing
     if kind in ("gptq", "auto-round") and not second:
-        return gptq.RoundToNearest(settings["bits"], settings["group_size"])
+        found = gptq.RoundToNearest(settings["bits"], settings["group_size"])
+        found.kind = kind.replace("-", "")  # how it was made is not for records to guess
+        return found
     raise QlabError(
         f"{folder} is quantized by {kind!r} in a way that is not read here; GPTQ's first format, "
         "AutoRound in it, bitsandbytes and AWQ are."

@@ -10,6 +10,10 @@ from qlab.core import cache, hub, paths
 from qlab.core.errors import QlabError
 from qlab.language import configuration, decoder, formats, streaming
 
+# Tokens as transformers and as a GGUF file call them.
+SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id"}
+SPECIAL |= {"unk_token": "unknown_token_id", "pad_token": "padding_token_id"}
+
 
 def folder(name: str, weights: bool) -> Path:
     """A model's folder: a path, a name under QLAB_DATA/llm, a GGUF file turned into one, or from
@@ -63,21 +67,26 @@ def from_gguf(file: Path) -> Path:
 def _tokenizer(file: Path):
     """The file's tokenizer, with a token for the beginning only where the file asks for one.
 
-    transformers adds one whatever the file says, and leaves out that SmolLM splits digits.
+    transformers adds one or not whatever the file says, takes it for the one at the end too, and
+    leaves out that SmolLM splits digits.
     """
-    from tokenizers import pre_tokenizers
+    from tokenizers import pre_tokenizers, processors
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     words = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     inside, fields = words.backend_tokenizer, _reader(file).fields
-    kind = fields["tokenizer.ggml.model"].contents()
-    begins = fields.get("tokenizer.ggml.add_bos_token")
-    if not (begins.contents() if begins else kind == "llama"):
-        inside.post_processor = None
-    if "tokenizer.ggml.pre" in fields and fields["tokenizer.ggml.pre"].contents() == "smollm":
+    said = {name.removeprefix("tokenizer.ggml."): one.contents() for name, one in fields.items()}
+    numbers = {n: said[i] for n, i in SPECIAL.items() if i in said}
+    special = {n: inside.id_to_token(number) for n, number in numbers.items()}
+    inside.post_processor = None
+    if said.get("add_bos_token", said["model"] == "llama") and "bos_token" in special:
+        begin = special["bos_token"]
+        inside.post_processor = processors.TemplateProcessing(
+            f"{begin} $A", special_tokens=[(begin, numbers["bos_token"])]
+        )
+    if said.get("pre") == "smollm":
         digits = pre_tokenizers.Digits(individual_digits=True)
         inside.pre_tokenizer = pre_tokenizers.Sequence([digits, inside.pre_tokenizer])
-    special = {n: t for n, t in words.special_tokens_map.items() if isinstance(t, str)}
     return PreTrainedTokenizerFast(tokenizer_object=inside, **special)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
-from qlab.language import decoder
 from qlab.language.lambada import Encoded
 
 TOP = 10  # predictions kept per passage, and the longest curve over k
@@ -167,8 +166,8 @@ def _score_batch(model, rows: list[int], batch: list[Encoded], found: dict, comp
 def _logits(model, rows: Sequence[Sequence[int]], wanted: Sequence[int]):
     """What the model says after the last `wanted[i]` tokens of each row: [sum of wanted, words].
 
-    The model's own forward makes them, with whatever its family does to its logits; between trunk
-    and head all other positions are dropped. Shorter rows are padded to the right, where causal
+    The model's own forward makes them, with whatever its family does to its logits; before the
+    head all other positions are dropped. Shorter rows are padded to the right, where causal
     attention gives padding the weight 0, so no mask is needed. Padding repeats the row's own last
     token: 0 times the NaN of another token's overflow would be NaN.
     """
@@ -178,13 +177,11 @@ def _logits(model, rows: Sequence[Sequence[int]], wanted: Sequence[int]):
     padded = [[*row, *row[-1:] * (longest - len(row))] for row in rows]
     inputs = torch.tensor(padded, device=model.device)
 
-    def keep(_, __, output):
-        ends = zip(output.last_hidden_state, map(len, rows), wanted, strict=True)
-        kept = torch.cat([states[end - count : end] for states, end, count in ends])
-        output.last_hidden_state = kept[None]
-        return output
+    def keep(_, inputs):
+        ends = zip(inputs[0], map(len, rows), wanted, strict=True)
+        return torch.cat([states[end - count : end] for states, end, count in ends])[None]
 
-    hook = decoder.trunk(model)[1].register_forward_hook(keep)
+    hook = model.get_output_embeddings().register_forward_pre_hook(keep)
     try:
         return model(input_ids=inputs, use_cache=False).logits[0]
     finally:

@@ -4,6 +4,7 @@ Reading a prompt is bound by arithmetic, writing by memory: each metric says wha
 `python -m qlab.language.speed JSON` measures in a process of its own.
 """
 
+import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -63,29 +64,44 @@ def measure(
 
 def _read(model, passages: Sequence[Sequence[int]]) -> Callable[[], None]:
     """A call that reads passages one by one and waits for the token chosen after each."""
-    inputs = [_on(model, tokens) for tokens in passages]
+    inputs, step = [_on(model, tokens) for tokens in passages], _stepping(model)
 
     def call() -> None:
         for tokens in inputs:
-            _choice(model(input_ids=tokens, use_cache=True, logits_to_keep=1)).item()
+            _choice(step(tokens)).item()
 
     return call
 
 
 def _write(model, prompt: Sequence[int], count: int) -> Callable[[], None]:
     """A call that writes `count` tokens after a prompt that was read before."""
-    start = model(input_ids=_on(model, prompt), use_cache=True, logits_to_keep=1)
+    step = _stepping(model)
+    start = step(_on(model, prompt))
     cache, first = start.past_key_values, _choice(start)
 
     def call() -> None:
         token = first
         for _ in range(count):
-            output = model(input_ids=token, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            token = _choice(output)
+            token = _choice(step(token, cache))
         token.item()  # waits for a GPU
         cache.crop(-count)  # back to the prompt, for the next call
 
     return call
+
+
+def _stepping(model) -> Callable:
+    """(tokens, cache) -> the model's output, with logits of the last token alone where its family
+    has them so; without a cache it begins one, of the kind that can be cropped."""
+    from transformers import DynamicCache
+
+    known = inspect.signature(model.forward).parameters
+    last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+
+    def step(tokens, cache=None):
+        cache = DynamicCache() if cache is None else cache
+        return model(input_ids=tokens, past_key_values=cache, use_cache=True, **last)
+
+    return step
 
 
 def _on(model, tokens: Sequence[int]):

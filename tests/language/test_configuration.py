@@ -1,0 +1,202 @@
+"""A model folder says what it is in old words or new ones; what it is not is one sentence."""
+
+import json
+
+import pytest
+import tiny_llama
+import torch
+import transformers as hf
+from safetensors.torch import load_file, save_file
+from tokenizers import processors
+
+from qlab.core.errors import QlabError
+from qlab.language import configuration, decoder, lambada
+from qlab.language.weights import INDEX
+
+SHAPE = tiny_llama.SHAPE
+NEOX = {k: v for k, v in SHAPE.items() if k != "num_key_value_heads"}
+LAYERS = {"head_dim": 16, "layer_types": ["sliding_attention", "full_attention"]}
+BASE = {"rope_type": "default", "rope_theta": 5e3}
+LINEAR = {"rope_type": "linear", "factor": 2.0}
+YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32}
+LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+LLAMA3 |= {"rope_type": "llama3", "factor": 4.0}
+# In the words of transformers 4, and what transformers 5.9 writes of the same in `rope_parameters`.
+SPELLINGS = {
+    "plain": (hf.LlamaConfig(**SHAPE, rope_theta=5e3), BASE),
+    "linear": (hf.LlamaConfig(**SHAPE, rope_theta=5e3, rope_scaling=LINEAR), BASE | LINEAR),
+    "llama3": (hf.LlamaConfig(**SHAPE, rope_theta=5e3, rope_scaling=LLAMA3), BASE | LLAMA3),
+    "yarn": (hf.Qwen2Config(**SHAPE, rope_theta=5e3, rope_scaling=YARN), BASE | YARN),
+    "by layer": (
+        hf.Gemma3TextConfig(**SHAPE, **LAYERS, rope_theta=5e3, rope_local_base_freq=50.0,
+                            rope_scaling=LINEAR),
+        {"full_attention": BASE | LINEAR, "rope_theta": None, "rope_type": "default",
+         "sliding_attention": BASE | {"rope_theta": 50.0}},
+    ),
+    "phi3": (
+        hf.Phi3Config(**SHAPE, pad_token_id=0, rope_theta=5e3, partial_rotary_factor=0.5),
+        BASE | {"partial_rotary_factor": 0.5},
+    ),
+    "neox": (
+        hf.GPTNeoXConfig(**NEOX, rotary_emb_base=5e3, rotary_pct=0.5),
+        BASE | {"partial_rotary_factor": 0.5},
+    ),
+}  # fmt: skip
+OLD = ("rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_factor", "rotary_pct",
+       "rotary_emb_base", "torch_dtype")  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small folder to spoil."""
+    tiny_llama.write(tmp_path / "m")
+    return tmp_path / "m"
+
+
+def edit(path, without=(), **changes) -> None:
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    kept = {name: value for name, value in found.items() if name not in without}
+    path.write_text(json.dumps(kept | changes))
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_what_transformers_5_writes_means_what_it_meant_before(tmp_path, name):
+    config, rope = SPELLINGS[name]
+    tiny_llama.save(config, tmp_path)
+    before = tiny_llama.logits(decoder.load(tmp_path))
+    assert torch.equal(before, tiny_llama.logits(tiny_llama.theirs(tmp_path)))
+    edit(tmp_path / "config.json", OLD, dtype="float32", rope_parameters=rope)
+    assert torch.equal(tiny_llama.logits(decoder.load(tmp_path)), before)
+    edit(tmp_path / "config.json", ["rope_parameters"])  # as if it were passed over
+    assert not torch.allclose(tiny_llama.logits(decoder.load(tmp_path)), before, atol=1e-3)
+
+
+FACTORS = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+LONG = {"rope_type": "longrope", "original_max_position_embeddings": 32} | FACTORS
+
+
+@pytest.mark.parametrize(
+    ("config", "rope"),
+    [
+        (SPELLINGS["phi3"][0], BASE | LONG),
+        (SPELLINGS["by layer"][0], {"full_attention": BASE, "sliding_attention": BASE | LINEAR}),
+        (hf.GPT2Config(300, n_embd=64, n_layer=2, n_head=4), BASE),
+    ],
+)
+def test_positions_that_cannot_be_said_in_the_old_words_are_refused(tmp_path, config, rope):
+    tiny_llama.save(config, tmp_path)
+    edit(tmp_path / "config.json", OLD, rope_parameters=rope)
+    with pytest.raises(QlabError, match="what the installed transformers cannot read ..?rope_"):
+        configuration.read(tmp_path)
+
+
+KINDS = [("bert", "BertForMaskedLM"), ("llama", "LlamaForSequenceClassification"),
+         ("t5", "T5ForConditionalGeneration"), ("gemma3", "Gemma3ForConditionalGeneration"),
+         ("qwen2_vl", "Qwen2VLForConditionalGeneration"), ("vit", "ViTModel")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "named"), KINDS)
+def test_what_is_no_causal_decoder_is_refused(folder, kind, named):
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, "architectures": [named]}))
+    with pytest.raises(QlabError, match=f"holds '{named}'; this experiment takes causal decoders"):
+        configuration.read(folder)
+
+
+def test_code_in_the_folder_is_never_run(folder):
+    (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass T: pass\n")
+    edit(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", "evil.T"]})
+    edit(folder / "config.json", auto_map={"AutoModelForCausalLM": "evil.T", "AutoConfig": "e.T"})
+    decoder.load(folder)  # a family that transformers has
+    edit(folder / "config.json", model_type="own")
+    with pytest.raises(QlabError, match="type 'own', .* code of its own, which is never run"):
+        decoder.load(folder)
+    assert not (folder / "ran").exists()
+    edit(folder / "config.json", ["auto_map"])
+    with pytest.raises(QlabError, match="it needs another version"):
+        decoder.load(folder)
+
+
+def test_weights_that_are_not_the_configurations_are_never_drawn_at_random(folder):
+    tensors = load_file(folder / "model.safetensors")
+    taken = {n: t for n, t in tensors.items() if n != "model.layers.1.mlp.up_proj.weight"}
+    save_file(taken, folder / "model.safetensors")
+    with pytest.raises(QlabError, match=r"lack the tensor model\.layers\.1\.mlp\.up_proj\.weight"):
+        decoder.load(folder)
+    save_file(tensors, folder / "model.safetensors")
+    edit(folder / "config.json", intermediate_size=96)
+    with pytest.raises(QlabError, match=r"stored as \[64, 32\], but config.json asks for \[96, 32"):
+        decoder.load(folder)
+    edit(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+    assert configuration.quantized(configuration.check(folder))
+    with pytest.raises(QlabError, match="is quantized already; give the float model"):
+        decoder.load(folder)
+
+
+def pickle_only(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def missing_shard(folder):
+    tiny_llama.write(folder, shard="20KB")
+    next(folder.glob("model-00002*")).unlink()
+
+
+def cut_short(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:-10])
+
+
+def index_that_leads_away(folder):
+    edit(folder / INDEX, weight_map={"model.norm.weight": str(folder / "model.safetensors")})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda f: tiny_llama.write_tokenizer(f, 301), "has 301 words, the model only 300; take"),
+        (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json, so its model cannot"),
+        (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
+        (pickle_only, r"as pickle only \(pytorch_model\.bin\), which can run any code"),
+        (missing_shard, r"lacks 1 of its \d+ weight files, first model-00002-of"),
+        (cut_short, r"model\.safetensors is no whole safetensors file \(.*cut short"),
+        (index_that_leads_away, "names the weight file '/.*'; expected a file of the same folder"),
+    ],
+)
+def test_spoilt_folders(folder, spoil, sentence):
+    spoil(folder)
+    with pytest.raises(QlabError, match=sentence):
+        configuration.check(folder)
+
+
+def with_ends(folder, template="<s> $A", **settings):
+    """The folder's tokenizer, with a template and tokens for both ends."""
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    ends = list(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(template, None, ends)
+    tokenizer.save_pretrained(folder)
+    edit(folder / "tokenizer_config.json", **settings)
+    return configuration.load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_beginning_is_there_where_auto_tokenizer_puts_one(folder, asked):
+    ours = with_ends(folder, tokenizer_class="LlamaTokenizerFast", add_bos_token=asked)
+    theirs = hf.AutoTokenizer.from_pretrained(folder)
+    assert ours("a b")["input_ids"] == theirs("a b")["input_ids"]
+    assert lambada.begins(ours) == asked
+
+
+def test_a_tokenizer_that_transformers_5_saved_gives_the_same_tokens(folder):
+    expected = with_ends(folder)("so it is")["input_ids"]
+    words = {"tokenizer_class": "TokenizersBackend", "extra_special_tokens": ["<image>"]}
+    edit(folder / "tokenizer_config.json", ["added_tokens_decoder"], **words, backend="tokenizers")
+    found = configuration.load_tokenizer(folder)
+    assert found("so it is")["input_ids"] == expected and lambada.begins(found)
+    assert (found.bos_token, found.eos_token) == ("<s>", "</s>")
+
+
+def test_an_end_that_the_tokenizer_appends_is_never_judged(folder):
+    passages = [lambada.split(text, "") for text in ("it is so", "<s>it spells its beginning")]
+    plain = lambada.encode(passages, with_ends(folder), 100)
+    assert lambada.encode(passages, with_ends(folder, "<s> $A </s>"), 100) == plain

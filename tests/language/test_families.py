@@ -1,0 +1,162 @@
+"""Any decoder: as transformers computes it, whole, block by block, scored, quantized."""
+
+import numpy as np
+import pytest
+import tiny_llama
+import torch
+import transformers as hf
+from safetensors.torch import save_file
+
+from qlab.language import decoder, gptq, scoring, speed, streaming, walk
+from qlab.language.lambada import Encoded
+from qlab.language.weights import INDEX
+
+SHAPE = tiny_llama.SHAPE | {"hidden_size": 64, "intermediate_size": 128}
+OPT = {"ffn_dim": 128, "word_embed_proj_dim": 64}
+WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
+BOTH = ["sliding_attention", "full_attention"]
+FAMILIES = {
+    "llama": hf.LlamaConfig(**SHAPE),
+    "qwen2": hf.Qwen2Config(**SHAPE),
+    "qwen3": hf.Qwen3Config(**SHAPE, head_dim=32),
+    "mistral": hf.MistralConfig(**SHAPE, **WINDOW),
+    "gemma2": hf.Gemma2Config(**SHAPE, **WINDOW, final_logit_softcapping=5.0),
+    "gemma3": hf.Gemma3TextConfig(**SHAPE, **WINDOW, layer_types=BOTH),
+    "phi3": hf.Phi3Config(**SHAPE, pad_token_id=0),
+    "smollm3": hf.SmolLM3Config(**SHAPE, pad_token_id=0),
+    "gpt2": hf.GPT2Config(300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
+    "neox": hf.GPTNeoXConfig(**{k: v for k, v in SHAPE.items() if k != "num_key_value_heads"}),
+    "olmo2": hf.Olmo2Config(**SHAPE, pad_token_id=0),
+    "opt": hf.OPTConfig(**{k: v for k, v in SHAPE.items() if "key" not in k}, **OPT),
+    "falcon": hf.FalconConfig(300, 64, num_hidden_layers=2, num_attention_heads=4),
+    "bloom": hf.BloomConfig(300, hidden_size=64, n_layer=2, n_head=4),
+}  # fmt: skip
+FEW = ("llama", "gemma2", "gpt2")
+PASSAGES = tiny_llama.PASSAGES
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request, tmp_path_factory):
+    """A folder with a random tiny model of a family."""
+    folder = tmp_path_factory.mktemp("families") / request.param
+    tiny_llama.save(FAMILIES[request.param], folder)
+    return folder
+
+
+def theirs(folder):
+    """As transformers opens it; Gemma 2 with the attention that it asks for."""
+    more = {"attn_implementation": "eager"} if folder.name == "gemma2" else {}
+    return tiny_llama.theirs(folder, **more)
+
+
+def test_logits_and_scores_are_those_of_transformers(family):
+    model, whole = decoder.load(family), theirs(family)
+    assert torch.equal(tiny_llama.logits(model), tiny_llama.logits(whole))
+    assert tiny_llama.logits(model).std() > 0.5 and not model.training
+    rng = np.random.default_rng(0)
+    encoded = [Encoded(rng.integers(0, 260, n).tolist(), 1 + n % 4) for n in (6, 30, 11, 11, 25)]
+    found = scoring.score(model, encoded, batch_tokens=64)
+    tiny_llama.assert_scores(found, tiny_llama.one_by_one(whole, encoded))
+
+
+def test_block_by_block_the_states_are_those_of_the_whole_model(family):
+    whole, expected = theirs(family), []
+    decoder.blocks(whole)[1][-1].register_forward_hook(
+        lambda _, __, out: expected.append(out[0] if isinstance(out, tuple) else out)
+    )
+    for passage in PASSAGES:
+        tiny_llama.logits(whole, passage)
+    with torch.no_grad():
+        through = walk.Walk(family, PASSAGES)
+        for index in range(len(through)):
+            with through.block(index) as block:
+                used = [name for group in through.groups(index) for name in group]
+                assert sorted(used) == sorted(decoder.linears(block))
+                through.advance(index)
+    for ours, wanted in zip(through.states, expected, strict=True):
+        assert torch.equal(ours, wanted)
+    assert all(p.is_meta for p in through.model.parameters())  # nothing of it stays in memory
+
+
+def test_quantized_packed_and_read_back(family, made):
+    parent = decoder.load(family)
+    eight = streaming.load_dense(made(gptq.RoundToNearest(8, 32), of=family))
+    layers = decoder.shapes(parent.config)
+    assert len(layers) >= 2 * 4 and sorted(layers) == sorted(
+        n for n in decoder.linears(parent) if n.startswith(decoder.blocks(parent)[0])
+    )
+    for name, weight in parent.named_parameters():
+        other = eight.get_parameter(name)
+        if name.removesuffix(".weight") in layers:
+            off = (other - weight).abs().max() / weight.abs().max()
+            assert 0 < off < 0.5 / 127 * 1.01 * 2
+        else:
+            assert torch.equal(other, weight), name
+    target = made(gptq.Gptq(4, 32), of=family)
+    dense, packed = (load(target) for load in (streaming.load_dense, streaming.load_packed))
+    kinds = {type(packed.get_submodule(name)).__name__ for name in layers}
+    assert kinds == {"QuantLinear"}
+    torch.testing.assert_close(tiny_llama.logits(packed), tiny_llama.logits(dense))
+
+
+@pytest.mark.parametrize("family", FEW, indirect=True)
+@pytest.mark.parametrize("settings", [{"load_in_8bit": True}, {"load_in_4bit": True}])
+def test_bitsandbytes_folders_are_read(family, tmp_path, settings):
+    quantized = tiny_llama.bitsandbytes(family, tmp_path, **settings)
+    exact, dense, packed = (
+        tiny_llama.logits(model)
+        for model in (
+            decoder.load(family),
+            streaming.load_dense(tmp_path),
+            streaming.load_packed(tmp_path),
+        )
+    )
+    assert torch.equal(packed, tiny_llama.logits(quantized))
+    # int8 rounds its inputs too, and the 4-bit CPU kernel may multiply in bfloat16.
+    assert (packed - dense).norm() < 0.05 * dense.norm() < 10 * (dense - exact).norm()
+
+
+@pytest.mark.parametrize("family", ["gpt2"], indirect=True)
+def test_names_in_the_file_may_lack_the_trunks(family, tmp_path, made):
+    """As in the published GPT-2."""
+    tiny_llama.save(FAMILIES["gpt2"], tmp_path)
+    tensors = {n.removeprefix("transformer."): t for n, t in tiny_llama.stored(family).items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    expected = tiny_llama.logits(decoder.load(family))
+    assert torch.equal(tiny_llama.logits(decoder.load(tmp_path)), expected)
+    method = gptq.RoundToNearest(4, 32)
+    found, expected = (streaming.load_dense(made(method, of=f)) for f in (tmp_path, family))
+    assert torch.equal(tiny_llama.logits(found), tiny_llama.logits(expected))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+@pytest.mark.parametrize("shard", ["5GB", "50KB"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_or_not_in_one_file_or_many_and_in_half_precision(tmp_path, name, shard, tied):
+    config = type(FAMILIES[name]).from_dict(
+        FAMILIES[name].to_dict() | {"tie_word_embeddings": tied}
+    )
+    tiny_llama.save(config, tmp_path, shard=shard)
+    assert (tmp_path / INDEX).is_file() == (shard == "50KB")
+    for dtype in ("float32", "bfloat16"):  # in which rotary positions stay float32
+        model, kind = decoder.load(tmp_path, dtype), getattr(torch, dtype)
+        whole = tiny_llama.theirs(tmp_path, torch_dtype=kind)
+        assert torch.equal(tiny_llama.logits(model), tiny_llama.logits(whole))
+        assert {p.dtype for p in model.parameters()} == {kind}
+        assert (model.lm_head.weight is model.get_input_embeddings().weight) == tied
+
+
+def test_what_it_writes_on_a_clock_is_what_generate_writes(family):
+    model, prompt = decoder.load(family), PASSAGES[3]
+    ids = torch.tensor([prompt])
+    more = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    theirs = model.generate(ids, attention_mask=torch.ones_like(ids), **more)[0].tolist()
+    calls = []
+    model.register_forward_pre_hook(
+        lambda _, __, named: calls.append(named["input_ids"][0].tolist()), with_kwargs=True
+    )
+    with torch.inference_mode():
+        write = speed._write(model, prompt, 6)
+        write()
+        write()
+    assert calls == [prompt, *([token] for token in theirs[len(prompt) :] * 2)]

@@ -1,0 +1,267 @@
+"""What people have: a GGUF file; folders of GPTQ, AutoRound, bitsandbytes and AWQ, with a parent."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny_llama
+import torch
+from safetensors.torch import save_file
+
+from qlab.core.errors import QlabError
+from qlab.language import (
+    auto_gptq_compat,
+    bnb,
+    build,
+    configuration,
+    data,
+    decoder,
+    device,
+    formats,
+    given,
+    gptq,
+    lambada,
+    scoring,
+    streaming,
+)
+
+
+@pytest.fixture(autouse=True)
+def cpu(home, monkeypatch):
+    """No GPU, no real data."""
+    monkeypatch.delenv("QLAB_DATA", raising=False)
+    monkeypatch.setattr(device, "look", lambda: None)
+
+
+def prepare(tmp_path, **more) -> data.Task:
+    """A task of eight passages."""
+    lines = [json.dumps({"text": f"On day {i} they met and said good {i}"}) for i in range(8)]
+    (tmp_path / "own.jsonl").write_text("\n".join(lines))
+    named = {"profile": "smoke", "passages": str(tmp_path / "own.jsonl"), "threads": 1} | more
+    return data.prepare(data.Parameters.of(named))
+
+
+def retold(folder, **settings) -> None:
+    """Another `quantization_config`."""
+    config = json.loads((folder / "config.json").read_text())
+    changed = json.dumps(config | {"quantization_config": settings})
+    (folder / "config.json").write_text(changed)
+
+
+# GGUF
+
+NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+         "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+         "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "model.layers": "blk",
+         "post_attention_layernorm": "ffn_norm", "model.norm": "output_norm",
+         "model.embed_tokens": "token_embd"}  # fmt: skip
+
+
+def turned(name: str, weight: np.ndarray) -> np.ndarray:
+    """Queries' and keys' rows as llama.cpp orders them: what rotates together side by side."""
+    heads = {"attn_q.weight": 4, "attn_k.weight": 2}.get(name.split(".", 2)[-1])
+    if heads is None:
+        return weight
+    return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def write_gguf(source, file, **flags) -> None:
+    """The tiny Llama of a folder: matrices in Q8_0, norms in float32."""
+    gguf = pytest.importorskip("gguf")
+    config, words = configuration.read(source), configuration.load_tokenizer(source)
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_block_count(2)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_vocab_size(config.vocab_size)
+    tokens = words.convert_ids_to_tokens(range(260)) + [
+        "ab",
+        "cd",
+        *(f"x{i}" for i in range(262, 300)),
+    ]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * 300)
+    writer.add_token_merges(["a b", "c d"])
+    writer.add_bos_token_id(256)
+    writer.add_eos_token_id(257)
+    for flag, value in flags.items():
+        getattr(writer, f"add_{flag}")(value)
+    for name, tensor in tiny_llama.stored(source).items():
+        for ours, its in NAMES.items():
+            name = name.replace(ours, its)
+        weight, kind = turned(name, tensor.numpy()), gguf.GGMLQuantizationType.Q8_0
+        if weight.ndim == 1:
+            writer.add_tensor(name, weight)
+        else:
+            writer.add_tensor(name, gguf.quants.quantize(weight, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gguf_file_is_its_weights_in_float32(tmp_path):
+    parent = tiny_llama.write(tmp_path / "source")
+    write_gguf(tmp_path / "source", tmp_path / "mine.Q8_0.gguf", add_bos_token=False)
+    task = prepare(tmp_path, model=str(tmp_path / "mine.Q8_0.gguf"))
+    assert task.model == "mine.Q8_0" and task.as_is is None
+    assert "whose weights were stored as Q8_0, F32, turned into float32" in " ".join(task.notes)
+    model = decoder.load(task.folder)
+    for name, weight in parent.named_parameters():
+        off = (model.get_parameter(name) - weight).abs().max() / weight.abs().max()
+        assert off < 0.57 / 127 and (off > 0) == (weight.ndim > 1), name
+    settings = configuration.read(task.folder)
+    assert (settings.num_key_value_heads, settings.max_position_embeddings) == (2, 64)
+
+
+@pytest.mark.parametrize("flags", [{"add_bos_token": True}, {"add_bos_token": False}, {}])
+def test_a_gguf_file_begins_texts_as_it_says(tmp_path, flags):
+    tiny_llama.write(tmp_path)
+    write_gguf(tmp_path, tmp_path / "m.gguf", **flags)
+    words = configuration.load_tokenizer(given.from_gguf(tmp_path / "m.gguf"))
+    assert lambada.begins(words) == flags.get("add_bos_token", False)
+    plain = configuration.load_tokenizer(tmp_path)("so it was")["input_ids"]
+    assert (words.bos_token_id, words.eos_token_id) == (256, 257)
+    assert words("so it was", add_special_tokens=False)["input_ids"] == plain
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.01, 0])
+def test_a_gguf_file_that_was_cut_is_one_sentence(tmp_path, share):
+    tiny_llama.write(tmp_path)
+    file = tmp_path / "m.gguf"
+    write_gguf(tmp_path, file)
+    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    with pytest.raises(QlabError, match=r"m\.gguf .*GGUF file"):
+        given.from_gguf(file)
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_a_published_gguf_file(real_data):
+    file = real_data / "llm" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    folder = given.from_gguf(file)
+    words = configuration.load_tokenizer(folder)
+    assert not lambada.begins(words)
+    assert len(words("in 1984")["input_ids"]) == 6  # digits one by one
+    assert "stored as Q4_1, F32, Q8_0" in given.about(file.name, folder)[0]
+
+
+# Quantized already
+
+
+def test_a_gptq_folder_is_measured_as_it_is(source, made, tmp_path):
+    folder = made(gptq.Gptq(4, 32))
+    alone, beside = (
+        prepare(tmp_path, model=str(folder)),
+        prepare(tmp_path, model=str(folder), parent=str(source)),
+    )
+    assert "(gptq, 4 bits): its weights turned into float32 ones are the parent" in alone.notes[1]
+    assert "its parent is said to be" in beside.notes[1] and beside.folder == source
+    expected = streaming.load_dense(folder)
+    for task in (alone, beside):
+        assert task.as_is == folder and task.model == folder.name
+        variants = build.folders(task, {})
+        assert list(variants) == ["fp32", "as_is"]
+        assert variants["as_is"].about == ("gptq", 4, 32)
+        found = build.evaluate(task, variants)
+        wanted = scoring.score(expected, task.encoded)
+        assert np.array_equal(found["as_is"].log_likelihood, wanted.log_likelihood)
+        same = np.array_equal(found["fp32"].log_likelihood, wanted.log_likelihood)
+        assert same == (task is alone) == (found["as_is"].divergence.max() < 1e-6)
+    assert alone.parent != beside.parent
+
+
+def test_a_parent_that_is_none_is_refused(made, tmp_path):
+    folder, other = made(gptq.RoundToNearest(4, 32)), tmp_path / "narrow"
+    tiny_llama.write(other)
+    for wrong in (folder, other):
+        with pytest.raises(QlabError, match="is quantized itself, or its layers have other names"):
+            prepare(tmp_path, model=str(folder), parent=str(wrong))
+
+
+def test_autorounds_own_folder_in_gptqs_format_is_read(made):
+    folder = made(gptq.RoundToNearest(4, 32))
+    expected = tiny_llama.logits(streaming.load_dense(folder))
+    its = {"quant_method": "auto-round", "bits": 4, "group_size": 32, "sym": True}
+    retold(folder, **its, packing_format="auto_round:auto_gptq")
+    assert torch.equal(tiny_llama.logits(streaming.load_dense(folder)), expected)
+
+
+def test_columns_in_another_order_are_read_dense_and_not_multiplied(made):
+    """As GPTQ with desc_act writes them: against auto-gptq's layer that knows that order."""
+    folder, name = made(gptq.Gptq(4, 32)), "model.layers.0.mlp.up_proj"
+    qlinear_cuda = pytest.importorskip("auto_gptq.nn_modules.qlinear.qlinear_cuda")
+    auto_gptq_compat.load()
+    tensors = tiny_llama.stored(folder)
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+    tensors[f"{name}.g_idx"] = tensors[f"{name}.g_idx"][order].contiguous()
+    for path in folder.glob("*.safetensors*"):
+        path.unlink()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    theirs = qlinear_cuda.QuantLinear(4, 32, 64, 192, bias=False)
+    theirs.load_state_dict({e: tensors[f"{name}.{e}"] for e in gptq.gptq_format.SUFFIXES})
+    theirs.scales = theirs.scales.float()
+    dense = streaming.load_dense(folder).get_submodule(name).weight
+    torch.testing.assert_close(theirs(torch.eye(64)).t(), dense, rtol=1e-5, atol=1e-6)
+    with pytest.raises(QlabError, match=r"up_proj has its columns in another order \(desc_act\)"):
+        streaming.load_packed(folder)
+
+
+def test_doubly_quantized_nf4_is_read_as_bitsandbytes_reads_it(source, tmp_path):
+    more = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+    theirs = tiny_llama.bitsandbytes(source, tmp_path, load_in_4bit=True, **more)
+    ours = streaming.load_dense(tmp_path)
+    for name in decoder.shapes(ours.config):
+        weight = theirs.get_submodule(name).weight
+        assert weight.quant_state.nested
+        wanted = bnb.quiet().functional.dequantize_4bit(weight.data, weight.quant_state)
+        assert torch.equal(ours.get_submodule(name).weight, wanted)
+
+
+def awq_packed(numbers: torch.Tensor) -> torch.Tensor:
+    """int32 [rows, n] of numbers of 4 bits [rows, 8 n], as AutoAWQ's `WQLinear_GEMM` packs them."""
+    packed = torch.zeros(len(numbers), numbers.shape[1] // 8, dtype=torch.int32)
+    for i, column in enumerate((0, 2, 4, 6, 1, 3, 5, 7)):
+        packed |= numbers[:, column::8].int() << (4 * i)
+    return packed
+
+
+def test_awq_is_read_as_dense_weights(source, tmp_path):
+    random, tensors, wanted = torch.Generator().manual_seed(0), tiny_llama.stored(source), {}
+    for name, (rows, columns) in decoder.shapes(configuration.read(source)).items():
+        levels = torch.randint(0, 16, (columns, rows), generator=random)
+        zeros = torch.randint(0, 16, (columns // 32, rows), generator=random)
+        scales = torch.rand(columns // 32, rows, generator=random).half() * 0.1
+        wide = [part.repeat_interleave(32, 0) for part in (zeros, scales.float())]
+        wanted[name] = ((levels - wide[0]) * wide[1]).t()
+        parts = {"qweight": awq_packed(levels), "qzeros": awq_packed(zeros), "scales": scales}
+        del tensors[f"{name}.weight"]
+        tensors |= {f"{name}.{end}": part for end, part in parts.items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    settings = {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm"}
+    streaming.write_beside(source, tmp_path, settings, {})
+    model = streaming.load_dense(tmp_path)
+    for name, weight in wanted.items():
+        torch.testing.assert_close(model.get_submodule(name).weight, weight, rtol=1e-6, atol=0)
+    task = prepare(tmp_path, model=str(tmp_path))
+    assert build.folders(task, {})["as_is"].about == ("awq", 4, 32)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"quant_method": "hqq"},
+        {"quant_method": "gptq", "checkpoint_format": "gptq_v2", "bits": 4, "group_size": 64},
+        {"quant_method": "auto-round", "packing_format": "auto_round:gptqmodel", "bits": 4},
+        {"quant_method": "awq", "bits": 4, "version": "gemv"},
+    ],
+)
+def test_formats_that_are_not_read_are_refused(tmp_path, settings):
+    with pytest.raises(QlabError, match="not read"):
+        formats.stored(settings, tmp_path)

@@ -111,7 +111,7 @@ def test_every_figure_of_coco_has_a_paired_difference(task):
     found = {"fp32": results, "fp16": results[::2]}
     scores = measure.score(work, found)
     table = records.as_table(measure.accuracy_records(work, found, scores))
-    before, after = (scores[v, 12].scored for v in found)
+    before, after = (scores[v, 12] for v in found)
     assert len(before.figures) > 10
     for metric in before.figures:
         row = value(table, "fp16", f"{metric}_difference")

@@ -148,16 +148,15 @@ def test_a_variant_that_litert_refuses_is_left_out_and_said(tiny, caplog):
 
 def test_a_file_is_what_its_name_says_or_is_refused(tiny):
     content = {v: f.read_bytes() for v, f in tiny.files.items()}
-    deconv = tiny.left(DECONV)
-    for variant, kind, others in (("fp32", "FLOAT32", ()), ("fp16", "FLOAT16", ()),
-                                  ("int8_dynamic", "INT8", ()), ("int8_static", None, ()),
-                                  ("int8_dynamic_deconv_fp32", "INT8", deconv)):  # fmt: skip
-        assert quantize.check(content[variant], kind, (), others) is content[variant]
-    for variant, kind, others in (("fp32", "INT8", ()), ("fp16", "INT8", ()),
-                                  ("fp16", "FLOAT32", ()), ("int8_static", "INT4", ()),
-                                  ("int8_dynamic_deconv_fp32", "INT8", ())):  # fmt: skip
+    for variant, kind in (("fp32", "FLOAT32"), ("fp16", "FLOAT16"), ("int8_dynamic", "INT8"),
+                          ("int8_static", None)):  # fmt: skip
+        assert quantize.check(content[variant], kind) is content[variant]
+    deconv = "int8_dynamic_deconv_fp32"
+    assert quantize.check(content[deconv], "INT8", tiny.left(DECONV)) is content[deconv]
+    for variant, kind in (("fp32", "INT8"), ("fp16", "INT8"), ("fp16", "FLOAT32"),
+                          ("int8_static", "INT4"), (deconv, "INT8")):  # fmt: skip
         with pytest.raises(QlabError, match=f"Weights should be {kind}, but .* operators have"):
-            quantize.check(content[variant], kind, (), others)
+            quantize.check(content[variant], kind)
     kinds = tflite_graph.weight_types(content["int8_dynamic"]).values()
     assert {n < quantize.SMALL for t, n in kinds if t == "FLOAT32"} == {True}
 

@@ -1,7 +1,7 @@
 """What one process measures: `python -m qlab.detector.latency JSON`, with arguments in JSON.
 
 Those of `rounds` are answered with a list of [variant, stage, seconds]; `{"file": FILE, "threads":
-N}` with the peak resident bytes of a process that runs one detection.
+N}` with the peak resident bytes of a process that runs one detection. It imports little.
 """
 
 import json

@@ -42,7 +42,7 @@ def each_once(
 ) -> tuple[dict[int, Path], tuple[str, ...]]:
     """Photos by id without copies of an earlier one (the same bytes), and what to tell of it.
 
-    Nor those that calibrate too, whatever their file is called there.
+    Nor those that calibrate too, under whatever name.
     QlabError: there are such, and the user `named` the calibration images.
     """
     used = {file_sha256(path): path.name for path in calibration}
@@ -59,10 +59,11 @@ def each_once(
             f"The calibration image {both[0]} is among the evaluation images too; "
             "give others with calibration_images, or none to have some held out."
         )
-    left_out = (("copies of other photos", copies), ("photos that calibrate", both))
-    told = (
-        f"Left out as {why}: {len(n)} of {len(found)}, such as {n[0]}." for why, n in left_out if n
-    )
+    told = [
+        f"Left out as {why}: {len(names)} of {len(found)}, such as {names[0]}."
+        for why, names in (("copies of other photos", copies), ("photos that calibrate", both))
+        if names
+    ]
     return kept, tuple(told)
 
 

@@ -35,12 +35,7 @@ class Judged(NamedTuple):
 
 
 def judged(
-    coco: COCO,
-    results: list[dict],
-    ids: Sequence[int],
-    draws: int,
-    seed: int,
-    overall: bool = False,
+    coco: COCO, results: list[dict], ids: Sequence[int], draws: int, seed: int, overall=False
 ) -> Judged:
     """Detections scored on images and `draws` resamples of them; `overall` skips size classes."""
     matches = match(coco, results, ids, overall=overall)
@@ -71,9 +66,7 @@ def estimates(
     return {n: Estimate(whole[n], *ends, images) for n, ends in intervals.items()}, samples
 
 
-def score(
-    evaluation: COCOeval, weights: np.ndarray, overall: bool = False
-) -> dict[str, np.ndarray]:
+def score(evaluation: COCOeval, weights: np.ndarray, overall=False) -> dict[str, np.ndarray]:
     """FIGURES of every resample, [draws] each, categories averaged; NaN where undefined.
 
     `weights` [draws, images] says how often each image (ascending id) counts; with `overall` the
@@ -92,9 +85,7 @@ def score(
     return dict(zip(FIGURES, [whole, *ap[0], *by_size, *ar[1:], ar[0]], strict=True))
 
 
-def _precision_recall(
-    entries: Sequence[dict | None], weights: np.ndarray, thresholds: np.ndarray, overlaps: int
-) -> np.ndarray:
+def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray:
     """Average precision and final recall of a category and size class, [2, overlaps, draws].
 
     `entries` are pycocotools' matches, one an image. NaN where a resample holds no object.
@@ -170,18 +161,15 @@ def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
     return table.iloc[order[kept[order]]].reset_index(drop=True)
 
 
-def table(
-    clean: Mapping[tuple[str, int], Judged],
-    under: Mapping[tuple[str, int], Mapping[str, Judged]],
-) -> pd.DataFrame:
+def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
     """Items of all variants: `clean` by variant and number of images, `under` by condition.
 
     Of a variant that was judged on several numbers of images, those of the largest are kept.
     """
     most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
-    parts = {(v, None, None): clean[v, n] for v, n in most.items()}
-    parts |= {(v, *condition): one for condition, of in under.items() for v, one in of.items()}
+    parts = {(v, None, None): clean[v, n].items for v, n in most.items()}
+    parts |= {(v, *at): one.items for at, of in under.items() for v, one in of.items()}
     labels = {"variant": object, "condition": object, "strength": "Int64"}
-    tables = [one.items.assign(**dict(zip(labels, at, strict=True))) for at, one in parts.items()]
+    tables = [t.assign(**dict(zip(labels, at, strict=True))) for at, t in parts.items()]
     rows = pd.concat(tables, ignore_index=True).astype(labels)
     return rows[[*labels, *rows.columns.drop(list(labels))]]

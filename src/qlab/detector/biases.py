@@ -26,7 +26,7 @@ class _Biased(NamedTuple):
     """An operator of a quantized file that adds an integer bias."""
 
     name: str  # its output tensor
-    operator: object  # the schema's, as are the two tensors
+    operator: object  # the schema's, as are its weights and bias
     weights: object
     bias: object
     place: int  # of the bias among the operator's inputs

@@ -66,14 +66,16 @@ def load_annotations(path: Path) -> COCO:
         raise QlabError(f"The annotations {path} cannot be read as JSON: {error}.") from error
     ids = {key: Counter(e["id"] for e in dataset[key]) for key in ENTRIES}
     for key, counts in ids.items():
-        if twice := [i for i, n in counts.items() if n > 1]:
-            raise QlabError(f"{path}: the id {twice[0]} stands twice in '{key}'.")
+        if (most := counts.most_common(1)) and most[0][1] > 1:
+            raise QlabError(f"{path}: the id {most[0][0]} stands twice in '{key}'.")
     up = max(0, 1 - min(ids["annotations"], default=1))
     for a in dataset["annotations"]:
         for key, whole in (("image_id", "images"), ("category_id", "categories")):
             if a[key] not in ids[whole]:
-                wrong = f"annotation {a['id']} has the {key} {a[key]}, which '{whole}'"
-                raise QlabError(f"{path}: {wrong} does not list.")
+                wrong = (
+                    f"annotation {a['id']} has the {key} {a[key]}, which '{whole}' does not list"
+                )
+                raise QlabError(f"{path}: {wrong}.")
         a["id"] += up  # pycocotools reads a match with annotation 0 as none
         a["bbox"] = list(a["bbox"])  # and takes no tuples
         a["iscrowd"] = a.get("iscrowd") or 0
@@ -86,17 +88,14 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
     """Where each image of the annotations lies; QlabError names the first that is missing."""
     names = {i: image["file_name"] for i, image in coco.imgs.items()}
     bare = Counter(PureWindowsPath(name).name for name in set(names.values()))
-    found, missing = {}, []
+    found = {}
     for i in ids:
         windows = PureWindowsPath(names[i])  # reads slashes of both kinds
         # Without its own folders only where no other photo has that name.
         tried = [names[i], windows.as_posix(), *[windows.name][: bare[windows.name] == 1]]
-        there = [p for name in tried if (p := folder / name).is_file()]
-        if there:
+        if there := [p for name in tried if (p := folder / name).is_file()]:
             found[i] = there[0]
-        else:
-            missing.append(names[i])
-    if missing:
+    if missing := [names[i] for i in ids if i not in found]:
         all_of_them = f"{len(missing)} of the {len(ids)} annotated images"
         raise QlabError(f"{folder} lacks {all_of_them}, first {missing[0]}.")
     return found

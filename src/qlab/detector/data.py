@@ -97,13 +97,11 @@ class Task:
 
 
 def prepare(given: Parameters) -> Task:
-    """Resolve the parameters of notebook 01 into a checked task.
+    """Resolve the parameters of notebook 01 into a checked task; empty paths: the profile's own.
 
-    Empty paths mean the profile's own: the embedded model and mini_coco, or COCO val2017 and one
-    of PUBLISHED (from QLAB_DATA, else downloaded). Without `calibration_images`, `small` calibrates
-    on a fixed list of train2017, and else the first `calibration_limit` of one's own images do.
-    QlabError: annotations without images or the reverse, no image left, no object on any, an
-    image that judges among `calibration_images`.
+    Without `calibration_images`, `small` calibrates on a fixed list of train2017, and of one's own
+    images the first `calibration_limit` do. QlabError: annotations without images or the reverse,
+    no image left, no object on any, an image that judges among `calibration_images`.
     """
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
@@ -198,7 +196,7 @@ def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
 
 
 def _coco() -> Path:
-    """The folder of QLAB_DATA that has COCO in its own layout; none where there is no such."""
+    """The folder that has COCO in its own layout, if there is one."""
     return (paths.real_data() or paths.build()) / "coco"
 
 

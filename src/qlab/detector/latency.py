@@ -30,9 +30,8 @@ def rounds(
 ) -> Seconds:
     """Each variant's stages on the pictures, in turn, after two warm-up rounds (one before few).
 
-    `files` are paths by variant. `preprocess` resizes a picture and copies it into the input
-    tensor, `invoke` runs the graph; `decode`, of the variant `image`, reads a picture's file. With
-    the built-in kernels (`xnnpack` false) the graph alone is timed.
+    `files` are paths by variant. `preprocess` resizes a picture into the input tensor, `invoke`
+    runs the graph (alone timed without `xnnpack`); `decode`, of the variant `image`, reads a file.
     """
     read, calls = cycle(map(Path, pictures)), {}
     for variant, file in files.items():

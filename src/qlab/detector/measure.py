@@ -127,9 +127,7 @@ def detect(task: Task, files: Files, progress=iter) -> Detections:
     return {v: found[v] for v in files}
 
 
-def _detections(
-    file: Path, images: dict[int, Path], threads: int, known: COCO | None
-) -> list[dict]:
+def _detections(file: Path, images: dict, threads: int, known: COCO | None) -> list[dict]:
     """A file's detections; QlabError where its categories are not those of `known`."""
     [found] = detectors.detect_each([file], images, threads)
     if known and (strange := {r["category_id"] for r in found} - set(known.cats)):
@@ -179,10 +177,9 @@ def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Reco
         if variant != parent:
             made |= {f"{m}_difference": difference(one, before, m) for m in one.figures}
         records += [RECORD.estimated(task, variant, m, e, **about) for m, e in made.items()]
-        was, now = (
-            coco.found_objects(task.coco, found[v], ids, FOUND_SCORE) for v in (parent, variant)
-        )
-        if len(was):
+        pair = (found[v] for v in (parent, variant))
+        was, now = (coco.found_objects(task.coco, one, ids, FOUND_SCORE) for one in pair)
+        if len(now):
             here, share = (task, variant, "found_share"), stats.proportion(int(now.sum()), len(now))
             records.append(RECORD.estimated(*here, share))
             if variant != parent:

@@ -1,8 +1,7 @@
 """How much noise quantization adds, in decibels: signal power over noise power, more is better.
 
-`arriving` compares a quantized file with its float parent tensor by tensor: the noise of the whole
-way up to there. `alone` quantizes one operator and leaves all others float, again and again: what
-each adds by itself, at its own output and at the ends of the network, where it can do harm.
+`arriving` compares a quantized file with its float parent tensor by tensor. `alone` quantizes one
+operator and leaves all others float, again and again: what each adds by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,12 +76,7 @@ def arriving(
 
 
 def alone(
-    float_file: Path,
-    rules: list[dict],
-    ranges: Ranges,
-    samples: Samples,
-    threads: int = 2,
-    progress=iter,
+    float_file: Path, rules: list[dict], ranges: Ranges, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
     """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules`.
 

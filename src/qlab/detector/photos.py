@@ -13,10 +13,9 @@ from qlab.core.images import AsStored, header
 def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
     """Photos by id, those `AsStored` whose annotations do not follow EXIF's orientation.
 
-    Labelling tools turn a photo by EXIF, COCO's own tools do not: the width and height that the
-    annotations state tell which. Where they do not (a square, a half turn, a mirror, none stated),
-    a photo is turned, as viewers do, unless all others that tell are as stored.
-    QlabError: a stated size that is neither.
+    Labelling tools turn a photo by EXIF, COCO's own do not: the stated width and height tell which.
+    Where they do not (a square, a half turn, none stated), a photo is turned, as viewers do, unless
+    all others that tell are as stored. QlabError: a stated size that is neither.
     """
     ways: dict[int, set[bool]] = {}  # whether a photo may be as stored, and may be turned
     for i, path in found.items():

@@ -150,13 +150,14 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
         return print("Nothing to draw: a ready .tflite file is not taken apart.")
     kept = [*rows.groupby("part")["value"].max().nlargest(top).index]
     rows = rows.assign(kind=rows["part"].where(rows["part"].isin(kept), "other"))
+    shades = dict(zip([*kept, "other"], PART_COLOURS, strict=False))
     drawn = rows.groupby(["metric", "variant", "kind"], sort=False, as_index=False)["value"].sum()
     layout = {"ncols": 2, "figsize": (9.6, 4.3), "sharey": True}
     with plot.figure("centernet_operators", profile, drawn, **layout) as (canvas, axes):
         for axis, (title, (whole, alone)) in zip(axes, KERNELS.items(), strict=True):
             one = records.pick(drawn, alone).pivot(index="variant", columns="kind", values="value")
-            one = one.reindex(rows["variant"].unique())[[k for k in [*kept, "other"] if k in one]]
-            one.plot.barh(stacked=True, ax=axis, color=PART_COLOURS, width=0.6, legend=False)
+            one = one.reindex(rows["variant"].unique())[[k for k in shades if k in one]]
+            one.plot.barh(stacked=True, ax=axis, color=shades, width=0.6, legend=False)
             for at, (variant, total) in enumerate(one.sum(axis=1).items()):
                 measured = records.pick(table, whole, variant=variant)["value"].tolist()
                 axis.plot(measured, [at] * len(measured), "k|", ms=22, mew=1.6)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pycocotools.coco import COCO
-
 from qlab.core import corruptions, processes, stats
 from qlab.core.cache import code_sha256, hash_json
 from qlab.core.corruptions import corrupt
@@ -40,15 +38,7 @@ def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
     return dict(zip(conditions, found, strict=True))
 
 
-def _judged_under(
-    condition: tuple[str, int],
-    files: Mapping[str, Path],
-    images: dict[int, Path],
-    coco: COCO,
-    threads: int,
-    draws: int,
-    seed: int,
-) -> dict[str, Judged]:
+def _judged_under(condition, files, images, coco, threads, draws, seed) -> dict[str, Judged]:
     """The overall figures of each detector in `files` under a corruption; strength 0 is none."""
     kind, strength = condition
     change = (lambda image, i: corrupt(image, kind, strength, seed + i)) if strength else None

@@ -27,8 +27,6 @@ def load(folder: Path):
     """
     from qlab.core.tf import tf
 
-    if not (folder / "saved_model.pb").is_file():
-        raise QlabError(f"There is no SavedModel at {folder}: no saved_model.pb.")
     try:
         model = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises many kinds for damaged files

@@ -9,6 +9,7 @@ import pytest
 import tiny_tfjs
 from conftest import ROOT
 from PIL import Image
+from tiny_coco import written_world
 
 from qlab.core import fetch
 from qlab.core.cache import file_sha256
@@ -30,21 +31,8 @@ def own(tmp_path, monkeypatch):
     monkeypatch.setattr(quantize, "load", lambda folder: folder)
     monkeypatch.setattr(quantize, "own_size", lambda model: (None, None))
     monkeypatch.setattr(data, "Detector", lambda *_: types.SimpleNamespace(size=Size(8, 8)))
-    (tmp_path / "img").mkdir()
-    entries = []
-    for i in range(1, 41):
-        Image.fromarray(np.full((4, 6, 3), i, np.uint8)).save(tmp_path / "img" / f"{i}.png")
-        entries.append({"id": i, "file_name": f"{i}.png", "width": 6, "height": 4})
-    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 2, 2]} for i in range(1, 41)]
-    kinds = [{"id": 1, "name": "a"}]
-    world = {"images": entries[::-1], "annotations": boxes, "categories": kinds}
-    (tmp_path / "instances_x.json").write_text(json.dumps(world))
-    return {
-        "model": str(tmp_path / "net" / "saved_model"),
-        "annotations": str(tmp_path / "instances_x.json"),
-        "images": str(tmp_path / "img"),
-        "input_size": 8,
-    }
+    world = written_world(tmp_path, 40, (6, 4))
+    return {"model": str(tmp_path / "net" / "saved_model"), "input_size": 8, **world}
 
 
 def prepared(profile="smoke", **given):

@@ -72,23 +72,12 @@ def test_the_lines_are_those_that_the_notebook_shows():
     assert shown.partition("```python\n")[2].partition("```")[0] == USE.read_text()
 
 
-def test_the_lines_without_qlab_find_the_same_boxes(task, table, tmp_path):
-    from qlab.core.steps_bar import keras
-    from qlab.core.tf import tf
-    from qlab.detector import centernet
-
-    keras.utils.set_random_seed(0)
-    image = keras.Input((24, 24, 3))
-    maps = {"heat": 3, "size": 2, "offset": 2}
-    maps = {k: keras.layers.Conv2D(c, 4, 4, name=k)(image / 255) for k, c in maps.items()}
-    centernet.export(keras.Model(image, maps), tmp_path / "model")
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model"))
-    (tmp_path / "a.tflite").write_bytes(converter.convert())
+def test_the_lines_without_qlab_find_the_same_boxes(task, table, tiny, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     Image.fromarray(np.rot90(noise)).save(tmp_path / "photo.png", exif=exif)
-    folder = take.keep(tmp_path / "mine", task[0], tmp_path / "a.tflite", None, table, {})
+    folder = take.keep(tmp_path / "mine", task[0], tiny.float_file, None, table, {})
 
     named = f"folder, picture = Path({str(folder)!r}), {str(tmp_path / 'photo.png')!r}"
     lines = USE.read_text().splitlines()

@@ -55,8 +55,7 @@ def estimates(
 ) -> tuple[dict[str, Estimate], dict[str, np.ndarray]]:
     """Every COCO figure with its bias-corrected bootstrap interval over images, and the samples.
 
-    `weights` [draws, images] are resamples (`stats.resamples`); `overall` skips the size classes.
-    Figures that are undefined (no object of that size) are left out.
+    `weights` [draws, images] are `stats.resamples`. Undefined figures (no such size) are left out.
     """
     images = weights.shape[1]
     samples = score(evaluation, np.vstack([np.ones((1, images), int), weights]), overall)

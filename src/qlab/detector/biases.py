@@ -75,10 +75,10 @@ def cut_off(file: Path, float_file: Path) -> pd.DataFrame:
 def mended(content: bytes, float_file: Path) -> bytes:
     """A quantized .tflite whose filters have scales large enough for their biases.
 
-    Such a filter's weights are rounded again on the larger scale, which often leaves only zeros:
-    with K weights, at most 2^14 K steps are lost of a sum whose bias has more than ROOM, 2^30.
-    Operators that share weights get the scale that the neediest wants. A file in which all biases
-    fit is returned as it is. QlabError: weights of fewer than 8 bits, or held in two ways at once.
+    Such a filter's weights are rounded again on the larger scale: with K weights, at most 2^14 K
+    steps are lost of a sum whose bias has more than ROOM. Operators that share weights share the
+    scale. Where all biases fit, the content itself comes back. QlabError: weights of fewer than 8
+    bits, or held in two ways at once.
     """
     model, sharing = tflite_graph.parsed(content), defaultdict(list)
     for one in _biased(model, float_file):

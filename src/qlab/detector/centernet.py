@@ -33,10 +33,9 @@ def saved_model(subpixel: bool = False) -> Path:
 def to_subpixel(model):
     """The same trained network in plain convolutions (equal to float rounding), a Keras model.
 
-    For each 4x4, stride-2 transposed convolution NAME_deconv with NAME_bn and NAME_relu behind it:
-    every pixel that it writes sees a 2x2 window of its input, so a 2x2 convolution with four times
-    the channels computes all four output phases and depth-to-space weaves them together (Shi et
-    al., arXiv 1609.07009).
+    Every pixel that a 4x4, stride-2 transposed convolution NAME_deconv (NAME_bn and NAME_relu
+    behind it) writes sees a 2x2 window of its input, so a 2x2 convolution with four times the
+    channels computes all four output phases, which are woven together (Shi et al., 1609.07009).
     """
     from qlab.core.tf import tf  # isort: skip: it comes quietly
     import tf_keras as keras
@@ -100,8 +99,7 @@ def decode(maps, top: int = 100):
 def export(model, folder: Path) -> None:
     """Write a SavedModel with the signature of the TF2 detection zoo.
 
-    In: `input_tensor`, uint8 [1, H, W, 3]. Out: `detection_boxes`, `detection_scores`,
-    `detection_classes` (1-based), `num_detections`.
+    In: `input_tensor`, uint8 [1, H, W, 3]. Out: boxes, scores, classes (1-based), their number.
     """
     from qlab.core.tf import tf
 

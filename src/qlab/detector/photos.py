@@ -39,10 +39,10 @@ def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
 def each_once(
     found: dict[int, Path], calibration: Iterable[Path] = (), named: bool = True
 ) -> tuple[dict[int, Path], tuple[str, ...]]:
-    """Photos by id without copies of an earlier one (the same bytes), and what to tell of it.
+    """Photos by id without copies of an earlier one and those that calibrate, and what to tell.
 
-    Nor those that calibrate too, under whatever name.
-    QlabError: there are such, and the user `named` the calibration images.
+    The same bytes are a copy, whatever their name. QlabError: one calibrates, and the user `named`
+    the calibration images.
     """
     used = {file_sha256(path): path.name for path in calibration}
     kept, first, copies, both = {}, {}, [], []

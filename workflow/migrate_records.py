@@ -162,6 +162,11 @@ def migrated(table: pd.DataFrame, origin: dict) -> pd.DataFrame:
 def migrate(file: Path) -> bool:
     """Rewrite one csv in place; False where there is nothing to do."""
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if list(table.columns) == [name for name in COLUMNS if name != "parent"]:
+        table.insert(COLUMNS.index("parent"), "parent", "")  # came last
+        table.to_csv(file, index=False)
+        records.read_file(file)  # which checks it
+        return True
     if list(table.columns) != OLD or table["experiment"].iloc[0] not in EXPERIMENTS:
         return False
     origin = json.loads(records.provenance_path(file).read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ from qlab.core import records
 from qlab.core.records import COLUMNS, KEY, Metric
 from qlab.detector.measure import METRICS as DETECTOR
 from qlab.evidence.measure import METRICS as EVIDENCE
-from qlab.language.measure import METRICS as LANGUAGE
+from qlab.language.metrics import METRICS as LANGUAGE
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from bench import METRICS as BENCHMARKS  # noqa: E402
@@ -162,6 +162,11 @@ def migrated(table: pd.DataFrame, origin: dict) -> pd.DataFrame:
 def migrate(file: Path) -> bool:
     """Rewrite one csv in place; False where there is nothing to do."""
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if list(table.columns) == [name for name in COLUMNS if name != "parent"]:
+        table.insert(COLUMNS.index("parent"), "parent", "")  # came last
+        table.to_csv(file, index=False)
+        records.read_file(file)  # which checks it
+        return True
     if list(table.columns) != OLD or table["experiment"].iloc[0] not in EXPERIMENTS:
         return False
     origin = json.loads(records.provenance_path(file).read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from qlab.core import cache, disk
 from qlab.core.cache import code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import configuration, decoder, formats, lora, passages, scoring, streaming
+from qlab.language import configuration, decoder, formats, lora, passages, scoring, sizes, streaming
 from qlab.language.data import Task
 from qlab.language.digits import each, reproducible, threads
 from qlab.language.lambada import Encoded
@@ -96,11 +96,10 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
         found["as_is"] = _variant("as_is", stored, task.as_is)
     # Here and not in another process, which cannot read the text of a notebook's functions.
     targets = {n: cache.address("decoder", recipe(task, how)) for n, how in making.items()}
-    left = sum(not target.is_dir() for target in targets.values())
-    bytes_left = left * sum(path.stat().st_size for path in task.folder.glob("*.safetensors"))
-    disk.refuse(
-        bytes_left // 2, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'"
-    )
+    empty = decoder.empty(configuration.read(task.folder))
+    left = [making[n] for n, target in targets.items() if not target.is_dir()]
+    needed = sum(sizes.expected(empty, how.bits, how.group_size) for how in left)
+    disk.refuse(needed, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'")
     calls = {
         n: partial(_folder, task, n, how, targets[n]) for n, how in making.items() if n != name
     }

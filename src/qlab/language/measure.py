@@ -106,8 +106,8 @@ def recovery_records(
 ) -> list[Record]:
     """What training adapters after quantization brought back, and what it cost.
 
-    `recovery_difference` is `acc` with the adapter minus `acc` without it; `recovered_share` is that
-    over what quantization had lost, where it had lost anything that the passages can show.
+    `recovery_difference` is `acc` with the adapter minus without; `recovered_share` is that over
+    what quantization had lost, where it had lost anything that the passages can show.
     """
     records: list[Record] = []
     hits = {v: outcomes.hits(rows)[ACC] for v, rows in outcomes.by_variant(judged)}

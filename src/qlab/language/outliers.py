@@ -63,9 +63,9 @@ def _move_values(attention, factors) -> None:
 
 
 def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
-    """Excess kurtosis of the weights and of the inputs of each linear layer: block, linear, weights,
-    inputs. It is 0 for a normal distribution and large where few values are far out.
+    """Excess kurtosis of weights and inputs of each linear layer: block, linear, weights, inputs.
 
+    It is 0 for a normal distribution, and large where few values are far out.
     Inputs are those of the passages (token ids) in the float model.
     """
     rows = []

@@ -131,13 +131,12 @@ def in_processes(
 
 def memory_records(task: Task, variants: Variants, passages, progress=iter) -> list[Record]:
     """Peak resident bytes of a fresh process that loads a variant, reads a passage and writes."""
-    return [
-        record.counted(
-            task, variant, "peak_memory_bytes",
-            timing.peak_memory(["-m", __name__, json.dumps(_told(task, {name: variant}, passages[:1]))]),
-        )
-        for name, variant in progress(variants.items())
-    ]  # fmt: skip
+    made = []
+    for name, variant in progress(variants.items()):
+        told = json.dumps(_told(task, {name: variant}, passages[:1]))
+        peak = timing.peak_memory(["-m", __name__, told])
+        made.append(record.counted(task, variant, "peak_memory_bytes", peak))
+    return made
 
 
 def _told(task: Task, variants: Variants, passages: Sequence[Sequence[int]]) -> dict:

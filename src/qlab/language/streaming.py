@@ -33,7 +33,7 @@ def quantize_folder(
     dtype: str = "float32",
     progress=iter,
 ) -> None:
-    """Fill the folder `target` with the float model in `folder`, its blocks' linear layers quantized.
+    """Fill `target` with the float model in `folder`, the linear layers of its blocks quantized.
 
     `calibration` are passages as token ids, run one by one, so nothing is padded. What is not
     quantized (embedding, norms, an untied head) keeps its dtype. QlabError: a quantized folder,

@@ -8,7 +8,7 @@ import tiny_llama
 
 from qlab.core import hub
 from qlab.core.errors import QlabError
-from qlab.language import data, device
+from qlab.language import data, device, gptq_format, lambada, lora
 from qlab.language.passages import TRAINING
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
@@ -114,3 +114,42 @@ def test_real_profiles_download_small_files_then_weights(
     with pytest.raises(QlabError, match="The CPU needs"):
         prepare(profile, model="someone/else")
     assert asked == [("someone/else", False)]  # no gigabytes for a machine that cannot hold them
+
+
+def read(folder, line):
+    (folder / "bad.jsonl").write_text(f'{{"text": "a b"}}\n{line}\n')
+    return lambada.read(folder / "bad.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model": "/no/such/model"}, "no model folder or GGUF file at /no/such"),
+        ({"model": __file__}, "a file that ends in .gguf, or a name"),
+        ({"calibration_count": 12}, "12 passages cannot be split into 12 that calibrate"),
+        ({"device": "cuda"}, "finds no CUDA device"),
+    ],
+)
+def test_parameters_that_cannot_be_met(own, changes, sentence):
+    with pytest.raises(QlabError, match=sentence):
+        prepare(**own | changes)
+
+
+@pytest.mark.parametrize(
+    ("work", "sentence"),
+    [
+        (lambda f: read(f, '{"text": "a b"'), r"line 2: expected an object .*\(Invalid JSON: EOF"),
+        (lambda f: read(f, '{"text": "alone"}'), "line 2: a passage needs a context, a space and"),
+        (lambda _: gptq_format.check_widths({"up": (172, 64)}, 4, 64), "up has 172 outputs, which"),
+        (lambda _: gptq_format.check_widths({}, 5, 64), "has 2, 3, 4 and 8 bits, not 5"),
+        (lambda f: lora.cost(f), "There is no adapter at"),
+    ],
+)
+def test_work_that_cannot_be_done(tmp_path, work, sentence):
+    with pytest.raises(QlabError, match=sentence):
+        work(tmp_path)
+
+
+def test_only_the_embedded_model_has_twins(own):
+    with pytest.raises(QlabError, match="Only llama_mini has twins; tiny has none"):
+        data.twin(prepare(**own), 0.0)

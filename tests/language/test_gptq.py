@@ -1,10 +1,10 @@
-"""Laws of GPTQ and round-to-nearest, their equality with auto-gptq, damping."""
+"""Laws of GPTQ and round-to-nearest, and damping."""
 
 import pytest
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, gptq_format
+from qlab.language import gptq_format
 from qlab.language.gptq import Gptq, RoundToNearest
 
 
@@ -95,19 +95,6 @@ def test_inputs_that_are_always_zero_do_no_harm():
     weight, x = weights(), inputs()
     x[..., 5] = 0
     assert torch.isfinite(quantized(Gptq(4, 64), weight, x).dense).all()
-
-
-@pytest.mark.parametrize("bits", gptq_format.BITS)
-def test_the_grid_is_auto_gptqs(bits):
-    weight, x = weights(), inputs()
-    theirs = auto_gptq_compat.gptq()(torch.nn.Linear(128, 64, bias=False))
-    theirs.layer.weight.data = weight.clone()
-    theirs.quantizer.configure(bits, perchannel=True, sym=True, mse=False)
-    theirs.add_batch(x, None)
-    with torch.no_grad(), auto_gptq_compat.quantizing():
-        theirs.fasterquant(percdamp=0.01, group_size=64)
-    ours = quantized(Gptq(bits, 64), weight, x).dense
-    assert torch.equal(ours, theirs.layer.weight)
 
 
 def test_columns_are_compensated_as_well_as_can_be():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, gptq_format
+from qlab.language import gptq_format
 
 
 def on_a_grid(bits: int, rows=32, columns=128, group_size=64, seed=0):
@@ -33,17 +33,6 @@ def test_what_is_packed_is_read_back_exactly(bits):
     assert torch.equal(gptq_format.zero_points(tensors["qzeros"], bits), zeros.t().int())
     torch.testing.assert_close(gptq_format.unpack(tensors, bits), weight, rtol=1e-6, atol=0)
     gptq_format.check_packed(tensors, weight, bits)
-
-
-@pytest.mark.parametrize("bits", gptq_format.BITS)
-def test_auto_gptqs_own_layer_multiplies_with_the_unpacked_weight(bits):
-    _, scales, zeros, weight = on_a_grid(bits, seed=1)
-    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
-    layer = auto_gptq_compat.packed_linear()(bits, 64, 128, 32, bias=False)
-    layer.load_state_dict(tensors)
-    layer.scales = layer.scales.float()
-    found = layer(torch.eye(128))
-    torch.testing.assert_close(found.t(), gptq_format.unpack(tensors, bits), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("bits", gptq_format.BITS)

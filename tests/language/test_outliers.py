@@ -28,7 +28,7 @@ def test_kurtosis_is_that_of_the_layers_weights_and_inputs(tmp_path):
         outliers.spread(model, 3, strength)
         model.save_pretrained(tmp_path)
         seen, layer = [], model.model.layers[1].mlp.down_proj
-        hook = layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].flatten()))
+        hook = layer.register_forward_pre_hook(lambda _, x, kept=seen: kept.append(x[0].flatten()))
         for passage in tiny_llama.PASSAGES:
             tiny_llama.logits(model, passage)
         hook.remove()

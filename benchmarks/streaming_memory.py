@@ -102,9 +102,9 @@ def quantize(folder: Path, name: str, layers: int, passages: int) -> None:
     """Quantize `layers` decoder layers by streaming; in the last, the folder becomes whole."""
     import random
 
-    from qlab.language import llama, methods, streaming
+    from qlab.language import configuration, gptq, streaming
 
-    config = llama.read_config(folder)
+    config = configuration.read(folder)
     chance = random.Random(SEED)
     rows = [[chance.randrange(config.vocab_size) for _ in range(TOKENS)] for _ in range(passages)]
 
@@ -116,8 +116,10 @@ def quantize(folder: Path, name: str, layers: int, passages: int) -> None:
             yield i
 
     target = folder.with_name(f"{folder.name}-{name}")
+    target.mkdir()
+    method = {RTN: gptq.RoundToNearest, GPTQ: gptq.Gptq}[name](4, 128)
     try:
-        streaming.quantize_folder(folder, methods.method(name), rows, target, progress=stopping)
+        streaming.quantize_folder(folder, method, rows, target, progress=stopping)
     except _Enough:
         return
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import side
 import torch
 
-from qlab.language import lambada, llama, scoring
+from qlab.language import configuration, decoder, lambada, scoring
 
 if __name__ == "__main__":
     folder, file, threads, limit, target = sys.argv[1:]
     torch.set_num_threads(int(threads))
     passages = lambada.read(Path(file))[: int(limit)]
-    model, tokenizer = llama.load(Path(folder)), llama.load_tokenizer(Path(folder))
-    encoded = lambada.encode(passages, tokenizer, model.config.max_position_embeddings)
+    model, words = decoder.load(Path(folder)), configuration.load_tokenizer(Path(folder))
+    encoded = lambada.encode(passages, words, configuration.context(model.config))
     scores = scoring.score(model, encoded)
     side.tell(target, len(passages), scoring.acc(scores), scoring.perplexity(scores.log_likelihood))

@@ -1,0 +1,74 @@
+"""What notebook 02 says of its committed run, held to the records."""
+
+import functools
+import io
+import subprocess
+
+import nbformat
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from qlab.core import records
+
+NOTEBOOK = ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb"
+CELLS = nbformat.read(NOTEBOOK, 4).cells
+PROSE = " ".join(" ".join(c.source for c in CELLS if c.cell_type == "markdown").split())
+POINTS, NATS = "{:+.1f} [{:+.1f}, {:+.1f}]", "{:+.2f} [{:+.2f}, {:+.2f}]"
+LOST, SIDES = "acc_difference", "part_difference"
+EIGHT, FOUR = ("gptq_w8_g64", "rtn_w8_g64"), ("gptq_w4_g64", "rtn_w4_g64", "bnb_nf4")
+FEW = ("gptq_w3_g64", "rtn_w3_g64", "gptq_w2_g64", "rtn_w2_g64", "autoround_w2_g64")
+ATTENTION = "attention minus MLP, as many bytes"
+SAID = [  # model, variant, metric, part, how it is written
+    *(("llama_mini", v, LOST, None, POINTS) for v in (*EIGHT, *FOUR, *FEW)),
+    *(("llama_mini_even", v, LOST, None, POINTS) for v in ("gptq_w2_g64", "rtn_w2_g64")),
+    *(("llama_mini", f"gptq_w{b}_g64", SIDES, ATTENTION, NATS) for b in (4, 3, 2)),
+    *(("llama_mini", f"gptq_w{b}_g64", SIDES, "first third minus last third", NATS) for b in (4, 2)),
+    *(("llama_mini", f"gptq_w{b}_g64", SIDES, "query, key minus value, output", NATS)
+      for b in (4, 2)),
+    *(("llama_mini", f"gptq_w{b}_g64_lora", "recovered_share", None, "{:.2f} [{:.2f}, {:.2f}]")
+      for b in (3, 2)),
+]  # fmt: skip
+
+
+@functools.cache
+def committed() -> pd.DataFrame:
+    """The committed records, for `make figures` times every machine anew."""
+    path = "data/results/mini/llama_gptq.csv"
+    done = subprocess.run(["git", "-C", ROOT, "show", f"HEAD:{path}"], capture_output=True)
+    content = done.stdout if done.returncode == 0 else (ROOT / path).read_bytes()
+    table = pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values=[""])
+    return records.check(table, path)
+
+
+@pytest.mark.parametrize(("model", "variant", "metric", "part", "form"), SAID)
+def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, part, form):
+    rows = records.pick(committed(), metric, model=model, variant=variant, part=part)
+    (row,) = rows[rows["condition"].isna()].to_dict("records")
+    scale = 100 if metric == LOST else 1
+    told = form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
+    assert f"`{variant}` {told}" in PROSE
+
+
+def test_the_kurtosis_that_the_prose_tells():
+    table = records.pick(committed(), "kurtosis", part="weights").set_index("model")["value"]
+    assert f"of its weights {table['llama_mini']:.1f}, of the even twin's" in PROSE
+    assert f"twin's {table['llama_mini_even']:.1f}." in PROSE
+
+
+def test_the_sizes_that_the_prose_tells():
+    table = records.pick(committed(), "size_bytes").set_index("variant")["value"]
+    assert f"the whole file only {table['fp32'] / table['gptq_w2_g64']:.1f}-fold" in PROSE
+    assert f"here {table['gptq_w2_g64'] / table['gptq_w8_g64']:.2f} of it" in PROSE
+    assert table["gptq_w3_g64_lora"] > table["gptq_w4_g64"]  # as it says
+
+
+def test_the_conjecture_is_said_to_hold_where_the_records_say_so():
+    table = records.pick(committed(), "gap_growth_k1_k10", model="llama_mini")
+    table = table[~table["variant"].str.endswith("_lora")]
+    wider, narrower = PROSE.split("the gap is wider at k = 1 than at k = 10 for ")[1].split(
+        "It is narrower for "
+    )
+    for text, rows in ((wider, table[table["ci_high"] < 0]), (narrower, table[table["ci_low"] > 0])):
+        listed = text.split(":" if text is wider else ", for a reason")[0]
+        assert sorted(listed.replace("`", "").split(", ")) == sorted(rows["variant"])

@@ -23,8 +23,8 @@ SAID = [  # model, variant, metric, part, how it is written
     *(("llama_mini", v, LOST, None, POINTS) for v in (*EIGHT, *FOUR, *FEW)),
     *(("llama_mini_even", v, LOST, None, POINTS) for v in ("gptq_w2_g64", "rtn_w2_g64")),
     *(("llama_mini", f"gptq_w{b}_g64", SIDES, ATTENTION, NATS) for b in (4, 3, 2)),
-    *(("llama_mini", f"gptq_w{b}_g64", SIDES, "first third minus last third", NATS) for b in (4, 2)),
-    *(("llama_mini", f"gptq_w{b}_g64", SIDES, "query, key minus value, output", NATS)
+    *(("llama_mini", f"gptq_w{b}_g64", SIDES, side, NATS)
+      for side in ("first third minus last third", "query, key minus value, output")
       for b in (4, 2)),
     *(("llama_mini", f"gptq_w{b}_g64_lora", "recovered_share", None, "{:.2f} [{:.2f}, {:.2f}]")
       for b in (3, 2)),
@@ -69,6 +69,7 @@ def test_the_conjecture_is_said_to_hold_where_the_records_say_so():
     wider, narrower = PROSE.split("the gap is wider at k = 1 than at k = 10 for ")[1].split(
         "It is narrower for "
     )
-    for text, rows in ((wider, table[table["ci_high"] < 0]), (narrower, table[table["ci_low"] > 0])):
-        listed = text.split(":" if text is wider else ", for a reason")[0]
-        assert sorted(listed.replace("`", "").split(", ")) == sorted(rows["variant"])
+    said = {wider.split(":")[0]: table["ci_high"] < 0}
+    said[narrower.split(", for a reason")[0]] = table["ci_low"] > 0
+    for listed, these in said.items():
+        assert sorted(listed.replace("`", "").split(", ")) == sorted(table[these]["variant"])

@@ -1,9 +1,10 @@
-"""Experiment 02: a Llama quantized by GPTQ, bitsandbytes, AutoRound and rounding; LAMBADA judges.
+"""Experiment 02: a language model quantized, and judged on LAMBADA.
 
-Start with `measure` (from results to records), then `data` and `passages` (what is worked on) and
-`build` (variants' folders and scores). A method: `quantized` says what one is, `methods` is their
-table, then `gptq`, `bnb`, `autoround`, `lora`. Files: `llama` (a folder read), `streaming`
-(quantized layer by layer), `gptq_format` (packed, and checked), `sizes`. `device` says whether a
-GPU will do. Judging: `lambada` reads passages, `scoring` decides `acc` and ranks, `outcomes`
-keeps them.
+What is worked on: `given` (a folder, a GGUF file, one quantized already), `passages`, `data` (all of
+it, checked). A model: `configuration` and `weights` (its files), `decoder` (opened, its layers
+found), `walk` (block by block, with what enters). A method: `quantized` says what one is; `gptq`,
+`gptq_format`, `bnb`, `awq`, `autoround` are some, `streaming` applies one to a folder, `formats`
+reads what others made, `lora` and `training` make adapters. `build` keeps folders and scores, in the
+same `digits` each time. Judging: `lambada`, `scoring`, `outcomes`; `metrics` and `measure` make
+records, as do `layer_errors`, `outliers`, `parts` and `speed` of what they look at.
 """

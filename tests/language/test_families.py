@@ -70,7 +70,10 @@ def test_block_by_block_the_states_are_those_of_the_whole_model(family):
         through = walk.Walk(family, PASSAGES)
         for index in range(len(through)):
             with through.block(index) as block:
-                used = [name for group in through.groups(index) for name in group]
+                groups = through.groups(index)
+                used = [name for group in groups for name in group]
+                shared = [group for group in groups if len(group) > 1]  # have the same inputs
+                assert bool(shared) == any("q_proj" in name for name in used)
                 assert sorted(used) == sorted(decoder.linears(block))
                 through.advance(index)
     for ours, wanted in zip(through.states, expected, strict=True):

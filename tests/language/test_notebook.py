@@ -50,6 +50,19 @@ def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, par
     assert f"`{variant}` {told}" in PROSE
 
 
+def test_the_numbers_under_readmes_picture_are_committed_records():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for model, variant in [("llama_mini", v) for v in (EIGHT[0], FOUR[0], FEW[2], FEW[4])]:
+        rows = records.pick(committed(), LOST, model=model, variant=variant, condition=None)
+        (row,) = rows[rows["part"].isna()].to_dict("records")
+        assert POINTS.format(*(100 * row[e] for e in ("value", "ci_low", "ci_high"))) in readme
+    (even,) = records.pick(
+        committed(), LOST, model="llama_mini_even", variant="gptq_w2_g64"
+    ).to_dict("records")
+    ends = (-100 * even[e] for e in ("value", "ci_high", "ci_low"))
+    assert "loses {:.1f} [{:.1f}, {:.1f}] at two".format(*ends) in readme
+
+
 def test_the_kurtosis_that_the_prose_tells():
     table = records.pick(committed(), "kurtosis", part="weights").set_index("model")["value"]
     assert f"of its weights {table['llama_mini']:.1f}, of the even twin's" in PROSE

@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT
 
 from qlab.core import records
+from qlab.language import parts
 
 NOTEBOOK = ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb"
 CELLS = nbformat.read(NOTEBOOK, 4).cells
@@ -43,8 +44,9 @@ def committed() -> pd.DataFrame:
 
 @pytest.mark.parametrize(("model", "variant", "metric", "part", "form"), SAID)
 def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, part, form):
-    rows = records.pick(committed(), metric, model=model, variant=variant, part=part)
-    (row,) = rows[rows["condition"].isna()].to_dict("records")
+    where = {"model": model, "variant": variant, "part": part}
+    where["condition"] = parts.SOME if part else None
+    (row,) = records.pick(committed(), metric, **where).to_dict("records")
     scale = 100 if metric == LOST else 1
     told = form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
     assert f"`{variant}` {told}" in PROSE
@@ -53,8 +55,9 @@ def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, par
 def test_the_numbers_under_readmes_picture_are_committed_records():
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     for model, variant in [("llama_mini", v) for v in (EIGHT[0], FOUR[0], FEW[2], FEW[4])]:
-        rows = records.pick(committed(), LOST, model=model, variant=variant, condition=None)
-        (row,) = rows[rows["part"].isna()].to_dict("records")
+        (row,) = records.pick(
+            committed(), LOST, model=model, variant=variant, condition=None
+        ).to_dict("records")
         assert POINTS.format(*(100 * row[e] for e in ("value", "ci_low", "ci_high"))) in readme
     (even,) = records.pick(
         committed(), LOST, model="llama_mini_even", variant="gptq_w2_g64"

@@ -9,6 +9,8 @@ from qlab.language.build import Variants
 from qlab.language.data import Task
 from qlab.language.metrics import DRAWS, mean, record
 
+SOME = "some_layers"  # the condition of records that are not of whole variants
+
 
 def records(
     task: Task, variants: Variants, sided: dict, layers: dict, judged: pd.DataFrame, seed: int
@@ -24,7 +26,7 @@ def records(
     weights = stats.resamples(len(whole), DRAWS, seed)
     made, sides = [], list(layers)
     for (base, side), one in sided.items():
-        here = {"part": side, "k": len(layers[side]), "seed": seed}
+        here = {"condition": SOME, "part": side, "k": len(layers[side]), "seed": seed}
         e = mean(log_p[base, side] - whole["log_likelihood"].to_numpy(), weights)
         made.append(record.estimated(task, variants[base], "log_likelihood_difference", e, **here))
         flips = stats.paired(whole["acc"].to_numpy(), rows[one.name]["acc"].to_numpy())

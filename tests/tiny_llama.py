@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -15,6 +16,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+
+from qlab.core import provenance
+from qlab.language.build import About, Variant
+from qlab.language.lambada import Passage
 
 SHAPE = {
     "vocab_size": 300,
@@ -127,3 +132,18 @@ def scores(ranks, log_p=-1.0, **changes):
     whole = np.zeros(len(ranks)) + log_p
     found = Scores(whole, ranks == 0, ranks, ranks, ranks, top, shares, lost)
     return dataclasses.replace(found, **changes)
+
+
+N = 200  # passages of TASK
+# As much of a task as records need.
+TASK = SimpleNamespace(
+    model="m", dataset="d", parent="0" * 64, passages=[Passage("a w3", "a", "w3")] * N,
+    tokenizer=SimpleNamespace(decode=lambda ids: f" w{ids[0]}"),
+    processor=lambda share="": provenance.device(share) if share else provenance.processor(),
+)  # fmt: skip
+
+
+def variants(names, adapter=None):
+    """As `build` makes them; at 2 bits by GPTQ."""
+    about = {n: About(None, 32) if n == "fp32" else About("gptq", 2, 64) for n in names}
+    return {n: Variant(n, about[n], Path("f"), adapter) for n in names}

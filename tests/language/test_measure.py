@@ -1,34 +1,15 @@
 """What experiment `llama_gptq` records, on made-up scores."""
 
 import dataclasses
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_llama import scores
+from tiny_llama import TASK, N, scores, variants
 
-from qlab.core import provenance, records
+from qlab.core import records
 from qlab.language import measure as llama_gptq
 from qlab.language import outcomes
-from qlab.language.build import About, Variant
-from qlab.language.lambada import Passage
-
-N = 200
-
-
-# As much of a task as records need.
-TASK = SimpleNamespace(
-    model="m", dataset="d", parent="0" * 64, passages=[Passage("a w3", "a", "w3")] * N,
-    tokenizer=SimpleNamespace(decode=lambda ids: f" w{ids[0]}"),
-    processor=lambda share="": provenance.device(share) if share else provenance.processor(),
-)  # fmt: skip
-
-
-def variants(names, adapter=None):
-    """As `build` makes them; at 2 bits by GPTQ."""
-    about = {n: About(None, 32) if n == "fp32" else About("gptq", 2, 64) for n in names}
-    return {n: Variant(n, about[n], Path("f"), adapter) for n in names}
 
 
 def judged(found):

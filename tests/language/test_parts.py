@@ -4,8 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_measure import TASK, N, variants
-from tiny_llama import scores
+from tiny_llama import TASK, N, scores, variants
 
 from qlab.core import records
 from qlab.language import outcomes, parts

@@ -45,7 +45,7 @@ class Variant:
     """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
 
     name: str  # as in the records
-    about: About
+    about: About  # columns of its records
     folder: Path
     adapter: Path | None = None
     weight_only: bool = True  # whether its dense weights behave as it runs

@@ -85,9 +85,9 @@ class Library:
     """
 
     kind: str | None  # None: float
-    bits: int
-    group_size: int | None
-    make: Callable[..., None]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    bits: int  # of a weight
+    group_size: int | None  # weights that share a scale
+    make: Callable[..., None]  # what fills the folder
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of `make`
     check: Callable[[Shapes], None] = _any  # QlabError for widths that it cannot take
     weight_only: bool = True  # whether the dense weights behave as the packed ones

@@ -251,6 +251,8 @@ def test_awq_is_read_as_dense_weights(source, tmp_path):
         torch.testing.assert_close(model.get_submodule(name).weight, weight, rtol=1e-6, atol=0)
     task = prepare(tmp_path, model=str(tmp_path))
     assert build.folders(task, {})["as_is"].about == ("awq", 4, 32)
+    with pytest.raises(QlabError, match="No kernel here"):
+        streaming.load_packed(task.as_is)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,9 @@ def _tokenizer(file: Path):
     if said.get("pre") == "smollm":
         digits = pre_tokenizers.Digits(individual_digits=True)
         inside.pre_tokenizer = pre_tokenizers.Sequence([digits, inside.pre_tokenizer])
-    return PreTrainedTokenizerFast(tokenizer_object=inside, **special)
+    # Without token types, which `generate` of a decoder refuses.
+    names = ["input_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_object=inside, model_input_names=names, **special)
 
 
 def _kinds(file: Path) -> str:

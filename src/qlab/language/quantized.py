@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qlab.core.errors import QlabError
@@ -64,6 +65,12 @@ class Method(ABC):
     @abstractmethod
     def dense(self, tensors: Tensors, shape: tuple[int, int]) -> "torch.Tensor":
         """The weight [out, in], float32, that stored tensors stand for."""
+
+    def load_packed(self, folder: Path, device: str):
+        """The folder's model on kernels that multiply what is stored; QlabError without any."""
+        raise QlabError(
+            f"No kernel here multiplies what {folder} stores ({self.kind}); load it dense."
+        )
 
     def quantize(self, weight: "torch.Tensor", observer: Any = None) -> Quantized:
         """What is stored of a weight [out, in] float32, and its dense weight after it."""

@@ -1,10 +1,13 @@
 """What tokens per second counts, and that timing a model leaves it as it was."""
 
+from types import SimpleNamespace
+
 import pytest
 import tiny_llama
 import torch
 
-from qlab.language import speed
+from qlab.language import build, speed
+from qlab.language.gptq import RoundToNearest
 
 PASSAGES = [[5, 6, 7], [8, 9, 10, 11, 12], [1]]
 
@@ -50,3 +53,17 @@ def test_each_repeat_writes_what_generate_writes(model):
         call()
     hook.remove()
     assert calls == [prompt, *([token] for token in written + written)]
+
+
+def test_fresh_processes_measure_packed_variants_and_their_memory(source, made):
+    about = build.About(None, 32)
+    found = {"fp32": build.Variant("fp32", about, source)}
+    found["rtn"] = build.Variant("rtn", about, made(RoundToNearest(4, 64)))
+    task = SimpleNamespace(choice=SimpleNamespace(device="cpu"), given=SimpleNamespace(threads=1),
+                           model="m", dataset="d", processor=lambda share="": share)  # fmt: skip
+    rates = speed.in_processes(task, found, PASSAGES, count=2)
+    assert {len(values) for of in rates.values() for values in of.values()} == {2}
+    made_of = {r.metric for r in speed.records(task, found, rates)}
+    assert made_of == {*speed.COUNTS, *(f"{name}_ratio" for name in speed.COUNTS)}
+    (peak,) = speed.memory_records(task, {"rtn": found["rtn"]}, PASSAGES)
+    assert 1e8 < peak.value < 1e10

@@ -26,8 +26,8 @@ from qlab.core import progress, provenance, stats, timing
 from qlab.core.cache import file_sha256
 from qlab.core.images import read_image
 from qlab.core.records import Record, interval, pick
-from qlab.detector import average_precision, data, detect
-from qlab.detector.judged import judged
+from qlab.detector import data, detect
+from qlab.detector.average_precision import difference, judged
 
 NAME = "centernet_mobilenetv3_512"
 RECORD = bench.recorder(NAME)
@@ -47,11 +47,11 @@ def accuracy_records(task: data.Task, found: Mapping[str, list[dict]]) -> list[R
     """AP of each variant's detections and its paired difference to fp32, over the images."""
     ids = sorted(task.images)
     scores = {v: judged(task.coco, d, ids, DRAWS, SEED, overall=True) for v, d in found.items()}
-    parent, records = scores[PARENT].scored, []
+    parent, records = scores[PARENT], []
     for variant, one in scores.items():
-        made = {"ap": one.scored.figures["ap"]}
+        made = {"ap": one.figures["ap"]}
         if variant != PARENT:
-            made["ap_difference"] = average_precision.difference(one.scored, parent, "ap")
+            made["ap_difference"] = difference(one, parent, "ap")
         records += [_estimated(variant, m, e, seed=SEED) for m, e in made.items()]
     return records
 

@@ -2,10 +2,13 @@
 
 import contextlib
 import io
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from pycocotools.cocoeval import COCOeval
 
 from qlab.core import records
@@ -61,6 +64,19 @@ def random_world(seed: int, images: int = 6, objects: int = 4, copies: Sequence[
         {"image_id": n, **r} for n, (i, _) in enumerate(place, 1) for j, r in answers if i == j
     ]
     return world, results
+
+
+def written_world(folder: Path, count: int, size: tuple[int, int]) -> dict[str, str]:
+    """Parameters that name `count` photos of one grey each, and a box on each of them."""
+    (folder / "img").mkdir()
+    entries, boxes = [], []
+    for i in range(1, count + 1):
+        Image.new("RGB", size, (i, i, i)).save(folder / "img" / f"{i}.png")
+        entries.append({"id": i, "file_name": f"{i}.png", "width": size[0], "height": size[1]})
+        boxes.append({"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 2, 2]})
+    world = {"images": entries[::-1], "annotations": boxes, "categories": [{"id": 1, "name": "a"}]}
+    (folder / "instances_x.json").write_text(json.dumps(world))
+    return {"annotations": str(folder / "instances_x.json"), "images": str(folder / "img")}
 
 
 def value(table: pd.DataFrame, variant: str, metric: str) -> pd.Series:

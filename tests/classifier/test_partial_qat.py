@@ -9,6 +9,7 @@ from qlab.classifier.partial_qat import keras
 from qlab.classifier.resnet import build
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
+from qlab.core.tf import tf
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
@@ -130,6 +131,18 @@ def test_ptq_leaves_a_layer_without_weights_float(float_file, layers, tmp_path):
         types = tflite_graph.tensor_types(file)
         pooled.append(next(types[output] for output in outputs if "pool" in output))
     assert pooled == ["INT8", "FLOAT32"]
+
+
+def test_ptq_follows_through_an_operator_of_several_outputs(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    model = keras.Model(inputs, keras.layers.Add(name="add")(tf.split(x, 2, -1)))
+    file = tmp_path / "split.tflite"
+    file.write_bytes(export.convert(model))
+    [split] = [o for o in tflite_graph.operators(file) if o.kind == "SPLIT"]
+    file.write_bytes(ptq.quantize(file, ["conv"], 8, IMAGES[:, :8, :8]))
+    types = tflite_graph.tensor_types(file)
+    assert {types[name] for name in split.outputs} == {"INT8"} and len(split.outputs) == 2
 
 
 def test_what_cannot_be_asked_for_is_refused(model, float_file):

@@ -9,6 +9,7 @@ import pytest
 import tiny_tfjs
 from conftest import ROOT
 from PIL import Image
+from tiny_coco import written_world
 
 from qlab.core import fetch
 from qlab.core.cache import file_sha256
@@ -30,21 +31,8 @@ def own(tmp_path, monkeypatch):
     monkeypatch.setattr(quantize, "load", lambda folder: folder)
     monkeypatch.setattr(quantize, "own_size", lambda model: (None, None))
     monkeypatch.setattr(data, "Detector", lambda *_: types.SimpleNamespace(size=Size(8, 8)))
-    (tmp_path / "img").mkdir()
-    entries = []
-    for i in range(1, 41):
-        Image.fromarray(np.full((4, 6, 3), i, np.uint8)).save(tmp_path / "img" / f"{i}.png")
-        entries.append({"id": i, "file_name": f"{i}.png", "width": 6, "height": 4})
-    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 2, 2]} for i in range(1, 41)]
-    kinds = [{"id": 1, "name": "a"}]
-    world = {"images": entries[::-1], "annotations": boxes, "categories": kinds}
-    (tmp_path / "instances_x.json").write_text(json.dumps(world))
-    return {
-        "model": str(tmp_path / "net" / "saved_model"),
-        "annotations": str(tmp_path / "instances_x.json"),
-        "images": str(tmp_path / "img"),
-        "input_size": 8,
-    }
+    world = written_world(tmp_path, 40, (6, 4))
+    return {"model": str(tmp_path / "net" / "saved_model"), "input_size": 8, **world}
 
 
 def prepared(profile="smoke", **given):
@@ -138,25 +126,6 @@ def test_photos_are_turned_by_exif_where_the_annotations_are(own, tmp_path):
 def test_bad_parameters_are_sentences(own, changes, sentence):
     with pytest.raises(QlabError, match=sentence):
         prepared(**(own | changes))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "sentence"),
-    [({"limit": -1}, "'limit' must be 0 or more"), ({"threads": 0}, "'threads' must be 1 or more"),
-     ({"seed": 10**20}, r"'seed' must be below 2\^31"), ({"split": "test"}, "'split' is one of")],
-)  # fmt: skip
-def test_numbers_out_of_range_are_refused_before_any_work(wrong, sentence):
-    with pytest.raises(QlabError, match=sentence):
-        Parameters.of(wrong)
-
-
-def test_only_the_profile_as_it_stands_writes_where_the_committed_records_are():
-    assert prepared().place == "smoke"
-    others = [{"limit": 8}, {"limit": 9}, {"calibration_limit": 4}, {"split": "train"}]
-    others += [{"threads": 1}, {"seed": 5}]
-    places = [prepared(**o).place for o in others]
-    assert all(p.startswith("smoke-centernet_mini-") for p in places)
-    assert len(set(places)) == len(others)
 
 
 def test_full_profile_takes_kaggles_cached_model_and_coco_from_the_data_folder(

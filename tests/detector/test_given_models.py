@@ -1,13 +1,12 @@
 """SavedModels as people have them: inputs that are no squares, operators that LiteRT lacks."""
 
 import dataclasses
-import json
 from types import SimpleNamespace
 
 import notebook01
 import numpy as np
 import pytest
-from PIL import Image
+from tiny_coco import written_world
 
 from qlab.core.errors import QlabError
 from qlab.core.litert import quiet_converter
@@ -41,14 +40,7 @@ def saved(folder, size=(32, 64), also=lambda image: 0.0):
 @pytest.fixture
 def photos(tmp_path):
     """Parameters that name eight photos of 20 x 10 pixels and their annotations."""
-    entries = [{"id": i, "file_name": f"{i}.png", "width": 20, "height": 10} for i in range(8)]
-    (tmp_path / "img").mkdir()
-    for e in entries:
-        Image.new("RGB", (20, 10), (30 * e["id"],) * 3).save(tmp_path / "img" / e["file_name"])
-    box = {"image_id": entries[-1]["id"], "id": 1, "category_id": 1, "bbox": [0, 0, 2, 2]}
-    world = {"images": entries, "annotations": [box], "categories": [{"id": 1, "name": "a"}]}
-    (tmp_path / "a.json").write_text(json.dumps(world))
-    return {"annotations": str(tmp_path / "a.json"), "images": str(tmp_path / "img")}
+    return written_world(tmp_path, 8, (20, 10))
 
 
 def test_a_detector_whose_input_is_no_square_runs_as_savedmodel_and_as_file(home, tmp_path, photos):

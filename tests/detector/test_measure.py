@@ -1,6 +1,7 @@
 """What experiment `centernet_ptq` measures, on made-up detections and graphs."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ def test_every_figure_of_coco_has_a_paired_difference(task):
     found = {"fp32": results, "fp16": results[::2]}
     scores = measure.score(work, found)
     table = records.as_table(measure.accuracy_records(work, found, scores))
-    before, after = (scores[v, 12].scored for v in found)
+    before, after = (scores[v, 12] for v in found)
     assert len(before.figures) > 10
     for metric in before.figures:
         row = value(table, "fp16", f"{metric}_difference")
@@ -124,7 +125,17 @@ def test_every_figure_of_coco_has_a_paired_difference(task):
 
 
 def test_variants_that_do_not_run_are_left_out_but_never_the_parent(monkeypatch):
-    monkeypatch.setattr(measure, "_runs", lambda v, f, t: v == "fp16")
+    broken = {"int16x8"}
+
+    def detector(file, threads):
+        if file.name in broken:
+            raise RuntimeError(f"no kernel for {file}")
+        return SimpleNamespace(invoke=lambda: None)
+
     files = {v: Path(v) for v in ("fp32", "int16x8", "fp16")}
+    monkeypatch.setattr(measure.detectors, "Detector", detector)
     assert list(measure.running(files, 1)) == ["fp32", "fp16"]
+    broken.add("fp32")
+    with pytest.raises(RuntimeError, match="no kernel for fp32"):
+        measure.running(files, 1)
     assert measure.parent_of(files) == "fp32" and measure.parent_of({"as_is": 0}) == "as_is"

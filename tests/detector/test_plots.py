@@ -21,10 +21,6 @@ def table(task, home, monkeypatch):
     found = {"fp32": answers, "int8_selective": answers[1:], "int8_static": answers[::3]}
     found[measure.SLOW] = answers
     made = measure.accuracy_records(work, found, measure.score(work, found))
-    arriving = pd.DataFrame({"depth": range(3), "operator": list("abc"), "kind": "ADD", "n": 4,
-                             "where": "network", "db": [9.0, 30.0, -50.0]})  # fmt: skip
-    alone = arriving.assign(own_db=20.0, end_db=[40.0, 5.0, 30.0], mended_db=[40.0, 45.0, 30.1])
-    made += measure.noise_records(work, arriving, alone)
     for at, variant in enumerate(found, 1):
         made.append(measure.RECORD.counted(work, variant, "size_bytes", 1000 * at))
         for metric in KERNELS:
@@ -41,11 +37,9 @@ def table(task, home, monkeypatch):
 
 
 FIGURES = {
-    "centernet_ap_difference": lambda t: plots.ap_difference(t, "smoke", "m"),
     "centernet_pareto": lambda t: plots.pareto(t, "smoke", "m"),
     "centernet_operators": lambda t: plots.operators(t, "smoke"),
     "centernet_robustness": lambda t: plots.robustness(t, "smoke"),
-    "centernet_tensor_snr": lambda t: plots.noise(t, "smoke"),
     "by_iou": lambda t: plots.differences(t, "smoke", "by_iou", plots.OVERLAP_LABELS, "m"),
     "ap_area": lambda t: plots.differences(t, "smoke", "ap_area", plots.AREA_LABELS["ap"], "m"),
     "ar_area": lambda t: plots.differences(t, "smoke", "ar_area", plots.AREA_LABELS["ar"], "m"),
@@ -84,24 +78,19 @@ def test_differences_leave_out_the_broken_and_those_of_fewer_images(table):
         assert ("AR" if name == "ar_area" else "AP") in axis.get_ylabel()
 
 
-def test_only_the_operators_that_mending_changed_are_shown_mended(table):
-    plots.noise(table, "smoke")
-    lines = {line.get_label(): line.get_xydata().tolist() for line in plt.gcf().axes[0].lines}
-    arriving, alone, mended = (lines[label] for label, *_ in plots.NOISE.values())
-    assert arriving == [[0, 9], [1, 30], [2, -20]]  # clipped, as the axis says
-    assert alone == [[0, 40], [1, 5], [2, 30]] and mended == [[1, 45]]
-
-
 def test_variants_of_a_figure_differ_in_look_and_readers_own_too(table):
     here = [v for v in plots.ORDER if v not in ("int8_dynamic_depthwise_fp32", "as_is")]
     for together in ([*here, "mine"], ["mine", "yours"]):  # no graph has both kinds of layers
         assert len({plots.look(v) for v in together}) == len(together)
     own = table.assign(variant=table["variant"].replace("int8_selective", "mine"))
-    plots.ap_difference(own, "smoke", "m")
-    assert "mine" in set(drawn("centernet_ap_difference")["variant"])
+    rows, (_, axis) = plots.clean(own, "ap_difference"), plt.subplots()
+    plots.ladder(axis, rows, "+.2f", xlabel="AP")
+    steps = [t.get_text() for t in axis.get_yticklabels()]
+    assert steps == ["int8_static", "int16x8 (n=5)", "mine"]
+    assert [t.get_text() for t in axis.texts] == [f"{v:+.2f}" for v in rows["value"]]
 
 
-@pytest.mark.parametrize("name", ["centernet_ap_difference", "centernet_operators", "by_iou"])
+@pytest.mark.parametrize("name", ["centernet_operators", "by_iou"])
 def test_without_a_parent_it_says_that_there_is_nothing(table, name, capsys):
     alone = table[(table["variant"] == "fp32") & ~table["metric"].str.startswith("operator")]
     FIGURES[name](alone)

@@ -1,6 +1,5 @@
 """A detector taken along runs where qlab is not, and answers what it answers here."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -43,7 +42,9 @@ def test_a_folder_holds_the_file_and_all_that_is_to_know_of_it(task, table, tmp_
     for content, recipe in ((b"old", None), (b"new", [{"regex": ".*"}])):  # written anew
         file.write_bytes(content)
         source = {"commit": "c", "parameters": {"model": token}}
-        made = take.keep(tmp_path / "mine" / "x", work, "fp16", file, recipe, table, source)
+        made = take.keep(
+            tmp_path / "mine" / "x", work, file, recipe, table[table["variant"] == "fp16"], source
+        )
     assert {p.name for p in made.iterdir()} == take.FILES
     assert (made / "model.tflite").read_bytes() == b"new"
     assert (made / "labels.txt").read_text() == "1 1\n2 2\n3 3\n"
@@ -62,15 +63,8 @@ def test_what_lies_there_already_is_left_alone(task, table, tmp_path, other):
         folder.mkdir()
         (folder / other).write_text("somebody's")
     with pytest.raises(QlabError, match=r"mine holds something else .* Name a folder"):
-        take.keep(folder, task[0], "fp16", tmp_path / "a", None, table, {})
+        take.keep(folder, task[0], tmp_path / "a", None, table, {})
     assert folder.is_file() or (folder / other).read_text() == "somebody's"
-
-
-def test_a_ready_file_is_not_taken_along(task, table, tmp_path):
-    ready = dataclasses.replace(task[0], folder=tmp_path / "theirs.tflite")
-    with pytest.raises(QlabError, match=r"theirs\.tflite came as a \.tflite .* Copy the file"):
-        take.keep(tmp_path / "mine", ready, "as_given", ready.folder, None, table, {})
-    assert not (tmp_path / "mine").exists()
 
 
 def test_the_lines_are_those_that_the_notebook_shows():
@@ -78,23 +72,12 @@ def test_the_lines_are_those_that_the_notebook_shows():
     assert shown.partition("```python\n")[2].partition("```")[0] == USE.read_text()
 
 
-def test_the_lines_without_qlab_find_the_same_boxes(task, table, tmp_path):
-    from qlab.core.steps_bar import keras
-    from qlab.core.tf import tf
-    from qlab.detector import centernet
-
-    keras.utils.set_random_seed(0)
-    image = keras.Input((24, 24, 3))
-    maps = {"heat": 3, "size": 2, "offset": 2}
-    maps = {k: keras.layers.Conv2D(c, 4, 4, name=k)(image / 255) for k, c in maps.items()}
-    centernet.export(keras.Model(image, maps), tmp_path / "model")
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model"))
-    (tmp_path / "a.tflite").write_bytes(converter.convert())
+def test_the_lines_without_qlab_find_the_same_boxes(task, table, tiny, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     Image.fromarray(np.rot90(noise)).save(tmp_path / "photo.png", exif=exif)
-    folder = take.keep(tmp_path / "mine", task[0], "fp32", tmp_path / "a.tflite", None, table, {})
+    folder = take.keep(tmp_path / "mine", task[0], tiny.float_file, None, table, {})
 
     named = f"folder, picture = Path({str(folder)!r}), {str(tmp_path / 'photo.png')!r}"
     lines = USE.read_text().splitlines()

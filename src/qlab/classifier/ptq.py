@@ -1,7 +1,6 @@
 """Post-training quantization of chosen layers by ai-edge-quantizer: no training, a control."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from qlab.classifier.export import names, operators_of
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.litert import quiet_quantizer
+from qlab.core.tflite_graph import Operator
 
 ACTIVATION_BITS = 8  # of inputs and outputs of quantized layers
 
@@ -48,14 +48,14 @@ def _quantizer(float_file: Path, chosen: Sequence[str], bits: int, leave_float: 
 
     made = quantizer.Quantizer(str(float_file))
     kind, grain = qtyping.TFLOperationName, qtyping.QuantGranularity
-    weighted = {o.outputs[0]: o.kind for o in operators_of(float_file, chosen).values()}
-    for tensor in [*weighted, *followers(float_file, list(weighted), leave_float)]:
-        dense = weighted.get(tensor) == "FULLY_CONNECTED"
+    weighted = dict.fromkeys(operators_of(float_file, chosen).values())
+    for operator in [*weighted, *followers(float_file, weighted, leave_float)]:
+        dense = operator.kind == "FULLY_CONNECTED"
         made.add_static_config(
-            f"^{re.escape(tensor)};?$",
+            operator.rule,
             kind.ALL_SUPPORTED,
             ACTIVATION_BITS,
-            bits if tensor in weighted else 8,
+            bits if operator in weighted else 8,
             grain.TENSORWISE if dense else grain.CHANNELWISE,
         )
     # Without this the interface itself turns int8.
@@ -63,14 +63,16 @@ def _quantizer(float_file: Path, chosen: Sequence[str], bits: int, leave_float: 
     return made
 
 
-def followers(file: Path, quantized: Sequence[str], leave_float: Sequence[str] = ()) -> list[str]:
-    """Outputs of the operators without weights that read nothing but quantized tensors.
+def followers(
+    file: Path, quantized: Iterable[Operator], leave_float: Sequence[str] = ()
+) -> list[Operator]:
+    """The operators without weights that read nothing but what quantized ones write.
 
     Operators whose output carries the name of a layer in `leave_float` are not among them, nor what
     reads it.
     """
-    known, fixed = set(quantized), tflite_graph.constants(file)
-    found: list[str] = []
+    known = {name for operator in quantized for name in operator.outputs}
+    fixed, found = tflite_graph.constants(file), []
     for operator in tflite_graph.operators(file):
         if operator.kind in tflite_graph.WEIGHTED or any(
             names(layer, operator.outputs) for layer in leave_float
@@ -78,5 +80,5 @@ def followers(file: Path, quantized: Sequence[str], leave_float: Sequence[str] =
             continue
         if set(operator.inputs) - fixed <= known:
             known |= set(operator.outputs)
-            found += operator.outputs
+            found.append(operator)
     return found

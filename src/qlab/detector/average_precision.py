@@ -1,40 +1,82 @@
-"""COCO's average precision and recall of any resample of the images.
+"""Detections judged: COCO's average precision and recall of any resample of the images, and items.
 
-An interval needs hundreds of sets of images. The matching is pycocotools', done once; only the last
-step, the precision-recall curve, is computed here, for all resamples together, with the image's
-count as weight. With all weights 1 the result is pycocotools'.
+pycocotools matches once; the precision-recall curve is computed here, for hundreds of resamples
+together, with the image's count as weight. With all weights 1 the result is pycocotools'.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import sparse
 
+from qlab.core import stats
 from qlab.core.stats import Estimate, bootstrap_interval
+from qlab.detector.coco import match
 
 OVERLAPS = {f"ap{t}": t / 100 for t in range(50, 100, 5)}  # COCO's thresholds, by the figure's name
-SIZES = ("small", "medium", "large")  # COCO's ranges of object size
-AREAS = ("all", *SIZES)
+SIZES = ("small", "medium", "large")  # COCO's ranges of object size, behind all sizes together
 FIGURES = ("ap", *OVERLAPS, *(f"{kind}_{size}" for kind in ("ap", "ar") for size in SIZES), "ar")
+PIXEL, SCORE = 1000, 10**6  # stored are whole thousandths and millionths: what `detect` rounds to
+BOX = ["x", "y", "width", "height"]
+_FAR = 2**31 - 1  # a box of a broken graph may lie far outside of any image, where all is alike
 
 
-def score(
+class Judged(NamedTuple):
+    """A detector's detections on some images."""
+
+    figures: dict[str, Estimate]  # AP and its kin
+    samples: dict[str, np.ndarray]  # the same of every resample of the images, [draws] each
+    items: pd.DataFrame  # image, category, BOX, score: one row a detection
+
+
+def judged(
+    coco: COCO, results: list[dict], ids: Sequence[int], draws: int, seed: int, overall=False
+) -> Judged:
+    """Detections scored on images and `draws` resamples of them; `overall` skips size classes."""
+    matches = match(coco, results, ids, overall=overall)
+    found = estimates(matches, stats.resamples(len(ids), draws, seed), overall)
+    return Judged(*found, _items(matches, overall))
+
+
+def difference(variant: Judged, parent: Judged, metric: str) -> Estimate:
+    """A figure minus another detector's, paired: both judged with the same images and seed."""
+    delta = variant.figures[metric].value - parent.figures[metric].value
+    interval = bootstrap_interval(variant.samples[metric] - parent.samples[metric], delta)
+    return Estimate(delta, *interval, variant.figures[metric].n)
+
+
+def estimates(
     evaluation: COCOeval, weights: np.ndarray, overall: bool = False
-) -> dict[str, np.ndarray]:
-    """FIGURES of every resample, [d] each, categories averaged; NaN where undefined.
+) -> tuple[dict[str, Estimate], dict[str, np.ndarray]]:
+    """Every COCO figure with its bias-corrected bootstrap interval over images, and the samples.
 
-    `weights` [d, images] says how often each image (ascending id) counts; `overall` skips the size
-    classes, which then are NaN.
+    `weights` [draws, images] are `stats.resamples`. Undefined figures (no such size) are left out.
+    """
+    images = weights.shape[1]
+    samples = score(evaluation, np.vstack([np.ones((1, images), int), weights]), overall)
+    whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
+    samples = {name: values[1:] for name, values in samples.items()}
+    intervals = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
+    return {n: Estimate(whole[n], *ends, images) for n, ends in intervals.items()}, samples
+
+
+def score(evaluation: COCOeval, weights: np.ndarray, overall=False) -> dict[str, np.ndarray]:
+    """FIGURES of every resample, [draws] each, categories averaged; NaN where undefined.
+
+    `weights` [draws, images] says how often each image (ascending id) counts; with `overall` the
+    size classes are NaN.
     """
     p = evaluation.params
-    kinds, areas, overlaps = len(p.catIds), len(AREAS), len(p.iouThrs)
+    kinds, overlaps = len(p.catIds), len(p.iouThrs)
     entries = np.array(evaluation.evalImgs, object).reshape(kinds, len(p.areaRng), len(p.imgIds))
-    ap, ar = np.full((2, kinds, areas, overlaps, len(weights)), np.nan)
+    ap, ar = np.full((2, kinds, 1 + len(SIZES), overlaps, len(weights)), np.nan)
     weights = weights.astype(float)  # whole numbers all the same, so that sums stay exact
-    for k, a in np.ndindex(kinds, 1 if overall else areas):
+    for k, a in np.ndindex(kinds, 1 if overall else 1 + len(SIZES)):
         ap[k, a], ar[k, a] = _precision_recall(entries[k, a], weights, p.recThrs, overlaps)
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of no category
         ap, ar = np.nanmean(ap, axis=0), np.nanmean(ar, axis=0).mean(1)
@@ -42,93 +84,91 @@ def score(
     return dict(zip(FIGURES, [whole, *ap[0], *by_size, *ar[1:], ar[0]], strict=True))
 
 
-def _precision_recall(
-    entries: Sequence[dict | None], weights: np.ndarray, thresholds: np.ndarray, overlaps: int
-) -> np.ndarray:
-    """Average precision and final recall of a category and size class, [2, overlaps, d].
+def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray:
+    """Average precision and final recall of a category and size class, [2, overlaps, draws].
 
     `entries` are pycocotools' matches, one an image. NaN where a resample holds no object.
     """
-    objects = np.array([0 if e is None else (~_flags(e["gtIgnore"])).sum() for e in entries])
+    filled = [(i, e) for i, e in enumerate(entries) if e is not None]
+    objects = np.zeros(len(entries))
+    for i, e in filled:
+        objects[i] = (~np.asarray(e["gtIgnore"], bool)).sum()
     positives = weights @ objects
-    found = np.zeros((2, overlaps, len(weights)))
-    found[:, :, positives == 0] = np.nan
+    found = np.where(positives, np.zeros((2, overlaps, 1)), np.nan)
     if not objects.any():
         return found
-    filled = [(i, e) for i, e in enumerate(entries) if e is not None]
     image = np.concatenate([np.full(len(e["dtScores"]), i) for i, e in filled])
     order = np.argsort(-np.concatenate([e["dtScores"] for _, e in filled]), kind="mergesort")
     matched, ignored = (
-        _flags(np.concatenate([e[name] for _, e in filled], axis=1))[:, order]
+        np.concatenate([e[name] for _, e in filled], axis=1).astype(bool)[:, order]
         for name in ("dtMatches", "dtIgnore")
     )
     for t, hit in enumerate(matched & ~ignored):
         if hit.any():
             false = ~matched[t] & ~ignored[t]
-            hits, misses = _counted(image[order], hit, false, weights)
-            found[:, t] = _areas(hits, misses, positives, thresholds)
+            found[:, t] = _areas(image[order], hit, false, weights, positives, thresholds)
     return found
 
 
-def _flags(values) -> np.ndarray:
-    return np.asarray(values).astype(bool)
-
-
-def _counted(
-    image: np.ndarray, hit: np.ndarray, false: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives up to each hit under image weights, [d, hits], best score first."""
+def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarray, np.ndarray]:
+    """Average precision and final recall, [draws] each, of detections, best score first."""
     # A false positive after the last hit changes neither precision envelope nor recall.
     before = np.cumsum(hit)
     false = false & (before < hit.sum())
     shape = (weights.shape[1], hit.sum())
     misses = sparse.csr_array((np.ones(false.sum()), (image[false], before[false])), shape)
-    return np.cumsum(weights[:, image[hit]], axis=1), np.cumsum(weights @ misses, axis=1)
-
-
-def _areas(
-    hits: np.ndarray, misses: np.ndarray, positives: np.ndarray, thresholds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision [d] and final recall [d] of counts [d, hits]; NaN without positives."""
+    # True and false positives up to each hit, [draws, hits].
+    hits, misses = np.cumsum(weights[:, image[hit]], axis=1), np.cumsum(weights @ misses, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         recall = hits / positives[:, None]
         precision = hits / (hits + misses + np.spacing(1))
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         # How many of the 101 recall thresholds each hit is the first to reach.
-        reached = np.searchsorted(thresholds, recall, side="right")
-        gained = np.diff(reached, axis=1, prepend=0)
+        gained = np.diff(np.searchsorted(thresholds, recall, side="right"), axis=1, prepend=0)
         average = (envelope * gained).sum(axis=1) / len(thresholds)
     return np.where(positives, average, np.nan), recall[:, -1]
 
 
-class Scored(NamedTuple):
-    """A detector's figures, and those of every resample of the images."""
+def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
+    """The detections that scores hang on, an image after the other, best first.
 
-    figures: dict[str, Estimate]
-    samples: dict[str, np.ndarray]  # [d] each
-
-
-def estimates(evaluation: COCOeval, weights: np.ndarray, overall: bool = False) -> Scored:
-    """Every COCO figure with its bias-corrected bootstrap interval over images, and the samples.
-
-    `weights` [d, images] are resamples (`stats.resamples`); `overall` skips the size classes.
-    Figures that are undefined (no object of that size) are left out.
+    Of a category, one below the last hit (with any overlap and size class) changes no curve, on
+    whatever resample, for there are fewer hits in that. And where size classes are not asked for,
+    one that overlaps no object of its category counts wherever it lies: its box is left empty.
     """
-    images = weights.shape[1]
-    with_original = np.vstack([np.ones((1, images), int), weights])
-    samples = score(evaluation, with_original, overall)
-    whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
-    samples = {name: values[1:] for name, values in samples.items()}
-    intervals = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
-    figures = {name: Estimate(whole[name], *ends, images) for name, ends in intervals.items()}
-    return Scored(figures, samples)
+    answers = matches.cocoDt.dataset["annotations"]
+    last = dict.fromkeys(matches.params.catIds, np.inf)  # score of a category's last hit
+    near = np.zeros(len(answers), bool)  # whether it may match an object
+    for e in filter(None, matches.evalImgs):
+        place = np.array(e["dtIds"], int) - 1
+        overlap = np.array(matches.ious[e["image_id"], e["category_id"]])
+        overlap = overlap.reshape(len(place), len(e["gtIds"]))
+        near[place] = (overlap >= matches.params.iouThrs[0]).any(axis=1)
+        hits = (np.asarray(e["dtMatches"]) > 0) & ~np.asarray(e["dtIgnore"], bool)
+        least = np.asarray(e["dtScores"])[hits.any(axis=0)].min(initial=np.inf)
+        last[e["category_id"]] = min(last[e["category_id"]], least)
+    names = ("image_id", "category_id", "score")
+    image, category, score = (np.array([r[name] for r in answers]) for name in names)
+    table = pd.DataFrame({"image": image, "category": category})
+    table["score"] = np.rint(SCORE * score).astype("int32")
+    box = np.rint(PIXEL * np.array([r["bbox"] for r in answers]).reshape(-1, 4))
+    table[BOX] = pd.DataFrame(np.clip(box, -_FAR, _FAR), dtype="Int32")
+    if overall:
+        table.loc[~near, BOX] = pd.NA
+    kept = score >= [last.get(c, np.inf) for c in category]
+    order = np.lexsort((-table["score"], table["image"]))  # equal scores stay in their order
+    return table.iloc[order[kept[order]]].reset_index(drop=True)
 
 
-def difference(variant: Scored, parent: Scored, metric: str) -> Estimate:
-    """A figure of one detector minus another's, both from `estimates` with the same weights.
+def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
+    """Items of all variants: `clean` by variant and number of images, `under` by condition.
 
-    Every resample holds the same images for both, so the interval is of the paired difference.
+    Of a variant that was judged on several numbers of images, those of the largest are kept.
     """
-    delta = variant.figures[metric].value - parent.figures[metric].value
-    interval = bootstrap_interval(variant.samples[metric] - parent.samples[metric], delta)
-    return Estimate(delta, *interval, variant.figures[metric].n)
+    most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
+    parts = {(v, None, None): clean[v, n].items for v, n in most.items()}
+    parts |= {(v, *at): one.items for at, of in under.items() for v, one in of.items()}
+    labels = {"variant": object, "condition": object, "strength": "Int64"}
+    tables = [t.assign(**dict(zip(labels, at, strict=True))) for at, t in parts.items()]
+    rows = pd.concat(tables, ignore_index=True).astype(labels)
+    return rows[[*labels, *rows.columns.drop(list(labels))]]

@@ -16,12 +16,8 @@ from qlab.core.quiet import quiet
 def saved_model(subpixel: bool = False) -> Path:
     """The embedded CenterNet, or its twin, as a SavedModel folder that is made once."""
     folder = model_folder("centernet_mini")
-    recipe = {
-        "model": file_sha256(folder),
-        "subpixel": subpixel,
-        "code": code_sha256(__name__),
-        "versions": versions("tensorflow", "tf-keras"),
-    }
+    recipe = {"model": file_sha256(folder), "subpixel": subpixel, "code": code_sha256(__name__)}
+    recipe["versions"] = versions("tensorflow", "tf-keras")
 
     def make(target: Path) -> None:
         with quiet():
@@ -37,10 +33,9 @@ def saved_model(subpixel: bool = False) -> Path:
 def to_subpixel(model):
     """The same trained network in plain convolutions (equal to float rounding), a Keras model.
 
-    For each 4x4, stride-2 transposed convolution NAME_deconv with NAME_bn and NAME_relu behind it:
-    every pixel that it writes sees a 2x2 window of its input, so a 2x2 convolution with four times
-    the channels computes all four output phases and depth-to-space weaves them together (Shi et
-    al., arXiv 1609.07009).
+    Every pixel that a 4x4, stride-2 transposed convolution NAME_deconv (NAME_bn and NAME_relu
+    behind it) writes sees a 2x2 window of its input, so a 2x2 convolution with four times the
+    channels computes all four output phases, which are woven together (Shi et al., 1609.07009).
     """
     from qlab.core.tf import tf  # isort: skip: it comes quietly
     import tf_keras as keras
@@ -55,7 +50,10 @@ def to_subpixel(model):
             norm = model.get_layer(f"{name}_bn")
             gamma, beta, mean, variance = norm.get_weights()
             scale = gamma / np.sqrt(variance + norm.epsilon)
-            kernel = subpixel_kernel(layer.get_weights()[0] * scale[:, None])
+            # Tap t of the transposed kernel is read by output phase t mod 2 at place 1 - t div 2.
+            kernel = (layer.get_weights()[0] * scale[:, None]).reshape(2, 2, 2, 2, len(scale), -1)
+            kernel = kernel[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)  # places, in, phases, out
+            kernel = kernel.reshape(2, 2, -1, 4 * len(scale))
             weights[f"{name}_phases"] = [kernel, np.tile(beta - mean * scale, 4)]
             x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
             x = layers.Conv2D(4 * len(scale), 2, activation="relu", name=f"{name}_phases")(x)
@@ -70,17 +68,6 @@ def to_subpixel(model):
     for name, values in weights.items():
         twin.get_layer(name).set_weights(values)
     return twin
-
-
-def subpixel_kernel(kernel: np.ndarray) -> np.ndarray:
-    """Rearrange a 4x4 stride-2 transposed kernel for `to_subpixel`.
-
-    [4, 4, out, in] -> [2, 2, in, 4 * out]. Tap t of the transposed kernel is
-    read by output phase t mod 2 at window place 1 - t div 2.
-    """
-    out, inp = kernel.shape[2:]
-    k = kernel.reshape(2, 2, 2, 2, out, inp)[::-1, :, ::-1]  # place_y, phase_y, place_x, phase_x
-    return k.transpose(0, 2, 5, 1, 3, 4).reshape(2, 2, inp, 4 * out)
 
 
 def decode(maps, top: int = 100):
@@ -112,8 +99,7 @@ def decode(maps, top: int = 100):
 def export(model, folder: Path) -> None:
     """Write a SavedModel with the signature of the TF2 detection zoo.
 
-    In: `input_tensor`, uint8 [1, H, W, 3]. Out: `detection_boxes`,
-    `detection_scores`, `detection_classes` (1-based), `num_detections`.
+    In: `input_tensor`, uint8 [1, H, W, 3]. Out: boxes, scores, classes (1-based), their number.
     """
     from qlab.core.tf import tf
 

@@ -1,10 +1,10 @@
-"""COCO annotations and images: read, checked, and matched with pycocotools."""
+"""COCO annotations and their photos: read, checked, and matched with pycocotools."""
 
 import contextlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, NotRequired
 
@@ -21,7 +21,6 @@ _NUMBER = Annotated[float, Field(allow_inf_nan=False, gt=-1e300, lt=1e300)]
 _LENGTH = Annotated[_NUMBER, Field(ge=0)]
 _NOTHING = BeforeValidator(lambda value: None if value != value else value)
 _SIDE = NotRequired[Annotated[int | None, _NOTHING]]
-_FLAG = Annotated[int, Field(ge=0, le=1)]
 # What is read of an instances_*.json; more may stand there, and is kept.
 ENTRIES = {
     "images": {"id": int, "file_name": str, "width": _SIDE, "height": _SIDE},
@@ -32,7 +31,7 @@ ENTRIES = {
         "category_id": int,
         "bbox": tuple[_NUMBER, _NUMBER, _LENGTH, _LENGTH],  # x, y, width, height, pixels
         "area": NotRequired[Annotated[_LENGTH | None, _NOTHING]],
-        "iscrowd": NotRequired[Annotated[_FLAG | None, _NOTHING]],
+        "iscrowd": NotRequired[Annotated[Annotated[int, Field(ge=0, le=1)] | None, _NOTHING]],
     },
 }
 _open = with_config(ConfigDict(extra="allow", coerce_numbers_to_str=True))
@@ -65,27 +64,24 @@ def load_annotations(path: Path) -> COCO:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise QlabError(f"The annotations {path} cannot be read as JSON: {error}.") from error
-    for wrong in _wrong_references(dataset):
-        raise QlabError(f"{path}: {wrong}.")
-    up = max(0, 1 - min((a["id"] for a in dataset["annotations"]), default=1))
+    ids = {key: Counter(e["id"] for e in dataset[key]) for key in ENTRIES}
+    for key, counts in ids.items():
+        if (most := counts.most_common(1)) and most[0][1] > 1:
+            raise QlabError(f"{path}: the id {most[0][0]} stands twice in '{key}'.")
+    up = max(0, 1 - min(ids["annotations"], default=1))
     for a in dataset["annotations"]:
+        for key, whole in (("image_id", "images"), ("category_id", "categories")):
+            if a[key] not in ids[whole]:
+                wrong = (
+                    f"annotation {a['id']} has the {key} {a[key]}, which '{whole}' does not list"
+                )
+                raise QlabError(f"{path}: {wrong}.")
         a["id"] += up  # pycocotools reads a match with annotation 0 as none
         a["bbox"] = list(a["bbox"])  # and takes no tuples
         a["iscrowd"] = a.get("iscrowd") or 0
         if a.get("area") is None:
             a["area"] = a["bbox"][2] * a["bbox"][3]
     return quiet_coco(dataset)
-
-
-def _wrong_references(dataset: dict) -> Iterator[str]:
-    """Ids that stand twice, and annotations of images or categories that are not listed."""
-    ids = {key: Counter(e["id"] for e in dataset[key]) for key in ENTRIES}
-    for key, counts in ids.items():
-        yield from (f"the id {i} stands twice in '{key}'" for i, n in counts.items() if n > 1)
-    for a in dataset["annotations"]:
-        for key, whole in (("image_id", "images"), ("category_id", "categories")):
-            if a[key] not in ids[whole]:
-                yield f"annotation {a['id']} has the {key} {a[key]}, which '{whole}' does not list"
 
 
 def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]:
@@ -103,19 +99,6 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
         all_of_them = f"{len(missing)} of the {len(ids)} annotated images"
         raise QlabError(f"{folder} lacks {all_of_them}, first {missing[0]}.")
     return found
-
-
-def check_labels(results: list[dict], coco: COCO, where: str) -> None:
-    """QlabError for a category that the annotations do not know.
-
-    For the float model: that a quantized one answers with such, its class ids having gone through
-    eight bits, is a finding.
-    """
-    for strange in {r["category_id"] for r in results} - set(coco.cats):
-        raise QlabError(
-            f"{where}: a detection has category {strange}, which the annotations do not know "
-            f"(theirs: {min(coco.cats)} to {max(coco.cats)}). Was it trained on other labels?"
-        )
 
 
 def match(

@@ -75,7 +75,7 @@ class Task:
         return f"{self.model}, {self.dataset}, {len(self.images)} images"
 
     def settings(self) -> dict[str, Any]:
-        """What the parameters resolved to, for the provenance."""
+        """Parameters as used, for the provenance."""
         return {
             **self.given.model_dump(exclude=parameters.PATHS),
             "model": self.model,
@@ -97,18 +97,14 @@ class Task:
 
 
 def prepare(given: Parameters) -> Task:
-    """Resolve the parameters of notebook 01 into a checked task.
+    """Resolve the parameters of notebook 01 into a checked task; empty paths: the profile's own.
 
-    Empty paths mean the profile's own: the embedded model and mini_coco, or COCO val2017 and, for
-    `small`, CenterNet-MobileNetV3 512, for `full`, CenterNet ResNet50-v2 512 (from QLAB_DATA, else
-    downloaded). Without `calibration_images`, `small` calibrates on a fixed list of train2017, and
-    else the first `calibration_limit` of one's own images calibrate.
-    QlabError: annotations without images or the reverse, no image left, no object on any, an
-    image that judges among `calibration_images`.
+    Without `calibration_images`, `small` calibrates on a fixed list of train2017, and of one's own
+    images the first `calibration_limit` do. QlabError: annotations without images or the reverse,
+    no image left, no object on any, an image that judges among `calibration_images`.
     """
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
-    own_model = bool(given.model) or given.profile in PUBLISHED
     limit = given.limit or EVALUATION[given.profile]
     model, folder, known = _model(given)
     size = _size(folder, given.input_size or known)
@@ -138,18 +134,12 @@ def prepare(given: Parameters) -> Task:
         )
     if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
         notes.append(f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} of val2017.")
-    return Task(
-        given=given,
-        model=model,
-        dataset=dataset,
-        folder=folder,
-        subpixel=None if own_model else centernet.saved_model(subpixel=True),
-        size=size,
-        coco=coco,
-        images=photos.as_annotated(coco, found),
-        calibration=[resized(read_image(f), size) for f in files],
-        notes=(*notes, *left_out),
-    )
+    own = given.model or given.profile in PUBLISHED
+    twin = None if own else centernet.saved_model(subpixel=True)
+    images = photos.as_annotated(coco, found)
+    calibration = [resized(read_image(f), size) for f in files]
+    notes = (*notes, *left_out)
+    return Task(given, model, dataset, folder, twin, size, coco, images, calibration, notes)
 
 
 def _model(given: Parameters) -> tuple[str, Path, int]:
@@ -165,54 +155,48 @@ def _model(given: Parameters) -> tuple[str, Path, int]:
     return "centernet_mini", centernet.saved_model(), 0
 
 
-def _drawn(given: Parameters) -> bool:
-    """Whether the images are those that come with the project."""
-    return not given.annotations and given.profile not in PUBLISHED
-
-
 def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
     """Name in the records, annotation file and folder of the images that judge."""
     split = given.split
-    if _drawn(given):
-        root = mini_coco.kept(split, limit)
-        name = "mini_coco" if split == "val" else f"mini_coco_{split}"
-        return name, root / "annotations" / f"instances_{split}.json", root / split
-    truth = _coco() / "annotations" / f"instances_{split}2017.json"
-    pictures = _coco() / f"{split}2017"
     if given.annotations:
         truth, pictures = Path(given.annotations).expanduser(), Path(given.images).expanduser()
-    elif split == "val" and not truth.is_file():
-        truth, pictures = fetch.coco_val2017()
-    elif not truth.is_file():
-        raise QlabError(
-            f"COCO {split}2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
-            "layout by QLAB_DATA, or pass annotations and images."
-        )
+    elif given.profile in PUBLISHED:
+        truth = _coco() / "annotations" / f"instances_{split}2017.json"
+        pictures = _coco() / f"{split}2017"
+        if not truth.is_file() and split == "train":
+            raise QlabError(
+                "COCO train2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
+                "layout by QLAB_DATA, or pass annotations and images."
+            )
+        if not truth.is_file():
+            truth, pictures = fetch.coco_val2017()
+    else:
+        root, name = mini_coco.kept(split, limit), "mini_coco" + "_train" * (split == "train")
+        return name, root / "annotations" / f"instances_{split}.json", root / split
     return f"coco_{truth.stem.removeprefix('instances_')}", truth, pictures
 
 
 def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
     """Files that calibrate; None where some of the images that judge are to be held out."""
     limit = given.calibration_limit or CALIBRATION[given.profile]
-    profile = "" if given.annotations else given.profile  # whose own images judge
-    train = _coco() / "train2017"  # the proper place to calibrate from
     if given.calibration_images:
         return photos.in_folder(given.calibration_images)[:limit]
-    if profile == "full" and train.is_dir():
-        return photos.in_folder(train)[:limit]
     if ready:
         return []
-    if profile == "small":
+    if given.annotations:
+        return None
+    if given.profile == "small":
         rows = (paths.home() / "data" / "coco_calibration.csv").read_text().split()[1:]
         listed = [row.split(",") for row in rows[:limit]]
         return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed})
-    if _drawn(given):
-        return photos.in_folder(mini_coco.kept("calibration", limit) / "calibration")
-    return None
+    if given.profile == "full":
+        train = _coco() / "train2017"  # the proper place to calibrate from
+        return photos.in_folder(train)[:limit] if train.is_dir() else None
+    return photos.in_folder(mini_coco.kept("calibration", limit) / "calibration")
 
 
 def _coco() -> Path:
-    """The folder of QLAB_DATA that has COCO in its own layout; none where there is no such."""
+    """The folder that has COCO in its own layout, if there is one."""
     return (paths.real_data() or paths.build()) / "coco"
 
 

@@ -50,11 +50,11 @@ class Detector:
         self.input = self.interpreter.get_input_details()[0]
         names = next(iter(self.interpreter.get_signature_list().values()), {}).get("outputs", [])
         self.first = int("detection_boxes" not in names)  # ready files count classes from 0
-        if not self.first:
+        if self.first:
+            outputs = _post_processed(file, self.interpreter.get_output_details())
+        else:
             details = self.interpreter.get_signature_runner().get_output_details()
             outputs = [details[f"detection_{n}"] for n in ("boxes", "classes", "scores")]
-        else:
-            outputs = _post_processed(file, self.interpreter.get_output_details())
         self.order = [o["index"] for o in outputs]
         shape, kind = [int(v) for v in self.input["shape"]], self.input["dtype"]
         if [*shape[:1], *shape[3:]] != [1, 3] or kind not in (np.uint8, np.float32):
@@ -89,7 +89,7 @@ class Detector:
 def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
     """Boxes, classes and scores among a file's outputs, in whatever order it lists them.
 
-    TFLite_Detection_PostProcess documents the order of its own: boxes, classes, scores, count.
+    POST_PROCESS documents the order of its own: boxes, classes, scores, count.
     """
     by_name = {o["name"]: o for o in outputs}
     ends = [o.outputs for o in tflite_graph.operators(file) if o.kind == POST_PROCESS]
@@ -139,8 +139,7 @@ def detect_each(
 ) -> list[list[dict]]:
     """COCO results of each of some detectors on images (id -> file), kept together as an artefact.
 
-    `change(image, id)`, identified by `change_name`, alters each image first, once for all
-    detectors. QlabError as `coco_results`.
+    `change(image, id)`, identified by `change_name`, alters each image first.
     """
     recipe = {
         "models": [file_sha256(file) for file in files],
@@ -157,12 +156,10 @@ def detect_each(
         results: list[list[dict]] = [[] for _ in files]
         for image_id, path in images.items():
             image = read_image(path)
-            height, width = image.shape[:2]
-            if change is not None:
-                image = change(image, image_id)
+            size = image.shape[1::-1]
+            image = change(image, image_id) if change else image
             for file, detector, found in zip(files, running, results, strict=True):
-                found += coco_results(detector(image), image_id, width, height, file.name)
+                found += coco_results(detector(image), image_id, *size, file.name)
         (folder / "detections.json").write_text(json.dumps(results))
 
-    kept = artefact("detections", recipe, make) / "detections.json"
-    return json.loads(kept.read_text())
+    return json.loads((artefact("detections", recipe, make) / "detections.json").read_text())

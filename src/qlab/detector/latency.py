@@ -1,7 +1,7 @@
 """What one process measures: `python -m qlab.detector.latency JSON`, with arguments in JSON.
 
 Those of `rounds` are answered with a list of [variant, stage, seconds]; `{"file": FILE, "threads":
-N}` with the peak resident bytes of a process that runs one detection.
+N}` with the peak resident bytes of a process that runs one detection. It imports little.
 """
 
 import json
@@ -30,9 +30,8 @@ def rounds(
 ) -> Seconds:
     """Each variant's stages on the pictures, in turn, after two warm-up rounds (one before few).
 
-    `files` are paths by variant. `preprocess` resizes a picture and copies it into the input
-    tensor, `invoke` runs the graph; `decode`, of the variant `image`, reads a picture's file. With
-    the built-in kernels (`xnnpack` false) the graph alone is timed.
+    `files` are paths by variant. `preprocess` resizes a picture into the input tensor, `invoke`
+    runs the graph (alone timed without `xnnpack`); `decode`, of the variant `image`, reads a file.
     """
     read, calls = cycle(map(Path, pictures)), {}
     for variant, file in files.items():

@@ -21,15 +21,15 @@ from qlab.core.errors import QlabError
 SIZE = 256  # pixels, width and height
 SEEDS = {"train": 11, "calibration": 22, "val": 33}  # of the splits
 COUNTS = {"train": 4000, "calibration": 100, "val": 400}  # images of the splits
-_NAMED = {"supercategory": "shape"}
-CATEGORIES = [{"id": i, "name": name} | _NAMED for i, name in enumerate(shapes.NAMES, 1)]
+CATEGORIES = [
+    {"id": i, "name": name, "supercategory": "shape"} for i, name in enumerate(shapes.NAMES, 1)
+]
 # sha256 over the pixels and annotations of the first 16 images of each split.
 DIGESTS = {
     "train": "7f70d7a61bc3d245a4034c4d93434ca49a70b6c3e22d0ff13484b75b2fdfa4e2",
     "calibration": "f131310839eab7384f1432972aefd347accd9fce29e691ed95f346aae2214d7f",
     "val": "76847c30e329c5a5217ff92bfe164f1a09011b8ec356d5013fcfb012887c6340",
 }
-
 _AREAS = {"large": (9600, 17000), "medium": (1200, 7000), "small": (160, 900)}  # px^2, full shape
 _MIN_VISIBLE = 0.5  # share of a shape that must stay in sight
 
@@ -106,33 +106,27 @@ def digest(split: str, count: int = 16) -> str:
 
 
 def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
-    """Write a split as a COCO folder: `<split>/*.png` and `annotations/instances_<split>.json`.
+    """Write a split as a COCO folder; returns `annotations/instances_<split>.json` in it.
 
-    Returns the annotation file. QlabError: this machine draws other pixels than the ones that the
-    numbers of this project stand on.
+    QlabError: this machine draws other pixels than the ones that the numbers here stand on.
     """
     if digest(split) != DIGESTS[split]:
         raise QlabError(
             f"mini_coco '{split}' came out different here (its first 16 images hash to another "
             "sha256); install the exact versions of requirements.lock, Pillow and numpy above all."
         )
-    target = folder / "annotations" / f"instances_{split}.json"
-    coco = {
-        "info": {"description": f"mini_coco {split}, seed {SEEDS[split]}", "version": "1"},
-        "licenses": [],
-        "images": [],
-        "annotations": [],
-        "categories": CATEGORIES,
-    }
-    for part in (folder / split, target.parent):
-        part.mkdir(parents=True, exist_ok=True)
+    about = {"description": f"mini_coco {split}, seed {SEEDS[split]}", "version": "1"}
+    coco = {"info": about, "licenses": [], "images": [], "annotations": []}
+    (folder / split).mkdir(parents=True, exist_ok=True)
     for index in progress(range(count)):
         scene, name = draw_scene(split, index), f"{index:06d}.png"
         Image.fromarray(scene.pixels).save(folder / split / name, compress_level=1)
         about = {"id": index, "file_name": name, "width": SIZE, "height": SIZE}
         coco["images"].append(about)
         coco["annotations"] += annotate(scene, index, len(coco["annotations"]) + 1)
-    target.write_text(json.dumps(coco))
+    target = folder / "annotations" / f"instances_{split}.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps({**coco, "categories": CATEGORIES}))
     return target
 
 

@@ -1,26 +1,23 @@
 """How much noise quantization adds, in decibels: signal power over noise power, more is better.
 
-`arriving` compares a quantized file with its float parent tensor by tensor: the noise of the whole
-way up to there. `alone` quantizes one operator and leaves all others float, again and again: what
-each adds by itself, at its own output and at the ends of the network, where it can do harm.
+`arriving` compares a quantized file with its float parent tensor by tensor. `alone` quantizes one
+operator and leaves all others float, again and again: what each adds by itself.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 
 from qlab.core import tflite_graph
-from qlab.core.cache import artefact, code_sha256, file_sha256, hash_json, versions
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.litert import interpreter, quiet_quantizer
 from qlab.detector import biases
 
 Samples = Sequence[Mapping[str, np.ndarray]]  # inputs of the serving signature
 Ranges = Mapping[str, Mapping[str, np.ndarray]]  # by tensor, as ai-edge-quantizer calibrates them
-TOOLS = ("ai-edge-quantizer", "ai-edge-litert")
 
 
 def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float:
@@ -51,39 +48,35 @@ def values(content: bytes, names: Iterable[str], samples: Samples, threads: int)
     return found
 
 
+def _operators(float_file: Path) -> pd.DataFrame:
+    """A row an operator, in order of execution, with its `rule` for ai-edge-quantizer."""
+    after = set(tflite_graph.decoding(float_file))
+    rows = [
+        (at, o.outputs[0], o.kind, "decoding" if o.outputs[0] in after else "network", o.rule)
+        for at, o in enumerate(tflite_graph.operators(float_file))
+    ]
+    return pd.DataFrame(rows, columns=["depth", "operator", "kind", "where", "rule"])
+
+
 def arriving(
     float_file: Path, quantized_file: Path, samples: Samples, threads: int = 2
 ) -> pd.DataFrame:
     """How much of each operator's output is left in a quantized file, after all before it.
 
-    Columns: `operator` (its output tensor), `kind`, `depth` (from 0, in order of execution),
-    `where` (network or decoding), `db`, `n` (samples). Outputs that are no numbers to add up, such
-    as comparisons and indices, are left out.
+    Columns: `depth` (from 0, in order of execution), `operator` (its output tensor), `kind`,
+    `where` (network or decoding), `db`, `n` (samples). What is not float before is left out.
     """
     contents = float_file.read_bytes(), quantized_file.read_bytes()
     floats, there = (tflite_graph.types(content) for content in contents)
-    table = _operators(float_file)
+    table = _operators(float_file).drop(columns="rule")
     table = table[[floats[o] == "FLOAT32" and o in there for o in table["operator"]]]
     signal, noisy = (values(content, table["operator"], samples, threads) for content in contents)
     decibel = [decibels(signal[name], noisy[name]) for name in table["operator"]]
     return table.assign(db=decibel, n=len(samples))
 
 
-def _operators(float_file: Path) -> pd.DataFrame:
-    after = set(tflite_graph.decoding(float_file))
-    found = [(o.outputs[0], o.kind) for o in tflite_graph.operators(float_file)]
-    table = pd.DataFrame(found, columns=["operator", "kind"]).rename_axis("depth").reset_index()
-    where = ["decoding" if name in after else "network" for name in table["operator"]]
-    return table.assign(where=where)
-
-
 def alone(
-    float_file: Path,
-    rules: list[dict],
-    ranges: Ranges,
-    samples: Samples,
-    threads: int = 2,
-    progress=iter,
+    float_file: Path, rules: list[dict], ranges: Ranges, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
     """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules`.
 
@@ -93,43 +86,33 @@ def alone(
     """
     recipe = {
         "float_file": file_sha256(float_file),
-        "rules": json.loads(json.dumps(rules, default=str)),
-        "ranges": _ranges_sha256(ranges),
-        "samples": samples_sha256(samples),
+        "asked": joblib.hash((rules, ranges, list(samples))),
         "code": code_sha256(__name__),
-        "versions": versions(*TOOLS),
-    }  # fmt: skip
+        "versions": versions("ai-edge-quantizer", "ai-edge-litert", "joblib"),
+    }
 
     def make(folder: Path) -> None:
-        table = _operators(float_file)
-        table["rule"] = [o.rule for o in tflite_graph.operators(float_file)]
-        network = table[table["where"] == "network"].to_dict("records")
+        network = _operators(float_file).query("where == 'network'").to_dict("records")
         ends, content = tflite_graph.ends(float_file), float_file.read_bytes()
-        names = {row["operator"] for row in network}
-        plain = tflite_graph.types(content)
-        signal = values(content, names, samples, threads)
-        rows = []
+        plain, rows = tflite_graph.types(content), []
+        signal = values(content, {row["operator"] for row in network}, samples, threads)
+
+        def worst(noisy: Mapping) -> float:
+            return float(np.nanmin([decibels(signal[end], noisy[end]) for end in ends]))
+
         for row in progress(network):
-            name = row["operator"]
-            made = quantized(float_file, rules, ranges, row["rule"])
+            name, made = row["operator"], quantized(float_file, rules, ranges, row.pop("rule"))
             if tflite_graph.types(made) == plain:
                 continue  # the rules do not know this kind of operator
             noisy = values(made, {name, *ends}, samples, threads)
-            row["own_db"] = decibels(signal[name], noisy[name])
-            row["end_db"] = _worst(signal, noisy, ends)
+            row |= {"own_db": decibels(signal[name], noisy[name]), "end_db": worst(noisy)}
             whole = biases.mended(made, float_file)
             noisy = noisy if whole is made else values(whole, ends, samples, threads)
-            del row["rule"]
-            rows.append(row | {"mended_db": _worst(signal, noisy, ends), "n": len(samples)})
+            rows.append(row | {"mended_db": worst(noisy), "n": len(samples)})
         pd.DataFrame(rows).to_json(folder / "alone.json", orient="records", indent=1)
 
-    return pd.read_json(
-        artefact("noise_alone", recipe, make) / "alone.json", dtype={"operator": str}
-    )
-
-
-def _worst(signal: Mapping, noisy: Mapping, ends: Sequence[str]) -> float:
-    return float(np.nanmin([decibels(signal[end], noisy[end]) for end in ends]))
+    kept = artefact("noise_alone", recipe, make) / "alone.json"
+    return pd.read_json(kept, dtype={"operator": str})
 
 
 def quantized(float_file: Path, rules: list[dict], ranges: Ranges, pattern: str) -> bytes:
@@ -140,13 +123,3 @@ def quantized(float_file: Path, rules: list[dict], ranges: Ranges, pattern: str)
     made.load_quantization_recipe([{**rule, "regex": pattern} for rule in rules])
     with quiet_quantizer():
         return bytes(made.quantize(ranges).quantized_model)
-
-
-def _ranges_sha256(ranges: Ranges) -> str:
-    plain = {t: {e: np.ravel(v).tolist() for e, v in one.items()} for t, one in ranges.items()}
-    return hash_json(plain)
-
-
-def samples_sha256(samples: Samples) -> str:
-    """sha256 of the samples' pixels."""
-    return hashlib.sha256(b"".join(v.tobytes() for s in samples for v in s.values())).hexdigest()

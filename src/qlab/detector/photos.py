@@ -13,10 +13,9 @@ from qlab.core.images import AsStored, header
 def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
     """Photos by id, those `AsStored` whose annotations do not follow EXIF's orientation.
 
-    Labelling tools turn a photo by EXIF, COCO's own tools do not: the width and height that the
-    annotations state tell which. Where they do not (a square, a half turn, a mirror, none stated),
-    a photo is turned, as viewers do, unless all others that tell are as stored.
-    QlabError: a stated size that is neither.
+    Labelling tools turn a photo by EXIF, COCO's own do not: the stated width and height tell which.
+    Where they do not (a square, a half turn, none stated), a photo is turned, as viewers do, unless
+    all others that tell are as stored. QlabError: a stated size that is neither.
     """
     ways: dict[int, set[bool]] = {}  # whether a photo may be as stored, and may be turned
     for i, path in found.items():
@@ -40,10 +39,10 @@ def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
 def each_once(
     found: dict[int, Path], calibration: Iterable[Path] = (), named: bool = True
 ) -> tuple[dict[int, Path], tuple[str, ...]]:
-    """Photos by id without copies of an earlier one (the same bytes), and what to tell of it.
+    """Photos by id without copies of an earlier one and those that calibrate, and what to tell.
 
-    Nor those that calibrate too, whatever their file is called there.
-    QlabError: there are such, and the user `named` the calibration images.
+    The same bytes are a copy, whatever their name. QlabError: one calibrates, and the user `named`
+    the calibration images.
     """
     used = {file_sha256(path): path.name for path in calibration}
     kept, first, copies, both = {}, {}, [], []
@@ -59,10 +58,11 @@ def each_once(
             f"The calibration image {both[0]} is among the evaluation images too; "
             "give others with calibration_images, or none to have some held out."
         )
-    left_out = (("copies of other photos", copies), ("photos that calibrate", both))
-    told = (
-        f"Left out as {why}: {len(n)} of {len(found)}, such as {n[0]}." for why, n in left_out if n
-    )
+    told = [
+        f"Left out as {why}: {len(names)} of {len(found)}, such as {names[0]}."
+        for why, names in (("copies of other photos", copies), ("photos that calibrate", both))
+        if names
+    ]
     return kept, tuple(told)
 
 

@@ -1,19 +1,27 @@
-"""Images with the boxes that the variants of a detector draw, and the truth."""
+"""Images with the boxes that variants of a detector draw, and the truth: a figure, an explorer."""
 
+import html
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.pyplot import subplots
 
-from qlab.core import plot
+from qlab.core import live, plot
 from qlab.core.images import read_image
+from qlab.detector import coco
 from qlab.detector.data import Task
-from qlab.detector.measure import FOUND_SCORE, Detections
+from qlab.detector.measure import FOUND_SCORE, Detections, judged_ids, parent_of
 from qlab.detector.robustness import VARIANTS
 
 # COCO's licences under which a photo may be shown to all, by their id in the annotations.
 OPEN = {4: "CC BY 2.0", 5: "CC BY-SA 2.0", 7: "no known restrictions", 8: "US government work"}
+CHANGED = {"lost": plot.PALETTE[6], "gained": plot.PALETTE[2]}  # colours of objects
+PLAIN = "#FFFFFF"
 
 
 def shown_to_all(task: Task) -> list[int]:
@@ -24,7 +32,7 @@ def shown_to_all(task: Task) -> list[int]:
     return [i for i in sorted(task.images) if task.coco.imgs[i].get("license", 8) in OPEN]
 
 
-def credit(task: Task, ids: list[int]) -> str:
+def credit(task: Task, ids: Iterable[int]) -> str:
     """Where the photos among some images come from, and under which licence; else nothing."""
     told = []
     for entry in (task.coco.imgs[i] for i in ids):
@@ -33,53 +41,107 @@ def credit(task: Task, ids: list[int]) -> str:
     return f"Photos: {', '.join(told)}" if told else ""
 
 
+def category(task: Task, entry: Mapping) -> str:
+    """The name of an annotation's or a detection's category; a broken variant's may have none."""
+    return task.coco.cats.get(entry["category_id"], {"name": "?"})["name"]
+
+
+def _draw(axis, pixels, shown: Iterable[tuple[Mapping, str, str]], size: float) -> None:
+    """An image with boxes: annotations or detections, the name and the colour of each."""
+    # An SVG holds these pixels: no more than are seen, or it has 9 MB of photos.
+    step = -(-max(pixels.shape) // 256)
+    place = (0, pixels.shape[1], pixels.shape[0], 0)
+    axis.imshow(pixels[::step, ::step], interpolation="none", extent=place)
+    axis.set_axis_off()
+    for entry, name, colour in shown:
+        x, y, width, height = entry["bbox"]
+        for edge, line in (("#000000", 2.4), (colour, 1.1)):  # to be seen on any image
+            axis.add_patch(Rectangle((x, y), width, height, fill=False, ec=edge, lw=line))
+        label = {"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75}
+        axis.annotate(name, (x, y), (1, 1), textcoords="offset points", fontsize=size,
+                      color=PLAIN, clip_on=True, va="bottom", bbox=label)  # fmt: skip
+
+
 def boxes(task: Task, found: Detections, count: int = 2) -> None:
     """The same images with the boxes each variant draws, and the truth."""
     # Images with about five objects: enough to see, not too many to tell apart.
     ids = sorted(shown_to_all(task), key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))
     ids = ids[:count]
-    shown = {"truth": [a | {"score": 1.0} for a in truth(task, ids)]}
+    truth = task.coco.loadAnns(task.coco.getAnnIds(ids))
+    shown = {"truth": [a | {"score": 1.0} for a in truth]}
     for v in [v for v in VARIANTS if v in found] or list(found)[:1]:
         shown[v] = [r for r in found[v] if r["image_id"] in ids and r["score"] >= FOUND_SCORE]
-    columns = ["score", "image_id", "category_id", "bbox"]
-    drawn = pd.DataFrame(
-        [{"variant": v} | {c: r[c] for c in columns} for v in shown for r in shown[v]]
-    )
+    drawn = pd.DataFrame([{"variant": v} | r for v in shown for r in shown[v]])
+    drawn = drawn[["variant", "score", "image_id", "category_id", "bbox"]]
     drawn[["x", "y", "width", "height"]] = drawn.pop("bbox").tolist()
     layout = {"nrows": count, "ncols": len(shown), "squeeze": False}
     layout["figsize"] = (1.7 * len(shown), 1.85 * count + 0.3)
     with plot.figure("centernet_boxes", task.place, drawn, **layout) as (canvas, axes):
-        for image_id, line in zip(ids, axes, strict=True):
-            picture = read_image(task.images[image_id])
-            for axis, variant in zip(line, shown, strict=True):
-                # The SVG holds these pixels: no more than are seen, or it has 9 MB of photos.
-                step = -(-max(picture.shape) // 256)
-                place = (0, picture.shape[1], picture.shape[0], 0)
-                axis.imshow(picture[::step, ::step], interpolation="none", extent=place)
-                axis.set_axis_off()
-                for r in (r for r in shown[variant] if r["image_id"] == image_id):
-                    draw_box(axis, r, category(task, r))
+        for i, line in zip(ids, axes, strict=True):
+            pixels = read_image(task.images[i])
+            for axis, entries in zip(line, shown.values(), strict=True):
+                here = [(e, category(task, e), PLAIN) for e in entries if e["image_id"] == i]
+                _draw(axis, pixels, here, 6)
         for axis, variant in zip(axes[0], shown, strict=True):
             axis.set_title(variant, fontsize=9)
         canvas.suptitle(f"{task.model}: boxes with score ≥ {FOUND_SCORE} (truth: all)", fontsize=11)
         canvas.supxlabel(credit(task, ids), fontsize=7)
 
 
-def truth(task: Task, ids: list[int]) -> list[dict]:
-    """The annotated objects of some images."""
-    return task.coco.loadAnns(task.coco.getAnnIds(ids))
+def flips(
+    task: Task, found: Detections, variant: str, ids: Sequence[int], score: float
+) -> pd.Series:
+    """Whether a variant loses or gains each object of some images against float, as in records.
+
+    By annotation id: lost, gained, or empty.
+    """
+    kept = sorted(task.coco.getAnnIds(list(ids), iscrowd=0))
+    before, after = (
+        coco.found_objects(task.coco, found[v], ids, score).astype(int)
+        for v in (parent_of(found), variant)
+    )
+    return pd.Series(before - after, kept).map({1: "lost", 0: "", -1: "gained"})
 
 
-def category(task: Task, entry: Mapping) -> str:
-    """The name of an annotation's or a detection's category; a broken variant's may have none."""
-    return task.coco.cats.get(entry["category_id"], {"name": "?"})["name"]
+def samples(task: Task, found: Detections):
+    """A `live.follow` box: variant, least score and image to choose, those with most flips first.
 
+    It shows the true boxes, lost and gained ones in colour, and those that float and variant draw.
+    """
+    parent = parent_of(found)
+    others = [v for v in found if v != parent] or [parent]
 
-def draw_box(axis, entry: Mapping, name: str, fontsize: float = 6, colour: str = "#FFFFFF") -> None:
-    """An annotation's or a detection's box with a name, in black and a light colour."""
-    x, y, width, height = entry["bbox"]
-    for edge, line in (("#000000", 2.4), (colour, 1.1)):  # to be seen on any image
-        axis.add_patch(Rectangle((x, y), width, height, fill=False, ec=edge, lw=line))
-    axis.annotate(name, (x, y), (1, 1), textcoords="offset points", fontsize=fontsize,
-                  color="#FFFFFF", clip_on=True, va="bottom",
-                  bbox={"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75})  # fmt: skip
+    @cache
+    def order(variant: str) -> list[int]:
+        ids = judged_ids(task, variant)
+        changed = flips(task, found, variant, ids, FOUND_SCORE)
+        counts = Counter(task.coco.anns[a]["image_id"] for a in changed.index[changed != ""])
+        # What is seen may be passed on.
+        return sorted({*ids} & {*shown_to_all(task)}, key=lambda i: (-counts[i], i))
+
+    def show(variant: str, score: float, place: int) -> tuple[str, Figure]:
+        image = order(variant)[min(place, len(order(variant))) - 1]
+        changed = flips(task, found, variant, [image], score)
+        panels = {"truth": []}
+        for a in task.coco.loadAnns(task.coco.getAnnIds([image])):
+            flip = changed.get(a["id"], "")
+            named = f"{category(task, a)} {flip}".strip()
+            panels["truth"].append((a, named, CHANGED.get(flip, PLAIN)))
+        for v in dict.fromkeys((parent, variant)):
+            sure = [r for r in found[v] if r["image_id"] == image and r["score"] >= score]
+            panels[v] = [(r, f"{category(task, r)} {r['score']:.2f}", PLAIN) for r in sure]
+        plot.use_style()
+        canvas, axes = subplots(ncols=len(panels), figsize=(3.3 * len(panels), 3.5))
+        for axis, (title, entries) in zip(axes, panels.items(), strict=True):
+            _draw(axis, read_image(task.images[image]), entries, 8)
+            axis.set_title(title)
+        told = f"{task.images[image].name}, scores from {score:.2f} on: of {len(changed)} objects "
+        told += " and ".join(f"{(changed == flip).sum()} are {flip}" for flip in CHANGED)
+        return html.escape(f"{told}. {credit(task, [image])}", quote=False), canvas
+
+    controls = [
+        live.choice(others, "variant", "int8_static" if "int8_static" in others else others[-1]),
+        live.slider(FOUND_SCORE, 0.05, 0.95, 0.05, "score from"),
+        live.counter(1, len(shown_to_all(task)), "image, most flips first"),
+    ]
+    return live.follow(show, controls)

@@ -3,6 +3,7 @@
 The conversions themselves stand in notebook 01, in the libraries' own words.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -15,22 +16,17 @@ from qlab.core.errors import QlabError
 
 # Of the zoo's signature.
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
-SMALL = (
-    1024  # weights of an operator that TensorFlow's converter leaves float, for they save nothing
-)
+SMALL = 1024  # weights of an operator that TensorFlow's converter leaves float: they save nothing
 
 
 @lru_cache(maxsize=2)  # every variant starts from it, and loading takes seconds
 def load(folder: Path):
-    """Load a SavedModel and check that it speaks the signature of the TF2 detection zoo.
+    """Load a SavedModel of the TF2 detection zoo's signature.
 
-    In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS.
-    QlabError: no SavedModel, or another signature.
+    In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS. QlabError: none, or another.
     """
     from qlab.core.tf import tf
 
-    if not (folder / "saved_model.pb").is_file():
-        raise QlabError(f"There is no SavedModel at {folder}: no saved_model.pb.")
     try:
         model = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises many kinds for damaged files
@@ -57,9 +53,9 @@ def own_size(model) -> tuple[int | None, int | None]:
 
 
 def graph(folder: Path, size: tuple[int, int]):
-    """The SavedModel's network as a concrete function of one uint8 image [1, *size, 3].
+    """The SavedModel's network as a concrete function of one uint8 image [1, *size, 3] to OUTPUTS.
 
-    It answers with OUTPUTS; `graph.model` keeps its weights alive.
+    Its attribute `model` keeps the weights alive.
     """
     from qlab.core.tf import tf
 
@@ -78,34 +74,25 @@ def graph(folder: Path, size: tuple[int, int]):
 
 def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarray]]:
     """Calibration images (uint8 [*size, 3]) as inputs of the signature; QlabError: none."""
-    samples = [{"input_tensor": image[None]} for image in images]
-    if not samples:
-        raise QlabError(
-            "The calibration set is empty; static quantization learns ranges from it. Give at "
-            "least one image with calibration_limit and calibration_images."
-        )
-    return samples
+    if samples := [{"input_tensor": image[None]} for image in images]:
+        return samples
+    raise QlabError("The calibration set is empty: give images with calibration_images.")
 
 
-def check(
-    content: bytes, kind: str | None, floats: Collection[str] = (), others: Collection[str] = ()
-) -> bytes:
+def check(content: bytes, kind: str | None, floats: Collection[str] = ()) -> bytes:
     """The content of a .tflite, if its weights have the type `kind`, such as INT8.
 
     Recipes that do not fit a graph quantize nothing and say nothing: what one did is read back.
-    `floats`, by their output tensors, must be float; `others`, and operators of fewer than SMALL
-    weights, may have weights of any type; with None as kind, all but one may be float.
-    QlabError: operators that are not so.
+    `floats`, by their output tensors, must be float; with None as kind, all but one may be so.
+    QlabError: operators of SMALL or more weights that are not so.
     """
     found, types = tflite_graph.weight_types(content), tflite_graph.types(content)
     for name in (n for n in floats if types.get(n) in ("INT8", "INT16")):
         raise QlabError(f"{name} should be float and is {types[name]}: the rule misses it.")
     if kind is None and {one for one, _ in found.values()} == {"FLOAT32"}:
         raise QlabError("The recipe quantized nothing here, and said nothing.")
-    if kind is None:
-        return content
-    spared = {*floats, *others, *(name for name, (_, count) in found.items() if count < SMALL)}
-    wrong = {n: one for n, (one, _) in found.items() if one != kind and n not in spared}
+    large = {n: one for n, (one, count) in found.items() if count >= SMALL and n not in floats}
+    wrong = {n: one for n, one in large.items() if one != kind and kind}
     if wrong:
         name, one = next(iter(wrong.items()))
         raise QlabError(
@@ -120,3 +107,34 @@ def keep(folder: Path, variant: str, content: bytes) -> Path:
     with written_whole(folder / f"{variant}.tflite") as part:
         part.write_bytes(content)
     return folder / f"{variant}.tflite"
+
+
+def fully_connected(float_file: Path) -> bytes:
+    """The .tflite with each 1x1 CONV_2D of stride 1 as a FULLY_CONNECTED that keeps dimensions.
+
+    A 1x1 convolution is a fully connected layer at every pixel: same weights, same sums. And for
+    those alone ai-edge-quantizer has its methods for few bits (GPTQ, blocks, Hadamard rotation).
+    Grouped ones stay, and those whose weights an operator that stays reads too.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model, kinds = tflite_graph.read(float_file), schema.BuiltinOperator.FULLY_CONNECTED
+    main, layers = model.subgraphs[0], []
+    for operator in main.operators:
+        if tflite_graph.kind(model, operator) == "CONV_2D":
+            image, weights = (main.tensors[i].shape for i in operator.inputs[:2])
+            strides = operator.builtinOptions.strideH, operator.builtinOptions.strideW
+            if (*weights[1:3], *strides) == (1, 1, 1, 1) and weights[3] == image[3]:
+                layers.append(operator)
+    read = Counter(int(i) for o in main.operators for i in o.inputs)
+    taken = Counter(int(o.inputs[1]) for o in layers)
+    for operator in (o for o in layers if taken[o.inputs[1]] == read[o.inputs[1]]):
+        weights, old = main.tensors[operator.inputs[1]], operator.builtinOptions
+        new = schema.FullyConnectedOptionsT(keepNumDims=True)
+        new.fusedActivationFunction = old.fusedActivationFunction
+        operator.builtinOptions, operator.opcodeIndex = new, len(model.operatorCodes)
+        operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
+        weights.shape, weights.shapeSignature = weights.shape[[0, -1]], None
+    code = schema.OperatorCodeT(deprecatedBuiltinCode=kinds, builtinCode=kinds, version=5)
+    model.operatorCodes.append(code)
+    return tflite_graph.packed(model)

@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pycocotools.coco import COCO
-
 from qlab.core import corruptions, processes, stats
 from qlab.core.cache import code_sha256, hash_json
 from qlab.core.corruptions import corrupt
 from qlab.core.records import Record
 from qlab.core.stats import Estimate
-from qlab.detector import average_precision, detect
-from qlab.detector.average_precision import Scored
+from qlab.detector import detect
+from qlab.detector.average_precision import Judged, difference, judged
 from qlab.detector.data import Task
-from qlab.detector.judged import Judged, judged
 from qlab.detector.measure import DRAWS, RECORD, parent_of, shared
 
 VARIANTS = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
@@ -23,10 +20,14 @@ CLEAN = ("clean", 0)  # the same images as they are
 Under = dict[tuple[str, int], dict[str, Judged]]  # by condition and strength, then by variant
 
 
+def judged_ids(task: Task) -> list[int]:
+    """The images that are made worse."""
+    return sorted(task.images)[: LIMIT[task.given.profile]]
+
+
 def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
     """The detections of VARIANTS, and of the parent, on the first images under each corruption."""
-    profile = task.given.profile
-    parent = parent_of(files)
+    profile, parent = task.given.profile, parent_of(files)
     tried = {v: f for v, f in files.items() if v in VARIANTS or v == parent}
     conditions = [CLEAN, *((k, s) for k in corruptions.KINDS for s in STRENGTHS[profile])]
     images = {i: task.images[i] for i in judged_ids(task)}
@@ -37,20 +38,7 @@ def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
     return dict(zip(conditions, found, strict=True))
 
 
-def judged_ids(task: Task) -> list[int]:
-    """The images that are made worse."""
-    return sorted(task.images)[: LIMIT[task.given.profile]]
-
-
-def _judged_under(
-    condition: tuple[str, int],
-    files: Mapping[str, Path],
-    images: dict[int, Path],
-    coco: COCO,
-    threads: int,
-    draws: int,
-    seed: int,
-) -> dict[str, Judged]:
+def _judged_under(condition, files, images, coco, threads, draws, seed) -> dict[str, Judged]:
     """The overall figures of each detector in `files` under a corruption; strength 0 is none."""
     kind, strength = condition
     change = (lambda image, i: corrupt(image, kind, strength, seed + i)) if strength else None
@@ -64,30 +52,22 @@ def _judged_under(
 def robustness_records(task: Task, under: Under) -> list[Record]:
     """AP of each variant, and its difference to the float parent, on corrupted images.
 
-    `ap_difference_extra` is the difference there minus the one on clean images:
-    what quantization adds to the damage, or takes from it.
+    `ap_difference_extra` is the difference there minus the one on clean images.
     """
     records: list[Record] = []
-    clean = under[CLEAN]
-    parent = parent_of(clean)
+    parent = parent_of(under[CLEAN])
     for (kind, strength), variants in under.items():
         about = {"seed": task.given.seed, "condition": kind, "strength": strength}
-        for variant, (one, _) in variants.items():
+        for variant, one in variants.items():
             made = {"ap": one.figures["ap"]}
             if variant != parent:
-                pair = one, variants[parent].scored
-                made["ap_difference"] = average_precision.difference(*pair, "ap")
-                if strength:
-                    usual = clean[variant].scored, clean[parent].scored
-                    made["ap_difference_extra"] = _extra(pair, usual)
+                lost = made["ap_difference"] = difference(one, variants[parent], "ap")
+            if variant != parent and strength:
+                pairs = [(here[variant], here[parent]) for here in (variants, under[CLEAN])]
+                usual = difference(*pairs[1], "ap")
+                shift, before = (a.samples["ap"] - b.samples["ap"] for a, b in pairs)
+                extra = lost.value - usual.value
+                interval = stats.bootstrap_interval(shift - before, extra)
+                made["ap_difference_extra"] = Estimate(extra, *interval, lost.n)
             records += [RECORD.estimated(task, variant, m, e, **about) for m, e in made.items()]
     return records
-
-
-def _extra(worse: tuple[Scored, Scored], clean: tuple[Scored, Scored]) -> Estimate:
-    """A variant's AP minus its parent's on worse images, minus the same on clean ones."""
-    after, before = (average_precision.difference(*pair, "ap").value for pair in (worse, clean))
-    shift, usual = (one.samples["ap"] - parent.samples["ap"] for one, parent in (worse, clean))
-    value = after - before
-    interval = stats.bootstrap_interval(shift - usual, value)
-    return Estimate(value, *interval, worse[0].figures["ap"].n)

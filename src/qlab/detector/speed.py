@@ -14,7 +14,7 @@ from qlab.core.records import Record
 from qlab.detector import latency
 from qlab.detector.data import Task
 from qlab.detector.detect import Detector
-from qlab.detector.measure import RECORD, SLOW, Files, parent_of
+from qlab.detector.measure import RECORD, Files, parent_of
 
 PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # that are timed; one: this one
 REPEATS = {  # timed rounds in each, with XNNPACK and without
@@ -36,16 +36,22 @@ def device(task: Task) -> str:
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     """Latency of each variant and stage, and how it compares with the float parent.
 
-    The clock covers one call of one stage on one image; variants take turns, in rounds.
-    `latency_ratio_p50` is the median over rounds of variant over parent: a slow moment hits both.
-    `_builtin` marks the kernels LiteRT had before XNNPACK.
-
+    The clock covers one call of one stage on one image; variants take turns, in rounds. A ratio is
+    the median over rounds: a slow moment hits both. `_builtin` marks the kernels before XNNPACK.
     At `smoke` and `mini` one process is timed: `n` is its rounds, the interval is over them. Else
     `n` is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
     """
     records, parent, used = [], parent_of(files), device(task)
+    count = PROCESSES[task.given.profile]
+    told = {"files": {v: str(f) for v, f in files.items()}, "threads": task.given.threads}
+    told["pictures"] = [str(p) for p in list(task.images.values())[:8]]
     for xnnpack, names in LATENCY.items():
-        runs = _runs(task, files, xnnpack, progress)
+        told |= {"xnnpack": xnnpack, "repeats": REPEATS[xnnpack][task.given.profile]}
+        if count == 1:
+            runs = [latency.rounds(**told, progress=progress)]
+        else:
+            answers = timing.in_processes(latency.__name__, told, count, progress)
+            runs = [{(v, stage): np.array(s) for v, stage, s in answer} for answer in answers]
         for variant, stage in runs[0]:
             name, spent = names[stage], [run[variant, stage] for run in runs]
             made = {f"{name}_ms_p{q}": _estimate([1e3 * s for s in spent], q) for q in (50, 90)}
@@ -56,18 +62,6 @@ def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     return records
 
 
-def _runs(task: Task, files: Files, xnnpack: bool, progress) -> list[latency.Seconds]:
-    """Seconds of `latency.rounds` in each process that is timed."""
-    repeats, count = REPEATS[xnnpack][task.given.profile], PROCESSES[task.given.profile]
-    told = {"files": {v: str(f) for v, f in files.items()}}
-    told["pictures"] = [str(p) for p in list(task.images.values())[:8]]
-    told |= {"threads": task.given.threads, "xnnpack": xnnpack, "repeats": repeats}
-    if count == 1:
-        return [latency.rounds(**told, progress=progress)]
-    answers = timing.in_processes(latency.__name__, told, count, progress)
-    return [{(v, stage): np.array(s) for v, stage, s in answer} for answer in answers]
-
-
 def _estimate(processes: list[np.ndarray], percent: int) -> stats.Estimate:
     """A percentile of rounds, within each process."""
     if len(processes) == 1:
@@ -76,10 +70,7 @@ def _estimate(processes: list[np.ndarray], percent: int) -> stats.Estimate:
 
 
 def memory_records(task: Task, files: Files) -> list[Record]:
-    """Peak resident memory of a fresh process that loads a variant and runs it once.
-
-    Python, numpy and LiteRT themselves are in it, some 55 MB.
-    """
+    """Peak resident memory of a fresh process that runs a variant once; 55 MB are Python's."""
     records = []
     for variant, file in files.items():
         told = json.dumps({"file": str(file), "threads": task.given.threads})
@@ -107,15 +98,11 @@ def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
 
 
 def operator_records(
-    task: Task, files: Files, variants: Iterable[str] = (), progress=iter
+    task: Task, files: Files, variants: Iterable[str], progress=iter
 ) -> list[Record]:
-    """Milliseconds by operator type, each operator timed alone, with both sets of kernels.
-
-    Of the `variants` that are there; with none named, of all but the slow one.
-    """
-    chosen = list(variants) or [v for v in files if v != SLOW]
+    """Milliseconds by operator type of `variants` that are there, with both sets of kernels."""
     records = []
-    for variant in progress([v for v in chosen if v in files]):
+    for variant in progress([v for v in variants if v in files]):
         for metric, xnnpack in (("operator_ms", True), ("operator_builtin_ms", False)):
             spent = time_operators(files[variant], task.given.threads, xnnpack)
             for kind, ms in spent.groupby("kind")["ms"]:
@@ -128,9 +115,8 @@ def time_operators(
 ) -> pd.DataFrame:
     """Median milliseconds of each operator run alone, in a file of its own: columns `kind`, `ms`.
 
-    LiteRT's Python interpreter has no profiler. An operator's time in isolation is a fair
-    stand-in: same kernel, delegate and shapes; what is lost is the fusion of neighbours, so the
-    sum is reported beside the time of the whole. Operators of constants alone are left out.
+    LiteRT's Python interpreter has no profiler. Alone, an operator has the same kernel, delegate
+    and shapes; what is lost is the fusion of neighbours. Operators of constants are left out.
     """
     rows, rng, model = [], np.random.default_rng(seed), tflite_graph.read(file)
     for index, operator in enumerate(tflite_graph.operators(file)):

@@ -9,7 +9,6 @@ import pandas as pd
 
 from qlab.core.cache import file_sha256, written_whole
 from qlab.core.errors import QlabError
-from qlab.core.records import pick
 from qlab.core.secrets import known, redact
 from qlab.detector.data import Task
 
@@ -17,26 +16,14 @@ FILES = {"model.tflite", "labels.txt", "recipe.json", "card.json"}
 
 
 def keep(
-    folder: str | Path,
-    task: Task,
-    variant: str,
-    file: Path,
-    recipe: Any,
-    table: pd.DataFrame,
-    source: dict[str, Any],
+    folder: str | Path, task: Task, file: Path, recipe: Any, rows: pd.DataFrame, source: dict
 ) -> Path:
     """Write FILES of a variant to `folder`, anew where such a folder is there; returns it.
 
-    `file` is its .tflite, `recipe` the quantizer's (None without one), `table` all records, of
-    which its own go to the card beside `source`, their provenance. A line of labels is an id as
-    the model counts and the category's name.
-    QlabError: the folder holds something else, or the detector came as a ready .tflite.
+    `file` is its .tflite, `recipe` the quantizer's (None without one); `rows`, its records, go to
+    the card beside `source`, their provenance. A line of labels is an id as the model counts and
+    the category's name. QlabError: the folder holds something else.
     """
-    if task.ready:
-        raise QlabError(
-            f"{task.folder} came as a .tflite and is evaluated as it is: there is nothing to take "
-            "along, and its outputs may not be those that the lines read. Copy the file itself."
-        )
     target = Path(folder).expanduser().resolve()
     there = {p.name for p in target.iterdir()} if target.is_dir() else set()
     if there - FILES or (there and "card.json" not in there) or target.is_file():
@@ -44,9 +31,9 @@ def keep(
             f"{target} holds something else than a detector taken along; nothing was written. "
             "Name a folder that is new or empty."
         )
-    rows = pick(table, sorted(set(table["metric"])), variant=variant).dropna(axis=1, how="all")
+    variant, numbers = rows["variant"].iloc[0], rows.dropna(axis=1, how="all").to_dict("records")
     card = {"model": task.model, "variant": variant, "sha256": file_sha256(file)}
-    card |= {"provenance": source, "records": rows.to_dict("records")}
+    card |= {"provenance": source, "records": numbers}
     made = {"recipe": {"variant": variant, "recipe": recipe}, "card": card}
     labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]
     with written_whole(target) as part:

@@ -25,9 +25,8 @@ def opened(path: Path) -> Path:
 def saved_model(file: Path) -> Path:
     """The SavedModel of a TensorFlow.js detector, made once.
 
-    The graph has one input, RGB float32 [1, H, W, 3] in 0..255, and one output [1, N, 6]: x1, y1,
-    x2, y2 in pixels of the input, score, class: COCO's 80 in their order, from 0; other classes
-    would get COCO's names, or none. QlabError: another graph, a strange operator.
+    Of a graph with one input, RGB float32 [1, H, W, 3] in 0..255, and one output [1, N, 6]: x1, y1,
+    x2, y2 in pixels, score, class (COCO's 80 in their order, from 0). QlabError: of another.
     """
     try:
         model = json.loads(file.read_text(encoding="utf-8"))

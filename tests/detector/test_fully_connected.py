@@ -7,7 +7,7 @@ import pytest
 from notebook01 import converted, tf
 
 from qlab.core import tflite_graph
-from qlab.detector import noise, pointwise
+from qlab.detector import noise, quantize
 
 
 def answers(content: bytes, names, samples) -> dict:
@@ -19,7 +19,7 @@ def kinds(file) -> Counter:
 
 
 def test_a_detector_answers_the_same_and_keeps_its_other_convolutions(tiny, tmp_path):
-    content = pointwise.fully_connected(tiny.float_file)
+    content = quantize.fully_connected(tiny.float_file)
     (tmp_path / "a.tflite").write_bytes(content)
     before, after = kinds(tiny.float_file), kinds(tmp_path / "a.tflite")
     assert before - after == Counter(CONV_2D=3)  # the last of each head
@@ -40,7 +40,7 @@ def test_only_one_by_one_of_stride_one_changes_and_activations_stay_fused(tmp_pa
         return {"one": one, "last": tf.nn.conv2d(three, weights[2], 2, "SAME")}
 
     file = converted(tmp_path, serve)
-    (tmp_path / "a.tflite").write_bytes(pointwise.fully_connected(file))
+    (tmp_path / "a.tflite").write_bytes(quantize.fully_connected(file))
     before, after = (tflite_graph.operators(f) for f in (file, tmp_path / "a.tflite"))
     assert [o.kind for o in after] == ["FULLY_CONNECTED", "CONV_2D", "CONV_2D"]
     assert [o.outputs for o in after] == [o.outputs for o in before]  # nothing was added
@@ -61,7 +61,7 @@ def test_weights_shared_by_layers_change_for_all_or_none_and_groups_stay(tmp_pat
         return {f"y{i}": tf.nn.conv2d(x + i, weights, s, "SAME") for i, s in enumerate(strides)}
 
     file = converted(tmp_path, serve)
-    (tmp_path / "a.tflite").write_bytes(pointwise.fully_connected(file))
+    (tmp_path / "a.tflite").write_bytes(quantize.fully_connected(file))
     before, after = (tflite_graph.operators(f) for f in (file, tmp_path / "a.tflite"))
     layers = [o for o in before if o.kind == "CONV_2D"]
     assert len({o.inputs[1] for o in layers}) == 1 and len(layers) == 2

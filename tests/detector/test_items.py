@@ -9,7 +9,7 @@ from conftest import fresh_home
 
 from qlab.core import items, records
 from qlab.core.errors import QlabError
-from qlab.detector import coco, data, judged, measure, robustness
+from qlab.detector import average_precision, coco, data, measure, robustness
 
 MADE_AGAIN = [*records.KEY, "value", "ci_low", "ci_high", "n"]
 
@@ -17,8 +17,10 @@ MADE_AGAIN = [*records.KEY, "value", "ci_low", "ci_high", "n"]
 def results_of(rows: pd.DataFrame) -> list[dict]:
     """Kept detections as entries of a COCO results file; where no box is kept, it is a point."""
     found = rows[["image", "category"]].set_axis(["image_id", "category_id"], axis=1)
-    found["bbox"] = (rows[judged.BOX].fillna(0).to_numpy(float) / judged.PIXEL).tolist()
-    return found.assign(score=rows["score"] / judged.SCORE).to_dict("records")
+    found["bbox"] = (
+        rows[average_precision.BOX].fillna(0).to_numpy(float) / average_precision.PIXEL
+    ).tolist()
+    return found.assign(score=rows["score"] / average_precision.SCORE).to_dict("records")
 
 
 def again(task: data.Task, kept: pd.DataFrame) -> list[records.Record]:
@@ -32,7 +34,7 @@ def again(task: data.Task, kept: pd.DataFrame) -> list[records.Record]:
     for (kind, strength, v), rows in worse.groupby(
         ["condition", "strength", "variant"], sort=False
     ):
-        one = judged.judged(
+        one = average_precision.judged(
             task.coco, results_of(rows), robustness.judged_ids(task),
             measure.DRAWS[task.given.profile], task.given.seed, overall=True,
         )  # fmt: skip
@@ -70,7 +72,7 @@ def test_every_interval_is_computed_again_from_the_written_items(task, seed, tmp
     scores, under = measure.score(work, found), robustness.score(work, files)
     made = measure.accuracy_records(work, found, scores)
     made += robustness.robustness_records(work, under)
-    items.write(measure.EXPERIMENT, "smoke", judged.table(scores, under))
+    items.write(measure.EXPERIMENT, "smoke", average_precision.table(scores, under))
     kept = items.read(measure.EXPERIMENT, "smoke")
     assert len(kept) < sum(map(len, found.values())) + 5 * 2 * len(results)
     pd.testing.assert_frame_equal(table_of(made), table_of(again(work, kept)), check_exact=True)
@@ -86,10 +88,10 @@ def test_only_what_no_score_hangs_on_is_left_out():
     far = box | {"bbox": [200.0, 200.0, 30.0, 40.0], "category_id": 1}
     answers = [box | {"category_id": 1, "score": 0.5}, far | {"score": 0.7}, far | {"score": 0.3},
                box | {"category_id": 2, "score": 0.9}]  # fmt: skip
-    kept = judged.judged(world, answers, [1], 5, 0).items
+    kept = average_precision.judged(world, answers, [1], 5, 0).items
     assert kept["score"].tolist() == [700_000, 500_000] and kept["category"].tolist() == [1, 1]
     assert kept["x"].tolist() == [200_000, 10_000]
-    overall = judged.judged(world, answers, [1], 5, 0, overall=True).items
+    overall = average_precision.judged(world, answers, [1], 5, 0, overall=True).items
     assert overall["x"].isna().tolist() == [True, False]
     assert results_of(kept)[1] == answers[0]
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+import transformers as hf
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -33,6 +34,26 @@ SHAPE = {
 }
 
 WIDE = {"hidden_size": 64, "intermediate_size": 192}  # widths that can be packed
+PACKED = SHAPE | {"hidden_size": 64, "intermediate_size": 128}
+_OPT = {"ffn_dim": 128, "word_embed_proj_dim": 64}
+_WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
+_BOTH = ["sliding_attention", "full_attention"]
+FAMILIES = {
+    "llama": hf.LlamaConfig(**PACKED),
+    "qwen2": hf.Qwen2Config(**PACKED),
+    "qwen3": hf.Qwen3Config(**PACKED, head_dim=32),
+    "mistral": hf.MistralConfig(**PACKED, **_WINDOW),
+    "gemma2": hf.Gemma2Config(**PACKED, **_WINDOW, final_logit_softcapping=5.0),
+    "gemma3": hf.Gemma3TextConfig(**PACKED, **_WINDOW, layer_types=_BOTH),
+    "phi3": hf.Phi3Config(**PACKED, pad_token_id=0),
+    "smollm3": hf.SmolLM3Config(**PACKED, pad_token_id=0),
+    "gpt2": hf.GPT2Config(300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
+    "neox": hf.GPTNeoXConfig(**{k: v for k, v in PACKED.items() if k != "num_key_value_heads"}),
+    "olmo2": hf.Olmo2Config(**PACKED, pad_token_id=0),
+    "opt": hf.OPTConfig(**{k: v for k, v in PACKED.items() if "key" not in k}, **_OPT),
+    "falcon": hf.FalconConfig(300, 64, num_hidden_layers=2, num_attention_heads=4),
+    "bloom": hf.BloomConfig(300, hidden_size=64, n_layer=2, n_head=4),
+}  # fmt: skip
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]  # token ids
 
 

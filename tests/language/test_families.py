@@ -4,33 +4,13 @@ import numpy as np
 import pytest
 import tiny_llama
 import torch
-import transformers as hf
 from safetensors.torch import save_file
+from tiny_llama import FAMILIES
 
 from qlab.language import decoder, gptq, scoring, speed, streaming, walk
 from qlab.language.lambada import Encoded
 from qlab.language.weights import INDEX
 
-SHAPE = tiny_llama.SHAPE | {"hidden_size": 64, "intermediate_size": 128}
-OPT = {"ffn_dim": 128, "word_embed_proj_dim": 64}
-WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
-BOTH = ["sliding_attention", "full_attention"]
-FAMILIES = {
-    "llama": hf.LlamaConfig(**SHAPE),
-    "qwen2": hf.Qwen2Config(**SHAPE),
-    "qwen3": hf.Qwen3Config(**SHAPE, head_dim=32),
-    "mistral": hf.MistralConfig(**SHAPE, **WINDOW),
-    "gemma2": hf.Gemma2Config(**SHAPE, **WINDOW, final_logit_softcapping=5.0),
-    "gemma3": hf.Gemma3TextConfig(**SHAPE, **WINDOW, layer_types=BOTH),
-    "phi3": hf.Phi3Config(**SHAPE, pad_token_id=0),
-    "smollm3": hf.SmolLM3Config(**SHAPE, pad_token_id=0),
-    "gpt2": hf.GPT2Config(300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
-    "neox": hf.GPTNeoXConfig(**{k: v for k, v in SHAPE.items() if k != "num_key_value_heads"}),
-    "olmo2": hf.Olmo2Config(**SHAPE, pad_token_id=0),
-    "opt": hf.OPTConfig(**{k: v for k, v in SHAPE.items() if "key" not in k}, **OPT),
-    "falcon": hf.FalconConfig(300, 64, num_hidden_layers=2, num_attention_heads=4),
-    "bloom": hf.BloomConfig(300, hidden_size=64, n_layer=2, n_head=4),
-}  # fmt: skip
 FEW = ("llama", "gemma2", "gpt2")
 PASSAGES = tiny_llama.PASSAGES
 

@@ -1,0 +1,47 @@
+"""Take something along: a folder of one's own, with a card that says what is in it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qlab.core.cache import file_sha256, written_whole
+from qlab.core.errors import QlabError
+from qlab.core.secrets import known, redact
+
+CARD = "card.json"
+
+
+def card(model: str, rows: pd.DataFrame, source: dict[str, Any]) -> dict[str, Any]:
+    """What a card says of a variant: `rows`, its records, and `source`, their provenance."""
+    numbers = rows.dropna(axis=1, how="all").to_dict("records")
+    about = {"model": model, "variant": rows["variant"].iloc[0]}
+    return about | {"provenance": source, "records": numbers}
+
+
+def along(folder: str | Path, about: dict[str, Any], write: Callable[[Path], None]) -> Path:
+    """Fill a folder by `write(part)` and put a card beside what it wrote: `about`, and the sha256
+    of all files. Anew where such a folder is there. Returns it.
+
+    QlabError: it holds something else, which stays.
+    """
+    target = Path(folder).expanduser().resolve()
+    there = {p.name for p in target.iterdir()} if target.is_dir() else set()
+    known_files = json.loads((target / CARD).read_text())["files"] if CARD in there else {}
+    if there - {CARD, *known_files} or target.is_file():
+        raise QlabError(
+            f"{target} holds something else than what was taken along before; nothing was written. "
+            "Name a folder that is new or empty."
+        )
+    with written_whole(target) as part:
+        part.mkdir()
+        write(part)
+        files = {path.name: file_sha256(path) for path in sorted(part.iterdir())}
+        text = json.dumps({**about, "files": files}, indent=2, sort_keys=True, default=str)
+        # A parameter in the provenance may have been given a token.
+        (part / CARD).write_text(redact(text, known()) + "\n", "utf-8")
+        shutil.rmtree(target, ignore_errors=True)  # as it was seen above: one's own, or empty
+    return target

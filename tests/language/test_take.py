@@ -1,0 +1,113 @@
+"""A model taken along runs where qlab is not, and says what it says here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+import tiny_llama
+import torch
+from conftest import ROOT
+from peft import LoraConfig, get_peft_model
+
+from qlab.core import records
+from qlab.core.records import Record
+from qlab.language import gptq, streaming, take
+from qlab.language.build import About, Variant
+from qlab.language.weights import Weights
+
+USE = Path(__file__).with_name("use_without_qlab.py")
+ALONE = """import sys
+class Without:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "qlab":
+            raise ImportError(f"{name} is not here")
+sys.meta_path.insert(0, Without())
+import numpy as np
+code, *folders = sys.argv[1:]
+for place in folders:
+    exec(code.replace("my_model", place))
+    with torch.inference_mode():
+        logits = model(**tokens).logits[0].float().numpy()
+    kinds = sorted({type(m).__name__ for m in model.modules() if "Linear" in type(m).__name__})
+    np.savez(place + ".npz", logits=logits, kinds=kinds, tokens=tokens["input_ids"][0].numpy())
+"""
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """The folder of one's own into which a folder, and an adapter, is taken along."""
+
+    def keep(folder, adapter=None):
+        about = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1"}
+        table = records.as_table([Record(**about, variant="v", metric="acc", value=0.5)])
+        variant = Variant("v", About("gptq", 4, 32), folder, adapter)
+        mine = tmp_path / "mine" / folder.name
+        return take.keep(mine, SimpleNamespace(model="m"), variant, table, {"commit": "c"})
+
+    return keep
+
+
+def alone(folders):
+    """What the notebook's lines find in each folder, in a process without qlab."""
+    call = [sys.executable, "-I", "-c", ALONE, USE.read_text(), *map(str, folders)]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [np.load(f"{folder}.npz") for folder in folders]
+
+
+def assert_says(found, model):
+    """The logits are the model's, up to the order in which a kernel sums."""
+    expected = tiny_llama.logits(model, found["tokens"].tolist()).detach().numpy()
+    assert np.abs(found["logits"] - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_gptq_of_any_family_runs_without_qlab(tmp_path, kept, made):
+    for name, config in tiny_llama.FAMILIES.items():
+        tiny_llama.save(config, tmp_path / name)
+    sources = [tmp_path / name for name in tiny_llama.FAMILIES]
+    folders = [kept(made(gptq.RoundToNearest(4, 32), of=source)) for source in sources]
+    for folder, found in zip(folders, alone(folders), strict=True):
+        assert "QuantLinear" in found["kinds"], folder
+        model = streaming.load_dense(folder)
+        if folder.name.startswith("gemma2"):
+            model.config._attn_implementation = "sdpa"  # as transformers opens it
+        assert_says(found, model)
+
+
+def test_bitsandbytes_and_an_adapter_run_without_qlab(tmp_path, kept, source, made):
+    quantized = tmp_path / "nf4"
+    theirs = tiny_llama.bitsandbytes(source, quantized, load_in_4bit=True)
+    adapter = tmp_path / "adapter"
+    dense = streaming.load_dense(packed := made(gptq.RoundToNearest(3, 32)))
+    torch.manual_seed(0)
+    config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    learned = get_peft_model(dense, config)
+    learned.save_pretrained(adapter)
+    four, three = alone([kept(quantized), kept(packed, adapter)])
+    assert "Linear4bit" in four["kinds"]
+    assert_says(four, theirs)
+    assert_says(three, learned)
+
+
+def test_a_card_says_what_it_is_and_its_files_are_the_variants(kept, source, made):
+    folder = kept(packed := made(gptq.Gptq(4, 32)))
+    card = json.loads((folder / "card.json").read_text())
+    assert (card["model"], card["variant"]) == ("m", "v")
+    assert [(r["metric"], r["value"]) for r in card["records"]] == [("acc", 0.5)]
+    assert set(card["files"]) == {p.name for p in folder.iterdir()} - {"card.json"}
+    assert "layers.json" not in card["files"]
+    names = Weights(folder).names
+    assert {"lm_head.weight", "model.embed_tokens.weight"} <= set(names)
+    dense, taken = (streaming.load_dense(place) for place in (packed, folder))
+    assert torch.equal(tiny_llama.logits(taken), tiny_llama.logits(dense))
+
+
+def test_the_lines_are_those_that_the_notebook_shows():
+    cells = nbformat.read(ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb", 4).cells
+    [shown] = [c.source for c in cells if "where there is no qlab" in c.source]
+    assert shown.partition("```python\n")[2].partition("```")[0] == USE.read_text()

@@ -1,6 +1,6 @@
 """qlab's evaluation on LAMBADA beside lm-evaluation-harness: same numbers, how fast, how big?
 
-    python benchmarks/lambada_lm_eval.py [--quick] [--case stories|wide] [--show] [--help]
+    python benchmarks/lambada_lm_eval.py [--quick] [--case CASE ...] [--show] [--help]
 
 Each evaluation is a process of its own, timed from start to end, imports and loading included; the
 two take turns. README.md beside this file says what is measured and how to read it.
@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,18 +24,21 @@ import bench
 import numpy as np
 import pandas as pd
 import psutil
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer
 
 from qlab.core import paths, progress, provenance, stats
 from qlab.core.cache import artefact, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.records import Record, pick
+from qlab.language import given
 
 HERE = Path(__file__).resolve().parent / "lm_eval_task"
 NAME = "lambada_lm_eval"
 RECORD = bench.recorder(NAME)
 OURS, THEIRS = "qlab", "lm_eval"
 TOLERANCE = 1e-6  # relative; float32 sums in another order differ by about 1e-8
-WIDE_PASSAGES = 200
+WIDE_PASSAGES, SMOLLM2_PASSAGES = 200, 300
 PACKAGES = ["torch", "transformers", "tokenizers", "safetensors", "numpy"]
 
 
@@ -154,7 +158,41 @@ def wide(limit: int | None) -> Case:
     return Case("wide", "random_words", folder, folder / "passages.jsonl", count, 3.0, 0.5, logits)
 
 
-CASES = {"stories": stories, "wide": wide}
+def smollm2(limit: int | None, bos: bool = False) -> Case | None:
+    """A published model of 135 million parameters, from its GGUF file in QLAB_DATA.
+
+    With `bos` its tokenizer puts a token before each text, which the file does not ask for.
+    """
+    data, name = paths.real_data(), "smollm2_bos" if bos else "smollm2"
+    gguf, file = "llm/SmolLM2-135M-Instruct.Q4_1.gguf", "lambada/lambada_test.jsonl"
+    if data is None or not (data / gguf).is_file() or not (data / file).is_file():
+        print(f"{name} is left out: QLAB_DATA names no folder with {gguf} and {file}.")
+        return None
+    folder = given.from_gguf(data / gguf)
+    if bos:
+        recipe = {"code": file_sha256(Path(__file__)), "folder": file_sha256(folder)}
+        folder = artefact("bos", recipe, functools.partial(with_bos, folder))
+    count = min(limit or SMOLLM2_PASSAGES, 5153)
+    return Case(name, "lambada_openai", folder, data / file, count, 2.0, None, 512 * 49_152 * 4)
+
+
+def with_bos(source: Path, target: Path) -> None:
+    """The model of `source`, its tokenizer changed to begin each text with its BOS."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    words = AutoTokenizer.from_pretrained(source)
+    begin = words.bos_token
+    words.backend_tokenizer.post_processor = TemplateProcessing(
+        f"{begin} $A", special_tokens=[(begin, words.bos_token_id)]
+    )
+    words.save_pretrained(target)
+
+
+CASES = {
+    "stories": stories,
+    "smollm2": smollm2,
+    "smollm2_bos": functools.partial(smollm2, bos=True),
+    "wide": wide,
+}
 
 
 # ---- measuring ----
@@ -225,6 +263,8 @@ def case_records(
 
 TARGETS = {
     "stories": (("times_faster", 1.4),),
+    "smollm2": (("times_faster", 2.0),),
+    "smollm2_bos": (("times_faster", 2.0),),
     "wide": (("times_faster", 3.0), ("memory_ratio", 0.5)),
 }
 

@@ -16,6 +16,7 @@ import bench  # noqa: E402
 import centernet_mobilenetv3_512 as trained  # noqa: E402
 import centernet_r50v2_512 as centernet  # noqa: E402
 import lambada_lm_eval as lambada  # noqa: E402
+import language_kernels as kernels  # noqa: E402
 import streaming_memory  # noqa: E402
 import sweep_scaling  # noqa: E402
 from peers import onnx_peer  # noqa: E402
@@ -149,3 +150,32 @@ def test_both_sides_score_the_wide_tokenizers_passages_alike(monkeypatch, tmp_pa
     assert {e.targets for e in encoded} == {1, 2}
     assert all(e.tokens[0] == 0 and 0 not in e.tokens[1:] for e in encoded)
     assert sum(p.context.split(" ")[-1] == p.word for p in passages) == 20
+
+
+def test_kernels_are_compared_within_a_round_of_processes():
+    """The second round is four times as slow, for all; what is answered has no clock."""
+    subject = kernels.Subject("m", "d", "hash")
+    one = dict.fromkeys(("load_s", "first_s", "memory_imports", "memory_loading"), 1.0)
+    one["memory_inference"] = 2.0
+    rounds = [
+        {"fp32": one | {"read": 100 / slow, "write": 10 / slow},
+         "llama_q8_0": one | {"read": 200 / slow, "write": 80 / slow}}
+        for slow in (1, 4)
+    ]  # fmt: skip
+    answers = {
+        "fp32": {"choices": [[1, 2], [3]], "log_likelihood": [-1.0, -3.0], "right": [True, False]},
+        "llama_q8_0": {
+            "choices": [[1, 2], [4]],
+            "log_likelihood": [-2.0, -3.0],
+            "right": [True] * 2,
+        },
+    }
+    found = kernels.cost_records(subject, rounds, 2) + kernels.answer_records(subject, answers)
+    table = records.check(records.as_table(found), "made up")
+    rows = table.set_index(["variant", "metric"])
+    ratio = rows.loc[("llama_q8_0", "times_faster_decode")]
+    assert [*ratio[["value", "ci_low", "ci_high"]]] == pytest.approx([8, 8, 8]) and ratio["n"] == 2
+    assert rows.loc[("fp32", "tokens_per_s_prefill"), "value"] == pytest.approx(50)
+    assert rows.loc[("llama_q8_0", "top1_agreement"), "value"] == pytest.approx(2 / 3)
+    assert not rows.loc[("llama_q8_0", "acc"), "clock"]
+    assert "llama_q8_0" in kernels.report(table)

@@ -1,0 +1,92 @@
+"""transformers' side: the float folder, bitsandbytes, torchao, a GPTQ folder; eager or compiled."""
+
+import os
+import warnings
+
+os.environ["USE_TF"] = "0"  # transformers would import TensorFlow, for nothing
+warnings.simplefilter("ignore")  # of torchao's import; what fails still raises
+
+import side  # noqa: E402
+import torch  # noqa: E402
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, StaticCache  # noqa: E402
+
+LONGEST = 512  # tokens of a compiled model's cache
+
+
+def torchao_config(name: str):
+    """torchao's configuration of a name."""
+    from torchao import quantization
+    from torchao.prototype.quantization.int4.inference_workflow import PrototypeInt4WeightOnlyConfig
+
+    return {
+        "int8_weight_only": quantization.Int8WeightOnlyConfig,
+        "int8_dynamic": quantization.Int8DynamicActivationInt8WeightConfig,
+        "int4_weight_only": lambda: PrototypeInt4WeightOnlyConfig(group_size=64),
+        "int8_dynamic_int4": lambda: quantization.Int8DynamicActivationIntxWeightConfig(
+            weight_dtype=torch.int4, weight_granularity=quantization.PerGroup(64)
+        ),
+    }[name]()
+
+
+def is_quantized(module: torch.nn.Module, name: str) -> bool:
+    """Whether torchao quantizes a module: the linear layers of the decoder layers, as elsewhere."""
+    return isinstance(module, torch.nn.Linear) and name != "lm_head"
+
+
+class Engine:
+    """A causal model of transformers on one passage."""
+
+    def __init__(self, told: dict) -> None:
+        torch.set_num_threads(told["threads"])
+        how, self.compiled = told["how"], told.get("compiled", False)
+        more = {}
+        if "bitsandbytes" in how:
+            kind, compute = how["bitsandbytes"], getattr(torch, told["dtype"])
+            more["device_map"] = "cpu"
+            more["quantization_config"] = (
+                BitsAndBytesConfig(load_in_8bit=True)
+                if kind == "int8"
+                else BitsAndBytesConfig(
+                    load_in_4bit=True, bnb_4bit_quant_type=kind, bnb_4bit_compute_dtype=compute
+                )
+            )
+        dtype = getattr(torch, told["dtype"])
+        self.model = AutoModelForCausalLM.from_pretrained(told["source"], torch_dtype=dtype, **more)
+        if "torchao" in how:
+            from torchao.quantization import quantize_
+
+            quantize_(self.model, torchao_config(how["torchao"]), filter_fn=is_quantized)
+        self.model.eval()
+        self.call = torch.compile(self.model) if self.compiled else self.model
+        self.start()
+
+    def start(self) -> None:
+        """Forget what was read."""
+        self.seen, self.cache = 0, None
+        if self.compiled:  # a cache that grows would be compiled for again and again
+            self.cache = StaticCache(
+                self.model.config, 1, LONGEST, device="cpu", dtype=self.model.dtype
+            )
+
+    @torch.inference_mode()
+    def feed(self, tokens: list[int]) -> int:
+        """Read tokens after those read so far; the most probable next one."""
+        places = torch.arange(self.seen, self.seen + len(tokens))
+        said = self.call(
+            torch.tensor([tokens]),
+            past_key_values=self.cache,
+            use_cache=True,
+            cache_position=places,
+            logits_to_keep=1,
+        )
+        self.cache, self.seen = said.past_key_values, self.seen + len(tokens)
+        return int(said.logits[0, -1].argmax())
+
+    @torch.inference_mode()
+    def logits(self, tokens: list[int]):
+        """Of a passage, after each of its tokens."""
+        return self.model(torch.tensor([tokens]), use_cache=False).logits[0].float().numpy()
+
+
+if __name__ == "__main__":
+    side.main(Engine)

@@ -25,9 +25,11 @@ import pandas as pd
 import psutil
 
 from qlab.core import paths, progress, provenance, stats
-from qlab.core.cache import artefact, file_sha256, versions
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.records import Record, interval, pick
+from qlab.language import configuration, given, lambada, streaming, take
+from qlab.language.gptq import RoundToNearest
 
 HERE = Path(__file__).resolve().parent / "kernels_task"
 NAME = "language_kernels"
@@ -54,8 +56,7 @@ class Variant(NamedTuple):
     source: str  # `float` or `rtn` folder, kind of GGUF file, folder of ONNX
     bits: int
     dtype: str = "float32"  # of activations and of what is not quantized; transformers alone
-    how: Mapping = {}  # library of transformers' that quantizes while loading -> its setting
-    compiled: bool = False
+    how: Mapping = {}  # library that quantizes while loading -> its setting
     group_size: int | None = None
     method: str | None = None
 
@@ -64,22 +65,11 @@ Torch = partial(Variant, "torch", "float")
 VARIANTS = {
     PARENT: Torch(32),
     "bf16": Torch(16, "bfloat16"),
-    "compiled_fp32": Torch(32, compiled=True),
-    "compiled_bf16": Torch(16, "bfloat16", compiled=True),
-    "bnb_nf4": Torch(4, how={"bitsandbytes": "nf4"}, group_size=64),
-    "bnb_nf4_bf16": Torch(4, "bfloat16", {"bitsandbytes": "nf4"}, group_size=64),
     "bnb_int8": Torch(8, how={"bitsandbytes": "int8"}),
+    "bnb_nf4": Torch(4, how={"bitsandbytes": "nf4"}, group_size=64),
     "gptq_kernel_w4_g64": Variant("torch", "rtn", 4, group_size=64, method="rtn"),
     "torchao_int8_weight_only": Torch(8, "bfloat16", {"torchao": "int8_weight_only"}),
-    "torchao_int8_weight_only_compiled": Torch(
-        8, "bfloat16", {"torchao": "int8_weight_only"}, compiled=True
-    ),
     "torchao_int8_dynamic": Torch(8, "bfloat16", {"torchao": "int8_dynamic"}),
-    "torchao_int8_dynamic_compiled": Torch(
-        8, "bfloat16", {"torchao": "int8_dynamic"}, compiled=True
-    ),
-    "torchao_int8_int4": Torch(4, how={"torchao": "int8_dynamic_int4"}, group_size=64),
-    "torchao_int4": Torch(4, "bfloat16", {"torchao": "int4_weight_only"}, group_size=64),
     "llama_f32": Variant("llama", "ALL_F32", 32),
     "llama_bf16": Variant("llama", "MOSTLY_BF16", 16),
     "llama_q8_0": Variant("llama", "MOSTLY_Q8_0", 8, group_size=32),
@@ -89,17 +79,18 @@ VARIANTS = {
     "onnx_int8": Variant("onnx", "int8", 8, group_size=32),
     "onnx_int4": Variant("onnx", "int4", 4, group_size=32),
 }
-OUT = Path("OUT")  # among a script's arguments, the folder that it is to fill
 OVERLAYS = {"torch": True, "llama": False, "onnx": True}  # over qlab's environment, or alone
 
 
 # ---- environments and files ----
 
 
-def _call(what: str, *command: str | Path, threads: int = 2) -> str:
-    """The last line a command prints; where it fails, QlabError with `what` and its last words."""
+def _call(what: str, *command: str | Path, threads: int = 2, told: str = "") -> str:
+    """The last line that a command prints, `told` on its standard input; where it fails, QlabError
+    with `what` and its last words."""
     env = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "USE_TF": "0"}
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=env)
+    call = list(map(str, command))
+    done = subprocess.run(call, capture_output=True, text=True, env=env, input=told)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         raise QlabError(f"{what} failed (status {done.returncode}: {last}).")
@@ -142,38 +133,54 @@ class Files(NamedTuple):
         """The file that all weights come from."""
         return self.data / GGUF
 
-    def _made(self, engine: str, script: str, *given: str | Path) -> Path:
-        """The folder that a script in an engine's environment fills."""
+    def _made(self, engine: str, script: str, source: Path, *more: str) -> Path:
+        """The folder that a script in an engine's environment fills from `source`."""
         recipe = {
             "code": file_sha256(HERE / f"{script}.py"),
-            "gguf": file_sha256(self.gguf),
-            "given": [str(g) for g in given if not isinstance(g, Path)],
+            "source": file_sha256(source),
+            "given": more,
             "requirements": requirements(engine).read_text(),
             "versions": versions("torch", "transformers"),
         }
 
         def make(folder: Path) -> None:
-            call = [folder if g is OUT else g for g in given]
-            _call(f"{script}.py", environment(engine), HERE / f"{script}.py", *call)
+            _call(f"{script}.py", environment(engine), HERE / f"{script}.py", source, folder, *more)
 
         return artefact(f"kernels_{script}", recipe, make)
 
     def float(self) -> Path:
-        """The Hugging Face folder of the dequantized weights, and the passages' tokens."""
-        given = (self.gguf, self.data / PASSAGES, str(self.limit), str(CALIBRATING))
-        return self._made("torch", "make_folders", "float", *given, OUT)
+        """The Hugging Face folder of the dequantized weights."""
+        return given.from_gguf(self.gguf)
+
+    def rounded(self) -> Path:
+        """The same in GPTQ's format, rounded to nearest: its kernel does not ask how."""
+        how = RoundToNearest(4, 64)
+
+        def make(folder: Path) -> None:
+            streaming.quantize_folder(self.float(), how, [], folder)
+            take.name_the_embedding(folder)
+
+        recipe = {"code": code_sha256(streaming.__name__), "folder": file_sha256(self.float())}
+        return artefact("kernels_rtn", recipe, make)
 
     def source(self, variant: Variant) -> Path:
         """What a variant's side loads."""
-        if variant.source == "float":
-            return self.float()
-        if variant.source == "rtn":
-            return self._made("torch", "make_folders", "rtn", self.float(), OUT)
+        if variant.engine == "torch":
+            return self.rounded() if variant.source == "rtn" else self.float()
         if variant.engine == "onnx":
-            return self._made("onnx", "make_onnx", self.float(), OUT) / variant.source
-        kinds = sorted({v.source for v in VARIANTS.values() if v.engine == "llama"})
-        kinds.remove("ALL_F32")
-        return self._made("llama", "make_gguf", self.gguf, OUT, *kinds) / f"{variant.source}.gguf"
+            return self._made("onnx", "make_onnx", self.float()) / variant.source
+        kinds = sorted({v.source for v in VARIANTS.values() if v.engine == "llama"} - {"ALL_F32"})
+        return self._made("llama", "make_gguf", self.gguf, *kinds) / f"{variant.source}.gguf"
+
+    def passages(self) -> list[dict]:
+        """Tokens of the passages that judge, and where the last word begins."""
+        rows = lambada.read(self.data / PASSAGES)[CALIBRATING:][: self.limit]
+        words = configuration.load_tokenizer(self.float())
+        longest = configuration.context(configuration.read(self.float()))
+        return [
+            {"tokens": e.tokens, "start": len(e.tokens) - e.targets}
+            for e in lambada.encode(rows, words, longest)
+        ]
 
 
 def size(source: Path) -> int:
@@ -189,22 +196,20 @@ def size(source: Path) -> int:
 
 def run_side(files: Files, name: str, options: argparse.Namespace, judging: bool = False) -> dict:
     """What a fresh process tells of a variant: its costs, or with `judging` its answers."""
-    variant, passages = VARIANTS[name], files.float() / "passages.json"
-    rows = json.loads(passages.read_text())
+    variant, rows = VARIANTS[name], files.passages()
     told = {
         "source": str(files.source(variant)),
         "threads": options.threads,
         "dtype": variant.dtype,
         "how": dict(variant.how),
-        "compiled": variant.compiled and not judging,
         "prompt": [token for row in rows for token in row["tokens"]][:PROMPT],
         "write": WRITTEN,
         "rounds": options.rounds,
-        "passages": str(passages) if judging else "",
+        "passages": rows if judging else [],
     }
     script = HERE / f"{variant.engine}_side.py"
     python = environment(variant.engine)
-    return json.loads(_call(name, python, script, json.dumps(told), threads=options.threads))
+    return json.loads(_call(name, python, script, threads=options.threads, told=json.dumps(told)))
 
 
 def measure(files: Files, names: Sequence[str], options: argparse.Namespace) -> list[dict]:
@@ -272,9 +277,8 @@ def run(options: argparse.Namespace, data: Path) -> list[Record]:
         for n in names
         if not VARIANTS[n].how  # quantized while loading: nothing of its size is on disk
     ]
-    judged = [n for n in names if not VARIANTS[n].compiled]
     each = progress.bar("answers")
-    found += answer_records(subject, {n: run_side(files, n, options, True) for n in each(judged)})
+    found += answer_records(subject, {n: run_side(files, n, options, True) for n in each(names)})
     return found + cost_records(subject, measure(files, names, options), options.threads)
 
 
@@ -335,10 +339,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
     """Measure, write, return the records."""
     started, load, data = time.time(), bench.load(), paths.real_data()
-    if data is None or not (data / GGUF).is_file() or not (data / PASSAGES).is_file():
-        raise QlabError(
-            f"Nothing is measured: QLAB_DATA names no folder with {GGUF} and {PASSAGES}."
-        )
     found = run(options, data)
     inputs = {"gguf": file_sha256(data / GGUF), "passages": file_sha256(data / PASSAGES)}
     origin = provenance.collect(bench.chosen(options), inputs, PACKAGES, started)
@@ -349,7 +349,11 @@ def benchmark(options: argparse.Namespace) -> pd.DataFrame:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    return bench.main(parse(arguments), benchmark, report)
+    options, data = parse(arguments), paths.real_data() or Path("nowhere")
+    if not options.show and not ((data / GGUF).is_file() and (data / PASSAGES).is_file()):
+        print(f"{NAME} is left out: QLAB_DATA names no folder with {GGUF} and {PASSAGES}.")
+        return 0
+    return bench.main(options, benchmark, report)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def measure(engine, told: dict) -> dict:
         return len(prompt) / (middle - start), tokens / (time.perf_counter() - middle)
 
     start = time.perf_counter()
-    once(2)  # kernels are chosen, packed or compiled
+    once(2)  # kernels are chosen and packed
     first = time.perf_counter() - start
     once(told["write"])
     for _ in range(told["rounds"]):
@@ -76,13 +76,13 @@ def judge(engine, passages: list[dict]) -> dict:
 
 
 def main(load: Callable[[dict], object]) -> None:
-    """Load what the command line tells of, measure or judge it, print JSON as the last line."""
-    told = json.loads(sys.argv[1])
+    """Load what standard input tells of, measure or judge it, print JSON as the last line."""
+    told = json.loads(sys.stdin.read())
     imports, start = memory(), time.perf_counter()
     engine = load(told)
     seconds, loading = time.perf_counter() - start, memory(peak=True)
     if told["passages"]:
-        found = judge(engine, json.loads(Path(told["passages"]).read_text()))
+        found = judge(engine, told["passages"])
     else:
         forget_peak()
         found = {"memory_imports": imports, "memory_loading": loading, "load_s": seconds}

@@ -1,4 +1,4 @@
-"""transformers' side: the float folder, bitsandbytes, torchao, a GPTQ folder; eager or compiled."""
+"""transformers' side: the float folder, bitsandbytes, torchao, a GPTQ folder."""
 
 import os
 import warnings
@@ -8,23 +8,16 @@ warnings.simplefilter("ignore")  # of torchao's import; what fails still raises
 
 import side  # noqa: E402
 import torch  # noqa: E402
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, StaticCache  # noqa: E402
-
-LONGEST = 512  # tokens of a compiled model's cache
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig  # noqa: E402
 
 
 def torchao_config(name: str):
     """torchao's configuration of a name."""
     from torchao import quantization
-    from torchao.prototype.quantization.int4.inference_workflow import PrototypeInt4WeightOnlyConfig
 
     return {
         "int8_weight_only": quantization.Int8WeightOnlyConfig,
         "int8_dynamic": quantization.Int8DynamicActivationInt8WeightConfig,
-        "int4_weight_only": lambda: PrototypeInt4WeightOnlyConfig(group_size=64),
-        "int8_dynamic_int4": lambda: quantization.Int8DynamicActivationIntxWeightConfig(
-            weight_dtype=torch.int4, weight_granularity=quantization.PerGroup(64)
-        ),
     }[name]()
 
 
@@ -38,8 +31,7 @@ class Engine:
 
     def __init__(self, told: dict) -> None:
         torch.set_num_threads(told["threads"])
-        how, self.compiled = told["how"], told.get("compiled", False)
-        more = {}
+        how, more = told["how"], {}
         if "bitsandbytes" in how:
             kind, compute = how["bitsandbytes"], getattr(torch, told["dtype"])
             more["device_map"] = "cpu"
@@ -57,22 +49,17 @@ class Engine:
 
             quantize_(self.model, torchao_config(how["torchao"]), filter_fn=is_quantized)
         self.model.eval()
-        self.call = torch.compile(self.model) if self.compiled else self.model
         self.start()
 
     def start(self) -> None:
         """Forget what was read."""
         self.seen, self.cache = 0, None
-        if self.compiled:  # a cache that grows would be compiled for again and again
-            self.cache = StaticCache(
-                self.model.config, 1, LONGEST, device="cpu", dtype=self.model.dtype
-            )
 
     @torch.inference_mode()
     def feed(self, tokens: list[int]) -> int:
         """Read tokens after those read so far; the most probable next one."""
         places = torch.arange(self.seen, self.seen + len(tokens))
-        said = self.call(
+        said = self.model(
             torch.tensor([tokens]),
             past_key_values=self.cache,
             use_cache=True,

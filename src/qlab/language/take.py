@@ -34,15 +34,14 @@ def keep(
         )
         if variant.adapter:
             shutil.copytree(variant.adapter, part / ADAPTER)
-        _name_the_embedding(part)
+        name_the_embedding(part)
 
     return along(folder, card(task.model, rows, source), write)
 
 
-def _name_the_embedding(folder: Path) -> None:
-    """A tied embedding that GPTQ's format stores as the head is stored as itself too.
-
-    auto-gptq alone wants the head's name (see `streaming.outside`), transformers both.
+def name_the_embedding(folder: Path) -> None:
+    """In a GPTQ folder with shards, store a tied embedding, which lies there as the head, as itself
+    too: auto-gptq alone wants the head's name (see `streaming.outside`), transformers both.
     """
     config = configuration.check(folder)
     if getattr(config, "quantization_config", {}).get("quant_method") != "gptq":

@@ -54,7 +54,7 @@ class Sweep(BaseModel, extra="forbid", frozen=True, strict=True):
 
     name: Annotated[str, Field(pattern=r"^\w+$")]
     experiment: Literal["llama_gptq", "resnet_qat"]
-    profile: Literal["smoke", "mini", "full"] = "mini"
+    profile: Literal["smoke", "mini", "small", "full"] = "mini"
     axes: dict[str, Annotated[list, Field(min_length=1)]]
     resources: Resources = Resources()
 

@@ -14,7 +14,7 @@ from conftest import ROOT
 from qlab.claims import claims, explore
 from qlab.claims import ledger as claims_ledger
 from qlab.claims.data import Evidence
-from qlab.claims.verdicts import HOLDS, NOT, UNTESTED, VERDICTS
+from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS
 from qlab.core import records
 
 COMMITTED = "data/results/mini/claims.csv"

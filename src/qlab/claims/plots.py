@@ -33,16 +33,17 @@ TIER = {  # tier: colour, marker
     "small": (plot.PALETTE[1], "s"),
     "full": (plot.PALETTE[3], "D"),
 }
-PANELS = {
+PANELS = {  # form of a figure: its axis
     "points": "points, log scale beyond 5",
     "x": "ratio, log scale",
     "share": "% of wrong answers",
     "r": "rank correlation",
 }
+ENDS = {"share": (0, 100), "r": (-1, 1)}
 
 
 def ledger(rulings: list[Ruling], profile: str) -> None:
-    """Each measured claim's figure with its 95 % interval, by tier, over the range that it wants."""
+    """Each measured claim's figure by tier, its 95 % interval, and the range that it wants."""
     drawn = [one for one in rulings if one.claim.kind == "measured" and one.shown.term]
     panels = {form: [r for r in drawn if r.shown.term.form == form] for form in PANELS}
     panels = {form: rows for form, rows in panels.items() if rows}
@@ -72,9 +73,7 @@ def _estimates(axis, form: str, rows: list[Ruling]) -> None:
         left, right = min(0.5, *(e for e in ends if e > 0.01)) / 1.2, max(2.0, *ends) * 1.2
         axis.xaxis.set_major_formatter("{x:g}")
     else:
-        left, right = {"share": (0, 100), "r": (-1, 1)}.get(
-            form, (min(ends) * 1.2, max(ends) * 1.2)
-        )
+        left, right = ENDS.get(form, (1.2 * min(ends), 1.2 * max(ends)))
     if form == "points":
         axis.set_xscale("symlog", linthresh=5, linscale=2)
         axis.set_xticks([-50, -20, -5, -2, 0, 2, 5, 20, 50])

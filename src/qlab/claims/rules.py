@@ -1,8 +1,8 @@
 """The kinds of rules that judge claims: each makes terms from records, and changes nothing.
 
-A rule of data/claims.yaml has a kind, one of these or of `sweeps`. Its `terms` are estimates from a table of
-records (of a figure's numbers for `Share` and `Count`), each with the range that the claim wants;
-they raise NotTested where the table lacks what the rule asks for. What follows is `verdicts`'.
+A rule of data/claims.yaml has a kind, one of these or of `sweeps`. Its `terms` are estimates from a
+table of records (of a figure's numbers for `Share` and `Count`), each with the range that the claim
+wants; they raise NotTested where the table lacks what the rule asks for. The rest is `verdicts`'.
 """
 
 import math

@@ -17,14 +17,14 @@ from qlab.claims.verdicts import Term
 from qlab.core import stats as statistics
 from qlab.core.stats import Estimate
 
-_FORMS = {  # how a metric is written, as in `Term`; others plainly
-    **dict.fromkeys(
-        ("latency_ratio", "latency_ratio_p50", "latency_builtin_ratio_p50", "train_step_ratio",
-         "tokens_per_s_ratio"), "x"),
-    **dict.fromkeys(
-        ("accuracy_difference", "ap_difference_extra", "top_first_token_difference",
-         "gap_growth_k1_k10"), "points"),
-}  # fmt: skip
+_RATIOS = ("latency_ratio", "latency_ratio_p50", "latency_builtin_ratio_p50", "train_step_ratio",
+           "tokens_per_s_ratio")  # fmt: skip
+
+
+def _form(metric: str, unit: str) -> str:
+    """How a metric is written, as in `Term`."""
+    differs = metric.removesuffix("_extra").endswith("_difference") or metric == "gap_growth_k1_k10"
+    return "x" if metric in _RATIOS else "points" if differs and unit == "1" else "plain"
 
 
 class Judging(Address):
@@ -102,8 +102,7 @@ class Value(Bounded):
         made = []
         for one in self.each(table):
             e, unit, clock = one.find(table, self.exact)
-            form = _FORMS.get(one.metric, "plain")
-            made.append(self.term(one.name, e, form, unit, clock=clock))
+            made.append(self.term(one.name, e, _form(one.metric, unit), unit, clock=clock))
         return made
 
 

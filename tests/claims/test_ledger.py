@@ -75,6 +75,26 @@ def test_committed_verdicts_follow_from_the_committed_records(tmp_path, monkeypa
     assert changed.empty, f"run `make figures` and look: {changed[['metric_was', 'metric_is']]}"
 
 
+def committed_before(file: str) -> list[bytes]:
+    """A file of the last two commits that changed it, the last first; skips where they are not."""
+    call = ["git", "-C", str(ROOT), "log", "-2", "--format=%H", "--", file]
+    done = subprocess.run(call, capture_output=True, text=True)
+    commits = done.stdout.split()
+    if len(commits) < 2:
+        pytest.skip("Without git's history nothing tells which verdicts changed.")
+    shown = [["git", "-C", str(ROOT), "show", f"{commit}:{file}"] for commit in commits]
+    return [subprocess.run(call, capture_output=True, check=True).stdout for call in shown]
+
+
+def test_a_verdict_that_changed_is_named_in_the_changelog():
+    after, before = (pd.read_csv(io.BytesIO(f)) for f in committed_before(COMMITTED))
+    gone = set(before["variant"]) - set(after["variant"])
+    both = before.merge(after, on=["variant", "part"], suffixes=("_was", "_is"))
+    changed = set(both.loc[both["metric_was"] != both["metric_is"], "variant"])
+    told = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert not [name for name in sorted(changed | gone) if f"`{name}`" not in told]
+
+
 def edit(home: Path, experiment: str, variant: str, metric: str, k=None, **new) -> None:
     file = home / "data" / "results" / "mini" / f"{experiment}.csv"
     table = pd.read_csv(file, keep_default_na=False, na_values=[""])

@@ -11,9 +11,13 @@ from qlab.core.errors import QlabError
 GOOD = """
 sources:
   s: {name: Us, title: A study}
+scopes:
+  all: {said: all models, tiers: [mini, small]}
 claims:
   - id: smaller
+    kind: identity
     source: s
+    scope: all
     place: results
     statement: It is smaller.
     experiment: centernet_ptq
@@ -39,9 +43,11 @@ def read(tmp_path):
 
 
 def test_the_committed_claims_are_enough_and_every_source_has_some():
-    sources, found = claims.read(ROOT / "data" / "claims.yaml")
+    file = claims.read(ROOT / "data" / "claims.yaml")
+    sources, found = file.sources, file.claims
     assert len(found) >= 40
     assert {c.source for c in found} == set(sources) and len(sources) == 4
+    assert {c.scope for c in found} == set(file.scopes)
     assert len({c.statement for c in found}) == len(found), "two claims read the same"
 
 
@@ -53,7 +59,7 @@ def test_the_ten_aggregated_effects_are_those_of_the_paper():
         "inference_power": (0.93, 1, 1), "gpu_energy": (0.95, 2, 3), "gpu_power": (0.96, 0, 1),
         "gpu_memory_utilisation": (0.71, 2, 3), "gpu_utilisation": (0.74, 0, 0),
     }  # fmt: skip
-    _, found = claims.read(ROOT / "data" / "claims.yaml")
+    found = claims.read(ROOT / "data" / "claims.yaml").claims
     rules = {c.id: c.rule for c in found if c.id.startswith("synthesis_")}
     assert set(rules) == {f"synthesis_{e}" for e in expected}
     for effect, numbers in expected.items():
@@ -64,6 +70,9 @@ def test_the_ten_aggregated_effects_are_those_of_the_paper():
 MISTAKES = [
     ("place:", "plaice:", "claim 'smaller', place: Field required; .*plaice: Extra inputs are not"),
     ("source: s\n", "source: t\n", "claim 'smaller': there is no source 't'"),
+    ("scope: all\n", "scope: few\n", "claim 'smaller': there is no scope 'few'"),
+    ("kind: identity", "kind: guess", "kind: Input should be 'identity', 'replay' or 'measured'"),
+    ("[mini, small]", "[tiny]", "scopes, all, tiers, 0: Input should be 'mini', 'small' or 'full'"),
     ("profile: mini", "profile: tiny", "profile: Input should be 'mini', 'mini-long' or 'full'"),
     ("kind: ratio", "kind: ration", "rule: Input tag 'ration' .* expected tags: 'value', 'ratio'"),
     ("over: {variant: fp32}, ", "", "claim 'smaller', rule, ratio, over: Field required"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from qlab.claims.address import NotTested
-from qlab.claims.rules import Rule
+from qlab.claims.claims import Rule
 from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, Term, decide
 from qlab.core import records
 from qlab.core.errors import QlabError
@@ -39,7 +39,7 @@ def terms_of(rule: dict, rows: pd.DataFrame) -> list[Term]:
 
 
 def judged(rule: dict, rows: pd.DataFrame) -> tuple[str, Term]:
-    return decide(terms_of(rule, rows), rule.get("quantifier", "all"))
+    return decide(terms_of(rule, rows), rule.get("quantifier", "all"))[:2]
 
 
 def test_an_interval_decides_only_as_a_whole():
@@ -52,6 +52,51 @@ def test_an_interval_decides_only_as_a_whole():
     assert term(0, -0.003, 0.003, -0.01, 0.01).verdict() == HOLDS
 
 
+@given(
+    st.floats(-3, 3), st.floats(0.01, 2), st.floats(0.01, 2),
+    st.sampled_from([(-math.inf, 0.5), (-0.5, math.inf), (-1.0, 1.0)]),
+)  # fmt: skip
+def test_p_is_under_a_twentieth_just_where_the_interval_decides(value, below, above, bounds):
+    one = term(value, value - below, value + above, *bounds)
+    clear = min(abs(end - b) for end in one.estimate[1:3] for b in bounds) > 1e-6
+    if clear:
+        assert (one.p < 0.05) == (one.verdict() != UNDECIDED)
+
+
+def test_p_of_the_normal_distribution():
+    assert term(1.0, 1 - 1.959964, 1 + 1.959964, above=0).p == pytest.approx(0.3173, abs=1e-4)
+    assert term(-3, -3 - 1.959964, -3 + 1.959964, above=0).p == pytest.approx(0.0027, abs=1e-4)
+    assert term(1, 1, 1, above=0).p is None
+    three = [term(v, v - 1.959964, v + 1.959964, above=0) for v in (2.0, 3.0, 4.0)]
+    assert decide(three).p == pytest.approx(0.0455, abs=1e-4)  # the weakest of all
+    refuted = decide([term(-4, -4 - 1.959964, -4 + 1.959964, above=0), *three])
+    assert refuted.p == pytest.approx(4 * 6.334e-5, rel=1e-3)  # one of four looks
+
+
+def test_bounds_half_and_twice_as_wide():
+    rule = {"kind": "value", "metric": "m", "variant": "v"}
+    for bound, half, twice in (
+        ({"between": [0.45, 0.55]}, {"between": [0.475, 0.525]}, {"between": [0.4, 0.6]}),
+        ({"above": 1.8, "nominal": 2}, {"above": 1.9}, {"above": 1.6}),
+        ({"below": 0.1, "nominal": 0}, {"below": 0.05}, {"below": 0.2}),
+    ):
+        made = TypeAdapter(Rule).validate_python(rule | bound)
+        for factor, wanted in ((0.5, half), (2, twice)):
+            found = made.scaled(factor).model_dump()
+            assert {k: found[k] for k in wanted} == {k: pytest.approx(v) for k, v in wanted.items()}
+    plain = TypeAdapter(Rule).validate_python(rule | {"above": 0})
+    assert plain.scaled(2) == plain  # nothing says how wide
+
+
+def test_variants_that_a_tier_lacks_can_be_left_out():
+    rule = {"kind": "value", "metric": "speed", "variant": ["fp16", "int8"], "above": 1}
+    with pytest.raises(NotTested, match="no record of speed of int8"):
+        terms_of(rule, SIZES)
+    assert len(terms_of(rule | {"recorded": True}, SIZES)) == 1
+    with pytest.raises(NotTested, match="no record of speed of any of its variants"):
+        terms_of(rule | {"recorded": True, "variant": ["a", "b"]}, SIZES)
+
+
 numbers = st.floats(-10, 10)
 
 
@@ -59,8 +104,8 @@ numbers = st.floats(-10, 10)
 def test_any_of_the_claim_is_the_opposite_of_all_of_its_contrary(rows):
     """Some term above 0 fails just where all are below 0, and the reverse (de Morgan)."""
     ends = [(v, v - a, v + b) for v, a, b in rows]
-    some, _ = decide([term(*e, above=0) for e in ends], "any")
-    none, _ = decide([term(*e, below=0) for e in ends], "all")
+    some = decide([term(*e, above=0) for e in ends], "any").verdict
+    none = decide([term(*e, below=0) for e in ends], "all").verdict
     flipped = {HOLDS: NOT, NOT: HOLDS, UNDECIDED: UNDECIDED}
     if 0 not in {x for e in ends for x in e}:
         assert some == flipped[none]

@@ -60,6 +60,13 @@ class Address(Checked):
         for chosen in product(*named.values()):
             yield self.model_copy(update=dict(zip(named, chosen, strict=True)))
 
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The records of the one figure, a row for each seed."""
+        model, dataset = subject(table)
+        chosen = self._named() | {"model": self.model or model, "dataset": dataset}
+        chosen = {key: value for key, value in chosen.items() if value is not None}
+        return records.pick(table, **{"condition": None} | chosen)
+
     def find(self, table: pd.DataFrame, exact: bool) -> Found:
         """What the records say of the one figure.
 
@@ -67,10 +74,7 @@ class Address(Checked):
         interval is taken only if it is called exact. NotTested where there is none; QlabError where
         the records differ in more than the seed.
         """
-        model, dataset = subject(table)
-        chosen = self._named() | {"model": self.model or model, "dataset": dataset}
-        chosen = {key: value for key, value in chosen.items() if value is not None}
-        rows = records.pick(table, **{"condition": None} | chosen)
+        rows, dataset = self.rows(table), subject(table)[1]
         if rows.empty:
             place = f" on {dataset}" if dataset else ""
             raise NotTested(f"There is no record of {self.name}{place}.")

@@ -5,13 +5,14 @@ how it is written; what each kind of rule does is in `rules`.
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from qlab.claims.address import Checked, Text
-from qlab.claims.rules import Rule
+from qlab.claims.rules import Count, Difference, Ordering, Published, Ratio, Share, Value
+from qlab.claims.sweeps import Places, Trend
 from qlab.core import paths
 from qlab.core.errors import QlabError
 
@@ -22,6 +23,13 @@ NOTEBOOKS = {  # experiment: the notebook that writes its records
     "evidence_synthesis": "04_weigh_the_evidence",
 }
 
+TIERS = ("mini", "small", "full")  # profiles whose records judge, by how near they are to a source
+KINDS = ("identity", "replay", "measured")
+Rule = Annotated[
+    Value | Ratio | Difference | Ordering | Published | Trend | Places | Share | Count,
+    Field(discriminator="kind"),
+]
+
 
 class Source(Checked):
     """Whom we judge."""
@@ -30,15 +38,25 @@ class Source(Checked):
     title: Text
 
 
+class Scope(Checked):
+    """Of which models a source speaks, and the tiers whose models are such."""
+
+    said: Text
+    tiers: list[Literal[*TIERS]]
+
+
 class Claim(Checked):
     """A statement of a source and the rule that judges it, from this profile on.
 
-    Where nothing recorded could, there is no rule, and `untested` says why. `needs` says what a
-    judgement would take that is not at hand here.
+    Its kind: `identity`, bytes that are counted and no sample could change; `replay`, a source's
+    table recomputed; `measured`. Where nothing recorded could judge it, there is no rule, and
+    `untested` says why. `needs` says what a judgement would take that is not at hand here.
     """
 
     id: str = Field(pattern="^[a-z][a-z0-9_]*$")  # the variant of its record
+    kind: Literal[*KINDS]
     source: Text
+    scope: Text
     place: Text
     statement: Text
     experiment: Literal[*NOTEBOOKS]
@@ -54,8 +72,11 @@ class Claim(Checked):
         return self
 
 
-class _File(Checked):
+class File(Checked):
+    """data/claims.yaml."""
+
     sources: dict[str, Source]
+    scopes: dict[str, Scope]
     claims: list[Claim]
 
     @model_validator(mode="after")
@@ -64,6 +85,8 @@ class _File(Checked):
         for claim in self.claims:
             if claim.source not in self.sources:
                 raise ValueError(f"claim '{claim.id}': there is no source '{claim.source}'")
+            if claim.scope not in self.scopes:
+                raise ValueError(f"claim '{claim.id}': there is no scope '{claim.scope}'")
             if claim.id in seen:
                 raise ValueError(f"the id '{claim.id}' is given twice; ids are unique")
             seen.add(claim.id)
@@ -85,8 +108,8 @@ def path() -> Path:
     return paths.home() / "data" / "claims.yaml"
 
 
-def read(file: Path | None = None) -> tuple[dict[str, Source], list[Claim]]:
-    """The sources by id, and the claims, checked; in the file's order.
+def read(file: Path | None = None) -> File:
+    """The `sources` and `scopes` by id, and the `claims`, checked; in the file's order.
 
     QlabError names the file, the claim and the keys of what is wrong.
     """
@@ -95,13 +118,13 @@ def read(file: Path | None = None) -> tuple[dict[str, Source], list[Claim]]:
         raise QlabError(f"There are no claims at {file}; get the file again with git checkout.")
     try:
         given = yaml.load(file.read_text(encoding="utf-8"), Loader=_Strict)
-        found = _File.model_validate(given)
+        found = File.model_validate(given)
     except yaml.YAMLError as error:
         raise QlabError(f"{file} is no YAML: {error}") from None
     except ValidationError as error:
         told = [_told(one, given) for one in error.errors()[:3]]
         raise QlabError(f"{file.name}, {'; '.join(told)}.") from None
-    return found.sources, found.claims
+    return found
 
 
 def _told(error: dict, given: Any) -> str:

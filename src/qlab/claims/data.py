@@ -15,7 +15,7 @@ from qlab.core.errors import QlabError
 from qlab.core.parameters import Count
 from qlab.core.parameters import Parameters as Checked
 
-COMMITTED = "mini"  # the profile whose records are part of the project
+COMMITTED = "mini"  # the tier of the embedded models, whose long sweep has a folder of its own
 
 
 class Parameters(Checked):
@@ -28,52 +28,45 @@ class Parameters(Checked):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Tables by experiment, of a profile; the committed one's for `smoke` and what it lacks.
+    """Tables by experiment, of each tier. `used` lists the files that were read."""
 
-    A claim that needs `full` is judged by `full` alone. `used` lists the files that were read.
-    """
-
-    profile: str
     used: dict[Path, pd.DataFrame] = field(default_factory=dict)
 
-    def of(self, claim: Claim) -> tuple[pd.DataFrame, Path]:
+    def of(self, claim: Claim, tier: str) -> tuple[pd.DataFrame, Path]:
         """What the claim's rule reads: records, or the numbers of the figure that it names."""
         figure = getattr(claim.rule, "figure", None)
         if not figure:
-            return self.records(claim)
-        files = {p: paths.figures(p) / f"{figure}.csv" for p in self._places(claim)}
-        told = f"The numbers of the figure {figure} are missing", "draws it"
-        return self._first(files, pd.read_csv, claim, *told)
+            return self.records(claim, tier)
+        file = paths.figures(_place(claim, tier)) / f"{figure}.csv"
+        return self._read(file, pd.read_csv, claim, f"The numbers of the figure {figure}")
 
-    def records(self, claim: Claim) -> tuple[pd.DataFrame, Path]:
+    def records(self, claim: Claim, tier: str) -> tuple[pd.DataFrame, Path]:
         """The records of the claim's experiment and their file; NotTested if there are none."""
-        files = {p: records.csv_path(claim.experiment, p) for p in self._places(claim)}
-        told = f"The records of {claim.experiment} are missing", "writes them"
-        return self._first(files, records.read_file, claim, *told)
+        file = records.csv_path(claim.experiment, _place(claim, tier))
+        return self._read(file, records.read_file, claim, f"The records of {claim.experiment}")
 
-    def _first(
-        self, files: dict[str, Path], read: Callable, claim: Claim, what: str, does: str
+    def _read(
+        self, file: Path, read: Callable, claim: Claim, what: str
     ) -> tuple[pd.DataFrame, Path]:
-        for file in files.values():
-            if file.is_file():
-                if file not in self.used:
-                    self.used[file] = read(file)
-                return self.used[file], file
-        notebook = NOTEBOOKS[claim.experiment]
-        raise NotTested(f"{what} for {' and '.join(files)}; notebook {notebook} {does}.")
+        if not file.is_file():
+            notebook = NOTEBOOKS[claim.experiment]
+            raise NotTested(
+                f"{what} are missing for {file.parent.name}; notebook {notebook} writes them."
+            )
+        if file not in self.used:
+            self.used[file] = read(file)
+        return self.used[file], file
 
-    def _places(self, claim: Claim) -> list[str]:
-        """Where to look, in this order."""
-        if claim.profile == "full" and self.profile != "full":
-            raise NotTested("It takes the source's own model and data: profile full.")
-        if claim.profile == "full":
-            return ["full"]
-        own = [claim.profile.replace(COMMITTED, self.profile)] if self.profile != "smoke" else []
-        return list(dict.fromkeys([*own, claim.profile]))
+
+def _place(claim: Claim, tier: str) -> str:
+    """The folder of a tier's records; NotTested where the claim takes a nearer tier."""
+    if claim.profile == "full" and tier != "full":
+        raise NotTested("It takes the source's own model and data: profile full.")
+    return claim.profile if tier == COMMITTED else tier
 
 
 def prepare(given: Parameters) -> Evidence:
-    """The evidence of a profile, of which nothing is read yet. QlabError: no such example."""
-    if given.example not in [claim.id for claim in claims.read()[1]]:
+    """The evidence, of which nothing is read yet. QlabError: no such example."""
+    if given.example not in [claim.id for claim in claims.read().claims]:
         raise QlabError(f"There is no claim '{given.example}' in data/claims.yaml.")
-    return Evidence(given.profile)
+    return Evidence()

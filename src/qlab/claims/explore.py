@@ -13,7 +13,7 @@ from matplotlib.pyplot import subplots
 from qlab.claims import ledger
 from qlab.claims.claims import Source
 from qlab.claims.data import Evidence
-from qlab.claims.ledger import Judged, scale
+from qlab.claims.ledger import Judged, Ruling, scale
 from qlab.claims.plots import STYLE
 from qlab.claims.verdicts import VERDICTS, Term
 from qlab.core import live, plot
@@ -27,7 +27,8 @@ _WIDE = 8  # ratios that span more than this have a logarithmic axis
 
 def terms(one: Judged, evidence: Evidence) -> list[Term]:
     """The figures of a claim: first the one it hangs on, then the nearest to their bounds."""
-    others = [t for t in one.claim.rule.terms(evidence.of(one.claim)[0]) if t != one.term]
+    table, _ = evidence.of(one.claim, one.tier)
+    others = [t for t in one.claim.rule.terms(table) if t != one.term]
     return [one.term, *sorted(others, key=lambda term: term.margin)]
 
 
@@ -43,7 +44,7 @@ def sentence(one: Judged, source: Source) -> str:
             f"Found {ledger.written(term)}, n = {term.estimate.n:,}{p_value}; wanted "
             f"{ledger.wanted(term)}. Read from {ledger.relative(one.file)}. Rule: {rule}."
         )
-    said = f"{claim.statement} ({source.name}; {claim.place})"
+    said = f"{claim.statement} ({source.name}; {claim.place}; judged by {one.tier})"
     said, told = (html.escape(text, quote=False) for text in (said, told))
     return f"<b>{STYLE[one.verdict][2]}</b>: {said}<br>{told}"
 
@@ -94,9 +95,9 @@ def _ends(part: Sequence[Term]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def widget(judged: Sequence[Judged], sources: Mapping[str, Source], evidence: Evidence):
+def widget(rulings: Sequence[Ruling], sources: Mapping[str, Source], evidence: Evidence):
     """A box (`live.follow`) of source, verdict and claim; the claims on offer follow the others."""
-    by_id = {j.claim.id: j for j in judged}
+    by_id = {one.claim.id: one.shown for one in rulings}
     names = [(ALL_SOURCES, ALL_SOURCES), *((s.name, key) for key, s in sources.items())]
     verdicts = [(ANY_VERDICT, ANY_VERDICT), *((STYLE[v][2], v) for v in VERDICTS)]
     source, verdict = live.choice(names, "source"), live.choice(verdicts, "verdict")

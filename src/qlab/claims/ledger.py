@@ -1,89 +1,153 @@
-"""All claims judged: the ledger as a table and as records."""
+"""All claims judged, tier by tier: the ledger as a table and as records."""
 
 import math
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from qlab.claims import claims
 from qlab.claims.address import NotTested, subject
-from qlab.claims.claims import Claim
+from qlab.claims.claims import TIERS, Claim
 from qlab.claims.data import Evidence
-from qlab.claims.verdicts import UNTESTED, Term, decide
+from qlab.claims.verdicts import UNDECIDED, UNTESTED, Term, decide
 from qlab.core import paths, provenance, records
 from qlab.core.cache import file_sha256
 from qlab.core.records import Record
 
 EXPERIMENT = "claims"  # in the records
 COLUMNS = [
-    "id", "source", "place", "statement", "verdict", "figure", "value", "unit", "ci_low", "ci_high",
-    "n", "smallest_effect", "reason", "experiment", "notebook", "records",
+    "id", "kind", "source", "place", "scope", "statement", "verdict", *TIERS, "tier", "figure",
+    "value", "unit", "ci_low", "ci_high", "n", "p", "p_holm", "half", "twice", "smallest_effect",
+    "reason", "experiment", "notebook", "records",
 ]  # fmt: skip
+WIDTHS = {"half": 0.5, "twice": 2.0}  # of the bounds that each verdict is tried with
 _FORMS = {"x": (1, ".2f"), "points": (100, "+.2f"), "share": (100, ".1f"), "r": (1, ".2f")}
 _UNITS = {"x": " x", "points": " points", "share": " %"}
 
 
 class Judged(NamedTuple):
-    """A claim with its verdict; one that was not tested has no term, and `reason` says why."""
+    """A claim judged by one tier's models; one not tested has no term, and `reason` says why."""
 
     claim: Claim
+    tier: str
     verdict: str
     reason: str
     term: Term | None = None
+    p: float | None = None  # at which the verdict would turn; None for counted figures
+    p_holm: float | None = None  # the same, of all measured claims of this source and tier
+    half: str = ""  # the verdict with bounds half as wide; empty where nothing says how wide
+    twice: str = ""  # and twice as wide
     file: Path | None = None  # the table that was read
     model: str = "none"  # whose records decided
     dataset: str = "none"  # on which
     clock: bool = False  # whether a clock had a part in what was read
 
 
-def judge(claim: Claim, evidence: Evidence) -> Judged:
-    """The verdict on one claim from what is recorded."""
+class Ruling(NamedTuple):
+    """A claim over all tiers: what the nearest tier of its scope says, or that none was tested."""
+
+    claim: Claim
+    verdict: str
+    reason: str  # what was wanted, or why no tier of the scope was tested
+    shown: Judged  # what decided; where nothing in scope did, the nearest of the other tiers
+    tiers: dict[str, Judged]
+
+
+def judge(claim: Claim, evidence: Evidence, tier: str) -> Judged:
+    """The verdict on one claim from what is recorded of a tier's models."""
     needs = f" Needs: {claim.needs}." if claim.needs else ""
     try:
         if claim.untested:
             raise NotTested(claim.untested)
-        table, file = evidence.of(claim)
+        table, file = evidence.of(claim, tier)
         terms = claim.rule.terms(table)
-        verdict, term = decide(terms, getattr(claim.rule, "quantifier", "all"))
+        clock = any(t.clock for t in terms)
+        if clock and tier == TIERS[0]:
+            raise NotTested("It rests on a clock, and times of the embedded models do not travel.")
+        verdict, term, p = decide(terms, _quantifier(claim.rule))
+        wider = {name: _scaled(claim.rule, table, by) for name, by in WIDTHS.items()}
     except NotTested as error:
-        return Judged(claim, UNTESTED, f"{error}{needs}")
+        return Judged(claim, tier, UNTESTED, f"{error}{needs}")
     reason = f"Wanted {wanted(term)}: {term.name}.{needs}"
-    clock = any(t.clock for t in terms)
-    return Judged(claim, verdict, reason, term, file, *_about(claim, evidence), clock)
+    about = _about(claim, evidence, tier)
+    return Judged(claim, tier, verdict, reason, term, p, p, *wider.values(), file, *about, clock)
 
 
-def judge_all(evidence: Evidence, file: Path | None = None) -> list[Judged]:
-    """The verdicts on all claims, in the file's order."""
-    return [judge(claim, evidence) for claim in claims.read(file)[1]]
+def _quantifier(rule) -> str:
+    return getattr(rule, "quantifier", "all")
 
 
-def table(judged: list[Judged]) -> pd.DataFrame:
+def _scaled(rule, table: pd.DataFrame, factor: float) -> str:
+    """The verdict of a rule with bounds so many times as wide; empty where it has no width."""
+    other = rule.scaled(factor)
+    return "" if other == rule else decide(other.terms(table), _quantifier(rule)).verdict
+
+
+def judge_all(evidence: Evidence, file: Path | None = None) -> list[Ruling]:
+    """The rulings on all claims, in the file's order.
+
+    Measured claims of one source and tier are a family: one whose p value does not stand Holm's
+    allowance for their number is undecided.
+    """
+    told = claims.read(file)
+    judged = [judge(claim, evidence, tier) for claim in told.claims for tier in TIERS]
+    family = [
+        (j.claim.source, j.tier) if j.claim.kind == "measured" and j.p is not None else None
+        for j in judged
+    ]
+    for one in {f: 0 for f in family if f}:
+        at = [i for i, other in enumerate(family) if other == one]
+        adjusted = multipletests([judged[i].p for i in at], method="holm")[1]
+        for i, p in zip(at, adjusted, strict=True):
+            verdict = judged[i].verdict if p < 0.05 else UNDECIDED
+            judged[i] = judged[i]._replace(p_holm=float(p), verdict=verdict)
+    each = [judged[i : i + len(TIERS)] for i in range(0, len(judged), len(TIERS))]
+    return [_ruling({j.tier: j for j in of}, told.scopes[of[0].claim.scope].tiers) for of in each]
+
+
+def _ruling(tiers: dict[str, Judged], scope: list[str]) -> Ruling:
+    tested = [t for t in reversed(TIERS) if tiers[t].verdict != UNTESTED]
+    inside = [t for t in tested if t in scope]
+    shown = tiers[(inside or tested or scope)[0]]
+    if inside:
+        return Ruling(shown.claim, shown.verdict, shown.reason, shown, tiers)
+    return Ruling(shown.claim, UNTESTED, tiers[scope[0]].reason, shown, tiers)
+
+
+def table(rulings: list[Ruling]) -> pd.DataFrame:
     """The ledger: a row per claim, with the columns of `COLUMNS`."""
-    return pd.DataFrame([_row(j) for j in judged], columns=COLUMNS).astype({"n": "Int64"})
+    scopes = claims.read().scopes
+    rows = [_row(one, scopes[one.claim.scope].said) for one in rulings]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
 
 
-def as_records(judged: list[Judged]) -> list[Record]:
-    """One per claim: variant its id, metric its verdict, value its figure; untested, 0 record."""
+def as_records(rulings: list[Ruling]) -> list[Record]:
+    """One per claim and tier that judged it: variant its id, part the tier, metric the verdict,
+    value the figure; of a claim that no tier judged, 0 record."""
     made = []
-    for j in judged:
-        here = (EXPERIMENT, j.model, j.dataset, j.claim.id, j.verdict)
-        if j.term is None:
-            made.append(Record(*here, 0.0, "record"))
-        else:
-            value, low, high, n = j.term.estimate
-            ends = (low, high) if low < high else (None, None)
-            made.append(Record(*here, value, j.term.unit, *ends, n, clock=j.clock))
+    for one in rulings:
+        tested = [j for j in one.tiers.values() if j.term]
+        for j in tested or [one.shown]:
+            here = (EXPERIMENT, j.model, j.dataset, j.claim.id, j.verdict)
+            if j.term is None:
+                made.append(Record(*here, 0.0, "record"))
+            else:
+                value, low, high, n = j.term.estimate
+                ends = (low, high) if low < high else (None, None)
+                more = {"clock": j.clock, "part": j.tier}
+                made.append(Record(*here, value, j.term.unit, *ends, n, **more))
     return made
 
 
-def write(judged: list[Judged], evidence: Evidence, profile: str, started: float) -> Path:
+def write(rulings: list[Ruling], evidence: Evidence, profile: str, started: float) -> Path:
     """Keep the records with the hashes of everything that was read; returns the csv's path."""
     read = [claims.path(), *evidence.used]
     inputs = {relative(file): file_sha256(file) for file in read}
     packages = ["pandas", "scipy", "statsmodels"]
     origin = provenance.collect({"profile": profile}, inputs, packages, started)
-    return records.write(as_records(judged), profile, origin)
+    return records.write(as_records(rulings), profile, origin)
 
 
 def written(term: Term) -> str:
@@ -102,27 +166,29 @@ def wanted(term: Term) -> str:
     return f"below {high}{_unit(term)}" if math.isinf(term.low) else f"{low} to {high}{_unit(term)}"
 
 
-def _row(judged: Judged) -> dict:
-    claim, term = judged.claim, judged.term
+def _row(one: Ruling, scope: str) -> dict:
+    claim, judged = one.claim, one.shown
     row = {
-        "id": claim.id, "source": claim.source, "place": claim.place,
-        "statement": claim.statement, "verdict": judged.verdict, "reason": judged.reason,
-        "experiment": claim.experiment, "figure": "",
+        "id": claim.id, "kind": claim.kind, "source": claim.source, "place": claim.place,
+        "scope": scope, "statement": claim.statement, "verdict": one.verdict,
+        **{tier: j.verdict for tier, j in one.tiers.items()},
+        "tier": "", "figure": "", "reason": one.reason, "experiment": claim.experiment,
         "notebook": f"notebooks/{claims.NOTEBOOKS[claim.experiment]}.ipynb",
         "records": relative(judged.file) if judged.file else "",
     }  # fmt: skip
-    if term is None:
+    if (term := judged.term) is None:
         return row
     value, low, high, n = term.estimate
     sure = {"ci_low": low, "ci_high": high} if low < high else {}
-    effect = {"smallest_effect": term.smallest_effect, "unit": term.unit}
-    return row | {"figure": written(term), "value": value, "n": n} | sure | effect
+    row |= {"tier": judged.tier, "figure": written(term), "value": value, "n": n, "p": judged.p}
+    row |= {"p_holm": judged.p_holm, "half": judged.half, "twice": judged.twice}
+    return row | sure | {"smallest_effect": term.smallest_effect, "unit": term.unit}
 
 
-def _about(claim: Claim, evidence: Evidence) -> tuple[str, str]:
+def _about(claim: Claim, evidence: Evidence, tier: str) -> tuple[str, str]:
     """The model and the data set that judged the claim."""
     try:
-        found, _ = evidence.records(claim)
+        found, _ = evidence.records(claim, tier)
     except NotTested:  # drawn numbers without their records
         return "none", "none"
     model = claim.rule.model or subject(found)[0]

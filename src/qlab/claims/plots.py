@@ -1,18 +1,16 @@
 """The figures of notebook 05: claims with their verdicts, and variants to choose among."""
 
-import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import StrMethodFormatter
 
 from qlab.claims import chooser
-from qlab.claims import ledger as claims_ledger
 from qlab.claims.chooser import KINDS, POINTS, Choice
-from qlab.claims.claims import Source
-from qlab.claims.ledger import Judged
+from qlab.claims.ledger import Ruling, scale, table
 from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS
 from qlab.core import live, plot
 
@@ -30,51 +28,76 @@ LOOK = {  # standing: colour, marker
 # What a choice can weigh: words for its axis.
 COSTS = {"share": "file, share of float's bytes", "time": "time, as a multiple of float's"}
 _WIDE = 20  # points: axes beyond are compressed below -5
-_LINE = 0.215  # inches
-_COLUMNS = {"": 0.0, "statement": 0.02, "found [95 % interval]": 0.64, "the claim wants": 0.85}
+TIER = {  # tier: colour, marker
+    "mini": (plot.PALETTE[7], "o"),
+    "small": (plot.PALETTE[1], "s"),
+    "full": (plot.PALETTE[3], "D"),
+}
+PANELS = {  # form of a figure: its axis
+    "points": "points, log scale beyond 5",
+    "x": "ratio, log scale",
+    "share": "% of wrong answers",
+    "r": "rank correlation",
+}
+ENDS = {"share": (0, 100), "r": (-1, 1)}
 
 
-def ledger(judged: list[Judged], sources: dict[str, Source], profile: str) -> None:
-    """Every claim in a line, grouped by source: verdict by colour and symbol, figure and bound."""
-    lines: list[str | Judged] = []  # a heading for each source, an empty line between sources
-    for name, source in sources.items():
-        if rows := [j for j in judged if j.claim.source == name]:
-            title = textwrap.shorten(f"{source.name}: {source.title}", 130, placeholder=" ...")
-            lines += ([""] if lines else []) + [title, *rows]
-    layout = {"figsize": (10.6, _LINE * len(lines) + 0.9)}
-    drawn = claims_ledger.table(judged)
-    with plot.figure("claims_ledger", profile, drawn, **layout) as (canvas, axis):
-        axis.set(xlim=(-0.01, 1), ylim=(len(lines) - 0.3, -0.7))
-        axis.axis("off")
-        for at, line in enumerate(lines):
-            if isinstance(line, str):
-                axis.text(0, at, line, va="center", fontsize=9.5, fontweight="bold")
-            else:
-                _claim(axis, at, line)
-        for heading, x in _COLUMNS.items():
-            axis.text(x, -0.9, heading, va="bottom", fontsize=8.5, color="#555555")
+def ledger(rulings: list[Ruling], profile: str) -> None:
+    """Each measured claim's figure by tier, its 95 % interval, and the range that it wants."""
+    drawn = [one for one in rulings if one.claim.kind == "measured" and one.shown.term]
+    panels = {form: [r for r in drawn if r.shown.term.form == form] for form in PANELS}
+    panels = {form: rows for form, rows in panels.items() if rows}
+    heights = [len(rows) + 2.2 for rows in panels.values()]
+    layout = {"figsize": (9.6, 0.235 * sum(heights) + 0.6), "nrows": len(panels)}
+    layout |= {"height_ratios": heights, "squeeze": False}
+    with plot.figure("claims_ledger", profile, table(rulings), **layout) as (canvas, axes):
+        for axis, (form, rows) in zip(axes[:, 0], panels.items(), strict=True):
+            _estimates(axis, form, rows)
+        used = {tier for one in drawn for tier, j in one.tiers.items() if j.term}
         marks = [
-            plt.Line2D([], [], color=colour, marker=marker, ls="", ms=8, label=label,
-                   mfc="white" if verdict == UNTESTED else colour)
-            for verdict, (colour, marker, label) in STYLE.items()
+            plt.Line2D([], [], color=colour, marker=marker, ls="", label=tier)
+            for tier, (colour, marker) in TIER.items() if tier in used
         ]  # fmt: skip
-        canvas.legend(handles=marks, loc="outside upper left", ncols=4, frameon=False)
+        marks.append(Patch(color=plot.PALETTE[4], alpha=0.25, label="what the claim wants"))
+        canvas.legend(handles=marks, loc="outside upper center", ncols=4, frameon=False)
 
 
-def _claim(axis, at: int, judged: Judged) -> None:
-    colour, marker, _ = STYLE[judged.verdict]
-    mark, words, figure, bound = _COLUMNS.values()
-    filled = "white" if judged.verdict == UNTESTED else colour
-    axis.plot(mark, at, marker=marker, color=colour, mfc=filled, ms=6.5, ls="")
-    axis.text(words, at, judged.claim.statement, va="center", fontsize=8)
-    if judged.term:
-        axis.text(figure, at, claims_ledger.written(judged.term), va="center", fontsize=8)
-        axis.text(bound, at, claims_ledger.wanted(judged.term), va="center", fontsize=8)
+def _estimates(axis, form: str, rows: list[Ruling]) -> None:
+    """A line for each claim, a marker for each tier that judged it."""
+    ends = [
+        scale(j.term) * v
+        for one in rows for j in one.tiers.values() if j.term for v in j.term.estimate[:3]
+    ]  # fmt: skip
+    if form == "x":
+        axis.set_xscale("log")
+        left, right = min(0.5, *(e for e in ends if e > 0.01)) / 1.2, max(2.0, *ends) * 1.2
+        axis.xaxis.set_major_formatter("{x:g}")
+    else:
+        left, right = ENDS.get(form, (1.2 * min(ends), 1.2 * max(ends)))
+    if form == "points":
+        axis.set_xscale("symlog", linthresh=5, linscale=2)
+        axis.set_xticks([-50, -20, -5, -2, 0, 2, 5, 20, 50])
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
+    for at, one in enumerate(rows):
+        term = one.shown.term
+        low, high = (min(max(scale(term) * b, left), right) for b in (term.low, term.high))
+        axis.barh(at, high - low, left=low, height=0.8, color=plot.PALETTE[4], alpha=0.25, lw=0)
+        tested = [j for j in one.tiers.values() if j.term]
+        for i, j in enumerate(tested):
+            value, low, high = (scale(j.term) * v for v in j.term.estimate[:3])
+            colour, marker = TIER[j.tier]
+            y = at + 0.36 * (i - (len(tested) - 1) / 2)
+            error = [[max(value - low, 0)], [max(high - value, 0)]]
+            axis.errorbar(value, y, xerr=error, color=colour, fmt=marker, ms=4, capsize=2, lw=1)
+    axis.set_yticks(range(len(rows)), [one.claim.id for one in rows], fontsize=7.5)
+    axis.set(xlim=(left, right), ylim=(len(rows) - 0.4, -0.6), xlabel=PANELS[form])
+    axis.grid(axis="y", visible=False)
 
 
-def tally(table: pd.DataFrame) -> pd.DataFrame:
-    """Number of claims by source (rows) and verdict (columns, all four)."""
-    found = pd.crosstab(table["source"], table["verdict"])
+def tally(ledger: pd.DataFrame, by: str = "source") -> pd.DataFrame:
+    """Number of claims by source, or another column (rows), and verdict (columns, all four)."""
+    found = pd.crosstab(ledger[by], ledger["verdict"])
     return found.reindex(columns=list(VERDICTS), fill_value=0)
 
 

@@ -1,35 +1,30 @@
 """The kinds of rules that judge claims: each makes terms from records, and changes nothing.
 
-A rule of data/claims.yaml is one of `Rule`, by its kind. Its `terms` are estimates from a table of
-records (of a figure's numbers for `Share` and `Count`), each with the range that the claim wants;
-they raise NotTested where the table lacks what the rule asks for. What follows is `verdicts`'.
+A rule of data/claims.yaml has a kind, one of these or of `sweeps`. Its `terms` are estimates from a
+table of records (of a figure's numbers for `Share` and `Count`), each with the range that the claim
+wants; they raise NotTested where the table lacks what the rule asks for. The rest is `verdicts`'.
 """
 
 import math
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
-from scipy import stats
+from pydantic import model_validator
 
-from qlab.claims.address import Address, NotTested, Text, Texts, listed, subject
+from qlab.claims.address import Address, NotTested, Text, Texts, listed
 from qlab.claims.verdicts import Term
-from qlab.core import places, records
 from qlab.core import stats as statistics
-from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate
 
-_TESTS = {t.__name__: t for t in (places.by_number, places.by_share, places.by_depth)}
-_FORMS = {  # how a metric is written, as in `Term`; others plainly
-    **dict.fromkeys(
-        ("latency_ratio", "latency_ratio_p50", "latency_builtin_ratio_p50", "train_step_ratio",
-         "tokens_per_s_ratio"), "x"),
-    **dict.fromkeys(
-        ("accuracy_difference", "ap_difference_extra", "top_first_token_difference",
-         "gap_growth_k1_k10"), "points"),
-}  # fmt: skip
+_RATIOS = ("latency_ratio", "latency_ratio_p50", "latency_builtin_ratio_p50", "train_step_ratio",
+           "tokens_per_s_ratio")  # fmt: skip
+
+
+def _form(metric: str, unit: str) -> str:
+    """How a metric is written, as in `Term`."""
+    differs = metric.removesuffix("_extra").endswith("_difference") or metric == "gap_growth_k1_k10"
+    return "x" if metric in _RATIOS else "points" if differs and unit == "1" else "plain"
 
 
 class Judging(Address):
@@ -37,6 +32,10 @@ class Judging(Address):
 
     kind: str
     exact: bool = False  # a counted figure needs no interval
+
+    def scaled(self, factor: float) -> Self:
+        """The same rule with bounds so many times as wide; itself where nothing says how wide."""
+        return self
 
     def told(self) -> dict[str, str]:
         """What the file says, as texts."""
@@ -54,7 +53,19 @@ class Bounded(Judging):
     above: float = -math.inf
     below: float = math.inf
     between: list[float] = []
+    nominal: float | None = None  # what the statement says, from which a single bound keeps off
     quantifier: Literal["all", "any"] = "all"
+
+    def scaled(self, factor: float) -> Self:
+        if self.between:
+            low, high = self.between
+            middle, half = (low + high) / 2, factor * (high - low) / 2
+            return self.model_copy(update={"between": [middle - half, middle + half]})
+        if self.nominal is None:
+            return self
+        side = "above" if math.isfinite(self.above) else "below"
+        bound = self.nominal + factor * (getattr(self, side) - self.nominal)
+        return self.model_copy(update={side: bound})
 
     def term(self, name: str, e: Estimate, form: str, unit: str = "1", **more) -> Term:
         """An estimate, and the range in which the rule wants it."""
@@ -76,13 +87,22 @@ class Value(Bounded):
     kind: Literal["value"]
     metric: Texts
     variant: Texts
+    recorded: bool = False  # of the variants only those that this model has records of
+
+    def each(self, table: pd.DataFrame) -> list[Address]:
+        """The addresses of all figures; NotTested where none of them is recorded."""
+        found = list(super().each())
+        if self.recorded:
+            found = [one for one in found if one.rows(table).size]
+        if not found:
+            raise NotTested(f"There is no record of {self.metric} of any of its variants.")
+        return found
 
     def terms(self, table: pd.DataFrame) -> list[Term]:
         made = []
-        for one in self.each():
+        for one in self.each(table):
             e, unit, clock = one.find(table, self.exact)
-            form = _FORMS.get(one.metric, "plain")
-            made.append(self.term(one.name, e, form, unit, clock=clock))
+            made.append(self.term(one.name, e, _form(one.metric, unit), unit, clock=clock))
         return made
 
 
@@ -94,7 +114,7 @@ class Ratio(Value):
 
     def terms(self, table: pd.DataFrame) -> list[Term]:
         made = []
-        for one in self.each():
+        for one in self.each(table):
             other = one.but(self.over)
             (a, _, clock), (b, _, too) = (o.find(table, self.exact) for o in (one, other))
             if b.low <= 0 <= b.high:
@@ -113,7 +133,7 @@ class Difference(Value):
     minus: Address
 
     def terms(self, table: pd.DataFrame) -> list[Term]:
-        pairs = [(one, other) for one in self.each() for other in one.but(self.minus).each()]
+        pairs = [(a, b) for a in self.each(table) for b in Address.each(a.but(self.minus))]
         return [_minus(*pair, self.term, self.exact, table) for pair in pairs]
 
 
@@ -145,6 +165,9 @@ class Published(Judging):
     values: dict[Text, float]
     tolerance: float
 
+    def scaled(self, factor: float) -> Self:
+        return self.model_copy(update={"tolerance": factor * self.tolerance})
+
     def terms(self, table: pd.DataFrame) -> list[Term]:
         made = []
         span = self.tolerance * (1 + 1e-9)  # a hair more, for values just at the tolerance
@@ -153,60 +176,6 @@ class Published(Judging):
             name = f"{' '.join(filter(None, (self.part, metric)))} of {self.model}"
             made.append(Term(name, e, value - span, value + span, "plain", unit, clock=clock))
         return made
-
-
-class Trend(Bounded):
-    """Spearman's correlation of the seeds' mean with k; interval by Bonett and Wright 2000."""
-
-    kind: Literal["trend"]
-    metric: Text
-    method: Text
-    bits: int
-    where: Text
-
-    def terms(self, table: pd.DataFrame) -> list[Term]:
-        model, dataset = subject(table)
-        chosen = {"method": self.method, "bits": self.bits, "where": self.where}
-        here = {"model": model, "dataset": dataset, "condition": None}
-        rows = records.pick(table, self.metric, **chosen, **here)
-        means = {k: part["value"].mean() for k, part in rows.groupby("k")}
-        if len(means) < 5:
-            raise NotTested(f"A trend takes 5 values of k; the records have {len(means)}.")
-        r, n = float(stats.spearmanr(list(means), list(means.values())).statistic), len(means)
-        half = 1.959964 * math.sqrt((1 + r**2 / 2) / (n - 3))
-        z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
-        low, high = (float(np.tanh(z + side * half)) for side in (-1, 1))
-        e = Estimate(r, min(low, r), max(high, r), n)  # at 1 and -1 rounding would leave r outside
-        series = f"{self.method}, {self.bits} bits, {self.where} k"
-        name = f"rank correlation of {self.metric} with k ({series})"
-        return [self.term(name, e, "r", clock=bool(rows["clock"].any()))]
-
-
-class Places(Bounded):
-    """First against last layers by a test of `core.places`, which decides by its p value."""
-
-    kind: Literal["places"]
-    test: Literal["by_number", "by_share", "by_depth"]
-    method: Text
-    bits: int
-
-    def terms(self, table: pd.DataFrame) -> list[Term]:
-        points = places.points_table(table)
-        chosen = points[(points["method"] == self.method) & (points["bits"] == self.bits)]
-        if chosen.empty:
-            raise NotTested(f"The sweep has no {self.method} at {self.bits} bits.")
-        layers = int(points["k"].max())
-        series = chosen[chosen["where"] != "only"]
-        whole = pd.concat([series, places.each_alone(chosen, layers)], ignore_index=True)
-        try:
-            found = _TESTS[self.test](whole, layers)
-        except QlabError as error:
-            raise NotTested(str(error)) from None
-        if math.isnan(found.p_value) or math.isinf(found.detectable):
-            raise NotTested(f"{found.question}: {found.words}.")
-        name = f"loss of the first minus loss of the last, {found.method}"
-        tested = {"p_value": found.p_value, "detectable": found.detectable}
-        return [self.term(name, found.difference, "points", **tested)]
 
 
 class Share(Bounded):
@@ -244,9 +213,3 @@ class Count(Bounded):
         told = ", ".join(f"{k} {v}" for k, v in self.where.items())
         e = Estimate(len(rows), len(rows), len(rows), len(table))
         return [self.term(f"rows with {told}", e, "plain", "row")]
-
-
-Rule = Annotated[
-    Value | Ratio | Difference | Ordering | Published | Trend | Places | Share | Count,
-    Field(discriminator="kind"),
-]

@@ -7,7 +7,8 @@ margin (Schuirmann 1987), never because none was seen.
 
 A claim of several terms holds if all do, which needs no allowance for their number (Berger 1982);
 one term refutes it, with its interval widened for their number (Bonferroni). With the quantifier
-"any" it is the other way round.
+"any" it is the other way round. Each verdict has the p value at which it turns, so that a family of
+claims can be allowed for (Holm 1979).
 """
 
 import math
@@ -21,6 +22,7 @@ from qlab.core.stats import Estimate
 HOLDS, NOT, UNDECIDED, UNTESTED = VERDICTS = (
     "holds", "does_not_hold", "undecided", "not_tested",
 )  # fmt: skip
+_Z = float(stats.norm.ppf(0.975))
 # A true distance from the bound of so many half intervals is seen with 80 % power.
 _SEEN = float(1 + stats.norm.ppf(0.8) / stats.norm.ppf(0.975))
 
@@ -75,6 +77,20 @@ class Term(NamedTuple):
         half = (self.estimate.high - self.estimate.low) / 2
         return _SEEN * half if half > 0 else None
 
+    @property
+    def p(self) -> float | None:
+        """Two-sided p value of the truth lying on the nearest bound, under .05 just where the 95 %
+        interval keeps clear of it; None for counted figures."""
+        value, low, high, _ = self.estimate
+        if self.p_value is not None or low == high:
+            return self.p_value
+        # Each side of the interval is 1.96 standard errors long.
+        sides = [((value - self.low), value - low if value > self.low else high - value)]
+        sides += [((self.high - value), high - value if value < self.high else value - low)]
+        inside = all(distance > 0 for distance, _ in sides)
+        z = [abs(d) / half for d, half in sides if half > 0 and (inside or d <= 0)]
+        return float(2 * stats.norm.sf(_Z * min(z))) if z else 0.0
+
     def verdict(self, tests: int = 1) -> str:
         """The verdict on this term alone, as one of so many."""
         if self.p_value is not None:
@@ -89,16 +105,28 @@ class Term(NamedTuple):
         return NOT if high <= self.low or low >= self.high else UNDECIDED
 
 
-def decide(terms: list[Term], quantifier: str = "all") -> tuple[str, Term]:
-    """The verdict on a claim, and the term that it hangs on."""
+class Decision(NamedTuple):
+    """A verdict on a claim."""
+
+    verdict: str  # one of VERDICTS
+    term: Term  # that it hangs on
+    p: float | None  # at which it would turn; None where only counted figures decided
+
+
+def decide(terms: list[Term], quantifier: str = "all") -> Decision:
+    """The verdict on a claim from its terms, which must all keep their bounds, or any of them."""
     alone = [t.verdict() for t in terms]
     among = [t.verdict(len(terms)) for t in terms]
     whole, single = (HOLDS, NOT) if quantifier == "all" else (NOT, HOLDS)
     if all(v == whole for v in alone):
         verdict, deciding = whole, terms
+        p = max((t.p for t in terms if t.p is not None), default=None)
     elif single in among:
         verdict, deciding = single, [t for t, v in zip(terms, among, strict=True) if v == single]
+        least = min((t.p for t in deciding if t.p is not None), default=None)
+        p = None if least is None else min(1.0, len(terms) * least)
     else:
         verdict, deciding = UNDECIDED, [t for t, v in zip(terms, alone, strict=True) if v != whole]
+        p = max((t.p for t in deciding if t.p is not None), default=None)
     worst = min if quantifier == "all" else max
-    return verdict, worst(deciding, key=lambda t: t.margin)
+    return Decision(verdict, worst(deciding, key=lambda t: t.margin), p)

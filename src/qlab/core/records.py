@@ -39,7 +39,7 @@ class Record:
     group_size: int | None = None  # weights that share a scale
     k: int | None = None  # layers that are quantized, or the k of top-k
     where: str | None = None  # the end that layers are counted from, or the side of a graph
-    part: str | None = None  # of the model: a layer, an operator; of evidence: an effect
+    part: str | None = None  # of a model: a layer; of evidence: an effect; of claims: a tier
     depth: int | None = None  # place of the part in the model, in order of execution, from 0
     condition: str | None = None  # of the data or the reading, where it is not the plain one
     strength: int | None = None  # of a condition

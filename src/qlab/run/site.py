@@ -33,8 +33,8 @@ from qlab.core.errors import QlabError
 LOSSES = {"one point": 0.01, "five points": 0.05}  # bounds that the advice is given for
 LEDGER = "claims_ledger.csv"  # of a profile's figures; notebook 05 writes it
 VERDICTS = ["holds", "does not hold", "undecided", "not tested"]
-COUNTS = """Of {} checkable claims of the four sources {} hold, {} do not, {} are undecided and {} \
-could not be tested here."""
+COUNTS = """Of {} checkable claims of the four sources {} hold of models that the source speaks \
+of, {} do not, {} are undecided, and {} were tested on no such model."""
 ROWS = {  # of README's table; a variant that the records lack is an error
     "small": {"detector": "fp16 int8_dynamic int8_dynamic_depthwise_fp32 int8_static "
               "int8_selective int4_mixed"},
@@ -152,8 +152,8 @@ def ledger(profile: str) -> pd.DataFrame | None:
 def _claim(row: pd.Series) -> dict[str, Any]:
     """A claim as the page shows it: its figure, its items, the smallest effect to be seen."""
     told = row.fillna("")["figure"]
-    if told and row["n"] > 1:
-        told += f", n = {int(row['n']):,}"
+    if told:
+        told += f" (of {row['tier']}" + (f", n = {int(row['n']):,})" if row["n"] > 1 else ")")
     if told and row["smallest_effect"] > 0 and row["verdict"] == "undecided":
         # The ledger's effects are shares where its figures are in points or percent.
         shares = "points" in told or "%" in told

@@ -37,10 +37,18 @@ class Judged(NamedTuple):
 def judged(
     coco: COCO, results: list[dict], ids: Sequence[int], draws: int, seed: int, overall=False
 ) -> Judged:
-    """Detections scored on images and `draws` resamples of them; `overall` skips size classes."""
+    """Detections scored on images and `draws` resamples of them; `overall` skips size classes.
+
+    Intervals are bias-corrected bootstrap. Undefined figures (no such size) are left out.
+    """
     matches = match(coco, results, ids, overall=overall)
-    found = estimates(matches, stats.resamples(len(ids), draws, seed), overall)
-    return Judged(*found, _items(matches, overall))
+    weights = np.vstack([np.ones((1, len(ids)), int), stats.resamples(len(ids), draws, seed)])
+    samples = score(matches, weights)
+    whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
+    samples = {name: values[1:] for name, values in samples.items()}
+    ends = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
+    figures = {name: Estimate(value, *ends[name], len(ids)) for name, value in whole.items()}
+    return Judged(figures, samples, _items(matches))
 
 
 def difference(variant: Judged, parent: Judged, metric: str) -> Estimate:
@@ -50,34 +58,18 @@ def difference(variant: Judged, parent: Judged, metric: str) -> Estimate:
     return Estimate(delta, *interval, variant.figures[metric].n)
 
 
-def estimates(
-    evaluation: COCOeval, weights: np.ndarray, overall: bool = False
-) -> tuple[dict[str, Estimate], dict[str, np.ndarray]]:
-    """Every COCO figure with its bias-corrected bootstrap interval over images, and the samples.
-
-    `weights` [draws, images] are `stats.resamples`. Undefined figures (no such size) are left out.
-    """
-    images = weights.shape[1]
-    samples = score(evaluation, np.vstack([np.ones((1, images), int), weights]), overall)
-    whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
-    samples = {name: values[1:] for name, values in samples.items()}
-    intervals = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
-    return {n: Estimate(whole[n], *ends, images) for n, ends in intervals.items()}, samples
-
-
-def score(evaluation: COCOeval, weights: np.ndarray, overall=False) -> dict[str, np.ndarray]:
+def score(evaluation: COCOeval, weights: np.ndarray) -> dict[str, np.ndarray]:
     """FIGURES of every resample, [draws] each, categories averaged; NaN where undefined.
 
-    `weights` [draws, images] says how often each image (ascending id) counts; with `overall` the
-    size classes are NaN.
+    `weights` [draws, images] says how often each image (ascending id) counts.
     """
     p = evaluation.params
-    kinds, overlaps = len(p.catIds), len(p.iouThrs)
-    entries = np.array(evaluation.evalImgs, object).reshape(kinds, len(p.areaRng), len(p.imgIds))
-    ap, ar = np.full((2, kinds, 1 + len(SIZES), overlaps, len(weights)), np.nan)
+    shape = kinds, areas, _ = len(p.catIds), len(p.areaRng), len(p.imgIds)
+    entries = np.array(evaluation.evalImgs, object).reshape(shape)
+    ap, ar = np.full((2, kinds, 1 + len(SIZES), len(p.iouThrs), len(weights)), np.nan)
     weights = weights.astype(float)  # whole numbers all the same, so that sums stay exact
-    for k, a in np.ndindex(kinds, 1 if overall else 1 + len(SIZES)):
-        ap[k, a], ar[k, a] = _precision_recall(entries[k, a], weights, p.recThrs, overlaps)
+    for k, a in np.ndindex(kinds, areas):
+        ap[k, a], ar[k, a] = _precision_recall(entries[k, a], weights, p.recThrs, len(p.iouThrs))
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of no category
         ap, ar = np.nanmean(ap, axis=0), np.nanmean(ar, axis=0).mean(1)
     whole, *by_size = ap.mean(1)
@@ -129,12 +121,12 @@ def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarra
     return np.where(positives, average, np.nan), recall[:, -1]
 
 
-def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
+def _items(matches: COCOeval) -> pd.DataFrame:
     """The detections that scores hang on, an image after the other, best first.
 
-    Of a category, one below the last hit (with any overlap and size class) changes no curve, on
-    whatever resample, for there are fewer hits in that. And where size classes are not asked for,
-    one that overlaps no object of its category counts wherever it lies: its box is left empty.
+    Of a category, one below the last hit (with any overlap and size class) changes no curve of any
+    resample. Without size classes, one that overlaps no object counts wherever it lies: its box is
+    left empty.
     """
     answers = matches.cocoDt.dataset["annotations"]
     last = dict.fromkeys(matches.params.catIds, np.inf)  # score of a category's last hit
@@ -153,7 +145,7 @@ def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
     table["score"] = np.rint(SCORE * score).astype("int32")
     box = np.rint(PIXEL * np.array([r["bbox"] for r in answers]).reshape(-1, 4))
     table[BOX] = pd.DataFrame(np.clip(box, -_FAR, _FAR), dtype="Int32")
-    if overall:
+    if len(matches.params.areaRng) == 1:
         table.loc[~near, BOX] = pd.NA
     kept = score >= [last.get(c, np.inf) for c in category]
     order = np.lexsort((-table["score"], table["image"]))  # equal scores stay in their order
@@ -166,9 +158,10 @@ def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
     Of a variant that was judged on several numbers of images, those of the largest are kept.
     """
     most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
-    parts = {(v, None, None): clean[v, n].items for v, n in most.items()}
-    parts |= {(v, *at): one.items for at, of in under.items() for v, one in of.items()}
+    parts = [(clean[v, n].items, v, None, None) for v, n in most.items()]
+    parts += [(one.items, v, *at) for at, of in under.items() for v, one in of.items()]
+    rows = pd.concat(
+        [t.assign(variant=v, condition=c, strength=s) for t, v, c, s in parts], ignore_index=True
+    )
     labels = {"variant": object, "condition": object, "strength": "Int64"}
-    tables = [t.assign(**dict(zip(labels, at, strict=True))) for at, t in parts.items()]
-    rows = pd.concat(tables, ignore_index=True).astype(labels)
-    return rows[[*labels, *rows.columns.drop(list(labels))]]
+    return rows.astype(labels)[[*labels, *rows.columns.drop(list(labels))]]

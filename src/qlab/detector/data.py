@@ -13,7 +13,7 @@ from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.parameters import Count, Positive
-from qlab.detector import centernet, mini_coco, photos, quantize, tfjs
+from qlab.detector import centernet, mini_coco, quantize, tfjs
 from qlab.detector import coco as coco_tools
 from qlab.detector.detect import Detector, Size, resized
 
@@ -123,7 +123,7 @@ def prepare(given: Parameters) -> Task:
     # Of train2017 some calibrate, and are left out of those that judge.
     ids = ids[: limit and limit + len(files) * (dataset == "coco_train2017") or None]
     found = coco_tools.image_paths(coco, ids, pictures)
-    found, left_out = photos.each_once(found, files, named=bool(given.calibration_images))
+    found, left_out = coco_tools.each_once(found, files, named=bool(given.calibration_images))
     found = {i: found[i] for i in [*found][: limit or None]}
     if not found:
         raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
@@ -136,7 +136,7 @@ def prepare(given: Parameters) -> Task:
         notes.append(f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} of val2017.")
     own = given.model or given.profile in PUBLISHED
     twin = None if own else centernet.saved_model(subpixel=True)
-    images = photos.as_annotated(coco, found)
+    images = coco_tools.as_annotated(coco, found)
     calibration = [resized(read_image(f), size) for f in files]
     notes = (*notes, *left_out)
     return Task(given, model, dataset, folder, twin, size, coco, images, calibration, notes)
@@ -180,7 +180,7 @@ def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
     """Files that calibrate; None where some of the images that judge are to be held out."""
     limit = given.calibration_limit or CALIBRATION[given.profile]
     if given.calibration_images:
-        return photos.in_folder(given.calibration_images)[:limit]
+        return coco_tools.in_folder(given.calibration_images)[:limit]
     if ready:
         return []
     if given.annotations:
@@ -191,8 +191,8 @@ def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
         return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed})
     if given.profile == "full":
         train = _coco() / "train2017"  # the proper place to calibrate from
-        return photos.in_folder(train)[:limit] if train.is_dir() else None
-    return photos.in_folder(mini_coco.kept("calibration", limit) / "calibration")
+        return coco_tools.in_folder(train)[:limit] if train.is_dir() else None
+    return coco_tools.in_folder(mini_coco.kept("calibration", limit) / "calibration")
 
 
 def _coco() -> Path:

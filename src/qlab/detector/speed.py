@@ -11,9 +11,8 @@ from qlab.core import provenance, stats, tflite_graph, timing
 from qlab.core.images import read_image
 from qlab.core.litert import interpreter
 from qlab.core.records import Record
-from qlab.detector import latency
+from qlab.detector import detect
 from qlab.detector.data import Task
-from qlab.detector.detect import Detector
 from qlab.detector.measure import RECORD, Files, parent_of
 
 PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # that are timed; one: this one
@@ -48,9 +47,9 @@ def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     for xnnpack, names in LATENCY.items():
         told |= {"xnnpack": xnnpack, "repeats": REPEATS[xnnpack][task.given.profile]}
         if count == 1:
-            runs = [latency.rounds(**told, progress=progress)]
+            runs = [detect.rounds(**told, progress=progress)]
         else:
-            answers = timing.in_processes(latency.__name__, told, count, progress)
+            answers = timing.in_processes(detect.__name__, told, count, progress)
             runs = [{(v, stage): np.array(s) for v, stage, s in answer} for answer in answers]
         for variant, stage in runs[0]:
             name, spent = names[stage], [run[variant, stage] for run in runs]
@@ -69,25 +68,24 @@ def _estimate(processes: list[np.ndarray], percent: int) -> stats.Estimate:
     return stats.geometric_mean([np.percentile(rounds, percent) for rounds in processes])
 
 
-def memory_records(task: Task, files: Files) -> list[Record]:
-    """Peak resident memory of a fresh process that runs a variant once; 55 MB are Python's."""
-    records = []
-    for variant, file in files.items():
-        told = json.dumps({"file": str(file), "threads": task.given.threads})
-        peak = timing.peak_memory(["-m", latency.__name__, told])
-        records.append(_counted(task, variant, "peak_memory_bytes", peak))
-    return records
-
-
 def _counted(task: Task, *what, **more) -> Record:
     return RECORD.counted(task, *what, device=device(task), **more)
+
+
+def memory_records(task: Task, files: Files) -> list[Record]:
+    """Peak resident memory of a fresh process that runs a variant once; 55 MB are Python's."""
+    told = {
+        v: json.dumps({"file": str(f), "threads": task.given.threads}) for v, f in files.items()
+    }
+    peaks = {v: timing.peak_memory(["-m", detect.__name__, one]) for v, one in told.items()}
+    return [_counted(task, v, "peak_memory_bytes", peak) for v, peak in peaks.items()]
 
 
 def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
     """Joules per image by RAPL (the whole processor package); none where no meter is readable."""
     records = []
     for variant, file in files.items() if "rapl" in timing.readable_meters() else ():
-        detector = Detector(file, task.given.threads)
+        detector = detect.Detector(file, task.given.threads)
         detector(read_image(next(iter(task.images.values()))))  # warm-up
         with timing.energy() as used:
             for _ in range(repeats):
@@ -110,23 +108,21 @@ def operator_records(
     return records
 
 
-def time_operators(
-    file: Path, threads: int, xnnpack: bool = True, repeats: int = 5, seed: int = 0
-) -> pd.DataFrame:
+def time_operators(file: Path, threads: int, xnnpack: bool, repeats: int = 5) -> pd.DataFrame:
     """Median milliseconds of each operator run alone, in a file of its own: columns `kind`, `ms`.
 
     LiteRT's Python interpreter has no profiler. Alone, an operator has the same kernel, delegate
     and shapes; what is lost is the fusion of neighbours. Operators of constants are left out.
     """
-    rows, rng, model = [], np.random.default_rng(seed), tflite_graph.read(file)
-    for index, operator in enumerate(tflite_graph.operators(file)):
+    rows, rng, model = [], np.random.default_rng(0), tflite_graph.read(file)
+    for index, operator in enumerate(model.subgraphs[0].operators):
         runner = interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
         for entry in runner.get_input_details():
-            noise = rng.random(entry["shape"])  # a dense kernel takes the same time for any values
-            if not np.issubdtype(entry["dtype"], np.floating):
-                noise = noise < 0.5
+            # A dense kernel takes the same time for any values.
+            noise = rng.random(entry["shape"])
+            noise = noise if np.issubdtype(entry["dtype"], np.floating) else noise < 0.5
             runner.set_tensor(entry["index"], noise.astype(entry["dtype"]))
         if runner.get_input_details():
             seconds = timing.interleaved({"op": runner.invoke}, repeats)["op"]
-            rows.append((operator.kind, 1e3 * np.median(seconds)))
+            rows.append((tflite_graph.kind(model, operator), 1e3 * np.median(seconds)))
     return pd.DataFrame(rows, columns=["kind", "ms"])

@@ -80,7 +80,7 @@ def test_operators_of_several_outputs_stay_float_or_it_is_said(tiny):
     [several] = [o for o in tiny.operators if o.kind == "TOPK_V2"]
     assert len(several.outputs) == 2
     content = tiny.requantize(recipe.static_wi8_ai8(), several.outputs[:1])
-    assert tflite_graph.types(content)[several.outputs[0]] == "FLOAT32"
+    assert tflite_graph.tensor_types(content)[several.outputs[0]] == "FLOAT32"
     static = tiny.files["int8_static"].read_bytes()
     first = tiny.left("CONV_2D")[:1]
     with pytest.raises(QlabError, match=f"{first[0]} should be float and is INT8: the rule"):

@@ -3,6 +3,9 @@
 import contextlib
 import io
 import warnings
+from collections.abc import Iterable, Mapping
+
+import numpy as np
 
 from qlab.core import quiet
 from qlab.core.errors import QlabError
@@ -23,6 +26,21 @@ def interpreter(content: bytes, threads: int, xnnpack: bool = True, keep: bool =
         )
         made.allocate_tensors()
     return made
+
+
+def values(content: bytes, names: Iterable[str], samples: Iterable[Mapping], threads: int) -> dict:
+    """What tensors of a .tflite hold, in float, by name: a list of arrays, one a sample."""
+    runner = interpreter(content, threads, keep=True)
+    details = {d["name"]: d for d in runner.get_tensor_details()}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for sample in samples:
+        runner.set_tensor(runner.get_input_details()[0]["index"], *sample.values())
+        runner.invoke()
+        for name, arrays in found.items():
+            scale, zero = details[name]["quantization"]
+            codes = runner.get_tensor(details[name]["index"]).astype(np.float32)
+            arrays.append((codes - zero) * np.float32(scale) if scale else codes)
+    return found
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ import copy
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +31,14 @@ class Operator:
         return f"^{re.escape(''.join(f'{name};' for name in self.outputs))}$"
 
 
-def read(file: Path):
-    """A .tflite as the schema's mutable object tree, all constants in it."""
-    return parsed(file.read_bytes())
+def read(source: Path | bytes):
+    """A .tflite, or its bytes, as the schema's mutable object tree, all constants in it.
 
-
-def parsed(content: bytes):
-    """The bytes of a .tflite as the schema's mutable object tree, all constants in it."""
+    Not by LiteRT's flatbuffer_utils, which numbers the buffers anew.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
+    content = source if isinstance(source, bytes) else source.read_bytes()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     for buffer in model.buffers:
         if buffer.offset > 1:  # ai-edge-quantizer keeps constants behind the flatbuffer
@@ -51,33 +49,24 @@ def parsed(content: bytes):
 
 def packed(model) -> bytes:
     """The flatbuffer of an object tree from `read`."""
-    import flatbuffers
+    from ai_edge_litert.tools import flatbuffer_utils
 
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-@lru_cache
-def _names(enum: str) -> dict[int, str]:
-    """Names of one of the schema's enumerations, by number."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    return {v: k for k, v in vars(getattr(schema, enum)).items() if not k.startswith("_")}
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def kind(model, operator) -> str:
     """The operator's name, such as CONV_2D; a custom operator's own name."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    if code.customCode:
-        return code.customCode.decode()
-    # Files from old converters keep the code in the deprecated field.
-    return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    own = model.operatorCodes[operator.opcodeIndex].customCode
+    return own.decode() if own else flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
 
 
 def type_of(tensor) -> str:
     """A tensor's data type, such as FLOAT32."""
-    return _names("TensorType")[tensor.type]
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return flatbuffer_utils.type_to_name(tensor.type)
 
 
 def output(model, operator) -> str:
@@ -96,27 +85,19 @@ def operators(file: Path) -> list[Operator]:
     return [Operator(kind(model, o), names(o.inputs), names(o.outputs)) for o in main.operators]
 
 
-def _tensors(content: bytes) -> dict[str, Any]:
-    return {t.name.decode(): t for t in parsed(content).subgraphs[0].tensors}
+def _tensors(source: Path | bytes) -> dict[str, Any]:
+    return {t.name.decode(): t for t in read(source).subgraphs[0].tensors}
 
 
-def types(content: bytes) -> dict[str, str]:
+def tensor_types(source: Path | bytes) -> dict[str, str]:
     """The data type of each tensor of the main graph by name, such as FLOAT32."""
-    return {name: type_of(tensor) for name, tensor in _tensors(content).items()}
+    return {name: type_of(tensor) for name, tensor in _tensors(source).items()}
 
 
-def tensor_types(file: Path) -> dict[str, str]:
-    """`types` of a file."""
-    return types(file.read_bytes())
-
-
-def tensor_scales(file: Path) -> dict[str, float]:
+def tensor_scales(source: Path | bytes) -> dict[str, float]:
     """The scale of each activation of the main graph that is held in integers, by name."""
-    scales = {
-        name: getattr(t.quantization, "scale", None)
-        for name, t in _tensors(file.read_bytes()).items()
-    }
-    return {n: float(s[0]) for n, s in scales.items() if s is not None and len(s) == 1}
+    known = {n: t.quantization.scale for n, t in _tensors(source).items() if t.quantization}
+    return {n: float(s[0]) for n, s in known.items() if s is not None and len(s) == 1}
 
 
 def constants(file: Path) -> set[str]:
@@ -168,7 +149,7 @@ def weight_types(content: bytes) -> dict[str, tuple[str, int]]:
 
     Weights that a DEQUANTIZE unpacks, as those of 16 bits, have the type that the file holds.
     """
-    model, found = parsed(content), {}
+    model, found = read(content), {}
     main = model.subgraphs[0]
     unpacked = {o.outputs[0]: o.inputs[0] for o in main.operators if kind(model, o) == "DEQUANTIZE"}
     for operator in main.operators:

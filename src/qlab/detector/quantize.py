@@ -86,7 +86,7 @@ def check(content: bytes, kind: str | None, floats: Collection[str] = ()) -> byt
     `floats`, by their output tensors, must be float; with None as kind, all but one may be so.
     QlabError: operators of SMALL or more weights that are not so.
     """
-    found, types = tflite_graph.weight_types(content), tflite_graph.types(content)
+    found, types = tflite_graph.weight_types(content), tflite_graph.tensor_types(content)
     for name in (n for n in floats if types.get(n) in ("INT8", "INT16")):
         raise QlabError(f"{name} should be float and is {types[name]}: the rule misses it.")
     if kind is None and {one for one, _ in found.values()} == {"FLOAT32"}:

@@ -39,7 +39,7 @@ def judged(
 ) -> Judged:
     """Detections scored on images and `draws` resamples of them; `overall` skips size classes.
 
-    Intervals are bias-corrected bootstrap. Undefined figures (no such size) are left out.
+    Figures that are undefined (no object of that size) are left out.
     """
     matches = match(coco, results, ids, overall=overall)
     weights = np.vstack([np.ones((1, len(ids)), int), stats.resamples(len(ids), draws, seed)])
@@ -77,10 +77,7 @@ def score(evaluation: COCOeval, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray:
-    """Average precision and final recall of a category and size class, [2, overlaps, draws].
-
-    `entries` are pycocotools' matches, one an image. NaN where a resample holds no object.
-    """
+    """AP and recall of pycocotools' matches, one an image: [2, overlaps, draws]; NaN: no object."""
     filled = [(i, e) for i, e in enumerate(entries) if e is not None]
     objects = np.zeros(len(entries))
     for i, e in filled:
@@ -103,7 +100,7 @@ def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray
 
 
 def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision and final recall, [draws] each, of detections, best score first."""
+    """AP and final recall, [draws] each, of detections, best score first."""
     # A false positive after the last hit changes neither precision envelope nor recall.
     before = np.cumsum(hit)
     false = false & (before < hit.sum())
@@ -124,9 +121,8 @@ def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarra
 def _items(matches: COCOeval) -> pd.DataFrame:
     """The detections that scores hang on, an image after the other, best first.
 
-    Of a category, one below the last hit (with any overlap and size class) changes no curve of any
-    resample. Without size classes, one that overlaps no object counts wherever it lies: its box is
-    left empty.
+    None below its category's last hit, of any overlap and size, which changes no curve. Without
+    size classes, one that overlaps no object counts wherever it lies: its box is left empty.
     """
     answers = matches.cocoDt.dataset["annotations"]
     last = dict.fromkeys(matches.params.catIds, np.inf)  # score of a category's last hit
@@ -153,10 +149,8 @@ def _items(matches: COCOeval) -> pd.DataFrame:
 
 
 def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
-    """Items of all variants: `clean` by variant and number of images, `under` by condition.
-
-    Of a variant that was judged on several numbers of images, those of the largest are kept.
-    """
+    """Items of all variants: `clean` by variant and number of images (the largest), `under` by
+    condition."""
     most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
     parts = [(clean[v, n].items, v, None, None) for v, n in most.items()]
     parts += [(one.items, v, *at) for at, of in under.items() for v, one in of.items()]

@@ -51,10 +51,7 @@ def quiet_coco(dataset: dict) -> COCO:
 
 
 def load_annotations(path: Path) -> COCO:
-    """Read an instances_*.json; every entry and reference is checked before work starts.
-
-    QlabError: no such file, no JSON, or the first entry that is not COCO's, with its place.
-    """
+    """Read an instances_*.json. QlabError: no JSON, or the first entry that is not COCO's."""
     try:
         dataset = _DATASET.validate_python(json.loads(path.read_bytes()))  # UTF-8 or -16
     except ValidationError as error:
@@ -104,9 +101,9 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
 def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
     """Photos by id, those `AsStored` whose annotations do not follow EXIF's orientation.
 
-    Labelling tools turn a photo by EXIF, COCO's own do not: the stated width and height tell which.
-    Where they do not (a square, a half turn, none stated), a photo is turned, as viewers do, unless
-    all others that tell are as stored. QlabError: a stated size that is neither.
+    Labelling tools turn photos, COCO's own do not: the stated width and height tell. Where they do
+    not (a square, a half turn, none stated), a photo is turned, as viewers do, unless all others
+    that tell are as stored. QlabError: a stated size that is neither.
     """
     ways: dict[int, set[bool]] = {}  # whether a photo may be as stored, and may be turned
     for i, path in found.items():
@@ -130,10 +127,9 @@ def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
 def each_once(
     found: dict[int, Path], calibration: Iterable[Path] = (), named: bool = True
 ) -> tuple[dict[int, Path], tuple[str, ...]]:
-    """Photos by id without those that calibrate and copies of earlier ones, and what to tell.
+    """Photos by id without those that calibrate and copies (same bytes), and what to tell.
 
-    A copy has the same bytes, whatever its name. QlabError: one calibrates, and the user `named`
-    the calibration images.
+    QlabError: one calibrates, and the user `named` the calibration images.
     """
     used = {file_sha256(path): path.name for path in calibration}
     kept, first, copies, both = {}, {}, [], []
@@ -187,10 +183,8 @@ def match(
 def found_objects(
     coco: COCO, results: list[dict], ids: Sequence[int], score: float, iou: float = 0.5
 ) -> np.ndarray:
-    """Which annotated objects a detector finds: bool [objects], in order of annotation id.
-
-    By a detection of the right category with at least that score and overlap. Crowds do not count.
-    """
+    """Which annotated objects, crowds apart, have a detection of their category with at least that
+    score and overlap: bool [objects], in order of annotation id."""
     answers = [r for r in results if r["score"] >= score]
     found: dict[int, bool] = {}
     for e in filter(None, match(coco, answers, ids, iou, overall=True).evalImgs):

@@ -99,9 +99,8 @@ class Task:
 def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 01 into a checked task; empty paths: the profile's own.
 
-    Without `calibration_images`, `small` calibrates on a fixed list of train2017, and of one's own
-    images the first `calibration_limit` do. QlabError: annotations without images or the reverse,
-    no image left, no object on any, an image that judges among `calibration_images`.
+    QlabError: annotations without images or the reverse, no image left, no object on any, an image
+    that judges among `calibration_images`.
     """
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")

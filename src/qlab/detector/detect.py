@@ -82,10 +82,7 @@ class Detector:
         self.interpreter.invoke()
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Detections of an image of any size.
-
-        Boxes [n, 4] (ymin, xmin, ymax, xmax in 0..1), class ids [n] from 1, scores [n].
-        """
+        """Boxes [n, 4] (ymin, xmin, ymax, xmax in 0..1), class ids [n] from 1, scores [n]."""
         self.set_image(resized(image, self.size))
         self.invoke()
         boxes, classes, scores = (self.interpreter.get_tensor(i)[0] for i in self.order)
@@ -94,10 +91,7 @@ class Detector:
 
 
 def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
-    """Boxes, classes and scores among a file's outputs, in whatever order it lists them.
-
-    POST_PROCESS documents the order of its own: boxes, classes, scores, count.
-    """
+    """Boxes, classes and scores among outputs in any order, by that of POST_PROCESS's own."""
     by_name = {o["name"]: o for o in outputs}
     ends = [o.outputs for o in tflite_graph.operators(file) if o.kind == POST_PROCESS]
     found = [by_name[name] for name in (ends[-1] if ends else by_name) if name in by_name]
@@ -116,10 +110,8 @@ def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
 def coco_results(
     found: tuple, image_id: int, width: int, height: int, where: str = "The detector"
 ) -> list[dict]:
-    """Detections as entries of a COCO results file: boxes x, y, width, height in pixels.
-
-    Without those of score 0, which graphs pad with. QlabError: a score or a box that is no number.
-    """
+    """Detections as COCO's results (x, y, width, height in pixels), without those of score 0, which
+    graphs pad with. QlabError: a score or a box that is no number."""
     boxes, classes, scores = found
     kept = (scores > 0) | ~np.isfinite(scores)
     y0, x0, y1, x1 = np.asarray(boxes, float)[kept].T
@@ -144,10 +136,8 @@ def detect_each(
     change: Callable[[np.ndarray, int], np.ndarray] | None = None,
     change_name: str = "none",
 ) -> list[list[dict]]:
-    """COCO results of each of some detectors on images (id -> file), kept together as an artefact.
-
-    `change(image, id)`, identified by `change_name`, alters each image first.
-    """
+    """COCO results of each detector on images (id -> file), kept together as an artefact;
+    `change(image, id)`, identified by `change_name`, alters each image first."""
     recipe = {
         "models": [file_sha256(file) for file in files],
         "images": {str(i): file_sha256(path) for i, path in images.items()},
@@ -181,9 +171,8 @@ def rounds(
     seed: int = 0,
     progress=iter,
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Seconds of each variant's stages on the pictures, [repeats], by variant and stage.
+    """Seconds of each variant's stages on the pictures, [repeats], taken in turn after a warm-up.
 
-    They take turns, after two warm-up rounds (one before few). `files` are paths by variant.
     `preprocess` resizes a picture into the input tensor, `invoke` runs the graph (alone timed
     without `xnnpack`); `decode`, of the variant `image`, reads a file.
     """

@@ -40,8 +40,8 @@ _NOISE = {  # metrics in decibels: whether of `noise.alone` or of `noise.arrivin
     "snr_end_db": (True, "end_db"),
     "snr_end_mended_db": (True, "mended_db"),
 }
-_LATENCIES = ("latency", "latency_decode", "latency_preprocess", "latency_builtin")
-_MS = [f"{name}_ms_p{q}" for name in _LATENCIES for q in (50, 90)]
+_STAGES = ("", "_decode", "_preprocess", "_builtin")
+_MS = [f"latency{stage}_ms_p{q}" for stage in _STAGES for q in (50, 90)]
 METRICS = {
     **dict.fromkeys((*_SCORES, "found_share", "found_share_difference"), Metric("1", 1)),
     **COMPARED,
@@ -65,8 +65,9 @@ class _Recorder(Recorder):
     """Every record says the bits of its variant's weights."""
 
     def counted(self, task, variant, metric, value, n=1, **more) -> Record:
-        about = {"bits": BITS.get(variant), **more}
-        return super().counted(task, variant, metric, value, n, **about)
+        return super().counted(
+            task, variant, metric, value, n, **{"bits": BITS.get(variant), **more}
+        )
 
 
 RECORD = _Recorder(EXPERIMENT, METRICS)
@@ -95,20 +96,16 @@ def size_records(task: Task, files: Files) -> list[Record]:
     """Bytes of each file, of the file gzip-compressed, and of its constants by type."""
     records = []
     for variant, file in files.items():
-        content = file.read_bytes()
-        sizes = {"size_bytes": len(content)}
-        sizes["size_gzip_bytes"] = len(gzip.compress(content, 6, mtime=0))
-        for kind, count in tflite_graph.weight_bytes(file).items():
-            sizes[f"size_{kind.lower()}_bytes"] = count
+        packed = gzip.compress(file.read_bytes(), 6, mtime=0)
+        sizes = {"size_bytes": file.stat().st_size, "size_gzip_bytes": len(packed)}
+        held = tflite_graph.weight_bytes(file)
+        sizes |= {f"size_{kind.lower()}_bytes": count for kind, count in held.items()}
         records += [RECORD.counted(task, variant, m, count) for m, count in sizes.items()]
     return records
 
 
 def detect(task: Task, files: Files, progress=iter) -> Detections:
-    """Detections of each variant on the images that `judged_ids` names, kept under build/.
-
-    QlabError: the float parent answers with categories that the annotations do not know.
-    """
+    """Detections of each variant on its `judged_ids`; QlabError: the parent's categories differ."""
     if not files:
         return {}
     parent = parent_of(files)
@@ -116,15 +113,11 @@ def detect(task: Task, files: Files, progress=iter) -> Detections:
     # The parent comes first, for it shows whether the model fits the annotations; then the slowest,
     # lest all others end and wait for it.
     order = sorted(files, key=lambda v: (v != parent, v != SLOW))
-    arguments = [
-        (files[v], {i: task.images[i] for i in judged_ids(task, v)}, threads,
-         task.coco if v in (PARENT, "as_is") else None)
-        for v in order
-    ]  # fmt: skip
-    found = dict(
-        zip(order, processes.starmap(_detections, arguments, count, progress), strict=True)
-    )
-    return {v: found[v] for v in files}
+    images = {v: {i: task.images[i] for i in judged_ids(task, v)} for v in order}
+    known = dict.fromkeys((PARENT, "as_is"), task.coco)
+    arguments = [(files[v], images[v], threads, known.get(v)) for v in order]
+    found = processes.starmap(_detections, arguments, count, progress)
+    return {v: found[order.index(v)] for v in files}
 
 
 def _detections(file: Path, images: dict, threads: int, known: COCO | None) -> list[dict]:
@@ -155,8 +148,8 @@ def score(task: Task, found: Detections) -> Scores:
     counts = {v: len(judged_ids(task, v)) for v in found}
     parent = parent_of(found)
     pairs = list(dict.fromkeys(pair for v, n in counts.items() for pair in ((v, n), (parent, n))))
-    ids, draws = sorted(task.images), DRAWS[task.given.profile]
-    arguments = [(task.coco, found[v], ids[:n], draws, task.given.seed) for v, n in pairs]
+    ids, how = sorted(task.images), (DRAWS[task.given.profile], task.given.seed)
+    arguments = [(task.coco, found[v], ids[:n], *how) for v, n in pairs]
     scores = processes.starmap(judged, arguments, PROCESSES[task.given.profile])
     return dict(zip(pairs, scores, strict=True))
 
@@ -168,10 +161,9 @@ def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Reco
     objects found at IoU 0.5 with score FOUND_SCORE; flips, McNemar and the smallest detectable
     difference compare it object by object, taking objects as independent.
     """
-    parent = parent_of(found)
-    records: list[Record] = []
+    parent, records, about = parent_of(found), [], {"seed": task.given.seed}
     for variant in found:
-        ids, about = judged_ids(task, variant), {"seed": task.given.seed}
+        ids = judged_ids(task, variant)
         one, before = (scores[v, len(ids)] for v in (variant, parent))
         made = dict(one.figures)
         if variant != parent:

@@ -21,10 +21,7 @@ Ranges = Mapping[str, Mapping[str, np.ndarray]]  # by tensor, as ai-edge-quantiz
 
 
 def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float:
-    """Signal over noise of a tensor, one array a sample, powers added up: from -90 to 90.
-
-    NaN where there is neither: a tensor of zeros that stays so.
-    """
+    """Signal over noise of a tensor, powers added up over samples: -90 to 90; NaN of zeros."""
     power = sum(np.square(a, dtype=float).sum() for a in signal)
     noise = sum(np.square(a - b, dtype=float).sum() for a, b in zip(signal, noisy, strict=True))
     if not power:
@@ -62,9 +59,8 @@ def alone(
 ) -> pd.DataFrame:
     """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules`.
 
-    Columns as `arriving` has them, but for `own_db` at its output, `end_db` the worst at the
-    network's ends, and `mended_db` the same with biases that fit. Operators that the rules do not
-    know, and decoding, are left out.
+    Columns as `arriving` has them, with `own_db` at its output, `end_db` the worst at the network's
+    ends, and `mended_db` the same with biases that fit. What the rules do not know is left out.
     """
     recipe = {
         "float_file": file_sha256(float_file),

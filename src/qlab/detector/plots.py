@@ -54,10 +54,7 @@ def wide(table: pd.DataFrame, titles: dict[str, tuple[str, str]]) -> pd.DataFram
 
 
 def points(axis, rows: pd.DataFrame, x: str, y: str = "value", along: str = "y", **more) -> None:
-    """Columns of variants in their colours and markers; intervals reach `along` x or y, if at all.
-
-    A variant that saw fewer items than others is labelled with their number.
-    """
+    """Columns of variants, labelled, in their looks; intervals reach `along` x or y, if at all."""
     for (variant, n), one in rows.groupby(["variant", "n"], sort=False):
         colour, marker = look(variant)
         ends = np.abs(one[["ci_low", "ci_high"]].sub(one["value"], axis=0)).to_numpy(float).T

@@ -53,10 +53,7 @@ def own_size(model) -> tuple[int | None, int | None]:
 
 
 def graph(folder: Path, size: tuple[int, int]):
-    """The SavedModel's network as a concrete function of one uint8 image [1, *size, 3] to OUTPUTS.
-
-    Its attribute `model` keeps the weights alive.
-    """
+    """The SavedModel as a concrete function of a uint8 image [1, *size, 3] to OUTPUTS."""
     from qlab.core.tf import tf
 
     model = load(folder)
@@ -68,7 +65,7 @@ def graph(folder: Path, size: tuple[int, int]):
         return {name: found[name] for name in OUTPUTS}
 
     concrete = detect.get_concrete_function()
-    concrete.model = model
+    concrete.model = model  # keeps the weights alive
     return concrete
 
 
@@ -112,9 +109,8 @@ def keep(folder: Path, variant: str, content: bytes) -> Path:
 def fully_connected(float_file: Path) -> bytes:
     """The .tflite with each 1x1 CONV_2D of stride 1 as a FULLY_CONNECTED that keeps dimensions.
 
-    A 1x1 convolution is a fully connected layer at every pixel: same weights, same sums. And for
-    those alone ai-edge-quantizer has its methods for few bits (GPTQ, blocks, Hadamard rotation).
-    Grouped ones stay, and those whose weights an operator that stays reads too.
+    It is one at every pixel: same weights, same sums; and for those alone ai-edge-quantizer has its
+    methods for few bits. Grouped ones stay, and those whose weights one that stays reads too.
     """
     from ai_edge_litert import schema_py_generated as schema
 

@@ -20,17 +20,12 @@ CLEAN = ("clean", 0)  # the same images as they are
 Under = dict[tuple[str, int], dict[str, Judged]]  # by condition and strength, then by variant
 
 
-def judged_ids(task: Task) -> list[int]:
-    """The images that are made worse."""
-    return sorted(task.images)[: LIMIT[task.given.profile]]
-
-
 def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
     """The detections of VARIANTS, and of the parent, on the first images under each corruption."""
     profile, parent = task.given.profile, parent_of(files)
     tried = {v: f for v, f in files.items() if v in VARIANTS or v == parent}
     conditions = [CLEAN, *((k, s) for k in corruptions.KINDS for s in STRENGTHS[profile])]
-    images = {i: task.images[i] for i in judged_ids(task)}
+    images = {i: task.images[i] for i in sorted(task.images)[: LIMIT[profile]]}
     count, threads = shared(task, len(conditions))
     same = (tried, images, task.coco, threads, DRAWS[profile], task.given.seed)
     arguments = [(condition, *same) for condition in conditions]
@@ -50,12 +45,9 @@ def _judged_under(condition, files, images, coco, threads, draws, seed) -> dict[
 
 
 def robustness_records(task: Task, under: Under) -> list[Record]:
-    """AP of each variant, and its difference to the float parent, on corrupted images.
-
-    `ap_difference_extra` is the difference there minus the one on clean images.
-    """
-    records: list[Record] = []
-    parent = parent_of(under[CLEAN])
+    """AP of each variant on corrupted images, its difference to the float parent, and what that is
+    beyond the one on clean images (`ap_difference_extra`)."""
+    records, parent = [], parent_of(under[CLEAN])
     for (kind, strength), variants in under.items():
         about = {"seed": task.given.seed, "condition": kind, "strength": strength}
         for variant, one in variants.items():

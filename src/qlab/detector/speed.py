@@ -33,12 +33,11 @@ def device(task: Task) -> str:
 
 
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
-    """Latency of each variant and stage, and how it compares with the float parent.
+    """Latency of each variant and stage on one image, and how it compares with the float parent.
 
-    The clock covers one call of one stage on one image; variants take turns, in rounds. A ratio is
-    the median over rounds: a slow moment hits both. `_builtin` marks the kernels before XNNPACK.
-    At `smoke` and `mini` one process is timed: `n` is its rounds, the interval is over them. Else
-    `n` is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
+    A ratio is the median over rounds: a slow moment hits both. `_builtin` marks the kernels before
+    XNNPACK. Where one process is timed, `n` is its rounds and the interval is over them; else `n`
+    is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
     """
     records, parent, used = [], parent_of(files), device(task)
     count = PROCESSES[task.given.profile]

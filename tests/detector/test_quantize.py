@@ -102,7 +102,7 @@ def test_what_adds_noise_by_itself_stays_float_and_what_noise_reached_does_not(t
 def test_every_operator_runs_alone_and_computes_the_same(tiny):
     file = tiny.files["int8_static"]
     model = tflite_graph.read(file)
-    spent = speed.time_operators(file, 1, repeats=2)
+    spent = speed.time_operators(file, 1, True, repeats=2)
     kinds = [o.kind for o in tflite_graph.operators(file)]
     assert set(spent["kind"]) == set(kinds) and (spent["ms"] > 0).all()
     kept = interpreter(file.read_bytes(), 1, keep=True)

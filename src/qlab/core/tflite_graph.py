@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 SIGNATURE = "serving_default"  # that TFLite files of SavedModels have
-# Operators with weights.
-WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
+WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}  # operators
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,11 @@ class Operator:
 
 
 def read(source: Path | bytes):
-    """A .tflite, or its bytes, as the schema's mutable object tree, all constants in it.
-
-    Not by LiteRT's flatbuffer_utils, which numbers the buffers anew.
-    """
+    """A .tflite, or its bytes, as the schema's mutable object tree, all constants in it."""
     from ai_edge_litert import schema_py_generated as schema
 
     content = source if isinstance(source, bytes) else source.read_bytes()
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = schema.ModelT.InitFromPackedBuf(content, 0)  # flatbuffer_utils renumbers buffers
     for buffer in model.buffers:
         if buffer.offset > 1:  # ai-edge-quantizer keeps constants behind the flatbuffer
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
@@ -113,12 +109,8 @@ def signature_inputs(file: Path) -> list[str]:
 
 
 def decoding(file: Path) -> list[str]:
-    """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS.
-
-    It costs next to no time, and eight bits are too few for coordinates and comparing scores.
-    """
-    needed: set[str] = set()
-    after: list[str] = []
+    """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS."""
+    needed, after = set(), []
     for operator in reversed(operators(file)):
         if operator.kind in WEIGHTED or needed & set(operator.outputs):
             needed |= set(operator.inputs)
@@ -145,10 +137,8 @@ def weight_bytes(file: Path) -> dict[str, int]:
 
 
 def weight_types(content: bytes) -> dict[str, tuple[str, int]]:
-    """Of each operator with weights, by its output tensor: their data type, and how many.
-
-    Weights that a DEQUANTIZE unpacks, as those of 16 bits, have the type that the file holds.
-    """
+    """Of each operator with weights, by its output tensor: their data type in the file (before a
+    DEQUANTIZE unpacks them), and how many."""
     model, found = read(content), {}
     main = model.subgraphs[0]
     unpacked = {o.outputs[0]: o.inputs[0] for o in main.operators if kind(model, o) == "DEQUANTIZE"}
@@ -166,11 +156,22 @@ def _held(model, tensor) -> int:
     return 0 if data is None else len(data)
 
 
-def single_operator(model, index: int) -> bytes:
-    """A .tflite that runs operator `index` of the main graph alone.
+def own(model, operator, place: int):
+    """A tensor that an operator reads, copied where others read it, or its buffer, too."""
+    tensors, index = model.subgraphs[0].tensors, int(operator.inputs[place])
+    if sum(index in o.inputs for o in model.subgraphs[0].operators) > 1:
+        tensors.append(copy.deepcopy(tensors[index]))
+        operator.inputs = np.array(operator.inputs, np.int32)
+        operator.inputs[place] = index = len(tensors) - 1
+    made = tensors[index]
+    if sum(t.buffer == made.buffer for graph in model.subgraphs for t in graph.tensors) > 1:
+        model.buffers.append(copy.copy(model.buffers[made.buffer]))
+        made.buffer = len(model.buffers) - 1
+    return made
 
-    Its inputs that are no constants become the file's. `model`, from `read`, is not changed.
-    """
+
+def single_operator(model, index: int) -> bytes:
+    """A .tflite that runs operator `index` of the main graph alone; `model` is not changed."""
     whole = model.subgraphs[0]
     operator = copy.copy(whole.operators[index])
     used = sorted({int(i) for i in [*operator.inputs, *operator.outputs] if i >= 0})

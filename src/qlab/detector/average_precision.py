@@ -37,10 +37,7 @@ class Judged(NamedTuple):
 def judged(
     coco: COCO, results: list[dict], ids: Sequence[int], draws: int, seed: int, overall=False
 ) -> Judged:
-    """Detections scored on images and `draws` resamples of them; `overall` skips size classes.
-
-    Figures that are undefined (no object of that size) are left out.
-    """
+    """Detections scored on images and resamples of them, without figures that are undefined."""
     matches = match(coco, results, ids, overall=overall)
     weights = np.vstack([np.ones((1, len(ids)), int), stats.resamples(len(ids), draws, seed)])
     samples = score(matches, weights)
@@ -59,10 +56,7 @@ def difference(variant: Judged, parent: Judged, metric: str) -> Estimate:
 
 
 def score(evaluation: COCOeval, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """FIGURES of every resample, [draws] each, categories averaged; NaN where undefined.
-
-    `weights` [draws, images] says how often each image (ascending id) counts.
-    """
+    """FIGURES, [draws] each, NaN where undefined; `weights` [draws, images] count images by id."""
     p = evaluation.params
     shape = kinds, areas, _ = len(p.catIds), len(p.areaRng), len(p.imgIds)
     entries = np.array(evaluation.evalImgs, object).reshape(shape)

@@ -5,7 +5,6 @@ weights are next to zero (weight decay leaves such) has a scale next to zero; it
 more than 2^31 steps, and ai-edge-quantizer cuts it off without a word.
 """
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +84,7 @@ def mended(content: bytes, float_file: Path) -> bytes:
                 f"bits, and its weights cannot be rounded anew: expected INT8, found {kind}. Leave "
                 "this operator in float."
             )
-        weights, bias = (_own(model, one.operator, place) for place in one.places)
+        weights, bias = (tflite_graph.own(model, one.operator, place) for place in one.places)
         scale, needed = np.asarray(weights.quantization.scale, float), one.steps()
         needed = needed if scale.size > 1 else needed.max()  # one scale for all channels
         larger = np.maximum(scale, scale * needed / ROOM)
@@ -100,17 +99,3 @@ def mended(content: bytes, float_file: Path) -> bytes:
         weights.quantization.scale = larger.astype(np.float32)
         bias.quantization.scale = (one.step * larger).astype(np.float32)
     return tflite_graph.packed(model) if cut else content
-
-
-def _own(model, operator, place: int):
-    """A tensor that an operator reads, copied where others read it, or its buffer, too."""
-    tensors, index = model.subgraphs[0].tensors, int(operator.inputs[place])
-    if sum(index in o.inputs for o in model.subgraphs[0].operators) > 1:
-        tensors.append(copy.deepcopy(tensors[index]))
-        operator.inputs = np.array(operator.inputs, np.int32)
-        operator.inputs[place] = index = len(tensors) - 1
-    own = tensors[index]
-    if sum(t.buffer == own.buffer for graph in model.subgraphs for t in graph.tensors) > 1:
-        model.buffers.append(copy.copy(model.buffers[own.buffer]))
-        own.buffer = len(model.buffers) - 1
-    return own

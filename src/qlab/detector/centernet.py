@@ -97,10 +97,7 @@ def decode(maps, top: int = 100):
 
 
 def export(model, folder: Path) -> None:
-    """Write a SavedModel with the signature of the TF2 detection zoo.
-
-    In: `input_tensor`, uint8 [1, H, W, 3]. Out: boxes, scores, classes (1-based), their number.
-    """
+    """Write a SavedModel with the signature of the TF2 detection zoo, whose classes begin at 1."""
     from qlab.core.tf import tf
 
     @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.uint8)])

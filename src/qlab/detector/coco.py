@@ -128,9 +128,7 @@ def each_once(
     found: dict[int, Path], calibration: Iterable[Path] = (), named: bool = True
 ) -> tuple[dict[int, Path], tuple[str, ...]]:
     """Photos by id without those that calibrate and copies (same bytes), and what to tell.
-
-    QlabError: one calibrates, and the user `named` the calibration images.
-    """
+    QlabError: one calibrates, and the user `named` the calibration images."""
     used = {file_sha256(path): path.name for path in calibration}
     kept, first, copies, both = {}, {}, [], []
     for i, path in found.items():

@@ -157,9 +157,8 @@ def score(task: Task, found: Detections) -> Scores:
 def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Record]:
     """COCO figures of each variant, and paired comparisons with the float parent.
 
-    Intervals are bias-corrected bootstrap over images, the same for both. `found_share` is of the
-    objects found at IoU 0.5 with score FOUND_SCORE; flips, McNemar and the smallest detectable
-    difference compare it object by object, taking objects as independent.
+    `found_share` is of the objects found at IoU 0.5 with score FOUND_SCORE; flips, McNemar and the
+    smallest detectable difference compare it object by object, taking objects as independent.
     """
     parent, records, about = parent_of(found), [], {"seed": task.given.seed}
     for variant in found:

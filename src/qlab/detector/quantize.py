@@ -21,10 +21,7 @@ SMALL = 1024  # weights of an operator that TensorFlow's converter leaves float:
 
 @lru_cache(maxsize=2)  # every variant starts from it, and loading takes seconds
 def load(folder: Path):
-    """Load a SavedModel of the TF2 detection zoo's signature.
-
-    In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS. QlabError: none, or another.
-    """
+    """A SavedModel with the signature of the TF2 detection zoo. QlabError: none, or another one."""
     from qlab.core.tf import tf
 
     try:

@@ -20,11 +20,7 @@ REPEATS = {  # timed rounds in each, with XNNPACK and without
     True: {"smoke": 6, "mini": 32, "small": 10, "full": 10},
     False: {"smoke": 6, "mini": 8, "small": 3, "full": 3},
 }
-# Of a stage of a detection, by LiteRT's kernels: what its records' names begin with.
-LATENCY = {
-    True: {"preprocess": "latency_preprocess", "invoke": "latency", "decode": "latency_decode"},
-    False: {"invoke": "latency_builtin"},
-}
+STAGES = {"preprocess": "_preprocess", "invoke": "", "decode": "_decode"}  # in records' names
 
 
 def device(task: Task) -> str:
@@ -43,15 +39,16 @@ def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     count = PROCESSES[task.given.profile]
     told = {"files": {v: str(f) for v, f in files.items()}, "threads": task.given.threads}
     told["pictures"] = [str(p) for p in list(task.images.values())[:8]]
-    for xnnpack, names in LATENCY.items():
-        told |= {"xnnpack": xnnpack, "repeats": REPEATS[xnnpack][task.given.profile]}
+    for xnnpack, repeats in REPEATS.items():
+        told |= {"xnnpack": xnnpack, "repeats": repeats[task.given.profile]}
         if count == 1:
             runs = [detect.rounds(**told, progress=progress)]
         else:
             answers = timing.in_processes(detect.__name__, told, count, progress)
             runs = [{(v, stage): np.array(s) for v, stage, s in answer} for answer in answers]
         for variant, stage in runs[0]:
-            name, spent = names[stage], [run[variant, stage] for run in runs]
+            name = "latency" + (STAGES[stage] if xnnpack else "_builtin")
+            spent = [run[variant, stage] for run in runs]
             made = {f"{name}_ms_p{q}": _estimate([1e3 * s for s in spent], q) for q in (50, 90)}
             if stage == "invoke" and variant != parent:
                 ratios = [s / run[parent, "invoke"] for s, run in zip(spent, runs, strict=True)]
@@ -108,10 +105,10 @@ def operator_records(
 
 
 def time_operators(file: Path, threads: int, xnnpack: bool, repeats: int = 5) -> pd.DataFrame:
-    """Median milliseconds of each operator run alone, in a file of its own: columns `kind`, `ms`.
+    """Median milliseconds of each operator, those of constants apart: columns `kind`, `ms`.
 
-    LiteRT's Python interpreter has no profiler. Alone, an operator has the same kernel, delegate
-    and shapes; what is lost is the fusion of neighbours. Operators of constants are left out.
+    LiteRT's Python interpreter has no profiler. Alone, in a file of its own, an operator has the
+    same kernel, delegate and shapes; what is lost is the fusion of neighbours.
     """
     rows, rng, model = [], np.random.default_rng(0), tflite_graph.read(file)
     for index, operator in enumerate(model.subgraphs[0].operators):

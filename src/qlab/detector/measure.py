@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from pycocotools.coco import COCO
 
@@ -34,24 +33,21 @@ _TYPES = [f"{sign}int{bits}" for sign in ("", "u") for bits in (2, 4, 8, 16, 32,
 _TYPES += ["float16", "float32", "float64", "bfloat16", "bool", "string"]  # of constants in a file
 _SCORES = (*FIGURES, *(f"{figure}_difference" for figure in FIGURES), "ap_difference_extra")
 _SIZES = ("size_bytes", "size_gzip_bytes", *(f"size_{kind}_bytes" for kind in _TYPES))
-_NOISE = {  # metrics in decibels: whether of `noise.alone` or of `noise.arriving`, its column
-    "snr_db": (False, "db"),
-    "snr_own_db": (True, "own_db"),
-    "snr_end_db": (True, "end_db"),
-    "snr_end_mended_db": (True, "mended_db"),
-}
+# Metrics in decibels, by their columns in the tables of `noise`.
+_NOISE = {"db": "snr_db", "own_db": "snr_own_db", "end_db": "snr_end_db"}
+_NOISE["mended_db"] = "snr_end_mended_db"
 _STAGES = ("", "_decode", "_preprocess", "_builtin")
 _MS = [f"latency{stage}_ms_p{q}" for stage in _STAGES for q in (50, 90)]
+_RATIOS = ("latency_ratio_p50", "latency_builtin_ratio_p50")
 METRICS = {
     **dict.fromkeys((*_SCORES, "found_share", "found_share_difference"), Metric("1", 1)),
     **COMPARED,
     "flips_lost": Metric("object", -1),
     "flips_gained": Metric("object"),
     **dict.fromkeys(_SIZES, Metric("byte", -1)),
-    **dict.fromkeys(_NOISE, Metric("dB", 1)),
+    **dict.fromkeys(_NOISE.values(), Metric("dB", 1)),
     **dict.fromkeys((*_MS, "operator_ms", "operator_builtin_ms"), Metric("ms", -1, clock=True)),
-    "latency_ratio_p50": Metric("1", -1, clock=True),
-    "latency_builtin_ratio_p50": Metric("1", -1, clock=True),
+    **dict.fromkeys(_RATIOS, Metric("1", -1, clock=True)),
     "peak_memory_bytes": Metric("byte", -1, clock=True),
     "energy_j": Metric("J", -1, clock=True),
 }
@@ -65,9 +61,8 @@ class _Recorder(Recorder):
     """Every record says the bits of its variant's weights."""
 
     def counted(self, task, variant, metric, value, n=1, **more) -> Record:
-        return super().counted(
-            task, variant, metric, value, n, **{"bits": BITS.get(variant), **more}
-        )
+        about = {"bits": BITS.get(variant), **more}
+        return super().counted(task, variant, metric, value, n, **about)
 
 
 RECORD = _Recorder(EXPERIMENT, METRICS)
@@ -145,9 +140,8 @@ def judged_ids(task: Task, variant: str) -> list[int]:
 
 def score(task: Task, found: Detections) -> Scores:
     """Each variant's detections scored, and the parent's on the images of every variant."""
-    counts = {v: len(judged_ids(task, v)) for v in found}
-    parent = parent_of(found)
-    pairs = list(dict.fromkeys(pair for v, n in counts.items() for pair in ((v, n), (parent, n))))
+    counts, parent = {v: len(judged_ids(task, v)) for v in found}, parent_of(found)
+    pairs = [*dict.fromkeys((one, n) for v, n in counts.items() for one in (v, parent))]
     ids, how = sorted(task.images), (DRAWS[task.given.profile], task.given.seed)
     arguments = [(task.coco, found[v], ids[:n], *how) for v, n in pairs]
     scores = processes.starmap(judged, arguments, PROCESSES[task.given.profile])
@@ -180,10 +174,6 @@ def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Reco
 
 def noise_records(task: Task, arriving: pd.DataFrame, alone: pd.DataFrame) -> list[Record]:
     """Decibels by operator, of `noise`'s two tables; none where there is no signal."""
-    return [
-        RECORD.counted(task, "int8_static", metric, row[column], row["n"],
-                       where=row["where"], depth=row["depth"], part=row["kind"])
-        for metric, (by_itself, column) in _NOISE.items()
-        for _, row in (alone if by_itself else arriving).iterrows()
-        if np.isfinite(row[column])
-    ]  # fmt: skip
+    both = pd.concat([arriving, alone]).rename(columns=_NOISE | {"kind": "part"})
+    rows = both.melt(["where", "depth", "part", "n"], [*_NOISE.values()], "metric").dropna()
+    return [RECORD.counted(task, "int8_static", **row) for row in rows.to_dict("records")]

@@ -20,7 +20,7 @@ REPEATS = {  # timed rounds in each, with XNNPACK and without
     True: {"smoke": 6, "mini": 32, "small": 10, "full": 10},
     False: {"smoke": 6, "mini": 8, "small": 3, "full": 3},
 }
-STAGES = {"preprocess": "_preprocess", "invoke": "", "decode": "_decode"}  # in records' names
+STAGES = {"preprocess": "_preprocess", "invoke": "", "decode": "_decode"}  # in metrics' names
 
 
 def device(task: Task) -> str:

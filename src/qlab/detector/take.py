@@ -19,8 +19,7 @@ def keep(
 
     `rows`, its records, and `source`, their provenance, go to the card. QlabError: as `along`.
     """
-    variant = rows["variant"].iloc[0]
-    about = {"variant": variant, "recipe": recipe}
+    about = {"variant": rows["variant"].iloc[0], "recipe": recipe}
     labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]
 
     def write(part: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -52,13 +53,20 @@ def quiet_quantizer():
         yield
 
 
+def quantized(float_file: Path, rules: list[dict], ranges: Mapping, pattern: str) -> bytes:
+    """A .tflite, by ai-edge-quantizer, of whose operators only those that fit a pattern are so."""
+    from ai_edge_quantizer import quantizer
+
+    made = quantizer.Quantizer(str(float_file))
+    made.load_quantization_recipe([{**rule, "regex": pattern} for rule in rules])
+    with quiet_quantizer():
+        return bytes(made.quantize(ranges).quantized_model)
+
+
 @contextlib.contextmanager
 def quiet_converter():
-    """Around `tf.lite.TFLiteConverter.convert()`.
-
-    QlabError naming the operators that LiteRT has not; the converter itself says it with a page of
-    MLIR. Other errors are passed on.
-    """
+    """Around `tf.lite.TFLiteConverter.convert()`; QlabError names the operators that LiteRT has
+    not, of which the converter itself tells with a page of MLIR."""
     try:
         with quiet.quiet():
             yield

@@ -72,8 +72,7 @@ def output(model, operator) -> str:
 
 def operators(file: Path) -> list[Operator]:
     """The operators of the main graph in the order of execution."""
-    model = read(file)
-    main = model.subgraphs[0]
+    main = (model := read(file)).subgraphs[0]
 
     def names(places) -> tuple[str, ...]:
         return tuple(main.tensors[i].name.decode() for i in places if i >= 0)
@@ -139,8 +138,7 @@ def weight_bytes(file: Path) -> dict[str, int]:
 def weight_types(content: bytes) -> dict[str, tuple[str, int]]:
     """Of each operator with weights, by its output tensor: their data type in the file (before a
     DEQUANTIZE unpacks them), and how many."""
-    model, found = read(content), {}
-    main = model.subgraphs[0]
+    main, found = (model := read(content)).subgraphs[0], {}
     unpacked = {o.outputs[0]: o.inputs[0] for o in main.operators if kind(model, o) == "DEQUANTIZE"}
     for operator in main.operators:
         if kind(model, operator) in WEIGHTED:
@@ -172,19 +170,13 @@ def own(model, operator, place: int):
 
 def single_operator(model, index: int) -> bytes:
     """A .tflite that runs operator `index` of the main graph alone; `model` is not changed."""
-    whole = model.subgraphs[0]
-    operator = copy.copy(whole.operators[index])
-    used = sorted({int(i) for i in [*operator.inputs, *operator.outputs] if i >= 0})
-    place = {-1: -1, **{old: new for new, old in enumerate(used)}}  # -1: an optional input, absent
-    variable = [i for i in operator.inputs if i >= 0 and not _held(model, whole.tensors[i])]
-    operator.inputs = np.array([place[i] for i in operator.inputs], np.int32)
-    operator.outputs = np.array([place[i] for i in operator.outputs], np.int32)
-    main = copy.copy(whole)
-    main.inputs = np.array([place[i] for i in variable], np.int32)
+    alone, main = copy.copy(model), copy.copy(model.subgraphs[0])
+    operator = main.operators[index]
+    used = {int(i) for i in [*operator.inputs, *operator.outputs]}
+    main.tensors = [t if i in used else type(t)() for i, t in enumerate(main.tensors)]
+    main.inputs = [i for i in operator.inputs if i >= 0 and not _held(model, main.tensors[i])]
     main.outputs, main.operators = operator.outputs, [operator]
-    main.tensors = [whole.tensors[i] for i in used]
     kept = {tensor.buffer for tensor in main.tensors}
-    alone = copy.copy(model)
     alone.subgraphs, alone.signatureDefs, alone.metadata = [main], [], []
     alone.buffers = [b if i in kept else type(b)() for i, b in enumerate(model.buffers)]
     return packed(alone)

@@ -48,11 +48,14 @@ def judged(
     return Judged(figures, samples, _items(matches))
 
 
-def difference(variant: Judged, parent: Judged, metric: str) -> Estimate:
-    """A figure minus another detector's, paired: both judged with the same images and seed."""
-    delta = variant.figures[metric].value - parent.figures[metric].value
-    interval = bootstrap_interval(variant.samples[metric] - parent.samples[metric], delta)
-    return Estimate(delta, *interval, variant.figures[metric].n)
+def difference(variant: Judged, parent: Judged, metric: str, usual: Sequence = ()) -> Estimate:
+    """A figure minus another detector's, paired: all judged with as many images and one seed; and
+    minus the same difference of `usual`, a variant and a parent, if given."""
+    pairs = [(variant, parent), *([usual] if usual else [])]
+    value, *usually = (a.figures[metric].value - b.figures[metric].value for a, b in pairs)
+    shift, *shifts = (a.samples[metric] - b.samples[metric] for a, b in pairs)
+    value, shift = value - sum(usually), shift - sum(shifts)
+    return Estimate(value, *bootstrap_interval(shift, value), variant.figures[metric].n)
 
 
 def score(evaluation: COCOeval, weights: np.ndarray) -> dict[str, np.ndarray]:

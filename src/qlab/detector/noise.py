@@ -13,7 +13,7 @@ import pandas as pd
 
 from qlab.core import tflite_graph
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
-from qlab.core.litert import quiet_quantizer, values
+from qlab.core.litert import quantized, values
 from qlab.detector import biases
 
 Samples = Sequence[Mapping[str, np.ndarray]]  # inputs of the serving signature
@@ -93,13 +93,3 @@ def alone(
 
     kept = artefact("noise_alone", recipe, make) / "alone.json"
     return pd.read_json(kept, dtype={"operator": str})
-
-
-def quantized(float_file: Path, rules: list[dict], ranges: Ranges, pattern: str) -> bytes:
-    """The file with the operators quantized that fit a pattern, and all else as it is."""
-    from ai_edge_quantizer import quantizer
-
-    made = quantizer.Quantizer(str(float_file))
-    made.load_quantization_recipe([{**rule, "regex": pattern} for rule in rules])
-    with quiet_quantizer():
-        return bytes(made.quantize(ranges).quantized_model)

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from qlab.core import corruptions, processes, stats
+from qlab.core import corruptions, processes
 from qlab.core.cache import code_sha256, hash_json
 from qlab.core.corruptions import corrupt
 from qlab.core.records import Record
-from qlab.core.stats import Estimate
 from qlab.detector import detect
 from qlab.detector.average_precision import Judged, difference, judged
 from qlab.detector.data import Task
@@ -53,13 +52,9 @@ def robustness_records(task: Task, under: Under) -> list[Record]:
         for variant, one in variants.items():
             made = {"ap": one.figures["ap"]}
             if variant != parent:
-                lost = made["ap_difference"] = difference(one, variants[parent], "ap")
+                made["ap_difference"] = difference(one, variants[parent], "ap")
             if variant != parent and strength:
-                pairs = [(here[variant], here[parent]) for here in (variants, under[CLEAN])]
-                usual = difference(*pairs[1], "ap")
-                shift, before = (a.samples["ap"] - b.samples["ap"] for a, b in pairs)
-                extra = lost.value - usual.value
-                interval = stats.bootstrap_interval(shift - before, extra)
-                made["ap_difference_extra"] = Estimate(extra, *interval, lost.n)
+                usual = under[CLEAN][variant], under[CLEAN][parent]
+                made["ap_difference_extra"] = difference(one, variants[parent], "ap", usual)
             records += [RECORD.estimated(task, variant, m, e, **about) for m, e in made.items()]
     return records

@@ -76,9 +76,7 @@ def score(evaluation: COCOeval, weights: np.ndarray) -> dict[str, np.ndarray]:
 def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray:
     """AP and recall of pycocotools' matches, one an image: [2, overlaps, draws]; NaN: no object."""
     filled = [(i, e) for i, e in enumerate(entries) if e is not None]
-    objects = np.zeros(len(entries))
-    for i, e in filled:
-        objects[i] = (~np.asarray(e["gtIgnore"], bool)).sum()
+    objects = np.array([0 if e is None else np.logical_not(e["gtIgnore"]).sum() for e in entries])
     positives = weights @ objects
     found = np.where(positives, np.zeros((2, overlaps, 1)), np.nan)
     if not objects.any():

@@ -66,8 +66,8 @@ def boxes(task: Task, found: Detections, count: int = 2) -> None:
     shown = {"truth": [a | {"score": 1.0} for a in task.coco.loadAnns(task.coco.getAnnIds(ids))]}
     for v in [v for v in VARIANTS if v in found] or list(found)[:1]:
         shown[v] = [r for r in found[v] if r["image_id"] in ids and r["score"] >= FOUND_SCORE]
-    drawn = pd.DataFrame([{"variant": v} | r for v in shown for r in shown[v]])
-    drawn = drawn[["variant", "score", "image_id", "category_id", "bbox"]]
+    columns = ["variant", "score", "image_id", "category_id", "bbox"]
+    drawn = pd.DataFrame([{"variant": v} | r for v in shown for r in shown[v]], columns=columns)
     drawn[["x", "y", "width", "height"]] = drawn.pop("bbox").tolist()
     layout = {"nrows": count, "ncols": len(shown), "squeeze": False}
     layout["figsize"] = (1.7 * len(shown), 1.85 * count + 0.3)

@@ -160,17 +160,14 @@ def test_layers_that_share_weights_or_biases_are_mended_together(bits, change, t
     assert len(names) == 2
     for name in names:
         off = np.abs(np.stack(now[name]) - np.stack(plain[name]))
-        assert (
-            np.median(off[..., 0]) < 0.01 > off[..., 1].max()
-        )  # calibration clips the first's ends
+        # Calibration clips the first's ends.
+        assert np.median(off[..., 0]) < 0.01 > off[..., 1].max()
     assert biases.mended(mended, file) is mended
 
 
 def test_one_scale_for_all_channels_grows_for_the_neediest(tmp_path):
-    file = converted(
-        tmp_path,
-        lambda x: {"y": tf.nn.conv2d(x, tf.fill((1, 1, 2, 2), 1e-9), 1, "SAME") + [0.25, 1]},
-    )
+    dead = tf.fill((1, 1, 2, 2), 1e-9)
+    file = converted(tmp_path, lambda x: {"y": tf.nn.conv2d(x, dead, 1, "SAME") + [0.25, 1]})
     model = tflite_graph.read(quantized(file, 8))
     [layer] = [o for o in model.subgraphs[0].operators if len(o.inputs) == 3]
     for place in layer.inputs[1:]:

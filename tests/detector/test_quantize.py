@@ -34,9 +34,8 @@ def test_static_is_int8_throughout_and_selective_only_up_to_the_ends(tiny):
         assert static[kind] == {"INT8"} and selective[kind] == {"FLOAT32"}
     of = tflite_graph.tensor_types(tiny.files["int8_selective"])
     convolutions = {o.outputs[0] for o in tiny.operators if o.kind == "CONV_2D"}
-    assert {name for name in convolutions if of[name] == "FLOAT32"} == set(
-        tflite_graph.ends(tiny.float_file)
-    )
+    floats = {name for name in convolutions if of[name] == "FLOAT32"}
+    assert floats == set(tflite_graph.ends(tiny.float_file))
 
 
 def test_the_ends_are_where_decoding_reads_the_network(tiny):

@@ -59,10 +59,10 @@ def cut_off(file: Path, float_file: Path) -> pd.DataFrame:
     """
     model, rows = tflite_graph.read(file), []
     for one in _biased(model, float_file):
-        steps, names = one.steps(), (tflite_graph.output, tflite_graph.kind)
+        steps, operator = one.steps(), one.operator
         if cut := int((steps >= LIMIT).sum()):
             least = float(np.min(one.weights.quantization.scale))
-            about = (name(model, one.operator) for name in names)
+            about = tflite_graph.output(model, operator), tflite_graph.kind(model, operator)
             rows.append((*about, len(steps), cut, one.step, least, steps.max()))
     names = ["operator", "kind", "channels", "cut", "input_scale", "least_scale", "most_steps"]
     return pd.DataFrame(rows, columns=names)

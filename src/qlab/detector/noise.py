@@ -17,7 +17,6 @@ from qlab.core.litert import quantized, values
 from qlab.detector import biases
 
 Samples = Sequence[Mapping[str, np.ndarray]]  # inputs of the serving signature
-Ranges = Mapping[str, Mapping[str, np.ndarray]]  # by tensor, as ai-edge-quantizer calibrates them
 
 
 def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float:
@@ -37,15 +36,13 @@ def _operators(float_file: Path) -> pd.DataFrame:
     return table.assign(where=np.where(decoding, "decoding", "network"), depth=table.index)
 
 
-def arriving(
-    float_file: Path, quantized_file: Path, samples: Samples, threads: int
-) -> pd.DataFrame:
+def arriving(float_file: Path, file: Path, samples: Samples, threads: int) -> pd.DataFrame:
     """How much of each operator's output is left in a quantized file, after all before it.
 
     Columns: `operator` (its output tensor), `kind`, `where` (network or decoding), `depth` (from 0,
     in order of execution), `db`, `n` (samples). What is not float before is left out.
     """
-    contents = float_file.read_bytes(), quantized_file.read_bytes()
+    contents = float_file.read_bytes(), file.read_bytes()
     floats, there = (tflite_graph.tensor_types(content) for content in contents)
     table = _operators(float_file)
     table = table[[floats[o] == "FLOAT32" and o in there for o in table["operator"]]]
@@ -55,9 +52,9 @@ def arriving(
 
 
 def alone(
-    float_file: Path, rules: list[dict], ranges: Ranges, samples: Samples, threads=2, progress=iter
+    float_file: Path, rules: list[dict], ranges: Mapping, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
-    """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules`.
+    """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules` and `ranges`.
 
     Columns as `arriving` has them, with `own_db` at its output, `end_db` the worst at the network's
     ends, and `mended_db` the same with biases that fit. What the rules do not know is left out.
@@ -76,14 +73,11 @@ def alone(
         pattern = {o.outputs[0]: o.rule for o in tflite_graph.operators(float_file)}
         signal = values(content, {row["operator"] for row in network}, samples, threads)
         for row in progress(network):
-            name = row["operator"]
-            made = quantized(float_file, rules, ranges, pattern[name])
+            made = quantized(float_file, rules, ranges, pattern[name := row["operator"]])
             if tflite_graph.tensor_types(made) == plain:
                 continue  # the rules do not know this kind of operator
-            whole, noisy = (
-                biases.mended(made, float_file),
-                values(made, {name, *ends}, samples, threads),
-            )
+            whole = biases.mended(made, float_file)
+            noisy = values(made, {name, *ends}, samples, threads)
             mended = noisy if whole is made else values(whole, ends, samples, threads)
             row["own_db"] = decibels(signal[name], noisy[name])
             for column, held in {"end_db": noisy, "mended_db": mended}.items():

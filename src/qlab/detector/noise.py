@@ -54,7 +54,7 @@ def arriving(float_file: Path, file: Path, samples: Samples, threads: int) -> pd
 def alone(
     float_file: Path, rules: list[dict], ranges: Mapping, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
-    """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules` and `ranges`.
+    """Each operator of the network quantized alone, by ai-edge-quantizer's `rules` and `ranges`.
 
     Columns as `arriving` has them, with `own_db` at its output, `end_db` the worst at the network's
     ends, and `mended_db` the same with biases that fit. What the rules do not know is left out.

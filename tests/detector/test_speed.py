@@ -120,7 +120,7 @@ def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypa
             spent[0] += 0.5
 
     monkeypatch.setattr(speed.detect, "Detector", Fake)
-    monkeypatch.setattr(speed, "read_image", lambda path: None)
+    monkeypatch.setattr(speed.images, "read_image", lambda path: None)
     monkeypatch.setattr(speed.timing, "METERS", {"rapl": lambda: spent[0]})
     (made,) = speed.energy_records(work, {"fp32": Path("a")}, repeats=4)
     assert (made.value, made.unit, made.n, made.metric) == (0.5, "J", 4, "energy_j")

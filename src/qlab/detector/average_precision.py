@@ -14,8 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import sparse
 
-from qlab.core import stats
-from qlab.core.stats import Estimate, bootstrap_interval
+from qlab.core.stats import Estimate, bootstrap_interval, resamples
 from qlab.detector.coco import match
 
 OVERLAPS = {f"ap{t}": t / 100 for t in range(50, 100, 5)}  # COCO's thresholds, by the figure's name
@@ -39,7 +38,7 @@ def judged(
 ) -> Judged:
     """Detections scored on images and resamples of them, without figures that are undefined."""
     matches = match(coco, results, ids, overall=overall)
-    weights = np.vstack([np.ones((1, len(ids)), int), stats.resamples(len(ids), draws, seed)])
+    weights = np.vstack([np.ones((1, len(ids)), int), resamples(len(ids), draws, seed)])
     samples = score(matches, weights)
     whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
     samples = {name: values[1:] for name, values in samples.items()}

@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.pyplot import subplots
 
 from qlab.core import live, plot
 from qlab.core.images import read_image
@@ -51,7 +48,7 @@ def _draw(axis, task: Task, image: int, shown: Iterable[Mapping], size: float) -
         name = task.coco.cats.get(entry["category_id"], {"name": "?"})["name"]
         x, y, width, height = entry["bbox"]
         for edge, line in (("#000000", 2.4), (entry.get("colour", PLAIN), 1.1)):  # on any image
-            axis.add_patch(Rectangle((x, y), width, height, fill=False, ec=edge, lw=line))
+            axis.add_patch(plot.plt.Rectangle((x, y), width, height, fill=False, ec=edge, lw=line))
         label = {"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75}
         axis.annotate(f"{name} {entry.get('told', '')}".strip(), (x, y), (1, 1), fontsize=size,
                       textcoords="offset points", color=PLAIN, clip_on=True, va="bottom",
@@ -105,7 +102,7 @@ def samples(task: Task, found: Detections):
         # What is seen may be passed on.
         return sorted({*ids} & {*shown_to_all(task)}, key=lambda i: (-counts[i], i))
 
-    def show(variant: str, score: float, place: int) -> tuple[str, Figure]:
+    def show(variant: str, score: float, place: int) -> tuple[str, plot.plt.Figure]:
         image = order(variant)[min(place, len(order(variant))) - 1]
         changed = flips(task, found, variant, [image], score)
         flip = {a: {"told": how, "colour": CHANGED.get(how, PLAIN)} for a, how in changed.items()}
@@ -115,7 +112,7 @@ def samples(task: Task, found: Detections):
             sure = [r for r in found[v] if r["image_id"] == image and r["score"] >= score]
             panels[v] = [r | {"told": f"{r['score']:.2f}"} for r in sure]
         plot.use_style()
-        canvas, axes = subplots(ncols=len(panels), figsize=(3.3 * len(panels), 3.5))
+        canvas, axes = plot.plt.subplots(ncols=len(panels), figsize=(3.3 * len(panels), 3.5))
         for axis, (title, entries) in zip(axes, panels.items(), strict=True):
             _draw(axis, task, image, entries, 8)
             axis.set_title(title)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.core import tflite_graph
-from qlab.core.cache import written_whole
+from qlab.core import cache, tflite_graph
 from qlab.core.errors import QlabError
 
 # Of the zoo's signature.
@@ -94,7 +93,7 @@ def check(content: bytes, kind: str | None, floats: Collection[str] = ()) -> byt
 
 def keep(folder: Path, variant: str, content: bytes) -> Path:
     """Write a variant's .tflite, whole or not at all, to `folder/<variant>.tflite`."""
-    with written_whole(folder / f"{variant}.tflite") as part:
+    with cache.written_whole(folder / f"{variant}.tflite") as part:
         part.write_bytes(content)
     return folder / f"{variant}.tflite"
 

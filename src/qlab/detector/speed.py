@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qlab.core import provenance, stats, tflite_graph, timing
-from qlab.core.images import read_image
-from qlab.core.litert import interpreter
+from qlab.core import images, litert, provenance, stats, tflite_graph, timing
 from qlab.core.records import Record
 from qlab.detector import detect
 from qlab.detector.data import Task
@@ -82,7 +80,7 @@ def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
     records = []
     for variant, file in files.items() if "rapl" in timing.readable_meters() else ():
         detector = detect.Detector(file, task.given.threads)
-        detector(read_image(next(iter(task.images.values()))))  # warm-up
+        detector(images.read_image(next(iter(task.images.values()))))  # warm-up
         with timing.energy() as used:
             for _ in range(repeats):
                 detector.invoke()
@@ -112,7 +110,7 @@ def time_operators(file: Path, threads: int, xnnpack: bool, repeats: int = 5) ->
     """
     rows, rng, model = [], np.random.default_rng(0), tflite_graph.read(file)
     for index, operator in enumerate(model.subgraphs[0].operators):
-        runner = interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
+        runner = litert.interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
         for entry in runner.get_input_details():
             # A dense kernel takes the same time for any values.
             noise = rng.random(entry["shape"])

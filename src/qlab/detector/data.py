@@ -99,8 +99,7 @@ class Task:
 def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 01 into a checked task; empty paths: the profile's own.
 
-    QlabError: annotations without images or the reverse, no image left, no object on any, an image
-    that judges among `calibration_images`.
+    QlabError: images or annotations alone, none or no object left, `calibration_images` that judge.
     """
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")

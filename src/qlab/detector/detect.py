@@ -1,8 +1,7 @@
 """Run a .tflite detector on images: its detections in COCO's form, and what it costs.
 
-`python -m qlab.detector.detect JSON` measures in a process of its own. It is told the arguments of
-`rounds`, and prints [variant, stage, seconds]; or `{"file": FILE, "threads": N}`, and prints the
-peak resident bytes of one detection. So this imports little.
+`python -m qlab.detector.detect JSON` measures in a process of its own, so this imports little. JSON
+has the arguments of `rounds`, or `{"file": FILE, "threads": N}` for one detection's peak memory.
 """
 
 import json
@@ -44,9 +43,8 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 class Detector:
     """A .tflite detector: uint8 RGB [*size, 3] in, boxes, scores and classes out.
 
-    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in POST_PROCESS.
-    `xnnpack` chooses between LiteRT's default kernels and its older built-in ones.
-    QlabError: no such file, or one with other inputs or outputs.
+    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in POST_PROCESS;
+    QlabError: of another. Without `xnnpack` LiteRT's older built-in kernels run them.
     """
 
     def __init__(self, file: Path, threads: int, xnnpack: bool = True):

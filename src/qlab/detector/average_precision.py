@@ -82,10 +82,8 @@ def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray
         return found
     image = np.concatenate([np.full(len(e["dtScores"]), i) for i, e in filled])
     order = np.argsort(-np.concatenate([e["dtScores"] for _, e in filled]), kind="mergesort")
-    matched, ignored = (
-        np.concatenate([e[name] for _, e in filled], axis=1).astype(bool)[:, order]
-        for name in ("dtMatches", "dtIgnore")
-    )
+    both = (np.hstack([e[name] for _, e in filled]) for name in ("dtMatches", "dtIgnore"))
+    matched, ignored = (one.astype(bool)[:, order] for one in both)
     for t, hit in enumerate(matched & ~ignored):
         if hit.any():
             false = ~matched[t] & ~ignored[t]
@@ -148,8 +146,7 @@ def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
     most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
     parts = [(clean[v, n].items, v, None, None) for v, n in most.items()]
     parts += [(one.items, v, *at) for at, of in under.items() for v, one in of.items()]
-    rows = pd.concat(
-        [t.assign(variant=v, condition=c, strength=s) for t, v, c, s in parts], ignore_index=True
-    )
+    tables = [t.assign(variant=v, condition=c, strength=s) for t, v, c, s in parts]
     labels = {"variant": object, "condition": object, "strength": "Int64"}
-    return rows.astype(labels)[[*labels, *rows.columns.drop(list(labels))]]
+    rows = pd.concat(tables, ignore_index=True).astype(labels)
+    return rows[[*labels, *rows.columns.drop(list(labels))]]

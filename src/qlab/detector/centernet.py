@@ -88,10 +88,8 @@ def decode(maps, top: int = 100):
     x = tf.cast(cell % width, tf.float32) + at[..., 0]
     y = tf.cast(cell // width, tf.float32) + at[..., 1]
     w, h = at[..., 2] / 2, at[..., 3] / 2
-    boxes = tf.stack(
-        [(y - h) / height, (x - w) / width, (y + h) / height, (x + w) / width], axis=-1
-    )
-    return tf.clip_by_value(boxes, 0.0, 1.0), scores, flat % classes
+    sides = [(y - h) / height, (x - w) / width, (y + h) / height, (x + w) / width]
+    return tf.clip_by_value(tf.stack(sides, axis=-1), 0.0, 1.0), scores, flat % classes
 
 
 def export(model, folder: Path) -> None:

@@ -154,9 +154,7 @@ def in_folder(folder: str | Path) -> list[Path]:
     return sorted(p for p in Path(folder).expanduser().iterdir() if p.suffix.lower() in kinds)
 
 
-def match(
-    coco: COCO, results: list[dict], ids: Sequence[int], iou: float = 0.0, overall: bool = False
-) -> COCOeval:
+def match(coco: COCO, results: list[dict], ids: Sequence[int], iou=0.0, overall=False) -> COCOeval:
     """Detections matched to objects as COCO does (crowds, ignored sizes, at most 100 an image).
 
     `ids` are the images that count. `iou` asks for one threshold instead of .50:.05:.95, `overall`
@@ -178,14 +176,12 @@ def match(
     return evaluation
 
 
-def found_objects(
-    coco: COCO, results: list[dict], ids: Sequence[int], score: float, iou: float = 0.5
-) -> np.ndarray:
+def found_objects(coco: COCO, results: list[dict], ids: Sequence[int], score: float) -> np.ndarray:
     """Which annotated objects, crowds apart, have a detection of their category with at least that
-    score and overlap: bool [objects], in order of annotation id."""
+    score and half the overlap: bool [objects], in order of annotation id."""
     answers = [r for r in results if r["score"] >= score]
     found: dict[int, bool] = {}
-    for e in filter(None, match(coco, answers, ids, iou, overall=True).evalImgs):
+    for e in filter(None, match(coco, answers, ids, 0.5, overall=True).evalImgs):
         hits = zip(e["gtIds"], e["gtMatches"][0] > 0, e["gtIgnore"], strict=True)
         found |= {gt: bool(hit) for gt, hit, ignored in hits if not ignored}
     return np.array([found[gt] for gt in sorted(found)], bool)

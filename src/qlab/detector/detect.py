@@ -6,7 +6,7 @@ has the arguments of `rounds`, or `{"file": FILE, "threads": N}` for one detecti
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -128,11 +128,7 @@ def coco_results(
 
 
 def detect_each(
-    files: Sequence[Path],
-    images: dict[int, Path],
-    threads: int,
-    change: Callable[[np.ndarray, int], np.ndarray] | None = None,
-    change_name: str = "none",
+    files: Sequence[Path], images: dict[int, Path], threads: int, change=None, change_name="none"
 ) -> list[list[dict]]:
     """COCO results of each detector on images (id -> file), kept together as an artefact;
     `change(image, id)`, identified by `change_name`, alters each image first."""
@@ -161,18 +157,12 @@ def detect_each(
 
 
 def rounds(
-    files: Mapping[str, str],
-    pictures: Sequence[str],
-    threads: int,
-    xnnpack: bool,
-    repeats: int,
-    seed: int = 0,
-    progress=iter,
+    files: dict, pictures: list, threads: int, xnnpack: bool, repeats: int, seed=0, progress=iter
 ) -> dict[tuple[str, str], np.ndarray]:
     """Seconds of each variant's stages on the pictures, [repeats], taken in turn after a warm-up.
 
-    `preprocess` resizes a picture into the input tensor, `invoke` runs the graph (alone timed
-    without `xnnpack`); `decode`, of the variant `image`, reads a file.
+    `files` and `pictures` are paths. `preprocess` resizes a picture into the input tensor, `invoke`
+    runs the graph (alone timed without `xnnpack`); `decode`, of the variant `image`, reads a file.
     """
     read, calls = cycle(map(Path, pictures)), {}
     for variant, file in files.items():

@@ -3,7 +3,7 @@
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 import pandas as pd
@@ -26,10 +26,10 @@ def shown_to_all(task: Task) -> list[int]:
     return [i for i in sorted(task.images) if task.coco.imgs[i].get("license", 8) in OPEN]
 
 
-def credit(task: Task, ids: Iterable[int]) -> str:
+def credit(task: Task, ids: list[int]) -> str:
     """Where the photos among some images come from, and under which licence; else nothing."""
     told = []
-    for entry in (task.coco.imgs[i] for i in ids):
+    for entry in task.coco.loadImgs(ids):
         if photo := re.search(r"/(\d+)_\w+\.jpg$", entry.get("flickr_url", "")):
             told.append(f"flickr.com/photo.gne?id={photo[1]} ({OPEN[entry['license']]})")
     return f"Photos: {', '.join(told)}" if told else ""
@@ -78,11 +78,9 @@ def boxes(task: Task, found: Detections, count: int = 2) -> None:
         canvas.supxlabel(credit(task, ids), fontsize=7)
 
 
-def flips(
-    task: Task, found: Detections, variant: str, ids: Sequence[int], score: float
-) -> pd.Series:
+def flips(task: Task, found: Detections, variant: str, ids: list[int], score: float) -> pd.Series:
     """Objects that a variant loses or gains against float: lost, gained or "", by annotation id."""
-    kept = sorted(task.coco.getAnnIds(list(ids), iscrowd=0))
+    kept = sorted(task.coco.getAnnIds(ids, iscrowd=0))
     pair = (found[v] for v in (parent_of(found), variant))
     before, after = (coco.found_objects(task.coco, one, ids, score).astype(int) for one in pair)
     return pd.Series(before - after, kept).map({1: "lost", 0: "", -1: "gained"})

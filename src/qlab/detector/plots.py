@@ -76,9 +76,7 @@ def ladder(axis, rows: pd.DataFrame, form: str, **more) -> None:
     axis.margins(x=0.15)
 
 
-def differences(
-    table: pd.DataFrame, profile: str, name: str, places: dict[str, str], told: str
-) -> None:
+def differences(table: pd.DataFrame, profile: str, name: str, places: dict, told: str) -> None:
     """AP or AR minus the float parent's, same images, by overlap or object size.
 
     `places` has the label of each metric, such as OVERLAP_LABELS. Variants that saw fewer images,
@@ -110,10 +108,8 @@ def _beside(rows: pd.DataFrame, room: float) -> pd.Series:
 
 def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
     """Size, time and AP minus float's; the line joins what nothing beats on both axes."""
-    costs = {
-        "size_bytes": "file size (10⁶ bytes)",
-        "latency_ms_p50": "ms per image, graph only, XNNPACK",
-    }
+    costs = {"size_bytes": "file size (10⁶ bytes)"}
+    costs["latency_ms_p50"] = "ms per image, graph only, XNNPACK"
     wide = clean(table, list(costs)).pivot(index="variant", columns="metric", values="value")
     wide["size_bytes"] /= 1e6
     lost = clean(table, "ap_difference").set_index("variant")[[*_INTERVAL, "n"]]

@@ -1,7 +1,6 @@
 """What a clock or a meter says of each variant: latency, memory, energy, time by operator."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +67,12 @@ def _counted(task: Task, *what, **more) -> Record:
 
 def memory_records(task: Task, files: Files) -> list[Record]:
     """Peak resident memory of a fresh process that runs a variant once; 55 MB are Python's."""
-    told = {
-        v: json.dumps({"file": str(f), "threads": task.given.threads}) for v, f in files.items()
-    }
-    peaks = {v: timing.peak_memory(["-m", detect.__name__, one]) for v, one in told.items()}
-    return [_counted(task, v, "peak_memory_bytes", peak) for v, peak in peaks.items()]
+    records = []
+    for variant, file in files.items():
+        told = json.dumps({"file": str(file), "threads": task.given.threads})
+        peak = timing.peak_memory(["-m", detect.__name__, told])
+        records.append(_counted(task, variant, "peak_memory_bytes", peak))
+    return records
 
 
 def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
@@ -89,9 +89,7 @@ def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
     return records
 
 
-def operator_records(
-    task: Task, files: Files, variants: Iterable[str], progress=iter
-) -> list[Record]:
+def operator_records(task: Task, files: Files, variants: list, progress=iter) -> list[Record]:
     """Milliseconds by operator type of `variants` that are there, with both sets of kernels."""
     records = []
     for variant in progress([v for v in variants if v in files]):

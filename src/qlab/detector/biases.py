@@ -81,8 +81,7 @@ def mended(content: bytes, float_file: Path) -> bytes:
         if (kind := tflite_graph.type_of(one.weights)) != "INT8":
             raise QlabError(
                 f"The bias of {tflite_graph.output(model, one.operator)} does not fit into 32 "
-                f"bits, and its weights cannot be rounded anew: expected INT8, found {kind}. Leave "
-                "this operator in float."
+                f"bits; its weights would have to be INT8, found {kind}. Leave it in float."
             )
         weights, bias = (tflite_graph.own(model, one.operator, place) for place in one.places)
         scale, needed = np.asarray(weights.quantization.scale, float), one.steps()
@@ -93,8 +92,7 @@ def mended(content: bytes, float_file: Path) -> bytes:
         data = model.buffers[weights.buffer]
         codes = data.data.view(np.int8).reshape(weights.shape) * (scale / larger).reshape(along)
         data.data = np.rint(codes).astype(np.int8).ravel().view(np.uint8)
-        steps = np.rint(one.before / (one.step * larger))
-        steps = steps.astype(_CODES[tflite_graph.type_of(bias)])
+        steps = np.rint(one.before / (one.step * larger)).astype(_CODES[tflite_graph.type_of(bias)])
         model.buffers[bias.buffer].data = steps.view(np.uint8)
         weights.quantization.scale = larger.astype(np.float32)
         bias.quantization.scale = (one.step * larger).astype(np.float32)

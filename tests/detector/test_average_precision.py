@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_coco import random_world, summary
 
-from qlab.core.stats import resamples
 from qlab.detector import average_precision, coco
 
 SUMMARY = [
@@ -56,12 +55,11 @@ def test_undefined_figures_are_left_out_and_size_classes_can_be_skipped():
     world, results = random_world(5)
     for a in world.anns.values():
         a["area"] = 500.0  # small, all of them
-    evaluation = coco.match(world, results, sorted(world.imgs))
-    weights = resamples(6, 20, 0)
-    estimates, _ = average_precision.estimates(evaluation, weights)
-    assert "ap_small" in estimates and not {"ap_medium", "ap_large"} & set(estimates)
-    overall, _ = average_precision.estimates(evaluation, weights, overall=True)
-    assert "ap_small" not in overall and overall["ap"] == estimates["ap"]
-    alone = coco.match(world, results, sorted(world.imgs), overall=True)
-    assert len(alone.evalImgs) * 4 == len(evaluation.evalImgs)
-    assert average_precision.estimates(alone, weights, overall=True)[0] == overall
+    ids = sorted(world.imgs)
+    whole, overall = (
+        average_precision.judged(world, results, ids, 20, 0, alone).figures for alone in (0, 1)
+    )
+    assert "ap_small" in whole and not {"ap_medium", "ap_large"} & set(whole)
+    assert "ap_small" not in overall and overall.items() <= whole.items()
+    matches = [coco.match(world, results, ids, overall=alone).evalImgs for alone in (False, True)]
+    assert len(matches[0]) == 4 * len(matches[1])

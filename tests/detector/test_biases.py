@@ -5,13 +5,14 @@ import re
 
 import numpy as np
 import pytest
+from ai_edge_litert.schema_py_generated import TensorType
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from notebook01 import converted, tf
 
-from qlab.core import tflite_graph
+from qlab.core import litert, tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.litert import quiet_quantizer
-from qlab.detector import biases, noise
+from qlab.detector import biases
 
 RNG = np.random.default_rng(0)
 SAMPLES = [{"x": RNG.uniform(-1, 1, (1, 8, 8, 2)).astype(np.float32)} for _ in range(4)]
@@ -57,7 +58,7 @@ def dead(request, tmp_path_factory):
 def answers(content: bytes, float_file) -> dict[str, np.ndarray]:
     """What a file says of the samples, in float, by kind of layer: [samples, ..., channels]."""
     names = {o.outputs[0]: o.kind for o in tflite_graph.operators(float_file)}
-    found = noise.values(content, names, SAMPLES, 1)
+    found = litert.values(content, names, SAMPLES, 1)
     return {names[name]: np.stack(arrays) for name, arrays in found.items()}
 
 
@@ -113,7 +114,7 @@ def test_what_a_mended_filter_no_longer_says_is_below_the_bound(bits, tmp_path):
 
 def filters(content: bytes) -> dict[str, np.ndarray]:
     """What integer weights stand for, by operator, [channels, the rest]."""
-    model, found = tflite_graph.parsed(content), {}
+    model, found = tflite_graph.read(content), {}
     for operator in model.subgraphs[0].operators:
         if tflite_graph.kind(model, operator) not in KINDS:
             continue
@@ -140,7 +141,7 @@ def shared(folder, bits: int):
 
 def joined(content: bytes) -> bytes:
     """The same with one buffer for both biases, as a tool that removes copies leaves it."""
-    model = tflite_graph.parsed(content)
+    model = tflite_graph.read(content)
     first, second = (o for o in model.subgraphs[0].operators if len(o.inputs) == 3)
     tensors = model.subgraphs[0].tensors
     assert first.inputs[1] == second.inputs[1]  # one tensor of weights
@@ -155,40 +156,41 @@ def test_layers_that_share_weights_or_biases_are_mended_together(bits, change, t
     content = change(content)
     mended = biases.mended(content, file)
     names = {o.outputs[0]: "CONV" for o in tflite_graph.operators(file) if o.kind == "CONV_2D"}
-    plain, now = (noise.values(c, names, SAMPLES, 1) for c in (file.read_bytes(), mended))
+    plain, now = (litert.values(c, names, SAMPLES, 1) for c in (file.read_bytes(), mended))
     assert len(names) == 2
     for name in names:
         off = np.abs(np.stack(now[name]) - np.stack(plain[name]))
-        assert (
-            np.median(off[..., 0]) < 0.01 > off[..., 1].max()
-        )  # calibration clips the first's ends
+        # Calibration clips the first's ends.
+        assert np.median(off[..., 0]) < 0.01 > off[..., 1].max()
     assert biases.mended(mended, file) is mended
 
 
 def test_one_scale_for_all_channels_grows_for_the_neediest(tmp_path):
-    file = converted(
-        tmp_path,
-        lambda x: {"y": tf.nn.conv2d(x, tf.fill((1, 1, 2, 2), 1e-9), 1, "SAME") + [0.25, 1]},
-    )
-    model = tflite_graph.parsed(quantized(file, 8))
+    dead = tf.fill((1, 1, 2, 2), 1e-9)
+    file = converted(tmp_path, lambda x: {"y": tf.nn.conv2d(x, dead, 1, "SAME") + [0.25, 1]})
+    model = tflite_graph.read(quantized(file, 8))
     [layer] = [o for o in model.subgraphs[0].operators if len(o.inputs) == 3]
     for place in layer.inputs[1:]:
         held = model.subgraphs[0].tensors[place].quantization
         held.scale, held.zeroPoint = held.scale[1:], held.zeroPoint[1:]
     mended = biases.mended(tflite_graph.packed(model), file)
     [name] = [o.outputs[0] for o in tflite_graph.operators(file)]
-    for answer in noise.values(mended, [name], SAMPLES, 1)[name]:
+    for answer in litert.values(mended, [name], SAMPLES, 1)[name]:
         np.testing.assert_allclose(answer, np.broadcast_to([0.25, 1], answer.shape), atol=0.01)
 
 
-def test_weights_on_two_scales_at_once_are_refused_by_name(tmp_path):
+def test_weights_on_two_scales_are_mended_on_each_and_others_than_int8_refused(tmp_path):
     file, content = shared(tmp_path, 8)
-    model = tflite_graph.parsed(content)
+    model = tflite_graph.read(content)
     first, second = (o for o in model.subgraphs[0].operators if len(o.inputs) == 3)
     tensors = model.subgraphs[0].tensors
     tensors.append(copy.deepcopy(tensors[second.inputs[1]]))
     tensors[-1].quantization.scale = 2 * tensors[-1].quantization.scale
     second.inputs = np.array([second.inputs[0], len(tensors) - 1, second.inputs[2]], np.int32)
-    name = tflite_graph.output(model, first)
-    with pytest.raises(QlabError, match=rf"bias of {re.escape(name)} .* INT8 in 2 tensors"):
+    names = [tflite_graph.output(model, o) for o in (first, second)]
+    mended = biases.mended(tflite_graph.packed(model), file)
+    for answer in litert.values(mended, names, SAMPLES, 1).values():
+        np.testing.assert_allclose(np.stack(answer)[..., 1], 0.25, atol=0.01)
+    tensors[first.inputs[1]].type = TensorType.INT4
+    with pytest.raises(QlabError, match=rf"bias of {re.escape(names[0])} .* INT8, found INT4"):
         biases.mended(tflite_graph.packed(model), file)

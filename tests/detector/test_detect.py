@@ -30,44 +30,37 @@ def post_processing(outputs, kind=schema.TensorType.UINT8, shape=(1, 8, 8, 3), z
 
     `outputs` lists what the file answers, in its order; `zoo` names it as the TF2 zoo does.
     """
-    model, code, operator = schema.ModelT(), schema.OperatorCodeT(), schema.OperatorT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    code.customCode, model.operatorCodes, model.version = detect.POST_PROCESS, [code], 3
-    graph, model.buffers = schema.SubGraphT(), [schema.BufferT()]
-    graph.tensors, graph.operators, model.subgraphs = [], [operator], [graph]
+    tensors, buffers = [], [schema.BufferT()]
 
     def tensor(name, shape, kind=schema.TensorType.FLOAT32, data=None) -> int:
-        made, held = schema.TensorT(), schema.BufferT()
-        made.name, made.shape, made.type, made.buffer = name, list(shape), kind, 0
         if data is not None:
-            held.data, made.buffer = data.astype("<f4").view(np.uint8).ravel(), len(model.buffers)
-            model.buffers.append(held)
-        graph.tensors.append(made)
-        return len(graph.tensors) - 1
+            buffers.append(schema.BufferT(data=data.astype("<f4").view(np.uint8).ravel()))
+        held = 0 if data is None else len(buffers) - 1
+        tensors.append(schema.TensorT(name=name, shape=list(shape), type=kind, buffer=held))
+        return len(tensors) - 1
 
-    graph.inputs = [tensor("image", shape, kind)]
+    image = tensor("image", shape, kind)
     constants = {"encodings": 0 * CENTRES, "predictions": SCORES, "anchors": CENTRES[0]}
-    operator.inputs = [tensor(n, c.shape, data=c) for n, c in constants.items()]
+    read = [tensor(name, data.shape, data=data) for name, data in constants.items()]
     places = {name: tensor(name, s) for name, s in SHAPES.items()}
-    operator.outputs = list(places.values())
-    graph.outputs = [places[name] for name in outputs]
-    options = flexbuffers.Builder()
+    options, custom = flexbuffers.Builder(), schema.BuiltinOperator.CUSTOM
     with options.Map():
         for key, value in OPTIONS.items():
             (options.Float if isinstance(value, float) else options.Int)(key, value)
-    operator.customOptions = list(options.Finish())
+    operator = {"inputs": read, "outputs": [*places.values()], "customOptions": options.Finish()}
+    graph = {"inputs": [image], "outputs": [places[name] for name in outputs], "tensors": tensors}
+    graph["operators"] = [schema.OperatorT(**operator)]
+    code = {"builtinCode": custom, "deprecatedBuiltinCode": custom}
+    made = {"version": 3, "buffers": buffers, "subgraphs": [schema.SubGraphT(**graph)]}
+    made["operatorCodes"] = [schema.OperatorCodeT(customCode=detect.POST_PROCESS, **code)]
     if zoo:
-        signature = schema.SignatureDefT()
-        signature.signatureKey, signature.subgraphIndex = "serving_default", 0
-        entries = {"inputs": {"image": 0}, "outputs": {ZOO[n]: places[n] for n in outputs}}
-        for side, names in entries.items():
-            setattr(signature, side, [])
-            for name, place in names.items():
-                entry = schema.TensorMapT()
-                entry.name, entry.tensorIndex = name, place
-                getattr(signature, side).append(entry)
-        model.signatureDefs = [signature]
-    return tflite_graph.packed(model)
+        ends = {"inputs": {"image": image}, "outputs": {ZOO[n]: places[n] for n in outputs}}
+        sides = {
+            side: [schema.TensorMapT(name=n, tensorIndex=i) for n, i in names.items()]
+            for side, names in ends.items()
+        }
+        made["signatureDefs"] = [schema.SignatureDefT(signatureKey="serving_default", **sides)]
+    return tflite_graph.packed(schema.ModelT(**made))
 
 
 @pytest.fixture

@@ -34,10 +34,9 @@ def again(task: data.Task, kept: pd.DataFrame) -> list[records.Record]:
     for (kind, strength, v), rows in worse.groupby(
         ["condition", "strength", "variant"], sort=False
     ):
-        one = average_precision.judged(
-            task.coco, results_of(rows), robustness.judged_ids(task),
-            measure.DRAWS[task.given.profile], task.given.seed, overall=True,
-        )  # fmt: skip
+        ids = sorted(task.images)[: robustness.LIMIT[task.given.profile]]
+        how = (measure.DRAWS[task.given.profile], task.given.seed)
+        one = average_precision.judged(task.coco, results_of(rows), ids, *how, overall=True)
         under.setdefault((kind, strength), {})[v] = one
     made = measure.accuracy_records(task, found, measure.score(task, found))
     return made + robustness.robustness_records(task, under)

@@ -95,7 +95,8 @@ def test_noise_is_named_by_part_place_and_kind(task):
         "depth": [0, 2, 3], "operator": ["a", "c", "d"], "kind": ["CONV_2D", "TOPK_V2", "ADD"],
         "where": ["network", "decoding", "network"], "db": [30.0, -1.0, np.nan], "n": 4,
     })  # fmt: skip
-    alone = arriving[:1].assign(own_db=41.0, end_db=7.0, mended_db=52.0, n=2)
+    own = {"own_db": 41.0, "end_db": 7.0, "mended_db": 52.0, "n": 2}
+    alone = arriving[:1].drop(columns="db").assign(**own)
     made = measure.noise_records(work, arriving, alone)
     assert {(r.metric, r.where, r.depth, r.part): (r.value, r.unit, r.n) for r in made} == {
         ("snr_db", "network", 0, "CONV_2D"): (30.0, "dB", 4),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from ai_edge_quantizer import recipe
 
-from qlab.core import tflite_graph
+from qlab.core import litert, tflite_graph
+from qlab.core.litert import interpreter
 from qlab.detector import noise
 
 RULES = recipe.static_wi8_ai8()
@@ -28,7 +29,7 @@ def test_what_arrives_is_the_difference_of_the_two_files(tiny):
     float_file, int8 = tiny.float_file, tiny.files["int8_static"]
     found = noise.arriving(float_file, int8, tiny.samples[:2], 1).set_index("operator")
     name = "StatefulPartitionedCall:0"  # the boxes
-    runs = [noise.interpreter(f.read_bytes(), 1).get_signature_runner() for f in (float_file, int8)]
+    runs = [interpreter(f.read_bytes(), 1).get_signature_runner() for f in (float_file, int8)]
     boxes = [[r(**s)["detection_boxes"] for s in tiny.samples[:2]] for r in runs]
     assert found.loc[name, "db"] == pytest.approx(noise.decibels(*boxes), abs=1e-4)
     assert set(found["n"]) == {2} and found.loc[name, "where"] == "decoding"
@@ -52,7 +53,7 @@ def test_one_operator_quantized_changes_only_what_comes_after_it(tiny):
     made = noise.quantized(tiny.float_file, RULES, tiny.ranges, tiny.RULE[name])
     written = [o.outputs[0] for o in tiny.operators]
     signal, noisy = (
-        noise.values(c, written, samples, 1) for c in (tiny.float_file.read_bytes(), made)
+        litert.values(c, written, samples, 1) for c in (tiny.float_file.read_bytes(), made)
     )
     changed = {n for n in written if not np.array_equal(signal[n], noisy[n])}
     assert name in changed and changed <= after(tiny.operators, name)
@@ -70,7 +71,7 @@ def test_operators_that_the_rules_do_not_know_and_decoding_are_left_out(tiny):
     [deconv], content = tiny.left("TRANSPOSE_CONV"), tiny.float_file.read_bytes()
     octav = tiny.weights_only(4, "OCTAV")  # knows no transposed ones
     made = noise.quantized(tiny.float_file, octav, {}, tiny.RULE[deconv])
-    assert tflite_graph.types(made) == tflite_graph.types(content)
+    assert tflite_graph.tensor_types(made) == tflite_graph.tensor_types(content)
 
 
 def test_a_whole_file_is_noisier_at_the_ends_than_any_operator_alone(tiny):

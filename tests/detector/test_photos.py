@@ -6,7 +6,7 @@ from PIL import Image
 
 from qlab.core.errors import QlabError
 from qlab.core.images import AsStored
-from qlab.detector import coco, photos
+from qlab.detector import coco
 
 QUARTER, HALF = 6, 3  # EXIF orientations
 
@@ -26,7 +26,7 @@ def turned(tmp_path):
             sizes = dict(zip(("width", "height"), stated or (), strict=False))
             entries.append({"id": i, "file_name": name, **sizes})
         world = coco.quiet_coco({"images": entries, "annotations": [], "categories": []})
-        read = photos.as_annotated(world, found)
+        read = coco.as_annotated(world, found)
         assert read == found and list(read) == list(found)
         return [path.name for path in read.values() if isinstance(path, AsStored)]
 
@@ -70,13 +70,13 @@ def test_a_photo_under_two_names_counts_once_and_that_is_said(tmp_path):
     found = {i: tmp_path / f"{i}.png" for i in (5, 3, 9, 7)}
     for i, path in found.items():
         Image.fromarray(np.full((4, 6, 3), 7 if i == 9 else i, np.uint8)).save(path)
-    kept, told = photos.each_once(found)
+    kept, told = coco.each_once(found)
     assert kept == {i: found[i] for i in (5, 3, 9)}
     assert told == ("Left out as copies of other photos: 1 of 4, such as 7.png of 9.png.",)
     (tmp_path / "copy").write_bytes(found[3].read_bytes())
-    assert photos.each_once(kept) == (kept, ())
+    assert coco.each_once(kept) == (kept, ())
     told = ("Left out as photos that calibrate: 1 of 3, such as copy.",)
     without = {i: found[i] for i in (5, 9)}
-    assert photos.each_once(kept, [tmp_path / "copy"], named=False) == (without, told)
+    assert coco.each_once(kept, [tmp_path / "copy"], named=False) == (without, told)
     with pytest.raises(QlabError, match="image copy is among the evaluation images too"):
-        photos.each_once(found, [tmp_path / "copy"])
+        coco.each_once(found, [tmp_path / "copy"])

@@ -34,9 +34,8 @@ def test_static_is_int8_throughout_and_selective_only_up_to_the_ends(tiny):
         assert static[kind] == {"INT8"} and selective[kind] == {"FLOAT32"}
     of = tflite_graph.tensor_types(tiny.files["int8_selective"])
     convolutions = {o.outputs[0] for o in tiny.operators if o.kind == "CONV_2D"}
-    assert {name for name in convolutions if of[name] == "FLOAT32"} == set(
-        tflite_graph.ends(tiny.float_file)
-    )
+    floats = {name for name in convolutions if of[name] == "FLOAT32"}
+    assert floats == set(tflite_graph.ends(tiny.float_file))
 
 
 def test_the_ends_are_where_decoding_reads_the_network(tiny):
@@ -80,7 +79,7 @@ def test_operators_of_several_outputs_stay_float_or_it_is_said(tiny):
     [several] = [o for o in tiny.operators if o.kind == "TOPK_V2"]
     assert len(several.outputs) == 2
     content = tiny.requantize(recipe.static_wi8_ai8(), several.outputs[:1])
-    assert tflite_graph.types(content)[several.outputs[0]] == "FLOAT32"
+    assert tflite_graph.tensor_types(content)[several.outputs[0]] == "FLOAT32"
     static = tiny.files["int8_static"].read_bytes()
     first = tiny.left("CONV_2D")[:1]
     with pytest.raises(QlabError, match=f"{first[0]} should be float and is INT8: the rule"):
@@ -102,7 +101,7 @@ def test_what_adds_noise_by_itself_stays_float_and_what_noise_reached_does_not(t
 def test_every_operator_runs_alone_and_computes_the_same(tiny):
     file = tiny.files["int8_static"]
     model = tflite_graph.read(file)
-    spent = speed.time_operators(file, 1, repeats=2)
+    spent = speed.time_operators(file, 1, True, repeats=2)
     kinds = [o.kind for o in tflite_graph.operators(file)]
     assert set(spent["kind"]) == set(kinds) and (spent["ms"] > 0).all()
     kept = interpreter(file.read_bytes(), 1, keep=True)

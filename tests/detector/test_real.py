@@ -63,11 +63,8 @@ def test_whole_graph_int8_collapses_and_selective_rescues_it(study):
     ],
 )
 def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name, low, high):
-    given = data.Parameters(
-        model=str(real_data / "detector" / name),
-        **images(real_data),
-    )
-    task = data.prepare(given)
+    model = str(real_data / "detector" / name)
+    task = data.prepare(data.Parameters(model=model, **images(real_data)))
     assert len(task.images) == 128 and not task.calibration
     files = notebook01.run(task, *notebook01.TOOLS).files
     assert list(files) == ["as_is"]

@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_coco import value
 
 from qlab.core import records
-from qlab.detector import latency, speed
+from qlab.detector import detect, speed
 
 ROUNDS = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])
 FILES = {"fp32": Path("a"), "int8_static": Path("b")}
@@ -25,7 +25,7 @@ def timed(files, pictures, threads, xnnpack, repeats, seed=0, progress=iter):
 
 
 def by_process(module, told, count, progress):
-    assert module == "qlab.detector.latency"
+    assert module == "qlab.detector.detect"
     answers = [timed(**json.loads(json.dumps(told)), seed=seed) for seed in range(count)]
     return [[[*of, values.tolist()] for of, values in answer.items()] for answer in answers]
 
@@ -37,7 +37,7 @@ def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(
     """The second of two processes is twice as slow: that moves times, and no ratio."""
     work, _ = task
     monkeypatch.setattr(speed, "PROCESSES", {"smoke": processes})
-    monkeypatch.setattr(speed.latency, "rounds", timed)
+    monkeypatch.setattr(speed.detect, "rounds", timed)
     monkeypatch.setattr(speed.timing, "in_processes", by_process)
     table = records.check(records.as_table(speed.time_records(work, FILES)), "here")
     expected = {"latency_ms_p50": 5000, "latency_ms_p90": 8200, "latency_builtin_ms_p50": 5000}
@@ -70,14 +70,14 @@ def test_a_process_runs_each_variant_once_a_round_on_the_pictures(tmp_path, monk
             told.append(self.name)
 
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    monkeypatch.setattr(latency, "Detector", Fake)
-    monkeypatch.setattr(latency, "resized", lambda image, size: image)
+    monkeypatch.setattr(detect, "Detector", Fake)
+    monkeypatch.setattr(detect, "resized", lambda image, size: image)
     files = {"fp32": "/x/a", "fp16": "/x/b"}
-    made = latency.rounds(files, [str(tmp_path / "a.png")], 2, False, repeats=3)
+    made = detect.rounds(files, [str(tmp_path / "a.png")], 2, False, repeats=3)
     assert {of: len(v) for of, v in made.items()} == {(v, "invoke"): 3 for v in files}
     pairs = [set(told[i : i + 2]) for i in range(2, len(told), 2)]  # behind a warm-up round
     assert pairs == [{("a", 2, False), ("b", 2, False)}] * 3
-    made = latency.rounds(files, [str(tmp_path / "a.png")], 2, True, repeats=1)
+    made = detect.rounds(files, [str(tmp_path / "a.png")], 2, True, repeats=1)
     both = {(v, s) for v in files for s in ("invoke", "preprocess")}
     assert set(made) == both | {("image", "decode")}
 
@@ -95,10 +95,10 @@ def test_peak_memory_is_of_a_process_that_runs_the_file_once(task, monkeypatch, 
             seen.append(image.shape)
 
     def fresh(arguments):
-        latency._main(json.loads(arguments[-1]))
+        detect._main(json.loads(arguments[-1]))
         return capsys.readouterr().out.split()[-1]
 
-    monkeypatch.setattr(latency, "Detector", Fake)
+    monkeypatch.setattr(detect, "Detector", Fake)
     monkeypatch.setattr(speed.timing, "fresh", fresh)
     (made,) = speed.memory_records(task[0], {"fp16": Path("/a")})
     assert made.metric == "peak_memory_bytes" and made.value > 2e7 and made.clock
@@ -119,8 +119,8 @@ def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypa
         def invoke(self):
             spent[0] += 0.5
 
-    monkeypatch.setattr(speed, "Detector", Fake)
-    monkeypatch.setattr(speed, "read_image", lambda path: None)
+    monkeypatch.setattr(speed.detect, "Detector", Fake)
+    monkeypatch.setattr(speed.images, "read_image", lambda path: None)
     monkeypatch.setattr(speed.timing, "METERS", {"rapl": lambda: spent[0]})
     (made,) = speed.energy_records(work, {"fp32": Path("a")}, repeats=4)
     assert (made.value, made.unit, made.n, made.metric) == (0.5, "J", 4, "energy_j")

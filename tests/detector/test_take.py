@@ -1,6 +1,7 @@
 """A detector taken along runs where qlab is not, and answers what it answers here."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,15 +43,10 @@ def test_a_folder_holds_the_file_and_all_that_is_to_know_of_it(task, table, tmp_
     for content, recipe in ((b"old", None), (b"new", [{"regex": ".*"}])):  # written anew
         file.write_bytes(content)
         source = {"commit": "c", "parameters": {"model": token}}
-        made = take.keep(
-            tmp_path / "mine" / "x", work, file, recipe, table[table["variant"] == "fp16"], source
-        )
-    assert {p.name for p in made.iterdir()} == {
-        "card.json",
-        "labels.txt",
-        "model.tflite",
-        "recipe.json",
-    }
+        rows = table[table["variant"] == "fp16"]
+        made = take.keep(tmp_path / "mine" / "x", work, file, recipe, rows, source)
+    names = ["card.json", "labels.txt", "model.tflite", "recipe.json"]
+    assert sorted(p.name for p in made.iterdir()) == names
     assert (made / "model.tflite").read_bytes() == b"new"
     assert (made / "labels.txt").read_text() == "1 1\n2 2\n3 3\n"
     recipe, card = (json.loads((made / f"{n}.json").read_text()) for n in ("recipe", "card"))
@@ -85,10 +81,9 @@ def test_the_lines_without_qlab_find_the_same_boxes(task, table, tiny, tmp_path)
     folder = take.keep(tmp_path / "mine", task[0], tiny.float_file, None, table, {})
 
     named = f"folder, picture = Path({str(folder)!r}), {str(tmp_path / 'photo.png')!r}"
-    lines = USE.read_text().splitlines()
-    (place,) = [i for i, line in enumerate(lines) if line.startswith("folder, picture = ")]
-    lines[place] = named
-    call = [sys.executable, "-I", "-c", ALONE, "\n".join(lines)]
+    lines, found = re.subn("^folder, picture = .*$", named, USE.read_text(), flags=re.M)
+    assert found == 1
+    call = [sys.executable, "-I", "-c", ALONE, lines]
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     *said, last = done.stdout.splitlines()
@@ -97,6 +92,5 @@ def test_the_lines_without_qlab_find_the_same_boxes(task, table, tiny, tmp_path)
     np.testing.assert_allclose(boxes, expected * [40, 56, 40, 56], atol=1e-3)
     assert kinds.tolist() == classes.tolist()
     np.testing.assert_allclose(scores, sure, atol=1e-6)
-    assert len(said) == (sure >= 0.3).sum() > 0 and said[0].startswith(
-        f"{classes[0]} {sure[0]:.2f} at"
-    )
+    assert len(said) == (sure >= 0.3).sum() > 0
+    assert said[0].startswith(f"{classes[0]} {sure[0]:.2f} at")

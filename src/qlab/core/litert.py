@@ -3,6 +3,10 @@
 import contextlib
 import io
 import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
 
 from qlab.core import quiet
 from qlab.core.errors import QlabError
@@ -25,6 +29,21 @@ def interpreter(content: bytes, threads: int, xnnpack: bool = True, keep: bool =
     return made
 
 
+def values(content: bytes, names: Iterable[str], samples: Iterable[Mapping], threads: int) -> dict:
+    """What tensors of a .tflite hold, in float, by name: a list of arrays, one a sample."""
+    runner = interpreter(content, threads, keep=True)
+    details = {d["name"]: d for d in runner.get_tensor_details()}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for sample in samples:
+        runner.set_tensor(runner.get_input_details()[0]["index"], *sample.values())
+        runner.invoke()
+        for name, arrays in found.items():
+            scale, zero = details[name]["quantization"]
+            codes = runner.get_tensor(details[name]["index"]).astype(np.float32)
+            arrays.append((codes - zero) * np.float32(scale) if scale else codes)
+    return found
+
+
 @contextlib.contextmanager
 def quiet_quantizer():
     """ai-edge-quantizer reports on stdout and stderr whatever it is told; a notebook should not."""
@@ -34,13 +53,20 @@ def quiet_quantizer():
         yield
 
 
+def quantized(float_file: Path, rules: list[dict], ranges: Mapping, pattern: str) -> bytes:
+    """A .tflite, by ai-edge-quantizer, of whose operators only those that fit a pattern are so."""
+    from ai_edge_quantizer import quantizer
+
+    made = quantizer.Quantizer(str(float_file))
+    made.load_quantization_recipe([{**rule, "regex": pattern} for rule in rules])
+    with quiet_quantizer():
+        return bytes(made.quantize(ranges).quantized_model)
+
+
 @contextlib.contextmanager
 def quiet_converter():
-    """Around `tf.lite.TFLiteConverter.convert()`.
-
-    QlabError naming the operators that LiteRT has not; the converter itself says it with a page of
-    MLIR. Other errors are passed on.
-    """
+    """Around `tf.lite.TFLiteConverter.convert()`; QlabError names the operators that LiteRT has
+    not, of which the converter itself tells with a page of MLIR."""
     try:
         with quiet.quiet():
             yield

@@ -4,15 +4,13 @@ import copy
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 SIGNATURE = "serving_default"  # that TFLite files of SavedModels have
-# Operators with weights.
-WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
+WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}  # operators
 
 
 @dataclass(frozen=True)
@@ -32,16 +30,12 @@ class Operator:
         return f"^{re.escape(''.join(f'{name};' for name in self.outputs))}$"
 
 
-def read(file: Path):
-    """A .tflite as the schema's mutable object tree, all constants in it."""
-    return parsed(file.read_bytes())
-
-
-def parsed(content: bytes):
-    """The bytes of a .tflite as the schema's mutable object tree, all constants in it."""
+def read(source: Path | bytes):
+    """A .tflite, or its bytes, as the schema's mutable object tree, all constants in it."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)  # flatbuffer_utils renumbers buffers
     for buffer in model.buffers:
         if buffer.offset > 1:  # ai-edge-quantizer keeps constants behind the flatbuffer
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
@@ -51,33 +45,24 @@ def parsed(content: bytes):
 
 def packed(model) -> bytes:
     """The flatbuffer of an object tree from `read`."""
-    import flatbuffers
+    from ai_edge_litert.tools import flatbuffer_utils
 
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-@lru_cache
-def _names(enum: str) -> dict[int, str]:
-    """Names of one of the schema's enumerations, by number."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    return {v: k for k, v in vars(getattr(schema, enum)).items() if not k.startswith("_")}
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def kind(model, operator) -> str:
     """The operator's name, such as CONV_2D; a custom operator's own name."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    if code.customCode:
-        return code.customCode.decode()
-    # Files from old converters keep the code in the deprecated field.
-    return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    own = model.operatorCodes[operator.opcodeIndex].customCode
+    return own.decode() if own else flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
 
 
 def type_of(tensor) -> str:
     """A tensor's data type, such as FLOAT32."""
-    return _names("TensorType")[tensor.type]
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return flatbuffer_utils.type_to_name(tensor.type)
 
 
 def output(model, operator) -> str:
@@ -87,8 +72,7 @@ def output(model, operator) -> str:
 
 def operators(file: Path) -> list[Operator]:
     """The operators of the main graph in the order of execution."""
-    model = read(file)
-    main = model.subgraphs[0]
+    main = (model := read(file)).subgraphs[0]
 
     def names(places) -> tuple[str, ...]:
         return tuple(main.tensors[i].name.decode() for i in places if i >= 0)
@@ -96,27 +80,19 @@ def operators(file: Path) -> list[Operator]:
     return [Operator(kind(model, o), names(o.inputs), names(o.outputs)) for o in main.operators]
 
 
-def _tensors(content: bytes) -> dict[str, Any]:
-    return {t.name.decode(): t for t in parsed(content).subgraphs[0].tensors}
+def _tensors(source: Path | bytes) -> dict[str, Any]:
+    return {t.name.decode(): t for t in read(source).subgraphs[0].tensors}
 
 
-def types(content: bytes) -> dict[str, str]:
+def tensor_types(source: Path | bytes) -> dict[str, str]:
     """The data type of each tensor of the main graph by name, such as FLOAT32."""
-    return {name: type_of(tensor) for name, tensor in _tensors(content).items()}
+    return {name: type_of(tensor) for name, tensor in _tensors(source).items()}
 
 
-def tensor_types(file: Path) -> dict[str, str]:
-    """`types` of a file."""
-    return types(file.read_bytes())
-
-
-def tensor_scales(file: Path) -> dict[str, float]:
+def tensor_scales(source: Path | bytes) -> dict[str, float]:
     """The scale of each activation of the main graph that is held in integers, by name."""
-    scales = {
-        name: getattr(t.quantization, "scale", None)
-        for name, t in _tensors(file.read_bytes()).items()
-    }
-    return {n: float(s[0]) for n, s in scales.items() if s is not None and len(s) == 1}
+    known = {n: t.quantization.scale for n, t in _tensors(source).items() if t.quantization}
+    return {n: float(s[0]) for n, s in known.items() if s is not None and len(s) == 1}
 
 
 def constants(file: Path) -> set[str]:
@@ -132,12 +108,8 @@ def signature_inputs(file: Path) -> list[str]:
 
 
 def decoding(file: Path) -> list[str]:
-    """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS.
-
-    It costs next to no time, and eight bits are too few for coordinates and comparing scores.
-    """
-    needed: set[str] = set()
-    after: list[str] = []
+    """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS."""
+    needed, after = set(), []
     for operator in reversed(operators(file)):
         if operator.kind in WEIGHTED or needed & set(operator.outputs):
             needed |= set(operator.inputs)
@@ -164,12 +136,9 @@ def weight_bytes(file: Path) -> dict[str, int]:
 
 
 def weight_types(content: bytes) -> dict[str, tuple[str, int]]:
-    """Of each operator with weights, by its output tensor: their data type, and how many.
-
-    Weights that a DEQUANTIZE unpacks, as those of 16 bits, have the type that the file holds.
-    """
-    model, found = parsed(content), {}
-    main = model.subgraphs[0]
+    """Of each operator with weights, by its output tensor: their data type in the file (before a
+    DEQUANTIZE unpacks them), and how many."""
+    main, found = (model := read(content)).subgraphs[0], {}
     unpacked = {o.outputs[0]: o.inputs[0] for o in main.operators if kind(model, o) == "DEQUANTIZE"}
     for operator in main.operators:
         if kind(model, operator) in WEIGHTED:
@@ -185,24 +154,29 @@ def _held(model, tensor) -> int:
     return 0 if data is None else len(data)
 
 
-def single_operator(model, index: int) -> bytes:
-    """A .tflite that runs operator `index` of the main graph alone.
+def own(model, operator, place: int):
+    """A tensor that an operator reads, copied where others read it, or its buffer, too."""
+    tensors, index = model.subgraphs[0].tensors, int(operator.inputs[place])
+    if sum(index in o.inputs for o in model.subgraphs[0].operators) > 1:
+        tensors.append(copy.deepcopy(tensors[index]))
+        operator.inputs = np.array(operator.inputs, np.int32)
+        operator.inputs[place] = index = len(tensors) - 1
+    made = tensors[index]
+    if sum(t.buffer == made.buffer for graph in model.subgraphs for t in graph.tensors) > 1:
+        model.buffers.append(copy.copy(model.buffers[made.buffer]))
+        made.buffer = len(model.buffers) - 1
+    return made
 
-    Its inputs that are no constants become the file's. `model`, from `read`, is not changed.
-    """
-    whole = model.subgraphs[0]
-    operator = copy.copy(whole.operators[index])
-    used = sorted({int(i) for i in [*operator.inputs, *operator.outputs] if i >= 0})
-    place = {-1: -1, **{old: new for new, old in enumerate(used)}}  # -1: an optional input, absent
-    variable = [i for i in operator.inputs if i >= 0 and not _held(model, whole.tensors[i])]
-    operator.inputs = np.array([place[i] for i in operator.inputs], np.int32)
-    operator.outputs = np.array([place[i] for i in operator.outputs], np.int32)
-    main = copy.copy(whole)
-    main.inputs = np.array([place[i] for i in variable], np.int32)
+
+def single_operator(model, index: int) -> bytes:
+    """A .tflite that runs operator `index` of the main graph alone; `model` is not changed."""
+    alone, main = copy.copy(model), copy.copy(model.subgraphs[0])
+    operator = main.operators[index]
+    used = {int(i) for i in [*operator.inputs, *operator.outputs]}
+    main.tensors = [t if i in used else type(t)() for i, t in enumerate(main.tensors)]
+    main.inputs = [i for i in operator.inputs if i >= 0 and not _held(model, main.tensors[i])]
     main.outputs, main.operators = operator.outputs, [operator]
-    main.tensors = [whole.tensors[i] for i in used]
     kept = {tensor.buffer for tensor in main.tensors}
-    alone = copy.copy(model)
     alone.subgraphs, alone.signatureDefs, alone.metadata = [main], [], []
     alone.buffers = [b if i in kept else type(b)() for i, b in enumerate(model.buffers)]
     return packed(alone)

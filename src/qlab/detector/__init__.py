@@ -2,5 +2,5 @@
 
 Start with `measure` (from results to records; `speed` and `robustness` beside it). `data` is what
 is worked on, `quantize` surrounds conversions, `detect` runs files; `coco` reads and matches,
-`average_precision` has AP and its bootstrap, `judged` scores and keeps items; `plots`, `pictures`.
+`average_precision` scores and keeps items; `plots` and `pictures` draw.
 """

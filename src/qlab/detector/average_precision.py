@@ -14,8 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import sparse
 
-from qlab.core import stats
-from qlab.core.stats import Estimate, bootstrap_interval
+from qlab.core.stats import Estimate, bootstrap_interval, resamples
 from qlab.detector.coco import match
 
 OVERLAPS = {f"ap{t}": t / 100 for t in range(50, 100, 5)}  # COCO's thresholds, by the figure's name
@@ -37,47 +36,36 @@ class Judged(NamedTuple):
 def judged(
     coco: COCO, results: list[dict], ids: Sequence[int], draws: int, seed: int, overall=False
 ) -> Judged:
-    """Detections scored on images and `draws` resamples of them; `overall` skips size classes."""
+    """Detections scored on images and resamples of them, without figures that are undefined."""
     matches = match(coco, results, ids, overall=overall)
-    found = estimates(matches, stats.resamples(len(ids), draws, seed), overall)
-    return Judged(*found, _items(matches, overall))
-
-
-def difference(variant: Judged, parent: Judged, metric: str) -> Estimate:
-    """A figure minus another detector's, paired: both judged with the same images and seed."""
-    delta = variant.figures[metric].value - parent.figures[metric].value
-    interval = bootstrap_interval(variant.samples[metric] - parent.samples[metric], delta)
-    return Estimate(delta, *interval, variant.figures[metric].n)
-
-
-def estimates(
-    evaluation: COCOeval, weights: np.ndarray, overall: bool = False
-) -> tuple[dict[str, Estimate], dict[str, np.ndarray]]:
-    """Every COCO figure with its bias-corrected bootstrap interval over images, and the samples.
-
-    `weights` [draws, images] are `stats.resamples`. Undefined figures (no such size) are left out.
-    """
-    images = weights.shape[1]
-    samples = score(evaluation, np.vstack([np.ones((1, images), int), weights]), overall)
+    weights = np.vstack([np.ones((1, len(ids)), int), resamples(len(ids), draws, seed)])
+    samples = score(matches, weights)
     whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
     samples = {name: values[1:] for name, values in samples.items()}
-    intervals = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
-    return {n: Estimate(whole[n], *ends, images) for n, ends in intervals.items()}, samples
+    ends = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
+    figures = {name: Estimate(value, *ends[name], len(ids)) for name, value in whole.items()}
+    return Judged(figures, samples, _items(matches))
 
 
-def score(evaluation: COCOeval, weights: np.ndarray, overall=False) -> dict[str, np.ndarray]:
-    """FIGURES of every resample, [draws] each, categories averaged; NaN where undefined.
+def difference(variant: Judged, parent: Judged, metric: str, usual: Sequence = ()) -> Estimate:
+    """A figure minus another detector's, paired: all judged with as many images and one seed; and
+    minus the same difference of `usual`, a variant and a parent, if given."""
+    pairs = [(variant, parent), *([usual] if usual else [])]
+    value, *usually = (a.figures[metric].value - b.figures[metric].value for a, b in pairs)
+    shift, *shifts = (a.samples[metric] - b.samples[metric] for a, b in pairs)
+    value, shift = value - sum(usually), shift - sum(shifts)
+    return Estimate(value, *bootstrap_interval(shift, value), variant.figures[metric].n)
 
-    `weights` [draws, images] says how often each image (ascending id) counts; with `overall` the
-    size classes are NaN.
-    """
+
+def score(evaluation: COCOeval, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """FIGURES, [draws] each, NaN where undefined; `weights` [draws, images] count images by id."""
     p = evaluation.params
-    kinds, overlaps = len(p.catIds), len(p.iouThrs)
-    entries = np.array(evaluation.evalImgs, object).reshape(kinds, len(p.areaRng), len(p.imgIds))
-    ap, ar = np.full((2, kinds, 1 + len(SIZES), overlaps, len(weights)), np.nan)
+    shape = kinds, areas, _ = len(p.catIds), len(p.areaRng), len(p.imgIds)
+    entries = np.array(evaluation.evalImgs, object).reshape(shape)
+    ap, ar = np.full((2, kinds, 1 + len(SIZES), len(p.iouThrs), len(weights)), np.nan)
     weights = weights.astype(float)  # whole numbers all the same, so that sums stay exact
-    for k, a in np.ndindex(kinds, 1 if overall else 1 + len(SIZES)):
-        ap[k, a], ar[k, a] = _precision_recall(entries[k, a], weights, p.recThrs, overlaps)
+    for k, a in np.ndindex(kinds, areas):
+        ap[k, a], ar[k, a] = _precision_recall(entries[k, a], weights, p.recThrs, len(p.iouThrs))
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of no category
         ap, ar = np.nanmean(ap, axis=0), np.nanmean(ar, axis=0).mean(1)
     whole, *by_size = ap.mean(1)
@@ -85,24 +73,17 @@ def score(evaluation: COCOeval, weights: np.ndarray, overall=False) -> dict[str,
 
 
 def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray:
-    """Average precision and final recall of a category and size class, [2, overlaps, draws].
-
-    `entries` are pycocotools' matches, one an image. NaN where a resample holds no object.
-    """
+    """AP and recall of pycocotools' matches, one an image: [2, overlaps, draws]; NaN: no object."""
     filled = [(i, e) for i, e in enumerate(entries) if e is not None]
-    objects = np.zeros(len(entries))
-    for i, e in filled:
-        objects[i] = (~np.asarray(e["gtIgnore"], bool)).sum()
+    objects = np.array([0 if e is None else np.logical_not(e["gtIgnore"]).sum() for e in entries])
     positives = weights @ objects
     found = np.where(positives, np.zeros((2, overlaps, 1)), np.nan)
     if not objects.any():
         return found
     image = np.concatenate([np.full(len(e["dtScores"]), i) for i, e in filled])
     order = np.argsort(-np.concatenate([e["dtScores"] for _, e in filled]), kind="mergesort")
-    matched, ignored = (
-        np.concatenate([e[name] for _, e in filled], axis=1).astype(bool)[:, order]
-        for name in ("dtMatches", "dtIgnore")
-    )
+    both = (np.hstack([e[name] for _, e in filled]) for name in ("dtMatches", "dtIgnore"))
+    matched, ignored = (one.astype(bool)[:, order] for one in both)
     for t, hit in enumerate(matched & ~ignored):
         if hit.any():
             false = ~matched[t] & ~ignored[t]
@@ -111,7 +92,7 @@ def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray
 
 
 def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision and final recall, [draws] each, of detections, best score first."""
+    """AP and final recall, [draws] each, of detections, best score first."""
     # A false positive after the last hit changes neither precision envelope nor recall.
     before = np.cumsum(hit)
     false = false & (before < hit.sum())
@@ -129,12 +110,11 @@ def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarra
     return np.where(positives, average, np.nan), recall[:, -1]
 
 
-def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
+def _items(matches: COCOeval) -> pd.DataFrame:
     """The detections that scores hang on, an image after the other, best first.
 
-    Of a category, one below the last hit (with any overlap and size class) changes no curve, on
-    whatever resample, for there are fewer hits in that. And where size classes are not asked for,
-    one that overlaps no object of its category counts wherever it lies: its box is left empty.
+    None below its category's last hit, of any overlap and size, which changes no curve. Without
+    size classes, one that overlaps no object counts wherever it lies: its box is left empty.
     """
     answers = matches.cocoDt.dataset["annotations"]
     last = dict.fromkeys(matches.params.catIds, np.inf)  # score of a category's last hit
@@ -153,7 +133,7 @@ def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
     table["score"] = np.rint(SCORE * score).astype("int32")
     box = np.rint(PIXEL * np.array([r["bbox"] for r in answers]).reshape(-1, 4))
     table[BOX] = pd.DataFrame(np.clip(box, -_FAR, _FAR), dtype="Int32")
-    if overall:
+    if len(matches.params.areaRng) == 1:
         table.loc[~near, BOX] = pd.NA
     kept = score >= [last.get(c, np.inf) for c in category]
     order = np.lexsort((-table["score"], table["image"]))  # equal scores stay in their order
@@ -161,14 +141,12 @@ def _items(matches: COCOeval, overall: bool) -> pd.DataFrame:
 
 
 def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
-    """Items of all variants: `clean` by variant and number of images, `under` by condition.
-
-    Of a variant that was judged on several numbers of images, those of the largest are kept.
-    """
+    """Items of all variants: `clean` by variant and number of images (the largest), `under` by
+    condition."""
     most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
-    parts = {(v, None, None): clean[v, n].items for v, n in most.items()}
-    parts |= {(v, *at): one.items for at, of in under.items() for v, one in of.items()}
+    parts = [(clean[v, n].items, v, None, None) for v, n in most.items()]
+    parts += [(one.items, v, *at) for at, of in under.items() for v, one in of.items()]
+    tables = [t.assign(variant=v, condition=c, strength=s) for t, v, c, s in parts]
     labels = {"variant": object, "condition": object, "strength": "Int64"}
-    tables = [t.assign(**dict(zip(labels, at, strict=True))) for at, t in parts.items()]
     rows = pd.concat(tables, ignore_index=True).astype(labels)
     return rows[[*labels, *rows.columns.drop(list(labels))]]

@@ -10,7 +10,6 @@ import numpy as np
 
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.embedded import model_folder
-from qlab.core.quiet import quiet
 
 
 def saved_model(subpixel: bool = False) -> Path:
@@ -20,10 +19,9 @@ def saved_model(subpixel: bool = False) -> Path:
     recipe["versions"] = versions("tensorflow", "tf-keras")
 
     def make(target: Path) -> None:
-        with quiet():
-            from tf_keras.models import model_from_json
+        from qlab.core.steps_bar import keras
 
-        model = model_from_json((folder / "network.json").read_text())
+        model = keras.models.model_from_json((folder / "network.json").read_text())
         model.load_weights(folder / "weights.h5")
         export(to_subpixel(model) if subpixel else model, target / "model")
 
@@ -37,10 +35,10 @@ def to_subpixel(model):
     behind it) writes sees a 2x2 window of its input, so a 2x2 convolution with four times the
     channels computes all four output phases, which are woven together (Shi et al., 1609.07009).
     """
-    from qlab.core.tf import tf  # isort: skip: it comes quietly
-    import tf_keras as keras
-    from tf_keras import layers
+    from qlab.core.steps_bar import keras
+    from qlab.core.tf import tf
 
+    layers = keras.layers
     inputs = keras.Input(model.input_shape[1:], name=model.input_names[0])
     made, weights = {id(model.input): inputs}, {}  # by a tensor of the model; by a layer's name
     for layer in model.layers[1:]:
@@ -90,17 +88,12 @@ def decode(maps, top: int = 100):
     x = tf.cast(cell % width, tf.float32) + at[..., 0]
     y = tf.cast(cell // width, tf.float32) + at[..., 1]
     w, h = at[..., 2] / 2, at[..., 3] / 2
-    boxes = tf.stack(
-        [(y - h) / height, (x - w) / width, (y + h) / height, (x + w) / width], axis=-1
-    )
-    return tf.clip_by_value(boxes, 0.0, 1.0), scores, flat % classes
+    sides = [(y - h) / height, (x - w) / width, (y + h) / height, (x + w) / width]
+    return tf.clip_by_value(tf.stack(sides, axis=-1), 0.0, 1.0), scores, flat % classes
 
 
 def export(model, folder: Path) -> None:
-    """Write a SavedModel with the signature of the TF2 detection zoo.
-
-    In: `input_tensor`, uint8 [1, H, W, 3]. Out: boxes, scores, classes (1-based), their number.
-    """
+    """Write a SavedModel with the signature of the TF2 detection zoo, whose classes begin at 1."""
     from qlab.core.tf import tf
 
     @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.uint8)])

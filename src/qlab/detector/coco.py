@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, NotRequired
 
@@ -14,7 +14,9 @@ from pycocotools.cocoeval import COCOeval
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
+from qlab.core.images import AsStored, header
 
 # pandas and Windows write 1.0, "1" and NaN: read where it is exact, and NaN as nothing.
 _NUMBER = Annotated[float, Field(allow_inf_nan=False, gt=-1e300, lt=1e300)]
@@ -49,10 +51,7 @@ def quiet_coco(dataset: dict) -> COCO:
 
 
 def load_annotations(path: Path) -> COCO:
-    """Read an instances_*.json; every entry and reference is checked before work starts.
-
-    QlabError: no such file, no JSON, or the first entry that is not COCO's, with its place.
-    """
+    """Read an instances_*.json. QlabError: no JSON, or the first entry that is not COCO's."""
     try:
         dataset = _DATASET.validate_python(json.loads(path.read_bytes()))  # UTF-8 or -16
     except ValidationError as error:
@@ -69,13 +68,11 @@ def load_annotations(path: Path) -> COCO:
         if (most := counts.most_common(1)) and most[0][1] > 1:
             raise QlabError(f"{path}: the id {most[0][0]} stands twice in '{key}'.")
     up = max(0, 1 - min(ids["annotations"], default=1))
+    for key, whole in (("image_id", "images"), ("category_id", "categories")):
+        if lost := [a for a in dataset["annotations"] if a[key] not in ids[whole]]:
+            wrong = f"annotation {lost[0]['id']} has the {key} {lost[0][key]}"
+            raise QlabError(f"{path}: {wrong}, which '{whole}' does not list.")
     for a in dataset["annotations"]:
-        for key, whole in (("image_id", "images"), ("category_id", "categories")):
-            if a[key] not in ids[whole]:
-                wrong = (
-                    f"annotation {a['id']} has the {key} {a[key]}, which '{whole}' does not list"
-                )
-                raise QlabError(f"{path}: {wrong}.")
         a["id"] += up  # pycocotools reads a match with annotation 0 as none
         a["bbox"] = list(a["bbox"])  # and takes no tuples
         a["iscrowd"] = a.get("iscrowd") or 0
@@ -96,15 +93,69 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
         if there := [p for name in tried if (p := folder / name).is_file()]:
             found[i] = there[0]
     if missing := [names[i] for i in ids if i not in found]:
-        all_of_them = f"{len(missing)} of the {len(ids)} annotated images"
-        raise QlabError(f"{folder} lacks {all_of_them}, first {missing[0]}.")
+        those = f"{len(missing)} of the {len(ids)} annotated images, first {missing[0]}"
+        raise QlabError(f"{folder} lacks {those}.")
     return found
 
 
-def match(
-    coco: COCO, results: list[dict], ids: Sequence[int], iou: float = 0.0, overall: bool = False
-) -> COCOeval:
-    """Match detections to objects as COCO does (crowds, ignored sizes, at most 100 an image).
+def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
+    """Photos by id, those `AsStored` whose annotations do not follow EXIF's orientation.
+
+    Labelling tools turn photos, COCO's own do not: the stated width and height tell. Where they do
+    not (a square, a half turn, none stated), a photo is turned, as viewers do, unless all others
+    that tell are as stored. QlabError: a stated size that is neither.
+    """
+    ways: dict[int, set[bool]] = {}  # whether a photo may be as stored, and may be turned
+    for i, path in found.items():
+        size, orientation = header(path)
+        shown = size[::-1] if orientation > 4 else size  # quarter turns
+        stated = tuple(coco.imgs[i].get(side) for side in ("width", "height"))
+        fits = {way for way, s in ((True, size), (False, shown)) if None in stated or stated == s}
+        if not fits:
+            raise QlabError(
+                f"The annotations say that {path.name} has {stated[0]} x {stated[1]} pixels, but "
+                f"{path} has {shown[0]} x {shown[1]}: boxes would lie elsewhere. Give the photos "
+                "that were annotated, or annotations of these."
+            )
+        if orientation > 1:
+            ways[i] = fits
+    telling = {way for fits in ways.values() if len(fits) == 1 for way in fits}
+    stored = {i for i, fits in ways.items() if fits == {True} or fits > telling == {True}}
+    return {i: AsStored(p) if i in stored else p for i, p in found.items()}
+
+
+def each_once(
+    found: dict[int, Path], calibration: Iterable[Path] = (), named: bool = True
+) -> tuple[dict[int, Path], tuple[str, ...]]:
+    """Photos by id without those that calibrate and copies (same bytes), and what to tell.
+    QlabError: one calibrates, and the user `named` the calibration images."""
+    used = {file_sha256(path): path.name for path in calibration}
+    kept, first, copies, both = {}, {}, [], []
+    for i, path in found.items():
+        if (known := file_sha256(path)) in used:
+            both.append(used[known])
+        elif known in first:
+            copies.append(f"{path.name} of {first[known]}")
+        else:
+            kept[i], first[known] = path, path.name
+    if both and named:
+        raise QlabError(
+            f"The calibration image {both[0]} is among the evaluation images too; "
+            "give others with calibration_images, or none to have some held out."
+        )
+    told = {"copies of other photos": copies, "photos that calibrate": both}
+    said = "Left out as {}: {} of {}, such as {}."
+    return kept, tuple(said.format(k, len(n), len(found), n[0]) for k, n in told.items() if n)
+
+
+def in_folder(folder: str | Path) -> list[Path]:
+    """Image files of a folder by name."""
+    kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+    return sorted(p for p in Path(folder).expanduser().iterdir() if p.suffix.lower() in kinds)
+
+
+def match(coco: COCO, results: list[dict], ids: Sequence[int], iou=0.0, overall=False) -> COCOeval:
+    """Detections matched to objects as COCO does (crowds, ignored sizes, at most 100 an image).
 
     `ids` are the images that count. `iou` asks for one threshold instead of .50:.05:.95, `overall`
     for objects of all sizes together and no size class. What comes back has yet to accumulate.
@@ -115,28 +166,22 @@ def match(
         for i, r in enumerate((r for r in results if r["image_id"] in wanted), 1)
     ]
     # As pycocotools' loadRes, for which no detection at all is an error.
-    kept = {key: coco.dataset[key] for key in ("images", "categories")}
-    evaluation = COCOeval(coco, quiet_coco({**kept, "annotations": answers}), "bbox")
-    evaluation.params.imgIds = sorted(wanted)
-    if iou:
-        evaluation.params.iouThrs = np.array([iou])
-    if overall:
-        evaluation.params.areaRng = evaluation.params.areaRng[:1]
+    evaluation = COCOeval(coco, quiet_coco({**coco.dataset, "annotations": answers}), "bbox")
+    params = evaluation.params
+    params.imgIds = sorted(wanted)
+    params.iouThrs = np.array([iou]) if iou else params.iouThrs
+    params.areaRng = params.areaRng[:1] if overall else params.areaRng
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
     return evaluation
 
 
-def found_objects(
-    coco: COCO, results: list[dict], ids: Sequence[int], score: float, iou: float = 0.5
-) -> np.ndarray:
-    """Which annotated objects a detector finds: bool [objects], in order of annotation id.
-
-    By a detection of the right category with at least that score and overlap. Crowds do not count.
-    """
+def found_objects(coco: COCO, results: list[dict], ids: Sequence[int], score: float) -> np.ndarray:
+    """Which annotated objects, crowds apart, have a detection of their category with at least that
+    score and half the overlap: bool [objects], in order of annotation id."""
     answers = [r for r in results if r["score"] >= score]
     found: dict[int, bool] = {}
-    for e in filter(None, match(coco, answers, ids, iou, overall=True).evalImgs):
+    for e in filter(None, match(coco, answers, ids, 0.5, overall=True).evalImgs):
         hits = zip(e["gtIds"], e["gtMatches"][0] > 0, e["gtIgnore"], strict=True)
         found |= {gt: bool(hit) for gt, hit, ignored in hits if not ignored}
     return np.array([found[gt] for gt in sorted(found)], bool)

@@ -13,7 +13,7 @@ from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.parameters import Count, Positive
-from qlab.detector import centernet, mini_coco, photos, quantize, tfjs
+from qlab.detector import centernet, mini_coco, quantize, tfjs
 from qlab.detector import coco as coco_tools
 from qlab.detector.detect import Detector, Size, resized
 
@@ -99,14 +99,12 @@ class Task:
 def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 01 into a checked task; empty paths: the profile's own.
 
-    Without `calibration_images`, `small` calibrates on a fixed list of train2017, and of one's own
-    images the first `calibration_limit` do. QlabError: annotations without images or the reverse,
-    no image left, no object on any, an image that judges among `calibration_images`.
+    QlabError: images or annotations alone, none or no object left, `calibration_images` that judge.
     """
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
     limit = given.limit or EVALUATION[given.profile]
-    model, folder, known = _model(given)
+    model, folder, twin, known = _model(given)
     size = _size(folder, given.input_size or known)
     dataset, annotations, pictures = _evaluation(given, limit)
     coco = coco_tools.load_annotations(annotations)
@@ -123,7 +121,7 @@ def prepare(given: Parameters) -> Task:
     # Of train2017 some calibrate, and are left out of those that judge.
     ids = ids[: limit and limit + len(files) * (dataset == "coco_train2017") or None]
     found = coco_tools.image_paths(coco, ids, pictures)
-    found, left_out = photos.each_once(found, files, named=bool(given.calibration_images))
+    found, left_out = coco_tools.each_once(found, files, named=bool(given.calibration_images))
     found = {i: found[i] for i in [*found][: limit or None]}
     if not found:
         raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
@@ -134,35 +132,35 @@ def prepare(given: Parameters) -> Task:
         )
     if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
         notes.append(f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} of val2017.")
-    own = given.model or given.profile in PUBLISHED
-    twin = None if own else centernet.saved_model(subpixel=True)
-    images = photos.as_annotated(coco, found)
+    images, notes = coco_tools.as_annotated(coco, found), (*notes, *left_out)
     calibration = [resized(read_image(f), size) for f in files]
-    notes = (*notes, *left_out)
     return Task(given, model, dataset, folder, twin, size, coco, images, calibration, notes)
 
 
-def _model(given: Parameters) -> tuple[str, Path, int]:
-    """Name in the records, folder, and side in pixels where it is known without a look."""
+def _model(given: Parameters) -> tuple[str, Path, Path | None, int]:
+    """Name in the records, folder, the twin's, and side in pixels where one is known."""
     if given.model:
         at = Path(given.model).expanduser()
         folder = at.parent if at.suffix == ".json" else at
         name = folder.parent.name if folder.name in ("saved_model", "tfjs") else folder.stem
-        return name, tfjs.opened(at), 0
+        return name, tfjs.opened(at), None, 0
     if given.profile in PUBLISHED:
         name, fetched = PUBLISHED[given.profile]
-        return name, tfjs.opened(fetched()), FULL_SIZE
-    return "centernet_mini", centernet.saved_model(), 0
+        return name, tfjs.opened(fetched()), None, FULL_SIZE
+    return "centernet_mini", centernet.saved_model(), centernet.saved_model(subpixel=True), 0
 
 
 def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
     """Name in the records, annotation file and folder of the images that judge."""
-    split = given.split
+    split, published = given.split, (paths.real_data() or paths.build()) / "coco"
     if given.annotations:
         truth, pictures = Path(given.annotations).expanduser(), Path(given.images).expanduser()
-    elif given.profile in PUBLISHED:
-        truth = _coco() / "annotations" / f"instances_{split}2017.json"
-        pictures = _coco() / f"{split}2017"
+    elif given.profile not in PUBLISHED:
+        root, name = mini_coco.kept(split, limit), "mini_coco" + "_train" * (split == "train")
+        return name, root / "annotations" / f"instances_{split}.json", root / split
+    else:
+        truth = published / "annotations" / f"instances_{split}2017.json"
+        pictures = published / f"{split}2017"
         if not truth.is_file() and split == "train":
             raise QlabError(
                 "COCO train2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
@@ -170,34 +168,25 @@ def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
             )
         if not truth.is_file():
             truth, pictures = fetch.coco_val2017()
-    else:
-        root, name = mini_coco.kept(split, limit), "mini_coco" + "_train" * (split == "train")
-        return name, root / "annotations" / f"instances_{split}.json", root / split
     return f"coco_{truth.stem.removeprefix('instances_')}", truth, pictures
 
 
 def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
     """Files that calibrate; None where some of the images that judge are to be held out."""
     limit = given.calibration_limit or CALIBRATION[given.profile]
-    if given.calibration_images:
-        return photos.in_folder(given.calibration_images)[:limit]
-    if ready:
-        return []
-    if given.annotations:
-        return None
-    if given.profile == "small":
+    folder = given.calibration_images
+    if not folder and (ready or given.annotations):
+        return [] if ready else None
+    if not folder and given.profile == "small":
         rows = (paths.home() / "data" / "coco_calibration.csv").read_text().split()[1:]
         listed = [row.split(",") for row in rows[:limit]]
         return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed})
-    if given.profile == "full":
-        train = _coco() / "train2017"  # the proper place to calibrate from
-        return photos.in_folder(train)[:limit] if train.is_dir() else None
-    return photos.in_folder(mini_coco.kept("calibration", limit) / "calibration")
-
-
-def _coco() -> Path:
-    """The folder that has COCO in its own layout, if there is one."""
-    return (paths.real_data() or paths.build()) / "coco"
+    if not folder and given.profile == "full":  # the proper place to calibrate from
+        folder = (paths.real_data() or paths.build()) / "coco" / "train2017"
+        if not folder.is_dir():
+            return None
+    folder = folder or mini_coco.kept("calibration", limit) / "calibration"
+    return coco_tools.in_folder(folder)[:limit]
 
 
 def _size(folder: Path, asked: int) -> Size:

@@ -1,14 +1,20 @@
-"""Run a .tflite detector on images and get detections in COCO's form."""
+"""Run a .tflite detector on images: its detections in COCO's form, and what it costs.
+
+`python -m qlab.detector.detect JSON` measures in a process of its own, so this imports little. JSON
+has the arguments of `rounds`, or `{"file": FILE, "threads": N}` for one detection's peak memory.
+"""
 
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from qlab.core import tflite_graph
+from qlab.core import tflite_graph, timing
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.images import AsStored, read_image
@@ -37,9 +43,8 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 class Detector:
     """A .tflite detector: uint8 RGB [*size, 3] in, boxes, scores and classes out.
 
-    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in POST_PROCESS.
-    `xnnpack` chooses between LiteRT's default kernels and its older built-in ones.
-    QlabError: no such file, or one with other inputs or outputs.
+    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in POST_PROCESS;
+    QlabError: of another. Without `xnnpack` LiteRT's older built-in kernels run them.
     """
 
     def __init__(self, file: Path, threads: int, xnnpack: bool = True):
@@ -47,7 +52,6 @@ class Detector:
             self.interpreter = interpreter(file.read_bytes(), threads, xnnpack)
         except (OSError, ValueError, RuntimeError) as error:
             raise QlabError(f"{file} cannot be run by LiteRT: {error}") from error
-        self.input = self.interpreter.get_input_details()[0]
         names = next(iter(self.interpreter.get_signature_list().values()), {}).get("outputs", [])
         self.first = int("detection_boxes" not in names)  # ready files count classes from 0
         if self.first:
@@ -56,7 +60,8 @@ class Detector:
             details = self.interpreter.get_signature_runner().get_output_details()
             outputs = [details[f"detection_{n}"] for n in ("boxes", "classes", "scores")]
         self.order = [o["index"] for o in outputs]
-        shape, kind = [int(v) for v in self.input["shape"]], self.input["dtype"]
+        self.input = self.interpreter.get_input_details()[0]
+        shape, kind = self.input["shape"].tolist(), self.input["dtype"]
         if [*shape[:1], *shape[3:]] != [1, 3] or kind not in (np.uint8, np.float32):
             raise QlabError(
                 f"{file.name} wants {kind.__name__} {shape} as input; expected uint8 or float32 "
@@ -75,10 +80,7 @@ class Detector:
         self.interpreter.invoke()
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Detections of an image of any size.
-
-        Boxes [n, 4] (ymin, xmin, ymax, xmax in 0..1), class ids [n] from 1, scores [n].
-        """
+        """Boxes [n, 4] (ymin, xmin, ymax, xmax in 0..1), class ids [n] from 1, scores [n]."""
         self.set_image(resized(image, self.size))
         self.invoke()
         boxes, classes, scores = (self.interpreter.get_tensor(i)[0] for i in self.order)
@@ -87,15 +89,12 @@ class Detector:
 
 
 def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
-    """Boxes, classes and scores among a file's outputs, in whatever order it lists them.
-
-    POST_PROCESS documents the order of its own: boxes, classes, scores, count.
-    """
+    """Boxes, classes and scores among outputs in any order, by that of POST_PROCESS's own."""
     by_name = {o["name"]: o for o in outputs}
     ends = [o.outputs for o in tflite_graph.operators(file) if o.kind == POST_PROCESS]
-    found = [by_name.get(name) for name in (ends[-1] if ends else by_name)]
-    shapes = [[int(n) for n in o["shape"]] for o in found if o]
-    n = (shapes or [[0, 0]])[0][1:2]
+    found = [by_name[name] for name in (ends[-1] if ends else by_name) if name in by_name]
+    shapes = [o["shape"].tolist() for o in found]
+    n = shapes[0][1:2] if shapes else []
     if shapes != [[1, *n, 4], [1, *n], [1, *n], [1]]:
         told = ", ".join(f"{o['name']} {o['shape'].tolist()}" for o in outputs)
         raise QlabError(
@@ -109,38 +108,30 @@ def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
 def coco_results(
     found: tuple, image_id: int, width: int, height: int, where: str = "The detector"
 ) -> list[dict]:
-    """Detections as entries of a COCO results file: boxes x, y, width, height in pixels.
-
-    Without those of score 0, which graphs pad with. QlabError: a score or a box that is no number.
-    """
+    """Detections as COCO's results (x, y, width, height in pixels), without those of score 0, which
+    graphs pad with. QlabError: a score or a box that is no number."""
     boxes, classes, scores = found
     kept = (scores > 0) | ~np.isfinite(scores)
     y0, x0, y1, x1 = np.asarray(boxes, float)[kept].T
-    placed = np.stack([x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height], 1)
-    if not (np.isfinite(placed).all() and np.isfinite(scores[kept]).all()):
+    sides = x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height
+    rows = np.column_stack([*sides, scores[kept]])
+    if not np.isfinite(rows).all():
         raise QlabError(
             f"{where}: the score or box of a detection on image {image_id} is not a finite "
             "number; the model is broken (overflow in fp16, or a bad conversion)."
         )
-    rows = zip(classes[kept].tolist(), placed.tolist(), scores[kept].tolist(), strict=True)
     image = {"image_id": int(image_id)}
     return [
         image | {"category_id": c, "bbox": [round(v, 3) for v in box], "score": round(s, 6)}
-        for c, box, s in rows
+        for c, (*box, s) in zip(classes[kept].tolist(), rows.tolist(), strict=True)
     ]
 
 
 def detect_each(
-    files: Sequence[Path],
-    images: dict[int, Path],
-    threads: int,
-    change: Callable[[np.ndarray, int], np.ndarray] | None = None,
-    change_name: str = "none",
+    files: Sequence[Path], images: dict[int, Path], threads: int, change=None, change_name="none"
 ) -> list[list[dict]]:
-    """COCO results of each of some detectors on images (id -> file), kept together as an artefact.
-
-    `change(image, id)`, identified by `change_name`, alters each image first.
-    """
+    """COCO results of each detector on images (id -> file), kept together as an artefact;
+    `change(image, id)`, identified by `change_name`, alters each image first."""
     recipe = {
         "models": [file_sha256(file) for file in files],
         "images": {str(i): file_sha256(path) for i, path in images.items()},
@@ -163,3 +154,39 @@ def detect_each(
         (folder / "detections.json").write_text(json.dumps(results))
 
     return json.loads((artefact("detections", recipe, make) / "detections.json").read_text())
+
+
+def rounds(
+    files: dict, pictures: list, threads: int, xnnpack: bool, repeats: int, seed=0, progress=iter
+) -> dict[tuple[str, str], np.ndarray]:
+    """Seconds of each variant's stages on the pictures, [repeats], taken in turn after a warm-up.
+
+    `files` and `pictures` are paths. `preprocess` resizes a picture into the input tensor, `invoke`
+    runs the graph (alone timed without `xnnpack`); `decode`, of the variant `image`, reads a file.
+    """
+    read, calls = cycle(map(Path, pictures)), {}
+    for variant, file in files.items():
+        detector = Detector(Path(file), threads, xnnpack)
+        decoded = cycle([read_image(Path(p)) for p in pictures])
+
+        def preprocess(detector=detector, decoded=decoded) -> None:
+            detector.set_image(resized(next(decoded), detector.size))
+
+        preprocess()
+        calls[variant, "invoke"] = detector.invoke
+        if xnnpack:
+            calls[variant, "preprocess"] = preprocess
+            calls["image", "decode"] = lambda: read_image(next(read))
+    return timing.interleaved(calls, repeats, 2 if repeats > 5 else 1, progress, seed)
+
+
+def _main(told: dict) -> None:
+    if "file" in told:
+        detector = Detector(Path(told["file"]), told["threads"])
+        detector(np.zeros((*detector.size, 3), np.uint8))
+        return timing.print_peak_memory()
+    print(json.dumps([[*of, values.tolist()] for of, values in rounds(**told).items()]))
+
+
+if __name__ == "__main__":
+    _main(json.loads(sys.argv[1]))

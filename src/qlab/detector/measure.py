@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from pycocotools.coco import COCO
 
@@ -34,24 +33,21 @@ _TYPES = [f"{sign}int{bits}" for sign in ("", "u") for bits in (2, 4, 8, 16, 32,
 _TYPES += ["float16", "float32", "float64", "bfloat16", "bool", "string"]  # of constants in a file
 _SCORES = (*FIGURES, *(f"{figure}_difference" for figure in FIGURES), "ap_difference_extra")
 _SIZES = ("size_bytes", "size_gzip_bytes", *(f"size_{kind}_bytes" for kind in _TYPES))
-_NOISE = {  # metrics in decibels: whether of `noise.alone` or of `noise.arriving`, its column
-    "snr_db": (False, "db"),
-    "snr_own_db": (True, "own_db"),
-    "snr_end_db": (True, "end_db"),
-    "snr_end_mended_db": (True, "mended_db"),
-}
-_LATENCIES = ("latency", "latency_decode", "latency_preprocess", "latency_builtin")
-_MS = [f"{name}_ms_p{q}" for name in _LATENCIES for q in (50, 90)]
+# Metrics in decibels, by their columns in the tables of `noise`.
+_NOISE = {"db": "snr_db", "own_db": "snr_own_db", "end_db": "snr_end_db"}
+_NOISE["mended_db"] = "snr_end_mended_db"
+_STAGES = ("", "_decode", "_preprocess", "_builtin")
+_MS = [f"latency{stage}_ms_p{q}" for stage in _STAGES for q in (50, 90)]
+_RATIOS = ("latency_ratio_p50", "latency_builtin_ratio_p50")
 METRICS = {
     **dict.fromkeys((*_SCORES, "found_share", "found_share_difference"), Metric("1", 1)),
     **COMPARED,
     "flips_lost": Metric("object", -1),
     "flips_gained": Metric("object"),
     **dict.fromkeys(_SIZES, Metric("byte", -1)),
-    **dict.fromkeys(_NOISE, Metric("dB", 1)),
+    **dict.fromkeys(_NOISE.values(), Metric("dB", 1)),
     **dict.fromkeys((*_MS, "operator_ms", "operator_builtin_ms"), Metric("ms", -1, clock=True)),
-    "latency_ratio_p50": Metric("1", -1, clock=True),
-    "latency_builtin_ratio_p50": Metric("1", -1, clock=True),
+    **dict.fromkeys(_RATIOS, Metric("1", -1, clock=True)),
     "peak_memory_bytes": Metric("byte", -1, clock=True),
     "energy_j": Metric("J", -1, clock=True),
 }
@@ -95,20 +91,16 @@ def size_records(task: Task, files: Files) -> list[Record]:
     """Bytes of each file, of the file gzip-compressed, and of its constants by type."""
     records = []
     for variant, file in files.items():
-        content = file.read_bytes()
-        sizes = {"size_bytes": len(content)}
-        sizes["size_gzip_bytes"] = len(gzip.compress(content, 6, mtime=0))
-        for kind, count in tflite_graph.weight_bytes(file).items():
-            sizes[f"size_{kind.lower()}_bytes"] = count
+        packed = gzip.compress(file.read_bytes(), 6, mtime=0)
+        sizes = {"size_bytes": file.stat().st_size, "size_gzip_bytes": len(packed)}
+        held = tflite_graph.weight_bytes(file)
+        sizes |= {f"size_{kind.lower()}_bytes": count for kind, count in held.items()}
         records += [RECORD.counted(task, variant, m, count) for m, count in sizes.items()]
     return records
 
 
 def detect(task: Task, files: Files, progress=iter) -> Detections:
-    """Detections of each variant on the images that `judged_ids` names, kept under build/.
-
-    QlabError: the float parent answers with categories that the annotations do not know.
-    """
+    """Detections of each variant on its `judged_ids`; QlabError: the parent's categories differ."""
     if not files:
         return {}
     parent = parent_of(files)
@@ -116,15 +108,11 @@ def detect(task: Task, files: Files, progress=iter) -> Detections:
     # The parent comes first, for it shows whether the model fits the annotations; then the slowest,
     # lest all others end and wait for it.
     order = sorted(files, key=lambda v: (v != parent, v != SLOW))
-    arguments = [
-        (files[v], {i: task.images[i] for i in judged_ids(task, v)}, threads,
-         task.coco if v in (PARENT, "as_is") else None)
-        for v in order
-    ]  # fmt: skip
-    found = dict(
-        zip(order, processes.starmap(_detections, arguments, count, progress), strict=True)
-    )
-    return {v: found[v] for v in files}
+    images = {v: {i: task.images[i] for i in judged_ids(task, v)} for v in order}
+    known = dict.fromkeys((PARENT, "as_is"), task.coco)
+    arguments = [(files[v], images[v], threads, known.get(v)) for v in order]
+    found = processes.starmap(_detections, arguments, count, progress)
+    return {v: found[order.index(v)] for v in files}
 
 
 def _detections(file: Path, images: dict, threads: int, known: COCO | None) -> list[dict]:
@@ -152,11 +140,10 @@ def judged_ids(task: Task, variant: str) -> list[int]:
 
 def score(task: Task, found: Detections) -> Scores:
     """Each variant's detections scored, and the parent's on the images of every variant."""
-    counts = {v: len(judged_ids(task, v)) for v in found}
-    parent = parent_of(found)
-    pairs = list(dict.fromkeys(pair for v, n in counts.items() for pair in ((v, n), (parent, n))))
-    ids, draws = sorted(task.images), DRAWS[task.given.profile]
-    arguments = [(task.coco, found[v], ids[:n], draws, task.given.seed) for v, n in pairs]
+    counts, parent = {v: len(judged_ids(task, v)) for v in found}, parent_of(found)
+    pairs = [*dict.fromkeys((one, n) for v, n in counts.items() for one in (v, parent))]
+    ids, how = sorted(task.images), (DRAWS[task.given.profile], task.given.seed)
+    arguments = [(task.coco, found[v], ids[:n], *how) for v, n in pairs]
     scores = processes.starmap(judged, arguments, PROCESSES[task.given.profile])
     return dict(zip(pairs, scores, strict=True))
 
@@ -164,14 +151,12 @@ def score(task: Task, found: Detections) -> Scores:
 def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Record]:
     """COCO figures of each variant, and paired comparisons with the float parent.
 
-    Intervals are bias-corrected bootstrap over images, the same for both. `found_share` is of the
-    objects found at IoU 0.5 with score FOUND_SCORE; flips, McNemar and the smallest detectable
-    difference compare it object by object, taking objects as independent.
+    `found_share` is of the objects found at IoU 0.5 with score FOUND_SCORE; flips, McNemar and the
+    smallest detectable difference compare it object by object, taking objects as independent.
     """
-    parent = parent_of(found)
-    records: list[Record] = []
+    parent, records, about = parent_of(found), [], {"seed": task.given.seed}
     for variant in found:
-        ids, about = judged_ids(task, variant), {"seed": task.given.seed}
+        ids = judged_ids(task, variant)
         one, before = (scores[v, len(ids)] for v in (variant, parent))
         made = dict(one.figures)
         if variant != parent:
@@ -189,10 +174,6 @@ def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Reco
 
 def noise_records(task: Task, arriving: pd.DataFrame, alone: pd.DataFrame) -> list[Record]:
     """Decibels by operator, of `noise`'s two tables; none where there is no signal."""
-    return [
-        RECORD.counted(task, "int8_static", metric, row[column], row["n"],
-                       where=row["where"], depth=row["depth"], part=row["kind"])
-        for metric, (by_itself, column) in _NOISE.items()
-        for _, row in (alone if by_itself else arriving).iterrows()
-        if np.isfinite(row[column])
-    ]  # fmt: skip
+    both = pd.concat([arriving, alone]).rename(columns=_NOISE | {"kind": "part"})
+    rows = both.melt(["where", "depth", "part", "n"], [*_NOISE.values()], "metric").dropna()
+    return [RECORD.counted(task, "int8_static", **row) for row in rows.to_dict("records")]

@@ -44,8 +44,7 @@ class Scene(NamedTuple):
 
 def _propose(rng: np.random.Generator, scale: str) -> tuple[int, np.ndarray]:
     """A random shape of the given scale somewhere on the canvas: category id, mask."""
-    kind = int(rng.integers(len(shapes.NAMES)))
-    name = shapes.NAMES[kind]
+    name = shapes.NAMES[kind := int(rng.integers(len(shapes.NAMES)))]
     area = int(rng.integers(*_AREAS[scale]))
     side = min(round((area / shapes.fill_share(name)) ** 0.5), 200)
     reach = max(2, int(side * 0.4))
@@ -59,10 +58,10 @@ def draw_scene(split: str, index: int) -> Scene:
     ground = rng.integers(50, 206, 3)
     canvas = shapes.texture(rng, SIZE, ground, int(rng.integers(15, 60)))
     large = int(rng.random() < 0.6)
-    counts = {"large": large, "medium": int(rng.integers(1, 4 - large))}
-    counts["small"] = int(rng.integers(1, 4))
+    scales = ["large"] * large + ["medium"] * int(rng.integers(1, 4 - large))
+    scales += ["small"] * int(rng.integers(1, 4))
     labels, masks, full = [], [], []
-    for scale in (name for name, count in counts.items() for _ in range(count)):  # from the back
+    for scale in scales:  # from the back
         for _ in range(8):
             label, mask = _propose(rng, scale)
             left = [m & ~mask for m in masks]
@@ -106,27 +105,23 @@ def digest(split: str, count: int = 16) -> str:
 
 
 def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
-    """Write a split as a COCO folder; returns `annotations/instances_<split>.json` in it.
-
-    QlabError: this machine draws other pixels than the ones that the numbers here stand on.
-    """
+    """Write a split as a COCO folder; returns its annotation file. QlabError: other DIGESTS."""
     if digest(split) != DIGESTS[split]:
         raise QlabError(
             f"mini_coco '{split}' came out different here (its first 16 images hash to another "
             "sha256); install the exact versions of requirements.lock, Pillow and numpy above all."
         )
-    about = {"description": f"mini_coco {split}, seed {SEEDS[split]}", "version": "1"}
-    coco = {"info": about, "licenses": [], "images": [], "annotations": []}
+    coco = {"images": [], "annotations": [], "categories": CATEGORIES, "licenses": []}
+    coco["info"] = {"description": f"mini_coco {split}, seed {SEEDS[split]}", "version": "1"}
     (folder / split).mkdir(parents=True, exist_ok=True)
     for index in progress(range(count)):
         scene, name = draw_scene(split, index), f"{index:06d}.png"
         Image.fromarray(scene.pixels).save(folder / split / name, compress_level=1)
-        about = {"id": index, "file_name": name, "width": SIZE, "height": SIZE}
-        coco["images"].append(about)
+        coco["images"].append({"id": index, "file_name": name, "width": SIZE, "height": SIZE})
         coco["annotations"] += annotate(scene, index, len(coco["annotations"]) + 1)
     target = folder / "annotations" / f"instances_{split}.json"
     target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps({**coco, "categories": CATEGORIES}))
+    target.write_text(json.dumps(coco))
     return target
 
 

@@ -4,7 +4,7 @@
 operator and leaves all others float, again and again: what each adds by itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import joblib
@@ -13,18 +13,14 @@ import pandas as pd
 
 from qlab.core import tflite_graph
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
-from qlab.core.litert import interpreter, quiet_quantizer
+from qlab.core.litert import quantized, values
 from qlab.detector import biases
 
 Samples = Sequence[Mapping[str, np.ndarray]]  # inputs of the serving signature
-Ranges = Mapping[str, Mapping[str, np.ndarray]]  # by tensor, as ai-edge-quantizer calibrates them
 
 
 def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float:
-    """Signal over noise of a tensor, one array a sample, powers added up: from -90 to 90.
-
-    NaN where there is neither: a tensor of zeros that stays so.
-    """
+    """Signal over noise of a tensor, powers added up over samples: -90 to 90; NaN of zeros."""
     power = sum(np.square(a, dtype=float).sum() for a in signal)
     noise = sum(np.square(a - b, dtype=float).sum() for a, b in zip(signal, noisy, strict=True))
     if not power:
@@ -32,43 +28,23 @@ def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float
     return float(np.clip(10 * np.log10(power / max(noise, 1e-9 * power)), -90, 90))
 
 
-def values(content: bytes, names: Iterable[str], samples: Samples, threads: int) -> dict:
-    """What tensors of a .tflite hold, in float, by name: a list of arrays, one a sample."""
-    runner = interpreter(content, threads, keep=True)
-    details = {d["name"]: d for d in runner.get_tensor_details()}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for sample in samples:
-        for entry in runner.get_input_details():
-            runner.set_tensor(entry["index"], next(iter(sample.values())))
-        runner.invoke()
-        for name, arrays in found.items():
-            scale, zero = details[name]["quantization"]
-            codes = runner.get_tensor(details[name]["index"]).astype(np.float32)
-            arrays.append((codes - zero) * np.float32(scale) if scale else codes)
-    return found
-
-
 def _operators(float_file: Path) -> pd.DataFrame:
-    """A row an operator, in order of execution, with its `rule` for ai-edge-quantizer."""
-    after = set(tflite_graph.decoding(float_file))
-    rows = [
-        (at, o.outputs[0], o.kind, "decoding" if o.outputs[0] in after else "network", o.rule)
-        for at, o in enumerate(tflite_graph.operators(float_file))
-    ]
-    return pd.DataFrame(rows, columns=["depth", "operator", "kind", "where", "rule"])
+    """A row an operator, in order of execution."""
+    kinds = {o.outputs[0]: o.kind for o in tflite_graph.operators(float_file)}
+    table = pd.DataFrame(kinds.items(), columns=["operator", "kind"])
+    decoding = table["operator"].isin(tflite_graph.decoding(float_file))
+    return table.assign(where=np.where(decoding, "decoding", "network"), depth=table.index)
 
 
-def arriving(
-    float_file: Path, quantized_file: Path, samples: Samples, threads: int = 2
-) -> pd.DataFrame:
+def arriving(float_file: Path, file: Path, samples: Samples, threads: int) -> pd.DataFrame:
     """How much of each operator's output is left in a quantized file, after all before it.
 
-    Columns: `depth` (from 0, in order of execution), `operator` (its output tensor), `kind`,
-    `where` (network or decoding), `db`, `n` (samples). What is not float before is left out.
+    Columns: `operator` (its output tensor), `kind`, `where` (network or decoding), `depth` (from 0,
+    in order of execution), `db`, `n` (samples). What is not float before is left out.
     """
-    contents = float_file.read_bytes(), quantized_file.read_bytes()
-    floats, there = (tflite_graph.types(content) for content in contents)
-    table = _operators(float_file).drop(columns="rule")
+    contents = float_file.read_bytes(), file.read_bytes()
+    floats, there = (tflite_graph.tensor_types(content) for content in contents)
+    table = _operators(float_file)
     table = table[[floats[o] == "FLOAT32" and o in there for o in table["operator"]]]
     signal, noisy = (values(content, table["operator"], samples, threads) for content in contents)
     decibel = [decibels(signal[name], noisy[name]) for name in table["operator"]]
@@ -76,13 +52,12 @@ def arriving(
 
 
 def alone(
-    float_file: Path, rules: list[dict], ranges: Ranges, samples: Samples, threads=2, progress=iter
+    float_file: Path, rules: list[dict], ranges: Mapping, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
-    """Each operator of the network quantized by itself, by ai-edge-quantizer's `rules`.
+    """Each operator of the network quantized alone, by ai-edge-quantizer's `rules` and `ranges`.
 
-    Columns as `arriving` has them, but for `own_db` at its output, `end_db` the worst at the
-    network's ends, and `mended_db` the same with biases that fit. Operators that the rules do not
-    know, and decoding, are left out.
+    Columns as `arriving` has them, with `own_db` at its output, `end_db` the worst at the network's
+    ends, and `mended_db` the same with biases that fit. What the rules do not know is left out.
     """
     recipe = {
         "float_file": file_sha256(float_file),
@@ -94,32 +69,21 @@ def alone(
     def make(folder: Path) -> None:
         network = _operators(float_file).query("where == 'network'").to_dict("records")
         ends, content = tflite_graph.ends(float_file), float_file.read_bytes()
-        plain, rows = tflite_graph.types(content), []
+        plain, rows = tflite_graph.tensor_types(content), []
+        pattern = {o.outputs[0]: o.rule for o in tflite_graph.operators(float_file)}
         signal = values(content, {row["operator"] for row in network}, samples, threads)
-
-        def worst(noisy: Mapping) -> float:
-            return float(np.nanmin([decibels(signal[end], noisy[end]) for end in ends]))
-
         for row in progress(network):
-            name, made = row["operator"], quantized(float_file, rules, ranges, row.pop("rule"))
-            if tflite_graph.types(made) == plain:
+            made = quantized(float_file, rules, ranges, pattern[name := row["operator"]])
+            if tflite_graph.tensor_types(made) == plain:
                 continue  # the rules do not know this kind of operator
-            noisy = values(made, {name, *ends}, samples, threads)
-            row |= {"own_db": decibels(signal[name], noisy[name]), "end_db": worst(noisy)}
             whole = biases.mended(made, float_file)
-            noisy = noisy if whole is made else values(whole, ends, samples, threads)
-            rows.append(row | {"mended_db": worst(noisy), "n": len(samples)})
+            noisy = values(made, {name, *ends}, samples, threads)
+            mended = noisy if whole is made else values(whole, ends, samples, threads)
+            row["own_db"] = decibels(signal[name], noisy[name])
+            for column, held in {"end_db": noisy, "mended_db": mended}.items():
+                row[column] = np.nanmin([decibels(signal[end], held[end]) for end in ends])
+            rows.append(row | {"n": len(samples)})
         pd.DataFrame(rows).to_json(folder / "alone.json", orient="records", indent=1)
 
     kept = artefact("noise_alone", recipe, make) / "alone.json"
     return pd.read_json(kept, dtype={"operator": str})
-
-
-def quantized(float_file: Path, rules: list[dict], ranges: Ranges, pattern: str) -> bytes:
-    """The file with the operators quantized that fit a pattern, and all else as it is."""
-    from ai_edge_quantizer import quantizer
-
-    made = quantizer.Quantizer(str(float_file))
-    made.load_quantization_recipe([{**rule, "regex": pattern} for rule in rules])
-    with quiet_quantizer():
-        return bytes(made.quantize(ranges).quantized_model)

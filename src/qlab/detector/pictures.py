@@ -3,13 +3,10 @@
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.pyplot import subplots
 
 from qlab.core import live, plot
 from qlab.core.images import read_image
@@ -25,41 +22,37 @@ PLAIN = "#FFFFFF"
 
 
 def shown_to_all(task: Task) -> list[int]:
-    """Images that a committed picture may show: of COCO's photos, those whose licence is in OPEN.
-
-    An image without a licence id, such as a drawn one, is its owner's to show.
-    """
+    """Images that a committed picture may show: with a licence of OPEN or, as drawn ones, none."""
     return [i for i in sorted(task.images) if task.coco.imgs[i].get("license", 8) in OPEN]
 
 
-def credit(task: Task, ids: Iterable[int]) -> str:
+def credit(task: Task, ids: list[int]) -> str:
     """Where the photos among some images come from, and under which licence; else nothing."""
     told = []
-    for entry in (task.coco.imgs[i] for i in ids):
+    for entry in task.coco.loadImgs(ids):
         if photo := re.search(r"/(\d+)_\w+\.jpg$", entry.get("flickr_url", "")):
             told.append(f"flickr.com/photo.gne?id={photo[1]} ({OPEN[entry['license']]})")
     return f"Photos: {', '.join(told)}" if told else ""
 
 
-def category(task: Task, entry: Mapping) -> str:
-    """The name of an annotation's or a detection's category; a broken variant's may have none."""
-    return task.coco.cats.get(entry["category_id"], {"name": "?"})["name"]
-
-
-def _draw(axis, pixels, shown: Iterable[tuple[Mapping, str, str]], size: float) -> None:
-    """An image with boxes: annotations or detections, the name and the colour of each."""
+def _draw(axis, task: Task, image: int, shown: Iterable[Mapping], size: float) -> None:
+    """Boxes on an image: annotations or detections, each with what is `told` and its `colour`."""
+    pixels = read_image(task.images[image])
     # An SVG holds these pixels: no more than are seen, or it has 9 MB of photos.
     step = -(-max(pixels.shape) // 256)
     place = (0, pixels.shape[1], pixels.shape[0], 0)
     axis.imshow(pixels[::step, ::step], interpolation="none", extent=place)
     axis.set_axis_off()
-    for entry, name, colour in shown:
+    for entry in shown:
+        # A broken variant's category may have no name.
+        name = task.coco.cats.get(entry["category_id"], {"name": "?"})["name"]
         x, y, width, height = entry["bbox"]
-        for edge, line in (("#000000", 2.4), (colour, 1.1)):  # to be seen on any image
-            axis.add_patch(Rectangle((x, y), width, height, fill=False, ec=edge, lw=line))
+        for edge, line in (("#000000", 2.4), (entry.get("colour", PLAIN), 1.1)):  # on any image
+            axis.add_patch(plot.plt.Rectangle((x, y), width, height, fill=False, ec=edge, lw=line))
         label = {"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75}
-        axis.annotate(name, (x, y), (1, 1), textcoords="offset points", fontsize=size,
-                      color=PLAIN, clip_on=True, va="bottom", bbox=label)  # fmt: skip
+        axis.annotate(f"{name} {entry.get('told', '')}".strip(), (x, y), (1, 1), fontsize=size,
+                      textcoords="offset points", color=PLAIN, clip_on=True, va="bottom",
+                      bbox=label)  # fmt: skip
 
 
 def boxes(task: Task, found: Detections, count: int = 2) -> None:
@@ -67,47 +60,35 @@ def boxes(task: Task, found: Detections, count: int = 2) -> None:
     # Images with about five objects: enough to see, not too many to tell apart.
     ids = sorted(shown_to_all(task), key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))
     ids = ids[:count]
-    truth = task.coco.loadAnns(task.coco.getAnnIds(ids))
-    shown = {"truth": [a | {"score": 1.0} for a in truth]}
+    shown = {"truth": [a | {"score": 1.0} for a in task.coco.loadAnns(task.coco.getAnnIds(ids))]}
     for v in [v for v in VARIANTS if v in found] or list(found)[:1]:
         shown[v] = [r for r in found[v] if r["image_id"] in ids and r["score"] >= FOUND_SCORE]
-    drawn = pd.DataFrame([{"variant": v} | r for v in shown for r in shown[v]])
-    drawn = drawn[["variant", "score", "image_id", "category_id", "bbox"]]
+    columns = ["variant", "score", "image_id", "category_id", "bbox"]
+    drawn = pd.DataFrame([{"variant": v} | r for v in shown for r in shown[v]], columns=columns)
     drawn[["x", "y", "width", "height"]] = drawn.pop("bbox").tolist()
     layout = {"nrows": count, "ncols": len(shown), "squeeze": False}
     layout["figsize"] = (1.7 * len(shown), 1.85 * count + 0.3)
     with plot.figure("centernet_boxes", task.place, drawn, **layout) as (canvas, axes):
         for i, line in zip(ids, axes, strict=True):
-            pixels = read_image(task.images[i])
             for axis, entries in zip(line, shown.values(), strict=True):
-                here = [(e, category(task, e), PLAIN) for e in entries if e["image_id"] == i]
-                _draw(axis, pixels, here, 6)
+                _draw(axis, task, i, [e for e in entries if e["image_id"] == i], 6)
         for axis, variant in zip(axes[0], shown, strict=True):
             axis.set_title(variant, fontsize=9)
         canvas.suptitle(f"{task.model}: boxes with score ≥ {FOUND_SCORE} (truth: all)", fontsize=11)
         canvas.supxlabel(credit(task, ids), fontsize=7)
 
 
-def flips(
-    task: Task, found: Detections, variant: str, ids: Sequence[int], score: float
-) -> pd.Series:
-    """Whether a variant loses or gains each object of some images against float, as in records.
-
-    By annotation id: lost, gained, or empty.
-    """
-    kept = sorted(task.coco.getAnnIds(list(ids), iscrowd=0))
-    before, after = (
-        coco.found_objects(task.coco, found[v], ids, score).astype(int)
-        for v in (parent_of(found), variant)
-    )
+def flips(task: Task, found: Detections, variant: str, ids: list[int], score: float) -> pd.Series:
+    """Objects that a variant loses or gains against float: lost, gained or "", by annotation id."""
+    kept = sorted(task.coco.getAnnIds(ids, iscrowd=0))
+    pair = (found[v] for v in (parent_of(found), variant))
+    before, after = (coco.found_objects(task.coco, one, ids, score).astype(int) for one in pair)
     return pd.Series(before - after, kept).map({1: "lost", 0: "", -1: "gained"})
 
 
 def samples(task: Task, found: Detections):
-    """A `live.follow` box: variant, least score and image to choose, those with most flips first.
-
-    It shows the true boxes, lost and gained ones in colour, and those that float and variant draw.
-    """
+    """A `live.follow` box: for a variant, a least score and an image, the true boxes (lost and
+    gained ones in colour) and those that float and variant draw."""
     parent = parent_of(found)
     others = [v for v in found if v != parent] or [parent]
 
@@ -119,21 +100,19 @@ def samples(task: Task, found: Detections):
         # What is seen may be passed on.
         return sorted({*ids} & {*shown_to_all(task)}, key=lambda i: (-counts[i], i))
 
-    def show(variant: str, score: float, place: int) -> tuple[str, Figure]:
+    def show(variant: str, score: float, place: int) -> tuple[str, plot.plt.Figure]:
         image = order(variant)[min(place, len(order(variant))) - 1]
         changed = flips(task, found, variant, [image], score)
-        panels = {"truth": []}
-        for a in task.coco.loadAnns(task.coco.getAnnIds([image])):
-            flip = changed.get(a["id"], "")
-            named = f"{category(task, a)} {flip}".strip()
-            panels["truth"].append((a, named, CHANGED.get(flip, PLAIN)))
+        flip = {a: {"told": how, "colour": CHANGED.get(how, PLAIN)} for a, how in changed.items()}
+        truth = task.coco.loadAnns(task.coco.getAnnIds([image]))
+        panels = {"truth": [a | flip.get(a["id"], {}) for a in truth]}
         for v in dict.fromkeys((parent, variant)):
             sure = [r for r in found[v] if r["image_id"] == image and r["score"] >= score]
-            panels[v] = [(r, f"{category(task, r)} {r['score']:.2f}", PLAIN) for r in sure]
+            panels[v] = [r | {"told": f"{r['score']:.2f}"} for r in sure]
         plot.use_style()
-        canvas, axes = subplots(ncols=len(panels), figsize=(3.3 * len(panels), 3.5))
+        canvas, axes = plot.plt.subplots(ncols=len(panels), figsize=(3.3 * len(panels), 3.5))
         for axis, (title, entries) in zip(axes, panels.items(), strict=True):
-            _draw(axis, read_image(task.images[image]), entries, 8)
+            _draw(axis, task, image, entries, 8)
             axis.set_title(title)
         told = f"{task.images[image].name}, scores from {score:.2f} on: of {len(changed)} objects "
         told += " and ".join(f"{(changed == flip).sum()} are {flip}" for flip in CHANGED)

@@ -25,6 +25,7 @@ KERNELS = {
     "Older built-in kernels": ("latency_builtin_ms_p50", "operator_builtin_ms"),
 }
 _INTERVAL = ["value", "ci_low", "ci_high"]
+_BELOW = {"loc": "outside lower center", "frameon": False}  # where a legend lies
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -52,37 +53,30 @@ def wide(table: pd.DataFrame, titles: dict[str, tuple[str, str]]) -> pd.DataFram
     return told.rename(columns={m: title for m, (title, _) in titles.items()}).fillna("")
 
 
-def points(axis, rows: pd.DataFrame, x, y, along: str = "y", **more) -> None:
-    """A variant's values in its colour and marker; intervals reach `along` x or y, if at all."""
-    colour, marker = look(rows["variant"].iloc[0])
-    ends = np.abs(rows[["ci_low", "ci_high"]].sub(rows["value"], axis=0)).to_numpy(float).T
-    reach = {f"{along}err": ends} if along else {}
-    axis.errorbar(x, y, **{"fmt": marker, "color": colour, "elinewidth": 0.9, **reach, **more})
+def points(axis, rows: pd.DataFrame, x: str, y: str = "value", along: str = "y", **more) -> None:
+    """Columns of variants, labelled, in their looks; intervals reach `along` x or y, if at all."""
+    for (variant, n), one in rows.groupby(["variant", "n"], sort=False):
+        colour, marker = look(variant)
+        ends = np.abs(one[["ci_low", "ci_high"]].sub(one["value"], axis=0)).to_numpy(float).T
+        reach = {f"{along}err": ends} if along else {}
+        label = variant if n == rows["n"].max() else f"{variant} (n={n:.0f})"
+        usual = {"fmt": marker, "color": colour, "elinewidth": 0.9, "label": label}
+        axis.errorbar(one[x], one[y], **{**usual, **reach, **more})
 
 
 def ladder(axis, rows: pd.DataFrame, form: str, **more) -> None:
     """Values of variants with their intervals, a step each, the value above it in `form`."""
-    names = [
-        v if n == rows["n"].max() else f"{v} (n={n})"
-        for v, n in rows[["variant", "n"]].itertuples(index=False)
-    ]
-    for at in range(len(rows)):
-        one = rows.iloc[[at]]
-        points(axis, one, one["value"], [at], "x", capsize=3, ms=7)
-        axis.annotate(f"{one['value'].iloc[0]:{form}}", (one["value"].iloc[0], at), (0, 7),
-                      textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
-    axis.set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.7), **more)
+    rows = rows.assign(at=range(len(rows)))
+    points(axis, rows, "value", "at", "x", capsize=3, ms=7)
+    for value, at in zip(rows["value"], rows["at"], strict=True):
+        axis.annotate(f"{value:{form}}", (value, at), (0, 7), textcoords="offset points",
+                      ha="center", fontsize=9)  # fmt: skip
+    names = axis.get_legend_handles_labels()[1]
+    axis.set(yticks=rows["at"], yticklabels=names, ylim=(len(rows) - 0.5, -0.7), **more)
     axis.margins(x=0.15)
 
 
-def _legend_below(canvas, axis, columns: int) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
-
-
-def differences(
-    table: pd.DataFrame, profile: str, name: str, places: dict[str, str], told: str
-) -> None:
+def differences(table: pd.DataFrame, profile: str, name: str, places: dict, told: str) -> None:
     """AP or AR minus the float parent's, same images, by overlap or object size.
 
     `places` has the label of each metric, such as OVERLAP_LABELS. Variants that saw fewer images,
@@ -93,12 +87,10 @@ def differences(
     rows = rows[(rows["variant"].map(ap) > ap.iloc[0] / 2) & (rows["n"] == rows["n"].max())]
     if rows.empty:
         return print("Nothing to draw: there is no variant beside a float parent.")
-    x = {f"{metric}_difference": i for i, metric in enumerate(places)}
-    groups = rows.assign(**100 * rows[_INTERVAL]).groupby("variant", sort=False)
+    at = rows["metric"].map({f"{metric}_difference": i for i, metric in enumerate(places)})
+    shown = rows.assign(**100 * rows[_INTERVAL], at=at + _beside(rows, 0.8))
     with plot.figure(name, profile, rows, figsize=(9.6, 4.2)) as (_, axis):
-        for i, (variant, one) in enumerate(groups):
-            shift = 0.8 * ((i + 0.5) / len(groups) - 0.5)
-            points(axis, one, one["metric"].map(x) + shift, one["value"], ms=5, label=variant)
+        points(axis, shown, "at", ms=5)
         axis.axhline(0, color="#444444", lw=1)
         axis.set_xticks(range(len(places)), places.values())
         axis.grid(axis="x", visible=False)
@@ -108,12 +100,16 @@ def differences(
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
 
 
+def _beside(rows: pd.DataFrame, room: float) -> pd.Series:
+    """Shifts that put the variants' intervals side by side in a room around 0."""
+    variants = [*rows["variant"].unique()]
+    return rows["variant"].map(lambda v: room * ((variants.index(v) + 0.5) / len(variants) - 0.5))
+
+
 def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
     """Size, time and AP minus float's; the line joins what nothing beats on both axes."""
-    costs = {
-        "size_bytes": "file size (10⁶ bytes)",
-        "latency_ms_p50": "ms per image, graph only, XNNPACK",
-    }
+    costs = {"size_bytes": "file size (10⁶ bytes)"}
+    costs["latency_ms_p50"] = "ms per image, graph only, XNNPACK"
     wide = clean(table, list(costs)).pivot(index="variant", columns="metric", values="value")
     wide["size_bytes"] /= 1e6
     lost = clean(table, "ap_difference").set_index("variant")[[*_INTERVAL, "n"]]
@@ -128,9 +124,7 @@ def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
     with plot.figure("centernet_pareto", profile, rows, **layout) as (canvas, axes):
         for axis, (cost, label) in zip(axes, costs.items(), strict=True):
             here = rows[~broken & rows[cost].notna()]
-            for (variant, n), one in here.groupby(["variant", "n"], sort=False):
-                name = variant if n == rows["n"].max() else f"{variant} (n={n:.0f})"
-                points(axis, one, one[cost], one["value"], label=name, ms=8, alpha=0.9)
+            points(axis, here, cost, ms=8, alpha=0.9)
             front = here.sort_values([cost, "value"], ascending=[True, False])
             front = front[front["value"] > front["value"].cummax().shift(fill_value=-np.inf)]
             axis.plot(front[cost], front["value"], color="#999999", lw=1, zorder=0)
@@ -138,7 +132,7 @@ def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
             axis.xaxis.set_major_formatter(LogFormatter())
             axis.xaxis.set_minor_formatter(LogFormatter())  # its default's 4 × 10⁰ collide
         axes[0].set(ylabel="AP minus float's, points, 95 % interval")
-        _legend_below(canvas, axes[0], 4)
+        canvas.legend(*axes[0].get_legend_handles_labels(), ncols=4, **_BELOW)
         far = f"\nFar below, not drawn: {out}" if out else ""
         canvas.suptitle(f"{told}. Up and left is better; grey joins the unbeaten{far}", fontsize=9)
 
@@ -168,7 +162,7 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
             axis.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
         canvas.suptitle(f"{table['model'].iloc[0]}: where the time goes", fontsize=10)
-        _legend_below(canvas, axes[0], 3)
+        canvas.legend(*axes[0].get_legend_handles_labels(), ncols=3, **_BELOW)
 
 
 def robustness(table: pd.DataFrame, profile: str) -> None:
@@ -177,21 +171,15 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     usual = records.pick(rows, "ap", condition=CLEAN[0]).set_index("variant")["value"]
     broken = usual[usual < usual.iloc[0] / 2].index.tolist()  # which would set the scale
     rows = rows[~rows["variant"].isin(broken)]
+    room = 0.13 * (usual.size - len(broken))
+    shown = rows.assign(at=rows["strength"] + _beside(rows, room)).sort_values("strength")
     layout = {"nrows": 2, "ncols": len(corruptions.KINDS), "sharex": True, "sharey": "row"}
     layout["figsize"] = (10.4, 5.6)
     with plot.figure("centernet_robustness", profile, rows, **layout) as (canvas, axes):
         for (above, below), kind in zip(axes.T, corruptions.KINDS, strict=True):
-            here = records.pick(rows, ["ap", "ap_difference"], condition=[CLEAN[0], kind])
-            groups = here.sort_values("strength").groupby("variant")
-            for i, variant in enumerate(rows["variant"].unique()):
-                one = groups.get_group(variant)
-                ap, lost = (records.pick(one, m) for m in ("ap", "ap_difference"))
-                points(
-                    above, ap, ap["strength"], ap["value"], "", ms=5, ls="-", lw=1.2, label=variant
-                )
-                shift = (i - (usual.size - len(broken) - 1) / 2) * 0.13  # intervals side by side
-                if len(lost):
-                    points(below, lost, lost["strength"] + shift, lost["value"], ms=5)
+            here = in_order(shown[shown["condition"].isin([CLEAN[0], kind])])
+            points(above, records.pick(here, "ap"), "strength", along="", ms=5, ls="-", lw=1.2)
+            points(below, records.pick(here, "ap_difference"), "at", ms=5)
             above.set(title=kind)
             below.axhline(0, color="#444444", lw=1)
             below.set(xlabel="strength (0: clean)", xticks=[0, 1, 2, 3])
@@ -200,4 +188,4 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
         canvas.suptitle(f"{table['model'].iloc[0]}, {images}{far}", fontsize=10)
         axes[0, 0].set(ylabel="AP", ylim=(0, None))
         axes[1, 0].set(ylabel="AP minus fp32's,\n95 % interval")
-        _legend_below(canvas, axes[0, 0], 5)
+        canvas.legend(*axes[0, 0].get_legend_handles_labels(), ncols=5, **_BELOW)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.core import tflite_graph
-from qlab.core.cache import written_whole
+from qlab.core import cache, tflite_graph
 from qlab.core.errors import QlabError
 
 # Of the zoo's signature.
@@ -21,10 +20,7 @@ SMALL = 1024  # weights of an operator that TensorFlow's converter leaves float:
 
 @lru_cache(maxsize=2)  # every variant starts from it, and loading takes seconds
 def load(folder: Path):
-    """Load a SavedModel of the TF2 detection zoo's signature.
-
-    In: `input_tensor`, uint8 [1, H, W, 3]; out: at least OUTPUTS. QlabError: none, or another.
-    """
+    """A SavedModel with the signature of the TF2 detection zoo. QlabError: none, or another one."""
     from qlab.core.tf import tf
 
     try:
@@ -34,9 +30,8 @@ def load(folder: Path):
     signature = model.signatures.get("serving_default")
     inputs = signature.structured_input_signature[1] if signature else {}
     outputs = signature.structured_outputs if signature else {}
-    image = inputs.get("input_tensor")
-    fits = image is not None and image.dtype == tf.uint8 and image.shape.rank == 4
-    if len(inputs) != 1 or not fits or set(OUTPUTS) - set(outputs):
+    found = [(name, image.dtype, image.shape.rank) for name, image in inputs.items()]
+    if found != [("input_tensor", tf.uint8, 4)] or set(OUTPUTS) - set(outputs):
         told = ", ".join(f"'{k}' {v.dtype.name} {list(v.shape)}" for k, v in inputs.items())
         raise QlabError(
             f"{folder} has not the signature of the TF2 detection zoo: expected one input "
@@ -53,10 +48,7 @@ def own_size(model) -> tuple[int | None, int | None]:
 
 
 def graph(folder: Path, size: tuple[int, int]):
-    """The SavedModel's network as a concrete function of one uint8 image [1, *size, 3] to OUTPUTS.
-
-    Its attribute `model` keeps the weights alive.
-    """
+    """The SavedModel as a concrete function of a uint8 image [1, *size, 3] to OUTPUTS."""
     from qlab.core.tf import tf
 
     model = load(folder)
@@ -68,7 +60,7 @@ def graph(folder: Path, size: tuple[int, int]):
         return {name: found[name] for name in OUTPUTS}
 
     concrete = detect.get_concrete_function()
-    concrete.model = model
+    concrete.model = model  # keeps the weights alive
     return concrete
 
 
@@ -80,31 +72,28 @@ def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarr
 
 
 def check(content: bytes, kind: str | None, floats: Collection[str] = ()) -> bytes:
-    """The content of a .tflite, if its weights have the type `kind`, such as INT8.
+    """The content of a .tflite, if its weights (SMALL or more) have the type `kind`, such as INT8.
 
     Recipes that do not fit a graph quantize nothing and say nothing: what one did is read back.
     `floats`, by their output tensors, must be float; with None as kind, all but one may be so.
-    QlabError: operators of SMALL or more weights that are not so.
     """
-    found, types = tflite_graph.weight_types(content), tflite_graph.types(content)
+    found, types = tflite_graph.weight_types(content), tflite_graph.tensor_types(content)
     for name in (n for n in floats if types.get(n) in ("INT8", "INT16")):
         raise QlabError(f"{name} should be float and is {types[name]}: the rule misses it.")
     if kind is None and {one for one, _ in found.values()} == {"FLOAT32"}:
         raise QlabError("The recipe quantized nothing here, and said nothing.")
     large = {n: one for n, (one, count) in found.items() if count >= SMALL and n not in floats}
-    wrong = {n: one for n, one in large.items() if one != kind and kind}
-    if wrong:
-        name, one = next(iter(wrong.items()))
+    if kind and (wrong := [f"{n} with {one}" for n, one in large.items() if one != kind]):
         raise QlabError(
             f"Weights should be {kind}, but {len(wrong)} of {len(found)} operators have others, "
-            f"first {name} with {one}: the recipe does not do here what its name says."
+            f"first {wrong[0]}: the recipe does not do here what its name says."
         )
     return content
 
 
 def keep(folder: Path, variant: str, content: bytes) -> Path:
     """Write a variant's .tflite, whole or not at all, to `folder/<variant>.tflite`."""
-    with written_whole(folder / f"{variant}.tflite") as part:
+    with cache.written_whole(folder / f"{variant}.tflite") as part:
         part.write_bytes(content)
     return folder / f"{variant}.tflite"
 
@@ -112,9 +101,8 @@ def keep(folder: Path, variant: str, content: bytes) -> Path:
 def fully_connected(float_file: Path) -> bytes:
     """The .tflite with each 1x1 CONV_2D of stride 1 as a FULLY_CONNECTED that keeps dimensions.
 
-    A 1x1 convolution is a fully connected layer at every pixel: same weights, same sums. And for
-    those alone ai-edge-quantizer has its methods for few bits (GPTQ, blocks, Hadamard rotation).
-    Grouped ones stay, and those whose weights an operator that stays reads too.
+    It is one at every pixel: same weights, same sums; and for those alone ai-edge-quantizer has its
+    methods for few bits. Grouped ones stay, and those whose weights one that stays reads too.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -123,16 +111,16 @@ def fully_connected(float_file: Path) -> bytes:
     for operator in main.operators:
         if tflite_graph.kind(model, operator) == "CONV_2D":
             image, weights = (main.tensors[i].shape for i in operator.inputs[:2])
-            strides = operator.builtinOptions.strideH, operator.builtinOptions.strideW
-            if (*weights[1:3], *strides) == (1, 1, 1, 1) and weights[3] == image[3]:
+            how = operator.builtinOptions
+            if [*weights[1:], how.strideH, how.strideW] == [1, 1, image[3], 1, 1]:
                 layers.append(operator)
     read = Counter(int(i) for o in main.operators for i in o.inputs)
     taken = Counter(int(o.inputs[1]) for o in layers)
     for operator in (o for o in layers if taken[o.inputs[1]] == read[o.inputs[1]]):
-        weights, old = main.tensors[operator.inputs[1]], operator.builtinOptions
-        new = schema.FullyConnectedOptionsT(keepNumDims=True)
-        new.fusedActivationFunction = old.fusedActivationFunction
-        operator.builtinOptions, operator.opcodeIndex = new, len(model.operatorCodes)
+        weights, fused = main.tensors[operator.inputs[1]], operator.builtinOptions
+        how = {"keepNumDims": True, "fusedActivationFunction": fused.fusedActivationFunction}
+        operator.builtinOptions = schema.FullyConnectedOptionsT(**how)
+        operator.opcodeIndex = len(model.operatorCodes)
         operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
         weights.shape, weights.shapeSignature = weights.shape[[0, -1]], None
     code = schema.OperatorCodeT(deprecatedBuiltinCode=kinds, builtinCode=kinds, version=5)

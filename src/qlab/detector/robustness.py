@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from qlab.core import corruptions, processes, stats
+from qlab.core import corruptions, processes
 from qlab.core.cache import code_sha256, hash_json
 from qlab.core.corruptions import corrupt
 from qlab.core.records import Record
-from qlab.core.stats import Estimate
 from qlab.detector import detect
 from qlab.detector.average_precision import Judged, difference, judged
 from qlab.detector.data import Task
@@ -20,17 +19,12 @@ CLEAN = ("clean", 0)  # the same images as they are
 Under = dict[tuple[str, int], dict[str, Judged]]  # by condition and strength, then by variant
 
 
-def judged_ids(task: Task) -> list[int]:
-    """The images that are made worse."""
-    return sorted(task.images)[: LIMIT[task.given.profile]]
-
-
 def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
     """The detections of VARIANTS, and of the parent, on the first images under each corruption."""
     profile, parent = task.given.profile, parent_of(files)
     tried = {v: f for v, f in files.items() if v in VARIANTS or v == parent}
     conditions = [CLEAN, *((k, s) for k in corruptions.KINDS for s in STRENGTHS[profile])]
-    images = {i: task.images[i] for i in judged_ids(task)}
+    images = {i: task.images[i] for i in sorted(task.images)[: LIMIT[profile]]}
     count, threads = shared(task, len(conditions))
     same = (tried, images, task.coco, threads, DRAWS[profile], task.given.seed)
     arguments = [(condition, *same) for condition in conditions]
@@ -50,24 +44,17 @@ def _judged_under(condition, files, images, coco, threads, draws, seed) -> dict[
 
 
 def robustness_records(task: Task, under: Under) -> list[Record]:
-    """AP of each variant, and its difference to the float parent, on corrupted images.
-
-    `ap_difference_extra` is the difference there minus the one on clean images.
-    """
-    records: list[Record] = []
-    parent = parent_of(under[CLEAN])
+    """AP of each variant on corrupted images, its difference to the float parent, and what that is
+    beyond the one on clean images (`ap_difference_extra`)."""
+    records, parent = [], parent_of(under[CLEAN])
     for (kind, strength), variants in under.items():
         about = {"seed": task.given.seed, "condition": kind, "strength": strength}
         for variant, one in variants.items():
             made = {"ap": one.figures["ap"]}
             if variant != parent:
-                lost = made["ap_difference"] = difference(one, variants[parent], "ap")
+                made["ap_difference"] = difference(one, variants[parent], "ap")
             if variant != parent and strength:
-                pairs = [(here[variant], here[parent]) for here in (variants, under[CLEAN])]
-                usual = difference(*pairs[1], "ap")
-                shift, before = (a.samples["ap"] - b.samples["ap"] for a, b in pairs)
-                extra = lost.value - usual.value
-                interval = stats.bootstrap_interval(shift - before, extra)
-                made["ap_difference_extra"] = Estimate(extra, *interval, lost.n)
+                usual = under[CLEAN][variant], under[CLEAN][parent]
+                made["ap_difference_extra"] = difference(one, variants[parent], "ap", usual)
             records += [RECORD.estimated(task, variant, m, e, **about) for m, e in made.items()]
     return records

@@ -1,19 +1,15 @@
 """What a clock or a meter says of each variant: latency, memory, energy, time by operator."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from qlab.core import provenance, stats, tflite_graph, timing
-from qlab.core.images import read_image
-from qlab.core.litert import interpreter
+from qlab.core import images, litert, provenance, stats, tflite_graph, timing
 from qlab.core.records import Record
-from qlab.detector import latency
+from qlab.detector import detect
 from qlab.detector.data import Task
-from qlab.detector.detect import Detector
 from qlab.detector.measure import RECORD, Files, parent_of
 
 PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # that are timed; one: this one
@@ -21,11 +17,7 @@ REPEATS = {  # timed rounds in each, with XNNPACK and without
     True: {"smoke": 6, "mini": 32, "small": 10, "full": 10},
     False: {"smoke": 6, "mini": 8, "small": 3, "full": 3},
 }
-# Of a stage of a detection, by LiteRT's kernels: what its records' names begin with.
-LATENCY = {
-    True: {"preprocess": "latency_preprocess", "invoke": "latency", "decode": "latency_decode"},
-    False: {"invoke": "latency_builtin"},
-}
+STAGES = {"preprocess": "_preprocess", "invoke": "", "decode": "_decode"}  # in metrics' names
 
 
 def device(task: Task) -> str:
@@ -34,26 +26,26 @@ def device(task: Task) -> str:
 
 
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
-    """Latency of each variant and stage, and how it compares with the float parent.
+    """Latency of each variant and stage on one image, and how it compares with the float parent.
 
-    The clock covers one call of one stage on one image; variants take turns, in rounds. A ratio is
-    the median over rounds: a slow moment hits both. `_builtin` marks the kernels before XNNPACK.
-    At `smoke` and `mini` one process is timed: `n` is its rounds, the interval is over them. Else
-    `n` is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
+    A ratio is the median over rounds: a slow moment hits both. `_builtin` marks the kernels before
+    XNNPACK. Where one process is timed, `n` is its rounds and the interval is over them; else `n`
+    is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
     """
     records, parent, used = [], parent_of(files), device(task)
     count = PROCESSES[task.given.profile]
     told = {"files": {v: str(f) for v, f in files.items()}, "threads": task.given.threads}
     told["pictures"] = [str(p) for p in list(task.images.values())[:8]]
-    for xnnpack, names in LATENCY.items():
-        told |= {"xnnpack": xnnpack, "repeats": REPEATS[xnnpack][task.given.profile]}
+    for xnnpack, repeats in REPEATS.items():
+        told |= {"xnnpack": xnnpack, "repeats": repeats[task.given.profile]}
         if count == 1:
-            runs = [latency.rounds(**told, progress=progress)]
+            runs = [detect.rounds(**told, progress=progress)]
         else:
-            answers = timing.in_processes(latency.__name__, told, count, progress)
+            answers = timing.in_processes(detect.__name__, told, count, progress)
             runs = [{(v, stage): np.array(s) for v, stage, s in answer} for answer in answers]
         for variant, stage in runs[0]:
-            name, spent = names[stage], [run[variant, stage] for run in runs]
+            name = "latency" + (STAGES[stage] if xnnpack else "_builtin")
+            spent = [run[variant, stage] for run in runs]
             made = {f"{name}_ms_p{q}": _estimate([1e3 * s for s in spent], q) for q in (50, 90)}
             if stage == "invoke" and variant != parent:
                 ratios = [s / run[parent, "invoke"] for s, run in zip(spent, runs, strict=True)]
@@ -69,26 +61,26 @@ def _estimate(processes: list[np.ndarray], percent: int) -> stats.Estimate:
     return stats.geometric_mean([np.percentile(rounds, percent) for rounds in processes])
 
 
+def _counted(task: Task, *what, **more) -> Record:
+    return RECORD.counted(task, *what, device=device(task), **more)
+
+
 def memory_records(task: Task, files: Files) -> list[Record]:
     """Peak resident memory of a fresh process that runs a variant once; 55 MB are Python's."""
     records = []
     for variant, file in files.items():
         told = json.dumps({"file": str(file), "threads": task.given.threads})
-        peak = timing.peak_memory(["-m", latency.__name__, told])
+        peak = timing.peak_memory(["-m", detect.__name__, told])
         records.append(_counted(task, variant, "peak_memory_bytes", peak))
     return records
-
-
-def _counted(task: Task, *what, **more) -> Record:
-    return RECORD.counted(task, *what, device=device(task), **more)
 
 
 def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
     """Joules per image by RAPL (the whole processor package); none where no meter is readable."""
     records = []
     for variant, file in files.items() if "rapl" in timing.readable_meters() else ():
-        detector = Detector(file, task.given.threads)
-        detector(read_image(next(iter(task.images.values()))))  # warm-up
+        detector = detect.Detector(file, task.given.threads)
+        detector(images.read_image(next(iter(task.images.values()))))  # warm-up
         with timing.energy() as used:
             for _ in range(repeats):
                 detector.invoke()
@@ -97,9 +89,7 @@ def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
     return records
 
 
-def operator_records(
-    task: Task, files: Files, variants: Iterable[str], progress=iter
-) -> list[Record]:
+def operator_records(task: Task, files: Files, variants: list, progress=iter) -> list[Record]:
     """Milliseconds by operator type of `variants` that are there, with both sets of kernels."""
     records = []
     for variant in progress([v for v in variants if v in files]):
@@ -110,23 +100,21 @@ def operator_records(
     return records
 
 
-def time_operators(
-    file: Path, threads: int, xnnpack: bool = True, repeats: int = 5, seed: int = 0
-) -> pd.DataFrame:
-    """Median milliseconds of each operator run alone, in a file of its own: columns `kind`, `ms`.
+def time_operators(file: Path, threads: int, xnnpack: bool, repeats: int = 5) -> pd.DataFrame:
+    """Median milliseconds of each operator, those of constants apart: columns `kind`, `ms`.
 
-    LiteRT's Python interpreter has no profiler. Alone, an operator has the same kernel, delegate
-    and shapes; what is lost is the fusion of neighbours. Operators of constants are left out.
+    LiteRT's Python interpreter has no profiler. Alone, in a file of its own, an operator has the
+    same kernel, delegate and shapes; what is lost is the fusion of neighbours.
     """
-    rows, rng, model = [], np.random.default_rng(seed), tflite_graph.read(file)
-    for index, operator in enumerate(tflite_graph.operators(file)):
-        runner = interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
+    rows, rng, model = [], np.random.default_rng(0), tflite_graph.read(file)
+    for index, operator in enumerate(model.subgraphs[0].operators):
+        runner = litert.interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
         for entry in runner.get_input_details():
-            noise = rng.random(entry["shape"])  # a dense kernel takes the same time for any values
-            if not np.issubdtype(entry["dtype"], np.floating):
-                noise = noise < 0.5
+            # A dense kernel takes the same time for any values.
+            noise = rng.random(entry["shape"])
+            noise = noise if np.issubdtype(entry["dtype"], np.floating) else noise < 0.5
             runner.set_tensor(entry["index"], noise.astype(entry["dtype"]))
         if runner.get_input_details():
             seconds = timing.interleaved({"op": runner.invoke}, repeats)["op"]
-            rows.append((operator.kind, 1e3 * np.median(seconds)))
+            rows.append((tflite_graph.kind(model, operator), 1e3 * np.median(seconds)))
     return pd.DataFrame(rows, columns=["kind", "ms"])

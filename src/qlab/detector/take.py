@@ -14,15 +14,12 @@ from qlab.detector.data import Task
 def keep(
     folder: str | Path, task: Task, file: Path, recipe: Any, rows: pd.DataFrame, source: dict
 ) -> Path:
-    """Write model.tflite, labels.txt, recipe.json and card.json of a variant to `folder`, anew
-    where such a folder is there; returns it.
+    """Write model.tflite, labels.txt (ids as the model counts, names), recipe.json and card.json of
+    a variant to `folder`, anew where such a folder is there; returns it.
 
-    `file` is its .tflite, `recipe` the quantizer's (None without one); `rows`, its records, go to
-    the card beside `source`, their provenance. A line of labels is an id as the model counts and
-    the category's name. QlabError: the folder holds something else.
+    `rows`, its records, and `source`, their provenance, go to the card. QlabError: as `along`.
     """
-    variant = rows["variant"].iloc[0]
-    about = {"variant": variant, "recipe": recipe}
+    about = {"variant": rows["variant"].iloc[0], "recipe": recipe}
     labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]
 
     def write(part: Path) -> None:

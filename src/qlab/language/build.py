@@ -21,9 +21,8 @@ from qlab.core.progress import bar
 from qlab.language import configuration, decoder, formats, lora, passages, scoring, sizes, streaming
 from qlab.language.data import Task
 from qlab.language.digits import each, reproducible, threads
-from qlab.language.lambada import Encoded
 from qlab.language.quantized import Library, Method
-from qlab.language.scoring import Reference, Scores
+from qlab.language.scoring import Scores
 from qlab.language.training import Training
 
 log = logging.getLogger(__name__)
@@ -89,20 +88,19 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
 
     A variant that does not fit into memory is left out, with a warning.
     """
-    name, bits = PARENTS[task.choice.dtype]
-    found = {name: Variant(name, About(None, bits), task.folder)}
+    parent, bits = PARENTS[task.choice.dtype]
+    found = {parent: Variant(parent, About(None, bits), task.folder)}
     if task.as_is:
         stored = formats.stored(configuration.read(task.as_is).quantization_config, task.as_is)
         found["as_is"] = _variant("as_is", stored, task.as_is)
+    making = {n: how for n, how in making.items() if n != parent}
     # Here and not in another process, which cannot read the text of a notebook's functions.
     targets = {n: cache.address("decoder", recipe(task, how)) for n, how in making.items()}
     empty = decoder.empty(configuration.read(task.folder))
     left = [making[n] for n, target in targets.items() if not target.is_dir()]
     needed = sum(sizes.expected(empty, how.bits, how.group_size) for how in left)
     disk.refuse(needed, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'")
-    calls = {
-        n: partial(_folder, task, n, how, targets[n]) for n, how in making.items() if n != name
-    }
+    calls = {n: partial(_folder, task, n, how, targets[n]) for n, how in making.items()}
     made = each(task, calls, progress)
     return found | {n: _variant(n, making[n], folder) for n, folder in made.items()}
 
@@ -158,15 +156,12 @@ def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **se
 
     `training` is a `training.Training`, with which a killed run goes on; it knows the batches.
     """
-    recipes = {
-        n: {"base": file_sha256(v.folder), "training": passages.digest(task.training)}
-        | {"train": text(train), **settings, **_made_with(task)}
-        for n, v in variants.items()
-    }
-    targets = {n: cache.address("adapter", parts) for n, parts in recipes.items()}
-    calls = {n: partial(_adapter, task, v, targets[n], train, settings)
-             for n, v in variants.items()}  # fmt: skip
-    found = {}
+    common = {"training": passages.digest(task.training), "train": text(train), **settings}
+    common |= _made_with(task)
+    calls, found = {}, {}
+    for n, variant in variants.items():
+        target = cache.address("adapter", {"base": file_sha256(variant.folder), **common})
+        calls[n] = partial(_adapter, task, variant, target, train, settings)
     for n, adapter in each(task, calls, progress).items():
         about = variants[n].about._replace(method=f"{variants[n].about.method}_lora")
         new = {"name": f"{n}_lora", "about": about, "adapter": adapter}
@@ -188,10 +183,8 @@ def load(task: Task, variant: Variant):
     if variant.adapter:
         return lora.load(variant.folder, variant.adapter, *where)
     if variant.layers is not None:
-        model, made = (
-            decoder.load(task.folder, *where),
-            streaming.load_dense(variant.folder, *where, variant.method),
-        )
+        model = decoder.load(task.folder, *where)
+        made = streaming.load_dense(variant.folder, *where, variant.method)
         for name in variant.layers:
             model.get_submodule(name).weight = made.get_submodule(name).weight
         return model
@@ -217,18 +210,10 @@ def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
 
     def make(folder: Path) -> None:
         model, steps = load(task, variant), bar(f"{variant.name}: batches")
-        if variant == parent:
-            shape = (len(task.encoded), model.config.vocab_size)
-            compare = Reference(folder / "reference.npy", shape)
-        else:
-            compare = Reference(cache.address("scores", of(parent)) / "reference.npy")
-        scoring.score(model, task.encoded, steps, compare).save(folder / "scores.npz")
+        own, shape = variant == parent, (len(task.encoded), model.config.vocab_size)
+        place = folder if own else cache.address("scores", of(parent))
+        kept = scoring.reference(place / "reference.npy", shape if own else None)
+        scoring.score(model, task.encoded, steps, kept).save(folder / "scores.npz")
 
     with reproducible(task):
         return Scores.load(cache.artefact("scores", of(variant), make) / "scores.npz")
-
-
-def scored(task: Task, model, encoded: list[Encoded]) -> Scores:
-    """Scores of a model in memory on any passages; nothing is kept."""
-    with reproducible(task):
-        return scoring.score(model, encoded, bar("batches"))

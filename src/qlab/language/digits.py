@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
+
 from qlab.core import processes
 from qlab.language.data import EMBEDDED_MODEL, Task
 
@@ -31,8 +33,6 @@ def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> d
 
 def _one(task: Task, call: Callable[[], Any]) -> Any:
     """What the call returns, or None where memory ran out."""
-    import torch
-
     try:
         with reproducible(task):
             return call()
@@ -49,8 +49,6 @@ def reproducible(task: Task) -> Iterator[None]:
 
     Sums of another number of threads end in other digits, with which GPTQ rounds other weights.
     """
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(threads(task))
     try:

@@ -7,16 +7,19 @@ import numpy as np
 import pandas as pd
 
 from qlab.core import stats
+from qlab.core.progress import bar
 from qlab.core.records import Record
 from qlab.core.stats import Estimate
 from qlab.language import build, lambada, lora, outcomes, scoring, sizes
-from qlab.language.build import Variants
+from qlab.language.build import Variant, Variants
 from qlab.language.data import Task
+from qlab.language.digits import reproducible
 from qlab.language.metrics import DRAWS, mean, record
 from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
 
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
+SOME = "some_layers"  # the condition of records that are not of whole variants
 
 
 def size_records(task: Task, variants: Variants) -> list[Record]:
@@ -46,23 +49,25 @@ def judged_records(
     for name, rows in outcomes.by_variant(judged):
         variant, after = variants[name], outcomes.hits(rows)
         weights = stats.resamples(len(rows), DRAWS, seed)
-        records += [_share(task, variant, metric, hits, **more) for metric, hits in after.items()]
         log_p = rows["log_likelihood"].to_numpy()
-        e = _perplexity(log_p, weights)
-        records.append(record.estimated(task, variant, "perplexity", e, seed=seed, **more))
+        records += [_share(task, variant, metric, hits, **more) for metric, hits in after.items()]
+        found = {"perplexity": _perplexity(log_p, weights)}
         means = {"log_likelihood": log_p}
         if before:
+            records += _comparisons(task, variant, before, after, **more)
+            few, many = (
+                after[m].astype(float) - before[m] for m in (MAIN._replace(k=k) for k in (1, 10))
+            )
+            found["gap_growth_k1_k10"] = mean(few - many, weights)
             means["log_likelihood_difference"] = log_p - whole
             means["kl_divergence"] = rows["divergence"].dropna().to_numpy()
-            records += _comparisons(task, variant, before, after, **more)
-            e = _gap_growth(before, after, weights)
-            records.append(
-                record.estimated(task, variant, "gap_growth_k1_k10", e, seed=seed, **more)
-            )
         for metric, values in means.items():
             if len(values) and np.isfinite(values).all():
-                e = mean(values, weights[:, : len(values)])
-                records.append(record.estimated(task, variant, metric, e, seed=seed, **more))
+                found[metric] = mean(values, weights[:, : len(values)])
+        records += [
+            record.estimated(task, variant, metric, e, seed=seed, **more)
+            for metric, e in found.items()
+        ]
         if not before:
             before, whole = after, log_p
     return records
@@ -91,14 +96,6 @@ def _comparisons(task: Task, variant, before: dict, after: dict, **more) -> list
             made = record.compared(task, variant, metric.name, flips, prefix, **more)
         records += [dataclasses.replace(made[0], k=metric.k), *made[1:]]
     return records
-
-
-def _gap_growth(before: dict, after: dict, weights: np.ndarray) -> Estimate:
-    few, many = (MAIN._replace(k=k) for k in (1, 10))
-    lost = [after[m].astype(float) - before[m] for m in (few, many)]
-    each = lost[0] - lost[1]
-    value, n = float(each.mean()), len(each)
-    return Estimate(value, *stats.bootstrap_interval(weights @ each / n, value), n)
 
 
 def recovery_records(
@@ -149,7 +146,8 @@ def last_sentence(task: Task, variants: Variants) -> pd.DataFrame:
     parent = next(iter(variants))
     alone = [lambada.last_sentence(p) for p in task.passages]
     encoded = lambada.encode(alone, task.tokenizer, task.longest)
-    scores = build.scored(task, build.load(task, variants[parent]), encoded)
+    with reproducible(task):
+        scores = scoring.score(build.load(task, variants[parent]), encoded, bar("batches"))
     return outcomes.table(task, {parent: scores}, alone, LAST_SENTENCE)
 
 
@@ -162,9 +160,49 @@ def last_sentence_records(task: Task, variants: Variants, judged: pd.DataFrame) 
     ]
 
 
+def part_records(
+    task: Task, variants: Variants, sided: dict, layers: dict, judged: pd.DataFrame, seed: int
+) -> list[Record]:
+    """What variants lost of which only some layers are quantized, `sided` by (variant, side).
+
+    Their records have the side as `part` and its number of layers as `k`; of neighbouring sides
+    `part_difference` is the first one's log-likelihood minus the second's, on the same passages.
+    """
+    rows = dict(outcomes.by_variant(judged))
+    whole = next(iter(rows.values()))
+    log_p = {key: rows[one.name]["log_likelihood"].to_numpy() for key, one in sided.items()}
+    weights = stats.resamples(len(whole), DRAWS, seed)
+    made, sides = [], list(layers)
+    pairs = dict(zip(sides[::2], sides[1::2], strict=False))
+    for (base, side), one in sided.items():
+        flips = stats.paired(whole["acc"].to_numpy(), rows[one.name]["acc"].to_numpy())
+        lost = mean(log_p[base, side] - whole["log_likelihood"].to_numpy(), weights)
+        found = [("log_likelihood_difference", side, lost)]
+        found += [("acc_difference", side, flips.difference)]
+        if other := pairs.get(side):
+            apart = mean(log_p[base, side] - log_p[base, other], weights)
+            found += [("part_difference", f"{side} minus {other}", apart)]
+        here = {"condition": SOME, "k": len(layers[side]), "seed": seed}
+        made += [
+            record.estimated(task, variants[base], metric, e, part=part, **here)
+            for metric, part, e in found
+        ]
+    return made
+
+
+def kurtosis_records(task: Task, parent: Variant, spread: pd.DataFrame) -> list[Record]:
+    """Mean excess kurtosis of weights and inputs over a model's layers, of `outliers.kurtoses`."""
+    return [
+        record.counted(task, parent, "kurtosis", spread[part].mean(), len(spread), part=part)
+        for part in ("weights", "inputs")
+    ]
+
+
 def failure_records(task: Task, asked: build.Making, made: Iterable[str]) -> list[Record]:
     """One record for each variant that was asked for and ran out of memory."""
-    left = {name: asked[name] for name in asked if name not in set(made)}
-    about = {n: build.About(how.kind, how.bits, how.group_size) for n, how in left.items()}
-    gone = [build.Variant(name, about[name], task.folder) for name in left]
+    gone = [
+        Variant(name, build.About(how.kind, how.bits, how.group_size), task.folder)
+        for name, how in asked.items()
+        if name not in set(made)
+    ]
     return [record.counted(task, variant, "out_of_memory", 1) for variant in gone]

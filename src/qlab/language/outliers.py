@@ -7,27 +7,20 @@ value head and of the up projection, divided out again in the columns that read 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
+from transformers import LlamaForCausalLM
 
-from qlab.core.records import Record
 from qlab.language import decoder, walk
-from qlab.language.build import Variant
-from qlab.language.data import Task
-from qlab.language.metrics import record
-
-if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
 
 STRENGTH = 0.7  # standard deviation of the factors' logarithms
 
 
 @torch.no_grad()
-def spread(model: "LlamaForCausalLM", seed: int, strength: float = STRENGTH) -> None:
+def spread(model: LlamaForCausalLM, seed: int, strength: float = STRENGTH) -> None:
     """Rescale channels in place by factors exp(strength * normal); -strength takes it back."""
     draw = torch.Generator().manual_seed(seed)
 
@@ -71,26 +64,12 @@ def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
     rows = []
     with torch.no_grad():
         through = walk.Walk(folder, passages)
-        for index in range(len(through)):
-            with through.block(index) as block:
-                linears = decoder.linears(block)
-                for group in through.groups(index):
-                    entered: list[np.ndarray] = []
-                    through.observe(
-                        index, group[:1], lambda _, x, __, kept=entered: kept.append(x.numpy())
-                    )
-                    inputs = stats.kurtosis(np.concatenate([x.ravel() for x in entered]))
-                    for name in group:
-                        weights = stats.kurtosis(decoder.matrix(linears[name]).numpy().ravel())
-                        rows.append((index, name, float(weights), float(inputs)))
-                through.advance(index)
+        for index, group in through.layers():
+            entered: list[np.ndarray] = []
+            first = next(iter(group))
+            through.observe(index, [first], lambda _, x, __, to=entered: to.append(x.numpy()))
+            inputs = stats.kurtosis(np.concatenate([x.ravel() for x in entered]))
+            for name, linear in group.items():
+                weights = stats.kurtosis(decoder.matrix(linear).numpy().ravel())
+                rows.append((index, name, float(weights), float(inputs)))
     return pd.DataFrame(rows, columns=["block", "linear", "weights", "inputs"])
-
-
-def records(task: Task, parent: Variant, spread: pd.DataFrame) -> list[Record]:
-    """Mean excess kurtosis of weights and inputs over a model's layers, of `outliers.kurtoses`."""
-    n = len(spread)
-    return [
-        record.counted(task, parent, "kurtosis", spread[part].mean(), n, part=part)
-        for part in ("weights", "inputs")
-    ]

@@ -1,13 +1,12 @@
 """What a model folder's bytes are: body, embedding and head, scales and zeros, container."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from safetensors import safe_open
+from transformers import PreTrainedModel
 
 from qlab.core.errors import QlabError
 from qlab.language import decoder
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
@@ -33,8 +32,6 @@ def split(*folders: Path) -> dict[str, int]:
     quantized ones, `container` headers and the JSON a loader needs. The tokenizer is left out: it
     is the same for every variant. QlabError: a folder without safetensors files.
     """
-    from safetensors import safe_open
-
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:
         files = list(folder.glob("*.safetensors"))
@@ -51,7 +48,7 @@ def split(*folders: Path) -> dict[str, int]:
     return found
 
 
-def expected(model: "PreTrainedModel", bits: int, group_size: int | None) -> int:
+def expected(model: PreTrainedModel, bits: int, group_size: int | None) -> int:
     """Bytes of a variant's tensors before it is made, about: an empty model's linear layers
     in so many bits, with a scale of 16 bits and a zero-point for each group (of 64 where none is
     said), all else in float32, or float16 where that is the variant."""

@@ -5,7 +5,6 @@ notebook's own functions among it, is in its name.
 """
 
 import dataclasses
-import difflib
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -69,9 +68,7 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
     shapes, found = decoder.shapes(configuration.read(task.folder)), {}
     for name in names or making:
         if name not in making:
-            near = difflib.get_close_matches(name, making, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise QlabError(f"There is no variant {name!r}.{hint} There are {', '.join(making)}.")
+            raise QlabError(f"There is no variant {name!r}; there are {', '.join(making)}.")
         try:
             making[name].check(shapes)
         except QlabError as error:

@@ -16,8 +16,8 @@ from qlab.language.quantized import Method, Quantized, Shapes, Tensors
 from qlab.language.weights import Weights
 
 log = logging.getLogger(__name__)
-DAMPING = 0.01  # of the mean diagonal of H, added to it: the paper's and auto-gptq's default
-DAMPING_LIMIT = 10.0  # tenfold steps from DAMPING end here
+# Of the mean diagonal of H, added to it: the paper's and auto-gptq's default, and more if it must.
+DAMPING = (0.01, 0.1, 1.0, 10.0)
 
 
 class RoundToNearest(Method):
@@ -30,19 +30,9 @@ class RoundToNearest(Method):
 
     def config(self) -> dict:
         """The `quantization_config` of config.json, as auto-gptq writes it."""
-        return {
-            "bits": self.bits,
-            "group_size": self.group_size,
-            "damp_percent": DAMPING,
-            "desc_act": False,
-            "static_groups": False,
-            "sym": True,
-            "true_sequential": True,
-            "model_name_or_path": None,
-            "model_file_base_name": "model",
-            "is_marlin_format": False,
-            "quant_method": "gptq",
-        }
+        settings = {"bits": self.bits, "group_size": self.group_size, "damp_percent": DAMPING[0]}
+        known = auto_gptq_compat.load().BaseQuantizeConfig
+        return known(**settings, desc_act=False, model_file_base_name="model").to_dict()
 
     def check(self, shapes: Shapes) -> None:
         """QlabError, before any work, where a layer of this model cannot be packed."""
@@ -122,32 +112,29 @@ class Gptq(RoundToNearest):
     def quantize(self, weight: torch.Tensor, observer=None) -> Quantized:
         """The observed layer quantized and packed; that its Hessian needed more damping is said.
 
-        QlabError: no inputs seen, inputs that are not finite, a Hessian that no damping up to
-        DAMPING_LIMIT makes positive definite.
+        QlabError: no inputs seen, inputs that are not finite, a Hessian that no DAMPING makes
+        positive definite.
         """
         if observer is None or observer.nsamples == 0:
             raise QlabError("GPTQ needs inputs to calibrate on; give it some passages.")
-        hessian, damping = observer.H, DAMPING
+        hessian = observer.H
         if not torch.isfinite(hessian).all():
             raise QlabError(
                 "The inputs of a layer overflowed, so it cannot be calibrated; use float32, or "
                 "bfloat16 where float16 was used."
             )
-        while True:
+        for damping in DAMPING:
             observer.H = hessian.clone()  # it is damped and taken apart in place
+            settings = {"percdamp": damping, "group_size": self.group_size}
             try:
                 with auto_gptq_compat.quantizing():
-                    scales, zeros, _ = observer.fasterquant(
-                        percdamp=damping, group_size=self.group_size
-                    )
-                break
-            except torch.linalg.LinAlgError as error:
-                damping *= 10
-                if damping > DAMPING_LIMIT:
-                    raise QlabError(
-                        f"The Hessian of a layer is not positive definite, even damped by "
-                        f"{DAMPING_LIMIT:g} times its mean diagonal; give more, other passages."
-                    ) from error
-                log.warning("A layer's Hessian is damped by %g of its mean diagonal.", damping)
-        observer.free()
-        return self._packed(observer.layer.weight.detach(), scales, zeros)
+                    scales, zeros, _ = observer.fasterquant(**settings)
+            except torch.linalg.LinAlgError:
+                log.warning("Damped by %g of its mean diagonal, a Hessian is singular.", damping)
+                continue
+            observer.free()
+            return self._packed(observer.layer.weight.detach(), scales, zeros)
+        raise QlabError(
+            "The Hessian of a layer is not positive definite, even damped by "
+            f"{DAMPING[-1]:g} times its mean diagonal; give more, other passages."
+        )

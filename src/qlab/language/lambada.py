@@ -110,8 +110,8 @@ def encode(passages: Sequence[Passage], tokenizer, max_length: int) -> list[Enco
         if not 1 <= targets <= max_length:
             raise QlabError(
                 f"The last word of passage {len(found) + 1} ('... {passage.text[-40:]}') has "
-                f"{max(targets, 0)} tokens of its own (0: they are merged with the context's), and the "
-                f"model takes 1 to {max_length}; leave it out or take another model."
+                f"{max(targets, 0)} tokens of its own (0: merged with the context's), and 1 to "
+                f"{max_length} are needed; leave the passage out or take another model."
             )
         kept = whole[-(max_length + 1) :]
         found.append(Encoded(kept, targets, len(whole) - len(kept)))

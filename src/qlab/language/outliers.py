@@ -22,37 +22,24 @@ STRENGTH = 0.7  # standard deviation of the factors' logarithms
 @torch.no_grad()
 def spread(model: LlamaForCausalLM, seed: int, strength: float = STRENGTH) -> None:
     """Rescale channels in place by factors exp(strength * normal); -strength takes it back."""
-    draw = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(seed)
 
-    def factors(count: int) -> torch.Tensor:
-        return torch.exp(strength * torch.randn(count, generator=draw))
+    def move(weight: torch.Tensor, *readers: torch.nn.Linear, size: int = 1, repeats: int = 1):
+        """Multiply what is put out, and divide the columns of the layers that read it; where it is
+        heads of a `size`, each is read so many times."""
+        factor = torch.exp(strength * torch.randn(len(weight), generator=random))
+        weight.t().mul_(factor)
+        columns = factor.reshape(-1, size).repeat_interleave(repeats, dim=0).flatten()
+        for linear in readers:
+            linear.weight.div_(columns)
 
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
-        readers = (attention.q_proj, attention.k_proj, attention.v_proj)
-        _move(layer.input_layernorm.weight, readers, factors)
-        _move(layer.post_attention_layernorm.weight, (mlp.gate_proj, mlp.up_proj), factors)
-        factor = factors(mlp.up_proj.out_features)
-        mlp.up_proj.weight.mul_(factor[:, None])
-        mlp.down_proj.weight.div_(factor)
-        _move_values(attention, factors)
-
-
-def _move(gain: torch.Tensor, readers, factors) -> None:
-    """Multiply a norm's gain, and divide the columns of the layers that read it."""
-    factor = factors(len(gain))
-    gain.mul_(factor)
-    for linear in readers:
-        linear.weight.div_(factor)
-
-
-def _move_values(attention, factors) -> None:
-    """The same between values and output projection; a value head serves several query heads."""
-    factor = factors(attention.v_proj.out_features)
-    attention.v_proj.weight.mul_(factor[:, None])
-    size, repeats = attention.head_dim, attention.num_key_value_groups
-    heads = factor.reshape(-1, size).repeat_interleave(repeats, dim=0)
-    attention.o_proj.weight.div_(heads.flatten())
+        move(layer.input_layernorm.weight, attention.q_proj, attention.k_proj, attention.v_proj)
+        move(layer.post_attention_layernorm.weight, mlp.gate_proj, mlp.up_proj)
+        move(mlp.up_proj.weight, mlp.down_proj)
+        heads = {"size": attention.head_dim, "repeats": attention.num_key_value_groups}
+        move(attention.v_proj.weight, attention.o_proj, **heads)
 
 
 def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:

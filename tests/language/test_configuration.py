@@ -97,7 +97,7 @@ KINDS = [("bert", "BertForMaskedLM"), ("llama", "LlamaForSequenceClassification"
 @pytest.mark.parametrize(("kind", "named"), KINDS)
 def test_what_is_no_causal_decoder_is_refused(folder, kind, named):
     (folder / "config.json").write_text(json.dumps({"model_type": kind, "architectures": [named]}))
-    with pytest.raises(QlabError, match=f"holds '{named}'; expected a causal decoder"):
+    with pytest.raises(QlabError, match=f"holds {named}; expected a causal decoder"):
         configuration.read(folder)
 
 
@@ -146,6 +146,8 @@ def cut_short(folder):
     ("spoil", "sentence"),
     [
         (lambda f: tiny_llama.write_tokenizer(f, 301), "has 301 words, the model only 300; take"),
+        (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer, none of tokenizer.json,"),
+        (lambda f: (f / "config.json").unlink(), "holds no config.json; expected a causal"),
         (pickle_only, r"as pickle only \(pytorch_model\.bin\), which can run any code"),
         (missing_shard, r"model-00002-of-.* is no whole safetensors file \(No such file"),
         (cut_short, r"model\.safetensors is no whole safetensors file \(Error"),

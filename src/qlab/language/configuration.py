@@ -14,6 +14,8 @@ from transformers import (
 from qlab.core.errors import QlabError
 from qlab.language.weights import Weights
 
+WORDS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of them has a tokenizer's words
+
 
 def check(folder: Path) -> PretrainedConfig:
     """The configuration of a model folder, once its files were found to be there.
@@ -48,9 +50,9 @@ def read(folder: Path) -> PretrainedConfig:
     model = known and MODEL_FOR_CAUSAL_LM_MAPPING.get(known, None)
     if not model or (named and model.__name__ not in named) or kind == "gemma3":
         raise QlabError(
-            f"{folder} holds {(named or [kind])[0]!r}; expected a causal decoder with its head "
-            "that the installed transformers has, such as LlamaForCausalLM or GPT2LMHeadModel. "
-            "Code that a folder brings is never run."
+            f"{folder} holds {(named or [kind or 'no config.json'])[0]}; expected a causal decoder "
+            "with its head that the installed transformers has, such as LlamaForCausalLM or "
+            "GPT2LMHeadModel. Code that a folder brings is never run."
         )
     default = known()
     rope = _old_rope(settings, default)
@@ -92,7 +94,9 @@ def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer as AutoTokenizer opens it, which takes no space away before a full stop when
-    decoding."""
+    decoding. QlabError: there is none."""
+    if not any((folder / name).is_file() for name in WORDS):
+        raise QlabError(f"{folder} has no tokenizer, none of {', '.join(WORDS)}; get it whole.")
     path, more = folder / "tokenizer_config.json", {}
     settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     kind = transformers.AutoTokenizer

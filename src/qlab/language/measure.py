@@ -19,6 +19,7 @@ from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
 
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
+FEWEST, MOST = (MAIN._replace(k=k) for k in (1, 10))  # the ends of a curve over k
 SOME = "some_layers"  # the condition of records that are not of whole variants
 
 
@@ -34,15 +35,12 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
     return records
 
 
-def judged_records(
-    task: Task, variants: Variants, judged: pd.DataFrame, seed: int, **more
-) -> list[Record]:
+def judged_records(task: Task, variants: Variants, judged: pd.DataFrame, seed: int) -> list[Record]:
     """Shares with Wilson intervals, perplexity with a bootstrap one, and paired comparisons.
 
-    Of `outcomes.table`; `more` are other columns of all records. Each variant is compared with the
-    parent, the first; MAIN and `acc` with flips, McNemar's test and the smallest detectable
-    difference. `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10: below zero
-    where a smaller k widens the gap.
+    Of `outcomes.table`. Each variant is compared with the parent, the first; MAIN and `acc` with
+    flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is the
+    difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
     """
     records: list[Record] = []
     before, whole = {}, np.empty(0)
@@ -50,24 +48,19 @@ def judged_records(
         variant, after = variants[name], outcomes.hits(rows)
         weights = stats.resamples(len(rows), DRAWS, seed)
         log_p = rows["log_likelihood"].to_numpy()
-        records += [_share(task, variant, metric, hits, **more) for metric, hits in after.items()]
+        records += [_share(task, variant, metric, hits) for metric, hits in after.items()]
         found = {"perplexity": _perplexity(log_p, weights)}
         means = {"log_likelihood": log_p}
         if before:
-            records += _comparisons(task, variant, before, after, **more)
-            few, many = (
-                after[m].astype(float) - before[m] for m in (MAIN._replace(k=k) for k in (1, 10))
-            )
+            records += _comparisons(task, variant, before, after)
+            few, many = (after[m].astype(float) - before[m] for m in (FEWEST, MOST))
             found["gap_growth_k1_k10"] = mean(few - many, weights)
             means["log_likelihood_difference"] = log_p - whole
             means["kl_divergence"] = rows["divergence"].dropna().to_numpy()
         for metric, values in means.items():
             if len(values) and np.isfinite(values).all():
                 found[metric] = mean(values, weights[:, : len(values)])
-        records += [
-            record.estimated(task, variant, metric, e, seed=seed, **more)
-            for metric, e in found.items()
-        ]
+        records += [record.estimated(task, variant, m, e, seed=seed) for m, e in found.items()]
         if not before:
             before, whole = after, log_p
     return records
@@ -85,15 +78,15 @@ def _perplexity(log_likelihood: np.ndarray, weights: np.ndarray) -> Estimate:
     return Estimate(value, *stats.bootstrap_interval(drawn, value), weights.shape[1])
 
 
-def _comparisons(task: Task, variant, before: dict, after: dict, **more) -> list[Record]:
+def _comparisons(task: Task, variant, before: dict, after: dict) -> list[Record]:
     records = []
     for metric, hits in after.items():
         flips = stats.paired(before[metric], hits)
         name = f"{metric.name}_difference"
-        made = [record.estimated(task, variant, name, flips.difference, **more)]
+        made = [record.estimated(task, variant, name, flips.difference)]
         if metric in (MAIN, ACC):
             prefix = "acc_" if metric == ACC else ""
-            made = record.compared(task, variant, metric.name, flips, prefix, **more)
+            made = record.compared(task, variant, metric.name, flips, prefix)
         records += [dataclasses.replace(made[0], k=metric.k), *made[1:]]
     return records
 
@@ -156,7 +149,7 @@ def last_sentence_records(task: Task, variants: Variants, judged: pd.DataFrame) 
     return [
         _share(task, variants[name], metric, outcomes.hits(rows)[metric], condition=LAST_SENTENCE)
         for name, rows in outcomes.by_variant(judged)
-        for metric in (MAIN._replace(k=1), MAIN, ACC)
+        for metric in (FEWEST, MAIN, ACC)
     ]
 
 

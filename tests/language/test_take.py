@@ -18,7 +18,7 @@ from qlab.core import records
 from qlab.core.records import Record
 from qlab.language import gptq, streaming, take
 from qlab.language.build import About, Variant
-from qlab.language.weights import Weights
+from qlab.language.configuration import Weights
 
 USE = Path(__file__).with_name("use_without_qlab.py")
 ALONE = """import sys

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +23,8 @@ from safetensors.torch import save_file
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
 from qlab.language import configuration, decoder, gptq, gptq_format, streaming
+from qlab.language.configuration import WEIGHTS, Weights
 from qlab.language.quantized import Library
-from qlab.language.weights import WEIGHTS, Weights
 
 if TYPE_CHECKING:
     from qlab.language.data import Task
@@ -72,15 +71,17 @@ def _alone(work: tuple, blocks: int, where: str) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
         env=os.environ | {"HF_HUB_OFFLINE": "1", "AR_LOG_LEVEL": "INFO"},
     )
-    steps, said = iter(bar("autoround: blocks")(range(blocks))), deque(maxlen=1)
+    steps, said = iter(bar("autoround: blocks")(range(blocks))), "no message"
     try:
         # It stays open: when it ends, so does the other process.
-        process.stdin.write(cloudpickle.dumps(work))
-        process.stdin.flush()
-        for line in filter(None, (raw.decode(errors="replace").strip() for raw in process.stdout)):
-            said.append(line)
+        process.stdin.buffer.write(cloudpickle.dumps(work))
+        process.stdin.buffer.flush()
+        for line in process.stdout:
+            said = line.strip() or said
             if _BLOCK_DONE in line:
                 next(steps, None)
         code = process.wait()
@@ -90,7 +91,7 @@ def _alone(work: tuple, blocks: int, where: str) -> None:
         process.wait()
     if code:
         end = "failed" if code > 0 else f"was killed by signal {-code} (out of memory?)"
-        raise QlabError(f"AutoRound {end} on {where}: {''.join(said) or 'no message'}")
+        raise QlabError(f"AutoRound {end} on {where}: {said}")
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qlab.core import cache, disk
-from qlab.core.cache import code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
 from qlab.language import configuration, decoder, formats, lora, passages, scoring, sizes, streaming
@@ -145,7 +144,7 @@ def _made_with(task: Task) -> dict[str, Any]:
     """What of code and machine decides the last digits; its processor does not move from build/."""
     where = {"device": task.choice.device, "dtype": task.choice.dtype}
     where |= {"threads": threads(task)} if task.choice.device == "cpu" else {}
-    return where | {"code": code_sha256(__name__), "versions": versions(*LIBRARIES)}
+    return where | {"code": cache.code_sha256(__name__), "versions": cache.versions(*LIBRARIES)}
 
 
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
@@ -157,7 +156,7 @@ def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **se
     common |= _made_with(task)
     calls, found = {}, {}
     for n, variant in variants.items():
-        target = cache.address("adapter", {"base": file_sha256(variant.folder), **common})
+        target = cache.address("adapter", {"base": cache.file_sha256(variant.folder), **common})
         calls[n] = partial(_adapter, task, variant, target, train, settings)
     for n, adapter in each(task, calls, progress).items():
         about = variants[n].about._replace(method=f"{variants[n].about.method}_lora")
@@ -201,7 +200,7 @@ def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]
 
 def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
     def of(one: Variant) -> dict[str, Any]:
-        hashes = [file_sha256(folder) for folder in one.folders]
+        hashes = [cache.file_sha256(folder) for folder in one.folders]
         judging = {"parent": task.parent, "passages": passages.digest(task.passages)}
         return {"variant": hashes, "layers": one.layers, **judging, **_made_with(task)}
 

@@ -15,7 +15,6 @@ from transformers.pytorch_utils import Conv1D
 
 from qlab.core.errors import QlabError
 from qlab.language import configuration
-from qlab.language.weights import Weights
 
 Read = Callable[[str], torch.Tensor]  # of a parameter's name in the model
 
@@ -94,12 +93,12 @@ def filled(model: PreTrainedModel, read: Read, dtype: str, device: str) -> PreTr
 
 def reader(folder: Path, model: PreTrainedModel) -> Read:
     """What reads a float folder's tensors by the model's names."""
-    weights = Weights(folder)
+    weights = configuration.Weights(folder)
     stored = stored_names(model, weights)
     return lambda name: weights.read(stored(name))
 
 
-def stored_names(model: PreTrainedModel, weights: Weights) -> Callable[[str], str]:
+def stored_names(model: PreTrainedModel, weights: configuration.Weights) -> Callable[[str], str]:
     """What a tensor or layer of the model is called in the files.
 
     They may leave out the trunk's name, as GPT-2's do, or store a tied head in the place of the

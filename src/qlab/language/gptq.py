@@ -12,8 +12,8 @@ import torch
 
 from qlab.core.errors import QlabError
 from qlab.language import auto_gptq_compat, configuration, decoder, gptq_format
+from qlab.language.configuration import Weights
 from qlab.language.quantized import Method, Quantized, Shapes, Tensors
-from qlab.language.weights import Weights
 
 log = logging.getLogger(__name__)
 # Of the mean diagonal of H, added to it: the paper's and auto-gptq's default, and more if it must.

@@ -52,7 +52,13 @@ def read(path: Path) -> list[Passage]:
     for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
         if line.strip():
             where = f"{path}, line {number}"
-            text = _text(line, where)
+            try:
+                text = _Line.model_validate_json(line).text
+            except ValidationError as error:
+                raise QlabError(
+                    f'{where}: expected an object with a string "text" '
+                    f"({error.errors()[0]['msg']}); got {line[:60].decode(errors='replace')}"
+                ) from None
             ended += text != text.rstrip()
             found.append(split(text.rstrip(), where))
     if not found:
@@ -60,16 +66,6 @@ def read(path: Path) -> list[Passage]:
     if ended:
         log.warning("%d passages of %s ended in white space, which was taken off.", ended, path)
     return found
-
-
-def _text(line: bytes, where: str) -> str:
-    try:
-        return _Line.model_validate_json(line).text
-    except ValidationError as error:
-        why, got = error.errors()[0]["msg"], line[:60].decode(errors="replace")
-        raise QlabError(
-            f'{where}: expected an object with a string "text" ({why}); got {got}'
-        ) from None
 
 
 def split(text: str, where: str) -> Passage:

@@ -14,7 +14,7 @@ from qlab.language import build, lambada, lora, outcomes, scoring, sizes
 from qlab.language.build import Variant, Variants
 from qlab.language.data import Task
 from qlab.language.digits import reproducible
-from qlab.language.metrics import DRAWS, mean, record
+from qlab.language.metrics import DRAWS, mean, record, resampled
 from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
 
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
@@ -74,8 +74,7 @@ def _share(task: Task, variant, metric: outcomes.Metric, hits: np.ndarray, **mor
 def _perplexity(log_likelihood: np.ndarray, weights: np.ndarray) -> Estimate:
     """exp of the mean negative log-likelihood a word; the interval resamples passages."""
     drawn = np.exp(-(weights @ log_likelihood) / weights.shape[1])
-    value = scoring.perplexity(log_likelihood)
-    return Estimate(value, *stats.bootstrap_interval(drawn, value), weights.shape[1])
+    return resampled(scoring.perplexity(log_likelihood), drawn, weights.shape[1])
 
 
 def _comparisons(task: Task, variant, before: dict, after: dict) -> list[Record]:
@@ -130,8 +129,7 @@ def _recovered(
     gain, gap = after.astype(float) - before, whole.astype(float) - before
     lost = weights @ gap
     drawn = np.divide(weights @ gain, lost, out=np.full(len(lost), np.nan), where=lost > 0)
-    value = gain.sum() / gap.sum()
-    return Estimate(value, *stats.bootstrap_interval(drawn, value), len(gain))
+    return resampled(gain.sum() / gap.sum(), drawn, len(gain))
 
 
 def last_sentence(task: Task, variants: Variants) -> pd.DataFrame:

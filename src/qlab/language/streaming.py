@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 
 from qlab.core.errors import QlabError
 from qlab.language import configuration, decoder, formats
+from qlab.language.configuration import INDEX, Weights
 from qlab.language.quantized import Method, Tensors
 from qlab.language.walk import Walk
-from qlab.language.weights import INDEX, Weights
 
 # Everything beside weights and config.json that a tokenizer or a generation may need.
 BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_template*")
@@ -146,7 +146,10 @@ def dense_reader(
 ) -> decoder.Read:
     """What reads tensors of the dense model, as they are stored or of a quantized layer: by the
     method that made it or, if none is given, the one that its configuration names."""
-    settings, weights = configuration.read(folder).quantization_config, Weights(folder)
+    settings, weights = (
+        configuration.read(folder).quantization_config,
+        Weights(folder),
+    )
     method = method or formats.stored(settings, folder)
     stored = decoder.stored_names(model, weights)
 

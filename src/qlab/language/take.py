@@ -12,7 +12,6 @@ from qlab.core.take import along, card
 from qlab.language import configuration, decoder
 from qlab.language.build import Variant
 from qlab.language.data import Task
-from qlab.language.weights import INDEX, Weights
 
 
 def keep(
@@ -37,12 +36,12 @@ def keep(
 def _name_the_embedding(folder: Path) -> None:
     """A tied embedding that GPTQ's format stores as the head is stored as itself too: auto-gptq
     alone wants the head's name (see `streaming.kept`), transformers both."""
-    model, weights = decoder.empty(configuration.read(folder)), Weights(folder)
+    model, weights = decoder.empty(configuration.read(folder)), configuration.Weights(folder)
     name = decoder.embedding_name(model)
     stored = decoder.stored_names(model, weights)(name)
     if stored not in decoder.tied(model):
         return
-    file, index = weights.files[stored], folder / INDEX
+    file, index = weights.files[stored], folder / configuration.INDEX
     tensors = {n: weights.read(n) for n, place in weights.files.items() if place == file}
     tensors[name] = weights.read(stored)
     save_file(tensors, file, metadata={"format": "pt"})

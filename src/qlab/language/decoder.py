@@ -72,6 +72,12 @@ def tied(model: PreTrainedModel) -> set[str]:
     return set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
 
 
+def count(model: PreTrainedModel) -> int:
+    """Its parameters, tied ones once."""
+    without = tied(model)
+    return sum(weight.numel() for name, weight in model.named_parameters() if name not in without)
+
+
 def embedding_name(model: PreTrainedModel) -> str:
     """Name of the weight that turns tokens into states."""
     wanted = model.get_input_embeddings()
@@ -86,7 +92,7 @@ def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> PreTraine
 
 def filled(model: PreTrainedModel, read: Read, dtype: str, device: str) -> PreTrainedModel:
     """An empty model once each of its parameters has been read; in eval mode."""
-    fill(model, read, dtype, device, tied(model))
+    fill(model, read, dtype, device, without=tied(model))
     model.tie_weights()
     return model
 
@@ -116,13 +122,18 @@ def stored_names(model: PreTrainedModel, weights: configuration.Weights) -> Call
 
 
 def fill(
-    module: nn.Module, read: Read, dtype: str, device: str, without: Iterable[str] = ()
+    module: nn.Module,
+    read: Read,
+    dtype: str,
+    device: str,
+    prefix: str = "",
+    without: Iterable[str] = (),
 ) -> None:
-    """Give an empty module its parameters, one at a time, but those in `without`; what it computed
-    itself moves to the device."""
+    """Give an empty module, whose names in the model begin with `prefix`, its parameters, one at a
+    time, but those in `without`; what it computed itself moves to the device."""
     for name, _ in list(module.named_parameters(remove_duplicate=False)):
         if name not in without:
-            tensor = read(name).to(device, torch_dtype(dtype))
+            tensor = read(prefix + name).to(device, torch_dtype(dtype))
             module.load_state_dict({name: tensor}, strict=False, assign=True)
     for part in module.modules():
         for name, buffer in part._buffers.items():

@@ -52,9 +52,7 @@ def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
     `auto` takes a fit GPU; beside an unfit one it takes the CPU for a model of less than SMALL
     bytes. QlabError, with what to do, where the model fits nowhere.
     """
-    model = decoder.empty(config)
-    tied = decoder.tied(model)
-    count = sum(weight.numel() for name, weight in model.named_parameters() if name not in tied)
+    count = decoder.count(decoder.empty(config))
     gpu, unfit = None if asked == "cpu" else look(), ""
     if asked == "cuda" and gpu is None:
         raise QlabError(
@@ -62,7 +60,7 @@ def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
             "the GPU on (Kaggle: Settings, Accelerator), or set device=cpu."
         )
     if gpu:
-        need = int(count * 2 * SPARE)
+        need = int(count * 2 * SPARE)  # in 16 bits
         if not (unfit := _unfit(gpu, need)):
             # The card computes in bfloat16 from 8.0 on (Ampere).
             dtype = "bfloat16" if gpu.capability >= (8, 0) else "float16"

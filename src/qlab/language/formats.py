@@ -19,13 +19,15 @@ def stored(settings: dict[str, Any], folder: Path) -> Method:
     kind, packing = settings.get("quant_method"), str(settings.get("packing_format", ""))
     if kind == "bitsandbytes":
         return bnb.Stored(settings)
-    if kind == "awq" or (kind == "auto-round" and "awq" in packing):
-        version = str(settings.get("version", "gemm")).lower()
-        if (settings.get("bits", 4), version) == (4, "gemm"):
+    if kind == "awq" or "awq" in packing:
+        layout = (settings.get("bits", 4), str(settings.get("version", "gemm")).lower())
+        if layout == (4, "gemm"):
             return Awq(settings.get("group_size", 128))
-        kind = f"AWQ, version {version}"
-    second = settings.get("checkpoint_format") == "gptq_v2" or "gptqmodel" in packing
-    if kind in ("gptq", "auto-round") and not second:
+    elif (
+        kind in ("gptq", "auto-round")
+        and settings.get("checkpoint_format") != "gptq_v2"
+        and "gptqmodel" not in packing
+    ):
         found = gptq.RoundToNearest(settings["bits"], settings["group_size"])
         found.kind = kind.replace("-", "")  # how it was made is not for records to guess
         return found

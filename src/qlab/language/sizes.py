@@ -49,8 +49,7 @@ def expected(model: PreTrainedModel, bits: int, group_size: int | None) -> int:
     """Bytes of a variant's tensors before it is made, about: an empty model's linear layers
     in so many bits, with a scale of 16 bits and a zero-point for each group (of 64 where none is
     said), all else in float32, or float16 where that is the variant."""
-    stored = {n: p.numel() for n, p in model.named_parameters() if n not in decoder.tied(model)}
     linear = sum(p.weight.numel() for p in decoder.linears(decoder.blocks(model)[1]).values())
     scales = linear // (group_size or 64) * (16 + bits) if bits < 16 else 0
     rest = 2 if bits == 16 else 4
-    return (sum(stored.values()) - linear) * rest + (linear * bits + scales) // 8
+    return (decoder.count(model) - linear) * rest + (linear * bits + scales) // 8

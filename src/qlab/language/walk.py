@@ -48,9 +48,10 @@ class Walk:
     @contextlib.contextmanager
     def block(self, index: int) -> Iterator[torch.nn.Module]:
         """A block with its weights, which leave the memory afterwards."""
-        self._fill(f"{self.prefix}.{index}.", self.blocks[index])
-        yield self.blocks[index]
-        decoder.release(self.blocks[index])
+        found = self.blocks[index]
+        decoder.fill(found, self.read, self.dtype, self.device, f"{self.prefix}.{index}.")
+        yield found
+        decoder.release(found)
 
     def run(self, index: int, state: torch.Tensor) -> torch.Tensor:
         """A block's output [1, tokens, width] for one passage, on the device."""
@@ -116,16 +117,12 @@ class Walk:
             for hook in hooks:
                 hook.remove()
 
-    def _fill(self, prefix: str, module: torch.nn.Module, without: Iterable[str] = ()) -> None:
-        decoder.fill(
-            module, lambda name: self.read(prefix + name), self.dtype, self.device, without
-        )
-
     def _enter(self, passages: Sequence[Sequence[int]]) -> None:
         """Run all that comes before the blocks, and note what each block is given."""
         name, trunk = decoder.trunk(self.model)
         own = f"{self.prefix.removeprefix(f'{name}.')}."
-        self._fill(f"{name}.", trunk, [n for n, _ in trunk.named_parameters() if n.startswith(own)])
+        inside = [n for n, _ in trunk.named_parameters() if n.startswith(own)]
+        decoder.fill(trunk, self.read, self.dtype, self.device, f"{name}.", inside)
         with self.block(0) as first:
             real = first.forward
             for index, block in enumerate(self.blocks):

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from tiny_llama import FAMILIES
 
 from qlab.language import decoder, gptq, scoring, speed, streaming, walk
+from qlab.language.configuration import INDEX
 from qlab.language.lambada import Encoded
-from qlab.language.weights import INDEX
 
 FEW = ("llama", "gemma2", "gpt2")
 PASSAGES = tiny_llama.PASSAGES

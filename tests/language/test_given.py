@@ -245,7 +245,7 @@ def test_awq_is_read_as_dense_weights(source, tmp_path):
         tensors |= {f"{name}.{end}": part for end, part in parts.items()}
     save_file(tensors, tmp_path / "model.safetensors")
     settings = {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm"}
-    streaming.write_beside(source, tmp_path, settings, {})
+    streaming.write_beside(source, tmp_path, settings)
     model = streaming.load_dense(tmp_path)
     for name, weight in wanted.items():
         torch.testing.assert_close(model.get_submodule(name).weight, weight, rtol=1e-6, atol=0)

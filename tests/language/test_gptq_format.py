@@ -60,7 +60,7 @@ def test_scales_that_float16_rounds_are_within_the_tolerance_and_a_wrong_integer
     tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
     gptq_format.check_packed(tensors, weight, bits)
     tensors["qweight"][5, 7] ^= 1
-    with pytest.raises(ValueError, match=f"1 of {weight.numel()} weights read back otherwise"):
+    with pytest.raises(QlabError, match=f"1 of {weight.numel()} weights, packed to {bits} bits"):
         gptq_format.check_packed(tensors, weight, bits)
 
 
@@ -79,5 +79,5 @@ def test_integers_fit_the_scale_as_it_is_stored():
 def test_scales_beyond_float16_are_seen(factor):
     _, scales, zeros, weight = on_a_grid(4)
     tensors = gptq_format.pack(weight * factor, scales * factor, zeros, 4, 64)
-    with pytest.raises(ValueError, match="read back otherwise"):
+    with pytest.raises(QlabError, match="read back otherwise"):
         gptq_format.check_packed(tensors, weight * factor, 4)

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from qlab.core import records
-from qlab.language import parts
+from qlab.language import measure
 
 NOTEBOOK = ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb"
 CELLS = nbformat.read(NOTEBOOK, 4).cells
@@ -45,7 +45,7 @@ def committed() -> pd.DataFrame:
 @pytest.mark.parametrize(("model", "variant", "metric", "part", "form"), SAID)
 def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, part, form):
     where = {"model": model, "variant": variant, "part": part}
-    where["condition"] = parts.SOME if part else None
+    where["condition"] = measure.SOME if part else None
     (row,) = records.pick(committed(), metric, **where).to_dict("records")
     scale = 100 if metric == LOST else 1
     told = form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))

@@ -27,7 +27,7 @@ class Words:
 
 
 def test_a_decoded_word_is_one_of_the_tokens_alone():
-    top = np.full((5, TOP), -1)
+    top = np.zeros((5, TOP), int)
     top[:, :3] = [[2, 1, 3], [2, 2, 2], [3, 0, 0], [0, 0, 4], [0, 2, 1]]
     passages = [lambada.split(f"so {w}", "") for w in WORDS]
     found = outcomes.decoded_rank(tiny_llama.scores([0] * 5, top_tokens=top), passages, Words())

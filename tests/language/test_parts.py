@@ -7,7 +7,7 @@ import pytest
 from tiny_llama import TASK, N, scores, variants
 
 from qlab.core import records
-from qlab.language import outcomes, parts
+from qlab.language import measure, outcomes
 
 LAYERS = {"attention": ["a", "b", "c"], "MLP": ["d"], "first": ["a"], "last": ["d"]}
 LOST = {"attention": -3.0, "MLP": -1.5, "first": -1.0, "last": -4.0}  # of each, before it is -1
@@ -20,9 +20,9 @@ def test_sides_are_compared_with_float_and_neighbours_with_each_other_on_the_sam
     right = np.arange(N) % 2  # rank 0 or 1
     found = {"fp32": scores(right)}
     found |= {f"x {side}": scores(right + (side == "last"), lost) for side, lost in LOST.items()}
-    made = parts.records(TASK, built, sided, LAYERS, outcomes.table(TASK, found), 0)
+    made = measure.part_records(TASK, built, sided, LAYERS, outcomes.table(TASK, found), 0)
     table = records.check(records.as_table(made), "here")
-    assert set(table["variant"]) == {"gptq_w2_g64"} and set(table["condition"]) == {parts.SOME}
+    assert set(table["variant"]) == {"gptq_w2_g64"} and set(table["condition"]) == {measure.SOME}
     loss = records.pick(table, "log_likelihood_difference").set_index("part")
     assert loss["value"].to_dict() == pytest.approx({s: lost + 1 for s, lost in LOST.items()})
     assert loss["k"].to_dict() == {side: len(layers) for side, layers in LAYERS.items()}

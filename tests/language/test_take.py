@@ -13,12 +13,13 @@ import tiny_llama
 import torch
 from conftest import ROOT
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
 
 from qlab.core import records
 from qlab.core.records import Record
 from qlab.language import gptq, streaming, take
 from qlab.language.build import About, Variant
-from qlab.language.weights import Weights
+from qlab.language.configuration import Weights
 
 USE = Path(__file__).with_name("use_without_qlab.py")
 ALONE = """import sys
@@ -100,9 +101,19 @@ def test_a_card_says_what_it_is_and_its_files_are_the_variants(kept, source, mad
     assert (card["model"], card["variant"]) == ("m", "v")
     assert [(r["metric"], r["value"]) for r in card["records"]] == [("acc", 0.5)]
     assert set(card["files"]) == {p.name for p in folder.iterdir()} - {"card.json"}
-    assert "layers.json" not in card["files"]
-    names = Weights(folder).names
-    assert {"lm_head.weight", "model.embed_tokens.weight"} <= set(names)
+    assert {"lm_head.weight", "model.embed_tokens.weight"} <= set(Weights(folder).files)
+    dense, taken = (streaming.load_dense(place) for place in (packed, folder))
+    assert torch.equal(tiny_llama.logits(taken), tiny_llama.logits(dense))
+
+
+def test_a_folder_of_one_file_as_autoround_writes_it(kept, made):
+    packed = made(gptq.RoundToNearest(4, 32))
+    tensors = tiny_llama.stored(packed)
+    for path in packed.glob("*.safetensors*"):
+        path.unlink()
+    save_file(tensors, packed / "model.safetensors", metadata={"format": "pt"})
+    folder = kept(packed)
+    assert {"lm_head.weight", "model.embed_tokens.weight"} <= set(tiny_llama.stored(folder))
     dense, taken = (streaming.load_dense(place) for place in (packed, folder))
     assert torch.equal(tiny_llama.logits(taken), tiny_llama.logits(dense))
 

@@ -18,8 +18,6 @@ from unittest.mock import patch
 
 import torch
 
-from qlab.core.errors import QlabError
-
 _HUB, _MODELS, _PEFT = "transformers.utils.hub", "transformers.modeling_utils", "peft.peft_model"
 # What auto-gptq imports: (module, name) -> where it lives now.
 LOANS = {
@@ -38,52 +36,32 @@ LOANS = {
 
 @functools.cache
 def load() -> ModuleType:
-    """The module auto_gptq, imported; QlabError where it cannot be."""
+    """The module auto_gptq, imported, with all of it that is used here."""
     # A logger below this one says three times at import that there are no CUDA kernels.
     logging.getLogger("auto_gptq").setLevel(logging.ERROR)
-    with _lent_for_import(), warnings.catch_warnings():
+    with contextlib.ExitStack() as loans, warnings.catch_warnings():
+        for (borrower, name), (home, there) in LOANS.items():
+            owner = importlib.import_module(borrower)
+            if not hasattr(owner, name):
+                value = getattr(importlib.import_module(home), there)
+                loans.enter_context(patch.object(owner, name, value, create=True))
         # Its Triton kernels, unused here, are declared in a way that PyTorch 2.4 deprecated.
         warnings.filterwarnings("ignore", category=FutureWarning, module="auto_gptq")
-        try:
-            import auto_gptq
-            import auto_gptq.nn_modules.qlinear.qlinear_cuda_old
-        except ImportError as error:
-            raise QlabError(f"auto-gptq cannot be imported ({error}); run make install.") from error
+        import auto_gptq.nn_modules.qlinear.qlinear_cuda_old
     return auto_gptq
 
 
-def quantizer() -> type:
-    """`Quantizer`: the grid (scales and zero-points) of weights."""
-    return load().quantization.quantizer.Quantizer
-
-
-def gptq() -> type:
-    """`GPTQ`: quantizes one layer; call `fasterquant` within `quantizing()`."""
-    return load().quantization.GPTQ
-
-
-def packed_linear() -> type:
-    """The `QuantLinear` that packs, and runs in plain PyTorch where it has no kernel."""
-    return load().nn_modules.qlinear.qlinear_cuda_old.QuantLinear
+def packed_linear(*arguments, **named) -> torch.nn.Module:
+    """A `QuantLinear`, which packs, and runs in plain PyTorch where it has no kernel."""
+    return load().nn_modules.qlinear.qlinear_cuda_old.QuantLinear(*arguments, **named)
 
 
 @contextlib.contextmanager
 def quantizing() -> Iterator[None]:
     """Where auto-gptq quantizes a layer: `torch.cuda.synchronize`, which GPTQ calls to stop its
     clock and which raises without CUDA, does nothing there."""
-    with contextlib.ExitStack() as loans:
-        if not torch.cuda.is_available():
-            loans.enter_context(patch.object(torch.cuda, "synchronize", lambda device=None: None))
+    if torch.cuda.is_available():
         yield
-
-
-@contextlib.contextmanager
-def _lent_for_import() -> Iterator[None]:
-    """LOANS, where they are missing; auto-gptq's modules keep what they got."""
-    with contextlib.ExitStack() as loans:
-        for (borrower, name), (home, there) in LOANS.items():
-            owner = importlib.import_module(borrower)
-            if not hasattr(owner, name):
-                value = getattr(importlib.import_module(home), there)
-                loans.enter_context(patch.object(owner, name, value, create=True))
-        yield
+    else:
+        with patch.object(torch.cuda, "synchronize", lambda device=None: None):
+            yield

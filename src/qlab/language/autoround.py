@@ -6,26 +6,25 @@ it stores is GPTQ's format, symmetric. The call is the notebook's; it runs in a 
 because importing the library replaces functions of transformers.
 """
 
+import gc
 import os
-import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import torch
+from safetensors.torch import save_file
 
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import configuration, decoder, gptq, gptq_format, streaming, walk
+from qlab.language import configuration, decoder, gptq, gptq_format, streaming
+from qlab.language.configuration import WEIGHTS, Weights
 from qlab.language.quantized import Library
-from qlab.language.weights import WEIGHTS, Weights
 
 if TYPE_CHECKING:
     from qlab.language.data import Task
@@ -39,7 +38,7 @@ class AutoRound(Library):
 
     def __init__(self, bits: int, group_size: int, rounder: Callable, **settings: Any):
         settings = {"rounder": rounder, "bits": bits, "group_size": group_size, **settings}
-        fits = partial(gptq_format.check_widths, bits=bits, group_size=group_size)
+        fits = gptq.RoundToNearest(bits, group_size).check
         super().__init__("autoround", bits, group_size, write, settings, fits)
 
 
@@ -51,8 +50,8 @@ def write(task: "Task", target: Path, rounder: Callable, **settings: Any) -> Non
     they were tuned.
     """
     given = (task.folder, task.choice.dtype, rows(task.calibration_tokens), target)
-    count = len(walk.Walk(task.folder, []))
-    _alone((rounder, given, settings, torch.get_num_threads()), count, str(task.folder))
+    blocks = configuration.read(task.folder).num_hidden_layers
+    _alone((rounder, given, settings, torch.get_num_threads()), blocks, str(task.folder))
 
 
 def rows(passages: list[list[int]]) -> list[list[int]]:
@@ -67,22 +66,22 @@ def rows(passages: list[list[int]]) -> list[list[int]]:
 
 def _alone(work: tuple, blocks: int, where: str) -> None:
     """Run `main` on some work in a process of its own, a step of a progress bar at each block."""
-    # Without USE_TF=0, transformers imports TensorFlow where it is installed, which takes long.
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "USE_TF": "0", "AR_LOG_LEVEL": "INFO"}
     process = subprocess.Popen(
         [sys.executable, "-m", "qlab.language.autoround"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment,
+        text=True,
+        errors="replace",
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "AR_LOG_LEVEL": "INFO"},
     )
-    steps, said = iter(bar("autoround: blocks")(range(blocks))), deque(maxlen=1)
+    steps, said = iter(bar("autoround: blocks")(range(blocks))), "no message"
     try:
         # It stays open: when it ends, so does the other process.
-        process.stdin.write(cloudpickle.dumps(work))
-        process.stdin.flush()
-        for line in filter(None, (raw.decode(errors="replace").strip() for raw in process.stdout)):
-            said.append(line)
+        process.stdin.buffer.write(cloudpickle.dumps(work))
+        process.stdin.buffer.flush()
+        for line in process.stdout:
+            said = line.strip() or said
             if _BLOCK_DONE in line:
                 next(steps, None)
         code = process.wait()
@@ -92,41 +91,29 @@ def _alone(work: tuple, blocks: int, where: str) -> None:
         process.wait()
     if code:
         end = "failed" if code > 0 else f"was killed by signal {-code} (out of memory?)"
-        raise QlabError(f"AutoRound {end} on {where}: {''.join(said) or 'no message'}")
+        raise QlabError(f"AutoRound {end} on {where}: {said}")
 
 
 def main() -> None:
     """What the process does: tune, export, check, and write the folder's files."""
-    rounder, (source, dtype, calibration, target), settings, threads = cloudpickle.load(
-        sys.stdin.buffer
-    )
+    work = cloudpickle.load(sys.stdin.buffer)
     threading.Thread(target=_leave_with_launcher, daemon=True).start()
+    rounder, (source, dtype, calibration, target), settings, threads = work
     torch.set_num_threads(threads)
-    started = time.perf_counter()
     model, words = decoder.load(source, dtype), configuration.load_tokenizer(source)
-    _freeze()
-    tuning = rounder(model, words, [torch.tensor([row]) for row in calibration], **settings)
-    model, _ = tuning.quantize()
-    prefix, blocks = decoder.blocks(model)
-    names = [f"{prefix}.{name}" for name in decoder.linears(blocks)]
-    meant = {name: decoder.matrix(model.get_submodule(name)) for name in names}
-    export = target / "export"
-    tuning.save_quantized(str(export), format="auto_gptq")
-    packed = Weights(export)
-    tensors = {name: _read(packed, name, meant[name], settings["bits"]) for name in meant}
-    shutil.rmtree(export)
-    method = gptq.RoundToNearest(settings["bits"], settings["group_size"])
-    _write(source, target, tensors, method, (time.perf_counter() - started) / len(tensors))
-
-
-def _freeze() -> None:
-    """Leave what is alive out of garbage collections: the library imports every model of
-    transformers and collects several times a block, which takes longer than the tuning."""
-    import gc
-
     import auto_round  # noqa: F401
 
+    # It imports every model of transformers and collects garbage several times a block, which
+    # would take longer than the tuning.
     gc.freeze()
+    tuning = rounder(model, words, [torch.tensor([row]) for row in calibration], **settings)
+    model, _ = tuning.quantize()
+    with TemporaryDirectory(dir=target) as export:
+        # The export empties the layers.
+        names = decoder.shapes(configuration.read(source))
+        meant = {name: decoder.matrix(model.get_submodule(name)) for name in names}
+        tuning.save_quantized(export, format="auto_gptq")
+        _write(source, target, Weights(Path(export)), meant, settings)
 
 
 def _leave_with_launcher() -> None:
@@ -136,41 +123,23 @@ def _leave_with_launcher() -> None:
     os._exit(1)
 
 
-def _read(packed: Weights, name: str, meant: torch.Tensor, bits: int) -> dict:
-    """The four tensors of a linear layer, if they hold the weights that the library tuned."""
-    tensors = {end: packed.read(f"{name}.{end}") for end in gptq_format.SUFFIXES}
-    try:
-        gptq_format.check_packed(tensors, meant, bits)
-    except ValueError as error:
-        raise QlabError(f"{name}, packed by auto-round: {error}.") from error
-    return tensors
-
-
-def _write(
-    source: Path,
-    target: Path,
-    linears: dict[str, dict],
-    method: gptq.RoundToNearest,
-    seconds: float,
-) -> None:
-    """The files of the quantized folder; what is not quantized is stored as in the float one."""
-    from safetensors.torch import save_file
-
+def _write(source: Path, target: Path, packed: Weights, meant: dict, settings: dict) -> None:
+    """The files of the quantized folder: `packed` layers, if they hold the weights that were
+    `meant`; what is not quantized is stored as in the float folder."""
+    method = gptq.RoundToNearest(settings["bits"], settings["group_size"])
     model = decoder.empty(configuration.read(source))
-    read, tied = decoder.reader(source, model), decoder.tied(model)
-    tensors = {
-        name: read(name, parameter.shape)
-        for name, parameter in model.named_parameters(remove_duplicate=False)
-        if name not in tied and name.removesuffix(".weight") not in linears
-    }
-    if tied:
-        # Under this name alone does auto-gptq find it; see `streaming`.
-        tensors[min(tied)] = tensors.pop(decoder.embedding_name(model))
-    for name, parts in linears.items():
-        tensors |= {f"{name}.{end}": tensor for end, tensor in parts.items()}
+    tensors = streaming.kept(
+        model,
+        decoder.reader(source, model),
+        method.config(),
+        lambda name: name.removesuffix(".weight") in meant,
+    )
+    for name, weight in meant.items():
+        parts = {end: packed.read(f"{name}.{end}") for end in gptq_format.SUFFIXES}
+        gptq_format.check_packed(parts, weight, method.bits)
+        tensors |= {f"{name}.{end}": part for end, part in parts.items()}
     save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
-    notes = {name: {"damping": 0.0, "seconds": round(seconds, 3)} for name in linears}
-    streaming.write_beside(source, target, method.config(), notes)
+    streaming.write_beside(source, target, method.config())
 
 
 if __name__ == "__main__":

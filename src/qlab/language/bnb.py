@@ -12,14 +12,14 @@ some 0.3 % from those of the same weights in float32.
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from qlab.core.errors import QlabError
-from qlab.language import decoder
-from qlab.language.quantized import Method, Shapes
-
-if TYPE_CHECKING:
-    import torch
+from qlab.language.quantized import Method, Shapes, Tensors
 
 BLOCK = 64  # weights per absmax
 OUT_MULTIPLE = 32  # output rows that the CPU kernel takes at a time
@@ -44,36 +44,21 @@ class Stored(Method):
     def __init__(self, settings: dict[str, Any]):
         self.bits = 4 if settings.get("load_in_4bit") else 8
         self.weight_only = self.bits == 4
-        self._settings = settings
 
-    def config(self) -> dict[str, Any]:
-        """The `quantization_config` that it was made by."""
-        return self._settings
-
-    def dense(self, tensors: dict[str, "torch.Tensor"], shape: tuple[int, int]) -> "torch.Tensor":
-        """The weight [out, in], float32, that is stored; QlabError where that has another shape."""
+    def dense(self, tensors: Tensors, shape: tuple[int, int]) -> torch.Tensor:
+        """The weight [out, in], float32, that is stored."""
         if self.bits == 8:
-            found = tensors["weight"].float() * (tensors["SCB"][:, None] / 127)
-        else:
-            # from_dict empties what it is given and leaves the prefix to its caller's names.
-            parts = {n.removeprefix("weight."): p for n, p in tensors.items() if n != "weight"}
-            functional = quiet().functional
-            state = functional.QuantState.from_dict(parts, device=tensors["weight"].device)
-            found = functional.dequantize_4bit(tensors["weight"], state)
-        if tuple(found.shape) != tuple(shape):
-            raise QlabError(
-                f"A layer stored by bitsandbytes has shape {list(found.shape)}, but config.json "
-                f"asks for {list(shape)}; quantize the model again."
-            )
-        return found.float()
+            return tensors["weight"].float() * (tensors["SCB"][:, None] / 127)
+        # from_dict empties what it is given and leaves the prefix to its caller's names.
+        parts = {n.removeprefix("weight."): p for n, p in tensors.items() if n != "weight"}
+        functional = quiet().functional
+        state = functional.QuantState.from_dict(parts, device=tensors["weight"].device)
+        return functional.dequantize_4bit(tensors["weight"], state).float()
 
     def load_packed(self, folder: Path, device: str):
         """The folder's model in bitsandbytes' own modules and kernels; everything else in float32
         on a CPU and float16 elsewhere."""
-        from transformers import AutoModelForCausalLM
-        from transformers.utils.logging import disable_progress_bar
-
-        kind = decoder.torch_dtype("float32" if device == "cpu" else "float16")
+        kind = torch.float32 if device == "cpu" else torch.float16
         quiet()
         disable_progress_bar()  # of shards that load in no time
         model = AutoModelForCausalLM.from_pretrained(
@@ -89,12 +74,7 @@ def quiet():
     """bitsandbytes, without its note that an optional, downloaded kernel is absent, and the line
     that LLM.int8() logs at each layer of each call: inputs cast to float16."""
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-    logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
-    import bitsandbytes
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     import bitsandbytes.functional
 
     return bitsandbytes
-
-
-def _is_no_cast(record: logging.LogRecord) -> bool:
-    return "inputs will be cast" not in str(record.msg)

@@ -5,7 +5,6 @@ notebook's own functions among it, is in its name.
 """
 
 import dataclasses
-import difflib
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -15,15 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qlab.core import cache, disk
-from qlab.core.cache import code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
 from qlab.language import configuration, decoder, formats, lora, passages, scoring, sizes, streaming
 from qlab.language.data import Task
 from qlab.language.digits import each, reproducible, threads
-from qlab.language.lambada import Encoded
 from qlab.language.quantized import Library, Method
-from qlab.language.scoring import Reference, Scores
+from qlab.language.scoring import Scores
 from qlab.language.training import Training
 
 log = logging.getLogger(__name__)
@@ -70,9 +67,7 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
     shapes, found = decoder.shapes(configuration.read(task.folder)), {}
     for name in names or making:
         if name not in making:
-            near = difflib.get_close_matches(name, making, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise QlabError(f"There is no variant {name!r}.{hint} There are {', '.join(making)}.")
+            raise QlabError(f"There is no variant {name!r}; there are {', '.join(making)}.")
         try:
             making[name].check(shapes)
         except QlabError as error:
@@ -89,20 +84,19 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
 
     A variant that does not fit into memory is left out, with a warning.
     """
-    name, bits = PARENTS[task.choice.dtype]
-    found = {name: Variant(name, About(None, bits), task.folder)}
+    parent, bits = PARENTS[task.choice.dtype]
+    found = {parent: Variant(parent, About(None, bits), task.folder)}
     if task.as_is:
         stored = formats.stored(configuration.read(task.as_is).quantization_config, task.as_is)
         found["as_is"] = _variant("as_is", stored, task.as_is)
+    making = {n: how for n, how in making.items() if n != parent}
     # Here and not in another process, which cannot read the text of a notebook's functions.
     targets = {n: cache.address("decoder", recipe(task, how)) for n, how in making.items()}
     empty = decoder.empty(configuration.read(task.folder))
     left = [making[n] for n, target in targets.items() if not target.is_dir()]
     needed = sum(sizes.expected(empty, how.bits, how.group_size) for how in left)
     disk.refuse(needed, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'")
-    calls = {
-        n: partial(_folder, task, n, how, targets[n]) for n, how in making.items() if n != name
-    }
+    calls = {n: partial(_folder, task, n, how, targets[n]) for n, how in making.items()}
     made = each(task, calls, progress)
     return found | {n: _variant(n, making[n], folder) for n, folder in made.items()}
 
@@ -150,7 +144,7 @@ def _made_with(task: Task) -> dict[str, Any]:
     """What of code and machine decides the last digits; its processor does not move from build/."""
     where = {"device": task.choice.device, "dtype": task.choice.dtype}
     where |= {"threads": threads(task)} if task.choice.device == "cpu" else {}
-    return where | {"code": code_sha256(__name__), "versions": versions(*LIBRARIES)}
+    return where | {"code": cache.code_sha256(__name__), "versions": cache.versions(*LIBRARIES)}
 
 
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
@@ -158,15 +152,12 @@ def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **se
 
     `training` is a `training.Training`, with which a killed run goes on; it knows the batches.
     """
-    recipes = {
-        n: {"base": file_sha256(v.folder), "training": passages.digest(task.training)}
-        | {"train": text(train), **settings, **_made_with(task)}
-        for n, v in variants.items()
-    }
-    targets = {n: cache.address("adapter", parts) for n, parts in recipes.items()}
-    calls = {n: partial(_adapter, task, v, targets[n], train, settings)
-             for n, v in variants.items()}  # fmt: skip
-    found = {}
+    common = {"training": passages.digest(task.training), "train": text(train), **settings}
+    common |= _made_with(task)
+    calls, found = {}, {}
+    for n, variant in variants.items():
+        target = cache.address("adapter", {"base": cache.file_sha256(variant.folder), **common})
+        calls[n] = partial(_adapter, task, variant, target, train, settings)
     for n, adapter in each(task, calls, progress).items():
         about = variants[n].about._replace(method=f"{variants[n].about.method}_lora")
         new = {"name": f"{n}_lora", "about": about, "adapter": adapter}
@@ -188,10 +179,8 @@ def load(task: Task, variant: Variant):
     if variant.adapter:
         return lora.load(variant.folder, variant.adapter, *where)
     if variant.layers is not None:
-        model, made = (
-            decoder.load(task.folder, *where),
-            streaming.load_dense(variant.folder, *where, variant.method),
-        )
+        model = decoder.load(task.folder, *where)
+        made = streaming.load_dense(variant.folder, *where, variant.method)
         for name in variant.layers:
             model.get_submodule(name).weight = made.get_submodule(name).weight
         return model
@@ -211,24 +200,16 @@ def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]
 
 def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
     def of(one: Variant) -> dict[str, Any]:
-        hashes = [file_sha256(folder) for folder in one.folders]
+        hashes = [cache.file_sha256(folder) for folder in one.folders]
         judging = {"parent": task.parent, "passages": passages.digest(task.passages)}
         return {"variant": hashes, "layers": one.layers, **judging, **_made_with(task)}
 
     def make(folder: Path) -> None:
         model, steps = load(task, variant), bar(f"{variant.name}: batches")
-        if variant == parent:
-            shape = (len(task.encoded), model.config.vocab_size)
-            compare = Reference(folder / "reference.npy", shape)
-        else:
-            compare = Reference(cache.address("scores", of(parent)) / "reference.npy")
-        scoring.score(model, task.encoded, steps, compare).save(folder / "scores.npz")
+        own, shape = variant == parent, (len(task.encoded), model.config.vocab_size)
+        place = folder if own else cache.address("scores", of(parent))
+        kept = scoring.reference(place / "reference.npy", shape if own else None)
+        scoring.score(model, task.encoded, steps, kept).save(folder / "scores.npz")
 
     with reproducible(task):
         return Scores.load(cache.artefact("scores", of(variant), make) / "scores.npz")
-
-
-def scored(task: Task, model, encoded: list[Encoded]) -> Scores:
-    """Scores of a model in memory on any passages; nothing is kept."""
-    with reproducible(task):
-        return scoring.score(model, encoded, bar("batches"))

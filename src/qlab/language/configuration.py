@@ -1,20 +1,32 @@
-"""What a model folder says of itself: configuration and tokenizer, checked before work starts."""
+"""The files of a model folder: configuration, tokenizer and weights.
 
+Code that it brings is never run, and of weights only safetensors are read, never a pickle.
+"""
+
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+import transformers
+from safetensors import SafetensorError, safe_open
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
 
 from qlab.core.errors import QlabError
-from qlab.language.weights import Weights, read_json
 
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WORDS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of them has a tokenizer's words
 
 
-def check(folder: Path) -> "PretrainedConfig":
+def check(folder: Path) -> PretrainedConfig:
     """The configuration of a model folder, once its files were found to be there.
 
-    Reads the headers of the weight files, no weights. QlabError: no folder, not a causal decoder,
-    no tokenizer or one with more words than the model, weights missing, cut short or as pickle.
+    Reads the headers of the weight files, no weights. QlabError: not a causal decoder, a tokenizer
+    with more words than the model, weights missing, cut short or as pickle.
     """
     config = read(folder)
     words = 1 + max(load_tokenizer(folder).get_vocab().values(), default=-1)
@@ -27,53 +39,41 @@ def check(folder: Path) -> "PretrainedConfig":
     return config
 
 
-def of_float(folder: Path) -> "PretrainedConfig":
-    """As `check`; QlabError for a folder that is quantized already."""
-    config = check(folder)
+def of_float(folder: Path) -> PretrainedConfig:
+    """As `read`; QlabError for a folder that is quantized already."""
+    config = read(folder)
     if quantized(config):
         raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
     return config
 
 
-def read(folder: Path) -> "PretrainedConfig":
+def read(folder: Path) -> PretrainedConfig:
     """config.json of a causal decoder, its attention chosen; QlabError for another model."""
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
-
-    if not folder.is_dir():
-        raise QlabError(f"There is no model folder at {folder}; give a local Hugging Face folder.")
-    settings = read_json(folder, "config.json")
+    settings, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True)
     kind, named = settings.get("model_type"), settings.get("architectures")
-    if kind not in CONFIG_MAPPING:
-        own = "code of its own, which is never run" if "auto_map" in settings else "another version"
+    known = kind in CONFIG_MAPPING and CONFIG_MAPPING[kind]
+    model = known and MODEL_FOR_CAUSAL_LM_MAPPING.get(known, None)
+    if not model or (named and model.__name__ not in named) or kind == "gemma3":
         raise QlabError(
-            f"{folder} holds a model of type {kind!r}, which the installed transformers does not "
-            f"know: it needs {own}. Take a model whose family transformers has."
+            f"{folder} holds {(named or [kind or 'no config.json'])[0]}; expected a causal decoder "
+            "with its head that the installed transformers has, such as LlamaForCausalLM or "
+            "GPT2LMHeadModel. Code that a folder brings is never run."
         )
-    known = CONFIG_MAPPING[kind]
-    model = MODEL_FOR_CAUSAL_LM_MAPPING.get(known, None)
-    if model is None or (named and model.__name__ not in named) or kind == "gemma3":
+    default = known()
+    rope = _old_rope(settings, default)
+    config = known.from_dict(settings | rope)
+    if any(not hasattr(default, name) or getattr(config, name) != rope[name] for name in rope):
         raise QlabError(
-            f"{folder} holds {(named or [kind])[0]!r}; this experiment takes causal decoders with "
-            "their head, such as LlamaForCausalLM, Qwen3ForCausalLM or GPT2LMHeadModel."
+            f"{folder / 'config.json'} says what the installed transformers cannot read "
+            f"(rope_parameters {settings['rope_parameters']}); it was written by a newer one."
         )
-    try:
-        default = known()
-        rope = _old_rope(settings, default)
-        config = known.from_dict(settings | rope)
-        if any(not hasattr(default, n) or getattr(config, n) != rope[n] for n in rope):
-            raise ValueError(f"rope_parameters {settings['rope_parameters']}")
-    except (ValueError, TypeError, KeyError) as error:
-        raise QlabError(
-            f"{folder / 'config.json'} says what the installed transformers cannot read ({error}); "
-            "it was perhaps written by a newer one."
-        ) from error
     # PyTorch's own attention leaves out the soft cap that Gemma 2 puts on its scores.
     if getattr(config, "attn_logit_softcapping", None):
         config._attn_implementation = "eager"
     return config
 
 
-def _old_rope(settings: dict, default: "PretrainedConfig") -> dict:
+def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
     """Rotary positions in the words of the installed transformers, where others are spoken.
 
     transformers 5 writes `rope_parameters`, for each kind of layer where there are several; 4 reads
@@ -88,7 +88,7 @@ def _old_rope(settings: dict, default: "PretrainedConfig") -> dict:
     if local := rope.get("sliding_attention"):
         found["rope_local_base_freq"] = local["rope_theta"]
         if local.get("rope_type", "default") != "default":
-            raise ValueError(f"rope_parameters {rope}")
+            found["rope_local_scaling"] = local  # for which 4 has no word
     if "partial_rotary_factor" in whole:
         name = "rotary_pct" if neox else "partial_rotary_factor"
         found[name] = whole.pop("partial_rotary_factor")
@@ -97,16 +97,13 @@ def _old_rope(settings: dict, default: "PretrainedConfig") -> dict:
     return found
 
 
-def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer as AutoTokenizer opens it, which takes no space away before a full stop when
-    decoding; code that a folder brings is never run."""
-    import transformers
-
-    files = ("tokenizer.json", "tokenizer.model", "vocab.json")
-    if not any((folder / name).is_file() for name in files):
-        read_json(folder, files[0], "its model cannot be given text")
+    decoding. QlabError: there is none."""
+    if not any((folder / name).is_file() for name in WORDS):
+        raise QlabError(f"{folder} has no tokenizer, none of {', '.join(WORDS)}; get it whole.")
     path, more = folder / "tokenizer_config.json", {}
-    settings = read_json(folder, path.name) if path.is_file() else {}
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     kind = transformers.AutoTokenizer
     # transformers 5 names a class that 4 does not have, and lists what 4 wants by name.
     if not hasattr(transformers, settings.get("tokenizer_class") or "AutoTokenizer"):
@@ -118,11 +115,51 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     )
 
 
-def quantized(config: "PretrainedConfig") -> bool:
+def quantized(config: PretrainedConfig) -> bool:
     """Whether the folder's linear layers are stored quantized."""
     return getattr(config, "quantization_config", None) is not None
 
 
-def context(config: "PretrainedConfig") -> int:
+def context(config: PretrainedConfig) -> int:
     """Tokens that the model can read at once; 2,048 where its configuration sets no limit."""
     return getattr(config, "max_position_embeddings", None) or 2048
+
+
+class Weights:
+    """The tensors of a folder's safetensors file or shards, one copied out at a time.
+
+    A file is mapped only while one of its tensors is read, so that what was read once does not
+    stay in the resident memory of this process. `files` says which one a tensor lies in.
+    QlabError: a file is missing or cut short.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.files = folder, {}
+        for path in _files(folder):
+            try:
+                with safe_open(path, "pt") as file:
+                    self.files |= dict.fromkeys(file.keys(), path)
+            except (SafetensorError, FileNotFoundError) as error:
+                raise QlabError(
+                    f"{path} is no whole safetensors file ({error}); get the whole folder again."
+                ) from error
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor as stored, copied to memory of its own on the CPU."""
+        if name not in self.files:
+            raise QlabError(f"The weights in {self.folder} lack the tensor {name}; get them again.")
+        with safe_open(self.files[name], "pt") as file:
+            return file.get_tensor(name).clone()
+
+
+def _files(folder: Path) -> list[Path]:
+    """The single safetensors file or the shards that the index names, in the folder itself."""
+    index = folder / INDEX
+    names = json.loads(index.read_text())["weight_map"].values() if index.is_file() else [WEIGHTS]
+    files = [folder / name for name in sorted({Path(name).name for name in names})]
+    if not files[0].is_file() and (pickle := next(folder.glob("*.bin"), None)):
+        raise QlabError(
+            f"{folder} has its weights as pickle only ({pickle.name}), which can run any code when "
+            "read and is refused; get the safetensors files."
+        )
+    return files

@@ -1,17 +1,20 @@
 """What notebook 02 works on: its parameters resolved to a model folder and passages, checked."""
 
 import dataclasses
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from qlab.core import hub, parameters, paths, provenance
-from qlab.core.cache import file_sha256
+import torch
+
+from qlab.core import cache, hub, parameters, paths, provenance
+from qlab.core.embedded import CARD, model_folder
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
-from qlab.language import configuration, device, embedded, given, lambada, passages
+from qlab.language import configuration, decoder, device, given, lambada, outliers, passages
 from qlab.language.lambada import Encoded, Passage
 
 # Of profiles on real data: what QLAB_DATA has, or a name on the hub.
@@ -20,9 +23,7 @@ MODELS = {
     "full": ("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-3B"),
 }
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
-EVEN = "_even"
-EVEN_MODEL = EMBEDDED_MODEL + EVEN  # the same function without outlier channels
-_TEXTS = ("passages", "calibration", "training")
+EVEN_MODEL = EMBEDDED_MODEL + "_even"  # the same function without outlier channels
 
 
 class Parameters(parameters.Parameters):
@@ -48,18 +49,18 @@ class Task:
 
     given: Parameters  # as the notebook's cell has them
     model: str  # as the records name it
-    dataset: str  # as the records name it
     folder: Path  # of the float model
     as_is: Path | None  # the folder that was given, where it is quantized already
+    dataset: str  # as the records name it
     passages: list[Passage] = field(repr=False)
     calibration: list[Passage] = field(repr=False)  # for GPTQ and AutoRound
     training: list[Passage] = field(repr=False)  # for adapters; may be empty
+    notes: list[str]  # sentences to tell the reader
     encoded: list[Encoded] = field(repr=False)  # the passages, tokenized
     calibration_tokens: list[list[int]] = field(repr=False)  # tokens of each
     training_tokens: list[list[int]] = field(repr=False)  # tokens of each
     longest: int  # the model's context in tokens
     choice: device.Choice  # device and dtype
-    notes: list[str]  # sentences to tell the reader
 
     @cached_property
     def tokenizer(self):
@@ -69,7 +70,7 @@ class Task:
     @cached_property
     def parent(self) -> str:
         """Hash of the float model's files, by which its records know each other."""
-        return file_sha256(self.folder)
+        return cache.file_sha256(self.folder)
 
     @property
     def place(self) -> str:
@@ -79,8 +80,6 @@ class Task:
     def processor(self, share: str = "") -> str:
         """What its times are measured on: the GPU, or the processor and what of it is used."""
         if self.choice.device != "cpu":
-            import torch
-
             return torch.cuda.get_device_name()
         return provenance.device(share) if share else provenance.processor()
 
@@ -103,8 +102,8 @@ class Task:
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
-        parts = {name: passages.digest(getattr(self, name)) for name in _TEXTS}
-        return {"model": self.parent, **parts}
+        texts = ("passages", "calibration", "training")
+        return {"model": self.parent, **{n: passages.digest(getattr(self, n)) for n in texts}}
 
 
 def prepare(parameters: Parameters) -> Task:
@@ -112,41 +111,26 @@ def prepare(parameters: Parameters) -> Task:
 
     `threads` is PyTorch's from here on, but for what is `build.reproducible`.
     """
-    import torch
-
     torch.set_num_threads(parameters.threads)
     name = parameters.model or _usual(parameters.profile)
-    folder = given.folder(name, weights=False) if name else embedded.llama_folder()
+    folder = given.folder(name, weights=False) if name else model_folder(EMBEDDED_MODEL)
     config = configuration.read(folder)
     chosen = passages.choose(parameters)
     tokenizer, longest = configuration.load_tokenizer(folder), configuration.context(config)
-    encoded = lambada.encode(chosen.judging, tokenizer, longest)
-    tokens = _tokens(chosen.calibrating, tokenizer, longest)
-    notes = list(chosen.notes)
+    encoded = lambada.encode(chosen.passages, tokenizer, longest)
     if cut := lambada.truncated(encoded):
-        notes.append(f"{cut} passages are longer than the model's {longest} tokens: cut in front.")
+        note = f"{cut} passages are longer than the model's {longest} tokens: cut in front."
+        chosen.notes.append(note)
     choice = device.choose(config, parameters.device)
     folder = given.folder(name, weights=True) if name else folder
     as_is = folder if configuration.quantized(configuration.check(folder)) else None
+    model = _subject(name, folder) if name else EMBEDDED_MODEL
     if as_is:
         folder, note = given.parent(as_is, parameters.parent)
-        notes.append(note)
-    return Task(
-        given=parameters,
-        model=_subject(name, as_is or folder) if name else EMBEDDED_MODEL,
-        dataset=chosen.dataset,
-        folder=folder,
-        as_is=as_is,
-        passages=chosen.judging,
-        calibration=chosen.calibrating,
-        training=chosen.teaching,
-        encoded=encoded,
-        calibration_tokens=tokens,
-        training_tokens=_tokens(chosen.teaching, tokenizer, longest),
-        longest=longest,
-        choice=choice,
-        notes=[*notes, *given.about(name, folder), choice.sentence],
-    )
+        chosen.notes.append(note)
+    chosen.notes.extend([*given.about(name, folder), choice.sentence])
+    tokens = [_tokens(some, tokenizer, longest) for some in (chosen.calibration, chosen.training)]
+    return Task(parameters, model, folder, as_is, *chosen, encoded, *tokens, longest, choice)
 
 
 def embedded_task(parameters: Parameters, task: Task) -> Task:
@@ -157,21 +141,32 @@ def embedded_task(parameters: Parameters, task: Task) -> Task:
 
 
 def twin(task: Task, strength: float) -> Task:
-    """The same task on the embedded Llama with outlier channels of another strength; 0 is without
-    any, the even twin. QlabError for another model."""
+    """The same task on the embedded Llama with outlier channels of another strength: the same
+    function in float. 0 is without any, the even twin. QlabError for another model."""
     if task.model != EMBEDDED_MODEL:
         raise QlabError(f"Only {EMBEDDED_MODEL} has twins; {task.model} has none.")
+    recipe = {"model": task.parent, "strength": strength, "code": cache.code_sha256(__name__)}
+    recipe["versions"] = cache.versions("torch", "transformers")
+
+    def make(target: Path) -> None:
+        own = json.loads((task.folder / CARD).read_text())["outliers"]
+        model = decoder.load(task.folder)
+        outliers.spread(model, own["seed"], strength - own["strength"])
+        model.save_pretrained(target / "model")
+        task.tokenizer.save_pretrained(target / "model")
+
+    folder = cache.artefact("llama_spread", recipe, make) / "model"
     name = EVEN_MODEL if strength == 0 else f"{EMBEDDED_MODEL}_{strength:g}"
-    return dataclasses.replace(task, folder=embedded.llama_spread_folder(strength), model=name)
+    return dataclasses.replace(task, folder=folder, model=name)
 
 
 def _usual(profile: str) -> str:
     """The model of a profile on real data: QLAB_DATA's, else the hub's; none: the embedded one."""
-    if profile not in MODELS:
-        return ""
-    here, hub_name = MODELS[profile]
+    here, hub_name = MODELS.get(profile, ("", ""))
     root = paths.real_data()
-    return str(root / "llm" / here) if root and (root / "llm" / here).exists() else hub_name
+    return (
+        str(root / "llm" / here) if here and root and (root / "llm" / here).exists() else hub_name
+    )
 
 
 def _subject(name: str, folder: Path) -> str:

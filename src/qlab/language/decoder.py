@@ -6,36 +6,29 @@ a missing tensor at random, with a warning. Works with transformers 4.53 and 5.
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from accelerate import init_empty_weights
+from torch import nn
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from qlab.core.errors import QlabError
 from qlab.language import configuration
-from qlab.language.weights import Weights
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-    from transformers import PretrainedConfig, PreTrainedModel
-
-Read = Callable[[str, "torch.Size"], "torch.Tensor"]  # (name, shape) -> tensor
+Read = Callable[[str], torch.Tensor]  # of a parameter's name in the model
 
 
-def empty(config: "PretrainedConfig") -> "PreTrainedModel":
+def empty(config: PretrainedConfig) -> PreTrainedModel:
     """The model in eval mode without memory for its weights; what is computed, not stored, such as
     the frequencies of rotary positions, is there."""
-    import torch
-    from accelerate import init_empty_weights
-    from transformers import AutoModelForCausalLM
-
     config.torch_dtype = torch.float32
     with init_empty_weights(include_buffers=False):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
 
 
-def blocks(model: "PreTrainedModel") -> tuple[str, "nn.ModuleList"]:
+def blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     """The decoder blocks and their name; QlabError where the model has none that can be found."""
-    from torch import nn
-
     count = model.config.num_hidden_layers
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
@@ -46,104 +39,101 @@ def blocks(model: "PreTrainedModel") -> tuple[str, "nn.ModuleList"]:
     )
 
 
-def trunk(model: "PreTrainedModel") -> tuple[str, "nn.Module"]:
+def trunk(model: PreTrainedModel) -> tuple[str, nn.Module]:
     """All but the head, and its name: what gives hidden states for tokens."""
     name = blocks(model)[0].split(".")[0]
     return name, model.get_submodule(name)
 
 
-def linears(module: "nn.Module") -> dict[str, "nn.Module"]:
+def linears(module: nn.Module) -> dict[str, nn.Module]:
     """The linear layers of a block, or of more, by name, in the order in which they are held;
     GPT-2's too, which it keeps transposed as `Conv1D`."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
     return {n: m for n, m in module.named_modules() if isinstance(m, nn.Linear | Conv1D)}
 
 
-def matrix(linear: "nn.Module") -> "torch.Tensor":
+def matrix(linear: nn.Module) -> torch.Tensor:
     """A linear layer's weight as [outputs, inputs]."""
     return oriented(linear, linear.weight.detach())
 
 
-def oriented(linear: "nn.Module", weight: "torch.Tensor") -> "torch.Tensor":
+def oriented(linear: nn.Module, weight: torch.Tensor) -> torch.Tensor:
     """A weight [outputs, inputs] as the linear layer keeps it, or back."""
     return weight if hasattr(linear, "in_features") else weight.t().contiguous()
 
 
-def shapes(config: "PretrainedConfig") -> dict[str, tuple[int, int]]:
+def shapes(config: PretrainedConfig) -> dict[str, tuple[int, int]]:
     """(outputs, inputs) of each linear layer of each decoder block, by its full name."""
     prefix, found = blocks(empty(config))
     return {f"{prefix}.{name}": tuple(matrix(m).shape) for name, m in linears(found).items()}
 
 
-def tied(model: "PreTrainedModel") -> set[str]:
+def tied(model: PreTrainedModel) -> set[str]:
     """Names of weights that are another's, and so are not stored."""
     return set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
 
 
-def embedding_name(model: "PreTrainedModel") -> str:
+def count(model: PreTrainedModel) -> int:
+    """Its parameters, tied ones once."""
+    without = tied(model)
+    return sum(weight.numel() for name, weight in model.named_parameters() if name not in without)
+
+
+def embedding_name(model: PreTrainedModel) -> str:
     """Name of the weight that turns tokens into states."""
     wanted = model.get_input_embeddings()
     return next(f"{name}.weight" for name, module in model.named_modules() if module is wanted)
 
 
-def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> "PreTrainedModel":
+def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
     """The model of a float folder in eval mode; QlabError: a quantized folder, a missing tensor."""
-    config = configuration.of_float(folder)
-    return filled(config, reader(folder, empty(config)), dtype, device)
+    model = empty(configuration.of_float(folder))
+    return filled(model, reader(folder, model), dtype, device)
 
 
-def filled(config: "PretrainedConfig", read: Read, dtype: str, device: str) -> "PreTrainedModel":
-    """A model in eval mode whose tensors are what `read(name, shape)` gives, one at a time."""
-    return completed(empty(config), read, dtype, device)
-
-
-def completed(model: "PreTrainedModel", read: Read, dtype: str, device: str) -> "PreTrainedModel":
-    """An empty model once all that is not there yet has been read."""
-    fill(model, read, dtype, device, tied(model))
+def filled(model: PreTrainedModel, read: Read, dtype: str, device: str) -> PreTrainedModel:
+    """An empty model once each of its parameters has been read; in eval mode."""
+    fill(model, read, dtype, device, without=tied(model))
     model.tie_weights()
     return model
 
 
-def reader(folder: Path, model: "PreTrainedModel") -> Read:
-    """`read(name, shape)` of a float folder by the model's names."""
-    weights = Weights(folder)
+def reader(folder: Path, model: PreTrainedModel) -> Read:
+    """What reads a float folder's tensors by the model's names."""
+    weights = configuration.Weights(folder)
     stored = stored_names(model, weights)
-    return lambda name, _: weights.read(stored(name))
+    return lambda name: weights.read(stored(name))
 
 
-def stored_names(model: "PreTrainedModel", weights: Weights) -> Callable[[str], str]:
+def stored_names(model: PreTrainedModel, weights: configuration.Weights) -> Callable[[str], str]:
     """What a tensor or layer of the model is called in the files.
 
     They may leave out the trunk's name, as GPT-2's do, or store a tied head in the place of the
     embedding, as auto-gptq's do.
     """
     prefix, embedding = f"{trunk(model)[0]}.", embedding_name(model)
-    bare = not any(name.startswith(prefix) for name in weights.names)
+    bare = not any(name.startswith(prefix) for name in weights.files)
 
     def stored(name: str) -> str:
-        if name == embedding and name not in weights.names:
-            name = next((other for other in tied(model) if other in weights.names), name)
+        if name == embedding and name not in weights.files:
+            name = next((other for other in tied(model) if other in weights.files), name)
         return name.removeprefix(prefix) if bare else name
 
     return stored
 
 
 def fill(
-    module: "nn.Module", read: Read, dtype: str, device: str, without: Iterable[str] = ()
+    module: nn.Module,
+    read: Read,
+    dtype: str,
+    device: str,
+    prefix: str = "",
+    without: Iterable[str] = (),
 ) -> None:
-    """Give an empty module its parameters, one at a time, but those in `without`; what it computed
-    itself moves to the device."""
-    for name, parameter in list(module.named_parameters(remove_duplicate=False)):
+    """Give an empty module, whose names in the model begin with `prefix`, its parameters, one at a
+    time, but those in `without`; what it computed itself moves to the device."""
+    for name, _ in list(module.named_parameters(remove_duplicate=False)):
         if name not in without:
-            tensor = read(name, parameter.shape)
-            if tensor.shape != parameter.shape:
-                raise QlabError(
-                    f"{name} is stored as {list(tensor.shape)}, but config.json asks for "
-                    f"{list(parameter.shape)}; get the model again."
-                )
-            tensor = tensor.to(device, torch_dtype(dtype))
+            tensor = read(prefix + name).to(device, torch_dtype(dtype))
             module.load_state_dict({name: tensor}, strict=False, assign=True)
     for part in module.modules():
         for name, buffer in part._buffers.items():
@@ -151,18 +141,14 @@ def fill(
                 part._buffers[name] = buffer.to(device)
 
 
-def release(module: "nn.Module") -> None:
+def release(module: nn.Module) -> None:
     """Give up the memory of a module's parameters; what it computed itself stays."""
-    from torch import nn
-
     for part in module.modules():
         for name, parameter in part._parameters.items():
             if parameter is not None:
                 part._parameters[name] = nn.Parameter(parameter.detach().to("meta"), False)
 
 
-def torch_dtype(name: str) -> "torch.dtype":
+def torch_dtype(name: str) -> torch.dtype:
     """torch.float32, torch.float16 or torch.bfloat16 by name."""
-    import torch
-
     return getattr(torch, name)

@@ -1,17 +1,15 @@
 """Where a model runs, decided before any weight is read, and said in one sentence."""
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import psutil
+from torch import cuda
+from transformers import PretrainedConfig
 
 from qlab.core.errors import QlabError
 from qlab.language import decoder
 
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}  # of a number
 SPARE = 1.5  # over the weights' bytes: activations, a block in float32, its Hessian
 SMALL = 10**9  # bytes: a model of less is tried on the CPU where the GPU will not do
 
@@ -35,8 +33,6 @@ class Choice(NamedTuple):
 
 def look() -> Gpu | None:
     """The first CUDA device, where PyTorch finds one."""
-    from torch import cuda
-
     if not cuda.is_available():
         return None
     name, capability = cuda.get_device_name(), cuda.get_device_capability()
@@ -50,15 +46,13 @@ def introduce(gpu: Gpu | None) -> str:
     return f"{_unfit(gpu, 0) or f'The GPU is a {gpu.name} with {_gb(gpu.free)} free'}."
 
 
-def choose(config: "PretrainedConfig", asked: str = "auto") -> Choice:
+def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
     """Device and dtype for a model; `asked` is auto, cpu or cuda.
 
     `auto` takes a fit GPU; beside an unfit one it takes the CPU for a model of less than SMALL
     bytes. QlabError, with what to do, where the model fits nowhere.
     """
-    model = decoder.empty(config)
-    tied = decoder.tied(model)
-    count = sum(weight.numel() for name, weight in model.named_parameters() if name not in tied)
+    count = decoder.count(decoder.empty(config))
     gpu, unfit = None if asked == "cpu" else look(), ""
     if asked == "cuda" and gpu is None:
         raise QlabError(
@@ -66,12 +60,13 @@ def choose(config: "PretrainedConfig", asked: str = "auto") -> Choice:
             "the GPU on (Kaggle: Settings, Accelerator), or set device=cpu."
         )
     if gpu:
-        # The card computes in bfloat16 from 8.0 on (Ampere).
-        dtype = "bfloat16" if gpu.capability >= (8, 0) else "float16"
-        if not (unfit := _unfit(gpu, need := int(count * BYTES[dtype] * SPARE))):
+        need = int(count * 2 * SPARE)  # in 16 bits
+        if not (unfit := _unfit(gpu, need)):
+            # The card computes in bfloat16 from 8.0 on (Ampere).
+            dtype = "bfloat16" if gpu.capability >= (8, 0) else "float16"
             said = f"Runs on the GPU {gpu.name} in {dtype}: about {_gb(need)} of its"
             return Choice("cuda", dtype, f"{said} {_gb(gpu.free)} free are needed.")
-    need, free = int(count * BYTES["float32"] * SPARE), psutil.virtual_memory().available
+    need, free = int(count * 4 * SPARE), psutil.virtual_memory().available
     if unfit and (asked == "cuda" or need > SMALL * SPARE):
         raise QlabError(f"{unfit}, or set device=cpu, which is slow.")
     if need > free:
@@ -100,9 +95,9 @@ def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
 def _unfit(gpu: Gpu, need: int) -> str:
     """Why a GPU cannot be used and what to do about it, without the full stop; or nothing."""
     if not has_kernels(gpu.capability, gpu.kernels):
-        major, minor = gpu.capability
+        capability = ".".join(map(str, gpu.capability))
         return (
-            f"The GPU {gpu.name} has compute capability {major}.{minor}, for which this PyTorch "
+            f"The GPU {gpu.name} has compute capability {capability}, for which this PyTorch "
             f"has no kernels (it has {', '.join(gpu.kernels) or 'none'}); choose another GPU "
             "(Kaggle: T4 x2)"
         )

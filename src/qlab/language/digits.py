@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
+
 from qlab.core import processes
 from qlab.language.data import EMBEDDED_MODEL, Task
 
@@ -18,10 +20,9 @@ def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> d
     Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
     those of a small task; a larger model might not fit into memory twice.
     """
-    most = min(task.given.threads, PROCESSES) if _small(task) else 1
-    most = 1 if task.given.profile == "smoke" else most
-    arguments = [(task, call) for call in calls.values()]
-    made = processes.starmap(_one, arguments, most, progress)
+    alone = task.given.profile == "smoke" or not _small(task)
+    most = 1 if alone else min(task.given.threads, PROCESSES)
+    made = processes.starmap(_one, [(task, call) for call in calls.values()], most, progress)
     found = dict(zip(calls, made, strict=True))
     for name in [name for name, one in found.items() if one is None]:
         log.warning("%s ran out of memory and is left out; take a larger machine for it.", name)
@@ -31,16 +32,15 @@ def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> d
 
 def _one(task: Task, call: Callable[[], Any]) -> Any:
     """What the call returns, or None where memory ran out."""
-    import torch
-
     try:
         with reproducible(task):
             return call()
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not full and "can't allocate memory" not in str(error):
+    except (MemoryError, torch.OutOfMemoryError):
+        return None
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
             raise
-    return None
+        return None
 
 
 @contextlib.contextmanager
@@ -49,8 +49,6 @@ def reproducible(task: Task) -> Iterator[None]:
 
     Sums of another number of threads end in other digits, with which GPTQ rounds other weights.
     """
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(threads(task))
     try:

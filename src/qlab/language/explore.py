@@ -38,13 +38,13 @@ def picture(task: Task, at: int, scores: Mapping[str, Scores]) -> Figure:
     right = task.encoded[at].tokens[-task.encoded[at].targets]
     canvas, axes = subplots(ncols=len(scores), figsize=(4.4 * len(scores), 2.9), squeeze=False)
     for axis, (name, one) in zip(axes[0], scores.items(), strict=True):
-        tokens = [t for t in one.top_tokens[at, :SHOWN] if t >= 0]
-        shares = np.exp(one.top_log_p[at, : len(tokens)])
+        tokens = one.top_tokens[at, :SHOWN].tolist()
+        shares = np.exp(one.top_log_p[at, :SHOWN])
         colours = [plot.PALETTE[4 if t == right else 7] for t in tokens]
-        bars = axis.barh(range(len(tokens)), shares, color=colours)
+        bars = axis.barh(range(SHOWN), shares, color=colours)
         axis.bar_label(bars, [f"{share:.1%}" for share in shares], padding=3, fontsize=9)
         words = wrong_answers.written(tokens, task.tokenizer)
-        axis.set_yticks(range(len(tokens)), words, parse_math=False)
+        axis.set_yticks(range(SHOWN), words, parse_math=False)
         axis.set(xlim=(0, 1.2), xticks=[0, 0.5, 1], xlabel="probability", title=name)
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)

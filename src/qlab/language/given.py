@@ -6,6 +6,11 @@ Whatever comes in, a float Hugging Face folder comes out, and a sentence that sa
 import json
 from pathlib import Path
 
+import torch
+from tokenizers import pre_tokenizers, processors
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
+
 from qlab.core import cache, hub, paths
 from qlab.core.errors import QlabError
 from qlab.language import configuration, decoder, formats, streaming
@@ -43,46 +48,41 @@ def from_gguf(file: Path) -> Path:
     recipe["versions"] = cache.versions("transformers", "gguf")
 
     def make(target: Path) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.utils.logging import disable_progress_bar
+        from gguf import GGUFReader
 
         disable_progress_bar()
+        named = {"gguf_file": file.name, "torch_dtype": torch.float32}
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                file.parent, gguf_file=file.name, torch_dtype=torch.float32
-            )
+            parts = GGUFReader(file)
+            model = AutoModelForCausalLM.from_pretrained(file.parent, **named)
         except (ValueError, KeyError, NotImplementedError) as error:
             raise QlabError(
-                f"{file} could not be read as a GGUF file of a causal decoder: {error}. Give the "
-                "Hugging Face folder it was made from."
+                f"{file} could not be read as a GGUF file of a causal decoder: {error}. Get it "
+                "again, or give the Hugging Face folder it was made from."
             ) from error
         model.save_pretrained(target / "model")
-        _tokenizer(file).save_pretrained(target / "model")
-        (target / "parent.json").write_text(json.dumps({"gguf": file.name, "kinds": _kinds(file)}))
+        _tokenizer(file, parts.fields).save_pretrained(target / "model")
+        kinds = [tensor.tensor_type.name for tensor in parts.tensors]
+        most_first = ", ".join(sorted(set(kinds), key=lambda kind: -kinds.count(kind)))
+        (target / "parent.json").write_text(json.dumps({"gguf": file.name, "kinds": most_first}))
 
     return cache.artefact("gguf", recipe, make) / "model"
 
 
-def _tokenizer(file: Path):
+def _tokenizer(file: Path, fields: dict) -> PreTrainedTokenizerFast:
     """The file's tokenizer, with a token for the beginning only where the file asks for one.
 
     transformers adds one or not whatever the file says, takes it for the one at the end too, and
     leaves out that SmolLM splits digits.
     """
-    from tokenizers import pre_tokenizers, processors
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    words = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    inside, fields = words.backend_tokenizer, _reader(file).fields
+    inside = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).backend_tokenizer
     said = {name.removeprefix("tokenizer.ggml."): one.contents() for name, one in fields.items()}
-    numbers = {n: said[i] for n, i in SPECIAL.items() if i in said}
-    special = {n: inside.id_to_token(number) for n, number in numbers.items()}
+    special = {n: inside.id_to_token(said[i]) for n, i in SPECIAL.items() if i in said}
     inside.post_processor = None
     if said.get("add_bos_token", said["model"] == "llama") and "bos_token" in special:
         begin = special["bos_token"]
         inside.post_processor = processors.TemplateProcessing(
-            f"{begin} $A", special_tokens=[(begin, numbers["bos_token"])]
+            f"{begin} $A", special_tokens=[(begin, said["bos_token_id"])]
         )
     if said.get("pre") == "smollm":
         digits = pre_tokenizers.Digits(individual_digits=True)
@@ -92,28 +92,14 @@ def _tokenizer(file: Path):
     return PreTrainedTokenizerFast(tokenizer_object=inside, model_input_names=names, **special)
 
 
-def _kinds(file: Path) -> str:
-    """How the file's tensors are stored, the most frequent first: "Q4_1, F32, Q8_0"."""
-    kinds = [tensor.tensor_type.name for tensor in _reader(file).tensors]
-    return ", ".join(sorted(set(kinds), key=lambda kind: -kinds.count(kind)))
-
-
-def _reader(file: Path):
-    from gguf import GGUFReader
-
-    try:
-        return GGUFReader(file)
-    except ValueError as error:
-        raise QlabError(f"{file} is no whole GGUF file ({error}); get it again.") from error
-
-
 def parent(quantized: Path, named: str) -> tuple[Path, str]:
     """The float folder that a quantized one is compared with, and a sentence about it: the one that
     is named, else its own weights turned into float32 ones."""
+    own = configuration.read(quantized)
     if named:
         found = folder(named, weights=True)
-        ours, theirs = (decoder.shapes(configuration.read(f)) for f in (quantized, found))
-        if configuration.quantized(configuration.check(found)) or ours != theirs:
+        config = configuration.check(found)
+        if configuration.quantized(config) or decoder.shapes(own) != decoder.shapes(config):
             raise QlabError(
                 f"The parent {found} is quantized itself, or its layers have other names or widths "
                 f"than those of {quantized}; give the float model that this one was made from."
@@ -125,7 +111,7 @@ def parent(quantized: Path, named: str) -> tuple[Path, str]:
         streaming.load_dense(quantized).save_pretrained(target / "model")
         configuration.load_tokenizer(quantized).save_pretrained(target / "model")
 
-    method = formats.stored(configuration.read(quantized).quantization_config, quantized)
+    method = formats.stored(own.quantization_config, quantized)
     return cache.artefact("dense", recipe, make) / "model", (
         f"{quantized.name} is quantized already ({method.kind}, {method.bits} bits): its weights "
         "turned into float32 ones are the parent here. Name the real one with 'parent'."

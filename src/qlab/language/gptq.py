@@ -5,17 +5,19 @@ columns still to come so that tr(D H D^T), with D the change of W and H = 2/n su
 inputs, stays small. Round-to-nearest is the same grid without it.
 """
 
+import logging
 from pathlib import Path
 
 import torch
 
 from qlab.core.errors import QlabError
 from qlab.language import auto_gptq_compat, configuration, decoder, gptq_format
-from qlab.language.quantized import Method, Quantized, Shapes
-from qlab.language.weights import Weights
+from qlab.language.configuration import Weights
+from qlab.language.quantized import Method, Quantized, Shapes, Tensors
 
-DAMPING = 0.01  # of the mean diagonal of H, added to it: the paper's and auto-gptq's default
-DAMPING_LIMIT = 10.0  # tenfold steps from DAMPING end here
+log = logging.getLogger(__name__)
+# Of the mean diagonal of H, added to it: the paper's and auto-gptq's default, and more if it must.
+DAMPING = (0.01, 0.1, 1.0, 10.0)
 
 
 class RoundToNearest(Method):
@@ -28,23 +30,14 @@ class RoundToNearest(Method):
 
     def config(self) -> dict:
         """The `quantization_config` of config.json, as auto-gptq writes it."""
-        return {
-            "bits": self.bits,
-            "group_size": self.group_size,
-            "damp_percent": DAMPING,
-            "desc_act": False,
-            "static_groups": False,
-            "sym": True,
-            "true_sequential": True,
-            "model_name_or_path": None,
-            "model_file_base_name": "model",
-            "is_marlin_format": False,
-            "quant_method": "gptq",
-        }
+        settings = {"bits": self.bits, "group_size": self.group_size, "damp_percent": DAMPING[0]}
+        known = auto_gptq_compat.load().BaseQuantizeConfig
+        return known(**settings, desc_act=False, model_file_base_name="model").to_dict()
 
     def check(self, shapes: Shapes) -> None:
         """QlabError, before any work, where a layer of this model cannot be packed."""
-        gptq_format.check_widths(shapes, self.bits, self.group_size)
+        super().check(shapes)
+        gptq_format.check_widths(shapes, self.bits)
 
     def quantize(self, weight: torch.Tensor, observer=None) -> Quantized:
         """The weight rounded and packed; QlabError where that cannot be read back."""
@@ -55,34 +48,32 @@ class RoundToNearest(Method):
             rounded.append(grid.quantize(group))
             scales.append(grid.scale)
             zeros.append(grid.zero)
-        dense, scale, zero = (torch.cat(parts, 1) for parts in (rounded, scales, zeros))
-        return self._packed(dense, scale, zero)
+        return self._packed(*(torch.cat(parts, 1) for parts in (rounded, scales, zeros)))
 
-    def dense(self, tensors: dict[str, torch.Tensor], shape=None) -> torch.Tensor:
+    def dense(self, tensors: Tensors, shape=None) -> torch.Tensor:
         """The weight [out, in], float32, of what was stored."""
         return gptq_format.unpack(tensors, self.bits)
 
     def load_packed(self, folder: Path, device: str):
         """The folder's model with auto-gptq's packed layers in the place of its linear ones: its
         kernels on CUDA where they were compiled, PyTorch's operators elsewhere."""
-        config, weights = configuration.check(folder), Weights(folder)
+        config, weights = configuration.read(folder), Weights(folder)
         del config.quantization_config
         model = decoder.empty(config)
         stored = decoder.stored_names(model, weights)
         dtype = "float32" if torch.device(device).type == "cpu" else "float16"
         for name, linear in decoder.linears(model).items():
-            if f"{stored(name)}.qweight" in weights.names:
+            if f"{stored(name)}.qweight" in weights.files:
                 packed = self._layer(weights, stored(name), linear, decoder.torch_dtype(dtype))
                 model.set_submodule(name, packed)
-        return decoder.completed(model, decoder.reader(folder, model), dtype, device)
+        return decoder.filled(model, decoder.reader(folder, model), dtype, device)
 
     def _layer(self, weights: Weights, name: str, linear, dtype: torch.dtype) -> torch.nn.Module:
         outputs, inputs = decoder.matrix(linear).shape
         size = inputs if self.group_size == -1 else self.group_size
         biased = linear.bias is not None
-        packed = auto_gptq_compat.packed_linear()(self.bits, size, inputs, outputs, bias=biased)
-        in_order = torch.equal(weights.read(f"{name}.g_idx").long(), packed.g_idx.long())
-        if not in_order:
+        packed = auto_gptq_compat.packed_linear(self.bits, size, inputs, outputs, bias=biased)
+        if not torch.equal(weights.read(f"{name}.g_idx").long(), packed.g_idx.long()):
             raise QlabError(
                 f"{name} has its columns in another order (desc_act), which this kernel "
                 "does not multiply; load it dense."
@@ -93,19 +84,14 @@ class RoundToNearest(Method):
         return packed
 
     def _grid(self):
-        grid = auto_gptq_compat.quantizer()()
+        grid = auto_gptq_compat.load().quantization.quantizer.Quantizer()
         grid.configure(self.bits, perchannel=True, sym=True, mse=False)
         return grid
 
-    def _packed(self, dense, scales, zeros, damping: float = 0.0) -> Quantized:
+    def _packed(self, dense, scales, zeros) -> Quantized:
         tensors = gptq_format.pack(dense, scales, zeros, self.bits, self.group_size)
-        try:
-            gptq_format.check_packed(tensors, dense, self.bits)
-        except ValueError as error:
-            raise QlabError(
-                f"After packing to {self.bits} bits, {error}; rescale the weights."
-            ) from error
-        return Quantized(tensors, dense, damping)
+        gptq_format.check_packed(tensors, dense, self.bits)
+        return Quantized(tensors, dense)
 
 
 class Gptq(RoundToNearest):
@@ -119,15 +105,15 @@ class Gptq(RoundToNearest):
         # A float32 stand-in, which GPTQ leaves rounded: bfloat16 could not hold 8 bits' steps.
         stand_in = torch.nn.Linear(weight.shape[1], weight.shape[0], False, device="meta")
         stand_in.weight = torch.nn.Parameter(weight.contiguous(), requires_grad=False)
-        observer = auto_gptq_compat.gptq()(stand_in)
+        observer = auto_gptq_compat.load().quantization.GPTQ(stand_in)
         observer.quantizer = self._grid()
         return observer
 
     def quantize(self, weight: torch.Tensor, observer=None) -> Quantized:
-        """The observed layer quantized and packed, with the damping that its Hessian needed.
+        """The observed layer quantized and packed; that its Hessian needed more damping is said.
 
-        QlabError: no inputs seen, inputs that are not finite, a Hessian that no damping up to
-        DAMPING_LIMIT makes positive definite.
+        QlabError: no inputs seen, inputs that are not finite, a Hessian that no DAMPING makes
+        positive definite.
         """
         if observer is None or observer.nsamples == 0:
             raise QlabError("GPTQ needs inputs to calibrate on; give it some passages.")
@@ -137,21 +123,18 @@ class Gptq(RoundToNearest):
                 "The inputs of a layer overflowed, so it cannot be calibrated; use float32, or "
                 "bfloat16 where float16 was used."
             )
-        damping = DAMPING
-        while True:
+        for damping in DAMPING:
             observer.H = hessian.clone()  # it is damped and taken apart in place
+            settings = {"percdamp": damping, "group_size": self.group_size}
             try:
                 with auto_gptq_compat.quantizing():
-                    scales, zeros, _ = observer.fasterquant(
-                        percdamp=damping, group_size=self.group_size
-                    )
-                break
-            except torch.linalg.LinAlgError as error:
-                damping *= 10
-                if damping > DAMPING_LIMIT:
-                    raise QlabError(
-                        f"The Hessian of a layer is not positive definite, even damped by "
-                        f"{DAMPING_LIMIT:g} times its mean diagonal; give more, other passages."
-                    ) from error
-        observer.free()
-        return self._packed(observer.layer.weight.detach(), scales, zeros, damping)
+                    scales, zeros, _ = observer.fasterquant(**settings)
+            except torch.linalg.LinAlgError:
+                log.warning("Damped by %g of its mean diagonal, a Hessian is singular.", damping)
+                continue
+            observer.free()
+            return self._packed(observer.layer.weight.detach(), scales, zeros)
+        raise QlabError(
+            "The Hessian of a layer is not positive definite, even damped by "
+            f"{DAMPING[-1]:g} times its mean diagonal; give more, other passages."
+        )

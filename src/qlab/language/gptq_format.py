@@ -15,6 +15,7 @@ import torch
 
 from qlab.core.errors import QlabError
 from qlab.language import auto_gptq_compat
+from qlab.language.quantized import Shapes, Tensors
 
 BITS = (2, 3, 4, 8)  # that the format packs
 SUFFIXES = ("qweight", "qzeros", "scales", "g_idx")  # ends of the names of a layer's tensors
@@ -24,7 +25,7 @@ HALF = torch.finfo(torch.float16)  # limits of the scales' type
 
 def pack(
     weight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor, bits: int, group_size: int
-) -> dict[str, torch.Tensor]:
+) -> Tensors:
     """The four tensors of weights [out, in] that lie on a grid: scales, zeros [out, groups].
 
     QlabError: a zero-point outside 1 .. 2^bits. Asymmetric grids have 0 there, which the format
@@ -36,27 +37,22 @@ def pack(
             f"{zeros.min():g} to {zeros.max():g}. Quantize symmetrically (sym=True)."
         )
     columns, rows = weight.shape[1], weight.shape[0]
-    packed = auto_gptq_compat.packed_linear()(bits, group_size, columns, rows, bias=False)
+    packed = auto_gptq_compat.packed_linear(bits, group_size, columns, rows, bias=False)
     # `pack` finds the integers anew, as weight / scale + zero, so it is given the scales as they
     # will be stored, and weights within their reach: a number too large spills into others.
     scales, zeros = scales.detach().cpu().half().float(), zeros.detach().cpu().float()
     low, high = -zeros * scales, (2**bits - 1 - zeros) * scales
     grouped = weight.detach().float().cpu().unflatten(1, (-1, group_size))
     linear = torch.nn.Linear(columns, rows, bias=False, device="meta")
-    linear.weight = torch.nn.Parameter(
-        grouped.clamp(low[..., None], high[..., None]).flatten(1), requires_grad=False
-    )
+    reached = grouped.clamp(low[..., None], high[..., None]).flatten(1)
+    linear.weight = torch.nn.Parameter(reached, requires_grad=False)
     # A copy, because `pack` subtracts 1 in place from zero-points of a single group.
     packed.pack(linear, scales, zeros.clone(), packed.g_idx)
-    return {
-        "qweight": packed.qweight.contiguous(),
-        "qzeros": packed.qzeros.contiguous(),
-        "scales": packed.scales.half().contiguous(),
-        "g_idx": packed.g_idx.contiguous(),
-    }
+    packed.scales = packed.scales.half()
+    return {end: getattr(packed, end).contiguous() for end in SUFFIXES}
 
 
-def unpack(tensors: dict[str, torch.Tensor], bits: int) -> torch.Tensor:
+def unpack(tensors: Tensors, bits: int) -> torch.Tensor:
     """The weights [out, in], float32, that the four tensors stand for."""
     levels = integers(tensors["qweight"], bits)
     zeros = zero_points(tensors["qzeros"], bits)
@@ -87,8 +83,8 @@ def integers(words: torch.Tensor, bits: int) -> torch.Tensor:
     return out.reshape(-1, words.shape[1])
 
 
-def check_packed(tensors: dict[str, torch.Tensor], meant: torch.Tensor, bits: int) -> None:
-    """ValueError unless the packed tensors hold the weights `meant` [out, in], but for rounding.
+def check_packed(tensors: Tensors, meant: torch.Tensor, bits: int) -> None:
+    """QlabError unless the packed tensors hold the weights `meant` [out, in], but for rounding.
 
     What may differ, beside what their own dtype rounds, is the scale in float16: by 2^-11 of it, or
     by half of the smallest float16 number, for each of the up to 2^(bits-1) steps from zero. Scales
@@ -102,30 +98,23 @@ def check_packed(tensors: dict[str, torch.Tensor], meant: torch.Tensor, bits: in
     lost = (stored - meant).norm() > 0.01 * meant.norm()
     if not torch.isfinite(stored).all() or off.any() or lost:
         scales = tensors["scales"]
-        raise ValueError(
-            f"{int(off.sum()) or 'all'} of {off.numel()} weights read back otherwise than they "
-            f"were quantized (float16 scales {scales.min():.3g} to {scales.max():.3g})"
+        raise QlabError(
+            f"{int(off.sum()) or 'all'} of {off.numel()} weights, packed to {bits} bits, read back "
+            f"otherwise than they were quantized (float16 scales {scales.min():.3g} to "
+            f"{scales.max():.3g}); rescale the weights."
         )
 
 
-def check_widths(linears: dict[str, tuple[int, int]], bits: int, group_size: int) -> None:
-    """QlabError unless linear layers, kind -> (out, in), can be packed with these settings.
+def check_widths(shapes: Shapes, bits: int) -> None:
+    """QlabError unless layers of these widths can be packed to so many bits.
 
     Plain auto-gptq would fail late, with a shape error in the forward pass.
     """
-    if bits not in BITS or group_size < 1:
-        raise QlabError(
-            f"GPTQ's format has 2, 3, 4 and 8 bits, not {bits}, in groups of 1 or more."
-        )
-    for kind, (rows, columns) in linears.items():
-        for width, side in ((columns, "inputs"), (rows, "outputs")):
-            if width % WORD:
-                raise QlabError(
-                    f"{kind} has {width} {side}, which cannot be packed: GPTQ's format needs a "
-                    f"multiple of {WORD}. Pad the model's widths or take one whose widths divide."
-                )
-        if columns % group_size:
+    if bits not in BITS:
+        raise QlabError(f"GPTQ's format has 2, 3, 4 and 8 bits, not {bits}.")
+    for layer, widths in shapes.items():
+        if any(width % WORD for width in widths):
             raise QlabError(
-                f"{kind} has {columns} inputs, which groups of {group_size} do not divide; "
-                "choose another group size."
+                f"{layer} has {widths[0]} outputs and {widths[1]} inputs; GPTQ's format packs "
+                f"multiples of {WORD}. Pad the model's widths or take one whose widths divide."
             )

@@ -4,6 +4,7 @@ Read, split and tokenized as the task `lambada_openai` of lm-evaluation-harness 
 that scores are comparable with published ones.
 """
 
+import codecs
 import logging
 import re
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ from pydantic import BaseModel, ValidationError
 from qlab.core.errors import QlabError
 
 log = logging.getLogger(__name__)
-_FORM = 'jsonl with {"text": ...} in each line'
 
 
 class Passage(NamedTuple):
@@ -37,43 +37,35 @@ class Encoded(NamedTuple):
     dropped: int = 0
 
 
-def read(path: Path) -> list[Passage]:
-    """The passages of a jsonl file with a string `text` in each line; blank lines are skipped.
-
-    QlabError, with the line's number, for one that is no such passage; and for a bad file.
-    """
-    if not path.is_file():
-        raise QlabError(f"There is no LAMBADA file {path}; expected {_FORM}.")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise QlabError(f"{path} is not UTF-8 text ({error}); expected {_FORM}.") from error
-    found = [_passage(x, f"{path}, line {i}") for i, x in enumerate(lines, 1) if x.strip()]
-    if not found:
-        raise QlabError(f"{path} is empty; expected {_FORM}.")
-    passages, ended = zip(*found, strict=True)
-    if any(ended):
-        log.warning("%d passages of %s ended in white space, which was taken off.",
-                    sum(ended), path)  # fmt: skip
-    return list(passages)
-
-
 class _Line(BaseModel):
-    """A line of the file; what else stands in it is left alone."""
+    """A line of a file of passages; what else stands in it is left alone."""
 
     text: str
 
 
-def _passage(line: str, where: str) -> tuple[Passage, bool]:
-    """The passage, and whether white space was taken off its end."""
-    try:
-        text = _Line.model_validate_json(line).text
-        return split(text.rstrip(), where), text != text.rstrip()
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise QlabError(
-            f'{where}: expected an object with a string "text" ({first["msg"]}); got {line[:60]}'
-        ) from None
+def read(path: Path) -> list[Passage]:
+    """The passages of a jsonl file with a string `text` in each line; blank lines are skipped.
+
+    QlabError, with the line's number, for one that is no such passage; and for an empty file.
+    """
+    found, ended = [], 0
+    for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            try:
+                text = _Line.model_validate_json(line).text
+            except ValidationError as error:
+                raise QlabError(
+                    f'{where}: expected an object with a string "text" '
+                    f"({error.errors()[0]['msg']}); got {line[:60].decode(errors='replace')}"
+                ) from None
+            ended += text != text.rstrip()
+            found.append(split(text.rstrip(), where))
+    if not found:
+        raise QlabError(f'{path} is empty; expected jsonl with {{"text": ...}} in each line.')
+    if ended:
+        log.warning("%d passages of %s ended in white space, which was taken off.", ended, path)
+    return found
 
 
 def split(text: str, where: str) -> Passage:
@@ -93,11 +85,9 @@ def last_sentence(passage: Passage) -> Passage:
     sentence, the sentence before it stays.
     """
     starts = [0] + [match.end() for match in re.finditer(r"[.!?]['\"”’]*\s+", passage.context)]
-    for start in reversed(starts):
-        context = passage.context[start:]
-        if context.strip():
-            return Passage(f"{context} {passage.word}", context, passage.word)
-    return passage
+    contexts = [passage.context[start:] for start in starts]
+    context = next(context for context in reversed(contexts) if context.strip())
+    return Passage(f"{context} {passage.word}", context, passage.word)
 
 
 def encode(passages: Sequence[Passage], tokenizer, max_length: int) -> list[Encoded]:
@@ -110,25 +100,18 @@ def encode(passages: Sequence[Passage], tokenizer, max_length: int) -> list[Enco
     """
     wholes = _tokenize([p.text for p in passages], tokenizer)
     contexts = _tokenize([p.context.rstrip() for p in passages], tokenizer)
-    pairs = zip(passages, wholes, contexts, strict=True)
-    return [
-        _encoded(
-            whole, len(whole) - len(context), max_length, f"Passage {i} ('... {p.text[-40:]}')"
-        )
-        for i, (p, whole, context) in enumerate(pairs, 1)
-    ]
-
-
-def _encoded(whole: list[int], targets: int, max_length: int, where: str) -> Encoded:
-    if targets < 1:
-        raise QlabError(f"{where}: the tokenizer merges the last word with the context.")
-    if targets > max_length:
-        raise QlabError(
-            f"{where}: the last word alone has {targets} tokens, more than the model's context of "
-            f"{max_length}; leave the passage out or take a model with a longer context."
-        )
-    kept = whole[-(max_length + 1) :]
-    return Encoded(kept, targets, len(whole) - len(kept))
+    found = []
+    for passage, whole, context in zip(passages, wholes, contexts, strict=True):
+        targets = len(whole) - len(context)
+        if not 1 <= targets <= max_length:
+            raise QlabError(
+                f"The last word of passage {len(found) + 1} ('... {passage.text[-40:]}') has "
+                f"{max(targets, 0)} tokens of its own (0: merged with the context's), and 1 to "
+                f"{max_length} are needed; leave the passage out or take another model."
+            )
+        kept = whole[-(max_length + 1) :]
+        found.append(Encoded(kept, targets, len(whole) - len(kept)))
+    return found
 
 
 def begins(tokenizer) -> bool:
@@ -140,24 +123,15 @@ def begins(tokenizer) -> bool:
 def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
     """Token numbers of texts; a text that spells out its own BOS gets no second one, and one for
     the end, which some tokenizers add, is taken off: nothing but the word is judged."""
-    prefix = tokenizer.bos_token_id
-    if prefix is None:
-        prefix = tokenizer.eos_token_id
-    spelt = None if prefix is None else tokenizer.decode(prefix)
-    plain = tokenizer("a")["input_ids"]
-    ends = tokenizer.eos_token_id is not None and plain[-1] == tokenizer.eos_token_id
-    found: list[list[int]] = [[]] * len(texts)
-    for special in (True, False):
-        here = [i for i, t in enumerate(texts) if special != (bool(spelt) and t.startswith(spelt))]
-        if here:
-            some = [texts[i] for i in here]
-            # verbose: a text longer than the context is our business, not worth a warning.
-            ids = tokenizer(
-                some, add_special_tokens=special, return_attention_mask=False, verbose=False
-            )["input_ids"]
-            for i, tokens in zip(here, ids, strict=True):
-                found[i] = tokens[:-1] if special and ends else tokens
-    return found
+    spelt = tokenizer.bos_token or tokenizer.eos_token
+    ended = tokenizer("a")["input_ids"][-1] == tokenizer.eos_token_id
+    begun = begins(tokenizer) and bool(spelt)
+    # verbose: a text longer than the context is our business, not worth a warning.
+    ids = tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
+    return [
+        tokens[begun and text.startswith(spelt) : len(tokens) - ended]
+        for text, tokens in zip(texts, ids, strict=True)
+    ]
 
 
 def truncated(encoded: Sequence[Encoded]) -> int:

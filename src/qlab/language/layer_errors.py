@@ -7,59 +7,40 @@ for all variants. The inputs are the float model's, so errors of earlier layers 
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import torch
 
 from qlab.core.records import Record
-from qlab.language import configuration, decoder, formats, streaming, walk
+from qlab.language import streaming, walk
 from qlab.language.build import Variants
 from qlab.language.data import Task
+from qlab.language.decoder import oriented
 from qlab.language.digits import reproducible
 from qlab.language.metrics import record
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def layer_errors(
-    folder: Path,
-    quantized: dict[str, Path],
-    calibration: list[list[int]],
-    device: str = "cpu",
-    progress=iter,
-) -> "pd.DataFrame":
+    folder: Path, quantized: dict[str, Path], calibration: list[list[int]], progress=iter
+) -> pd.DataFrame:
     """Table of layer (from 0), linear, variant, relative_error, over some passages' token ids.
 
     `quantized` has a folder for each variant of the float model in `folder`. Of LLM.int8() it is
-    the error of the weights alone. QlabError: no passages, or folders that do not fit.
+    the error of the weights alone.
     """
-    import pandas as pd
-
-    walk.checked(calibration, configuration.check(folder))
     rows = []
     with torch.no_grad():
-        through = walk.Walk(folder, calibration, "float32", device)
-        read = {v: _reader(path, through.model) for v, path in quantized.items()}
-        for index in progress(range(len(through))):
-            with through.block(index) as block:
-                linears = decoder.linears(block)
-                for group in through.groups(index):
-                    hessian = _hessian(through, index, group[0])
-                    for name in group:
-                        full = f"{through.prefix}.{index}.{name}"
-                        for variant, dense in read.items():
-                            weight = linears[name].weight
-                            other = dense(f"{full}.weight", weight.shape).to(weight)
-                            pair = (decoder.oriented(linears[name], w) for w in (weight, other))
-                            rows.append((index, name, variant, relative_error(*pair, hessian)))
-                through.advance(index)
+        through = walk.Walk(folder, calibration)
+        read = {v: streaming.dense_reader(f, through.model) for v, f in quantized.items()}
+        for index, group in through.layers(progress):
+            hessian = _hessian(through, index, next(iter(group)))
+            for name, linear in group.items():
+                full = f"{through.prefix}.{index}.{name}.weight"
+                weight = oriented(linear, linear.weight)
+                for variant, dense in read.items():
+                    other = oriented(linear, dense(full)).float()
+                    rows.append((index, name, variant, relative_error(weight, other, hessian)))
     return pd.DataFrame(rows, columns=["layer", "linear", "variant", "relative_error"])
-
-
-def _reader(folder: Path, model) -> decoder.Read:
-    method = formats.stored(configuration.check(folder).quantization_config, folder)
-    return streaming.dense_reader(folder, model, method)
 
 
 def _hessian(through: walk.Walk, index: int, name: str) -> torch.Tensor:
@@ -94,15 +75,14 @@ def records(task: Task, variants: Variants, progress=iter) -> list[Record]:
     """The errors of the variants that are given, as records."""
     with reproducible(task):
         folders = {name: variant.folder for name, variant in variants.items()}
-        table = layer_errors(task.folder, folders, task.calibration_tokens, progress=progress)
-    last = {name: name.rsplit(".", 1)[-1] for name in table["linear"].unique()}
-    twice = [name for name in last if list(last.values()).count(last[name]) > 1]
-    last |= {name: name for name in twice}  # as GPT-2's two of the name c_proj
+        table = layer_errors(task.folder, folders, task.calibration_tokens, progress)
+    last = table["linear"].str.rsplit(".", n=1).str[-1]
+    whole = table["linear"].groupby(last).transform("nunique") > 1  # as GPT-2's two c_proj
     n = len(task.calibration)
     return [
         record.counted(
             task, variants[row.variant], "layer_error", row.relative_error, n,
-            depth=row.layer, part=last[row.linear],
+            depth=row.layer, part=row.part,
         )
-        for row in table.itertuples()
+        for row in table.assign(part=table["linear"].where(whole, last)).itertuples()
     ]  # fmt: skip

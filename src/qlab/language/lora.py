@@ -14,11 +14,10 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from qlab.core.cache import written_whole
-from qlab.core.errors import QlabError
 from qlab.language import streaming
 from qlab.language.training import Training
 
-WEIGHTS, COST = "adapter_model.safetensors", "cost.json"
+COST = "cost.json"  # beside the adapter
 
 
 class Cost(NamedTuple):
@@ -37,7 +36,7 @@ def save(model: PeftModel, training: Training) -> Cost:
         (folder / "README.md").unlink(missing_ok=True)
         trained, _ = model.get_nb_trainable_parameters()
         losses = [round(loss, 5) for loss in training.losses]
-        size = (folder / WEIGHTS).stat().st_size
+        size = (folder / "adapter_model.safetensors").stat().st_size
         found = Cost(round(training.seconds, 3), trained, size, losses)
         (folder / COST).write_text(json.dumps(found._asdict()) + "\n")
     training.finish()
@@ -45,19 +44,12 @@ def save(model: PeftModel, training: Training) -> Cost:
 
 
 def cost(adapter: Path) -> Cost:
-    """What an adapter's recovery took; QlabError where there is no adapter."""
-    return Cost(**json.loads((_adapter(adapter) / COST).read_text()))
+    """What an adapter's recovery took."""
+    return Cost(**json.loads((adapter / COST).read_text()))
 
 
 def load(folder: Path, adapter: Path, dtype="float32", device="cpu") -> PreTrainedModel:
     """The quantized model as dense weights with an adapter added to them, which gives the same
     outputs; in eval mode."""
     dense = streaming.load_dense(folder, dtype, device)
-    return PeftModel.from_pretrained(dense, str(_adapter(adapter))).merge_and_unload().eval()
-
-
-def _adapter(folder: Path) -> Path:
-    """The folder, if it holds an adapter; peft would look for a missing one on the hub."""
-    if not (folder / WEIGHTS).is_file():
-        raise QlabError(f"There is no adapter at {folder}; train one first.")
-    return folder
+    return PeftModel.from_pretrained(dense, str(adapter)).merge_and_unload().eval()

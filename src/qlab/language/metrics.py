@@ -59,6 +59,9 @@ record = _Recorder(EXPERIMENT, METRICS)
 
 def mean(values: np.ndarray, weights: np.ndarray) -> Estimate:
     """A mean, its interval resampling passages."""
-    value = float(values.mean())
-    drawn = (weights @ values) / weights.sum(axis=1)
-    return Estimate(value, *stats.bootstrap_interval(drawn, value), len(values))
+    return resampled(float(values.mean()), (weights @ values) / weights.sum(axis=1), len(values))
+
+
+def resampled(value: float, drawn: np.ndarray, n: int) -> Estimate:
+    """A value of n passages, and its interval by what the resamples of them gave."""
+    return Estimate(value, *stats.bootstrap_interval(drawn, value), n)

@@ -7,17 +7,18 @@ parts, so that many are new, and several tokens long. A passage belongs to the s
 hash says, so no two splits can share one.
 """
 
+import functools
 import hashlib
+import json
 import random
 import re
 import zlib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import yaml
 
-from qlab.core import paths
+from qlab.core import cache, paths
 from qlab.core.errors import QlabError
 
 COUNTS = {"train": 105_600, "calibration": 256, "test": 2000}  # passages of the splits
@@ -36,7 +37,7 @@ def words_file() -> Path:
     return paths.home() / "data" / "mini_lambada.yaml"
 
 
-@cache
+@functools.cache
 def _words(file: Path) -> dict:
     """The file's content; lists of single words stand in it as one text each."""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -55,7 +56,8 @@ def passage(split: str, index: int) -> str:
 def texts(split: str, count: int) -> list[str]:
     """The first `count` passages of a split; QlabError where this machine makes other passages than
     those that the numbers of this project stand on."""
-    if digest(split) != DIGESTS[split]:
+    first = "\n".join(passage(split, index) for index in range(64))
+    if hashlib.sha256(first.encode()).hexdigest() != DIGESTS[split]:
         raise QlabError(
             f"mini_lambada '{split}' came out different here (its first 64 passages hash to "
             "another value): this Python draws other random numbers than 3.11 did."
@@ -63,10 +65,16 @@ def texts(split: str, count: int) -> list[str]:
     return [passage(split, index) for index in range(count)]
 
 
-def digest(split: str) -> str:
-    """sha256 over the first 64 passages of a split."""
-    first = (passage(split, index) for index in range(64))
-    return hashlib.sha256("\n".join(first).encode()).hexdigest()
+def file(split: str, count: int) -> Path:
+    """The first `count` passages of a split as a jsonl file, made once."""
+    recipe = {"split": split, "count": count, "code": cache.code_sha256(__name__)}
+    recipe["words"] = cache.file_sha256(words_file())
+
+    def make(folder: Path) -> None:
+        lines = (json.dumps({"text": text}) + "\n" for text in texts(split, count))
+        (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    return cache.artefact("mini_lambada", recipe, make) / f"{split}.jsonl"
 
 
 def _draw(rng: random.Random, words: dict) -> str | None:

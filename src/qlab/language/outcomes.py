@@ -57,10 +57,9 @@ def table(task: Task, scores: Mapping[str, Scores], passages: Sequence[Passage] 
 def decoded_rank(scores: Scores, passages: Sequence[Passage], tokenizer) -> np.ndarray:
     """int[n]: which of the most probable first tokens is, decoded and stripped, the whole word; TOP
     where none is: the reading of "top-5" by Caringi and Girardet."""
-    tokens = np.unique(scores.top_tokens[scores.top_tokens >= 0])
-    words = {int(t): tokenizer.decode([int(t)]).strip() for t in tokens}
-    pairs = zip(passages, scores.top_tokens, strict=True)
-    right = np.array([[words.get(int(t)) == p.word.strip() for t in row] for p, row in pairs])
+    words = {t: tokenizer.decode([t]).strip() for t in np.unique(scores.top_tokens).tolist()}
+    pairs = zip(passages, scores.top_tokens.tolist(), strict=True)
+    right = np.array([[words[t] == passage.word.strip() for t in row] for passage, row in pairs])
     return np.where(right.any(axis=1), right.argmax(axis=1), TOP)
 
 

@@ -7,59 +7,39 @@ value head and of the up projection, divided out again in the columns that read 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
+from transformers import LlamaForCausalLM
 
-from qlab.core.records import Record
 from qlab.language import decoder, walk
-from qlab.language.build import Variant
-from qlab.language.data import Task
-from qlab.language.metrics import record
-
-if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
 
 STRENGTH = 0.7  # standard deviation of the factors' logarithms
 
 
 @torch.no_grad()
-def spread(model: "LlamaForCausalLM", seed: int, strength: float = STRENGTH) -> None:
+def spread(model: LlamaForCausalLM, seed: int, strength: float = STRENGTH) -> None:
     """Rescale channels in place by factors exp(strength * normal); -strength takes it back."""
-    draw = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(seed)
 
-    def factors(count: int) -> torch.Tensor:
-        return torch.exp(strength * torch.randn(count, generator=draw))
+    def move(weight: torch.Tensor, *readers: torch.nn.Linear, size: int = 1, repeats: int = 1):
+        """Multiply what is put out, and divide the columns of the layers that read it; where it is
+        heads of a `size`, each is read so many times."""
+        factor = torch.exp(strength * torch.randn(len(weight), generator=random))
+        weight.t().mul_(factor)
+        columns = factor.reshape(-1, size).repeat_interleave(repeats, dim=0).flatten()
+        for linear in readers:
+            linear.weight.div_(columns)
 
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
-        readers = (attention.q_proj, attention.k_proj, attention.v_proj)
-        _move(layer.input_layernorm.weight, readers, factors)
-        _move(layer.post_attention_layernorm.weight, (mlp.gate_proj, mlp.up_proj), factors)
-        factor = factors(mlp.up_proj.out_features)
-        mlp.up_proj.weight.mul_(factor[:, None])
-        mlp.down_proj.weight.div_(factor)
-        _move_values(attention, factors)
-
-
-def _move(gain: torch.Tensor, readers, factors) -> None:
-    """Multiply a norm's gain, and divide the columns of the layers that read it."""
-    factor = factors(len(gain))
-    gain.mul_(factor)
-    for linear in readers:
-        linear.weight.div_(factor)
-
-
-def _move_values(attention, factors) -> None:
-    """The same between values and output projection; a value head serves several query heads."""
-    factor = factors(attention.v_proj.out_features)
-    attention.v_proj.weight.mul_(factor[:, None])
-    size, repeats = attention.head_dim, attention.num_key_value_groups
-    heads = factor.reshape(-1, size).repeat_interleave(repeats, dim=0)
-    attention.o_proj.weight.div_(heads.flatten())
+        move(layer.input_layernorm.weight, attention.q_proj, attention.k_proj, attention.v_proj)
+        move(layer.post_attention_layernorm.weight, mlp.gate_proj, mlp.up_proj)
+        move(mlp.up_proj.weight, mlp.down_proj)
+        heads = {"size": attention.head_dim, "repeats": attention.num_key_value_groups}
+        move(attention.v_proj.weight, attention.o_proj, **heads)
 
 
 def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
@@ -71,26 +51,12 @@ def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
     rows = []
     with torch.no_grad():
         through = walk.Walk(folder, passages)
-        for index in range(len(through)):
-            with through.block(index) as block:
-                linears = decoder.linears(block)
-                for group in through.groups(index):
-                    entered: list[np.ndarray] = []
-                    through.observe(
-                        index, group[:1], lambda _, x, __, kept=entered: kept.append(x.numpy())
-                    )
-                    inputs = stats.kurtosis(np.concatenate([x.ravel() for x in entered]))
-                    for name in group:
-                        weights = stats.kurtosis(decoder.matrix(linears[name]).numpy().ravel())
-                        rows.append((index, name, float(weights), float(inputs)))
-                through.advance(index)
+        for index, group in through.layers():
+            entered: list[np.ndarray] = []
+            first = next(iter(group))
+            through.observe(index, [first], lambda _, x, __, to=entered: to.append(x.numpy()))
+            inputs = stats.kurtosis(np.concatenate([x.ravel() for x in entered]))
+            for name, linear in group.items():
+                weights = stats.kurtosis(decoder.matrix(linear).numpy().ravel())
+                rows.append((index, name, float(weights), float(inputs)))
     return pd.DataFrame(rows, columns=["block", "linear", "weights", "inputs"])
-
-
-def records(task: Task, parent: Variant, spread: pd.DataFrame) -> list[Record]:
-    """Mean excess kurtosis of weights and inputs over a model's layers, of `outliers.kurtoses`."""
-    n = len(spread)
-    return [
-        record.counted(task, parent, "kurtosis", spread[part].mean(), n, part=part)
-        for part in ("weights", "inputs")
-    ]

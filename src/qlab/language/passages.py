@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from qlab.core import hub, paths
 from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
-from qlab.language import embedded, lambada, mini_lambada
+from qlab.language import lambada, mini_lambada
 from qlab.language.lambada import Passage
 
 if TYPE_CHECKING:
@@ -14,13 +14,8 @@ if TYPE_CHECKING:
 
 # Passages per profile; 0 means all of the file.
 EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "small": 1000, "full": 0}
-CALIBRATION = {"smoke": 16, "mini": 128, "small": 128, "full": 128}  # passages per profile
-TRAINING = {
-    "smoke": 64,
-    "mini": 4000,
-    "small": 2000,
-    "full": 4000,
-}  # for adapters
+CALIBRATION = {"smoke": 16, "mini": 128, "small": 128, "full": 128}
+TRAINING = {"smoke": 64, "mini": 4000, "small": 2000, "full": 4000}  # for adapters
 REAL = ("small", "full")  # profiles on real data
 EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
 
@@ -29,9 +24,9 @@ class Chosen(NamedTuple):
     """Passages by what they are for."""
 
     dataset: str  # name of what judges, in the records
-    judging: list[Passage]  # in the order of the file
-    calibrating: list[Passage]  # none of them judges
-    teaching: list[Passage]  # may be none
+    passages: list[Passage]  # that judge, in the order of the file
+    calibration: list[Passage]  # none of them judges
+    training: list[Passage]  # may be none
     notes: list[str]  # what there is to tell about the choice
 
 
@@ -49,14 +44,13 @@ def choose(given: "Parameters") -> Chosen:
     """
     own = bool(given.passages) or given.profile in REAL
     notes, most = [], given.limit or EVALUATION[given.profile]
-    usual = CALIBRATION[given.profile]
-    file = _evaluation_file(given.profile, given.passages, most)
+    usual, count = CALIBRATION[given.profile], TRAINING[given.profile]
+    file = _evaluation_file(given, most)
     judging = lambada.read(file)
     if given.calibration or not own:
-        count = given.calibration_count or usual
-        held = lambada.read(_file(given.calibration, "calibration", count))[:count]
+        held = _first(given.calibration, "calibration", given.calibration_count or usual)
     else:
-        judging, held = _held_out(judging, given.calibration_count, usual)
+        held, judging = _held_out(judging, given.calibration_count, usual)
         notes.append(
             f"No calibration passages given: the first {len(held)} passages calibrate, "
             f"{len(judging)} others are there to evaluate."
@@ -65,56 +59,52 @@ def choose(given: "Parameters") -> Chosen:
     if most and len(judging) > most:
         notes.append(f"The first {most} of these {len(judging)} passages evaluate.")
         judging, left = judging[:most], judging[most:]
-    count = TRAINING[given.profile]
-    known = {_plain(p) for p in [*judging, *held]}
-    taught = [p for p in left if own and _plain(p) not in known][:count]
-    if taught and not given.training:
-        notes.append(f"{len(taught)} of those that are left are there to train adapters on.")
     if given.training or not own:
-        taught = lambada.read(_file(given.training, "train", count))[:count]
+        taught = _first(given.training, "train", count)
+    else:
+        known = set(map(_plain, [*judging, *held]))
+        taught = [p for p in left if _plain(p) not in known][:count]
+        notes += [f"{len(taught)} of those left are there to train adapters on."] * bool(taught)
     _refuse_overlap("calibration", held, judging)
     _refuse_overlap("training", taught, judging)
-    return Chosen(_dataset_name(file) if own else EMBEDDED, judging, held, taught, notes)
+    dataset = file.stem if own else EMBEDDED
+    if own and file_sha256(file) == hub.LAMBADA_SHA256:
+        dataset = "lambada_openai"  # whatever the file is called
+    return Chosen(dataset, judging, held, taught, notes)
 
 
-def _evaluation_file(profile: str, passages: str, count: int) -> Path:
+def _evaluation_file(given: "Parameters", count: int) -> Path:
     """The passages that judge: given, embedded, or LAMBADA (from QLAB_DATA if there)."""
-    if passages:
-        return Path(passages).expanduser()
-    if profile not in REAL:
-        return embedded.mini_lambada_file("test", count)
-    file = (paths.real_data() or Path()) / "lambada" / "lambada_test.jsonl"
-    return file if paths.real_data() and file.is_file() else hub.lambada()
+    if given.passages:
+        return Path(given.passages).expanduser()
+    if given.profile not in REAL:
+        return mini_lambada.file("test", count)
+    file = (paths.real_data() or Path("none")) / "lambada" / "lambada_test.jsonl"
+    return file if file.is_file() else hub.lambada()
 
 
-def _file(given: str, split: str, count: int) -> Path:
-    """A file given by its path, or the first passages of an embedded split."""
-    if given in ("", EMBEDDED):
-        return embedded.mini_lambada_file(split, count)
-    return Path(given).expanduser()
-
-
-def _dataset_name(file: Path) -> str:
-    """`lambada_openai` for the published file, whatever it is called, else the file's name."""
-    published = file.is_file() and file_sha256(file) == hub.LAMBADA_SHA256
-    return "lambada_openai" if published else file.stem
+def _first(named: str, split: str, count: int) -> list[Passage]:
+    """The first passages of a file given by its path, or of an embedded split."""
+    embedded = named in ("", EMBEDDED)
+    file = mini_lambada.file(split, count) if embedded else Path(named).expanduser()
+    return lambada.read(file)[:count]
 
 
 def _held_out(found: list[Passage], asked: int, usual: int) -> tuple[list[Passage], list[Passage]]:
-    """(to evaluate, to calibrate on): the first ones, wherever they are repeated, calibrate only.
+    """(to calibrate on, to evaluate): the first ones, wherever they are repeated, calibrate only.
 
     Unless a number was asked for, at least three quarters stay for evaluation.
     """
     count = asked or min(usual, len(found) // 4)
     held = found[:count]
-    seen = {_plain(p) for p in held}
+    seen = set(map(_plain, held))
     rest = [p for p in found[count:] if _plain(p) not in seen]
     if not held or not rest:
         raise QlabError(
             f"{len(found)} passages cannot be split into {count} that calibrate and others that "
             "evaluate; give more, or others to calibrate on (calibration=mini_lambada)."
         )
-    return rest, held
+    return held, rest
 
 
 def _plain(passage: Passage) -> str:
@@ -124,7 +114,7 @@ def _plain(passage: Passage) -> str:
 
 def _refuse_overlap(role: str, held: list[Passage], evaluation: list[Passage]) -> None:
     """Passages that calibrate or train never evaluate, however their spaces differ."""
-    seen = {_plain(p) for p in evaluation}
+    seen = set(map(_plain, evaluation))
     both = [p for p in held if _plain(p) in seen]
     if both:
         raise QlabError(

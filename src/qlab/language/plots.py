@@ -57,10 +57,15 @@ def whole(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def _figure(name: str, place: str, rows: pd.DataFrame, title: str, **layout):
-    """A canvas and its row of axes under a title: which model, on what, of how many items."""
-    with plot.figure(name, place, rows, squeeze=False, **layout) as (canvas, axes):
-        yield canvas, axes[0]
+def _panels(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "", **layout):
+    """A canvas under a title (which model, on what, of how many items), and axes and rows of each
+    value of the column `panel`."""
+    parts = dict(iter(rows.groupby(panel, sort=False))) if panel else {"": rows}
+    layout |= {"squeeze": False, "ncols": len(parts)}
+    with plot.figure(name, place, rows, **layout) as (canvas, axes):
+        for axis, of in zip(axes[0], parts, strict=True):
+            axis.set_title("" if panel == "metric" else of.replace(" minus ", "\nminus "), size=9)
+        yield canvas, list(zip(axes[0], parts.values(), strict=True))
         n = f", n = {rows['n'].max():,}" if rows["n"].max() > 1 else ""
         sure = ", 95 % intervals" if "ci_low" in rows and rows["ci_low"].notna().any() else ""
         told = f"{', '.join(rows['model'].unique())} on {rows['dataset'].iloc[0]}{n}{sure}"
@@ -104,10 +109,10 @@ def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "me
     if rows.empty:
         return
     rows = in_order(rows)
-    shown, panels = list(rows["variant"].unique()), dict(iter(rows.groupby(panel, sort=False)))
-    layout = {"figsize": (1.6 + 2.9 * len(panels), 1.6 + 0.28 * len(shown)), "sharey": True}
-    with _figure(name, place, rows, title, ncols=len(panels), **layout) as (_, axes):
-        for axis, (of, some) in zip(axes, panels.items(), strict=True):
+    shown = list(rows["variant"].unique())
+    size = (1.6 + 2.9 * rows[panel].nunique(), 1.6 + 0.28 * len(shown))
+    with _panels(name, place, rows, title, panel, figsize=size, sharey=True) as (_, panels):
+        for axis, some in panels:
             for variant, one in some.groupby("variant"):
                 at = [shown.index(variant)] * len(one)
                 axis.errorbar(one["value"], at, xerr=_reach(one), ms=6, capsize=2, **_style(one))
@@ -116,10 +121,9 @@ def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "me
             if scale != "log":
                 axis.axvline(0, color="#444444", lw=1)
             axis.set_xlabel(label)
-            axis.set_title("" if panel == "metric" else of.replace(" minus ", "\nminus "), size=9)
             axis.grid(axis="y", visible=False)
-        axes[0].set_yticks(range(len(shown)), shown)
-        axes[0].set_ylim(len(shown) - 0.5, -0.5)
+        axis.set_yticks(range(len(shown)), shown)
+        axis.set_ylim(len(shown) - 0.5, -0.5)
 
 
 def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
@@ -129,12 +133,12 @@ def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
     if rows.empty:
         return
     rows, alone = in_order(rows), panel == "variant"
-    panels = dict(iter(rows.groupby(panel, sort=False)))
     (xlabel, xscale), (ylabel, yscale) = AXES[x], AXES[rows["metric"].iloc[0]]
-    layout = {"figsize": (max(8.4, 1.5 + 1.7 * len(panels)), 4.2), "sharey": not alone}
+    size = (max(8.4, 1.5 + 1.7 * rows[panel].nunique()), 4.2)
     handles = dict.fromkeys(rows["variant"])
-    with _figure(name, place, rows, title, ncols=len(panels), **layout) as (canvas, axes):
-        for axis, (of, some) in zip(axes, panels.items(), strict=True):
+    with _panels(name, place, rows, title, panel, figsize=size, sharey=not alone) as made:
+        canvas, panels = made
+        for axis, some in panels:
             for variant, line in some.sort_values(x).groupby("variant"):
                 style = {"ls": "-" if len(line) > 1 else "none", "lw": 1, "ms": 6} | _style(line)
                 at = line[x].to_numpy(float)
@@ -150,8 +154,7 @@ def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
             if yscale == "linear":
                 axis.axhline(0, color="#444444", lw=1)
             axis.set_xlabel(xlabel)
-            axis.set_title("" if panel == "metric" else of, size=9)
-        axes[0].set_ylabel(ylabel)
+        panels[0][0].set_ylabel(ylabel)
         if not alone:
             where = {"loc": "outside right center", "frameon": False, "fontsize": 9}
             canvas.legend(handles.values(), handles, **where)
@@ -167,14 +170,12 @@ def stacked(name: str, place: str, rows: pd.DataFrame, title: str, by: str,
     total, form = wide.sum(axis=1), ticker.EngFormatter("B", places=2)
     if shares:
         wide, form = wide.div(total.clip(lower=1), axis=0), ticker.StrMethodFormatter("{x:,.0f}")
-    layout = {"figsize": (8.4, 1.7 + 0.28 * len(wide))}
-    with _figure(name, place, rows, title, **layout) as (canvas, (axis,)):
+    size = (8.4, 1.7 + 0.28 * len(wide))
+    with _panels(name, place, rows, title, figsize=size) as (canvas, [(axis, _)]):
         wide.plot.barh(ax=axis, stacked=True, width=0.7, color=PIECES, legend=False)
         axis.bar_label(axis.containers[-1], [form(t) for t in total], padding=4, fontsize=9)
-        axis.set(
-            xlabel="share of the wrong answers; their number" if shares else "size of the files",
-            ylabel="",
-        )
+        of = "share of the wrong answers; their number" if shares else "size of the files"
+        axis.set(xlabel=of, ylabel="")
         unit = ticker.PercentFormatter(1) if shares else ticker.EngFormatter("B")
         axis.xaxis.set_major_formatter(unit)
         axis.margins(x=0.12)

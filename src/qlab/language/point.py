@@ -42,11 +42,13 @@ POINTS = {"float": Point, "rtn": Rtn, "gptq": Gptq}
 def measure(point: Point, profile: str, threads: int) -> "tuple[Task, list[Record], list[str]]":
     """Task and records of a point, and packages it used: bytes, accuracies, and comparisons with
     the float parent."""
-    from qlab.language import build, gptq, outcomes
+    from qlab.language import build, data, gptq, outcomes
     from qlab.language import measure as notebook
 
     seed = getattr(point, "seed", None)
-    task = _task(point.model, profile, threads)
+    own = "" if point.model in (data.EMBEDDED_MODEL, data.EVEN_MODEL) else point.model
+    task = data.prepare(data.Parameters(profile=profile, model=own, threads=threads))
+    task = data.twin(task, 0.0) if point.model == data.EVEN_MODEL else task
     task = recalibrated(task, seed) if seed else task
     making = {}
     if point.method != "float":
@@ -62,14 +64,6 @@ def measure(point: Point, profile: str, threads: int) -> "tuple[Task, list[Recor
     if seed is not None:
         found = [dataclasses.replace(record, seed=seed) for record in found]
     return task, [r for r in found if r.variant == name], notebook.PACKAGES
-
-
-def _task(model: str, profile: str, threads: int) -> "Task":
-    from qlab.language import data
-
-    own = "" if model in (data.EMBEDDED_MODEL, data.EVEN_MODEL) else model
-    task = data.prepare(data.Parameters(profile=profile, model=own, threads=threads))
-    return data.twin(task, 0.0) if model == data.EVEN_MODEL else task
 
 
 def recalibrated(task: "Task", seed: int) -> "Task":

@@ -4,14 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import torch
 
 from qlab.core.errors import QlabError
 
-if TYPE_CHECKING:
-    import torch
-
-Tensors = dict[str, "torch.Tensor"]  # end of a stored tensor's name -> tensor
+Tensors = dict[str, torch.Tensor]  # name of a stored tensor, or its end within a layer -> tensor
 Shapes = Mapping[str, tuple[int, int]]  # linear layer -> (outputs, inputs)
 
 
@@ -19,8 +18,7 @@ class Quantized(NamedTuple):
     """What is stored for one linear layer, and what its weight then is."""
 
     tensors: Tensors  # as a file holds them
-    dense: "torch.Tensor"  # float32 [out, in]
-    damping: float = 0.0  # of GPTQ's Hessian; 0 where there is none
+    dense: torch.Tensor  # float32 [out, in]
 
 
 class Method(ABC):
@@ -49,21 +47,21 @@ class Method(ABC):
         for layer, (_, inputs) in shapes.items():
             if inputs % (self.group_size or 1):
                 raise QlabError(
-                    f"{self.kind} packs {self.group_size} weights together, which does not divide "
-                    f"the {inputs} inputs of this model's {layer}; take another group size."
+                    f"{layer} has {inputs} inputs, which groups of {self.group_size} do not "
+                    "divide; choose another group size."
                 )
 
-    def observe(self, weight: "torch.Tensor") -> Any:
+    def observe(self, weight: torch.Tensor) -> Any:
         """What learns of the layer's inputs by `add_batch(inputs [1, tokens, in], outputs)`, from
         its weight [out, in] as float32; None: nothing does."""
         return None
 
-    def pack(self, weight: "torch.Tensor") -> Tensors:
+    def pack(self, weight: torch.Tensor) -> Tensors:
         """What is stored of a weight [out, in] float32; `scales` are counted as such."""
         raise NotImplementedError
 
     @abstractmethod
-    def dense(self, tensors: Tensors, shape: tuple[int, int]) -> "torch.Tensor":
+    def dense(self, tensors: Tensors, shape: tuple[int, int]) -> torch.Tensor:
         """The weight [out, in], float32, that stored tensors stand for."""
 
     def load_packed(self, folder: Path, device: str):
@@ -72,14 +70,10 @@ class Method(ABC):
             f"No kernel here multiplies what {folder} stores ({self.kind}); load it dense."
         )
 
-    def quantize(self, weight: "torch.Tensor", observer: Any = None) -> Quantized:
+    def quantize(self, weight: torch.Tensor, observer: Any = None) -> Quantized:
         """What is stored of a weight [out, in] float32, and its dense weight after it."""
         tensors = self.pack(weight)
         return Quantized(tensors, self.dense(tensors, tuple(weight.shape)))
-
-
-def _any(shapes: Shapes) -> None:
-    """Any widths will do."""
 
 
 @dataclass(frozen=True)
@@ -96,5 +90,5 @@ class Library:
     group_size: int | None  # weights that share a scale
     make: Callable[..., None]  # what fills the folder
     settings: Mapping[str, Any] = field(default_factory=dict)  # of `make`
-    check: Callable[[Shapes], None] = _any  # QlabError for widths that it cannot take
+    check: Callable[[Shapes], None] = lambda shapes: None  # QlabError for widths it cannot take
     weight_only: bool = True  # whether the dense weights behave as the packed ones

@@ -1,13 +1,11 @@
 """What a model folder's bytes are: body, embedding and head, scales and zeros, container."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from qlab.core.errors import QlabError
+from safetensors import safe_open
+from transformers import PreTrainedModel
+
 from qlab.language import decoder
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
@@ -31,15 +29,11 @@ def split(*folders: Path) -> dict[str, int]:
 
     `body` is what decoder layers and the last norm store for weights, `scales` what goes with
     quantized ones, `container` headers and the JSON a loader needs. The tokenizer is left out: it
-    is the same for every variant. QlabError: a folder without safetensors files.
+    is the same for every variant.
     """
-    from safetensors import safe_open
-
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:
         files = list(folder.glob("*.safetensors"))
-        if not files:
-            raise QlabError(f"There are no safetensors files in {folder} to measure.")
         stored = files + [folder / name for name in _JSON if (folder / name).is_file()]
         found["container"] += sum(file.stat().st_size for file in stored)
         for file in files:
@@ -51,12 +45,11 @@ def split(*folders: Path) -> dict[str, int]:
     return found
 
 
-def expected(model: "PreTrainedModel", bits: int, group_size: int | None) -> int:
+def expected(model: PreTrainedModel, bits: int, group_size: int | None) -> int:
     """Bytes of a variant's tensors before it is made, about: an empty model's linear layers
     in so many bits, with a scale of 16 bits and a zero-point for each group (of 64 where none is
     said), all else in float32, or float16 where that is the variant."""
-    stored = {n: p.numel() for n, p in model.named_parameters() if n not in decoder.tied(model)}
     linear = sum(p.weight.numel() for p in decoder.linears(decoder.blocks(model)[1]).values())
     scales = linear // (group_size or 64) * (16 + bits) if bits < 16 else 0
     rest = 2 if bits == 16 else 4
-    return (sum(stored.values()) - linear) * rest + (linear * bits + scales) // 8
+    return (decoder.count(model) - linear) * rest + (linear * bits + scales) // 8

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from transformers import DynamicCache
 
 from qlab.core import stats, timing
-from qlab.core.errors import QlabError
 from qlab.core.records import Record
 from qlab.language import configuration, streaming
 from qlab.language.build import Variants
@@ -21,6 +22,7 @@ from qlab.language.data import Task
 from qlab.language.metrics import COUNTS, record
 
 WRITTEN = 32  # tokens
+Rates = dict[str, dict[str, np.ndarray]]  # tokens/s by variant and metric of COUNTS, [rounds]
 
 
 def measure(
@@ -28,37 +30,23 @@ def measure(
     passages: Sequence[Sequence[int]],
     written: int = WRITTEN,
     repeats: int = 5,
-    warmup: int = 1,
     progress=iter,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Tokens/s by variant and metric of COUNTS, [repeats]; all variants and metrics take turns.
+) -> Rates:
+    """Tokens/s of so many rounds, in which all variants and metrics take turns; one goes before.
 
-    `models` are Hugging Face causal models, `passages` token numbers; `tokens_per_s` reads them one
-    by one, as Caringi and Girardet did. The longest is the prompt of the other two, after which
-    `written` tokens are written; it is cut to leave room for them. QlabError where a passage is
-    longer than a model's context.
+    `models` are Hugging Face causal models, `passages` token numbers that fit their context;
+    `tokens_per_s` reads them one by one, as Caringi and Girardet did. The longest is the prompt of
+    the other two, after which `written` tokens are written; it is cut to leave room for them.
     """
-    import torch
-
-    if not passages or not min(map(len, passages)):
-        raise QlabError("Tokens per second needs passages of 1 token or more.")
-    longest = max(passages, key=len)
     context = min(configuration.context(model.config) for model in models.values())
-    if len(longest) > context:
-        raise QlabError(
-            f"The longest passage has {len(longest)} tokens, more than the model's context of "
-            f"{context}; give shorter passages."
-        )
-    if written >= context:
-        raise QlabError(f"{written} tokens and a prompt do not fit a context of {context}.")
-    prompt = longest[: context - written]
+    prompt = max(passages, key=len)[: context - written]
     sizes = dict(zip(COUNTS, (sum(map(len, passages)), len(prompt), written), strict=True))
     calls = {}
     with torch.inference_mode():
         for variant, model in models.items():
             works = (_read(model, passages), _read(model, [prompt]), _write(model, prompt, written))
             calls |= {(variant, m): work for m, work in zip(COUNTS, works, strict=True)}
-        seconds = timing.interleaved(calls, repeats, warmup, progress)
+        seconds = timing.interleaved(calls, repeats, 1, progress)
     return {v: {m: sizes[m] / seconds[v, m] for m in COUNTS} for v in models}
 
 
@@ -92,8 +80,6 @@ def _write(model, prompt: Sequence[int], count: int) -> Callable[[], None]:
 def _stepping(model) -> Callable:
     """(tokens, cache) -> the model's output, with logits of the last token alone where its family
     has them so; without a cache it begins one, of the kind that can be cropped."""
-    from transformers import DynamicCache
-
     known = inspect.signature(model.forward).parameters
     last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
 
@@ -104,21 +90,19 @@ def _stepping(model) -> Callable:
     return step
 
 
-def _on(model, tokens: Sequence[int]):
+def _on(model, tokens: Sequence[int]) -> torch.Tensor:
     """Token numbers as a batch of one, int64 [1, n], where the model is."""
-    import torch
-
     return torch.tensor([list(tokens)], device=model.device)
 
 
-def _choice(output):
+def _choice(output) -> torch.Tensor:
     """The most probable next token, [1, 1]; still on its way where a GPU computes it."""
     return output.logits[:, -1:].argmax(dim=-1)
 
 
 def in_processes(
     task: Task, variants: Variants, passages: Sequence[Sequence[int]], count: int = 5, progress=iter
-) -> dict[str, dict[str, np.ndarray]]:
+) -> Rates:
     """As `measure`, [count]: of each fresh process the median of three rounds.
 
     Quantized variants run packed. A process draws its places in memory anew, which no repetition
@@ -146,8 +130,7 @@ def _told(task: Task, variants: Variants, passages: Sequence[Sequence[int]]) -> 
 
 
 def _main(told: dict) -> None:
-    import torch
-
+    """In the fresh process: rates where it was told a seed, else its peak of memory."""
     torch.set_num_threads(told["threads"])
     models = {n: streaming.load_packed(Path(f), told["device"]) for n, f in told["folders"].items()}
     rates = measure(models, told["passages"], repeats=3 if "seed" in told else 1)
@@ -157,7 +140,7 @@ def _main(told: dict) -> None:
         timing.print_peak_memory()
 
 
-def records(task: Task, variants: Variants, rates: dict) -> list[Record]:
+def records(task: Task, variants: Variants, rates: Rates) -> list[Record]:
     """Medians of what `measure` found, and ratios to the parent's, within one round."""
     device, parent = task.processor(f"{task.given.threads} threads"), next(iter(rates))
     made: list[Record] = []
@@ -166,9 +149,10 @@ def records(task: Task, variants: Variants, rates: dict) -> list[Record]:
             found = {metric: values}
             if name != parent:
                 found[f"{metric}_ratio"] = values / rates[parent][metric]
-            for of, rounds in found.items():
-                e = stats.median(rounds)
-                made.append(record.estimated(task, variants[name], of, e, device=device))
+            made += [
+                record.estimated(task, variants[name], of, stats.median(rounds), device=device)
+                for of, rounds in found.items()
+            ]
     return made
 
 

@@ -12,10 +12,6 @@ from qlab.core.take import along, card
 from qlab.language import configuration, decoder
 from qlab.language.build import Variant
 from qlab.language.data import Task
-from qlab.language.streaming import LAYERS
-from qlab.language.weights import INDEX, Weights
-
-ADAPTER = "adapter"  # folder in the folder, where the variant has one
 
 
 def keep(
@@ -29,31 +25,27 @@ def keep(
     """
 
     def write(part: Path) -> None:
-        shutil.copytree(
-            variant.folder, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(LAYERS)
-        )
+        shutil.copytree(variant.folder, part, dirs_exist_ok=True)
         if variant.adapter:
-            shutil.copytree(variant.adapter, part / ADAPTER)
+            shutil.copytree(variant.adapter, part / "adapter")
         name_the_embedding(part)
 
     return along(folder, card(task.model, rows, source), write)
 
 
 def name_the_embedding(folder: Path) -> None:
-    """In a GPTQ folder with shards, store a tied embedding, which lies there as the head, as itself
-    too: auto-gptq alone wants the head's name (see `streaming.outside`), transformers both.
-    """
-    config = configuration.check(folder)
-    if getattr(config, "quantization_config", {}).get("quant_method") != "gptq":
-        return
-    model, weights = decoder.empty(config), Weights(folder)
+    """Store a tied embedding that GPTQ's format stores as the head as itself too: auto-gptq alone
+    wants the head's name (see `streaming.kept`), transformers both."""
+    model, weights = decoder.empty(configuration.read(folder)), configuration.Weights(folder)
     name = decoder.embedding_name(model)
     stored = decoder.stored_names(model, weights)(name)
-    if stored == name:
+    if stored not in decoder.tied(model):
         return
-    shard = "model-embedding.safetensors"
-    save_file({name: weights.read(stored)}, folder / shard, metadata={"format": "pt"})
-    index = json.loads((folder / INDEX).read_text())
-    index["weight_map"][name] = shard
-    index["metadata"]["total_size"] += (folder / shard).stat().st_size
-    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    file, index = weights.files[stored], folder / configuration.INDEX
+    tensors = {n: weights.read(n) for n, place in weights.files.items() if place == file}
+    tensors[name] = weights.read(stored)
+    save_file(tensors, file, metadata={"format": "pt"})
+    if index.is_file():
+        content = json.loads(index.read_text())
+        content["weight_map"][name] = file.name
+        index.write_text(json.dumps(content, indent=2) + "\n")

@@ -6,13 +6,13 @@ are given and change nothing.
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from qlab.core.errors import QlabError
 from qlab.language import configuration, decoder
 
 Seen = Callable[[str, torch.Tensor, torch.Tensor], None]  # (linear layer, its inputs, outputs)
@@ -48,9 +48,10 @@ class Walk:
     @contextlib.contextmanager
     def block(self, index: int) -> Iterator[torch.nn.Module]:
         """A block with its weights, which leave the memory afterwards."""
-        self._fill(f"{self.prefix}.{index}.", self.blocks[index])
-        yield self.blocks[index]
-        decoder.release(self.blocks[index])
+        found = self.blocks[index]
+        decoder.fill(found, self.read, self.dtype, self.device, f"{self.prefix}.{index}.")
+        yield found
+        decoder.release(found)
 
     def run(self, index: int, state: torch.Tensor) -> torch.Tensor:
         """A block's output [1, tokens, width] for one passage, on the device."""
@@ -63,21 +64,28 @@ class Walk:
         for i, state in enumerate(self.states):
             self.states[i] = self.run(index, state).cpu()
 
-    def groups(self, index: int) -> list[tuple[str, ...]]:
+    def groups(self, index: int) -> list[list[str]]:
         """A block's linear layers in the order in which they are used, those with the same inputs
         together; without passages all of them together."""
         linears = decoder.linears(self.blocks[index])
-        calls: list[tuple[str, torch.Tensor]] = []
         if not self.states:
-            return [tuple(linears)]
+            return [list(linears)]
+        calls: list[tuple[str, torch.Tensor]] = []
         with self._hooked(index, linears, lambda name, inputs, _: calls.append((name, inputs))):
             self.run(index, self.states[0])
-        found: list[list[str]] = []
-        for i, (name, inputs) in enumerate(calls):
-            if i == 0 or inputs is not calls[i - 1][1]:
-                found.append([])
-            found[-1].append(name)
-        return [tuple(group) for group in found] + [(n,) for n in linears if n not in dict(calls)]
+        runs = itertools.groupby(calls, lambda call: id(call[1]))
+        found = [[name for name, _ in run] for _, run in runs]
+        return found + [[name] for name in linears if name not in dict(calls)]
+
+    def layers(self, progress=iter) -> Iterator[tuple[int, dict[str, torch.nn.Module]]]:
+        """Block by block, those of its linear layers that have the same inputs, by name: each with
+        the number of its block, which is in memory meanwhile."""
+        for index in progress(range(len(self))):
+            with self.block(index) as block:
+                linears = decoder.linears(block)
+                for group in self.groups(index):
+                    yield index, {name: linears[name] for name in group}
+                self.advance(index)
 
     def observe(self, index: int, names: Iterable[str], seen: Seen) -> None:
         """Call `seen` with what linear layers of a block are given and give, for each passage; the
@@ -109,17 +117,12 @@ class Walk:
             for hook in hooks:
                 hook.remove()
 
-    def _fill(self, prefix: str, module: torch.nn.Module, without: Iterable[str] = ()) -> None:
-        def read(name: str, shape) -> torch.Tensor:
-            return self.read(prefix + name, shape)
-
-        decoder.fill(module, read, self.dtype, self.device, without)
-
     def _enter(self, passages: Sequence[Sequence[int]]) -> None:
         """Run all that comes before the blocks, and note what each block is given."""
         name, trunk = decoder.trunk(self.model)
         own = f"{self.prefix.removeprefix(f'{name}.')}."
-        self._fill(f"{name}.", trunk, [n for n, _ in trunk.named_parameters() if n.startswith(own)])
+        inside = [n for n, _ in trunk.named_parameters() if n.startswith(own)]
+        decoder.fill(trunk, self.read, self.dtype, self.device, f"{name}.", inside)
         with self.block(0) as first:
             real = first.forward
             for index, block in enumerate(self.blocks):
@@ -134,8 +137,9 @@ class Walk:
 
     def _note(self, index: int, real: Callable, *arguments, **named):
         """Note a block's arguments, and return the hidden states as they came."""
-        hidden = named.pop("hidden_states") if "hidden_states" in named else None
-        if hidden is None:
+        if "hidden_states" in named:
+            hidden = named.pop("hidden_states")
+        else:
             hidden, *arguments = arguments
         tokens = hidden.shape[1]
         if index == 0:
@@ -148,16 +152,3 @@ class Walk:
         if index + 1 == len(self.blocks):
             raise _Enough
         return hidden if self._bare else (hidden,)
-
-
-def checked(passages: Sequence[Sequence[int]], config) -> None:
-    """QlabError unless there are calibration passages, and the model can read each."""
-    longest = configuration.context(config)
-    if not passages:
-        raise QlabError("Calibration has 0 passages, and some are needed; give some.")
-    for number, tokens in enumerate(passages, 1):
-        if not 1 <= len(tokens) <= longest:
-            raise QlabError(
-                f"Calibration passage {number} has {len(tokens)} tokens; 1 to {longest} fit this "
-                "model. Leave it out or cut it."
-            )

@@ -1,6 +1,6 @@
 """What a language model says instead of the right word, and what kind of thing that is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,20 +49,21 @@ def kinds(scores: Mapping[str, Scores], passages: Sequence[Passage], tokenizer) 
     rows = []
     for variant, one in scores.items():
         wrong = np.flatnonzero(one.first_rank > 0)
-        tokens = one.top_tokens[wrong, 0].tolist()
-        pieces = tokenizer.convert_ids_to_tokens(tokens)
-        texts = [tokenizer.decode([t]) for t in tokens]
-        where = [passages[i] for i in wrong]
-        found = [kind(*answer) for answer in zip(pieces, texts, where, strict=True)]
+        spelt = _spelt(one.top_tokens[wrong, 0], tokenizer)
+        found = [kind(*said, passages[i]) for said, i in zip(spelt, wrong, strict=True)]
         rows += [(variant, name, found.count(name), len(wrong)) for name in KINDS]
     return pd.DataFrame(rows, columns=["variant", "kind", "count", "wrong"])
 
 
 def written(tokens: Sequence[int], tokenizer) -> list[str]:
     """Predicted tokens to be read: one that continues a word begins with `·`, a space is `␣`."""
-    numbers = [int(t) for t in tokens]
-    texts = [tokenizer.decode([t]) for t in numbers]
     return [
         text.strip() or "␣" if piece[:1] in _WORD_STARTS else f"·{text}"
-        for piece, text in zip(tokenizer.convert_ids_to_tokens(numbers), texts, strict=True)
+        for piece, text in _spelt(tokens, tokenizer)
     ]
+
+
+def _spelt(tokens: Iterable[int], tokenizer) -> list[tuple[str, str]]:
+    """Each token as the vocabulary writes it, and as it is decoded."""
+    pieces = tokenizer.convert_ids_to_tokens([int(token) for token in tokens])
+    return [(piece, tokenizer.decode([int(t)])) for piece, t in zip(pieces, tokens, strict=True)]

@@ -101,4 +101,5 @@ def test_what_is_missing_is_said_and_what_is_written_is_shown_not_run(monkeypatc
     text = site.render("mini", tmp_path)
     assert "<script>alert" not in text and "&lt;script&gt;alert(1)" in text
     n = ledger["verdict"].value_counts()
-    assert f"Of {len(ledger)} checkable claims of the four sources {n['holds']} hold of models " in text
+    counted = f"Of {len(ledger)} checkable claims of the four sources {n['holds']} hold of models "
+    assert counted in text

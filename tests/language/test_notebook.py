@@ -1,4 +1,4 @@
-"""What notebook 02 says of its committed run, held to the records."""
+"""What notebook 02 says of its committed runs, held to the records."""
 
 import functools
 import io
@@ -16,10 +16,13 @@ NOTEBOOK = ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb"
 CELLS = nbformat.read(NOTEBOOK, 4).cells
 PROSE = " ".join(" ".join(c.source for c in CELLS if c.cell_type == "markdown").split())
 POINTS, NATS = "{:+.1f} [{:+.1f}, {:+.1f}]", "{:+.2f} [{:+.2f}, {:+.2f}]"
-LOST, SIDES = "acc_difference", "part_difference"
+LOST, SIDES, GROWTH = "acc_difference", "part_difference", "gap_growth_k1_k10"
 EIGHT, FOUR = ("gptq_w8_g64", "rtn_w8_g64"), ("gptq_w4_g64", "rtn_w4_g64", "bnb_nf4")
 FEW = ("gptq_w3_g64", "rtn_w3_g64", "gptq_w2_g64", "rtn_w2_g64", "autoround_w2_g64")
 ATTENTION = "attention minus MLP, as many bytes"
+REAL = "SmolLM2-135M-Instruct.Q4_1"  # of profile small
+SHARE = "{:.2f} [{:.2f}, {:.2f}]"
+REAL_LOST = (*EIGHT, "bnb_int8", *FOUR, "bnb_fp4", *FEW)
 SAID = [  # model, variant, metric, part, how it is written
     *(("llama_mini", v, LOST, None, POINTS) for v in (*EIGHT, *FOUR, *FEW)),
     *(("llama_mini_even", v, LOST, None, POINTS) for v in ("gptq_w2_g64", "rtn_w2_g64")),
@@ -27,15 +30,21 @@ SAID = [  # model, variant, metric, part, how it is written
     *(("llama_mini", f"gptq_w{b}_g64", SIDES, side, NATS)
       for side in ("first third minus last third", "query, key minus value, output")
       for b in (4, 2)),
-    *(("llama_mini", f"gptq_w{b}_g64_lora", "recovered_share", None, "{:.2f} [{:.2f}, {:.2f}]")
-      for b in (3, 2)),
+    *(("llama_mini", f"gptq_w{b}_g64_lora", "recovered_share", None, SHARE) for b in (3, 2)),
+    *((REAL, v, LOST, None, POINTS) for v in REAL_LOST),
+    *((REAL, f"gptq_w{b}_g64", SIDES, side, NATS)
+      for side in (ATTENTION, "first third minus last third", "query, key minus value, output")
+      for b in (4, 3, 2)),
+    *((REAL, f"gptq_w{b}_g64", GROWTH, None, POINTS) for b in (4, 3, 2)),
+    (REAL, "gptq_w3_g64_lora", "recovered_share", None, SHARE),
+    *((REAL, v, "tokens_per_s_decode_ratio", None, SHARE) for v in ("bnb_nf4", "gptq_w4_g64")),
 ]  # fmt: skip
 
 
 @functools.cache
-def committed() -> pd.DataFrame:
+def committed(profile: str = "mini") -> pd.DataFrame:
     """The committed records, for `make figures` times every machine anew."""
-    path = "data/results/mini/llama_gptq.csv"
+    path = f"data/results/{profile}/llama_gptq.csv"
     done = subprocess.run(["git", "-C", ROOT, "show", f"HEAD:{path}"], capture_output=True)
     content = done.stdout if done.returncode == 0 else (ROOT / path).read_bytes()
     table = pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values=[""])
@@ -46,24 +55,20 @@ def committed() -> pd.DataFrame:
 def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, part, form):
     where = {"model": model, "variant": variant, "part": part}
     where["condition"] = measure.SOME if part else None
-    (row,) = records.pick(committed(), metric, **where).to_dict("records")
-    scale = 100 if metric == LOST else 1
+    table = committed("small" if model == REAL else "mini")
+    (row,) = records.pick(table, metric, **where).to_dict("records")
+    scale = 100 if metric in (LOST, GROWTH) else 1
     told = form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
     assert f"`{variant}` {told}" in PROSE
 
 
 def test_the_numbers_under_readmes_picture_are_committed_records():
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    for model, variant in [("llama_mini", v) for v in (EIGHT[0], FOUR[0], FEW[2], FEW[4])]:
-        (row,) = records.pick(
-            committed(), LOST, model=model, variant=variant, condition=None
-        ).to_dict("records")
+    few = ("gptq_w8_g64", "gptq_w4_g64", "bnb_nf4", "gptq_w2_g64", "autoround_w2_g64")
+    for model, variant in [*((REAL, v) for v in few), ("llama_mini", "gptq_w4_g64")]:
+        table = records.pick(committed("small"), LOST, model=model, condition=None, part=None)
+        (row,) = table[table["variant"] == variant].to_dict("records")
         assert POINTS.format(*(100 * row[e] for e in ("value", "ci_low", "ci_high"))) in readme
-    (even,) = records.pick(
-        committed(), LOST, model="llama_mini_even", variant="gptq_w2_g64"
-    ).to_dict("records")
-    ends = (-100 * even[e] for e in ("value", "ci_high", "ci_low"))
-    assert "loses {:.1f} [{:.1f}, {:.1f}] at two".format(*ends) in readme
 
 
 def test_the_kurtosis_that_the_prose_tells():
@@ -89,3 +94,11 @@ def test_the_conjecture_is_said_to_hold_where_the_records_say_so():
     said[narrower.split(", for a reason")[0]] = table["ci_low"] > 0
     for listed, these in said.items():
         assert sorted(listed.replace("`", "").split(", ")) == sorted(table[these]["variant"])
+
+
+def test_the_executed_copy_is_of_these_cells():
+    file = ROOT / "docs" / "executed" / "small" / NOTEBOOK.name
+    assert file.stat().st_size < 2 * 10**6
+    cells = [c for c in nbformat.read(file, 4).cells if c.cell_type == "code"]
+    own = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    assert [c.source for c in own] == [c.source for c in CELLS if c.cell_type == "code"]

@@ -39,10 +39,15 @@ def test_rows_are_ordered_and_those_of_a_variant_stay_as_they_are():
     assert ordered["k"].tolist() == [2, 1] * len(ORDER)
 
 
-def test_the_model_itself_is_neither_twin_nor_part_nor_last_sentence():
-    others = [rows(model="llama_mini_even"), rows(part="q_proj"), rows(condition="last_sentence")]
-    table = pd.concat([rows(model="llama_mini"), *others], ignore_index=True)
-    pd.testing.assert_frame_equal(plots.whole(table), table[: len(MADE)])
+@pytest.mark.parametrize("model", ["llama_mini", "SmolLM2"])
+def test_the_model_itself_is_neither_twin_nor_embedded_one_nor_part_nor_last_sentence(model):
+    """The one whose sizes are recorded; profile small judges the embedded model beside it."""
+    own = {"model": model}
+    mine = [rows(**own), rows(**own, metric="size_bytes")]
+    others = [rows(**own, part="q_proj"), rows(**own, condition="last_sentence")]
+    others += [rows(model=other) for other in {"llama_mini", "llama_mini_even"} - {model}]
+    table = pd.concat([*mine, *others], ignore_index=True)
+    pd.testing.assert_frame_equal(plots.whole(table), table[: 2 * len(MADE)])
 
 
 @pytest.mark.parametrize("draw", [plots.dots, plots.curves])

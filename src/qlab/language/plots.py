@@ -50,10 +50,10 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of whole variants of the model itself on the passages themselves: no twin, no last
-    sentences, no part of the layers."""
+    """Rows of whole variants of the model itself, whose sizes are recorded, on the passages
+    themselves: no twin, no other model, no last sentences, no part of the layers."""
     plain = table[["condition", "part", "where"]].isna().all(axis=1)
-    return table[plain & ~table["model"].str.startswith(f"{EMBEDDED_MODEL}_")]
+    return table[plain & table["model"].isin(table.loc[table["metric"] == "size_bytes", "model"])]
 
 
 @contextmanager
@@ -68,7 +68,9 @@ def _panels(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = 
         yield canvas, list(zip(axes[0], parts.values(), strict=True))
         n = f", n = {rows['n'].max():,}" if rows["n"].max() > 1 else ""
         sure = ", 95 % intervals" if "ci_low" in rows and rows["ci_low"].notna().any() else ""
-        told = f"{', '.join(rows['model'].unique())} on {rows['dataset'].iloc[0]}{n}{sure}"
+        models = list(rows["model"].unique())
+        models = models if len(models) < 3 else [models[0], f"{len(models) - 1} others"]
+        told = f"{', '.join(models)} on {rows['dataset'].iloc[0]}{n}{sure}"
         canvas.suptitle(f"{title}\n{told}", x=0.01, ha="left", fontsize=11)
 
 
@@ -145,7 +147,9 @@ def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
                 handles[variant] = axis.errorbar(at, line["value"], yerr=_reach(line), **style)
             for mark, at in marks:
                 axis.axvline(at, color="#444444", lw=1, ls=":")
-                axis.text(at, 0.02, mark, transform=axis.get_xaxis_transform(), rotation=90, size=8)
+                look = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
+                axis.text(at, 0.02, mark, transform=axis.get_xaxis_transform(), rotation=90, size=8,
+                          bbox=look)  # fmt: skip
             _scale(axis, "x", xscale)
             _scale(axis, "y", yscale)
             if xscale == "linear":

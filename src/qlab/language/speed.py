@@ -141,7 +141,8 @@ def _main(told: dict) -> None:
 
 
 def records(task: Task, variants: Variants, rates: Rates) -> list[Record]:
-    """Medians of what `measure` found, and ratios to the parent's, within one round."""
+    """What `measure` or `in_processes` found, and ratios to the parent's within one round: medians,
+    or of a few processes geometric means."""
     device, parent = task.processor(f"{task.given.threads} threads"), next(iter(rates))
     made: list[Record] = []
     for name, by_metric in rates.items():
@@ -149,10 +150,11 @@ def records(task: Task, variants: Variants, rates: Rates) -> list[Record]:
             found = {metric: values}
             if name != parent:
                 found[f"{metric}_ratio"] = values / rates[parent][metric]
-            made += [
-                record.estimated(task, variants[name], of, stats.median(rounds), device=device)
-                for of, rounds in found.items()
-            ]
+            for of, rounds in found.items():
+                # Order statistics bound a median from six values on.
+                middle = stats.median if len(rounds) > 5 else stats.geometric_mean
+                e = middle(rounds)
+                made.append(record.estimated(task, variants[name], of, e, device=device))
     return made
 
 

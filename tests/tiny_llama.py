@@ -47,12 +47,14 @@ FAMILIES = {
     "gemma3": hf.Gemma3TextConfig(**PACKED, **_WINDOW, layer_types=_BOTH),
     "phi3": hf.Phi3Config(**PACKED, pad_token_id=0),
     "smollm3": hf.SmolLM3Config(**PACKED, pad_token_id=0),
-    "gpt2": hf.GPT2Config(300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
+    "gpt2": hf.GPT2Config(vocab_size=300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
     "neox": hf.GPTNeoXConfig(**{k: v for k, v in PACKED.items() if k != "num_key_value_heads"}),
     "olmo2": hf.Olmo2Config(**PACKED, pad_token_id=0),
     "opt": hf.OPTConfig(**{k: v for k, v in PACKED.items() if "key" not in k}, **_OPT),
-    "falcon": hf.FalconConfig(300, 64, num_hidden_layers=2, num_attention_heads=4),
-    "bloom": hf.BloomConfig(300, hidden_size=64, n_layer=2, n_head=4),
+    "falcon": hf.FalconConfig(
+        vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4
+    ),
+    "bloom": hf.BloomConfig(vocab_size=300, hidden_size=64, n_layer=2, n_head=4),
 }  # fmt: skip
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]  # token ids
 

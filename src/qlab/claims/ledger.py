@@ -31,10 +31,10 @@ class Judged(NamedTuple):
     """A claim judged by one tier's models; one not tested has no term, and `reason` says why."""
 
     claim: Claim
-    tier: str
-    verdict: str
-    reason: str
-    term: Term | None = None
+    tier: str  # whose models judged it
+    verdict: str  # one of VERDICTS
+    reason: str  # what was wanted, or why it was not tested
+    term: Term | None = None  # that the verdict hangs on
     p: float | None = None  # at which the verdict would turn; None for counted figures
     p_holm: float | None = None  # the same, of all measured claims of this source and tier
     half: str = ""  # the verdict with bounds half as wide; empty where nothing says how wide
@@ -49,10 +49,10 @@ class Ruling(NamedTuple):
     """A claim over all tiers: what the nearest tier of its scope says, or that none was tested."""
 
     claim: Claim
-    verdict: str
+    verdict: str  # one of VERDICTS
     reason: str  # what was wanted, or why no tier of the scope was tested
     shown: Judged  # what decided; where nothing in scope did, the nearest of the other tiers
-    tiers: dict[str, Judged]
+    tiers: dict[str, Judged]  # what each says
 
 
 def judge(claim: Claim, evidence: Evidence, tier: str) -> Judged:

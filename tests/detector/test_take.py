@@ -55,7 +55,7 @@ def test_a_folder_holds_the_file_and_all_that_is_to_know_of_it(task, table, tmp_
     assert card["provenance"]["commit"] == "c" and token not in (made / "card.json").read_text()
 
 
-@pytest.mark.parametrize("other", ["model.tflite", "thesis.txt", "card.json/.."])
+@pytest.mark.parametrize("other", ["model.tflite", "thesis.txt", "card.json", "card.json/.."])
 def test_what_lies_there_already_is_left_alone(task, table, tmp_path, other):
     folder = tmp_path / "mine"
     if other.endswith(".."):

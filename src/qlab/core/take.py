@@ -30,8 +30,7 @@ def along(folder: str | Path, about: dict[str, Any], write: Callable[[Path], Non
     """
     target = Path(folder).expanduser().resolve()
     there = {p.name for p in target.iterdir()} if target.is_dir() else set()
-    known_files = json.loads((target / CARD).read_text())["files"] if CARD in there else {}
-    if there - {CARD, *known_files} or target.is_file():
+    if there - _taken(target) or target.is_file():
         raise QlabError(
             f"{target} holds something else than what was taken along before; nothing was written. "
             "Name a folder that is new or empty."
@@ -45,3 +44,12 @@ def along(folder: str | Path, about: dict[str, Any], write: Callable[[Path], Non
         (part / CARD).write_text(redact(text, known()) + "\n", "utf-8")
         shutil.rmtree(target, ignore_errors=True)  # as it was seen above: one's own, or empty
     return target
+
+
+def _taken(folder: Path) -> set[str]:
+    """Names of what was taken along to a folder before, by its card; of a card of somebody's own,
+    or without one, nothing."""
+    try:
+        return {CARD, *json.loads((folder / CARD).read_text("utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()

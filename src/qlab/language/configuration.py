@@ -49,7 +49,8 @@ def of_float(folder: Path) -> PretrainedConfig:
 
 def read(folder: Path) -> PretrainedConfig:
     """config.json of a causal decoder, its attention chosen; QlabError for another model."""
-    settings, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True)
+    file = folder / "config.json"
+    settings = read_json(file) if file.is_file() else {}
     kind, named = settings.get("model_type"), settings.get("architectures")
     known = kind in CONFIG_MAPPING and CONFIG_MAPPING[kind]
     model = known and MODEL_FOR_CAUSAL_LM_MAPPING.get(known, None)
@@ -59,14 +60,17 @@ def read(folder: Path) -> PretrainedConfig:
             "with its head that the installed transformers has, such as LlamaForCausalLM or "
             "GPT2LMHeadModel. Code that a folder brings is never run."
         )
-    default = known()
-    rope = _old_rope(settings, default)
-    config = known.from_dict(settings | rope)
-    if any(not hasattr(default, name) or getattr(config, name) != rope[name] for name in rope):
+    try:
+        default = known()
+        rope = _old_rope(settings, default)
+        config = known.from_dict(settings | rope)
+        if any(not hasattr(default, name) or getattr(config, name) != rope[name] for name in rope):
+            raise ValueError(f"rope_parameters {settings['rope_parameters']}")
+    except (ValueError, TypeError, KeyError) as error:
         raise QlabError(
-            f"{folder / 'config.json'} says what the installed transformers cannot read "
-            f"(rope_parameters {settings['rope_parameters']}); it was written by a newer one."
-        )
+            f"{file} says what the installed transformers cannot read ({error}); it was perhaps "
+            "written by a newer one."
+        ) from error
     # PyTorch's own attention leaves out the soft cap that Gemma 2 puts on its scores.
     if getattr(config, "attn_logit_softcapping", None):
         config._attn_implementation = "eager"
@@ -103,7 +107,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not any((folder / name).is_file() for name in WORDS):
         raise QlabError(f"{folder} has no tokenizer, none of {', '.join(WORDS)}; get it whole.")
     path, more = folder / "tokenizer_config.json", {}
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings = read_json(path) if path.is_file() else {}
     kind = transformers.AutoTokenizer
     # transformers 5 names a class that 4 does not have, and lists what 4 wants by name.
     if not hasattr(transformers, settings.get("tokenizer_class") or "AutoTokenizer"):
@@ -113,6 +117,17 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return kind.from_pretrained(
         folder, local_files_only=True, clean_up_tokenization_spaces=False, **more
     )
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object from a file; QlabError where it holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise QlabError(f"{path} is not JSON ({error}); get it again.") from error
+    if not isinstance(found, dict):
+        raise QlabError(f"{path} holds a JSON {type(found).__name__}, not an object; get it again.")
+    return found
 
 
 def quantized(config: PretrainedConfig) -> bool:
@@ -154,9 +169,15 @@ class Weights:
 
 def _files(folder: Path) -> list[Path]:
     """The single safetensors file or the shards that the index names, in the folder itself."""
-    index = folder / INDEX
-    names = json.loads(index.read_text())["weight_map"].values() if index.is_file() else [WEIGHTS]
-    files = [folder / name for name in sorted({Path(name).name for name in names})]
+    names, index = [WEIGHTS], folder / INDEX
+    if index.is_file():
+        names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    if not names or any(Path(name).name != name for name in names):
+        raise QlabError(
+            f"{index} names the weight files {names}; expected files of the same folder, one for "
+            "every tensor. Get the whole folder again."
+        )
+    files = [folder / name for name in names]
     if not files[0].is_file() and (pickle := next(folder.glob("*.bin"), None)):
         raise QlabError(
             f"{folder} has its weights as pickle only ({pickle.name}), which can run any code when "

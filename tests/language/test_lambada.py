@@ -139,3 +139,10 @@ def test_the_last_sentence_keeps_its_word(text, expected):
     found = lambada.last_sentence(lambada.split(text, "here"))
     assert (found.text, found.word) == (expected, "Ann")
     assert found.text == f"{found.context} {found.word}"
+
+
+def test_passages_keep_their_order_beside_one_that_spells_its_own_beginning():
+    chosen = tokenizer()
+    passages = [lambada.split(t, "") for t in TEXTS]
+    one_by_one = [lambada.encode([p], chosen, 1000)[0] for p in passages]
+    assert lambada.encode(passages, chosen, 1000) == one_by_one

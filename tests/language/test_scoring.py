@@ -113,3 +113,22 @@ def test_acc_and_perplexity_by_hand():
     assert scoring.acc(scores) == 0.4
     assert scoring.perplexity(scores.log_likelihood) == pytest.approx(8)
     assert scoring.perplexity(np.full(5, -1e5)) == np.inf
+
+
+def test_only_scored_positions_meet_the_vocabulary(model, encoded):
+    seen = []
+    hook = model.lm_head.register_forward_hook(
+        lambda _, inputs, __: seen.append(inputs[0].shape[:-1].numel())
+    )
+    scoring.score(model, encoded, batch_tokens=256)
+    hook.remove()
+    assert sum(seen) == sum(e.targets for e in encoded)
+
+
+def test_float16_overflow_is_an_error_that_names_the_passage(tmp_path):
+    model = tiny_llama.write(tmp_path, tie_word_embeddings=False).half()
+    model.model.embed_tokens.weight.data[200] = 65_504  # and the first layer adds to it
+    model.model.layers[0].mlp.down_proj.weight.data *= 100
+    passages = [Encoded([1, 2, 3, 4], 1), Encoded([1, 200, 4], 1)]
+    with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float16; .*65,504"):
+        scoring.score(model, passages)

@@ -1,11 +1,7 @@
 """What notebook 01 says of its committed runs, held to their records."""
 
-import functools
-import io
-import subprocess
-
+import committed
 import nbformat
-import pandas as pd
 import pytest
 from conftest import ROOT
 
@@ -30,19 +26,9 @@ SAID = [  # profile, variant, metric, how it is written
 ]
 
 
-@functools.cache
-def committed(profile: str) -> pd.DataFrame:
-    """The committed records, for `make figures` times every machine anew."""
-    path = f"data/results/{profile}/centernet_ptq.csv"
-    done = subprocess.run(["git", "-C", ROOT, "show", f"HEAD:{path}"], capture_output=True)
-    content = done.stdout if done.returncode == 0 else (ROOT / path).read_bytes()
-    table = pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values=[""])
-    return records.check(table, path)
-
-
 def told(profile: str, variant: str, metric: str, form: str, condition=None, strength=None) -> str:
     """A record as the prose writes it: AP in points, bytes as a share of float's."""
-    table = records.pick(committed(profile), metric, condition=condition)
+    table = records.pick(committed.table("centernet_ptq", profile), metric, condition=condition)
     table = table if strength is None else table[table["strength"] == strength]
     row = table[table["variant"] == variant].iloc[0]
     if metric == "size_bytes":
@@ -57,7 +43,7 @@ def test_a_number_in_the_prose_is_a_committed_record(profile, variant, metric, f
 
 
 def test_the_noise_that_the_prose_tells():
-    table = committed("small")
+    table = committed.table("centernet_ptq", "small")
     alone = records.pick(table, "snr_end_db").set_index("depth")["value"]
     mended = records.pick(table, "snr_end_mended_db").set_index("depth")["value"]
     broken = alone[(alone < 20) & (mended - alone > 10)]
@@ -74,13 +60,13 @@ def test_the_silent_regression_that_the_prose_tells():
     for profile, variant in (("small", "int8_selective"), ("small", "int8_dynamic"),
                              ("mini", "int8_selective")):  # fmt: skip
         assert f"`{variant}` in {worse(profile, variant)} of 12" in PROSE
-    table = records.pick(committed("small"), LOST, variant="int8_dynamic")
+    table = records.pick(committed.table("centernet_ptq", "small"), LOST, variant="int8_dynamic")
     least = 100 * table.loc[table["strength"] > 0, "value"].min()
     assert f"never more than {-least:.1f} points below float" in PROSE
 
 
 def test_the_objects_that_the_prose_counts():
-    table = committed("small")
+    table = committed.table("centernet_ptq", "small")
     lost, won = (
         records.value(table, "int8_selective", f"flips_{way}") for way in ("lost", "gained")
     )
@@ -90,13 +76,9 @@ def test_the_objects_that_the_prose_counts():
 
 def worse(profile: str, variant: str) -> int:
     """Conditions in which a variant loses more than on clean images."""
-    table = records.pick(committed(profile), "ap_difference_extra")
+    table = records.pick(committed.table("centernet_ptq", profile), "ap_difference_extra")
     return int((table[table["variant"] == variant]["ci_high"] < 0).sum())
 
 
 def test_the_executed_copy_is_of_these_cells():
-    file = ROOT / "docs" / "executed" / "small" / NOTEBOOK.name
-    assert file.stat().st_size < 2 * 10**6
-    cells = [c for c in nbformat.read(file, 4).cells if c.cell_type == "code"]
-    own = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    assert [c.source for c in own] == [c.source for c in CELLS if c.cell_type == "code"]
+    committed.assert_executed(NOTEBOOK)

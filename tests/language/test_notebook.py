@@ -1,11 +1,7 @@
 """What notebook 02 says of its committed runs, held to the records."""
 
-import functools
-import io
-import subprocess
-
+import committed
 import nbformat
-import pandas as pd
 import pytest
 from conftest import ROOT
 
@@ -41,21 +37,11 @@ SAID = [  # model, variant, metric, part, how it is written
 ]  # fmt: skip
 
 
-@functools.cache
-def committed(profile: str = "mini") -> pd.DataFrame:
-    """The committed records, for `make figures` times every machine anew."""
-    path = f"data/results/{profile}/llama_gptq.csv"
-    done = subprocess.run(["git", "-C", ROOT, "show", f"HEAD:{path}"], capture_output=True)
-    content = done.stdout if done.returncode == 0 else (ROOT / path).read_bytes()
-    table = pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values=[""])
-    return records.check(table, path)
-
-
 @pytest.mark.parametrize(("model", "variant", "metric", "part", "form"), SAID)
 def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, part, form):
     where = {"model": model, "variant": variant, "part": part}
     where["condition"] = measure.SOME if part else None
-    table = committed("small" if model == REAL else "mini")
+    table = committed.table("llama_gptq", "small" if model == REAL else "mini")
     (row,) = records.pick(table, metric, **where).to_dict("records")
     scale = 100 if metric in (LOST, GROWTH) else 1
     told = form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
@@ -66,26 +52,34 @@ def test_the_numbers_under_readmes_picture_are_committed_records():
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     few = ("gptq_w8_g64", "gptq_w4_g64", "bnb_nf4", "gptq_w2_g64", "autoround_w2_g64")
     for model, variant in [*((REAL, v) for v in few), ("llama_mini", "gptq_w4_g64")]:
-        table = records.pick(committed("small"), LOST, model=model, condition=None, part=None)
+        table = records.pick(
+            committed.table("llama_gptq", "small"), LOST, model=model, condition=None, part=None
+        )
         (row,) = table[table["variant"] == variant].to_dict("records")
         assert POINTS.format(*(100 * row[e] for e in ("value", "ci_low", "ci_high"))) in readme
 
 
 def test_the_kurtosis_that_the_prose_tells():
-    table = records.pick(committed(), "kurtosis", part="weights").set_index("model")["value"]
+    table = records.pick(
+        committed.table("llama_gptq", "mini"), "kurtosis", part="weights"
+    ).set_index("model")["value"]
     assert f"of its weights {table['llama_mini']:.1f}, of the even twin's" in PROSE
     assert f"twin's {table['llama_mini_even']:.1f}." in PROSE
 
 
 def test_the_sizes_that_the_prose_tells():
-    table = records.pick(committed(), "size_bytes").set_index("variant")["value"]
+    table = records.pick(committed.table("llama_gptq", "mini"), "size_bytes").set_index("variant")[
+        "value"
+    ]
     assert f"the whole file only {table['fp32'] / table['gptq_w2_g64']:.1f}-fold" in PROSE
     assert f"here {table['gptq_w2_g64'] / table['gptq_w8_g64']:.2f} of it" in PROSE
     assert table["gptq_w3_g64_lora"] > table["gptq_w4_g64"]  # as it says
 
 
 def test_the_conjecture_is_said_to_hold_where_the_records_say_so():
-    table = records.pick(committed(), "gap_growth_k1_k10", model="llama_mini")
+    table = records.pick(
+        committed.table("llama_gptq", "mini"), "gap_growth_k1_k10", model="llama_mini"
+    )
     table = table[~table["variant"].str.endswith("_lora")]
     wider, narrower = PROSE.split("the gap is wider at k = 1 than at k = 10 for ")[1].split(
         "It is narrower for "
@@ -97,8 +91,4 @@ def test_the_conjecture_is_said_to_hold_where_the_records_say_so():
 
 
 def test_the_executed_copy_is_of_these_cells():
-    file = ROOT / "docs" / "executed" / "small" / NOTEBOOK.name
-    assert file.stat().st_size < 2 * 10**6
-    cells = [c for c in nbformat.read(file, 4).cells if c.cell_type == "code"]
-    own = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    assert [c.source for c in own] == [c.source for c in CELLS if c.cell_type == "code"]
+    committed.assert_executed(NOTEBOOK)

@@ -24,6 +24,7 @@ NOTEBOOKS = {  # experiment: the notebook that writes its records
 }
 
 TIERS = ("mini", "small", "full")  # profiles whose records judge, by how near they are to a source
+EMBEDDED = TIERS[0]
 KINDS = ("identity", "replay", "measured")
 Rule = Annotated[
     Value | Ratio | Difference | Ordering | Published | Trend | Places | Share | Count,

@@ -9,13 +9,11 @@ import pandas as pd
 
 from qlab.claims import claims
 from qlab.claims.address import NotTested
-from qlab.claims.claims import NOTEBOOKS, Claim
+from qlab.claims.claims import EMBEDDED, NOTEBOOKS, Claim
 from qlab.core import paths, records
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count
 from qlab.core.parameters import Parameters as Checked
-
-COMMITTED = "mini"  # the tier of the embedded models, whose long sweep has a folder of its own
 
 
 class Parameters(Checked):
@@ -62,7 +60,7 @@ def _place(claim: Claim, tier: str) -> str:
     """The folder of a tier's records; NotTested where the claim takes a nearer tier."""
     if claim.profile == "full" and tier != "full":
         raise NotTested("It takes the source's own model and data: profile full.")
-    return claim.profile if tier == COMMITTED else tier
+    return claim.profile if tier == EMBEDDED else tier
 
 
 def prepare(given: Parameters) -> Evidence:

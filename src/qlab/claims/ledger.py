@@ -9,7 +9,7 @@ from statsmodels.stats.multitest import multipletests
 
 from qlab.claims import claims
 from qlab.claims.address import NotTested, subject
-from qlab.claims.claims import TIERS, Claim
+from qlab.claims.claims import EMBEDDED, TIERS, Claim, Scope
 from qlab.claims.data import Evidence
 from qlab.claims.verdicts import UNDECIDED, UNTESTED, Term, decide
 from qlab.core import paths, provenance, records
@@ -49,6 +49,7 @@ class Ruling(NamedTuple):
     """A claim over all tiers: what the nearest tier of its scope says, or that none was tested."""
 
     claim: Claim
+    scope: Scope  # of which models the source speaks
     verdict: str  # one of VERDICTS
     reason: str  # what was wanted, or why no tier of the scope was tested
     shown: Judged  # what decided; where nothing in scope did, the nearest of the other tiers
@@ -64,7 +65,7 @@ def judge(claim: Claim, evidence: Evidence, tier: str) -> Judged:
         table, file = evidence.of(claim, tier)
         terms = claim.rule.terms(table)
         clock = any(t.clock for t in terms)
-        if clock and tier == TIERS[0]:
+        if tier == EMBEDDED and any(t.timed for t in terms):
             raise NotTested("It rests on a clock, and times of the embedded models do not travel.")
         verdict, term, p = decide(terms, _quantifier(claim.rule))
         wider = {name: _scaled(claim.rule, table, by) for name, by in WIDTHS.items()}
@@ -104,23 +105,21 @@ def judge_all(evidence: Evidence, file: Path | None = None) -> list[Ruling]:
             verdict = judged[i].verdict if p < 0.05 else UNDECIDED
             judged[i] = judged[i]._replace(p_holm=float(p), verdict=verdict)
     each = [judged[i : i + len(TIERS)] for i in range(0, len(judged), len(TIERS))]
-    return [_ruling({j.tier: j for j in of}, told.scopes[of[0].claim.scope].tiers) for of in each]
+    return [_ruling({j.tier: j for j in of}, told.scopes[of[0].claim.scope]) for of in each]
 
 
-def _ruling(tiers: dict[str, Judged], scope: list[str]) -> Ruling:
+def _ruling(tiers: dict[str, Judged], scope: Scope) -> Ruling:
     tested = [t for t in reversed(TIERS) if tiers[t].verdict != UNTESTED]
-    inside = [t for t in tested if t in scope]
-    shown = tiers[(inside or tested or scope)[0]]
-    if inside:
-        return Ruling(shown.claim, shown.verdict, shown.reason, shown, tiers)
-    return Ruling(shown.claim, UNTESTED, tiers[scope[0]].reason, shown, tiers)
+    inside = [t for t in tested if t in scope.tiers]
+    shown = tiers[(inside or tested or scope.tiers)[0]]
+    decides = shown if inside else tiers[scope.tiers[0]]
+    verdict = shown.verdict if inside else UNTESTED
+    return Ruling(shown.claim, scope, verdict, decides.reason, shown, tiers)
 
 
 def table(rulings: list[Ruling]) -> pd.DataFrame:
     """The ledger: a row per claim, with the columns of `COLUMNS`."""
-    scopes = claims.read().scopes
-    rows = [_row(one, scopes[one.claim.scope].said) for one in rulings]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+    return pd.DataFrame([_row(one) for one in rulings], columns=COLUMNS).astype({"n": "Int64"})
 
 
 def as_records(rulings: list[Ruling]) -> list[Record]:
@@ -166,11 +165,11 @@ def wanted(term: Term) -> str:
     return f"below {high}{_unit(term)}" if math.isinf(term.low) else f"{low} to {high}{_unit(term)}"
 
 
-def _row(one: Ruling, scope: str) -> dict:
+def _row(one: Ruling) -> dict:
     claim, judged = one.claim, one.shown
     row = {
         "id": claim.id, "kind": claim.kind, "source": claim.source, "place": claim.place,
-        "scope": scope, "statement": claim.statement, "verdict": one.verdict,
+        "scope": one.scope.said, "statement": claim.statement, "verdict": one.verdict,
         **{tier: j.verdict for tier, j in one.tiers.items()},
         "tier": "", "figure": "", "reason": one.reason, "experiment": claim.experiment,
         "notebook": f"notebooks/{claims.NOTEBOOKS[claim.experiment]}.ipynb",

@@ -33,6 +33,7 @@ TIER = {  # tier: colour, marker
     "small": (plot.PALETTE[1], "s"),
     "full": (plot.PALETTE[3], "D"),
 }
+WHOSE = {"mini": "embedded models", "small": "published models", "full": "the sources' own"}
 PANELS = {  # form of a figure: its axis
     "points": "points, log scale beyond 5",
     "x": "ratio, log scale",
@@ -55,7 +56,7 @@ def ledger(rulings: list[Ruling], profile: str) -> None:
             _estimates(axis, form, rows)
         used = {tier for one in drawn for tier, j in one.tiers.items() if j.term}
         marks = [
-            plt.Line2D([], [], color=colour, marker=marker, ls="", label=tier)
+            plt.Line2D([], [], color=colour, marker=marker, ls="", label=f"{tier}: {WHOSE[tier]}")
             for tier, (colour, marker) in TIER.items() if tier in used
         ]  # fmt: skip
         marks.append(Patch(color=plot.PALETTE[4], alpha=0.25, label="what the claim wants"))

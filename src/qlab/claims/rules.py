@@ -116,13 +116,14 @@ class Ratio(Value):
         made = []
         for one in self.each(table):
             other = one.but(self.over)
-            (a, _, clock), (b, _, too) = (o.find(table, self.exact) for o in (one, other))
+            (a, unit, clock), (b, _, too) = (o.find(table, self.exact) for o in (one, other))
             if b.low <= 0 <= b.high:
                 raise NotTested(f"{other.name} may be 0: there is no ratio to it.")
             ends = [x / y for x in (a.low, a.high) for y in (b.low, b.high)]
             e = Estimate(a.value / b.value, min(ends), max(ends), min(a.n, b.n))
             name = f"{one.name} over {other.name}"
-            made.append(self.term(name, e, "x", clock=clock or too))
+            more = {"clock": clock or too, "metered": unit == "byte"}
+            made.append(self.term(name, e, "x", **more))
         return made
 
 

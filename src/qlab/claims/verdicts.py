@@ -50,6 +50,12 @@ class Term(NamedTuple):
     p_value: float | None = None
     detectable: float | None = None
     clock: bool = False  # whether a clock or a meter had a part in it
+    metered: bool = False  # a meter of bytes, and no clock
+
+    @property
+    def timed(self) -> bool:
+        """Whether a clock had a part in it."""
+        return self.clock and not self.metered
 
     @property
     def margin(self) -> float:

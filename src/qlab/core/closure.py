@@ -81,7 +81,7 @@ def _imported(code: str, source: Path) -> Iterator[Path]:
             # `from qlab import paths` may name a module or something defined in qlab itself.
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Constant) and str(node.value).startswith("qlab."):
-            # Started by name in a process of its own: ["-m", "qlab.detector.latency"].
+            # Started by name in a process of its own: ["-m", "qlab.detector.detect"].
             names = [str(node.value)]
         else:
             continue

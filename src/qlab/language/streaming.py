@@ -146,10 +146,7 @@ def dense_reader(
 ) -> decoder.Read:
     """What reads tensors of the dense model, as they are stored or of a quantized layer: by the
     method that made it or, if none is given, the one that its configuration names."""
-    settings, weights = (
-        configuration.read(folder).quantization_config,
-        Weights(folder),
-    )
+    settings, weights = configuration.read(folder).quantization_config, Weights(folder)
     method = method or formats.stored(settings, folder)
     stored = decoder.stored_names(model, weights)
 

@@ -204,7 +204,7 @@ def quality(row: pd.Series) -> str:
     if row.get("variant") == PARENT:
         return "0"
     value, low, high = (row[c] * POINTS for c in ("quality", "quality_low", "quality_high"))
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{value:+z.2f} [{low:+z.2f}, {high:+z.2f}]"
 
 
 def time(row: pd.Series) -> str:

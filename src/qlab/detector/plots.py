@@ -68,8 +68,9 @@ def ladder(axis, rows: pd.DataFrame, form: str, **more) -> None:
     """Values of variants with their intervals, a step each, the value above it in `form`."""
     rows = rows.assign(at=range(len(rows)))
     points(axis, rows, "value", "at", "x", capsize=3, ms=7)
+    form = form.replace("+", "+z")  # no -0.000
     for value, at in zip(rows["value"], rows["at"], strict=True):
-        axis.annotate(f"{value:{form.replace('+', '+z')}}", (value, at), (0, 7), textcoords="offset points",
+        axis.annotate(f"{value:{form}}", (value, at), (0, 7), textcoords="offset points",
                       ha="center", fontsize=9)  # fmt: skip
     names = axis.get_legend_handles_labels()[1]
     axis.set(yticks=rows["at"], yticklabels=names, ylim=(len(rows) - 0.5, -0.7), **more)

@@ -99,7 +99,8 @@ def _scale(axes, letter: str, scale: str) -> None:
     if scale == "log":
         low, high = axis.get_view_interval()
         subs = (1, 2, 5) if high < 20 * low else (1, 3) if high < 200 * low else (1,)
-        ticks = ticker.LogLocator(subs=subs)
+        # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
+        ticks = ticker.LogLocator(subs=subs) if high > 4 * low else ticker.MaxNLocator(4)
     axis.set_major_locator(ticks)
     axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
     axis.set_minor_formatter(ticker.NullFormatter())

@@ -124,3 +124,18 @@ def test_its_process_ends_with_whoever_started_it(source):
     process.stdin.close()
     assert process.wait(60) == 1
     process.stderr.close()
+
+
+def test_packed_weights_that_read_back_otherwise_are_refused(source, made, tmp_path):
+    folder, name = made(RoundToNearest(2, 64)), "model.layers.1.mlp.up_proj"
+    dense, target = streaming.load_dense(folder), tmp_path / "written"
+    layers = decoder.shapes(configuration.read(source))
+    meant = {n: dense.get_submodule(n).weight.detach().clone() for n in layers}
+    settings = {"bits": 2, "group_size": 64}
+    target.mkdir()
+    autoround._write(source, target, configuration.Weights(folder), meant, settings)
+    again = streaming.load_dense(target).get_submodule(name).weight
+    assert torch.equal(again, dense.get_submodule(name).weight)
+    meant[name][5, 7] += 0.1
+    with pytest.raises(QlabError, match="up_proj, packed by auto-round: 1 of 12288 weights"):
+        autoround._write(source, target, configuration.Weights(folder), meant, settings)

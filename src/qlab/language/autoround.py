@@ -136,7 +136,10 @@ def _write(source: Path, target: Path, packed: Weights, meant: dict, settings: d
     )
     for name, weight in meant.items():
         parts = {end: packed.read(f"{name}.{end}") for end in gptq_format.SUFFIXES}
-        gptq_format.check_packed(parts, weight, method.bits)
+        try:
+            gptq_format.check_packed(parts, weight, method.bits)
+        except QlabError as error:
+            raise QlabError(f"{name}, packed by auto-round: {error}") from error
         tensors |= {f"{name}.{end}": part for end, part in parts.items()}
     save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
     streaming.write_beside(source, target, method.config())

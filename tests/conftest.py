@@ -17,6 +17,7 @@ for name in (*MAKE, "ARGS", "PROFILE", "SWEEP", "SWEEP_PROFILE"):
     os.environ.pop(name, None)
 
 ROOT = Path(__file__).resolve().parents[1]
+TIERS = ("mini", "small")
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_" not in str(p))
 
 
@@ -26,7 +27,8 @@ def fresh_home(folder: Path) -> Path:
     files = ("claims.yaml", "mini_lambada.yaml", "coco_calibration.csv")
     for part in ("models", "evidence", "results/mini-long", *files):
         (folder / "data" / part).symlink_to(ROOT / "data" / part)
-    for part in ("data/results/mini", "figures/mini"):  # copies, because tests write there
+    for part in (f"{kind}/{tier}" for kind in ("data/results", "figures") for tier in TIERS):
+        # copies, because tests write there
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.png", "*.svg"))
     return folder
 

@@ -45,7 +45,7 @@ def test_a_trained_point_is_kept_and_not_trained_again(bench, monkeypatch):
 
 
 def test_divergence_is_kept_as_a_fact(bench, monkeypatch):
-    def diverges(model, steps, done=0):
+    def diverges(model, steps, done=0, rate=None):
         raise fine_tune.Diverged(5)
 
     monkeypatch.setattr(fine_tune, "run", diverges)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from qlab.classifier import cifar10, image_folder, toys
+from qlab.classifier import checkpoints, cifar10, image_folder, toys
 from qlab.classifier import model as keras_classifier
 from qlab.classifier.fine_tune import Settings
 from qlab.core import embedded, fetch, parameters, paths, shapes32
@@ -14,14 +14,22 @@ from qlab.core.labelled_images import LabelledImages
 from qlab.core.parameters import Count, Positive, Size
 
 # Images per profile; 0 means all there are.
-TRAIN = {"smoke": 256, "mini": 2048, "full": 0}
-CALIBRATION = {"smoke": 32, "mini": 256, "full": 256}
-TEST = {"smoke": 200, "mini": 2000, "full": 0}
-TRAINING = {"smoke": Settings(1), "mini": Settings(2), "full": Settings(2)}
+TRAIN = {"smoke": 256, "mini": 2048, "small": 0, "full": 0}
+CALIBRATION = {"smoke": 32, "mini": 256, "small": 256, "full": 256}
+TEST = {"smoke": 200, "mini": 2000, "small": 0, "full": 0}
+# Of published networks: with it the float control loses nothing (chosen on training images).
+SOUND = Settings(1, 64, 3e-4, cosine=True, mirror=True, frozen=True)
+TRAINING = {"smoke": Settings(1), "mini": Settings(2), "small": SOUND, "full": SOUND}
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
 TOYS = {"toy_mlp": "mlp", "toy_cnn": "cnn"}  # the midterm's: the names in `toys`
 TOY_SIZE, TOY_EPOCHS = 32, 10
-TINY = "mlperf_tiny/pretrainedResnet.h5"  # below QLAB_DATA
+# Published classifiers of CIFAR-10, by the names that `model` takes: files below QLAB_DATA.
+PUBLISHED = {
+    "resnet20_cifar10": "cifar_resnet/resnet20_cifar10.h5",
+    "resnet32_cifar10": "cifar_resnet/resnet32_cifar10.h5",
+    "mlperf_tiny_resnet8": "mlperf_tiny/pretrainedResnet.h5",
+}
+USUAL = {"small": "resnet20_cifar10", "full": "mlperf_tiny_resnet8"}  # else EMBEDDED's first
 MLPERF_TINY = (
     "https://github.com/mlcommons/tiny/raw/master/benchmark/training/image_classification/"
     "trained_models/pretrainedResnet.h5",
@@ -32,15 +40,15 @@ MLPERF_TINY = (
 class Parameters(parameters.Parameters):
     """Those of notebook 03.
 
-    `model` is an embedded model's name, the path of a Keras 2 h5 file or SavedModel folder,
+    `model` is an embedded or a PUBLISHED model's name, the path of a Keras 2 h5 file or SavedModel,
     `ResNet50` or `ResNet50V2` with ImageNet weights, or one of the midterm's toy networks,
     `toy_mlp` or `toy_cnn`, which are first trained on the training images. `data` is a folder with
     CIFAR-10's batches, or with `train/` and `val/`, each with a folder of images per class. Left
-    empty they are the embedded ResNet-8 and shapes32, or for `full` MLPerf Tiny's ResNet-8 and
-    CIFAR-10, from QLAB_DATA or downloaded. `leave_float` names layers, with commas between.
+    empty they are the embedded ResNet-8 and shapes32, or a model of USUAL and CIFAR-10, from
+    QLAB_DATA or downloaded. `leave_float` names layers, with commas between.
     """
 
-    profile: Literal["smoke", "mini", "full"] = "mini"
+    profile: Literal["smoke", "mini", "small", "full"] = "mini"
     model: str = ""
     data: str = ""
     sweep: Literal["short", "long"] = "short"
@@ -152,15 +160,24 @@ def _limited(data: LabelledImages, limit: int) -> LabelledImages:
 
 def _model(model: str, profile: str) -> tuple[str, Path]:
     """Name and file of the classifier."""
-    if not model and profile == "full":
-        return "mlperf_tiny_resnet8", _local(TINY) or fetch.fetch(*MLPERF_TINY)
-    if (model or EMBEDDED[0]) in EMBEDDED:
-        return model or EMBEDDED[0], embedded.resnet_file(model or EMBEDDED[0])
+    model = model or USUAL.get(profile, EMBEDDED[0])
+    if model in PUBLISHED:
+        return model, _local(PUBLISHED[model]) or _downloaded(model)
+    if model in EMBEDDED:
+        return model, embedded.resnet_file(model)
     if (name := model.lower()) in keras_classifier.IMAGENET:
         recipe = {"name": name, "code": code_sha256(__name__), "versions": versions("tf-keras")}
         return name, _kept("imagenet", recipe, lambda: keras_classifier.imagenet(name))
     path = Path(model).expanduser()
     return path.stem, path
+
+
+def _downloaded(name: str) -> Path:
+    """A published classifier's h5 file, of a checkpoint of PyTorch rebuilt in Keras."""
+    if name in checkpoints.FILES:
+        recipe = {"name": name, "code": code_sha256(__name__), "versions": versions("tf-keras")}
+        return _kept("checkpoint", recipe, lambda: checkpoints.downloaded(name))
+    return fetch.fetch(*MLPERF_TINY)
 
 
 def _local(part: str) -> Path | None:
@@ -185,13 +202,16 @@ def _kept(kind: str, recipe: dict[str, Any], make) -> Path:
 def _images(given: Parameters, size: int) -> Split:
     """A folder's images or CIFAR-10's; else as many of shapes32 as the profile has."""
     counts = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST}
-    if not given.data and given.profile != "full":
+    if not given.data and given.profile not in USUAL:
         return Split("shapes32", *(shapes32.kept(s, n[given.profile]) for s, n in counts.items()))
     own = Path(given.data).expanduser() if given.data else None
     folder = own or _local("cifar10") or cifar10.downloaded()
     if (folder / "train").is_dir():
-        name, train = folder.name, image_folder.load(folder / "train", size)
-        test = image_folder.load(folder / "val", size, train.classes)
+        few = given.train_limit or TRAIN[given.profile]
+        few = few and few + CALIBRATION["full"]  # the last calibrate
+        name, train = folder.name, image_folder.load(folder / "train", size, limit=few)
+        limit = given.limit or TEST[given.profile]
+        test = image_folder.load(image_folder.judged(folder), size, train.classes, limit)
     else:
         name = "cifar10"
         train, test = (cifar10.load(folder, part) for part in ("train", "test"))

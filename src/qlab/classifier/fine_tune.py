@@ -8,7 +8,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +31,19 @@ class Settings(NamedTuple):
 
     epochs: int  # passes through the training images
     batch: int = 32  # images of a step
-    rate: float = 5e-5  # of SGD with momentum 0.9; constant, so that any step may be the last
+    rate: float = 5e-5  # of SGD with momentum 0.9
+    cosine: bool = False  # whether it falls to 0 (arXiv 1608.03983); else any step may be the last
+    mirror: bool = False  # whether one image in two is flipped left to right
+    frozen: bool = False  # whether batch normalization keeps the parent's statistics and scales
 
     def steps(self, images: int) -> int:
         """Optimizer steps in all; what does not fill a batch is left out of its epoch."""
         return self.epochs * (images // self.batch)
+
+    def rate_at(self, step: int, images: int) -> float:
+        """The learning rate of a step, counted from 1."""
+        turn = np.pi * (step - 1) / self.steps(images) if self.cosine else 0.0
+        return self.rate * (1 + np.cos(turn)) / 2
 
 
 class Diverged(QlabError):
@@ -49,11 +57,21 @@ class Diverged(QlabError):
         self.step = step
 
 
-def compiled(model: keras.Model, settings: Settings) -> keras.Model:
-    """The same model with optimizer and loss."""
+def compiled(model: keras.Model, settings: Settings, logits: bool = False) -> keras.Model:
+    """The same model with optimizer and loss, of `logits` or of probabilities, by what it gives."""
+    for layer in model.layers if settings.frozen else ():
+        inside = getattr(layer, "layer", layer)  # of tfmot's wrapper
+        if isinstance(inside, keras.layers.BatchNormalization):
+            inside.trainable = False
     optimizer = keras.optimizers.SGD(settings.rate, momentum=0.9)
-    model.compile(optimizer, loss="sparse_categorical_crossentropy")
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=logits))
     return model
+
+
+def mirrored(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A copy of images [n, h, w, c], about half of them flipped left to right."""
+    flipped = rng.random(len(images)) < 0.5
+    return np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
 
 
 def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Step]:
@@ -63,16 +81,22 @@ def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Ste
         order = rng.permutation(len(data))
         for start in range(0, len(data) - settings.batch + 1, settings.batch):
             some = order[start : start + settings.batch]
-            yield data.images[some].astype(np.float32), data.labels[some]
+            images = mirrored(data.images[some], rng) if settings.mirror else data.images[some]
+            yield images.astype(np.float32), data.labels[some]
 
 
-def run(model: keras.Model, steps: Iterator[Step], done: int = 0) -> np.ndarray:
+def run(
+    model: keras.Model, steps: Iterator[Step], done: int = 0, rate: Callable | None = None
+) -> np.ndarray:
     """Take steps with a compiled model; returns the seconds of each.
 
-    `done` counts those taken before, for Diverged, which is raised when the loss is not finite.
+    `done` counts those taken before, for Diverged, which is raised when the loss is not finite;
+    `rate` gives the learning rate of each, where it is not the compiled one.
     """
     seconds = []
     for step, (images, labels) in enumerate(steps, done + 1):
+        if rate:
+            model.optimizer.learning_rate.assign(rate(step))
         start = time.perf_counter()
         loss = model.train_on_batch(images, labels)
         seconds.append(time.perf_counter() - start)

@@ -11,18 +11,20 @@ from qlab.core.images import read_image
 from qlab.core.labelled_images import LabelledImages
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}  # files that are read as images
+JUDGED = ("val", "valid", "validation", "test")  # names of the folder of test images
 # The centre that counts, as a share of the shorter side: 224 of 256 pixels, the crop at which the
 # ImageNet scores of Keras' ResNets are stated (He et al., arXiv 1512.03385, section 3.4).
 CROP = 0.875
 
 
-def load(folder: Path, size: int, classes: Sequence[str] = ()) -> LabelledImages:
+def load(folder: Path, size: int, classes: Sequence[str] = (), limit: int = 0) -> LabelledImages:
     """The images of a folder of class folders as squares of `size` pixels.
 
     Labels count the class folders in the order of their sorted names, as Keras does; `classes` are
     those of another folder, to be labelled alike.
     The first image of every class comes before the second of any, so that any first part is as
-    even as the folder allows. Images are cut and resized by `centre`.
+    even as the folder allows; no more than `limit`, if given, are read. Images are cut and resized
+    by `centre`.
     QlabError: no folder, no class folder, an empty one, one that `classes` lacks, an image that
     cannot be read.
     """
@@ -34,9 +36,22 @@ def load(folder: Path, size: int, classes: Sequence[str] = ()) -> LabelledImages
             f"of training (first '{names[0]}'); rename it or take it away."
         )
     files = sorted((i, names.index(name), f) for name in found for i, f in enumerate(found[name]))
+    files = files[: limit or None]
     images = [centre(read_image(file), size) for _, _, file in files]
     labels = np.array([label for _, label, _ in files], np.int64)
     return LabelledImages(np.stack(images), labels, names)
+
+
+def judged(folder: Path) -> Path:
+    """The folder of test images beside `train/`; QlabError where there is none, or several."""
+    there = [folder / name for name in JUDGED if (folder / name).is_dir()]
+    if len(there) != 1:
+        found = " and ".join(f"{f.name}/" for f in there) or "none of them"
+        raise QlabError(
+            f"{folder} should have train/ and beside it one of {', '.join(JUDGED)} with the images "
+            f"that judge; found {found}."
+        )
+    return there[0]
 
 
 def _class_folders(folder: Path) -> dict[str, list[Path]]:

@@ -3,6 +3,7 @@
 Each function measures one thing and returns records; nothing is drawn here.
 """
 
+import dataclasses
 import gzip
 import itertools
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from qlab.classifier import answers as classification
-from qlab.classifier import export, fine_tune, model_update, network, partial_qat, points
+from qlab.classifier import export, model_update, network, partial_qat, points
 from qlab.classifier.data import Task
 from qlab.classifier.network import Configuration, Traffic
 from qlab.classifier.points import FLOAT, TRAINERS, Answer, Bench, Point, fast
@@ -32,6 +33,7 @@ GRAPHS = {
     "fake_quant": "accuracy_fake_quant",
     "equal_time": "accuracy_equal_time",
 }
+OVER_SEEDS = ("difference", "minus_tuned", "minus_ptq", "minus_last")
 _MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares, more or less is better
 _BYTES, _SECONDS = Metric("byte", -1), Metric("s", -1, clock=True)
 _MS, _RATIO = (Metric(unit, -1, clock=True) for unit in ("ms", "1"))
@@ -39,11 +41,13 @@ METRICS = {
     **dict.fromkeys(GRAPHS.values(), _MORE),
     "accuracy_equal_time": _MORE._replace(clock=True),  # a training that stops by the clock
     **dict.fromkeys(["accuracy_difference", "accuracy_minus_tuned"], _MORE),
+    **{f"accuracy_{of}_over_seeds": _MORE for of in OVER_SEEDS},
     **{"calibration_error": _LESS, **records.COMPARED},
     **{"flips_lost": Metric("image", -1), "flips_gained": Metric("image")},
     **dict.fromkeys(["size_bytes", "size_gzip_bytes", "size_analytic_bytes"], _BYTES),
     **{"quantized_layers": Metric("layer"), "quantized_share": Metric("1")},
     **{"train_steps": Metric("step"), "equal_time_steps": Metric("step", clock=True)},
+    "failed": Metric("point", -1),  # could not be made: the log says why
     **{"train_seconds": _SECONDS, "epoch_seconds": _SECONDS, "diverged_at_step": Metric("step")},
     **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
     **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
@@ -54,12 +58,11 @@ METRICS = {
     "network_messages": Metric("message", -1),
     **dict.fromkeys(["update_bytes", "update_message_bytes"], _BYTES),
 }
-REPEATS = {"smoke": 6, "mini": 30, "full": 100}  # timed inferences
 PACKAGES = [*points.PACKAGES, "numpy"]
 Answers = Mapping[Point, Answer]  # what each point's file says
 Worse = dict[tuple[str, int], dict[Point, np.ndarray]]  # condition, strength -> probabilities
 
-_record = Recorder(EXPERIMENT, METRICS)
+RECORD = Recorder(EXPERIMENT, METRICS)
 
 
 def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
@@ -74,31 +77,65 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
     found = _answer_records(task, FLOAT, parent, before)
     for point, answer in answers.items():
         here, about = (task, point.variant), point.drawn
+        if "failed" in answer.facts:
+            found.append(RECORD.counted(*here, "failed", 1, **about))
+            continue
         if "diverged_at_step" in answer.facts:
             step = answer.facts["diverged_at_step"]
-            found.append(_record.counted(*here, "diverged_at_step", step, **about))
+            found.append(RECORD.counted(*here, "diverged_at_step", step, **about))
             continue
         found += _answer_records(task, point, answer, hits[point])
         flips = stats.paired(before["tflite"], hits[point]["tflite"])
-        found += _record.compared(*here, "accuracy", flips, **about)
+        found += RECORD.compared(*here, "accuracy", flips, **about)
         control = hits.get(Point("tuned", seed=point.seed))
         if point.method in ("qat", "qatcold") and control:
             flips = stats.paired(control["tflite"], hits[point]["tflite"])
             difference = flips.difference
-            found.append(_record.estimated(*here, "accuracy_minus_tuned", difference, **about))
+            found.append(RECORD.estimated(*here, "accuracy_minus_tuned", difference, **about))
     return found
 
 
-def left_float_records(task: Task, parent: Answer, controls: Answers) -> list[Record]:
-    """Accuracy of points that leave more layers float than the task does."""
-    before = _hits(parent, task.test.labels)["tflite"]
-    found = []
-    for point, answer in controls.items():
-        hits = _hits(answer, task.test.labels)["tflite"]
-        here, about = (task, point.variant), point.drawn
-        found.append(_record.estimated(*here, "accuracy", _share(hits), **about))
-        found += _record.compared(*here, "accuracy", stats.paired(before, hits), **about)
+def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
+    """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
+    bits (of all layers the better of PTQ as it is and repaired), and the first k layers minus the
+    last k. Seeds and images are resampled (`stats.over_seeds`); `n` counts the seeds.
+    """
+    hits = {p: _hits(a, task.test.labels).get("tflite") for p, a in answers.items()}
+    hits = {p: h.astype(float) for p, h in hits.items() if h is not None}
+    before, found = _hits(parent, task.test.labels)["tflite"].astype(float), []
+    drawn = [p for p in hits if p.method in ("tuned", "qat")]
+    for one in (p for p in drawn if p.seed == 0):
+        seeds = sorted(p.seed for p in drawn if dataclasses.replace(p, seed=0) == one)
+        if len(seeds) < 2:
+            continue
+        each, pairs = _over(hits, one, seeds), {"difference": before}
+        if one.method == "qat":
+            pairs["minus_tuned"] = _over(hits, Point("tuned"), seeds)
+            pairs["minus_ptq"] = _control(hits, one)
+        if one.where == "first":
+            pairs["minus_last"] = _over(hits, dataclasses.replace(one, where="last"), seeds)
+        for name, other in pairs.items():
+            if other is not None:
+                e = stats.over_seeds(each - other)
+                about = (task, one.variant, f"accuracy_{name}_over_seeds", e)
+                found.append(RECORD.estimated(*about, **one.columns))
     return found
+
+
+def _over(hits: dict, point: Point, seeds: Sequence[int]) -> np.ndarray | None:
+    """Outcomes [seeds, images] of a point; None where a seed is missing."""
+    each = [hits.get(dataclasses.replace(point, seed=seed)) for seed in seeds]
+    return None if any(one is None for one in each) else np.stack(each)
+
+
+def _control(hits: dict, point: Point):
+    """Outcomes [images] of PTQ of a point's layers: where it was repaired too, the better one."""
+    same = [
+        h
+        for p, h in hits.items()
+        if p.method == "ptq" and (p.bits, p.where, p.k) == (point.bits, point.where, point.k)
+    ]
+    return max(same, key=np.mean) if same else None
 
 
 def _hits(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -113,10 +150,10 @@ def _answer_records(
     task: Task, point: Point, answer: Answer, hits: Mapping[str, np.ndarray]
 ) -> list[Record]:
     here, about = (task, point.variant), point.drawn
-    found = [_record.estimated(*here, GRAPHS[g], _share(h), **about) for g, h in hits.items()]
+    found = [RECORD.estimated(*here, GRAPHS[g], _share(h), **about) for g, h in hits.items()]
     confidence = answer.probabilities["tflite"].max(1)
     error = classification.calibration_error(confidence, hits["tflite"])
-    return [*found, _record.estimated(*here, "calibration_error", error, **about)]
+    return [*found, RECORD.estimated(*here, "calibration_error", error, **about)]
 
 
 def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
@@ -144,91 +181,19 @@ def _size_records(task: Task, bench: Bench, point: Point, content: bytes) -> lis
         "quantized_share": (share / whole, whole),
     }
     here, about = (task, point.variant), point.columns
-    return [_record.counted(*here, metric, *count, **about) for metric, count in counts.items()]
-
-
-def time_records(task: Task, answers: Answers, threads: int) -> list[Record]:
-    """Step times and their ratio to the float twin's in the same rounds; whole fine-tuning."""
-    found = []
-    for point, answer in answers.items():
-        if "step_s" not in answer.facts:
-            continue
-        here, about = (task, point.variant), point.drawn | _timed(threads)
-        step, ratio = (Estimate(*answer.facts[name]) for name in ("step_s", "step_ratio"))
-        ms = Estimate(step.value * 1e3, step.low * 1e3, step.high * 1e3, step.n)
-        found += [
-            _record.estimated(*here, "train_step_ms_p50", ms, **about),
-            _record.estimated(*here, "train_step_ratio", ratio, **about),
-        ]
-        counts = {"train_steps": (answer.facts["steps"], 1)}
-        if "equal_time_steps" in answer.facts:
-            counts["equal_time_steps"] = (answer.facts["equal_time_steps"], 1)
-        for meter, joules in answer.facts.get("joules", {}).items():
-            counts[f"train_energy_j_{meter}"] = (joules, 1)
-        if "train_s" in answer.facts:
-            seconds, epochs = answer.facts["train_s"], task.training.epochs
-            counts["train_seconds"] = (seconds, 1)
-            counts["epoch_seconds"] = (seconds / epochs, epochs)
-        found += [_record.counted(*here, metric, *c, **about) for metric, c in counts.items()]
-    return found
-
-
-def _timed(threads: int) -> dict[str, str]:
-    """What a time was measured on."""
-    return {"device": provenance.device(f"{threads} threads")}
-
-
-def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
-    """Peak bytes of a process that fine-tunes: float, the last layer, the first, all layers.
-
-    Interpreter and TensorFlow are in them.
-    """
-    places = [("last", 1), ("first", 1), ("last", len(bench.layers))]
-    trained = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in places]
-    found = []
-    for point in progress([Point("tuned"), *trained]):
-        chosen = partial_qat.choose(bench.layers, point.where, point.k)
-        peak = fine_tune.peak_memory(
-            task.file, chosen, point.bits, task.leave_float, task.training.batch
-        )
-        about = (task, point.variant, "train_peak_memory_bytes", peak)
-        found.append(_record.counted(*about, **point.columns))
-    return found
-
-
-def latency_records(
-    task: Task, bench: Bench, answers: Answers, timed: Sequence[Point], threads: int, progress=iter
-) -> list[Record]:
-    """Milliseconds of one image on LiteRT, files taken in turn; the graph alone is timed."""
-    files = {FLOAT: bench.float_file}
-    files |= {p: answers[p].file for p in timed if p in answers and answers[p].file}
-    one = task.test.images[:1]
-    calls = {p: classification.one_image(file, one, threads) for p, file in files.items()}
-    times = timing.interleaved(calls, REPEATS[task.given.profile], progress=progress)
-    found = []
-    for point, seconds in times.items():
-        estimates = {
-            "latency_ms_p50": stats.median(seconds * 1e3, 0.5),
-            "latency_ms_p90": stats.median(seconds * 1e3, 0.9),
-            "latency_ratio": stats.median(seconds / times[FLOAT]),
-        }
-        here, about = (task, point.variant), point.columns | _timed(threads)
-        found += [_record.estimated(*here, metric, e, **about) for metric, e in estimates.items()]
-    return found
+    return [RECORD.counted(*here, metric, *count, **about) for metric, count in counts.items()]
 
 
 def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, progress=iter) -> Worse:
     """What files answer on corrupted test images.
 
-    Of the float parent, the float control and the points with all layers quantized, of the first
-    seed; not of PTQ at 4 bits, of which too little is left.
+    Of the float parent, the float control and the points with all layers quantized.
     """
     files = {FLOAT: bench.float_file}
     files |= {
         p: fast(a.file)
         for p, a in answers.items()
-        if a.file and p.seed == 0 and (p.method == "tuned" or p.k == len(bench.layers))
-        if (p.method, p.bits) != ("ptq", 4)
+        if a.file and (p.method == "tuned" or p.k == len(bench.layers)) and not p.rounding
     }
     found = {}
     for kind, strength in progress(
@@ -249,11 +214,11 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
         hits = {p: classification.correct(a, task.test.labels) for p, a in answers.items()}
         for point, one in hits.items():
             here = (task, point.variant)
-            about = point.columns | {"condition": kind, "strength": strength}
-            found.append(_record.estimated(*here, "accuracy", _share(one), **about))
+            about = point.drawn | {"condition": kind, "strength": strength}
+            found.append(RECORD.estimated(*here, "accuracy", _share(one), **about))
             if point != FLOAT:
                 e = stats.paired(hits[FLOAT], one).difference
-                found.append(_record.estimated(*here, "accuracy_difference", e, **about))
+                found.append(RECORD.estimated(*here, "accuracy_difference", e, **about))
     return found
 
 
@@ -309,8 +274,8 @@ def _traffic_records(task: Task, made: Configuration, traffic: Traffic) -> list[
         "network_messages": traffic.messages,
     }
     return [
-        _record.estimated(task, variant, "network_step_bytes", counted, **about),
-        *(_record.counted(task, variant, metric, n, **about) for metric, n in counts.items()),
+        RECORD.estimated(task, variant, "network_step_bytes", counted, **about),
+        *(RECORD.counted(task, variant, metric, n, **about) for metric, n in counts.items()),
     ]
 
 
@@ -324,6 +289,6 @@ def update_records(task: Task, bench: Bench) -> list[Record]:
             about = {"method": "update", "bits": bits, "where": "last", "k": k}
             reckoned = model_update.update_bytes(bench.model, chosen, bits)
             message = len(model_update.serialized_update(bench.model, chosen, bits))
-            found.append(_record.counted(*here, "update_bytes", reckoned, **about))
-            found.append(_record.counted(*here, "update_message_bytes", message, **about))
+            found.append(RECORD.counted(*here, "update_bytes", reckoned, **about))
+            found.append(RECORD.counted(*here, "update_message_bytes", message, **about))
     return found

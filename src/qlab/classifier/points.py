@@ -5,8 +5,10 @@ A point is kept by content, so an interrupted sweep goes on with the points that
 
 import itertools
 import json
+import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +22,15 @@ from qlab.core import tflite_graph, timing
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 
+log = logging.getLogger(__name__)
+
 METHODS = ("tuned", "ptq", "qat", "qatcold")  # cold: from the ranges that tfmot starts with
 TRAINERS = ["tensorflow", "tf-keras", "tensorflow-model-optimization"]
 PACKAGES = [*TRAINERS, "ai-edge-litert", "ai-edge-quantizer"]
 PARENT = "fp32"  # the float variant
 FLOATS = {"float": PARENT, "tuned": "fp32_tuned"}  # method -> variant
-ROUNDS = {"smoke": 6, "mini": 12, "full": 20}  # timed steps of a model and of its float twin
+# Timed steps of a model and of its float twin; 0 where fresh processes time them (`measure`).
+ROUNDS = {"smoke": 6, "mini": 12, "small": 0, "full": 0}
 
 
 @dataclass(frozen=True)
@@ -38,22 +43,31 @@ class Point:
     bits: int = 8
     seed: int = 0
     left: tuple[str, ...] = ()  # layers that stay float beside those that the task leaves
+    rounding: str = ""  # of PTQ's weights: a key of `ptq.ROUNDINGS`
 
     @property
     def variant(self) -> str:
         """Its name in the records, such as `qat_w4a8_first2`; of the float control `fp32_tuned`."""
         if self.method in FLOATS:
             return FLOATS[self.method]
-        but = f"_but_{'_'.join(self.left)}" if self.left else ""
-        return f"{self.method}_w{self.bits}a8_{self.where}{self.k}{but}"
+        return f"{self.made}_w{self.bits}a8_{self.where}{self.k}{self._but}"
+
+    @property
+    def made(self) -> str:
+        """The method, and how it rounds."""
+        return f"{self.method}_{self.rounding}" if self.rounding else self.method
+
+    @property
+    def _but(self) -> str:
+        return f"_but_{'_'.join(self.left)}" if self.left else ""
 
     @property
     def columns(self) -> dict[str, Any]:
         """What its records are about, by column, whatever the seed."""
         if self.method in FLOATS:
             return {"bits": 32}
-        method = f"{self.method}_but_{'_'.join(self.left)}" if self.left else self.method
-        return {"method": method, "bits": self.bits, "where": self.where, "k": self.k}
+        about = {"bits": self.bits, "where": self.where, "k": self.k}
+        return {"method": self.made + self._but, **about}
 
     @property
     def drawn(self) -> dict[str, Any]:
@@ -80,6 +94,9 @@ class Bench:
         self.model = task.load()
         found = partial_qat.weighted_layers(self.model)
         self.layers = [name for name in found if name not in task.leave_float]
+        last = self.model.layers[-1]
+        soft = getattr(last, "activation", None) is keras.activations.softmax
+        self.logits = not (soft or isinstance(last, keras.layers.Softmax))
         if not self.layers:
             kinds = ", ".join(f"{x.name} ({type(x).__name__})" for x in self.model.layers)
             raise QlabError(f"{task.file} has no layer that can be quantized: {kinds}.")
@@ -92,7 +109,8 @@ class Bench:
     @cached_property
     def twin(self) -> keras.Model:
         """The float model, wrapped like the others with no layer quantized, ready to train."""
-        return fine_tune.compiled(partial_qat.quantized(self.model, []), self.task.training)
+        twin = partial_qat.quantized(self.model, [])
+        return fine_tune.compiled(twin, self.task.training, self.logits)
 
     @cached_property
     def step(self) -> fine_tune.Step:
@@ -127,6 +145,19 @@ def without_feeding(bench: Bench) -> Point:
     """8-bit PTQ of all layers where what feeds the last one stays float: a control."""
     feeding = tuple(partial_qat.feeding(bench.model, bench.layers[-1]))
     return Point("ptq", "last", sum(x not in feeding for x in bench.layers), left=feeding)
+
+
+def tried(points: Iterable[Point], bench: Bench, threads: int) -> dict[Point, Answer]:
+    """What each point gives; of one that cannot be made, such as where the converter does not do
+    what is asked, the reason: `facts["failed"]`."""
+    found = {}
+    for point in points:
+        try:
+            found[point] = answer(point, bench, threads)
+        except (QlabError, RuntimeError, ValueError) as error:
+            log.warning("%s is not there: %s", point.variant, error)
+            found[point] = Answer(None, {}, {"failed": str(error)})
+    return found
 
 
 def answer(point: Point, bench: Bench, threads: int) -> Answer:
@@ -175,7 +206,8 @@ Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, and facts as JSON
 def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     chosen = partial_qat.choose(bench.layers, point.where, point.k)
     images, left = bench.task.calibration.images, bench.task.leave_float
-    file.write_bytes(ptq.quantize(bench.float_file, chosen, point.bits, images, threads, left))
+    how = (bench.float_file, chosen, point.bits, images, threads, left, point.rounding)
+    file.write_bytes(ptq.quantize(*how))
     return {"tflite": _file_answers(file, bench, chosen, point.bits, threads)}, {}
 
 
@@ -187,21 +219,24 @@ def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     model = bench.quantized(point)
     if point.method == "qat":
         partial_qat.calibrate(model, bench.model, task.calibration.images)
-    fine_tune.compiled(model, task.training)
-    times = fine_tune.step_times(model, bench.twin, bench.step, ROUNDS[task.given.profile])
-    total = task.training.steps(len(task.train))
-    early = max(1, min(total, round(total / times.ratio.value))) if chosen else total
-    facts: dict[str, Any] = {"steps": total, "step_s": times.seconds, "step_ratio": times.ratio}
+    fine_tune.compiled(model, task.training, bench.logits)
+    early = total = task.training.steps(len(task.train))
+    facts: dict[str, Any] = {"steps": total}
+    if rounds := ROUNDS[task.given.profile]:
+        times = fine_tune.step_times(model, bench.twin, bench.step, rounds)
+        facts |= {"step_s": times.seconds, "step_ratio": times.ratio}
+        early = max(1, min(total, round(total / times.ratio.value))) if chosen else total
     steps = fine_tune.batches(task.train, task.training, point.seed)
+    rate = partial(task.training.rate_at, images=len(task.train)) if task.training.cosine else None
     found: dict[str, np.ndarray] = {}
     try:
         with timing.energy() as first:
-            seconds = fine_tune.run(model, itertools.islice(steps, early))
-        if chosen:
+            seconds = fine_tune.run(model, itertools.islice(steps, early), rate=rate)
+        if chosen and rounds and not rate:
             found["equal_time"] = answers.keras_probabilities(model, test)
             facts["equal_time_steps"] = early
         with timing.energy() as second:
-            seconds = np.concatenate([seconds, fine_tune.run(model, steps, early)])
+            seconds = np.concatenate([seconds, fine_tune.run(model, steps, early, rate)])
     except Diverged as error:
         return {}, facts | {"diverged_at_step": error.step}
     facts["train_s"] = float(seconds.sum())

@@ -12,6 +12,9 @@ from qlab.core.litert import quiet_quantizer
 from qlab.core.tflite_graph import Operator
 
 ACTIVATION_BITS = 8  # of inputs and outputs of quantized layers
+# How weights are rounded, by ai-edge-quantizer's name: to a grid up to their largest value, or to
+# a smaller one, found by search for the least squared error or by OCTAV (arXiv 2206.06501).
+ROUNDINGS = {"": "min_max_uniform_quantize", "mse": "MSE", "octav": "OCTAV"}
 
 
 def quantize(
@@ -21,6 +24,7 @@ def quantize(
     calibration: np.ndarray,
     threads: int = 2,
     leave_float: Sequence[str] = (),
+    rounding: str = "",
 ) -> bytes:
     """A .tflite whose `chosen` layers compute in integers, from the float32 file.
 
@@ -35,7 +39,7 @@ def quantize(
             "The calibration set is empty; post-training quantization needs images to learn "
             "the range of every tensor."
         )
-    quantizer = _quantizer(float_file, chosen, bits, leave_float)
+    quantizer = _quantizer(float_file, chosen, bits, leave_float, rounding)
     names = tflite_graph.signature_inputs(float_file)
     samples = [dict.fromkeys(names, image[None].astype(np.float32)) for image in calibration]
     with quiet_quantizer():
@@ -43,7 +47,7 @@ def quantize(
         return bytes(quantizer.quantize(ranges).quantized_model)
 
 
-def _quantizer(float_file: Path, chosen: Sequence[str], bits: int, leave_float: Sequence[str]):
+def _quantizer(float_file: Path, chosen, bits: int, leave_float, rounding: str):
     from ai_edge_quantizer import qtyping, quantizer
 
     made = quantizer.Quantizer(str(float_file))
@@ -57,6 +61,7 @@ def _quantizer(float_file: Path, chosen: Sequence[str], bits: int, leave_float: 
             ACTIVATION_BITS,
             bits if operator in weighted else 8,
             grain.TENSORWISE if dense else grain.CHANNELWISE,
+            algorithm_key=ROUNDINGS[rounding if operator in weighted else ""],
         )
     # Without this the interface itself turns int8.
     made.update_quantization_recipe(".*", kind.OUTPUT, algorithm_key="no_quantize")

@@ -1,11 +1,14 @@
 """Which points notebook 03 runs, and what comes back from their records."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from qlab.classifier import partial_qat
 from qlab.classifier.data import Task
 from qlab.classifier.formulas import FEWEST, Fits, loss_formula, size_formula
-from qlab.classifier.points import PARENT, Bench, Point
+from qlab.classifier.points import PARENT, Bench, Point, without_feeding
+from qlab.classifier.ptq import ROUNDINGS
 from qlab.core import disk, paths, places, records
 from qlab.core.errors import QlabError
 
@@ -19,6 +22,7 @@ def sweep_points(task: Task, bench: Bench) -> list[Point]:
     count, given = len(bench.layers), task.given
     long = given.sweep == "long"
     points = long_sweep(count, given.seeds) if long else short_sweep(count, task)
+    points.append(without_feeding(bench))
     # Of each a float file at most, and float32 probabilities of four graphs.
     each = 4 * bench.model.count_params() + 4 * 4 * len(task.test) * len(task.test.classes)
     made = disk.used(paths.build() / "artefacts" / "qat_point")
@@ -35,12 +39,27 @@ def short_sweep(layers: int, task: Task) -> list[Point]:
     tuned, whole = Point("tuned"), Point("qat", "last", layers)
     if task.given.profile == "smoke":
         return [tuned, Point("ptq", "last", layers), Point("qat", "last", 1)]
+    if task.given.profile in ("small", "full"):
+        return real_sweep(layers, task.given.seeds)
     few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3, 4))} - {0})
     ptq = [Point("ptq", "last", k, bits) for bits in partial_qat.BITS for k in few]
     if long_table(task) is not None:
         return [tuned, *ptq, whole, Point("qat", "last", layers, 4)]
     ends = [("last", k) for k in few] + [("first", k) for k in few if k < layers]
     return [tuned, *ptq, *(Point("qat", *p, bits) for bits in partial_qat.BITS for p in ends)]
+
+
+def real_sweep(layers: int, seeds: int) -> list[Point]:
+    """All layers, and the first and the last k of three k, 8 and 4 bits, several seeds; hours.
+
+    Seeds come in turn. All layers at 4 bits are rounded in other ways too.
+    """
+    few = sorted({1, round(layers / 4), round(layers / 2)})
+    chosen = [("last", layers), *((where, k) for where in ("last", "first") for k in few)]
+    ptq = [Point("ptq", *p, bits) for bits in partial_qat.BITS for p in chosen]
+    ptq += [Point("ptq", "last", layers, 4, rounding=how) for how in filter(None, ROUNDINGS)]
+    qat = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in chosen]
+    return ptq + [replace(p, seed=seed) for seed in range(seeds) for p in (Point("tuned"), *qat)]
 
 
 def long_sweep(layers: int, seeds: int) -> list[Point]:

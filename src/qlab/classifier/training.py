@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from qlab.classifier.fine_tune import mirrored
 from qlab.classifier.resnet import tf
 from qlab.core import parameters
 from qlab.core.labelled_images import LabelledImages
@@ -13,19 +14,11 @@ class Parameters(parameters.Training):
     models: str = "resnet8,resnet20"
 
 
-def mirrored(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A copy of images [n, h, w, 3], about half of them flipped left to right.
-
-    The mirror image of a shape of `shapes32` is that shape again, so labels stay right.
-    """
-    flipped = rng.random(len(images)) < 0.5
-    return np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
-
-
 def batches(data: LabelledImages, batch: int, seed: int) -> tf.data.Dataset:
     """Endless batches of images float32 and labels int64, mirrored and shuffled every epoch.
 
-    Every image comes once an epoch but for the rest that fills no batch.
+    Every image comes once an epoch but for the rest that fills no batch. The mirror image of a
+    shape of `shapes32` is that shape again, so labels stay right.
     """
 
     def endless():

@@ -49,10 +49,11 @@ _LARGE = 10**7  # bytes from which on a download is shown
 pooch.get_logger().setLevel("WARNING")  # it announces every file, and there may be many
 
 
-def fetch(url: str, known_hash: str, unpack: bool = False) -> Path:
+def fetch(url: str, known_hash: str | None, unpack: bool = False) -> Path:
     """Download a file once into build/downloads; returns it, or the folder it unpacks to.
 
-    `known_hash` is "md5:..." or "sha256:..."; a file with another one is removed. What unpacks is a
+    `known_hash` is "md5:..." or "sha256:..."; a file with another one is removed. With None the
+    caller checks what came. What unpacks is a
     .zip or a .tar.gz; no member can leave the folder.
     QlabError: another hash; no room on the disk; no network, after some seconds.
     """

@@ -1,0 +1,171 @@
+"""What a clock says: of a training step, of fine-tuning, of one image through a file; and memory.
+
+`python -m qlab.classifier.speed JSON` times in a process of its own: JSON has the arguments of
+`file_rounds`, or those of `step_rounds`.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qlab.classifier import answers as classification
+from qlab.classifier import fine_tune, partial_qat
+from qlab.classifier import model as keras_classifier
+from qlab.classifier.data import Task
+from qlab.classifier.measure import RECORD, Answers
+from qlab.classifier.points import FLOAT, Bench, Point
+from qlab.core import provenance, stats, timing
+from qlab.core.records import Record
+from qlab.core.stats import Estimate
+
+REPEATS = {"smoke": 6, "mini": 30, "small": 100, "full": 100}  # timed inferences
+PROCESSES = {"smoke": 0, "mini": 0, "small": 5, "full": 5}  # fresh ones that are timed; 0: this one
+STEPS = 10  # timed training steps of each model, in each of them
+
+
+def time_records(task: Task, answers: Answers, threads: int) -> list[Record]:
+    """Step times and their ratio to the float twin's in the same rounds; whole fine-tuning."""
+    found = []
+    for point, answer in answers.items():
+        if "steps" not in answer.facts:
+            continue
+        here, about = (task, point.variant), point.drawn | _timed(threads)
+        if "step_s" in answer.facts:
+            step, ratio = (Estimate(*answer.facts[name]) for name in ("step_s", "step_ratio"))
+            ms = Estimate(step.value * 1e3, step.low * 1e3, step.high * 1e3, step.n)
+            found.append(RECORD.estimated(*here, "train_step_ms_p50", ms, **about))
+            found.append(RECORD.estimated(*here, "train_step_ratio", ratio, **about))
+        counts = {"train_steps": (answer.facts["steps"], 1)}
+        if "equal_time_steps" in answer.facts:
+            counts["equal_time_steps"] = (answer.facts["equal_time_steps"], 1)
+        for meter, joules in answer.facts.get("joules", {}).items():
+            counts[f"train_energy_j_{meter}"] = (joules, 1)
+        if "train_s" in answer.facts:
+            seconds, epochs = answer.facts["train_s"], task.training.epochs
+            counts["train_seconds"] = (seconds, 1)
+            counts["epoch_seconds"] = (seconds / epochs, epochs)
+        found += [RECORD.counted(*here, metric, *c, **about) for metric, c in counts.items()]
+    return found
+
+
+def _timed(threads: int) -> dict[str, str]:
+    """What a time was measured on."""
+    return {"device": provenance.device(f"{threads} threads")}
+
+
+def latency_records(
+    task: Task, bench: Bench, answers: Answers, timed: Sequence[Point], threads: int, progress=iter
+) -> list[Record]:
+    """Milliseconds of one image on LiteRT, files taken in turn; the graph alone is timed.
+
+    Where PROCESSES are timed, `n` counts them, and value and interval are of their figures.
+    """
+    files = {FLOAT: bench.float_file}
+    files |= {p: answers[p].file for p in timed if p in answers and answers[p].file}
+    told = {"files": [str(file) for file in files.values()], "threads": threads}
+    told["shape"] = [1, *task.test.images.shape[1:]]
+    told["repeats"] = REPEATS[task.given.profile]
+    if count := PROCESSES[task.given.profile]:
+        runs = timing.in_processes(__name__, told, count, progress)
+    else:
+        runs = [file_rounds(**told, progress=progress)]
+    found = []
+    for place, point in enumerate(files):
+        spent = [np.array(run[place]) * 1e3 for run in runs]
+        ratios = [np.array(run[place]) / run[0] for run in runs]
+        estimates = {
+            "latency_ms_p50": _of_rounds(spent, 0.5),
+            "latency_ms_p90": _of_rounds(spent, 0.9),
+            "latency_ratio": _of_rounds(ratios, 0.5),
+        }
+        here, about = (task, point.variant), point.columns | _timed(threads)
+        found += [RECORD.estimated(*here, metric, e, **about) for metric, e in estimates.items()]
+    return found
+
+
+def _of_rounds(processes: Sequence[np.ndarray], quantile: float) -> Estimate:
+    """A quantile of one process's rounds, or the mean of those of several processes."""
+    if len(processes) == 1:
+        return stats.median(processes[0], quantile)
+    return stats.geometric_mean([np.quantile(rounds, quantile) for rounds in processes])
+
+
+def step_records(task: Task, bench: Bench, threads: int, progress=iter) -> list[Record]:
+    """Time of a training step and its ratio to float's, in PROCESSES fresh ones, models in turn.
+
+    Of float, of the last layer, and of all layers at 8 and 4 bits. None where there are no such
+    processes: there each point's own steps are timed (`time_records`).
+    """
+    if not (count := PROCESSES[task.given.profile]):
+        return []
+    whole = len(bench.layers)
+    points = [Point("tuned"), *(Point("qat", "last", *p) for p in ((1, 8), (whole, 8), (whole, 4)))]
+    chosen = [partial_qat.choose(bench.layers, p.where, p.k) for p in points]
+    told = {"file": str(task.file), "leave_float": task.leave_float, "rounds": STEPS}
+    told |= {"settings": task.training, "logits": bench.logits}
+    told["models"] = [(layers, p.bits) for layers, p in zip(chosen, points, strict=True)]
+    runs = timing.in_processes(__name__, told, count, progress)
+    found = []
+    for place, point in enumerate(points):
+        ms = _of_rounds([np.array(run[place]) * 1e3 for run in runs], 0.5)
+        ratio = _of_rounds([np.array(run[place]) / run[0] for run in runs], 0.5)
+        here, about = (task, point.variant), point.columns | _timed(threads)
+        found.append(RECORD.estimated(*here, "train_step_ms_p50", ms, **about))
+        if place:
+            found.append(RECORD.estimated(*here, "train_step_ratio", ratio, **about))
+    return found
+
+
+def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
+    """Peak bytes of a process that fine-tunes: float, the last layer, the first, all layers.
+
+    Interpreter and TensorFlow are in them.
+    """
+    places = [("last", 1), ("first", 1), ("last", len(bench.layers))]
+    trained = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in places]
+    found = []
+    for point in progress([Point("tuned"), *trained]):
+        chosen = partial_qat.choose(bench.layers, point.where, point.k)
+        peak = fine_tune.peak_memory(
+            task.file, chosen, point.bits, task.leave_float, task.training.batch
+        )
+        about = (task, point.variant, "train_peak_memory_bytes", peak)
+        found.append(RECORD.counted(*about, **point.columns))
+    return found
+
+
+def file_rounds(
+    files: Sequence[str], shape: Sequence[int], threads: int, repeats: int, seed=0, progress=iter
+) -> list[list[float]]:
+    """Seconds of one image of `shape` through each .tflite, taken in turn: [files][repeats]."""
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    calls = {f: classification.one_image(Path(f), image, threads) for f in files}
+    times = timing.interleaved(calls, repeats, progress=progress, seed=seed)
+    return [times[f].tolist() for f in files]
+
+
+def step_rounds(
+    file: str, models: Sequence, leave_float: Sequence[str], settings: Sequence, logits: bool,
+    rounds: int, seed: int = 0,
+) -> list[list[float]]:  # fmt: skip
+    """Seconds of a training step of each of `models` (layers to quantize, bits), taken in turn."""
+    model, settings = keras_classifier.load(file), fine_tune.Settings(*settings)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (settings.batch, *model.input_shape[1:])).astype(np.float32)
+    labels, calls = rng.integers(0, model.output_shape[1], settings.batch), {}
+    for place, (layers, bits) in enumerate(models):
+        made = partial_qat.quantized(model, layers, bits, leave_float)
+        made = fine_tune.compiled(made, settings, logits)
+        calls[place] = lambda made=made: made.train_on_batch(images, labels)
+    return [times.tolist() for times in timing.interleaved(calls, rounds, seed=seed).values()]
+
+
+def _main(told: dict) -> None:
+    print(json.dumps(file_rounds(**told) if "files" in told else step_rounds(**told)))
+
+
+if __name__ == "__main__":
+    _main(json.loads(sys.argv[1]))

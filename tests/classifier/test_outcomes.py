@@ -1,5 +1,6 @@
 """From the kept rows of every image, every interval on images comes out again, digit for digit."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -25,7 +26,7 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
         variant, seed, graph, condition, strength = key
         plain = graph == "tflite" and condition is None
         judged = {measure.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
-        if plain and "_but_" not in variant:
+        if plain:
             confidence = groups[key]["confidence"].to_numpy()
             judged["calibration_error"] = answers.calibration_error(confidence, right)
         if graph == "tflite" and variant != PARENT:
@@ -39,9 +40,23 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
         control = hits.get(("fp32_tuned", seed, "tflite", None, None))
         if plain and seed is not None and control is not None and variant != "fp32_tuned":
             judged["accuracy_minus_tuned"] = stats.paired(control, right).difference
-        seed = None if condition else seed  # of worse images the first seed alone is judged
         found += [(variant, seed, m, condition, strength, *e) for m, e in judged.items()]
+    for (variant, graph, condition, strength), seeds in _several(hits).items():
+        if graph == "tflite":
+            before = hits[PARENT, None, "tflite", condition, strength].astype(float)
+            e = stats.over_seeds(np.stack(seeds).astype(float) - before)
+            metric = "accuracy_difference_over_seeds"
+            found.append((variant, None, metric, condition, strength, *e))
     return pd.DataFrame(found, columns=KEY + VALUES).astype({"seed": "Int64", "strength": "Int64"})
+
+
+def _several(hits: dict) -> dict:
+    """What was trained from several seeds: outcomes, seed by seed."""
+    found: dict = {}
+    for (variant, seed, *place), right in sorted(hits.items(), key=lambda one: one[0][1] or 0):
+        if seed is not None:
+            found.setdefault((variant, *place), []).append(right)
+    return {key: seeds for key, seeds in found.items() if len(seeds) > 1}
 
 
 def compare(rows: pd.DataFrame, table: pd.DataFrame) -> int:
@@ -62,24 +77,21 @@ def test_intervals_come_from_the_kept_rows(home):
     task = data.prepare(data.Parameters(profile="smoke", limit=60))
     bench = points.Bench(task)
     parent = points.parent(bench, 2)
-    pooled = points.without_feeding(bench)
     found = {p: points.answer(p, bench, 2) for p in sweep.sweep_points(task, bench)}
-    left = {pooled: points.answer(pooled, bench, 2)}
     worse = measure.worse_answers(task, bench, found, 2)
     made = measure.accuracy_records(task, parent, found)
-    made += measure.left_float_records(task, parent, left)
     made += measure.robustness_records(task, worse)
     records.write(made, task.place, {})
-    outcomes.write(task, parent, found | left, worse)
+    outcomes.write(task, parent, found, worse)
     rows = items.read(sweep.EXPERIMENT, task.place)
     assert rows["predicted"].dtype == "uint8" and rows["confidence"].dtype == "float32"
     assert compare(rows, records.read(sweep.EXPERIMENT, task.place)) > 60
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not items.path(sweep.EXPERIMENT, "mini").is_file(), reason="needs the items of a mini run"
-)
-def test_the_committed_intervals_come_from_the_committed_rows():
-    rows = items.read(sweep.EXPERIMENT, "mini")
-    assert compare(rows, records.read(sweep.EXPERIMENT, "mini")) > 200
+@pytest.mark.parametrize("profile", ["mini", "small"])
+def test_the_committed_intervals_come_from_the_committed_rows(profile):
+    if not items.path(sweep.EXPERIMENT, profile).is_file():
+        pytest.skip(f"needs the items of a run at {profile}")
+    rows = items.read(sweep.EXPERIMENT, profile)
+    assert compare(rows, records.read(sweep.EXPERIMENT, profile)) > 200

@@ -8,7 +8,7 @@ import gzip
 import itertools
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,11 +103,7 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     hits = {p: _hits(a, task.test.labels).get("tflite") for p, a in answers.items()}
     hits = {p: h.astype(float) for p, h in hits.items() if h is not None}
     before, found = _hits(parent, task.test.labels)["tflite"].astype(float), []
-    drawn = [p for p in hits if p.method in ("tuned", "qat")]
-    for one in (p for p in drawn if p.seed == 0):
-        seeds = sorted(p.seed for p in drawn if dataclasses.replace(p, seed=0) == one)
-        if len(seeds) < 2:
-            continue
+    for one, seeds in _seeds(hits).items():
         each, pairs = _over(hits, one, seeds), {"difference": before}
         if one.method == "qat":
             pairs["minus_tuned"] = _over(hits, Point("tuned"), seeds)
@@ -120,6 +116,15 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
                 about = (task, one.variant, f"accuracy_{name}_over_seeds", e)
                 found.append(RECORD.estimated(*about, **one.columns))
     return found
+
+
+def _seeds(points: Iterable[Point]) -> dict[Point, list[int]]:
+    """The seeds of what was trained from several; the point with seed 0 stands for it."""
+    found: dict[Point, list[int]] = {}
+    for point in points:
+        if point.method in ("tuned", "qat"):
+            found.setdefault(dataclasses.replace(point, seed=0), []).append(point.seed)
+    return {point: sorted(seeds) for point, seeds in found.items() if len(seeds) > 1}
 
 
 def _over(hits: dict, point: Point, seeds: Sequence[int]) -> np.ndarray | None:
@@ -219,6 +224,12 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
             if point != FLOAT:
                 e = stats.paired(hits[FLOAT], one).difference
                 found.append(RECORD.estimated(*here, "accuracy_difference", e, **about))
+        floats = {p: one.astype(float) for p, one in hits.items()}
+        for point, seeds in _seeds(floats).items():
+            e = stats.over_seeds(_over(floats, point, seeds) - floats[FLOAT])
+            about = point.columns | {"condition": kind, "strength": strength}
+            here = (task, point.variant, "accuracy_difference_over_seeds")
+            found.append(RECORD.estimated(*here, e, **about))
     return found
 
 

@@ -29,10 +29,28 @@ def over_seeds(points: pd.DataFrame, column: str) -> pd.DataFrame:
     return found.assign(mean=found["mean"].clip(found["low"], found["high"]))
 
 
+def about(table: pd.DataFrame) -> str:
+    """What a figure is about, for its title: model, data, number of images."""
+    one = records.pick(table, "accuracy", variant=PARENT, condition=None).iloc[0]
+    return f"{one['model']}, {one['n']:,} images of {one['dataset']}"
+
+
+def _with_intervals(drawn: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Ends of the mean by 95 % intervals: of QAT over seeds and images, of PTQ over images."""
+    keys, ends = ["method", "bits", "where", "k"], {"ci_low": "low", "ci_high": "high"}
+    over = records.pick(table, "accuracy_difference_over_seeds", condition=None)
+    ptq = records.pick(table, "accuracy_difference", method="ptq", condition=None)
+    known = both_ends(pd.concat([over, ptq]).astype({"bits": int})[[*keys, *ends]].dropna())
+    known[[*ends]] *= POINTS
+    return drawn.drop(columns=["low", "high"]).merge(known.rename(columns=ends), on=keys)
+
+
 def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> None:
     """Accuracy minus the float parent's over k, from either end; `today` are points run afresh."""
     points = both_ends(points_table(table))
     drawn = over_seeds(points.assign(change=-points["loss"] * POINTS), "change")
+    judged = (table["metric"] == "accuracy_difference_over_seeds").any()
+    drawn = _with_intervals(drawn, table) if judged else drawn
     tuned = records.pick(
         table, "accuracy_difference", variant=Point("tuned").variant, condition=None
     )["value"] * POINTS  # fmt: skip
@@ -53,7 +71,9 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
         for axis in axes[:, 0]:
             more = compressed(axis, "y")
             axis.set_ylabel(f"accuracy minus float's\n(points{more})")
-        canvas.suptitle("Bars: lowest to highest of the seeds; grey: float, fine-tuned as long")
+        bars = "95 % intervals" if judged else "lowest to highest of the seeds"
+        told = f"{about(table)}\nBars: {bars}; grey: float, fine-tuned as long, all seeds"
+        canvas.suptitle(told, fontsize=10)
         legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
 
 
@@ -126,12 +146,15 @@ def size_by_k(table: pd.DataFrame, profile: str) -> None:
                           label=f"weights and scales alone, {bits} bits")  # fmt: skip
             axis.set(xlabel="k, layers quantized", title=label, ylim=(0, None))
         axes[0].set_ylabel("size (10³ bytes)")
+        canvas.suptitle(table["model"].iloc[0], fontsize=10)
         canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
                       frameon=False)  # fmt: skip
 
 
 def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: dict) -> None:
     """The loss of quantizing one layer alone, by place; its size beside it."""
+    if not (table["where"] == "only").any():
+        return print("Each layer alone is measured by sweep='long'; here it was not.")
     whole = len(layers)
     drawn = over_seeds(each_alone(points_table(table), whole), "loss")
     drawn[["mean", "low", "high"]] *= -POINTS
@@ -155,11 +178,12 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
         axes[2].set_xlabel("weights (10³)")
         axes[0].set_yticks(range(1, whole + 1), layers)
         axes[0].set_ylim(whole + 0.6, 0.4)
-        canvas.suptitle("One layer quantized, all others float, from the input (top) to the output")
+        told = "One layer quantized, all others float, from the input (top) to the output"
+        canvas.suptitle(f"{about(table)}\n{told}", fontsize=10)
         legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
 
 
-def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int) -> None:
+def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int, told: str) -> None:
     """Fitted loss over k and size over the quantized share, with 95 % prediction bands."""
     rows = []
     layout = {"ncols": 2, "figsize": (9.6, 4.2)}
@@ -186,7 +210,7 @@ def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int) -> None:
             xlabel="share of the weights quantized", ylabel="size (10³ bytes)", ylim=(0, None)
         )
         few = "" if rows else ": too few values of k in this sweep"
-        canvas.suptitle(f"Fitted formulas with 95 % prediction bands{few}")
+        canvas.suptitle(f"{told}\nFitted formulas with 95 % prediction bands{few}", fontsize=10)
         canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
                       frameon=False)  # fmt: skip
 
@@ -198,10 +222,14 @@ def _curve(fit: Fit, lowest: float) -> pd.DataFrame:
 
 
 def robustness(table: pd.DataFrame, profile: str) -> None:
-    """Accuracy on corrupted examples: of float, and the difference of the quantized ones."""
-    drawn = records.pick(table, ["accuracy", "accuracy_difference"])
+    """Accuracy on corrupted examples: of float, and the difference of the quantized ones, over
+    seeds where there are several."""
+    names = ["accuracy", "accuracy_difference", over := "accuracy_difference_over_seeds"]
+    drawn = records.pick(table, names)
     drawn = drawn[drawn["condition"].notna()].astype({"strength": int})
-    variants = list(dict.fromkeys(drawn.loc[drawn["metric"] == "accuracy_difference", "variant"]))
+    several = drawn["variant"].isin(drawn.loc[drawn["metric"] == over, "variant"])
+    drawn = drawn[~several | (drawn["metric"] == over)].replace({"metric": {over: names[1]}})
+    variants = list(dict.fromkeys(drawn.loc[drawn["metric"] == names[1], "variant"]))
     colours = {v: plot.PALETTE[(i + 1) % 7] for i, v in enumerate(variants)}
     kinds = list(dict.fromkeys(drawn["condition"]))
     layout = {"nrows": 2, "ncols": len(kinds), "sharey": "row", "sharex": True}
@@ -222,6 +250,7 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
                                 marker=plot.MARKERS[at % 8], color=colours[variant],
                                 label=variant)  # fmt: skip
             bottom.set(xlabel="strength", xticks=sorted(set(one["strength"])))
+        canvas.suptitle(about(table), fontsize=10)
         axes[0][0].set_ylabel("accuracy of float")
         axes[1][0].set_ylabel("accuracy minus float's\n(points, 95 % interval)")
         canvas.legend(*axes[1][0].get_legend_handles_labels(), loc="outside lower center", ncols=4,

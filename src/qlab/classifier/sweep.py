@@ -50,11 +50,11 @@ def short_sweep(layers: int, task: Task) -> list[Point]:
 
 
 def real_sweep(layers: int, seeds: int) -> list[Point]:
-    """All layers, and the first and the last k of three k, 8 and 4 bits, several seeds; hours.
+    """All layers, and the first and the last k of four k, 8 and 4 bits, several seeds; hours.
 
     Seeds come in turn. All layers at 4 bits are rounded in other ways too.
     """
-    few = sorted({1, round(layers / 4), round(layers / 2)})
+    few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3))} - {0})
     chosen = [("last", layers), *((where, k) for where in ("last", "first") for k in few)]
     ptq = [Point("ptq", *p, bits) for bits in partial_qat.BITS for p in chosen]
     ptq += [Point("ptq", "last", layers, 4, rounding=how) for how in filter(None, ROUNDINGS)]
@@ -84,9 +84,10 @@ def long_sweep(layers: int, seeds: int) -> list[Point]:
     return ptq + trained
 
 
-def whole_points(layers: int) -> list[Point]:
-    """All layers in 8 bits, with and without training: of them inference is timed."""
-    return [Point(method, "last", layers) for method in ("ptq", "qat")]
+def whole_points(bench: Bench) -> list[Point]:
+    """All layers in 8 bits: without training, the same repaired, and with; inference is timed."""
+    ptq, qat = (Point(method, "last", len(bench.layers)) for method in ("ptq", "qat"))
+    return [ptq, without_feeding(bench), qat]
 
 
 def long_table(task: Task) -> pd.DataFrame | None:

@@ -1,0 +1,100 @@
+"""Records over seeds: what is resampled, what is compared, and what a small case must give."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from qlab.classifier import measure, points, sweep
+from qlab.classifier.points import FLOAT, Answer, Point
+from qlab.core import records, stats
+
+N = 400
+LABELS = np.random.default_rng(0).integers(0, 4, N)
+TASK = SimpleNamespace(model="m", dataset="d", test=SimpleNamespace(labels=LABELS))
+
+
+def answer(wrong: slice) -> Answer:
+    """Sure answers, some of which are wrong."""
+    given = LABELS.copy()
+    given[wrong] = (given[wrong] + 1) % 4
+    return Answer(None, {"tflite": np.eye(4, dtype=np.float32)[given] * 0.96 + 0.01}, {})
+
+
+PARENT = answer(slice(0, 40))
+LAST = {s: Point("qat", "last", 2, 4, s) for s in (0, 1, 2)}
+FIRST = {s: Point("qat", "first", 2, 4, s) for s in (0, 1, 2)}
+ANSWERS = {
+    **{Point("tuned", seed=s): answer(slice(0, 30 + s)) for s in LAST},
+    **{p: answer(slice(0, 50 + 10 * s)) for s, p in LAST.items()},
+    **{p: answer(slice(0, 80)) for p in FIRST.values()},
+    Point("ptq", "last", 2, 4): answer(slice(0, 100)),
+    Point("ptq", "last", 2, 4, left=("pool",)): answer(slice(0, 44)),
+    Point("qat", "last", 1): answer(slice(0, 40)),  # of one seed: nothing over seeds
+    Point("qat", "last", 3): Answer(None, {}, {"failed": "no"}),
+}
+
+
+def over(metric: str, variant: str) -> tuple:
+    table = records.as_table(measure.seed_records(TASK, PARENT, ANSWERS))
+    records.check(table, "test")
+    [row] = table[(table["metric"] == metric) & (table["variant"] == variant)].to_dict("records")
+    return row["value"], row["ci_low"], row["ci_high"], row["n"]
+
+
+def test_a_difference_over_seeds_is_the_mean_and_resamples_seeds_and_images():
+    found = over("accuracy_difference_over_seeds", "qat_w4a8_last2")
+    right = [ANSWERS[p].probabilities["tflite"].argmax(1) == LABELS for p in LAST.values()]
+    before = PARENT.probabilities["tflite"].argmax(1) == LABELS
+    assert found == stats.over_seeds(np.stack(right).astype(float) - before)
+    assert found[0] == pytest.approx(-20 / N) and found[3] == 3  # mean of 10, 20 and 30 more
+
+
+def test_controls_are_of_the_same_seeds_and_ptq_is_the_better_one():
+    minus = over("accuracy_minus_tuned_over_seeds", "qat_w4a8_last2")[0]
+    assert minus == pytest.approx(-29 / N)  # 20, 29 and 38 more than the control of that seed
+    assert over("accuracy_minus_ptq_over_seeds", "qat_w4a8_last2")[0] == pytest.approx(-16 / N)
+    assert over("accuracy_minus_last_over_seeds", "qat_w4a8_first2")[0] == pytest.approx(-20 / N)
+
+
+def test_one_seed_and_what_failed_have_no_record_over_seeds():
+    table = records.as_table(measure.seed_records(TASK, PARENT, ANSWERS))
+    assert set(table["variant"]) == {"fp32_tuned", "qat_w4a8_last2", "qat_w4a8_first2"}
+    failed = records.as_table(measure.accuracy_records(TASK, PARENT, ANSWERS))
+    failed = failed[failed["variant"] == "qat_w8a8_last3"]
+    assert failed["metric"].tolist() == ["failed"]
+
+
+def test_worse_images_are_judged_over_seeds_too():
+    shown = {p: a.probabilities["tflite"] for p, a in {FLOAT: PARENT, **ANSWERS}.items() if a[1]}
+    table = records.as_table(measure.robustness_records(TASK, {("blur", 1): shown}))
+    records.check(table, "test")
+    rows = table[table["metric"] == "accuracy_difference_over_seeds"].set_index("variant")
+    assert rows.loc["qat_w4a8_last2", "value"] == pytest.approx(-20 / N)
+    assert rows.loc["qat_w4a8_last2", "condition"] == "blur"
+
+
+def test_a_point_that_cannot_be_made_is_told_and_the_others_go_on(monkeypatch, caplog):
+    def made(point, bench, threads):
+        if point.k == 2:
+            raise points.QlabError("the converter left it float")
+        return PARENT
+
+    monkeypatch.setattr(points, "answer", made)
+    one, two = Point("ptq", "last", 1), Point("ptq", "last", 2)
+    found = points.tried([two, one], None, 2)
+    assert found[one] is PARENT and found[two].facts == {"failed": "the converter left it float"}
+    assert "ptq_w8a8_last2 is not there: the converter left it float" in caplog.text
+
+
+def test_a_real_sweep_has_each_choice_once_and_its_seeds_in_turn():
+    found = sweep.real_sweep(22, 3)
+    assert len(set(found)) == len(found)
+    trained = [p for p in found if p.method == "qat"]
+    assert {p.k for p in trained if p.where == "first"} == {1, 6, 11, 16}
+    assert {p.k for p in trained if p.where == "last"} == {1, 6, 11, 16, 22}
+    assert [p.seed for p in trained] == sorted(p.seed for p in trained)
+    assert {p.variant for p in found if p.rounding} == {
+        "ptq_mse_w4a8_last22",
+        "ptq_octav_w4a8_last22",
+    }

@@ -1,0 +1,66 @@
+"""Times of fresh processes: what each is told, and what comes of several."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from qlab.classifier import answers, resnet, speed
+from qlab.classifier.fine_tune import Settings
+from qlab.classifier.partial_qat import keras
+from qlab.classifier.points import FLOAT, Answer, Point
+from qlab.core import records, timing
+from qlab.core.tf import tf
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An embedded network, as .h5 and as .tflite."""
+    folder = tmp_path_factory.mktemp("made")
+    keras.utils.set_random_seed(0)
+    model = resnet.build("resnet8")
+    model.save(folder / "m.h5")
+    content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    (folder / "m.tflite").write_bytes(content)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_fresh_process_times_steps_of_each_model(made):
+    told = {"file": str(made / "m.h5"), "models": [((), 8), (("dense",), 4)], "leave_float": []}
+    told |= {"settings": Settings(1, 4, frozen=True), "logits": False, "rounds": 2}
+    [seconds] = timing.in_processes(speed.__name__, told, 1)
+    assert np.shape(seconds) == (2, 2) and np.min(seconds) > 0
+
+
+def test_files_take_turns_and_answers_are_those_of_the_first_image(made):
+    seconds = speed.file_rounds([str(made / "m.tflite")] * 1, [1, 32, 32, 3], 1, 3)
+    assert np.shape(seconds) == (1, 3) and np.min(seconds) > 0
+
+
+def test_several_processes_have_one_figure_each(made, monkeypatch):
+    runs = [[[1e-3, 3e-3, 2e-3], [4e-3, 4e-3, 4e-3]], [[4e-3] * 3, [4e-3] * 3]]
+    asked = []
+
+    def in_processes(module, told, count, progress):
+        asked.append((module, json.loads(json.dumps(told)), count))
+        return runs
+
+    monkeypatch.setattr(timing, "in_processes", in_processes)
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    given = SimpleNamespace(profile="small")
+    task = SimpleNamespace(model="m", dataset="d", test=SimpleNamespace(images=image), given=given)
+    bench, point = SimpleNamespace(float_file=made / "m.tflite"), Point("ptq", "last", 10)
+    found = speed.latency_records(task, bench, {point: Answer(made / "m.tflite", {}, {})},
+                                  [point, Point("qat", "last", 10)], 2)  # fmt: skip
+    table = records.as_table(found)
+    ratio = records.pick(table, "latency_ratio", variant=point.variant).iloc[0]
+    # Medians over rounds are 4/2 and 4/4; their geometric mean.
+    assert ratio["value"] == pytest.approx(2**0.5) and ratio["n"] == 2
+    assert records.pick(table, "latency_ms_p50", variant=FLOAT.variant)["value"].iloc[0] == (
+        pytest.approx(8**0.5)
+    )
+    [(module, told, count)] = asked
+    assert (module, count) == (speed.__name__, 5) and len(told["files"]) == 2
+    assert answers.one_image(made / "m.tflite", image)() is not None

@@ -89,7 +89,7 @@ def test_frozen_norms_keep_what_they_have_and_mirrors_mirror():
     steps = list(fine_tune.batches(data, settings, 0))
     fine_tune.run(model, iter(steps), rate=lambda step: 0.0)
     assert np.array_equal(kernel, model.get_layer("stem_conv").get_weights()[0])  # by its rate
-    fine_tune.run(model, iter(steps))
+    fine_tune.run(model, iter(steps), rate=lambda step: 0.1)
     assert all(map(np.array_equal, before, norm.get_weights()))
     assert not np.array_equal(kernel, model.get_layer("stem_conv").get_weights()[0])
     given = {x.tobytes(): 0 for x in images} | {x[:, ::-1].tobytes(): 1 for x in images}

@@ -48,7 +48,7 @@ def test_the_noise_that_the_prose_tells():
     mended = records.pick(table, "snr_end_mended_db").set_index("depth")["value"]
     broken = alone[(alone < 20) & (mended - alone > 10)]
     assert f"{len(broken)} convolutions of the squeeze-and-excite gates" in PROSE
-    assert f"at most {broken.max():.0f} dB" in PROSE
+    assert f"at most {broken.max():.1f} dB" in PROSE
     assert f"at least {mended[broken.index].min():.0f} dB" in PROSE
     assert f"{int((mended < 20).sum())} operators still add more" in PROSE
 
@@ -63,6 +63,34 @@ def test_the_silent_regression_that_the_prose_tells():
     table = records.pick(committed.table("centernet_ptq", "small"), LOST, variant="int8_dynamic")
     least = 100 * table.loc[table["strength"] > 0, "value"].min()
     assert f"never more than {-least:.1f} points below float" in PROSE
+
+
+def test_the_sizes_that_the_prose_tells():
+    for profile in ("mini", "small"):
+        table = committed.table("centernet_ptq", profile)
+        share = records.value(table, "fp32", "size_gzip_bytes") / records.value(
+            table, "fp32", "size_bytes"
+        )
+        assert f"`fp32` {share:.2f}" in PROSE
+    packed, plain = (
+        records.value(table, "int8_dynamic", m) / records.value(table, "fp32", m)
+        for m in ("size_gzip_bytes", "size_bytes")
+    )
+    assert f"`int8_dynamic` has {packed:.2f} of float's bytes" in PROSE
+    assert f"not {plain:.2f}" in PROSE
+    four, eight, full = (
+        records.value(table, "int4_mixed", f"size_{kind}_bytes") / width
+        for kind, width in (("int4", 0.5), ("int8", 1), ("float32", 4))
+    )
+    assert four / (four + eight + full) == pytest.approx(0.75, abs=0.01)
+    assert "three quarters of its weights" in PROSE
+
+
+def test_the_regression_that_nobody_sees():
+    table = records.pick(committed.table("centernet_ptq", "small"), "ap_difference_extra")
+    rows = table[(table["variant"] == "fp16") & (table["ci_high"] < 0)]
+    most = f"`fp16` is named in {len(rows)} of 12, by at most {-100 * rows['value'].min():.2f}"
+    assert most in PROSE
 
 
 def test_the_objects_that_the_prose_counts():

@@ -213,6 +213,31 @@ def test_seeds_are_taken_together_however_many():
     assert judged(rule | {"above": 1.5}, table(*rows))[0] == UNDECIDED
 
 
+def test_a_record_over_seeds_is_taken_where_there_is_one():
+    each = [record("v", "accuracy_difference", x, x - 0.1, x + 0.1, seed=i)
+            for i, x in enumerate((-0.02, -0.04))]  # fmt: skip
+    over = record("v", "accuracy_difference_over_seeds", -0.03, -0.05, -0.01, n=2)
+    rule = {"kind": "value", "metric": "accuracy_difference", "variant": "v", "below": 0}
+    assert judged(rule, table(*each))[0] == UNDECIDED
+    verdict, found = judged(rule, table(*each, over))
+    assert verdict == HOLDS and found.estimate == (-0.03, -0.05, -0.01, 2)
+    assert found.form == "points"
+
+
+@pytest.mark.parametrize("layers", [10, 22])
+def test_all_layers_and_half_of_them_are_those_of_the_tables_network(layers):
+    half = layers // 2
+    rows = table(
+        record(f"q_last{layers}", "share", 1.0, where="last", k=layers),
+        record(f"q_last{half}", "share", 0.7, where="last", k=half),
+        record(f"q_first{half}", "share", 0.3, where="first", k=half),
+    )
+    rule = {"kind": "difference", "metric": "share", "variant": "q_lastN", "exact": True,
+            "minus": {"variant": ["q_lastHalf", "q_firstHalf"]}, "above": 0}  # fmt: skip
+    found = [t.estimate.value for t in terms_of(rule, rows)]
+    assert found == pytest.approx([0.3, 0.7])
+
+
 def test_a_worse_copy_of_the_data_and_the_model_itself():
     rows = table(
         record("q", "acc", 0.9, 0.8, 0.95), record("q", "acc", 0.1, 0.0, 0.2, model="twin"),
@@ -318,6 +343,17 @@ def test_first_against_last_is_judged_by_the_tests_of_notebook_03(test):
 COUNTS = pd.DataFrame(
     {"variant": list("aaabbb"), "kind": ["word", "bit", "dot"] * 2, "count": [90, 6, 4, 10, 60, 30]}
 )
+
+
+def test_first_against_last_takes_seeds_and_images_where_they_were_resampled():
+    more = {"method": "qat", "bits": 4, "where": "first"}
+    over = record("qat_w4a8_first_minus_last", "accuracy_minus_last_over_seeds",
+                  -0.02, -0.03, -0.01, n=3, **more)  # fmt: skip
+    of_one_k = record("qat_w4a8_first1", "accuracy_minus_last_over_seeds", 0.5, 0.4, 0.6,
+                      n=3, k=1, **more)  # fmt: skip
+    rule = {"kind": "places", "test": "by_number", "method": "qat", "bits": 4, "above": 0}
+    verdict, found = judged(rule, table(over, of_one_k))
+    assert verdict == HOLDS and found.estimate == (0.02, 0.01, 0.03, 3)
 
 
 def test_shares_of_a_figures_counts():

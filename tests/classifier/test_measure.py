@@ -30,7 +30,7 @@ ANSWERS = {
     **{p: answer(slice(0, 80)) for p in FIRST.values()},
     Point("ptq", "last", 2, 4): answer(slice(0, 100)),
     Point("ptq", "last", 2, 4, left=("pool",)): answer(slice(0, 44)),
-    Point("qat", "last", 1): answer(slice(0, 40)),  # of one seed: nothing over seeds
+    Point("qat", "last", 1): answer(slice(0, 40)),  # of one seed
     Point("qat", "last", 3): Answer(None, {}, {"failed": "no"}),
 }
 
@@ -55,14 +55,20 @@ def test_controls_are_of_the_same_seeds_and_ptq_is_the_better_one():
     assert minus == pytest.approx(-29 / N)  # 20, 29 and 38 more than the control of that seed
     assert over("accuracy_minus_ptq_over_seeds", "qat_w4a8_last2")[0] == pytest.approx(-16 / N)
     assert over("accuracy_minus_last_over_seeds", "qat_w4a8_first2")[0] == pytest.approx(-20 / N)
+    ends = over("accuracy_minus_last_over_seeds", "qat_w4a8_first_minus_last")
+    assert ends[0] == pytest.approx(-20 / N) and ends[3] == 3
 
 
-def test_one_seed_and_what_failed_have_no_record_over_seeds():
+def test_one_seed_has_an_interval_over_images_though_nothing_differs():
+    value, low, high, n = over("accuracy_difference_over_seeds", "qat_w8a8_last1")
+    assert (value, n) == (0, N) and low < -0.005 and high > 0.005  # no flips is not nothing
+
+
+def test_what_failed_is_a_record_of_that_alone():
+    table = records.as_table(measure.accuracy_records(TASK, PARENT, ANSWERS))
+    assert table[table["variant"] == "qat_w8a8_last3"]["metric"].tolist() == ["failed"]
     table = records.as_table(measure.seed_records(TASK, PARENT, ANSWERS))
-    assert set(table["variant"]) == {"fp32_tuned", "qat_w4a8_last2", "qat_w4a8_first2"}
-    failed = records.as_table(measure.accuracy_records(TASK, PARENT, ANSWERS))
-    failed = failed[failed["variant"] == "qat_w8a8_last3"]
-    assert failed["metric"].tolist() == ["failed"]
+    assert "qat_w8a8_last3" not in set(table["variant"])
 
 
 def test_worse_images_are_judged_over_seeds_too():

@@ -43,20 +43,23 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
         found += [(variant, seed, m, condition, strength, *e) for m, e in judged.items()]
     for (variant, graph, condition, strength), seeds in _several(hits).items():
         if graph == "tflite":
-            before = hits[PARENT, None, "tflite", condition, strength].astype(float)
-            e = stats.over_seeds(np.stack(seeds).astype(float) - before)
+            before, each = hits[PARENT, None, "tflite", condition, strength], np.stack(seeds)
+            if len(seeds) == 1 or (each == before).all():
+                e = stats.difference(before, seeds[0])
+            else:
+                e = stats.over_seeds(each.astype(float) - before)
             metric = "accuracy_difference_over_seeds"
             found.append((variant, None, metric, condition, strength, *e))
     return pd.DataFrame(found, columns=KEY + VALUES).astype({"seed": "Int64", "strength": "Int64"})
 
 
 def _several(hits: dict) -> dict:
-    """What was trained from several seeds: outcomes, seed by seed."""
+    """Outcomes of what was trained, seed by seed."""
     found: dict = {}
     for (variant, seed, *place), right in sorted(hits.items(), key=lambda one: one[0][1] or 0):
         if seed is not None:
             found.setdefault((variant, *place), []).append(right)
-    return {key: seeds for key, seeds in found.items() if len(seeds) > 1}
+    return found
 
 
 def compare(rows: pd.DataFrame, table: pd.DataFrame) -> int:

@@ -14,6 +14,9 @@ from qlab.core.stats import Estimate
 Text = Annotated[str, Field(min_length=1)]
 Texts = Text | list[Text]
 Wholes = int | list[int]
+# In a variant's name, k by the number of layers that the table's model has: all, or half of them.
+PARTS = {"lastN": ("last", 1), "lastHalf": ("last", 2), "firstHalf": ("first", 2)}
+SEEDS = "_over_seeds"  # behind a metric's name: with an interval over seeds and items
 _LISTS = ("metric", "variant", "part", "condition", "strength", "k")  # each may name several
 
 
@@ -64,17 +67,23 @@ class Address(Checked):
         """The records of the one figure, a row for each seed."""
         model, dataset = subject(table)
         chosen = self._named() | {"model": self.model or model, "dataset": dataset}
+        for part, (where, by) in PARTS.items():
+            if part in (self.variant or ""):
+                k = layers(table) // by
+                chosen["variant"] = self.variant.replace(part, f"{where}{k}")
         chosen = {key: value for key, value in chosen.items() if value is not None}
         return records.pick(table, **{"condition": None} | chosen)
 
     def find(self, table: pd.DataFrame, exact: bool) -> Found:
         """What the records say of the one figure.
 
-        Of several seeds their mean, and an interval as wide as theirs together. A figure without
-        interval is taken only if it is called exact. NotTested where there is none; QlabError where
-        the records differ in more than the seed.
+        Of several seeds the record over seeds, where there is one; else their mean, and an interval
+        as wide as theirs together. A figure without interval is taken only if it is called exact.
+        NotTested where there is none; QlabError where the records differ in more than the seed.
         """
-        rows, dataset = self.rows(table), subject(table)[1]
+        over, dataset = self.but(Address(metric=f"{self.metric}{SEEDS}")), subject(table)[1]
+        rows = over.rows(table)
+        rows = self.rows(table) if rows.empty else rows
         if rows.empty:
             place = f" on {dataset}" if dataset else ""
             raise NotTested(f"There is no record of {self.name}{place}.")
@@ -103,6 +112,12 @@ class Address(Checked):
 def listed(value) -> list:
     """A value that may stand alone, as a list."""
     return value if isinstance(value, list) else [value]
+
+
+def layers(table: pd.DataFrame) -> int:
+    """The most layers of a network that its records quantize from the output; 0: of none."""
+    known = table.loc[table["where"] == "last", "k"].dropna()
+    return int(known.max()) if len(known) else 0
 
 
 def subject(table: pd.DataFrame) -> tuple[str | None, str | None]:

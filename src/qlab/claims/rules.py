@@ -23,7 +23,7 @@ _RATIOS = ("latency_ratio", "latency_ratio_p50", "latency_builtin_ratio_p50", "t
 
 def _form(metric: str, unit: str) -> str:
     """How a metric is written, as in `Term`."""
-    differs = metric.removesuffix("_extra").endswith("_difference") or metric == "gap_growth_k1_k10"
+    differs = "_difference" in metric or "_minus_" in metric or metric == "gap_growth_k1_k10"
     return "x" if metric in _RATIOS else "points" if differs and unit == "1" else "plain"
 
 

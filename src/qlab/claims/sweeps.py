@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from qlab.claims.address import NotTested, Text, subject
+from qlab.claims.address import SEEDS, NotTested, Text, subject
 from qlab.claims.rules import Bounded
 from qlab.claims.verdicts import Term
 from qlab.core import places, records
@@ -53,6 +53,15 @@ class Places(Bounded):
     bits: int
 
     def terms(self, table: pd.DataFrame) -> list[Term]:
+        judged = {"method": self.method, "bits": self.bits, "k": None}
+        over = records.pick(table, f"accuracy_minus_last{SEEDS}", **judged)
+        if len(over) and self.test == "by_number":
+            low, high, n = over[["ci_low", "ci_high", "n"]].iloc[0]
+            e = Estimate(-over["value"].iloc[0], -high, -low, int(n))
+            name = (
+                "loss of the first minus loss of the last, mean over k, seeds and images resampled"
+            )
+            return [self.term(name, e, "points")]
         points = places.points_table(table)
         chosen = points[(points["method"] == self.method) & (points["bits"] == self.bits)]
         if chosen.empty:

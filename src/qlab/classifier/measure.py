@@ -3,12 +3,12 @@
 Each function measures one thing and returns records; nothing is drawn here.
 """
 
-import dataclasses
 import gzip
 import itertools
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,40 +97,66 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
 
 def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
-    bits (of all layers the better of PTQ as it is and repaired), and the first k layers minus the
-    last k. Seeds and images are resampled (`stats.over_seeds`); `n` counts the seeds.
+    bits (the better one where there are two); and the first k layers minus the last k, of each k
+    and of all together, of PTQ too. See `_over_seeds`.
     """
     hits = {p: _hits(a, task.test.labels).get("tflite") for p, a in answers.items()}
-    hits = {p: h.astype(float) for p, h in hits.items() if h is not None}
-    before, found = _hits(parent, task.test.labels)["tflite"].astype(float), []
+    hits = {p: h for p, h in hits.items() if h is not None}
+    before, found = _hits(parent, task.test.labels)["tflite"], []
     for one, seeds in _seeds(hits).items():
-        each, pairs = _over(hits, one, seeds), {"difference": before}
+        each, pairs = _over(hits, one, seeds), {"difference": before[None]}
         if one.method == "qat":
             pairs["minus_tuned"] = _over(hits, Point("tuned"), seeds)
             pairs["minus_ptq"] = _control(hits, one)
         if one.where == "first":
-            pairs["minus_last"] = _over(hits, dataclasses.replace(one, where="last"), seeds)
+            pairs["minus_last"] = _over(hits, replace(one, where="last"), seeds)
         for name, other in pairs.items():
             if other is not None:
-                e = stats.over_seeds(each - other)
-                about = (task, one.variant, f"accuracy_{name}_over_seeds", e)
-                found.append(RECORD.estimated(*about, **one.columns))
+                about = (task, one.variant, f"accuracy_{name}_over_seeds")
+                e = _over_seeds(each, np.broadcast_to(other, each.shape))
+                found.append(RECORD.estimated(*about, e, **one.columns))
+    return found + _end_records(task, hits)
+
+
+def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
+    """First k layers minus last k, the mean over every k that both ends have."""
+    found = []
+    for method, bits in itertools.product(("ptq", "qat"), partial_qat.BITS):
+        firsts = [p for p in hits if (p.method, p.bits, p.where) == (method, bits, "first")]
+        seeds = sorted({p.seed for p in firsts})
+        pairs = [(p, replace(p, where="last")) for p in firsts if p.seed == 0]
+        both = [[_over(hits, p, seeds) for p in pair] for pair in pairs]
+        both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
+        if both:
+            change = np.mean([first.astype(float) - last for first, last in both], axis=0)
+            e = stats.over_seeds(change)
+            about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
+            columns = {"method": method, "bits": bits, "where": "first"}
+            found.append(RECORD.estimated(*about, e, **columns))
     return found
 
 
 def _seeds(points: Iterable[Point]) -> dict[Point, list[int]]:
-    """The seeds of what was trained from several; the point with seed 0 stands for it."""
+    """The seeds of what was trained; the point with seed 0 stands for it."""
     found: dict[Point, list[int]] = {}
     for point in points:
         if point.method in ("tuned", "qat"):
-            found.setdefault(dataclasses.replace(point, seed=0), []).append(point.seed)
-    return {point: sorted(seeds) for point, seeds in found.items() if len(seeds) > 1}
+            found.setdefault(replace(point, seed=0), []).append(point.seed)
+    return {point: sorted(seeds) for point, seeds in found.items()}
 
 
-def _over(hits: dict, point: Point, seeds: Sequence[int]) -> np.ndarray | None:
+def _over(hits: Mapping, point: Point, seeds: Sequence[int]) -> np.ndarray | None:
     """Outcomes [seeds, images] of a point; None where a seed is missing."""
-    each = [hits.get(dataclasses.replace(point, seed=seed)) for seed in seeds]
+    each = [hits.get(replace(point, seed=seed)) for seed in seeds]
     return None if any(one is None for one in each) else np.stack(each)
+
+
+def _over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
+    """Mean difference of outcomes bool [seeds, images]: seeds and images are resampled, and `n`
+    counts seeds. Of one seed, or where nothing differs, Tango's interval over images, their `n`."""
+    if len(each) == 1 or (each == other).all():
+        return stats.difference(other[0], each[0])
+    return stats.over_seeds(each.astype(float) - other)
 
 
 def _control(hits: dict, point: Point):
@@ -140,7 +166,7 @@ def _control(hits: dict, point: Point):
         for p, h in hits.items()
         if p.method == "ptq" and (p.bits, p.where, p.k) == (point.bits, point.where, point.k)
     ]
-    return max(same, key=np.mean) if same else None
+    return max(same, key=np.mean)[None] if same else None
 
 
 def _hits(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -224,9 +250,9 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
             if point != FLOAT:
                 e = stats.paired(hits[FLOAT], one).difference
                 found.append(RECORD.estimated(*here, "accuracy_difference", e, **about))
-        floats = {p: one.astype(float) for p, one in hits.items()}
-        for point, seeds in _seeds(floats).items():
-            e = stats.over_seeds(_over(floats, point, seeds) - floats[FLOAT])
+        for point, seeds in _seeds(hits).items():
+            each = _over(hits, point, seeds)
+            e = _over_seeds(each, np.broadcast_to(hits[FLOAT], each.shape))
             about = point.columns | {"condition": kind, "strength": strength}
             here = (task, point.variant, "accuracy_difference_over_seeds")
             found.append(RECORD.estimated(*here, e, **about))

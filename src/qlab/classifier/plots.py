@@ -18,6 +18,7 @@ STYLE = {  # (method, bits of the weights): colour, marker, label
     ("ptq", 8): (plot.PALETTE[2], "o", "PTQ, 8-bit weights"),
     ("ptq", 4): (plot.PALETTE[6], "^", "PTQ, 4-bit weights"),
 }
+BROKEN = 0.2  # share of the images lost: of such a variant too little is left to compare
 SIDES = {"last": "the last k layers", "first": "the first k layers"}
 
 
@@ -229,6 +230,9 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     drawn = drawn[drawn["condition"].notna()].astype({"strength": int})
     several = drawn["variant"].isin(drawn.loc[drawn["metric"] == over, "variant"])
     drawn = drawn[~several | (drawn["metric"] == over)].replace({"metric": {over: names[1]}})
+    usual = records.pick(table, names[1], condition=None).groupby("variant")["value"].mean()
+    broken = usual[usual < -BROKEN].index.tolist()  # which would set the scale
+    drawn = drawn[~drawn["variant"].isin(broken)]
     variants = list(dict.fromkeys(drawn.loc[drawn["metric"] == names[1], "variant"]))
     colours = {v: plot.PALETTE[(i + 1) % 7] for i, v in enumerate(variants)}
     kinds = list(dict.fromkeys(drawn["condition"]))
@@ -250,7 +254,9 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
                                 marker=plot.MARKERS[at % 8], color=colours[variant],
                                 label=variant)  # fmt: skip
             bottom.set(xlabel="strength", xticks=sorted(set(one["strength"])))
-        canvas.suptitle(about(table), fontsize=10)
+        far = [v for v in broken if v in set(table.loc[table["condition"].notna(), "variant"])]
+        far = f"\nNot drawn, broken on clean images: {', '.join(far)}" if far else ""
+        canvas.suptitle(f"{about(table)}{far}", fontsize=10)
         axes[0][0].set_ylabel("accuracy of float")
         axes[1][0].set_ylabel("accuracy minus float's\n(points, 95 % interval)")
         canvas.legend(*axes[1][0].get_legend_handles_labels(), loc="outside lower center", ncols=4,

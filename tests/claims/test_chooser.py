@@ -144,3 +144,22 @@ def test_the_first_profile_with_records_is_read():
         assert list(found) == list(KINDS)
         assert all(found[name].equals(TABLES[name]) for name in KINDS)
     assert TABLES["classifier"]["seeds"].max() > 1  # of the long sweep
+
+
+def test_ends_over_seeds_are_those_of_the_record_over_seeds():
+    about = {"experiment": "resnet_qat", "model": "m", "dataset": "d", "variant": "q"}
+    each = [
+        Record(**about, metric="accuracy_difference", value=x, unit="1", ci_low=x - 0.1,
+               ci_high=x + 0.1, n=100, seed=i) for i, x in enumerate((-0.02, -0.04))
+    ]  # fmt: skip
+    size = {"metric": "size_bytes", "unit": "byte"}
+    sizes = [Record(**about, **size, value=1.0), Record(**about | {"variant": PARENT}, **size,
+                                                        value=4.0)]  # fmt: skip
+    accuracy = Record(**about | {"variant": PARENT}, metric="accuracy", value=0.9, unit="1")
+    over = Record(**about, metric="accuracy_difference_over_seeds", value=-0.03, unit="1",
+                  ci_low=-0.05, ci_high=-0.01, n=2)  # fmt: skip
+    for more, low, high in (([], -0.14, 0.08), ([over], -0.05, -0.01)):
+        table = records.as_table([*each, *sizes, accuracy, *more])
+        [row] = chooser.variants(CLASSIFIER, table).query("variant == 'q'").to_dict("records")
+        assert row["quality"] == pytest.approx(-0.03) and (row["n"], row["seeds"]) == (100, 2)
+        assert (row["quality_low"], row["quality_high"]) == (pytest.approx(low), high)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from qlab.claims.address import SEEDS
 from qlab.core import records
 from qlab.core.errors import QlabError
 
@@ -74,7 +75,7 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     found = sizes.rename(columns={"value": "size"})
     found["share"] = found["size"] / float_size.iloc[0]
     for name, metric in (("quality", kind.quality), ("time", kind.time)):
-        ends = _over_seeds(records.pick(table, metric), name)
+        ends = _over_seeds(table, metric, name)
         found = found.merge(ends, how="left", on=["model", "dataset", "variant"])
     if kind.is_speed:
         fast = found[["time", "time_low", "time_high"]]
@@ -89,14 +90,18 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     return found.drop(columns=["model", "dataset", "time_n", "time_seeds"]).reset_index(drop=True)
 
 
-def _over_seeds(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Mean value, lowest and highest end over seeds, as columns <name>, <name>_low, ..."""
+def _over_seeds(table: pd.DataFrame, metric: str, name: str) -> pd.DataFrame:
+    """Mean value over seeds and its ends, as columns <name>, <name>_low, ...: those of the record
+    over seeds, where there is one, else the lowest and highest of all."""
+    rows, over = records.pick(table, metric), records.pick(table, f"{metric}{SEEDS}")
     low, high = (rows[end].fillna(rows["value"]) for end in ("ci_low", "ci_high"))
     groups = rows.assign(ci_low=low, ci_high=high).groupby(["model", "dataset", "variant"])
     found = groups.agg(
         value=("value", "mean"), low=("ci_low", "min"), high=("ci_high", "max"),
         n=("n", "min"), seeds=("value", "size"),
     )  # fmt: skip
+    ends = over.set_index(["model", "dataset", "variant"])[["ci_low", "ci_high"]]
+    found.update(ends.rename(columns={"ci_low": "low", "ci_high": "high"}))
     found.columns = [name, *(f"{name}_{c}" for c in found.columns[1:])]
     return found.reset_index()
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from qlab.classifier import explore, measure, sweep
@@ -32,6 +33,15 @@ def test_the_text_is_the_records(where, k, variant):
         if method == "qat":
             assert f"a training step {mean['train_step_ratio']:.2f} (" in line
             assert f"of {len(rows['accuracy_difference'])} seeds" in line
+
+
+def test_step_times_without_a_seed_are_of_every_seed():
+    ratios = WHOLE["metric"] == "train_step_ratio"
+    one = WHOLE[ratios & (WHOLE["seed"] == 0)].assign(seed=pd.NA)
+    points = explore.swept(pd.concat([WHOLE[~ratios], one]), N)
+    trained = points[points["method"] == "qat"]
+    assert trained["step"].notna().all() and trained["seed"].nunique() == 3
+    assert points.loc[points["method"] == "ptq", "step"].isna().all()
 
 
 LABELS = np.random.default_rng(0).integers(0, 3, 40)

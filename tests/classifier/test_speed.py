@@ -1,6 +1,7 @@
 """Times of fresh processes: what each is told, and what comes of several."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,9 +35,13 @@ def test_a_fresh_process_times_steps_of_each_model(made):
     assert np.shape(seconds) == (2, 2) and np.min(seconds) > 0
 
 
-def test_files_take_turns_and_answers_are_those_of_the_first_image(made):
-    seconds = speed.file_rounds([str(made / "m.tflite")] * 1, [1, 32, 32, 3], 1, 3)
-    assert np.shape(seconds) == (1, 3) and np.min(seconds) > 0
+def test_a_file_of_twice_the_work_takes_longer_in_the_same_rounds(made, monkeypatch):
+    def slow(file, image, threads):
+        return lambda: time.sleep(0.02 if file.name == "b" else 0.005)
+
+    monkeypatch.setattr(answers, "one_image", slow)
+    one, two = speed.file_rounds(["a", "b"], [1, 32, 32, 3], 1, 3)
+    assert len(one) == len(two) == 3 and all(x < y for x, y in zip(one, two, strict=True))
 
 
 def test_several_processes_have_one_figure_each(made, monkeypatch):

@@ -15,6 +15,7 @@ entry, answer = classifier.get_input_details()[0], classifier.get_output_details
 _, height, width, _ = entry["shape"]
 with Image.open(picture) as stored:
     image = ImageOps.exif_transpose(stored).convert("RGB")  # upright, as viewers show it
+    # All of it; images of a folder were judged on their centre square, of 7/8 of the shorter side.
     image = image.resize((width, height), Image.Resampling.BILINEAR)
 classifier.set_tensor(entry["index"], np.asarray(image, np.float32)[None])
 classifier.invoke()

@@ -69,7 +69,7 @@ class Address(Checked):
         chosen = self._named() | {"model": self.model or model, "dataset": dataset}
         for part, (where, by) in PARTS.items():
             if part in (self.variant or ""):
-                k = layers(table) // by
+                k = round(layers(table) / by)
                 chosen["variant"] = self.variant.replace(part, f"{where}{k}")
         chosen = {key: value for key, value in chosen.items() if value is not None}
         return records.pick(table, **{"condition": None} | chosen)

@@ -53,7 +53,9 @@ class Places(Bounded):
     bits: int
 
     def terms(self, table: pd.DataFrame) -> list[Term]:
+        model, dataset = subject(table)
         judged = {"method": self.method, "bits": self.bits, "k": None}
+        judged |= {"model": model, "dataset": dataset}
         over = records.pick(table, f"accuracy_minus_last{SEEDS}", **judged)
         if len(over) and self.test == "by_number":
             low, high, n = over[["ci_low", "ci_high", "n"]].iloc[0]

@@ -30,8 +30,10 @@ def swept(table: pd.DataFrame, layers: int) -> pd.DataFrame:
     time over float's; NaN for PTQ).
     """
     points, keys = points_table(table), ["method", "bits", "where", "k", "seed"]
-    ratios = records.pick(table, "train_step_ratio", method="qat")
-    ratios = ratios.astype({"k": int, "seed": int, "bits": int}).rename(columns={"value": "step"})
+    ratios = records.pick(table, "train_step_ratio", method="qat").rename(columns={"value": "step"})
+    # Those of fresh processes have no seed: they are of every one.
+    keys = keys if ratios["seed"].notna().all() else keys[:-1]
+    ratios = ratios.astype(dict.fromkeys(keys[1:2] + keys[3:], int))
     points = points.merge(ratios[[*keys, "step"]], how="left", on=keys)
     points["change"], points["kilobytes"] = -points["loss"] * POINTS, points["size_bytes"] / 1e3
     ends = both_ends(points)

@@ -97,13 +97,15 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
 
 def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
-    bits (the better one where there are two); and the first k layers minus the last k, of each k
-    and of all together, of PTQ too. See `_over_seeds`.
+    bits (repaired, where it was repaired), and the first k layers minus the last k; the same of all
+    k together, of PTQ too. See `_over_seeds`. None where a seed failed: the others may be better.
     """
     hits = {p: _hits(a, task.test.labels).get("tflite") for p, a in answers.items()}
     hits = {p: h for p, h in hits.items() if h is not None}
     before, found = _hits(parent, task.test.labels)["tflite"], []
-    for one, seeds in _seeds(hits).items():
+    asked = _seeds(answers)
+    there = {p: seeds for p, seeds in _seeds(hits).items() if seeds == asked[p]}
+    for one, seeds in there.items():
         each, pairs = _over(hits, one, seeds), {"difference": before[None]}
         if one.method == "qat":
             pairs["minus_tuned"] = _over(hits, Point("tuned"), seeds)
@@ -128,8 +130,8 @@ def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
         both = [[_over(hits, p, seeds) for p in pair] for pair in pairs]
         both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
         if both:
-            change = np.mean([first.astype(float) - last for first, last in both], axis=0)
-            e = stats.over_seeds(change)
+            first, last = np.mean(np.array(both, float), axis=0)
+            e = _over_seeds(first, last)
             about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
             columns = {"method": method, "bits": bits, "where": "first"}
             found.append(RECORD.estimated(*about, e, **columns))
@@ -152,21 +154,21 @@ def _over(hits: Mapping, point: Point, seeds: Sequence[int]) -> np.ndarray | Non
 
 
 def _over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
-    """Mean difference of outcomes bool [seeds, images]: seeds and images are resampled, and `n`
-    counts seeds. Of one seed, or where nothing differs, Tango's interval over images, their `n`."""
+    """Mean difference of outcomes [seeds, images]: seeds and images are resampled, and `n` counts
+    seeds. Of one seed, or where nothing differs, the interval is over images, and they are `n`."""
     if len(each) == 1 or (each == other).all():
         return stats.difference(other[0], each[0])
-    return stats.over_seeds(each.astype(float) - other)
+    return stats.over_seeds(each.astype(float) - other.astype(float))
 
 
 def _control(hits: dict, point: Point):
-    """Outcomes [images] of PTQ of a point's layers: where it was repaired too, the better one."""
-    same = [
-        h
-        for p, h in hits.items()
-        if p.method == "ptq" and (p.bits, p.where, p.k) == (point.bits, point.where, point.k)
-    ]
-    return max(same, key=np.mean)[None] if same else None
+    """Outcomes [1, images] of PTQ of a point's layers: repaired where it was repaired, else plain.
+
+    By this rule, and not the better one, which would be chosen on the images that judge.
+    """
+    plain = replace(point, method="ptq", seed=0)
+    same = {p: h for p, h in hits.items() if replace(p, left=()) == plain}
+    return same[max(same, key=lambda p: p.left)][None] if same else None
 
 
 def _hits(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:

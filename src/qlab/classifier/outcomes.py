@@ -12,6 +12,7 @@ from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.core import items
 
 FILE = "tflite"  # the graph that the file computes
+MANY = 2_000  # images; of more, only what files answer on the images as they are is kept
 LABELS = ("variant", "graph", "condition")  # of which there are few
 
 
@@ -22,9 +23,10 @@ def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.Data
     images as they are), image (its place in the test set), label, predicted (class), confidence
     (probability of that) and of_label (of the label), the last two float32 as the graph gave them.
     """
-    given = {FLOAT: parent, **answers}.items()
-    found = [_rows(task, p, g, x) for p, a in given for g, x in a.probabilities.items()]
-    for drawn, judged in worse.items():
+    given, many = {FLOAT: parent, **answers}.items(), len(task.test) > MANY
+    of_all = [(p, g, x) for p, a in given for g, x in a.probabilities.items()]
+    found = [_rows(task, *one) for one in of_all if one[1] == FILE or not many]
+    for drawn, judged in () if many else worse.items():
         found += [_rows(task, point, FILE, x, *drawn) for point, x in judged.items()]
     whole = pd.concat(found, ignore_index=True)
     return whole.astype({"seed": "Int16", "strength": "Int8"} | dict.fromkeys(LABELS, "category"))

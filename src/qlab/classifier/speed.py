@@ -87,22 +87,26 @@ def latency_records(
 
 
 def _of_rounds(processes: Sequence[np.ndarray], quantile: float) -> Estimate:
-    """A quantile of one process's rounds, or the mean of those of several processes."""
+    """A quantile of one process's rounds, or the geometric mean of those of several processes."""
     if len(processes) == 1:
         return stats.median(processes[0], quantile)
     return stats.geometric_mean([np.quantile(rounds, quantile) for rounds in processes])
 
 
-def step_records(task: Task, bench: Bench, threads: int, progress=iter) -> list[Record]:
+def step_records(
+    task: Task, bench: Bench, answers: Answers, threads: int, progress=iter
+) -> list[Record]:
     """Time of a training step and its ratio to float's, in PROCESSES fresh ones, models in turn.
 
-    Of float, of the last layer, and of all layers at 8 and 4 bits. None where there are no such
+    Of float, of the last layer, and of all layers at 8 and 4 bits, as far as they could be made;
+    none where there are no such
     processes: there each point's own steps are timed (`time_records`).
     """
     if not (count := PROCESSES[task.given.profile]):
         return []
     whole = len(bench.layers)
     points = [Point("tuned"), *(Point("qat", "last", *p) for p in ((1, 8), (whole, 8), (whole, 4)))]
+    points = [p for p in points if p in answers and "failed" not in answers[p].facts]
     chosen = [partial_qat.choose(bench.layers, p.where, p.k) for p in points]
     told = {"file": str(task.file), "leave_float": task.leave_float, "rounds": STEPS}
     told |= {"settings": task.training, "logits": bench.logits}

@@ -22,7 +22,7 @@ def sweep_points(task: Task, bench: Bench) -> list[Point]:
     count, given = len(bench.layers), task.given
     long = given.sweep == "long"
     points = long_sweep(count, given.seeds) if long else short_sweep(count, task)
-    points.append(without_feeding(bench))
+    points += _repaired(bench)
     # Of each a float file at most, and float32 probabilities of four graphs.
     each = 4 * bench.model.count_params() + 4 * 4 * len(task.test) * len(task.test.classes)
     made = disk.used(paths.build() / "artefacts" / "qat_point")
@@ -54,7 +54,7 @@ def real_sweep(layers: int, seeds: int) -> list[Point]:
 
     Seeds come in turn. All layers at 4 bits are rounded in other ways too.
     """
-    few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3))} - {0})
+    few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3))} - {0, layers})
     chosen = [("last", layers), *((where, k) for where in ("last", "first") for k in few)]
     ptq = [Point("ptq", *p, bits) for bits in partial_qat.BITS for p in chosen]
     ptq += [Point("ptq", "last", layers, 4, rounding=how) for how in filter(None, ROUNDINGS)]
@@ -87,7 +87,14 @@ def long_sweep(layers: int, seeds: int) -> list[Point]:
 def whole_points(bench: Bench) -> list[Point]:
     """All layers in 8 bits: without training, the same repaired, and with; inference is timed."""
     ptq, qat = (Point(method, "last", len(bench.layers)) for method in ("ptq", "qat"))
-    return [ptq, without_feeding(bench), qat]
+    return [ptq, *_repaired(bench), qat]
+
+
+def _repaired(bench: Bench) -> list[Point]:
+    """All layers in 8 bits without training, what the last one reads left float; none where that
+    has weights itself."""
+    found = without_feeding(bench)
+    return [found] if found.k == len(bench.layers) else []
 
 
 def long_table(task: Task) -> pd.DataFrame | None:

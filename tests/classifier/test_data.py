@@ -40,7 +40,7 @@ def test_bad_parameters(home, given, sentence):
 def folder(tmp_path):
     """Two classes of 16x16 images, of which one in training is a test image too."""
     rng = np.random.default_rng(0)
-    counts = {"train/cat": 8, "train/dog": 8, "val/cat": 4, "val/dog": 4}
+    counts = {"train/cat": 24, "train/dog": 24, "val/cat": 4, "val/dog": 4}
     for name, i in [(name, i) for name, count in counts.items() for i in range(count)]:
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
@@ -62,11 +62,12 @@ def of_own(folder, classes: int = 2) -> Parameters:
 def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder):
     task = prepare(of_own(folder))
     assert task.notes == (
-        "Calibration images are the last 3 training images.",
+        "The images of val/ judge.",
+        "Calibration images are the last 11 training images.",
         "1 training images are test images too and were left out.",
     )
     assert (task.model, len(task.test)) == ("own", 8)
-    assert (len(task.train), len(task.calibration)) == (12, 3)
+    assert (len(task.train), len(task.calibration)) == (36, 11)
     parts = [task.train, task.calibration, task.test]
     images = [image.tobytes() for part in parts for image in part.images]
     assert len(set(images)) == len(images)

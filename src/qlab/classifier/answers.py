@@ -128,6 +128,12 @@ def _decoded(codes: np.ndarray, end: dict) -> np.ndarray:
     return ((codes.astype(np.float32) - zero) * scale).astype(np.float32)
 
 
+def are_probabilities(outputs: np.ndarray) -> bool:
+    """Whether outputs [n, classes] are probabilities, and no logits."""
+    inside = outputs.min() >= -0.01 and outputs.max() <= 1.01
+    return bool(inside and 0.5 <= outputs.sum(1).mean() <= 1.5)
+
+
 def as_probabilities(outputs: np.ndarray, name: str) -> np.ndarray:
     """Outputs [n, classes] as probabilities: unchanged, or the softmax of what is logits.
 
@@ -144,8 +150,7 @@ def as_probabilities(outputs: np.ndarray, name: str) -> np.ndarray:
             f"{name}: {bad.sum()} of {len(outputs)} outputs, first that of image {bad.argmax()}, "
             "are no finite numbers; the model is broken (training diverged, or a bad conversion)."
         )
-    inside = outputs.min() >= -0.01 and outputs.max() <= 1.01
-    if inside and 0.5 <= outputs.sum(1).mean() <= 1.5:
+    if are_probabilities(outputs):
         return outputs.astype(np.float32)
     _say_softmax(name)
     return softmax(outputs.astype(np.float64), axis=1).astype(np.float32)

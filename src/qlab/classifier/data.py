@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from qlab.classifier import checkpoints, cifar10, image_folder, toys
+import numpy as np
+
+from qlab.classifier import checkpoints, cifar10, image_folder, partial_qat, toys
 from qlab.classifier import model as keras_classifier
 from qlab.classifier.fine_tune import Settings
 from qlab.core import embedded, fetch, parameters, paths, shapes32
@@ -14,7 +16,7 @@ from qlab.core.labelled_images import LabelledImages
 from qlab.core.parameters import Count, Positive, Size
 
 # Images per profile; 0 means all there are.
-TRAIN = {"smoke": 256, "mini": 2048, "small": 0, "full": 0}
+TRAIN = {"smoke": 256, "mini": 2048, "small": 9744, "full": 0}  # 9744: of CIFAR's first batch
 CALIBRATION = {"smoke": 32, "mini": 256, "small": 256, "full": 256}
 TEST = {"smoke": 200, "mini": 2000, "small": 0, "full": 0}
 # Of published networks: with it the float control loses nothing (chosen on training images).
@@ -136,12 +138,25 @@ def prepare(given: Parameters) -> Task:
             f"The parameter 'leave_float' names the layer '{missing[0]}'; {file} has "
             f"{', '.join(known)}."
         )
-    place, training = given.place(name, without=("sweep", "seeds")), TRAINING[profile]
+    known = (*partial_qat.WEIGHTED, partial_qat.kinds.BatchNormalization)
+    if other := [x for x in model.layers if x.weights and not isinstance(x, known)]:
+        told = ", ".join(f"{x.name} ({type(x).__name__})" for x in other)
+        notes = (f"Not counted, and left float, because tfmot does not know them: {told}.",)
+    else:
+        notes = ()
+    unused = ("sweep",) if profile in USUAL else ("sweep", "seeds")
+    place, training = given.place(name, without=unused), TRAINING[profile]
+    train = _limited(data.train, given.train_limit or TRAIN[profile])
+    if len(train) < training.batch:
+        raise QlabError(
+            f"Fine-tuning takes {training.batch} images a step, and there are {len(train)} to "
+            "train on. Raise the parameter 'train_limit', or give more images."
+        )
     return Task(
         model=name,
         dataset=data.dataset,
         file=file,
-        train=_limited(data.train, given.train_limit or TRAIN[profile]),
+        train=train,
         calibration=_limited(data.calibration, CALIBRATION[profile]),
         test=_limited(data.test, given.limit or TEST[profile]),
         training=training._replace(
@@ -150,7 +165,7 @@ def prepare(given: Parameters) -> Task:
         given=given,
         leave_float=left,
         place=place if given.sweep == "short" else f"{place}-long",
-        notes=data.notes,
+        notes=(*notes, *data.notes),
     )
 
 
@@ -210,12 +225,13 @@ def _images(given: Parameters, size: int) -> Split:
         few = given.train_limit or TRAIN[given.profile]
         few = few and few + CALIBRATION["full"]  # the last calibrate
         name, train = folder.name, image_folder.load(folder / "train", size, limit=few)
-        limit = given.limit or TEST[given.profile]
-        test = image_folder.load(image_folder.judged(folder), size, train.classes, limit)
-    else:
-        name = "cifar10"
-        train, test = (cifar10.load(folder, part) for part in ("train", "test"))
-    return split(name, train, test)
+        # Any part of it is as even as all of it, for some of it calibrates.
+        train = train.taken(np.random.default_rng(0).permutation(len(train)))
+        limit, judges = given.limit or TEST[given.profile], image_folder.judged(folder)
+        test = image_folder.load(judges, size, train.classes, limit)
+        found = split(name, train, test)
+        return found._replace(notes=(f"The images of {judges.name}/ judge.", *found.notes))
+    return split("cifar10", *(cifar10.load(folder, part) for part in ("train", "test")))
 
 
 def split(dataset: str, train: LabelledImages, test: LabelledImages) -> Split:

@@ -14,13 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qlab.core import quiet, stats, timing
+from qlab.classifier.partial_qat import inner, keras
+from qlab.core import stats, timing
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 from qlab.core.stats import Estimate
-
-with quiet.quiet():
-    import tf_keras as keras
 
 Step = tuple[np.ndarray, np.ndarray]  # images float32 [batch, h, w, c], labels int64 [batch]
 MEMORY_STEPS = 4  # the first two trace and allocate; memory was seen to be level after the third
@@ -59,10 +57,9 @@ class Diverged(QlabError):
 
 def compiled(model: keras.Model, settings: Settings, logits: bool = False) -> keras.Model:
     """The same model with optimizer and loss, of `logits` or of probabilities, by what it gives."""
-    for layer in model.layers if settings.frozen else ():
-        inside = getattr(layer, "layer", layer)  # of tfmot's wrapper
-        if isinstance(inside, keras.layers.BatchNormalization):
-            inside.trainable = False
+    for layer in map(inner, model.layers):
+        if settings.frozen and isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
     optimizer = keras.optimizers.SGD(settings.rate, momentum=0.9)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=logits))
     return model

@@ -11,7 +11,7 @@ from qlab.core.images import read_image
 from qlab.core.labelled_images import LabelledImages
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}  # files that are read as images
-JUDGED = ("val", "valid", "validation", "test")  # names of the folder of test images
+JUDGED = ("val", "valid", "validation", "test")  # names of the folder of images that judge
 # The centre that counts, as a share of the shorter side: 224 of 256 pixels, the crop at which the
 # ImageNet scores of Keras' ResNets are stated (He et al., arXiv 1512.03385, section 3.4).
 CROP = 0.875
@@ -43,13 +43,12 @@ def load(folder: Path, size: int, classes: Sequence[str] = (), limit: int = 0) -
 
 
 def judged(folder: Path) -> Path:
-    """The folder of test images beside `train/`; QlabError where there is none, or several."""
+    """The folder of images that judge, beside `train/`: the first of JUDGED; QlabError: none."""
     there = [folder / name for name in JUDGED if (folder / name).is_dir()]
-    if len(there) != 1:
-        found = " and ".join(f"{f.name}/" for f in there) or "none of them"
+    if not there:
         raise QlabError(
-            f"{folder} should have train/ and beside it one of {', '.join(JUDGED)} with the images "
-            f"that judge; found {found}."
+            f"{folder} has train/, and should have one of {', '.join(JUDGED)} beside it, with the "
+            "images that judge; found none of them."
         )
     return there[0]
 

@@ -56,8 +56,16 @@ def load(path: Path | str) -> keras.Model:
     try:
         model = keras.models.model_from_json(json.dumps(_for_older(config)))
         model.load_weights(path)
+        if isinstance(model, keras.Sequential):
+            model = keras.Model(model.inputs, model.outputs, name=model.name)
     except Exception as error:  # Keras raises many kinds for damaged files
         raise QlabError(f"Keras cannot rebuild the model in {path}: {error}") from error
+    if inner := [x.name for x in model.layers if isinstance(x, keras.Model)]:
+        raise QlabError(
+            f"{path}: the layer '{inner[0]}' is a model of its own, whose layers cannot be chosen "
+            "one by one. Build it on your input (Keras' applications take `input_tensor`) and save "
+            "the model again."
+        )
     inputs, outputs = ([list(t.shape) for t in ends] for ends in (model.inputs, model.outputs))
     fits = len(inputs) == len(outputs) == 1 and len(inputs[0]) == 4 and len(outputs[0]) == 2
     if not fits or inputs[0][3] not in (1, 3) or (outputs[0][1] or 0) < 2:

@@ -42,6 +42,7 @@ WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are
 ACTIVATIONS = (kinds.ReLU, kinds.Activation)  # layers that belong to the one before
 # They hand on values as they are and so get no quantizer in tfmot: it belongs before them.
 MOVERS = (kinds.Flatten, kinds.Reshape, kinds.Permute, kinds.Dropout, kinds.ZeroPadding2D)
+MOVERS += (kinds.MaxPooling2D,)
 
 
 def weighted_layers(model: keras.Model) -> list[str]:
@@ -125,8 +126,8 @@ def quantized(
         with qat.quantize_scope({OUTPUT_ONLY.__name__: OUTPUT_ONLY}):
             annotated = keras.models.clone_model(copy, clone_function=mark)
             return qat.quantize_apply(annotated, _scheme(weight_bits))
-    except RuntimeError as error:
-        if "is not supported" not in str(error):
+    except (RuntimeError, ValueError) as error:
+        if "support" not in str(error):
             raise
         raise QlabError(
             f"tfmot cannot quantize a layer of this model: {error} To leave it float, name it in "

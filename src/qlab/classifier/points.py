@@ -94,9 +94,8 @@ class Bench:
         self.model = task.load()
         found = partial_qat.weighted_layers(self.model)
         self.layers = [name for name in found if name not in task.leave_float]
-        last = self.model.layers[-1]
-        soft = getattr(last, "activation", None) is keras.activations.softmax
-        self.logits = not (soft or isinstance(last, keras.layers.Softmax))
+        few = task.calibration.images[:64].astype(np.float32)
+        self.logits = not answers.are_probabilities(np.asarray(self.model(few, training=False)))
         if not self.layers:
             kinds = ", ".join(f"{x.name} ({type(x).__name__})" for x in self.model.layers)
             raise QlabError(f"{task.file} has no layer that can be quantized: {kinds}.")
@@ -150,11 +149,13 @@ def without_feeding(bench: Bench) -> Point:
 def tried(points: Iterable[Point], bench: Bench, threads: int) -> dict[Point, Answer]:
     """What each point gives; of one that cannot be made, such as where the converter does not do
     what is asked, the reason: `facts["failed"]`."""
+    from tensorflow.lite.python.convert_phase import ConverterError
+
     found = {}
     for point in points:
         try:
             found[point] = answer(point, bench, threads)
-        except (QlabError, RuntimeError, ValueError) as error:
+        except (QlabError, RuntimeError, ValueError, ConverterError) as error:
             log.warning("%s is not there: %s", point.variant, error)
             found[point] = Answer(None, {}, {"failed": str(error)})
     return found

@@ -13,7 +13,8 @@ from qlab.core.tflite_graph import Operator
 
 ACTIVATION_BITS = 8  # of inputs and outputs of quantized layers
 # How weights are rounded, by ai-edge-quantizer's name: to a grid up to their largest value, or to
-# a smaller one, found by search for the least squared error or by OCTAV (arXiv 2206.06501).
+# a smaller one: MSE's is a multiple of their standard deviation, right for a bell curve (the ones
+# and zeros of a fixed shortcut are none); OCTAV (arXiv 2206.06501) looks for the least error.
 ROUNDINGS = {"": "min_max_uniform_quantize", "mse": "MSE", "octav": "OCTAV"}
 
 

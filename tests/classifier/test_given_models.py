@@ -1,0 +1,107 @@
+"""What people bring: Keras models of other forms, folders of images, each with what is right."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qlab.classifier import answers, data, points
+from qlab.classifier.partial_qat import keras
+from qlab.classifier.points import Point
+from qlab.core.errors import QlabError
+
+L = keras.layers
+
+
+def functional(*body) -> keras.Model:
+    x = inputs = L.Input((32, 32, 3))
+    for layer in (*body, L.GlobalAveragePooling2D(), L.Dense(10, activation="softmax", name="d")):
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def bench(model: keras.Model, folder) -> points.Bench:
+    model.save(folder / "given.h5")
+    given = data.Parameters(profile="smoke", model=str(folder / "given.h5"), limit=40)
+    return points.Bench(data.prepare(given))
+
+
+@pytest.mark.slow
+def test_a_sequential_model_with_max_pooling_that_answers_with_logits(home, tmp_path):
+    body = [L.Rescaling(1 / 255), L.Conv2D(8, 3, activation="relu", name="one"), L.MaxPooling2D()]
+    body += [L.Conv2D(8, 3, activation="relu", name="two"), L.MaxPooling2D(), L.Flatten()]
+    keras.utils.set_random_seed(0)
+    made = bench(keras.Sequential([L.Input((32, 32, 3)), *body, L.Dense(10, name="d")]), tmp_path)
+    assert made.layers == ["one", "two", "d"] and made.logits
+    for method in ("ptq", "qat"):  # integers through the pooling, or WrongTypes
+        for k in (1, 2, 3):
+            found = points.answer(Point(method, "last", k), made, 2)
+            assert found.probabilities["tflite"].sum(1) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.slow
+def test_an_activation_that_tfmot_does_not_know_is_a_failed_point(home, tmp_path):
+    made = bench(functional(L.Conv2D(8, 3, activation="elu", name="c")), tmp_path)
+    one, two = Point("qat", "last", 1), Point("qat", "last", 2)
+    found = points.tried([two, one], made, 2)
+    assert "failed" not in found[one].facts
+    assert "Only some Keras activations" in found[two].facts["failed"]
+    assert "leave_float" in found[two].facts["failed"]
+
+
+def test_layers_that_are_not_counted_are_told(home, tmp_path):
+    made = bench(functional(L.SeparableConv2D(8, 3, name="apart")), tmp_path)
+    assert made.layers == ["d"]
+    assert (
+        "left float, because tfmot does not know them: apart (SeparableConv2D)"
+        in (made.task.notes[0])
+    )
+
+
+def test_a_model_inside_a_model_is_refused(home, tmp_path):
+    inner = keras.Sequential([L.Conv2D(8, 3)], name="backbone")
+    with pytest.raises(QlabError, match="'backbone' is a model of its own.*input_tensor"):
+        bench(functional(inner), tmp_path)
+
+
+def test_softmax_is_found_by_what_comes_out(home, tmp_path):
+    x = inputs = L.Input((32, 32, 3))
+    x = L.Dense(10, name="d")(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x)))
+    x = L.Activation("linear", dtype="float32")(L.Softmax()(x))
+    assert not bench(keras.Model(inputs, x), tmp_path).logits
+    assert answers.are_probabilities(np.full((2, 4), 0.25))
+    assert not answers.are_probabilities(np.array([[2.0, -1.0]]))
+
+
+def folders(root, counts: dict[str, int]) -> None:
+    rng = np.random.default_rng(0)
+    for place, count in counts.items():
+        (root / place).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(root / place / f"{i}.png")
+
+
+def test_val_judges_where_there_is_test_too_and_that_is_said(home, tmp_path):
+    names = [f"c{i}" for i in range(10)]
+    counts = {f"train/{n}": 8 for n in names} | {f"val/{n}": 2 for n in names}
+    folders(tmp_path / "d", counts | {f"test/{n}": 3 for n in names})
+    task = data.prepare(data.Parameters(profile="smoke", data=str(tmp_path / "d")))
+    assert len(task.test) == 20 and "The images of val/ judge." in task.notes
+
+
+def test_any_part_of_an_uneven_folder_has_all_classes(home, tmp_path):
+    counts = {f"train/c{i}": 400 if i == 9 else 8 for i in range(10)}
+    folders(tmp_path / "d", counts | {f"test/c{i}": 1 for i in range(10)})
+    task = data.prepare(data.Parameters(profile="smoke", data=str(tmp_path / "d")))
+    assert len(set(task.calibration.labels)) > 1  # not the large class alone
+
+
+def test_fewer_training_images_than_a_step_takes_are_refused(home):
+    with pytest.raises(QlabError, match="32 images a step, and there are 20 .*'train_limit'"):
+        data.prepare(data.Parameters(profile="smoke", train_limit=20))
+
+
+def test_another_number_of_seeds_of_a_real_run_has_a_folder_of_its_own():
+    given = [data.Parameters(profile="small", seeds=seeds) for seeds in (3, 1)]
+    assert [g.place("m", without=("sweep",)) for g in given][0] == "small"
+    assert given[1].place("m", without=("sweep",)) != "small"

@@ -23,9 +23,14 @@ SIDES = {"last": "the last k layers", "first": "the first k layers"}
 
 
 def over_seeds(points: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean, lowest and highest of a column over seeds, by method, bits, where and k."""
-    groups = points.groupby(["method", "bits", "where", "k"], as_index=False)[column]
-    found = groups.agg(mean="mean", low="min", high="max", seeds="count")
+    """Mean, lowest and highest of a column over seeds, by method, bits, where and k; of a record of
+    its own, the ends of its interval."""
+    keys = ["method", "bits", "where", "k"]
+    found = points.groupby(keys)[column].agg(mean="mean", low="min", high="max", seeds="count")
+    if column == "value":
+        ends = points.groupby(keys).agg(low=("ci_low", "min"), high=("ci_high", "max"))
+        found.update(ends[found["seeds"] == 1])
+    found = found.reset_index()
     # The mean of three equal numbers can lie beside them by the last digit.
     return found.assign(mean=found["mean"].clip(found["low"], found["high"]))
 
@@ -64,7 +69,7 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
                     axis.axhspan(tuned.min(), tuned.max(), color="#CCCCCC", lw=0)
                 for method in ("ptq", "qat"):
                     series(axis, drawn, method, bits, where)
-                if same_settings(table, today):
+                if today is not table and same_settings(table, today):
                     _rings(axis, today, bits, where)
                 axis.set_title(f"{label}, {bits}-bit weights", fontsize=10)
         for axis in axes[1]:
@@ -270,9 +275,10 @@ def network(table: pd.DataFrame, profile: str) -> None:
     step = step.assign(k=step["k"].fillna(0).astype(int)).sort_values("k")
     update = records.pick(table, "update_bytes")
     update = update.astype({"bits": int, "k": int}).sort_values("k")
+    counted = records.pick(step, "network_step_bytes")
     layout = {"ncols": 2, "figsize": (9.6, 3.8)}
-    with plot.figure("qat_network", profile, pd.concat([step, update]), **layout) as (_, axes):
-        counted = records.pick(step, "network_step_bytes")
+    with plot.figure("qat_network", profile, pd.concat([step, update]), **layout) as (canvas, axes):
+        canvas.suptitle(f"{table['model'].iloc[0]}, two workers", fontsize=10)
         reckoned = records.pick(step, "network_step_analytic_bytes")
         axes[0].plot(reckoned["k"], reckoned["value"] / 1e3, ls=":", color="#000000",
                      label="gradients and ranges, by the ring's formula")  # fmt: skip
@@ -281,7 +287,13 @@ def network(table: pd.DataFrame, profile: str) -> None:
         most = 1.08 * counted["value"].max() / 1e3 if len(counted) else 1
         axes[0].set(xlabel="k, last layers quantized", ylabel="10³ bytes a step, two workers",
                     ylim=(0, most), title="At each step of data-parallel training")  # fmt: skip
-        axes[0].legend(loc="lower right", frameon=False)
+        if len(counted):
+            axes[0].legend(loc="lower right", frameon=False)
+        else:
+            axes[0].set(xticks=[], yticks=[])
+            axes[0].text(
+                0.5, 0.5, "not counted in this run", transform=axes[0].transAxes, ha="center"
+            )
         for bits, at in ((32, 0), (8, 1), (4, 3)):
             line = update[update["bits"] == bits]
             axes[1].plot(line["k"], line["value"] / 1e3, color=plot.PALETTE[at],

@@ -31,7 +31,7 @@ SAID = [
 ]
 
 
-def told(profile: str, variant: str, metric: str, scale: float = 100, form: str = "+.1f") -> str:
+def told(profile: str, variant: str, metric: str, scale: float = 100, form: str = "+z.1f") -> str:
     table = records.pick(committed.table("resnet_qat", profile), metric, condition=None)
     row = table[table["variant"] == variant].iloc[0]
     return records.interval(row, form, scale)
@@ -57,7 +57,7 @@ def test_the_worst_corruption_in_the_prose_is_a_committed_record():
     table = table[table["condition"].notna() & table["variant"].str.startswith("qat")]
     row = table.loc[table["value"].idxmin()]
     said = f"`{row['variant']}` at {row['condition']} {row['strength']}: "
-    assert said + records.interval(row, "+.1f", 100) in PROSE
+    assert said + records.interval(row, "+z.1f", 100) in PROSE
 
 
 def test_readme_tells_committed_records():

@@ -49,7 +49,7 @@ def ledger(judged):
 def copy(tmp_path, monkeypatch):
     """A home with its own copy of what notebook 05 reads."""
     home = tmp_path / "home"
-    for part in ("data/results", "figures/mini"):
+    for part in ("data/results", "figures/mini", "figures/small"):
         kept = shutil.ignore_patterns("*.png", "*.svg", "*.json")
         shutil.copytree(ROOT / part, home / part, ignore=kept)
     shutil.copy(ROOT / "data" / "claims.yaml", home / "data")
@@ -142,9 +142,9 @@ def test_a_verdict_is_of_the_tiers_that_its_source_speaks_of(judged):
     by_id = {one.claim.id: one for one in judged}
     quarter = by_id["int8_quarters_the_file"]  # which the real detector is not
     assert (quarter.verdict, quarter.tiers["mini"].verdict) == (NOT, HOLDS)
-    alone = by_id["qat_beats_ptq_4bit"]
+    alone = by_id["article_calibration_matters"]
     assert (alone.verdict, alone.shown.verdict, alone.shown.tier) == (UNTESTED, HOLDS, "mini")
-    assert "records of resnet_qat are missing for small" in alone.reason
+    assert "no record of accuracy_difference of qatcold_w8a8_last" in alone.reason
 
 
 def test_measured_claims_of_a_source_are_a_family(judged):

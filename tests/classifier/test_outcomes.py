@@ -83,7 +83,7 @@ def test_intervals_come_from_the_kept_rows(home):
     found = {p: points.answer(p, bench, 2) for p in sweep.sweep_points(task, bench)}
     worse = measure.worse_answers(task, bench, found, 2)
     made = measure.accuracy_records(task, parent, found)
-    made += measure.robustness_records(task, worse)
+    made += measure.seed_records(task, parent, found) + measure.robustness_records(task, worse)
     records.write(made, task.place, {})
     outcomes.write(task, parent, found, worse)
     rows = items.read(sweep.EXPERIMENT, task.place)

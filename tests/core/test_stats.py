@@ -194,3 +194,10 @@ def test_a_geometric_mean_has_students_interval_and_turns_round_with_the_ratio()
     assert made[:3] == pytest.approx((1 / turned.value, 1 / turned.high, 1 / turned.low))
     alone = stats.geometric_mean([3.0])
     assert alone.value == pytest.approx(3) and np.isnan(alone.low) and np.isnan(alone.high)
+
+
+def test_rounds_of_one_process_have_their_median_and_of_several_the_mean_of_theirs():
+    rounds = np.arange(1.0, 22.0)
+    assert stats.of_rounds([rounds], 0.5) == stats.median(rounds)
+    runs = [np.array([1.0, 2.0, 4.0]), np.array([8.0, 8.0, 1.0])]
+    assert stats.of_rounds(runs, 0.5) == stats.geometric_mean(np.array([2.0, 8.0]))

@@ -29,7 +29,7 @@ TRAINERS = ["tensorflow", "tf-keras", "tensorflow-model-optimization"]
 PACKAGES = [*TRAINERS, "ai-edge-litert", "ai-edge-quantizer"]
 PARENT = "fp32"  # the float variant
 FLOATS = {"float": PARENT, "tuned": "fp32_tuned"}  # method -> variant
-# Timed steps of a model and of its float twin; 0 where fresh processes time them (`measure`).
+# Timed steps of a model and of its float twin; 0 where fresh processes time them (`speed`).
 ROUNDS = {"smoke": 6, "mini": 12, "small": 0, "full": 0}
 
 

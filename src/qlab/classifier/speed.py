@@ -77,20 +77,13 @@ def latency_records(
         spent = [np.array(run[place]) * 1e3 for run in runs]
         ratios = [np.array(run[place]) / run[0] for run in runs]
         estimates = {
-            "latency_ms_p50": _of_rounds(spent, 0.5),
-            "latency_ms_p90": _of_rounds(spent, 0.9),
-            "latency_ratio": _of_rounds(ratios, 0.5),
+            "latency_ms_p50": stats.of_rounds(spent, 0.5),
+            "latency_ms_p90": stats.of_rounds(spent, 0.9),
+            "latency_ratio": stats.of_rounds(ratios, 0.5),
         }
         here, about = (task, point.variant), point.columns | _timed(threads)
         found += [RECORD.estimated(*here, metric, e, **about) for metric, e in estimates.items()]
     return found
-
-
-def _of_rounds(processes: Sequence[np.ndarray], quantile: float) -> Estimate:
-    """A quantile of one process's rounds, or the geometric mean of those of several processes."""
-    if len(processes) == 1:
-        return stats.median(processes[0], quantile)
-    return stats.geometric_mean([np.quantile(rounds, quantile) for rounds in processes])
 
 
 def step_records(
@@ -114,8 +107,8 @@ def step_records(
     runs = timing.in_processes(__name__, told, count, progress)
     found = []
     for place, point in enumerate(points):
-        ms = _of_rounds([np.array(run[place]) * 1e3 for run in runs], 0.5)
-        ratio = _of_rounds([np.array(run[place]) / run[0] for run in runs], 0.5)
+        ms = stats.of_rounds([np.array(run[place]) * 1e3 for run in runs], 0.5)
+        ratio = stats.of_rounds([np.array(run[place]) / run[0] for run in runs], 0.5)
         here, about = (task, point.variant), point.columns | _timed(threads)
         found.append(RECORD.estimated(*here, "train_step_ms_p50", ms, **about))
         if place:

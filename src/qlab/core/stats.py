@@ -1,5 +1,6 @@
 """Intervals, paired comparisons and what they could have seen, each with its method."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,14 @@ def geometric_mean(values: np.ndarray) -> Estimate:
     n, mean = len(logs), logs.mean()
     half = stats.t.ppf(0.975, n - 1) * stats.sem(logs) if n > 1 else float("nan")
     return Estimate(*np.exp([mean, mean - half, mean + half]).tolist(), n)
+
+
+def of_rounds(processes: Sequence[np.ndarray], quantile: float) -> Estimate:
+    """A quantile of rounds [n] with its interval over them; of several processes the geometric mean
+    of their quantiles, with its interval over the processes."""
+    if len(processes) == 1:
+        return median(processes[0], quantile)
+    return geometric_mean(np.array([np.quantile(rounds, quantile) for rounds in processes]))
 
 
 def tango(lost: int, gained: int, n: int) -> tuple[float, float]:

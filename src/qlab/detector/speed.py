@@ -46,19 +46,15 @@ def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
         for variant, stage in runs[0]:
             name = "latency" + (STAGES[stage] if xnnpack else "_builtin")
             spent = [run[variant, stage] for run in runs]
-            made = {f"{name}_ms_p{q}": _estimate([1e3 * s for s in spent], q) for q in (50, 90)}
+            made = {
+                f"{name}_ms_p{q}": stats.of_rounds([1e3 * s for s in spent], q / 100)
+                for q in (50, 90)
+            }
             if stage == "invoke" and variant != parent:
                 ratios = [s / run[parent, "invoke"] for s, run in zip(spent, runs, strict=True)]
-                made[f"{name}_ratio_p50"] = _estimate(ratios, 50)
+                made[f"{name}_ratio_p50"] = stats.of_rounds(ratios, 0.5)
             records += [RECORD.estimated(task, variant, m, e, device=used) for m, e in made.items()]
     return records
-
-
-def _estimate(processes: list[np.ndarray], percent: int) -> stats.Estimate:
-    """A percentile of rounds, within each process."""
-    if len(processes) == 1:
-        return stats.median(processes[0], percent / 100)
-    return stats.geometric_mean([np.percentile(rounds, percent) for rounds in processes])
 
 
 def _counted(task: Task, *what, **more) -> Record:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qlab.classifier import answers, data, points
+from qlab.classifier import answers, data, measure, points, sweep
 from qlab.classifier.partial_qat import keras
 from qlab.classifier.points import Point
 from qlab.core.errors import QlabError
@@ -105,3 +105,38 @@ def test_another_number_of_seeds_of_a_real_run_has_a_folder_of_its_own():
     given = [data.Parameters(profile="small", seeds=seeds) for seeds in (3, 1)]
     assert [g.place("m", without=("sweep",)) for g in given][0] == "small"
     assert given[1].place("m", without=("sweep",)) != "small"
+
+
+@pytest.mark.slow
+def test_grey_images_of_another_shape_run_to_the_end(home, tmp_path):
+    x = inputs = L.Input((24, 40, 1))
+    for layer in (L.Conv2D(4, 3, name="c"), L.AveragePooling2D(2), L.Conv2D(4, 3, name="e")):
+        x = layer(x)
+    x = L.Dense(3, activation="softmax", name="d")(L.GlobalAveragePooling2D()(x))
+    keras.Model(inputs, x).save(tmp_path / "grey.h5")
+    folders(tmp_path / "d", {f"{part}/c{i}": 24 for part in ("train", "val") for i in range(3)})
+    about = {"model": str(tmp_path / "grey.h5"), "data": str(tmp_path / "d")}
+    task = data.prepare(data.Parameters(profile="smoke", **about))
+    assert task.train.images.shape[1:] == (24, 40, 1) and "turned to grey" in task.notes[-1]
+    made = points.Bench(task)
+    found = points.tried([Point("ptq", "last", 3), Point("qat", "last", 2)], made, 2)
+    assert not any("failed" in answer.facts for answer in found.values())
+    worse = measure.worse_answers(task, made, found, 2)
+    assert len(worse) == 12
+
+
+def test_a_pooling_over_all_is_a_mean_and_no_other_function(home, tmp_path):
+    x = inputs = L.Input((32, 32, 3))
+    x = L.AveragePooling2D(2, name="some")(L.Conv2D(4, 3, padding="same", name="c")(x))
+    x = L.Flatten()(L.AveragePooling2D(16, name="all")(x))
+    given = keras.Model(inputs, L.Dense(10, activation="softmax", name="d")(x))
+    made = bench(given, tmp_path)
+    kinds = {layer.name: type(layer).__name__ for layer in made.model.layers}
+    assert (kinds["some"], kinds["all"]) == ("AveragePooling2D", "GlobalAveragePooling2D")
+    assert "all" in [x.name for x in made.raw.model.layers if isinstance(x, L.AveragePooling2D)]
+    images = made.task.test.images.astype(np.float32)
+    assert np.allclose(*(m(images) for m in (given, made.model)), atol=1e-6)
+    assert sweep.raw_points(made) == [
+        Point("ptq", "last", 2, raw=True),
+        Point("qat", "last", 1, raw=True),
+    ]

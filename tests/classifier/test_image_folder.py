@@ -24,29 +24,31 @@ def world(tmp_path):
 
 
 def test_labels_follow_sorted_names_and_classes_take_turns(world):
-    found = image_folder.load(world, 4)
+    found = image_folder.load(world, (4, 4))
     assert found.classes == ("n01", "n02") and found.labels.tolist() == [0, 1, 1]
     assert found.images.shape == (3, 4, 4, 3)
     assert abs(found.images[:, 0, 0].astype(int) - [[90, 0, 0], [0, 0, 100], [0, 0, 200]]).max() < 4
 
 
 def test_some_of_a_models_classes_keep_the_models_labels(world):
-    found = image_folder.load(world, 4, classes=["n00", "n02", "n01"])
+    found = image_folder.load(world, (4, 4), classes=["n00", "n02", "n01"])
     assert found.labels.tolist() == [1, 2, 1] and len(found.classes) == 3
     with pytest.raises(
         QlabError, match="has a folder 'n01', which is not among the 1 classes of training"
     ):
-        image_folder.load(world, 4, classes=["n02"])
+        image_folder.load(world, (4, 4), classes=["n02"])
 
 
 def test_the_centre_is_what_is_kept():
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[1:7, 9:15] = 200  # the centre square; crop 6 / 8 keeps just it
-    assert (image_folder.centre(wide, 6, crop=0.75) == 200).all()
-    assert (image_folder.centre(wide.transpose(1, 0, 2), 6, crop=0.75) == 200).all()
-    assert not (image_folder.centre(wide, 8, crop=1.0) == 200).all()
+    assert (image_folder.centre(wide, (6, 6), crop=0.75) == 200).all()
+    assert (image_folder.centre(wide.transpose(1, 0, 2), (6, 6), crop=0.75) == 200).all()
+    assert not (image_folder.centre(wide, (8, 8), crop=1.0) == 200).all()
+    middle = image_folder.centre(wide, (3, 9), crop=1.0)  # the middle of a wide part of it
+    assert middle.shape == (3, 9, 3) and (middle[1, 4] > 150).all() and not middle[:, 0].any()
     square = np.random.default_rng(0).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    assert (image_folder.centre(square, 5, crop=1.0) == square).all()
+    assert (image_folder.centre(square, (5, 5), crop=1.0) == square).all()
 
 
 def test_bad_folders_say_what_is_wrong(world, tmp_path):
@@ -59,4 +61,4 @@ def test_bad_folders_say_what_is_wrong(world, tmp_path):
     ]:
         _ = act and act()
         with pytest.raises(QlabError, match=said):
-            image_folder.load(folder, 4)
+            image_folder.load(folder, (4, 4))

@@ -28,8 +28,8 @@ ANSWERS = {
     **{Point("tuned", seed=s): answer(slice(0, 30 + s)) for s in LAST},
     **{p: answer(slice(0, 50 + 10 * s)) for s, p in LAST.items()},
     **{p: answer(slice(0, 80)) for p in FIRST.values()},
-    Point("ptq", "last", 2, 4): answer(slice(0, 100)),
-    Point("ptq", "last", 2, 4, left=("pool",)): answer(slice(0, 44)),
+    Point("ptq", "last", 2, 4): answer(slice(0, 44)),
+    Point("ptq", "last", 2, 4, raw=True): answer(slice(0, 100)),  # no control
     Point("ptq", "last", 2, 4, rounding="octav"): answer(slice(0, 10)),  # no control
     Point("qat", "last", 1): answer(slice(0, 40)),  # of one seed
     Point("qat", "last", 3): Answer(None, {}, {"failed": "no"}),

@@ -15,7 +15,7 @@ from qlab.core import records, tflite_graph
     [
         (Point("qat", "last", 3), "qat_w8a8_last3"),
         (Point("qat", "only", 7, 8, 2), "qat_w8a8_only7"),
-        (Point("ptq", "last", 10, left=("pool",)), "ptq_w8a8_last10_but_pool"),
+        (Point("ptq", "last", 10, raw=True), "ptq_raw_w8a8_last10"),
         (Point("tuned"), "fp32_tuned"),
     ],
 )

@@ -24,7 +24,7 @@ SOUND = Settings(1, 64, 3e-4, cosine=True, mirror=True, frozen=True)
 TRAINING = {"smoke": Settings(1), "mini": Settings(2), "small": SOUND, "full": SOUND}
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
 TOYS = {"toy_mlp": "mlp", "toy_cnn": "cnn"}  # the midterm's: the names in `toys`
-TOY_SIZE, TOY_EPOCHS = 32, 10
+TOY_SIZE, TOY_EPOCHS = (32, 32), 10
 # Published classifiers of CIFAR-10, by the names that `model` takes: files below QLAB_DATA.
 PUBLISHED = {
     "resnet20_cifar10": "cifar_resnet/resnet20_cifar10.h5",
@@ -73,6 +73,11 @@ class Split(NamedTuple):
     test: LabelledImages  # judges
     notes: tuple[str, ...] = ()  # sentences to tell the reader
 
+    def grey(self) -> "Split":
+        """The same, all images in grey."""
+        parts = (part.grey() for part in self[1:4])
+        return Split(self.dataset, *parts, (*self.notes, "Images were turned to grey."))
+
 
 @dataclass(frozen=True)
 class Task:
@@ -90,9 +95,9 @@ class Task:
     place: str = ""  # folder name of its records and figures
     notes: tuple[str, ...] = ()  # sentences to tell the reader
 
-    def load(self):
-        """The Keras model, fresh from its file."""
-        return keras_classifier.load(self.file)
+    def load(self, raw: bool = False):
+        """The Keras model, fresh from its file; `raw`: with its poolings as they are there."""
+        return keras_classifier.load(self.file, raw)
 
     def settings(self) -> dict[str, Any]:
         """What the parameters resolved to, for the provenance."""
@@ -125,7 +130,10 @@ def prepare(given: Parameters) -> Task:
     else:
         name, file = _model(given.model, profile)
     model = keras_classifier.load(file)
-    data = data or _images(given, model.input_shape[1])
+    *size, channels = model.input_shape[1:]
+    data = data or _images(given, tuple(size))
+    if channels == 1:
+        data = data.grey()
     if model.output_shape[1] != len(data.test.classes):
         raise QlabError(
             f"{file} answers with {model.output_shape[1]} classes; {data.dataset} has "
@@ -214,7 +222,7 @@ def _kept(kind: str, recipe: dict[str, Any], make) -> Path:
     return artefact(kind, recipe, lambda folder: make().save(folder / file)) / file
 
 
-def _images(given: Parameters, size: int) -> Split:
+def _images(given: Parameters, size: tuple[int, int]) -> Split:
     """A folder's images or CIFAR-10's; else as many of shapes32 as the profile has."""
     counts = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST}
     if not given.data and given.profile not in USUAL:

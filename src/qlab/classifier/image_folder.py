@@ -17,8 +17,11 @@ JUDGED = ("val", "valid", "validation", "test")  # names of the folder of images
 CROP = 0.875
 
 
-def load(folder: Path, size: int, classes: Sequence[str] = (), limit: int = 0) -> LabelledImages:
-    """The images of a folder of class folders as squares of `size` pixels.
+Size = tuple[int, int]  # height and width, pixels
+
+
+def load(folder: Path, size: Size, classes: Sequence[str] = (), limit: int = 0) -> LabelledImages:
+    """The images of a folder of class folders, all of one size.
 
     Labels count the class folders in the order of their sorted names, as Keras does; `classes` are
     those of another folder, to be labelled alike.
@@ -75,14 +78,14 @@ def _is_image(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
-def centre(image: np.ndarray, size: int, crop: float = CROP) -> np.ndarray:
-    """The centre square of an image, uint8 [h, w, 3], resized to [size, size, 3].
+def centre(image: np.ndarray, size: Size, crop: float = CROP) -> np.ndarray:
+    """The centre of an image, uint8 [h, w, 3], resized to [*size, 3].
 
-    Its side is `crop` times the shorter side: the same as to resize the shorter side to
-    `size / crop` pixels and to cut out the centre, in one bilinear step.
+    It is `crop` times the largest part of that shape: of a square the same as to resize the shorter
+    side to `size / crop` pixels and to cut out the centre, in one bilinear step.
     """
-    height, width = image.shape[:2]
-    half = crop * min(height, width) / 2
-    box = (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
-    square = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box)
-    return np.asarray(square)
+    middle = np.array(image.shape[:2]) / 2
+    half = crop * (middle / size).min() * np.array(size)
+    (top, left), (bottom, right) = middle - half, middle + half
+    box, resample = (left, top, right, bottom), Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(image).resize(size[::-1], resample, box))

@@ -97,7 +97,7 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
 
 def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
-    bits (repaired, where it was repaired), and the first k layers minus the last k; the same of all
+    bits, and the first k layers minus the last k; the same of all
     k together, of PTQ too. See `_over_seeds`. None where a seed failed: the others may be better.
     """
     hits = {p: _hits(a, task.test.labels).get("tflite") for p, a in answers.items()}
@@ -109,7 +109,7 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
         each, pairs = _over(hits, one, seeds), {"difference": before[None]}
         if one.method == "qat":
             pairs["minus_tuned"] = _over(hits, Point("tuned"), seeds)
-            pairs["minus_ptq"] = _control(hits, one)
+            pairs["minus_ptq"] = _over(hits, replace(one, method="ptq"), [0])
         if one.where == "first":
             pairs["minus_last"] = _over(hits, replace(one, where="last"), seeds)
         for name, other in pairs.items():
@@ -159,16 +159,6 @@ def _over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
     if len(each) == 1 or (each == other).all():
         return stats.difference(other[0], each[0])
     return stats.over_seeds(each.astype(float) - other.astype(float))
-
-
-def _control(hits: dict, point: Point):
-    """Outcomes [1, images] of PTQ of a point's layers: repaired where it was repaired, else plain.
-
-    By this rule, and not the better one, which would be chosen on the images that judge.
-    """
-    plain = replace(point, method="ptq", seed=0)
-    same = {p: h for p, h in hits.items() if replace(p, left=()) == plain}
-    return same[max(same, key=lambda p: p.left)][None] if same else None
 
 
 def _hits(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -43,10 +43,11 @@ _SAVE_AGAIN = (
 )
 
 
-def load(path: Path | str) -> keras.Model:
+def load(path: Path | str, raw: bool = False) -> keras.Model:
     """A classifier from a Keras 2 .h5 file or SavedModel folder, not compiled.
 
-    In: images [n, h, w, 1 or 3], the model's own preprocessing in it; out: [n, classes].
+    In: images [n, h, w, 1 or 3], the model's own preprocessing in it; out: [n, classes]. But for
+    `raw`, a pooling over all of its input is a mean over it, see `with_means`.
     QlabError: nothing there, Keras 3, weights only, a SavedModel without Keras' description, code
     of its own (Lambda, custom layers), a damaged file, other inputs or outputs.
     """
@@ -73,7 +74,33 @@ def load(path: Path | str) -> keras.Model:
             f"{path} is no image classifier: expected one input [n, height, width, 1 or 3] and one "
             f"output [n, classes], 2 classes or more; found inputs {inputs} and outputs {outputs}."
         )
-    return model
+    return model if raw else with_means(model)
+
+
+def with_means(model: keras.Model) -> keras.Model:
+    """The same function, a pooling over all of its input said as a mean, in a layer of that name.
+
+    In TFLite an average pooling writes in the steps that it reads in. So a quantizer behind one is
+    moved before it, where it cuts off all that is larger than the largest mean; and the sum before
+    it, whose largest value is many times the largest mean, gives it steps that are as coarse. A
+    mean has steps of its own (https://ai.google.dev/edge/litert/models/quantization_spec).
+    """
+    if not any(_pools_all(layer) for layer in model.layers):
+        return model
+    copy = keras.models.clone_model(model, clone_function=_mean_or_same)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _mean_or_same(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if _pools_all(layer):
+        return layers.GlobalAveragePooling2D(keepdims=True, name=layer.name)
+    return type(layer).from_config(layer.get_config())
+
+
+def _pools_all(layer: keras.layers.Layer) -> bool:
+    averages = isinstance(layer, layers.AveragePooling2D) and layer.output_shape[1:3] == (1, 1)
+    return averages and layer.pool_size == layer.input_shape[1:3]
 
 
 def _for_older(config: Any) -> Any:

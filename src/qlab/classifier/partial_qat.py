@@ -40,7 +40,7 @@ BITS = (8, 4)  # of the weights; activations have 8
 WHERE = ("last", "first", "only")  # ends of the network to count layers from
 WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
 ACTIVATIONS = (kinds.ReLU, kinds.Activation)  # layers that belong to the one before
-# They hand on values as they are and so get no quantizer in tfmot: it belongs before them.
+# They hand on values in the steps in which they read them: a quantizer belongs before them.
 MOVERS = (kinds.Flatten, kinds.Reshape, kinds.Permute, kinds.Dropout, kinds.ZeroPadding2D)
 MOVERS += (kinds.MaxPooling2D,)
 
@@ -193,15 +193,23 @@ def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
 def feeding(model: keras.Model, layer: str) -> list[str]:
     """Names of the layers whose values a layer reads, past those that only move values."""
     found = sources(model.get_layer(layer))
-    while any(isinstance(x, MOVERS) for x in found):
-        found = [y for x in found for y in (sources(x) if isinstance(x, MOVERS) else [x])]
+    while any(_moves(x) for x in found):
+        found = [y for x in found for y in (sources(x) if _moves(x) else [x])]
     return [x.name for x in found]
+
+
+def _moves(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is among MOVERS, or an average pooling: TFLite's writes in the steps that it
+    reads in. Not one over all of its input, which `model.with_means` mends, and which a raw model
+    is to show as tfmot has it."""
+    pools = isinstance(layer, kinds.AveragePooling2D) and layer.output_shape[1:3] != (1, 1)
+    return pools or isinstance(layer, MOVERS)
 
 
 def _movers_before(layer: keras.layers.Layer) -> set[str]:
     """Layers in a row before a layer that only move values."""
     found: set[str] = set()
-    while len(before := sources(layer)) == 1 and isinstance(before[0], MOVERS):
+    while len(before := sources(layer)) == 1 and _moves(before[0]):
         layer = before[0]
         found.add(layer.name)
     return found
@@ -313,6 +321,6 @@ def _has_output_quantizer(layer: keras.layers.Layer) -> bool:
 
 def _gives_codes(layer: keras.layers.Layer) -> bool:
     """Whether what a layer hands on has been through a quantizer."""
-    if isinstance(inner(layer), MOVERS):
+    if _moves(inner(layer)):
         return all(map(_gives_codes, sources(layer)))
     return _has_output_quantizer(layer)

@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from qlab.classifier import answers, export, fine_tune, partial_qat, ptq
 from qlab.classifier.data import Task
 from qlab.classifier.fine_tune import Diverged
 from qlab.classifier.partial_qat import keras
-from qlab.core import tflite_graph, timing
+from qlab.core import provenance, tflite_graph, timing
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 
@@ -42,24 +42,21 @@ class Point:
     k: int = 0  # how many layers; of "only": the k-th, counted from 1
     bits: int = 8
     seed: int = 0
-    left: tuple[str, ...] = ()  # layers that stay float beside those that the task leaves
     rounding: str = ""  # of PTQ's weights: a key of `ptq.ROUNDINGS`
+    raw: bool = False  # with the model's poolings as its file has them, see `model.with_means`
 
     @property
     def variant(self) -> str:
         """Its name in the records, such as `qat_w4a8_first2`; of the float control `fp32_tuned`."""
         if self.method in FLOATS:
             return FLOATS[self.method]
-        return f"{self.made}_w{self.bits}a8_{self.where}{self.k}{self._but}"
+        return f"{self.made}_w{self.bits}a8_{self.where}{self.k}"
 
     @property
     def made(self) -> str:
-        """The method, and how it rounds."""
-        return f"{self.method}_{self.rounding}" if self.rounding else self.method
-
-    @property
-    def _but(self) -> str:
-        return f"_but_{'_'.join(self.left)}" if self.left else ""
+        """The method, how it rounds, and whether poolings are as they were."""
+        parts = (self.method, self.rounding, "raw" if self.raw else "")
+        return "_".join(filter(None, parts))
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -67,7 +64,7 @@ class Point:
         if self.method in FLOATS:
             return {"bits": 32}
         about = {"bits": self.bits, "where": self.where, "k": self.k}
-        return {"method": self.made + self._but, **about}
+        return {"method": self.made, **about}
 
     @property
     def drawn(self) -> dict[str, Any]:
@@ -89,9 +86,9 @@ class Answer(NamedTuple):
 class Bench:
     """A task's model, loaded once, with a compiled float twin for timings made when needed."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.model = task.load()
+    def __init__(self, task: Task, raw: bool = False) -> None:
+        self.task, self.is_raw = task, raw
+        self.model = task.load(raw)
         found = partial_qat.weighted_layers(self.model)
         self.layers = [name for name in found if name not in task.leave_float]
         few = task.calibration.images[:64].astype(np.float32)
@@ -104,6 +101,11 @@ class Bench:
         """The model with a point's layers wrapped."""
         chosen = partial_qat.choose(self.layers, point.where, point.k)
         return partial_qat.quantized(self.model, chosen, point.bits, self.task.leave_float)
+
+    @cached_property
+    def raw(self) -> "Bench":
+        """The same with the model's poolings as its file has them."""
+        return Bench(self.task, raw=True)
 
     @cached_property
     def twin(self) -> keras.Model:
@@ -120,7 +122,7 @@ class Bench:
     def float_file(self) -> Path:
         """The model's float32 .tflite."""
         used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
-        recipe = {"model": file_sha256(self.task.file), **used}
+        recipe = {"model": file_sha256(self.task.file), "raw": self.is_raw, **used}
 
         def make(folder: Path) -> None:
             (folder / "fp32.tflite").write_bytes(export.convert(self.model))
@@ -138,12 +140,6 @@ def parent(bench: Bench, threads: int) -> Answer:
         "tflite": answers.tflite_probabilities(bench.float_file, test, threads),
     }
     return Answer(bench.float_file, found, {})
-
-
-def without_feeding(bench: Bench) -> Point:
-    """8-bit PTQ of all layers where what feeds the last one stays float: a control."""
-    feeding = tuple(partial_qat.feeding(bench.model, bench.layers[-1]))
-    return Point("ptq", "last", sum(x not in feeding for x in bench.layers), left=feeding)
 
 
 def tried(points: Iterable[Point], bench: Bench, threads: int) -> dict[Point, Answer]:
@@ -172,9 +168,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """
     if point.method not in METHODS:
         raise QlabError(f"The methods are {', '.join(METHODS)}; got '{point.method}'.")
-    if point.left:
-        left = (*bench.task.leave_float, *point.left)
-        bench, point = Bench(replace(bench.task, leave_float=left)), replace(point, left=())
+    bench = bench.raw if point.raw else bench
     partial_qat.choose(bench.layers, point.where, point.k)
     task = bench.task
     recipe = {
@@ -183,6 +177,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
         "leave_float": task.leave_float,
         "settings": task.training._asdict() | {"rounds": ROUNDS[task.given.profile]},
         "threads": threads,
+        "processor": provenance.processor(),
         "code": code_sha256(__name__),
         "versions": versions(*PACKAGES),
     }
@@ -240,7 +235,8 @@ def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
             seconds = np.concatenate([seconds, fine_tune.run(model, steps, early, rate)])
     except Diverged as error:
         return {}, facts | {"diverged_at_step": error.step}
-    facts["train_s"] = float(seconds.sum())
+    if rounds:  # else points may run beside each other, and `speed` reads the clock
+        facts["train_s"] = float(seconds.sum())
     facts["joules"] = {m: j + second.joules.get(m, 0.0) for m, j in first.joules.items()}
     if chosen:
         found["fake_quant"] = answers.keras_probabilities(model, test)

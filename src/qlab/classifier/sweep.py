@@ -7,7 +7,7 @@ import pandas as pd
 from qlab.classifier import partial_qat
 from qlab.classifier.data import Task
 from qlab.classifier.formulas import FEWEST, Fits, loss_formula, size_formula
-from qlab.classifier.points import PARENT, Bench, Point, without_feeding
+from qlab.classifier.points import PARENT, Bench, Point
 from qlab.classifier.ptq import ROUNDINGS
 from qlab.core import disk, paths, places, records
 from qlab.core.errors import QlabError
@@ -15,6 +15,7 @@ from qlab.core.errors import QlabError
 EXPERIMENT = "resnet_qat"  # in the records
 LONG = "mini-long"  # where the embedded model's long sweep lies
 POINTS = 100  # percentage points of a share
+FEW = 3  # seeds of points that no verdict hangs on
 
 
 def sweep_points(task: Task, bench: Bench) -> list[Point]:
@@ -22,7 +23,7 @@ def sweep_points(task: Task, bench: Bench) -> list[Point]:
     count, given = len(bench.layers), task.given
     long = given.sweep == "long"
     points = long_sweep(count, given.seeds) if long else short_sweep(count, task)
-    points += _repaired(bench)
+    points += raw_points(bench)
     # Of each a float file at most, and float32 probabilities of four graphs.
     each = 4 * bench.model.count_params() + 4 * 4 * len(task.test) * len(task.test.classes)
     made = disk.used(paths.build() / "artefacts" / "qat_point")
@@ -52,14 +53,16 @@ def short_sweep(layers: int, task: Task) -> list[Point]:
 def real_sweep(layers: int, seeds: int) -> list[Point]:
     """All layers, and the first and the last k of four k, 8 and 4 bits, several seeds; hours.
 
-    Seeds come in turn. All layers at 4 bits are rounded in other ways too.
+    Seeds come in turn; the largest k, which a formula is tested on, has three at most. All layers
+    at 4 bits are rounded in other ways too.
     """
     few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3))} - {0, layers})
     chosen = [("last", layers), *((where, k) for where in ("last", "first") for k in few)]
     ptq = [Point("ptq", *p, bits) for bits in partial_qat.BITS for p in chosen]
     ptq += [Point("ptq", "last", layers, 4, rounding=how) for how in filter(None, ROUNDINGS)]
     qat = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in chosen]
-    return ptq + [replace(p, seed=seed) for seed in range(seeds) for p in (Point("tuned"), *qat)]
+    trained = [replace(p, seed=seed) for seed in range(seeds) for p in (Point("tuned"), *qat)]
+    return ptq + [p for p in trained if p.seed < FEW or p.k not in few[-1:]]
 
 
 def long_sweep(layers: int, seeds: int) -> list[Point]:
@@ -85,16 +88,18 @@ def long_sweep(layers: int, seeds: int) -> list[Point]:
 
 
 def whole_points(bench: Bench) -> list[Point]:
-    """All layers in 8 bits: without training, the same repaired, and with; inference is timed."""
-    ptq, qat = (Point(method, "last", len(bench.layers)) for method in ("ptq", "qat"))
-    return [ptq, *_repaired(bench), qat]
+    """All layers in 8 bits, without training and with; inference is timed."""
+    return [Point(method, "last", len(bench.layers)) for method in ("ptq", "qat")]
 
 
-def _repaired(bench: Bench) -> list[Point]:
-    """All layers in 8 bits without training, what the last one reads left float; none where that
-    has weights itself."""
-    found = without_feeding(bench)
-    return [found] if found.k == len(bench.layers) else []
+def raw_points(bench: Bench) -> list[Point]:
+    """What TFLite makes of a pooling over all of its input: all layers in 8 bits without training,
+    and the last one with; none where the model has no such pooling."""
+    kinds = ([type(layer) for layer in b.model.layers] for b in (bench, bench.raw))
+    if next(kinds) == next(kinds):
+        return []
+    whole = Point("ptq", "last", len(bench.layers), raw=True)
+    return [whole, Point("qat", "last", 1, raw=True)]
 
 
 def long_table(task: Task) -> pd.DataFrame | None:

@@ -41,5 +41,7 @@ KINDS = {"noise": noise, "blur": blur, "contrast": contrast, "jpeg": jpeg}
 
 
 def corrupt(image: np.ndarray, kind: str, strength: int, seed: int) -> np.ndarray:
-    """A worse copy of a uint8 RGB image [h, w, 3]; `kind` of KINDS, `strength` of STRENGTHS."""
-    return KINDS[kind](image, strength, seed)
+    """A worse copy of an image, uint8 [h, w, 3] or, in grey, [h, w, 1]; `kind` of KINDS, `strength`
+    of STRENGTHS."""
+    worse = KINDS[kind](image[..., 0] if image.shape[2] == 1 else image, strength, seed)
+    return worse.reshape(image.shape)

@@ -13,15 +13,18 @@ from qlab.core.errors import QlabError
 class LabelledImages:
     """Images of one size and their labels; QlabError where the three parts do not fit together."""
 
-    images: np.ndarray  # uint8 [n, height, width, 3], RGB
+    images: np.ndarray  # uint8 [n, height, width, 3], RGB, or [n, height, width, 1], grey
     labels: np.ndarray  # int64 [n], 0 <= label < len(classes)
     classes: tuple[str, ...]  # names, by label
 
     def __post_init__(self) -> None:
         images, labels, top = self.images, self.labels, len(self.classes) - 1
         here = " with labels ".join(f"{a.dtype} {list(a.shape)}" for a in (images, labels))
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
-            raise QlabError(f"Labelled images are uint8 [n, height, width, 3]; these are {here}.")
+        fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3)
+        if not fits or not len(images):
+            raise QlabError(
+                f"Labelled images are uint8 [n, height, width, 1 or 3]; these are {here}."
+            )
         if labels.dtype != np.int64 or labels.shape != (len(images),):
             raise QlabError(f"Each image needs one int64 label; these are {here}.")
         if (outside := (labels < 0) | (labels > top)).any():
@@ -49,6 +52,11 @@ class LabelledImages:
         """The images that are not, pixel for pixel, among the others."""
         seen = {image.tobytes() for image in others.images}
         return self.taken(np.array([image.tobytes() not in seen for image in self.images]))
+
+    def grey(self) -> Self:
+        """The same in grey, [n, height, width, 1], by ITU-R 601's luma, as Pillow's mode L."""
+        luma = (self.images @ np.array([19595, 38470, 7471]) + 2**15) >> 16
+        return replace(self, images=luma[..., None].astype(np.uint8))
 
     @property
     def sha256(self) -> str:

@@ -1,24 +1,21 @@
-"""Fine-tuning a classifier step by step, and what a step costs beside the float model's.
+"""Fine-tuning a classifier step by step.
 
 `python -m qlab.classifier.fine_tune FILE SETTINGS` takes a few steps and prints the peak memory of
 its process; SETTINGS is JSON: layers to quantize, bits, leave_float, batch.
 """
 
-import contextlib
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from qlab.classifier.partial_qat import inner, keras
-from qlab.core import stats, timing
+from qlab.core import timing
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
-from qlab.core.stats import Estimate
 
 Step = tuple[np.ndarray, np.ndarray]  # images float32 [batch, h, w, c], labels int64 [batch]
 MEMORY_STEPS = 4  # the first two trace and allocate; memory was seen to be level after the third
@@ -30,7 +27,7 @@ class Settings(NamedTuple):
     epochs: int  # passes through the training images
     batch: int = 32  # images of a step
     rate: float = 5e-5  # of SGD with momentum 0.9
-    cosine: bool = False  # whether it falls to 0 (arXiv 1608.03983); else any step may be the last
+    cosine: bool = False  # whether it falls to 0 (arXiv 1608.03983)
     mirror: bool = False  # whether one image in two is flipped left to right
     frozen: bool = False  # whether batch normalization keeps the parent's statistics and scales
 
@@ -82,60 +79,15 @@ def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Ste
             yield images.astype(np.float32), data.labels[some]
 
 
-def run(
-    model: keras.Model, steps: Iterator[Step], done: int = 0, rate: Callable | None = None
-) -> np.ndarray:
-    """Take steps with a compiled model; returns the seconds of each.
+def run(model: keras.Model, steps: Iterable[Step], settings: Settings, images: int) -> None:
+    """Take steps with a compiled model, of so many training `images`, at the settings' rates.
 
-    `done` counts those taken before, for Diverged, which is raised when the loss is not finite;
-    `rate` gives the learning rate of each, where it is not the compiled one.
+    Raises Diverged where the loss is no finite number.
     """
-    seconds = []
-    for step, (images, labels) in enumerate(steps, done + 1):
-        if rate:
-            model.optimizer.learning_rate.assign(rate(step))
-        start = time.perf_counter()
-        loss = model.train_on_batch(images, labels)
-        seconds.append(time.perf_counter() - start)
-        if not np.isfinite(loss):
+    for step, batch in enumerate(steps, 1):
+        model.optimizer.learning_rate.assign(settings.rate_at(step, images))
+        if not np.isfinite(model.train_on_batch(*batch)):
             raise Diverged(step)
-    return np.array(seconds)
-
-
-class StepTimes(NamedTuple):
-    """A model's training step beside the float twin's, taken in turn."""
-
-    seconds: Estimate  # median
-    ratio: Estimate  # median over rounds of its time by the twin's
-
-
-def step_times(model: keras.Model, twin: keras.Model, step: Step, repeats: int) -> StepTimes:
-    """Time both compiled models' step on the same batch; neither is changed.
-
-    The learning rate is 0 meanwhile, which also leaves the momentum at 0, and what else a step
-    moves (batch statistics, ranges) is put back.
-    """
-    with _frozen(model), _frozen(twin):
-        calls = {
-            "model": lambda: model.train_on_batch(*step),
-            "twin": lambda: twin.train_on_batch(*step),
-        }
-        times = timing.interleaved(calls, repeats)
-    ratio = stats.median(times["model"] / times["twin"])
-    return StepTimes(stats.median(times["model"]), ratio)
-
-
-@contextlib.contextmanager
-def _frozen(model: keras.Model) -> Iterator[None]:
-    """A block in which a compiled model's steps change nothing that stays."""
-    weights, rate = model.get_weights(), model.optimizer.learning_rate
-    before = float(rate.numpy())
-    rate.assign(0.0)
-    try:
-        yield
-    finally:
-        rate.assign(before)
-        model.set_weights(weights)
 
 
 def peak_memory(
@@ -157,10 +109,8 @@ def _few_steps(
 
     made = partial_qat.quantized(model.load(file), layers, bits, leave_float)
     images = np.zeros((batch, *made.input_shape[1:]), np.float32)
-    run(
-        compiled(made, Settings(1, batch)),
-        iter([(images, np.zeros(batch, np.int64))] * MEMORY_STEPS),
-    )
+    settings, step = Settings(1, batch), (images, np.zeros(batch, np.int64))
+    run(compiled(made, settings), [step] * MEMORY_STEPS, settings, batch)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from qlab.classifier.data import Task
 from qlab.classifier.network import Configuration, Traffic
 from qlab.classifier.points import FLOAT, TRAINERS, Answer, Bench, Point, fast
 from qlab.classifier.sweep import EXPERIMENT
-from qlab.core import corruptions, provenance, records, stats, timing
+from qlab.core import corruptions, provenance, records, stats
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.records import Metric, Record, Recorder
 from qlab.core.stats import Estimate
@@ -31,27 +31,23 @@ GRAPHS = {
     "tflite": "accuracy",
     "float": "accuracy_float_graph",
     "fake_quant": "accuracy_fake_quant",
-    "equal_time": "accuracy_equal_time",
 }
 OVER_SEEDS = ("difference", "minus_tuned", "minus_ptq", "minus_last")
 _MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares, more or less is better
-_BYTES, _SECONDS = Metric("byte", -1), Metric("s", -1, clock=True)
+_BYTES = Metric("byte", -1)
 _MS, _RATIO = (Metric(unit, -1, clock=True) for unit in ("ms", "1"))
 METRICS = {
     **dict.fromkeys(GRAPHS.values(), _MORE),
-    "accuracy_equal_time": _MORE._replace(clock=True),  # a training that stops by the clock
     **dict.fromkeys(["accuracy_difference", "accuracy_minus_tuned"], _MORE),
     **{f"accuracy_{of}_over_seeds": _MORE for of in OVER_SEEDS},
     **{"calibration_error": _LESS, **records.COMPARED},
     **{"flips_lost": Metric("image", -1), "flips_gained": Metric("image")},
     **dict.fromkeys(["size_bytes", "size_gzip_bytes", "size_analytic_bytes"], _BYTES),
     **{"quantized_layers": Metric("layer"), "quantized_share": Metric("1")},
-    **{"train_steps": Metric("step"), "equal_time_steps": Metric("step", clock=True)},
+    **dict.fromkeys(["train_steps", "diverged_at_step"], Metric("step")),
     "failed": Metric("point", -1),  # could not be made: the log says why
-    **{"train_seconds": _SECONDS, "epoch_seconds": _SECONDS, "diverged_at_step": Metric("step")},
     **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
     **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
-    **{f"train_energy_j_{meter}": Metric("J", -1, clock=True) for meter in timing.METERS},
     "train_peak_memory_bytes": _BYTES._replace(clock=True),
     "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
     **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
@@ -85,6 +81,9 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
             found.append(RECORD.counted(*here, "diverged_at_step", step, **about))
             continue
         found += _answer_records(task, point, answer, hits[point])
+        if "steps" in answer.facts:
+            steps = answer.facts["steps"]
+            found.append(RECORD.counted(*here, "train_steps", steps, **about))
         flips = stats.paired(before["tflite"], hits[point]["tflite"])
         found += RECORD.compared(*here, "accuracy", flips, **about)
         control = hits.get(Point("tuned", seed=point.seed))
@@ -97,8 +96,8 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
 
 def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
-    bits, and the first k layers minus the last k; the same of all
-    k together, of PTQ too. See `_over_seeds`. None where a seed failed: the others may be better.
+    bits, and the first k layers minus the last k; the same of all k together, of PTQ too. See
+    `_over_seeds`. None where a seed failed: the others may be better.
     """
     hits = {p: _hits(a, task.test.labels).get("tflite") for p, a in answers.items()}
     hits = {p: h for p, h in hits.items() if h is not None}

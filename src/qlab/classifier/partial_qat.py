@@ -11,9 +11,6 @@ done here.
 
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-
 from qlab.core import quiet
 from qlab.core.errors import QlabError
 from qlab.core.tf import tf
@@ -24,9 +21,6 @@ with quiet.quiet():
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
         default_8bit_quantize_configs,
         default_8bit_quantize_registry,
-    )
-    from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import (
-        QuantizeLayer,
     )
     from tf_keras import layers as kinds
 
@@ -193,12 +187,12 @@ def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
 def feeding(model: keras.Model, layer: str) -> list[str]:
     """Names of the layers whose values a layer reads, past those that only move values."""
     found = sources(model.get_layer(layer))
-    while any(_moves(x) for x in found):
-        found = [y for x in found for y in (sources(x) if _moves(x) else [x])]
+    while any(moves(x) for x in found):
+        found = [y for x in found for y in (sources(x) if moves(x) else [x])]
     return [x.name for x in found]
 
 
-def _moves(layer: keras.layers.Layer) -> bool:
+def moves(layer: keras.layers.Layer) -> bool:
     """Whether a layer is among MOVERS, or an average pooling: TFLite's writes in the steps that it
     reads in. Not one over all of its input, which `model.with_means` mends, and which a raw model
     is to show as tfmot has it."""
@@ -209,73 +203,10 @@ def _moves(layer: keras.layers.Layer) -> bool:
 def _movers_before(layer: keras.layers.Layer) -> set[str]:
     """Layers in a row before a layer that only move values."""
     found: set[str] = set()
-    while len(before := sources(layer)) == 1 and _moves(before[0]):
+    while len(before := sources(layer)) == 1 and moves(before[0]):
         layer = before[0]
         found.add(layer.name)
     return found
-
-
-def calibrate(
-    wrapped: keras.Model, model: keras.Model, images: np.ndarray, batch: int = 32
-) -> None:
-    """Start the ranges of a model made by `quantized` where `model` has them.
-
-    tfmot starts every range at -6..6 and moves one of an activation by a thousandth of the way a
-    step, so that after a hundred steps nine tenths of the start are left. Each becomes what its
-    moving average tends to, the mean over batches of the float model's lowest and highest values on
-    `images` uint8 [n, h, w, c], with 0 inside. One of weights becomes that of the weights.
-    """
-    known = {layer.name: layer for layer in model.layers}
-    for layer in wrapped.layers:  # tfmot puts one behind the input
-        if isinstance(layer, QuantizeLayer):
-            known[layer.name] = known[sources(layer)[0].name]
-    for layer in wrapped.layers:
-        _measure_weights(layer)
-    watched = [
-        (variable_pair, _watched(known[inner(layer).name], name))
-        for layer in wrapped.layers
-        if inner(layer).name in known
-        for name, variable_pair in _range_variables(layer).items()
-        if "kernel" not in name
-    ]
-    if not watched:
-        return
-    probe = keras.Model(model.input, [tensor for _, tensor in watched])
-    ends = []
-    for at in range(0, len(images), batch):
-        found = probe(images[at : at + batch].astype(np.float32), training=False)
-        found = found if isinstance(found, list) else [found]
-        ends.append([(min(0.0, v.numpy().min()), max(0.0, v.numpy().max())) for v in found])
-    for (pair, _), limits in zip(watched, np.mean(ends, axis=0), strict=True):
-        for variable, limit in zip(pair, limits, strict=True):
-            variable.assign(limit)
-
-
-def _measure_weights(layer: keras.layers.Layer) -> None:
-    """Set the range of a wrapper's kernel, one a channel or one in all, symmetric."""
-    for name, (low, high) in _range_variables(layer).items():
-        if "kernel" in name:
-            kernel = next(v for v in layer.weights if _part(v) == name).numpy()
-            limit = np.abs(kernel).max(tuple(range(kernel.ndim - 1)) if low.shape.rank else None)
-            low.assign(-limit)
-            high.assign(limit)
-
-
-def _watched(layer: keras.layers.Layer, name: str):
-    """The tensor of the float layer that the quantizer called `name` sees."""
-    if not name.startswith("pre_activation"):
-        return layer.output
-    bare = type(layer).from_config(layer.get_config() | {"activation": "linear"})
-    tensor = bare(layer.input)
-    bare.set_weights(layer.get_weights())
-    return tensor
-
-
-def _range_variables(layer: keras.layers.Layer) -> dict[str, tuple]:
-    """The lowest and highest value, as variables, of each tensor whose range a wrapper keeps."""
-    found = {_part(v): v for v in layer.non_trainable_weights}
-    names = [name.removesuffix("_min") for name in found if name.endswith("_min")]
-    return {name: (found[f"{name}_min"], found[f"{name}_max"]) for name in names}
 
 
 def plain(trained: keras.Model, model: keras.Model) -> keras.Model:
@@ -283,12 +214,12 @@ def plain(trained: keras.Model, model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model)
     by_name = {inner(layer).name: layer for layer in trained.layers}
     for layer in copy.layers:
-        found = {_part(v): v.numpy() for v in by_name[layer.name].weights}
-        layer.set_weights([found[_part(v)] for v in layer.weights])
+        found = {part(v): v.numpy() for v in by_name[layer.name].weights}
+        layer.set_weights([found[part(v)] for v in layer.weights])
     return copy
 
 
-def _part(variable) -> str:
+def part(variable) -> str:
     """A weight's own name: `kernel`, `gamma`."""
     return variable.name.split("/")[-1].split(":")[0]
 
@@ -296,31 +227,3 @@ def _part(variable) -> str:
 def inner(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer inside tfmot's wrapper; a layer that is not wrapped, itself."""
     return layer.layer if isinstance(layer, qat.QuantizeWrapper) else layer
-
-
-def wrappers(model: keras.Model) -> pd.DataFrame:
-    """What tfmot wrapped in a model made by `quantized`: one row per layer, from the input.
-
-    Columns: layer, kind, wrapped (by tfmot), and whether quantizers sit at its weights, at
-    everything it reads, and at its output.
-    """
-    columns = {
-        "layer": lambda x: inner(x).name,
-        "kind": lambda x: type(inner(x)).__name__,
-        "wrapped": lambda x: inner(x) is not x,
-        "weights": lambda x: any("kernel" in name for name in _range_variables(x)),
-        "inputs": lambda x: bool(sources(x)) and all(map(_gives_codes, sources(x))),
-        "outputs": _has_output_quantizer,
-    }
-    return pd.DataFrame({c: [of(layer) for layer in model.layers] for c, of in columns.items()})
-
-
-def _has_output_quantizer(layer: keras.layers.Layer) -> bool:
-    return any("kernel" not in name for name in _range_variables(layer))
-
-
-def _gives_codes(layer: keras.layers.Layer) -> bool:
-    """Whether what a layer hands on has been through a quantizer."""
-    if _moves(inner(layer)):
-        return all(map(_gives_codes, sources(layer)))
-    return _has_output_quantizer(layer)

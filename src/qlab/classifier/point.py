@@ -1,7 +1,6 @@
 """What can be swept of experiment `resnet_qat`, and one point of it, judged as in notebook 03.
 
-Nothing is timed: points run beside each other. What depends on a time, such as the graph trained
-for equal time, is left out.
+Nothing is timed: points run beside each other.
 """
 
 import dataclasses
@@ -56,8 +55,6 @@ def measure(point: Swept, profile: str, threads: int) -> "tuple[Task, list[Recor
     seed = getattr(point, "seed", None)
     made = points.Point(point.method, point.where, point.k, point.bits, seed or 0)
     answer = points.answer(made, bench, threads)
-    kept = {g: p for g, p in answer.probabilities.items() if g != "equal_time"}
-    answer = answer._replace(probabilities=kept)
     found = notebook.accuracy_records(task, parent, {made: answer})
     sizes = notebook.size_records(task, bench, {dataclasses.replace(made, seed=0): answer})
     found += [dataclasses.replace(record, seed=seed) for record in sizes]

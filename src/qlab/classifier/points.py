@@ -3,22 +3,21 @@
 A point is kept by content, so an interrupted sweep goes on with the points that are missing.
 """
 
-import itertools
 import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from qlab.classifier import answers, export, fine_tune, partial_qat, ptq
+from qlab.classifier import answers, export, fine_tune, partial_qat, ptq, quantizers
 from qlab.classifier.data import Task
 from qlab.classifier.fine_tune import Diverged
 from qlab.classifier.partial_qat import keras
-from qlab.core import provenance, tflite_graph, timing
+from qlab.core import provenance, tflite_graph
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 
@@ -29,8 +28,6 @@ TRAINERS = ["tensorflow", "tf-keras", "tensorflow-model-optimization"]
 PACKAGES = [*TRAINERS, "ai-edge-litert", "ai-edge-quantizer"]
 PARENT = "fp32"  # the float variant
 FLOATS = {"float": PARENT, "tuned": "fp32_tuned"}  # method -> variant
-# Timed steps of a model and of its float twin; 0 where fresh processes time them (`speed`).
-ROUNDS = {"smoke": 6, "mini": 12, "small": 0, "full": 0}
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,11 @@ class Answer(NamedTuple):
 
     file: Path | None  # .tflite; None where fine-tuning diverged
     probabilities: dict[str, np.ndarray]  # float32 [n, classes] by graph, see `answer`
-    facts: dict[str, Any]  # times, sizes, types
+    facts: dict[str, Any]  # steps taken, or what went wrong
 
 
 class Bench:
-    """A task's model, loaded once, with a compiled float twin for timings made when needed."""
+    """A task's model, loaded once, and its float file."""
 
     def __init__(self, task: Task, raw: bool = False) -> None:
         self.task, self.is_raw = task, raw
@@ -106,17 +103,6 @@ class Bench:
     def raw(self) -> "Bench":
         """The same with the model's poolings as its file has them."""
         return Bench(self.task, raw=True)
-
-    @cached_property
-    def twin(self) -> keras.Model:
-        """The float model, wrapped like the others with no layer quantized, ready to train."""
-        twin = partial_qat.quantized(self.model, [])
-        return fine_tune.compiled(twin, self.task.training, self.logits)
-
-    @cached_property
-    def step(self) -> fine_tune.Step:
-        """The batch that timings use."""
-        return next(fine_tune.batches(self.task.train, self.task.training, 0))
 
     @cached_property
     def float_file(self) -> Path:
@@ -161,8 +147,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """Make a point, or read it if it was made before.
 
     Probabilities on the test images: `float` of the trained weights without quantizers,
-    `fake_quant` of the graph with tfmot's, `equal_time` of the same graph after only as many
-    steps as take the float control's time, `tflite` of the file. Raises `WrongTypes` where the
+    `fake_quant` of the graph with tfmot's, `tflite` of the file. Raises `WrongTypes` where the
     file's weights are not as asked.
     QlabError: an unknown method.
     """
@@ -175,7 +160,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
         "point": asdict(point),
         "task": task.inputs(),
         "leave_float": task.leave_float,
-        "settings": task.training._asdict() | {"rounds": ROUNDS[task.given.profile]},
+        "settings": task.training._asdict(),
         "threads": threads,
         "processor": provenance.processor(),
         "code": code_sha256(__name__),
@@ -214,34 +199,18 @@ def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     keras.utils.set_random_seed(point.seed)
     model = bench.quantized(point)
     if point.method == "qat":
-        partial_qat.calibrate(model, bench.model, task.calibration.images)
+        quantizers.calibrate(model, bench.model, task.calibration.images)
     fine_tune.compiled(model, task.training, bench.logits)
-    early = total = task.training.steps(len(task.train))
-    facts: dict[str, Any] = {"steps": total}
-    if rounds := ROUNDS[task.given.profile]:
-        times = fine_tune.step_times(model, bench.twin, bench.step, rounds)
-        facts |= {"step_s": times.seconds, "step_ratio": times.ratio}
-        early = max(1, min(total, round(total / times.ratio.value))) if chosen else total
+    facts = {"steps": task.training.steps(len(task.train))}
     steps = fine_tune.batches(task.train, task.training, point.seed)
-    rate = partial(task.training.rate_at, images=len(task.train)) if task.training.cosine else None
-    found: dict[str, np.ndarray] = {}
     try:
-        with timing.energy() as first:
-            seconds = fine_tune.run(model, itertools.islice(steps, early), rate=rate)
-        if chosen and rounds and not rate:
-            found["equal_time"] = answers.keras_probabilities(model, test)
-            facts["equal_time_steps"] = early
-        with timing.energy() as second:
-            seconds = np.concatenate([seconds, fine_tune.run(model, steps, early, rate)])
+        fine_tune.run(model, steps, task.training, len(task.train))
     except Diverged as error:
         return {}, facts | {"diverged_at_step": error.step}
-    if rounds:  # else points may run beside each other, and `speed` reads the clock
-        facts["train_s"] = float(seconds.sum())
-    facts["joules"] = {m: j + second.joules.get(m, 0.0) for m, j in first.joules.items()}
+    plain = partial_qat.plain(model, bench.model)
+    found = {"float": answers.keras_probabilities(plain, test)}
     if chosen:
         found["fake_quant"] = answers.keras_probabilities(model, test)
-    plain = partial_qat.plain(model, bench.model)
-    found["float"] = answers.keras_probabilities(plain, test)
     file.write_bytes(export.convert(model))
     found["tflite"] = _file_answers(file, bench, chosen, point.bits, threads)
     return found, facts

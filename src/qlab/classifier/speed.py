@@ -1,4 +1,4 @@
-"""What a clock says: of a training step, of fine-tuning, of one image through a file; and memory.
+"""What a clock says: of a training step, of one image through a file; and peak memory.
 
 `python -m qlab.classifier.speed JSON` times in a process of its own: JSON has the arguments of
 `file_rounds`, or those of `step_rounds`.
@@ -17,38 +17,14 @@ from qlab.classifier import model as keras_classifier
 from qlab.classifier.data import Task
 from qlab.classifier.measure import RECORD, Answers
 from qlab.classifier.points import FLOAT, Bench, Point
+from qlab.classifier.sweep import some_ends
 from qlab.core import provenance, stats, timing
 from qlab.core.records import Record
-from qlab.core.stats import Estimate
 
 REPEATS = {"smoke": 6, "mini": 30, "small": 100, "full": 100}  # timed inferences
 PROCESSES = {"smoke": 0, "mini": 0, "small": 5, "full": 5}  # fresh ones that are timed; 0: this one
+LONG = 5  # the same of a long sweep
 STEPS = 10  # timed training steps of each model, in each of them
-
-
-def time_records(task: Task, answers: Answers, threads: int) -> list[Record]:
-    """Step times and their ratio to the float twin's in the same rounds; whole fine-tuning."""
-    found = []
-    for point, answer in answers.items():
-        if "steps" not in answer.facts:
-            continue
-        here, about = (task, point.variant), point.drawn | _timed(threads)
-        if "step_s" in answer.facts:
-            step, ratio = (Estimate(*answer.facts[name]) for name in ("step_s", "step_ratio"))
-            ms = Estimate(step.value * 1e3, step.low * 1e3, step.high * 1e3, step.n)
-            found.append(RECORD.estimated(*here, "train_step_ms_p50", ms, **about))
-            found.append(RECORD.estimated(*here, "train_step_ratio", ratio, **about))
-        counts = {"train_steps": (answer.facts["steps"], 1)}
-        if "equal_time_steps" in answer.facts:
-            counts["equal_time_steps"] = (answer.facts["equal_time_steps"], 1)
-        for meter, joules in answer.facts.get("joules", {}).items():
-            counts[f"train_energy_j_{meter}"] = (joules, 1)
-        if "train_s" in answer.facts:
-            seconds, epochs = answer.facts["train_s"], task.training.epochs
-            counts["train_seconds"] = (seconds, 1)
-            counts["epoch_seconds"] = (seconds / epochs, epochs)
-        found += [RECORD.counted(*here, metric, *c, **about) for metric, c in counts.items()]
-    return found
 
 
 def _timed(threads: int) -> dict[str, str]:
@@ -68,7 +44,7 @@ def latency_records(
     told = {"files": [str(file) for file in files.values()], "threads": threads}
     told["shape"] = [1, *task.test.images.shape[1:]]
     told["repeats"] = REPEATS[task.given.profile]
-    if count := PROCESSES[task.given.profile]:
+    if count := _processes(task):
         runs = timing.in_processes(__name__, told, count, progress)
     else:
         runs = [file_rounds(**told, progress=progress)]
@@ -89,22 +65,20 @@ def latency_records(
 def step_records(
     task: Task, bench: Bench, answers: Answers, threads: int, progress=iter
 ) -> list[Record]:
-    """Time of a training step and its ratio to float's, in PROCESSES fresh ones, models in turn.
+    """Time of a training step and its ratio to float's, models in turn, of `step_points`.
 
-    Of float, of the last layer, and of all layers at 8 and 4 bits, as far as they could be made;
-    none where there are no such
-    processes: there each point's own steps are timed (`time_records`).
+    Where PROCESSES are timed, `n` counts them, and value and interval are of their figures.
     """
-    if not (count := PROCESSES[task.given.profile]):
-        return []
-    whole = len(bench.layers)
-    points = [Point("tuned"), *(Point("qat", "last", *p) for p in ((1, 8), (whole, 8), (whole, 4)))]
-    points = [p for p in points if p in answers and "failed" not in answers[p].facts]
+    points = [p for p in step_points(task, bench) if p in answers]
+    points = [p for p in points if "failed" not in answers[p].facts]
     chosen = [partial_qat.choose(bench.layers, p.where, p.k) for p in points]
     told = {"file": str(task.file), "leave_float": task.leave_float, "rounds": STEPS}
     told |= {"settings": task.training, "logits": bench.logits}
     told["models"] = [(layers, p.bits) for layers, p in zip(chosen, points, strict=True)]
-    runs = timing.in_processes(__name__, told, count, progress)
+    if count := _processes(task):
+        runs = timing.in_processes(__name__, told, count, progress)
+    else:
+        runs = [step_rounds(**told)]
     found = []
     for place, point in enumerate(points):
         ms = stats.of_rounds([np.array(run[place]) * 1e3 for run in runs], 0.5)
@@ -114,6 +88,23 @@ def step_records(
         if place:
             found.append(RECORD.estimated(*here, "train_step_ratio", ratio, **about))
     return found
+
+
+def step_points(task: Task, bench: Bench) -> list[Point]:
+    """Float; the last layer, and all, at 8 and at 4 bits; in a long sweep five k from both ends."""
+    whole = len(bench.layers)
+    if task.given.sweep != "long":
+        return [
+            Point("tuned"),
+            *(Point("qat", "last", *p) for p in ((1, 8), (whole, 8), (whole, 4))),
+        ]
+    _, chosen = some_ends(whole)
+    return [Point("tuned"), *(Point("qat", *p, bits) for bits in partial_qat.BITS for p in chosen)]
+
+
+def _processes(task: Task) -> int:
+    """Fresh processes to time; 0: this one."""
+    return LONG if task.given.sweep == "long" else PROCESSES[task.given.profile]
 
 
 def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:

@@ -56,13 +56,18 @@ def real_sweep(layers: int, seeds: int) -> list[Point]:
     Seeds come in turn; the largest k, which a formula is tested on, has three at most. All layers
     at 4 bits are rounded in other ways too.
     """
-    few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3))} - {0, layers})
-    chosen = [("last", layers), *((where, k) for where in ("last", "first") for k in few)]
+    few, chosen = some_ends(layers)
     ptq = [Point("ptq", *p, bits) for bits in partial_qat.BITS for p in chosen]
     ptq += [Point("ptq", "last", layers, 4, rounding=how) for how in filter(None, ROUNDINGS)]
     qat = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in chosen]
     trained = [replace(p, seed=seed) for seed in range(seeds) for p in (Point("tuned"), *qat)]
     return ptq + [p for p in trained if p.seed < FEW or p.k not in few[-1:]]
+
+
+def some_ends(layers: int) -> tuple[list[int], list[tuple[str, int]]]:
+    """Four k, fewer of a small network; and all layers, and these k from either end."""
+    few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3))} - {0, layers})
+    return few, [("last", layers), *((where, k) for where in ("last", "first") for k in few)]
 
 
 def long_sweep(layers: int, seeds: int) -> list[Point]:

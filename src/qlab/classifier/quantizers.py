@@ -1,0 +1,103 @@
+"""The quantizers that tfmot put into a model: where they sit, and what ranges they start with."""
+
+import numpy as np
+import pandas as pd
+
+from qlab.classifier.partial_qat import inner, keras, moves, part, sources
+from qlab.core import quiet
+
+with quiet.quiet():
+    from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import (
+        QuantizeLayer,
+    )
+
+
+def calibrate(
+    wrapped: keras.Model, model: keras.Model, images: np.ndarray, batch: int = 32
+) -> None:
+    """Start the ranges of a model made by `partial_qat.quantized` where `model` has them.
+
+    tfmot starts every range at -6..6 and moves one of an activation by a thousandth of the way a
+    step, so that after a hundred steps nine tenths of the start are left. Each becomes what its
+    moving average tends to, the mean over batches of the float model's lowest and highest values on
+    `images` uint8 [n, h, w, c], with 0 inside. One of weights becomes that of the weights.
+    """
+    known = {layer.name: layer for layer in model.layers}
+    for layer in wrapped.layers:  # tfmot puts one behind the input
+        if isinstance(layer, QuantizeLayer):
+            known[layer.name] = known[sources(layer)[0].name]
+    for layer in wrapped.layers:
+        _measure_weights(layer)
+    watched = [
+        (variable_pair, _watched(known[inner(layer).name], name))
+        for layer in wrapped.layers
+        if inner(layer).name in known
+        for name, variable_pair in _range_variables(layer).items()
+        if "kernel" not in name
+    ]
+    if not watched:
+        return
+    probe = keras.Model(model.input, [tensor for _, tensor in watched])
+    ends = []
+    for at in range(0, len(images), batch):
+        found = probe(images[at : at + batch].astype(np.float32), training=False)
+        found = found if isinstance(found, list) else [found]
+        ends.append([(min(0.0, v.numpy().min()), max(0.0, v.numpy().max())) for v in found])
+    for (pair, _), limits in zip(watched, np.mean(ends, axis=0), strict=True):
+        for variable, limit in zip(pair, limits, strict=True):
+            variable.assign(limit)
+
+
+def _measure_weights(layer: keras.layers.Layer) -> None:
+    """Set the range of a wrapper's kernel, one a channel or one in all, symmetric."""
+    for name, (low, high) in _range_variables(layer).items():
+        if "kernel" in name:
+            kernel = next(v for v in layer.weights if part(v) == name).numpy()
+            limit = np.abs(kernel).max(tuple(range(kernel.ndim - 1)) if low.shape.rank else None)
+            low.assign(-limit)
+            high.assign(limit)
+
+
+def _watched(layer: keras.layers.Layer, name: str):
+    """The tensor of the float layer that the quantizer called `name` sees."""
+    if not name.startswith("pre_activation"):
+        return layer.output
+    bare = type(layer).from_config(layer.get_config() | {"activation": "linear"})
+    tensor = bare(layer.input)
+    bare.set_weights(layer.get_weights())
+    return tensor
+
+
+def _range_variables(layer: keras.layers.Layer) -> dict[str, tuple]:
+    """The lowest and highest value, as variables, of each tensor whose range a wrapper keeps."""
+    found = {part(v): v for v in layer.non_trainable_weights}
+    names = [name.removesuffix("_min") for name in found if name.endswith("_min")]
+    return {name: (found[f"{name}_min"], found[f"{name}_max"]) for name in names}
+
+
+def wrappers(model: keras.Model) -> pd.DataFrame:
+    """What tfmot wrapped in a model of `partial_qat.quantized`: a row per layer, from the input.
+
+    Columns: layer, kind, wrapped (by tfmot), and whether quantizers sit at its weights, at
+    everything it reads, and at its output.
+    """
+    columns = {
+        "layer": lambda x: inner(x).name,
+        "kind": lambda x: type(inner(x)).__name__,
+        "wrapped": lambda x: inner(x) is not x,
+        "weights": lambda x: any("kernel" in name for name in _range_variables(x)),
+        "inputs": lambda x: bool(sources(x)) and all(map(_gives_codes, sources(x))),
+        "outputs": _has_output_quantizer,
+    }
+    return pd.DataFrame({c: [of(layer) for layer in model.layers] for c, of in columns.items()})
+
+
+def _has_output_quantizer(layer: keras.layers.Layer) -> bool:
+    return any("kernel" not in name for name in _range_variables(layer))
+
+
+def _gives_codes(layer: keras.layers.Layer) -> bool:
+    """Whether what a layer hands on has been through a quantizer."""
+    if moves(inner(layer)):
+        return all(map(_gives_codes, sources(layer)))
+    return _has_output_quantizer(layer)

@@ -1,4 +1,4 @@
-"""Fine-tuning: what each step sees, what timing leaves alone, and when it stops."""
+"""Fine-tuning: what each step sees, at what rate, and when it stops."""
 
 import itertools
 
@@ -37,34 +37,13 @@ def test_an_epoch_shows_each_image_at_most_once_and_the_next_in_another_order():
     assert not np.array_equal(first, second)
 
 
-def test_timing_changes_nothing_that_stays(monkeypatch):
-    """And its ratio is the model's time over its twin's; the clock itself is made up."""
-
-    def timed(steps, repeats, *_, **__):
-        for step in steps.values():
-            step()
-        return {name: np.full(repeats, 4e-3 if name == "model" else 2e-3) for name in steps}
-
-    monkeypatch.setattr(fine_tune.timing, "interleaved", timed)
-    model, twin, untimed = network(), network(), network()  # the same seed, the same weights
-    step = next(fine_tune.batches(DATA, SETTINGS, 0))
-    before = model.get_weights()
-    times = fine_tune.step_times(model, twin, step, repeats=6)
-    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
-    assert (times.ratio.value, times.ratio.n) == (2, 6)
-    for one in (model, untimed):
-        fine_tune.run(one, fine_tune.batches(DATA, SETTINGS, 0))
-    for a, b in zip(model.get_weights(), untimed.get_weights(), strict=True):
-        assert np.array_equal(a, b)
-
-
 def test_a_loss_that_is_no_number_stops_at_its_step():
     model = network()
     good = itertools.islice(fine_tune.batches(DATA, SETTINGS, 0), 2)
     bad = (np.full((8, 8, 8, 3), np.nan, np.float32), np.zeros(8, np.int64))
-    with pytest.raises(fine_tune.Diverged, match="step 7") as caught:
-        fine_tune.run(model, itertools.chain(good, [bad]), done=4)
-    assert caught.value.step == 7
+    with pytest.raises(fine_tune.Diverged, match="step 3") as caught:
+        fine_tune.run(model, itertools.chain(good, [bad]), SETTINGS, len(DATA))
+    assert caught.value.step == 3
 
 
 def test_a_cosine_falls_from_the_rate_to_nearly_none_and_is_half_at_half():
@@ -87,9 +66,9 @@ def test_frozen_norms_keep_what_they_have_and_mirrors_mirror():
     images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype(np.uint8)
     data = LabelledImages(images, np.zeros(64, np.int64), tuple("abcdefghij"))
     steps = list(fine_tune.batches(data, settings, 0))
-    fine_tune.run(model, iter(steps), rate=lambda step: 0.0)
+    fine_tune.run(model, steps, settings._replace(rate=0.0), 64)
     assert np.array_equal(kernel, model.get_layer("stem_conv").get_weights()[0])  # by its rate
-    fine_tune.run(model, iter(steps), rate=lambda step: 0.1)
+    fine_tune.run(model, steps, settings, 64)
     assert all(map(np.array_equal, before, norm.get_weights()))
     assert not np.array_equal(kernel, model.get_layer("stem_conv").get_weights()[0])
     given = {x.tobytes(): 0 for x in images} | {x[:, ::-1].tobytes(): 1 for x in images}

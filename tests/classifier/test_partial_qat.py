@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qlab.classifier import export, partial_qat, ptq, toys
+from qlab.classifier import export, partial_qat, ptq, quantizers, toys
 from qlab.classifier.answers import tflite_probabilities
 from qlab.classifier.partial_qat import keras
 from qlab.classifier.resnet import build
@@ -68,7 +68,7 @@ def test_the_file_holds_just_the_chosen_layers_in_integers(model, layers, tmp_pa
 
 
 def test_the_layer_before_gets_an_output_quantizer_and_no_other(model):
-    table = partial_qat.wrappers(partial_qat.quantized(model, ["dense"])).set_index("layer")
+    table = quantizers.wrappers(partial_qat.quantized(model, ["dense"])).set_index("layer")
     assert list(table.index[table["weights"]]) == ["dense"]
     assert list(table.index[table["outputs"]]) == ["pool", "dense"]
     assert list(table.index[table["wrapped"]]) == ["pool", "flatten", "dense"]
@@ -77,7 +77,7 @@ def test_the_layer_before_gets_an_output_quantizer_and_no_other(model):
 
 def test_ranges_start_where_the_float_model_has_them(model, layers):
     wrapped = partial_qat.quantized(model, layers)
-    partial_qat.calibrate(wrapped, model, IMAGES, batch=4)
+    quantizers.calibrate(wrapped, model, IMAGES, batch=4)
     relu = model.get_layer("stack1_relu1")
     seen = keras.Model(model.input, relu.output)(IMAGES.astype(np.float32)).numpy()
     most = np.mean([seen[:4].max(), seen[4:].max()])
@@ -108,7 +108,7 @@ def test_a_layer_that_tfmot_cannot_wrap_is_named():
     model = keras.Model(inputs, keras.layers.Dense(2, name="dense")(x))
     with pytest.raises(QlabError, match="elu.*leave_float"):
         partial_qat.quantized(model, ["conv"])
-    left = partial_qat.wrappers(partial_qat.quantized(model, ["conv"], leave_float=["elu"]))
+    left = quantizers.wrappers(partial_qat.quantized(model, ["conv"], leave_float=["elu"]))
     assert list(left.loc[left["wrapped"], "layer"]) == ["conv"]
 
 
@@ -167,7 +167,7 @@ def test_unpacking_inverts_packing():
 
 def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, layers, tmp_path):
     wrapped = partial_qat.quantized(model, layers, weight_bits=4)
-    partial_qat.calibrate(wrapped, model, IMAGES)
+    quantizers.calibrate(wrapped, model, IMAGES)
     file = tmp_path / "four.tflite"
     file.write_bytes(export.convert(wrapped))
     export.check(file, layers, layers, bits=4)

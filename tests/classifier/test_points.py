@@ -32,8 +32,8 @@ def bench(home):
 def test_a_trained_point_is_kept_and_not_trained_again(bench, monkeypatch):
     point = Point("qat", "last", 2, 4)
     made = points.answer(point, bench, 2)
-    assert set(made.probabilities) == {"float", "fake_quant", "equal_time", "tflite"}
-    assert 1 <= made.facts["equal_time_steps"] <= made.facts["steps"] == 8
+    assert set(made.probabilities) == {"float", "fake_quant", "tflite"}
+    assert made.facts == {"steps": 8}
     assert "INT4" in tflite_graph.tensor_types(made.file).values()
     file, graph = (made.probabilities[g].argmax(1) for g in ("tflite", "fake_quant"))
     assert (file == graph).mean() > 0.95
@@ -45,7 +45,7 @@ def test_a_trained_point_is_kept_and_not_trained_again(bench, monkeypatch):
 
 
 def test_divergence_is_kept_as_a_fact(bench, monkeypatch):
-    def diverges(model, steps, done=0, rate=None):
+    def diverges(model, steps, settings, images):
         raise fine_tune.Diverged(5)
 
     monkeypatch.setattr(fine_tune, "run", diverges)

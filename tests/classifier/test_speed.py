@@ -54,7 +54,7 @@ def test_several_processes_have_one_figure_each(made, monkeypatch):
 
     monkeypatch.setattr(timing, "in_processes", in_processes)
     image = np.zeros((1, 32, 32, 3), np.uint8)
-    given = SimpleNamespace(profile="small")
+    given = SimpleNamespace(profile="small", sweep="short")
     task = SimpleNamespace(model="m", dataset="d", test=SimpleNamespace(images=image), given=given)
     bench, point = SimpleNamespace(float_file=made / "m.tflite"), Point("ptq", "last", 10)
     found = speed.latency_records(task, bench, {point: Answer(made / "m.tflite", {}, {})},

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.classifier import planner
-from qlab.classifier.formulas import Fits, loss_formula, size_formula
+from qlab.classifier.formulas import Fits, loss_formulas, size_formula
 from qlab.classifier.planner import describe, plan
 
 N = 10
@@ -14,7 +14,7 @@ LAYERS = qat_world.parameters(N).astype(int).tolist()
 
 def formulas(where: str, slope: float, ks: list[int] | None = None) -> Fits:
     points = qat_world.curve(lambda x: slope * x, N, ks, where=where, noise=5e-4)
-    return {(where, 8): (loss_formula(points, N), size_formula(points))}
+    return {(where, 8): (loss_formulas(points, N)[where], size_formula(points))}
 
 
 LAST = formulas("last", 0.02)

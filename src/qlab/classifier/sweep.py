@@ -6,7 +6,7 @@ import pandas as pd
 
 from qlab.classifier import partial_qat
 from qlab.classifier.data import Task
-from qlab.classifier.formulas import FEWEST, Fits, loss_formula, size_formula
+from qlab.classifier.formulas import FEWEST, Fits, loss_formulas, size_formula
 from qlab.classifier.points import PARENT, Bench, Point
 from qlab.classifier.ptq import ROUNDINGS
 from qlab.core import disk, paths, places, records
@@ -138,13 +138,16 @@ def same_settings(whole: pd.DataFrame, here: pd.DataFrame) -> bool:
 def formulas(points: pd.DataFrame, layers: int) -> Fits:
     """Loss over k / N and size over the share of weights, fitted to QAT, by where and bits.
 
-    Series with fewer values of k than a formula needs are left out.
+    Bit widths with fewer values of k than a formula needs are left out.
     """
     found = {}
-    trained = both_ends(points[points["method"] == "qat"])
-    for (where, bits), one in trained[trained["where"] != "only"].groupby(["where", "bits"]):
-        if one["k"].nunique() >= FEWEST:
-            found[where, bits] = loss_formula(one, layers), size_formula(one)
+    trained = points[(points["method"] == "qat") & (points["where"] != "only")]
+    for bits, one in trained.groupby("bits"):
+        if one["k"].nunique() < FEWEST:
+            continue
+        whole = both_ends(one)
+        for where, fit in loss_formulas(one, layers).items():
+            found[where, bits] = fit, size_formula(whole[whole["where"] == where])
     return found
 
 

@@ -54,7 +54,7 @@ class Parameters(parameters.Parameters):
     model: str = ""
     data: str = ""
     sweep: Literal["short", "long"] = "short"
-    seeds: Positive = 5
+    seeds: Count = 0
     epochs: Count = 0
     rate: Size = 0.0
     train_limit: Count = 0

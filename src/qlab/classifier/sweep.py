@@ -1,5 +1,6 @@
 """Which points notebook 03 runs, and what comes back from their records."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pandas as pd
@@ -16,13 +17,15 @@ EXPERIMENT = "resnet_qat"  # in the records
 LONG = "mini-long"  # where the embedded model's long sweep lies
 POINTS = 100  # percentage points of a share
 FEW = 3  # seeds of points that no verdict hangs on
+SEEDS = {"short": 3, "long": 5}  # of the others, where the parameter does not say
 
 
 def sweep_points(task: Task, bench: Bench) -> list[Point]:
     """The points of the sweep that the task asks for; QlabError where they do not fit the disk."""
     count, given = len(bench.layers), task.given
     long = given.sweep == "long"
-    points = long_sweep(count, given.seeds) if long else short_sweep(count, task)
+    seeds = given.seeds or SEEDS[given.sweep]
+    points = long_sweep(count, seeds) if long else short_sweep(count, task, seeds)
     points += raw_points(bench)
     # Of each a float file at most, and float32 probabilities of four graphs.
     each = 4 * bench.model.count_params() + 4 * 4 * len(task.test) * len(task.test.classes)
@@ -35,13 +38,13 @@ def sweep_points(task: Task, bench: Bench) -> list[Point]:
     return points
 
 
-def short_sweep(layers: int, task: Task) -> list[Point]:
+def short_sweep(layers: int, task: Task, seeds: int) -> list[Point]:
     """A few points: controls, and all layers; more of a model without a long sweep."""
     tuned, whole = Point("tuned"), Point("qat", "last", layers)
     if task.given.profile == "smoke":
         return [tuned, Point("ptq", "last", layers), Point("qat", "last", 1)]
     if task.given.profile in ("small", "full"):
-        return real_sweep(layers, task.given.seeds)
+        return real_sweep(layers, seeds)
     few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3, 4))} - {0})
     ptq = [Point("ptq", "last", k, bits) for bits in partial_qat.BITS for k in few]
     if long_table(task) is not None:
@@ -60,8 +63,14 @@ def real_sweep(layers: int, seeds: int) -> list[Point]:
     ptq = [Point("ptq", *p, bits) for bits in partial_qat.BITS for p in chosen]
     ptq += [Point("ptq", "last", layers, 4, rounding=how) for how in filter(None, ROUNDINGS)]
     qat = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in chosen]
-    trained = [replace(p, seed=seed) for seed in range(seeds) for p in (Point("tuned"), *qat)]
-    return ptq + [p for p in trained if p.seed < FEW or p.k not in few[-1:]]
+    return ptq + _in_turn([Point("tuned"), *qat], seeds, [p for p in qat if p.k in few[-1:]])
+
+
+def _in_turn(points: list[Point], seeds: int, seldom: Collection[Point]) -> list[Point]:
+    """Every point from each seed, all of a seed before the next; of those that no verdict hangs on
+    FEW at most."""
+    found = [replace(p, seed=seed) for seed in range(seeds) for p in points]
+    return [p for p in found if p.seed < FEW or replace(p, seed=0) not in seldom]
 
 
 def some_ends(layers: int) -> tuple[list[int], list[tuple[str, int]]]:
@@ -74,22 +83,18 @@ def long_sweep(layers: int, seeds: int) -> list[Point]:
     """Every k from either end and each layer alone, 8 and 4 bits, several seeds; hours.
 
     The first layer alone is `first1`, the last alone `last1`, all layers are `last{layers}`. Seeds
-    come in turn, so that an interrupted sweep has the first of them whole.
+    come in turn, so that an interrupted sweep has the first of them whole. What is not among the
+    points of `real_sweep` has FEW.
     """
     chosen = [("last", k) for k in range(1, layers + 1)]
     chosen += [("first", k) for k in range(1, layers)]
     chosen += [("only", k) for k in range(2, layers)]
     ptq = [Point("ptq", *p, bits) for p in chosen for bits in partial_qat.BITS]
-    trained = [
-        point
-        for seed in range(seeds)
-        for point in (
-            Point("tuned", seed=seed),
-            *(Point("qat", *p, bits, seed) for bits in partial_qat.BITS for p in chosen),
-            *(Point("qatcold", "last", layers, bits, seed) for bits in partial_qat.BITS),
-        )
-    ]
-    return ptq + trained
+    qat = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in chosen]
+    cold = [Point("qatcold", "last", layers, bits) for bits in partial_qat.BITS]
+    few, often = some_ends(layers)
+    seldom = [p for p in qat if (p.where, p.k) not in often or p.k in few[-1:]]
+    return ptq + _in_turn([Point("tuned"), *qat, *cold], seeds, seldom)
 
 
 def whole_points(bench: Bench) -> list[Point]:

@@ -36,6 +36,24 @@ def tiny_model(folder: Path) -> Path:
     return folder / "tiny.h5"
 
 
+def test_bytes_of_an_update_are_those_of_a_hand_count():
+    from qlab.classifier.model import keras
+
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(5, 3, name="conv")(inputs)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="dense")(keras.layers.Flatten()(x)))
+    conv, norm, depthwise = 3 * 3 * 3 * 5, 4 * 5, 3 * 3 * 5 * 2
+    assert network.update_bytes(model, ["conv"], 32) == 4 * (conv + 5)
+    assert network.update_bytes(model, ["conv"], 8) == conv + 4 * 5 + 4 * 5
+    assert network.update_bytes(model, ["conv"], 4) == 68 + 4 * 5 + 4 * 5  # 135 halves
+    assert network.update_bytes(model, ["norm"], 4) == 4 * norm
+    assert network.update_bytes(model, ["depthwise"], 8) == depthwise + 4 * 10 + 4 * 10
+    both = network.update_bytes(model, ["conv", "norm"], 8)
+    assert both == sum(network.update_bytes(model, [name], 8) for name in ("conv", "norm"))
+
+
 @pytest.mark.slow
 @needs_namespace
 def test_two_workers_send_the_gradients_of_what_is_trained(tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from qlab.classifier import answers as classification
-from qlab.classifier import export, model_update, network, partial_qat, points
+from qlab.classifier import export, network, partial_qat, points
 from qlab.classifier.data import Task
 from qlab.classifier.network import Configuration, Traffic
 from qlab.classifier.points import FLOAT, TRAINERS, Answer, Bench, Point, fast
@@ -52,7 +52,7 @@ METRICS = {
     "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
     **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
     "network_messages": Metric("message", -1),
-    **dict.fromkeys(["update_bytes", "update_message_bytes"], _BYTES),
+    "update_bytes": _BYTES,
 }
 PACKAGES = [*points.PACKAGES, "numpy"]
 Answers = Mapping[Point, Answer]  # what each point's file says
@@ -308,15 +308,12 @@ def _traffic_records(task: Task, made: Configuration, traffic: Traffic) -> list[
 
 
 def update_records(task: Task, bench: Bench) -> list[Record]:
-    """Bytes of one federated update of the last k layers: by arithmetic, and of a real message."""
+    """Bytes of one federated update of the last k layers, by arithmetic."""
     found = []
-    for k in range(1, len(bench.layers) + 1):
+    for k, bits in itertools.product(range(1, len(bench.layers) + 1), network.UPDATE_BITS):
         chosen = partial_qat.choose(bench.layers, "last", k)
-        for bits in model_update.UPDATE_BITS:
-            here = (task, f"update_w{bits}_last{k}")
-            about = {"method": "update", "bits": bits, "where": "last", "k": k}
-            reckoned = model_update.update_bytes(bench.model, chosen, bits)
-            message = len(model_update.serialized_update(bench.model, chosen, bits))
-            found.append(RECORD.counted(*here, "update_bytes", reckoned, **about))
-            found.append(RECORD.counted(*here, "update_message_bytes", message, **about))
+        about = {"method": "update", "bits": bits, "where": "last", "k": k}
+        reckoned = network.update_bytes(bench.model, chosen, bits)
+        here = (task, f"update_w{bits}_last{k}", "update_bytes")
+        found.append(RECORD.counted(*here, reckoned, **about))
     return found

@@ -11,11 +11,12 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from shutil import which
 from subprocess import PIPE, Popen, run
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import psutil
@@ -23,6 +24,10 @@ import psutil
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
+if TYPE_CHECKING:
+    import tf_keras as keras
+
+UPDATE_BITS = (4, 8, 32)  # in which a weight is sent
 STEPS, WARMUP, BATCH = 6, 2, 8  # steps counted, steps before, images of each worker at a step
 NAMESPACE = ["unshare", "--net", "--map-root-user"]
 # The interface of a new namespace is down: SIOCSIFFLAGS, IFF_UP of netdevice(7).
@@ -73,6 +78,23 @@ def measure(
             last = "; ".join(log.split("\n")[-1] for log in logs)
             raise QlabError(f"Training on two workers failed. Their logs end: {last}")
         return found
+
+
+def update_bytes(model: "keras.Model", layers: Sequence[str], bits: int) -> int:
+    """Bytes of one worker's update of some layers in a round of federated averaging (McMahan et
+    al., arXiv 1602.05629): weights once a round, at the width that they have.
+
+    Kernels have `bits` each and a float32 scale per output channel, of 32 bits none; all else that
+    a layer has (bias, normalization) is float32.
+    """
+    total = 0
+    for weight in (w for name in layers for w in model.get_layer(name).weights):
+        if bits < 32 and "kernel" in (name := weight.name.split("/")[-1]):
+            channels = weight.shape[-2:] if name.startswith("depthwise") else weight.shape[-1:]
+            total += -(-int(np.prod(weight.shape)) * bits // 8) + 4 * int(np.prod(channels))
+        else:
+            total += 4 * int(np.prod(weight.shape))
+    return total
 
 
 def _worker(index: int, folder: str) -> Popen:

@@ -269,48 +269,55 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
 
 
 def network(table: pd.DataFrame, profile: str) -> None:
-    """Bytes sent at a step and in a federated round, over k."""
+    """Bytes sent in a federated round over k, and, where they were counted, at a training step."""
     step = records.pick(table, ["network_step_bytes", "network_step_analytic_bytes"])
     step = step[step["method"].isna() | (step["method"] == "qat")]  # not with layers frozen
     step = step.assign(k=step["k"].fillna(0).astype(int)).sort_values("k")
     update = records.pick(table, "update_bytes")
     update = update.astype({"bits": int, "k": int}).sort_values("k")
-    counted = records.pick(step, "network_step_bytes")
-    layout = {"ncols": 2, "figsize": (9.6, 3.8)}
+    panels = 2 if len(step) else 1
+    layout = {"ncols": panels, "figsize": (4.8 * panels, 3.8), "squeeze": False}
     with plot.figure("qat_network", profile, pd.concat([step, update]), **layout) as (canvas, axes):
-        canvas.suptitle(f"{table['model'].iloc[0]}, two workers", fontsize=10)
-        reckoned = records.pick(step, "network_step_analytic_bytes")
-        axes[0].plot(reckoned["k"], reckoned["value"] / 1e3, ls=":", color="#000000",
-                     label="gradients and ranges, by the ring's formula")  # fmt: skip
-        axes[0].plot(counted["k"], counted["value"] / 1e3, ls="", marker="o", label="counted",
-                     color=plot.PALETTE[1])  # fmt: skip
-        most = 1.08 * counted["value"].max() / 1e3 if len(counted) else 1
-        axes[0].set(xlabel="k, last layers quantized", ylabel="10³ bytes a step, two workers",
-                    ylim=(0, most), title="At each step of data-parallel training")  # fmt: skip
-        if len(counted):
-            axes[0].legend(loc="lower right", frameon=False)
-        else:
-            axes[0].set(xticks=[], yticks=[])
-            axes[0].text(
-                0.5, 0.5, "not counted in this run", transform=axes[0].transAxes, ha="center"
-            )
+        canvas.suptitle(table["model"].iloc[0], fontsize=10)
+        *left, right = axes[0]
+        for axis in left:
+            _step_bytes(axis, step)
         for bits, at in ((32, 0), (8, 1), (4, 3)):
             line = update[update["bits"] == bits]
-            axes[1].plot(line["k"], line["value"] / 1e3, color=plot.PALETTE[at],
-                         marker=plot.MARKERS[at], ms=4, label=f"{bits} bits")  # fmt: skip
-        axes[1].set(xlabel="k, last layers trained and sent", ylabel="10³ bytes an update",
-                    ylim=(0, None), title="In a round that sends only those layers")  # fmt: skip
-        axes[1].legend(frameon=False)
+            right.plot(line["k"], line["value"] / 1e3, color=plot.PALETTE[at],
+                       marker=plot.MARKERS[at], ms=4, label=f"{bits} bits")  # fmt: skip
+        right.set(xlabel="k, last layers trained and sent", ylabel="10³ bytes an update, reckoned",
+                  ylim=(0, None), title="In a round that sends only those layers")  # fmt: skip
+        right.legend(frameon=False)
 
 
-def wrappers(tables: dict[str, pd.DataFrame], profile: str) -> None:
-    """Which quantizers each layer carries, for each choice of layers: a picture of a table."""
+def _step_bytes(axis, step: pd.DataFrame) -> None:
+    """Bytes at a step of two workers, counted and by the ring's formula."""
+    reckoned, counted = (
+        records.pick(step, f"network_step_{kind}bytes") for kind in ("analytic_", "")
+    )
+    axis.plot(reckoned["k"], reckoned["value"] / 1e3, ls=":", color="#000000",
+              label="gradients and ranges, by the ring's formula")  # fmt: skip
+    axis.plot(counted["k"], counted["value"] / 1e3, ls="", marker="o", label="counted",
+              color=plot.PALETTE[1])  # fmt: skip
+    axis.set(xlabel="k, last layers quantized", ylabel="10³ bytes a step, two workers",
+             ylim=(0, 1.08 * counted["value"].max() / 1e3),
+             title="At each step of data-parallel training")  # fmt: skip
+    axis.legend(loc="lower right", frameon=False)
+
+
+def wrappers(tables: dict[str, pd.DataFrame], profile: str, model: str) -> None:
+    """Which quantizers each layer carries, for each choice of layers, from the first that has one:
+    a picture of a table."""
     rows = pd.concat([t.assign(chosen=name) for name, t in tables.items()])
     # The longest: tfmot adds a layer behind the input where a first layer is quantized.
     names = list(max(tables.values(), key=len)["layer"])
     marks = {"weights": (-0.27, plot.PALETTE[3], "s"), "inputs": (0.0, plot.PALETTE[2], "<"),
              "outputs": (0.27, plot.PALETTE[1], ">")}  # fmt: skip
-    layout = {"figsize": (2.6 + 0.95 * len(tables), 1.4 + 0.24 * len(names))}
+    marked = set(rows.loc[rows[list(marks)].any(axis=1), "layer"])
+    names = names[next(i for i, name in enumerate(names) if name in marked) :]
+    rows = rows[rows["layer"].isin(names)]
+    layout = {"figsize": (2.6 + 0.95 * len(tables), 1.8 + 0.24 * len(names))}
     with plot.figure("qat_wrappers", profile, rows, **layout) as (canvas, axis):
         for column, table in enumerate(tables.values()):
             for what, (shift, colour, marker) in marks.items():
@@ -323,4 +330,5 @@ def wrappers(tables: dict[str, pd.DataFrame], profile: str) -> None:
         axis.set_xlim(-0.6, len(tables) - 0.4)
         axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
         axis.grid(axis="x", visible=False)
+        canvas.suptitle(f"{model}, the end of the network", fontsize=10)
         canvas.legend(loc="outside lower center", ncols=3, frameon=False, title="quantizers at")

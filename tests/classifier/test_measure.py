@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab.classifier import measure, points, sweep
+from qlab.classifier import measure, points, repeats, sweep
 from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.core import records, stats
 
@@ -39,7 +39,7 @@ ANSWERS = {
 
 
 def over(metric: str, variant: str) -> tuple:
-    table = records.as_table(measure.seed_records(TASK, PARENT, ANSWERS))
+    table = records.as_table(repeats.seed_records(TASK, PARENT, ANSWERS))
     records.check(table, "test")
     [row] = table[(table["metric"] == metric) & (table["variant"] == variant)].to_dict("records")
     return row["value"], row["ci_low"], row["ci_high"], row["n"]
@@ -70,7 +70,7 @@ def test_one_seed_has_an_interval_over_images_though_nothing_differs():
 def test_what_failed_is_a_record_of_that_alone():
     table = records.as_table(measure.accuracy_records(TASK, PARENT, ANSWERS))
     assert table[table["variant"] == "qat_w8a8_last3"]["metric"].tolist() == ["failed"]
-    table = records.as_table(measure.seed_records(TASK, PARENT, ANSWERS))
+    table = records.as_table(repeats.seed_records(TASK, PARENT, ANSWERS))
     assert not {"qat_w8a8_last3", "qat_w8a8_last4"} & set(table["variant"])  # a seed is missing
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qlab.classifier import answers, data, measure, outcomes, points, sweep
+from qlab.classifier import answers, data, measure, metrics, outcomes, points, repeats, sweep
 from qlab.classifier.points import PARENT
 from qlab.core import items, records, stats
 
@@ -25,7 +25,7 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
     for key, right in hits.items():
         variant, seed, graph, condition, strength = key
         plain = graph == "tflite" and condition is None
-        judged = {measure.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
+        judged = {metrics.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
         if plain:
             confidence = groups[key]["confidence"].to_numpy()
             judged["calibration_error"] = answers.calibration_error(confidence, right)
@@ -83,7 +83,7 @@ def test_intervals_come_from_the_kept_rows(home):
     found = {p: points.answer(p, bench, 2) for p in sweep.sweep_points(task, bench)}
     worse = measure.worse_answers(task, bench, found, 2)
     made = measure.accuracy_records(task, parent, found)
-    made += measure.seed_records(task, parent, found) + measure.robustness_records(task, worse)
+    made += repeats.seed_records(task, parent, found) + measure.robustness_records(task, worse)
     records.write(made, task.place, {})
     outcomes.write(task, parent, found, worse)
     rows = items.read(sweep.EXPERIMENT, task.place)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab.classifier import data, export, fine_tune, measure, points
+from qlab.classifier import data, export, fine_tune, measure, metrics, points
 from qlab.classifier.points import Answer, Bench, Point
 from qlab.core import records, tflite_graph
 
@@ -73,7 +73,7 @@ def answer(wrong: int) -> Answer:
     """Sure answers of all graphs, the first `wrong` of which are wrong."""
     given = np.where(np.arange(N) < wrong, (LABELS + 1) % 4, LABELS)
     probabilities = np.eye(4, dtype=np.float32)[given] * 0.96 + 0.01
-    return Answer(None, dict.fromkeys(measure.GRAPHS, probabilities), {})
+    return Answer(None, dict.fromkeys(metrics.GRAPHS, probabilities), {})
 
 
 def test_a_point_is_compared_with_the_parent_and_with_the_control_of_its_seed():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qlab.classifier import answers, data
+from qlab.classifier import answers, data, export, quantizers
 from qlab.classifier import points as qat_sweep
 from qlab.classifier.points import Bench, Point
 
@@ -40,6 +40,20 @@ def test_quantization_aware_training_of_all_layers_keeps_accuracy(bench, real_da
     theirs = answers.tflite_probabilities(peer, bench.task.test.images)
     assert accuracy(bench, theirs) == pytest.approx(0.878, abs=2e-3)
     assert accuracy(bench, found.probabilities["tflite"]) >= accuracy(bench, theirs) - 0.01
+
+
+def test_only_a_pooling_as_it_was_lets_the_file_lose_what_its_graph_keeps(bench):
+    """Without a step of training: what the converter does to the last layer's input."""
+    lost = {}
+    for one in (bench, bench.raw):
+        wrapped = one.quantized(Point("qat", "last", 1))
+        quantizers.calibrate(wrapped, one.model, one.task.calibration.images)
+        file = one.float_file.with_name("wrapped.tflite")
+        file.write_bytes(export.convert(wrapped))
+        graph = answers.keras_probabilities(wrapped, one.task.test.images)
+        found = answers.tflite_probabilities(file, one.task.test.images)
+        lost[one.is_raw] = accuracy(bench, graph) - accuracy(bench, found)
+    assert abs(lost[False]) <= 0.002 and lost[True] == pytest.approx(0.044, abs=0.01)
 
 
 def test_bytes_follow_the_number_of_layers(bench):

@@ -21,10 +21,22 @@ def test_the_long_sweep_has_each_choice_of_layers_once():
     assert seeds == sorted(seeds)
 
 
+def test_five_seeds_are_of_the_points_that_verdicts_hang_on():
+    trained = [p for p in sweep.long_sweep(N, seeds=5) if p.method == "qat"]
+    often = {(p.where, p.k) for p in trained if p.seed == 4}
+    assert often == {(where, k) for where in ("last", "first") for k in (1, 2, 5)} | {("last", N)}
+    assert len([p for p in trained if p.seed == 2]) == 27 * 2
+
+
 def test_the_committed_sweep_is_whole():
-    """Every k from both ends and every layer alone, twice, in as many seeds as there are."""
+    """Every k from both ends and every layer alone, twice, in the seeds that it should have."""
     trained = POINTS[POINTS["method"] == "qat"]
-    assert len(trained) == 27 * 2 * trained["seed"].nunique()
+    seeds = sweep.SEEDS["long"]
+    wanted = [p for p in sweep.long_sweep(N, seeds) if p.method == "qat"]
+    columns = [trained[c] for c in ("where", "k", "bits", "seed")]
+    assert sorted(zip(*columns, strict=True)) == sorted(
+        (p.where, p.k, p.bits, p.seed) for p in wanted
+    )
 
 
 def test_other_steps_or_images_are_other_settings():

@@ -7,8 +7,7 @@ import gzip
 import itertools
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,49 +15,18 @@ import numpy as np
 from qlab.classifier import answers as classification
 from qlab.classifier import export, network, partial_qat, points
 from qlab.classifier.data import Task
+from qlab.classifier.metrics import GRAPHS, RECORD, Answers, Worse
 from qlab.classifier.network import Configuration, Traffic
 from qlab.classifier.points import FLOAT, TRAINERS, Answer, Bench, Point, fast
-from qlab.classifier.sweep import EXPERIMENT
-from qlab.core import corruptions, provenance, records, stats
+from qlab.classifier.repeats import hits_of, mean_over, outcomes_of, seeds_of
+from qlab.core import corruptions, provenance, stats
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
-from qlab.core.records import Metric, Record, Recorder
+from qlab.core.records import Record
 from qlab.core.stats import Estimate
 
 log = logging.getLogger(__name__)
 
-# Which graph is judged: its metric.
-GRAPHS = {
-    "tflite": "accuracy",
-    "float": "accuracy_float_graph",
-    "fake_quant": "accuracy_fake_quant",
-}
-OVER_SEEDS = ("difference", "minus_tuned", "minus_ptq", "minus_last")
-_MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares, more or less is better
-_BYTES = Metric("byte", -1)
-_MS, _RATIO = (Metric(unit, -1, clock=True) for unit in ("ms", "1"))
-METRICS = {
-    **dict.fromkeys(GRAPHS.values(), _MORE),
-    **dict.fromkeys(["accuracy_difference", "accuracy_minus_tuned"], _MORE),
-    **{f"accuracy_{of}_over_seeds": _MORE for of in OVER_SEEDS},
-    **{"calibration_error": _LESS, **records.COMPARED},
-    **{"flips_lost": Metric("image", -1), "flips_gained": Metric("image")},
-    **dict.fromkeys(["size_bytes", "size_gzip_bytes", "size_analytic_bytes"], _BYTES),
-    **{"quantized_layers": Metric("layer"), "quantized_share": Metric("1")},
-    **dict.fromkeys(["train_steps", "diverged_at_step"], Metric("step")),
-    "failed": Metric("point", -1),  # could not be made: the log says why
-    **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
-    **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
-    "train_peak_memory_bytes": _BYTES._replace(clock=True),
-    "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
-    **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
-    "network_messages": Metric("message", -1),
-    "update_bytes": _BYTES,
-}
 PACKAGES = [*points.PACKAGES, "numpy"]
-Answers = Mapping[Point, Answer]  # what each point's file says
-Worse = dict[tuple[str, int], dict[Point, np.ndarray]]  # condition, strength -> probabilities
-
-RECORD = Recorder(EXPERIMENT, METRICS)
 
 
 def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
@@ -68,8 +36,8 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
     was fine-tuned from the same seed (`accuracy_minus_tuned`).
     """
     labels = task.test.labels
-    hits = {p: _hits(a, labels) for p, a in answers.items()}
-    before = _hits(parent, labels)
+    hits = {p: hits_of(a, labels) for p, a in answers.items()}
+    before = hits_of(parent, labels)
     found = _answer_records(task, FLOAT, parent, before)
     for point, answer in answers.items():
         here, about = (task, point.variant), point.drawn
@@ -92,76 +60,6 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
             difference = flips.difference
             found.append(RECORD.estimated(*here, "accuracy_minus_tuned", difference, **about))
     return found
-
-
-def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
-    """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
-    bits, and the first k layers minus the last k; the same of all k together, of PTQ too. See
-    `_over_seeds`. None where a seed failed: the others may be better.
-    """
-    hits = {p: _hits(a, task.test.labels).get("tflite") for p, a in answers.items()}
-    hits = {p: h for p, h in hits.items() if h is not None}
-    before, found = _hits(parent, task.test.labels)["tflite"], []
-    asked = _seeds(answers)
-    there = {p: seeds for p, seeds in _seeds(hits).items() if seeds == asked[p]}
-    for one, seeds in there.items():
-        each, pairs = _over(hits, one, seeds), {"difference": before[None]}
-        if one.method == "qat":
-            pairs["minus_tuned"] = _over(hits, Point("tuned"), seeds)
-            pairs["minus_ptq"] = _over(hits, replace(one, method="ptq"), [0])
-        if one.where == "first":
-            pairs["minus_last"] = _over(hits, replace(one, where="last"), seeds)
-        for name, other in pairs.items():
-            if other is not None:
-                about = (task, one.variant, f"accuracy_{name}_over_seeds")
-                e = _over_seeds(each, np.broadcast_to(other, each.shape))
-                found.append(RECORD.estimated(*about, e, **one.columns))
-    return found + _end_records(task, hits)
-
-
-def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
-    """First k layers minus last k, the mean over every k that both ends have."""
-    found = []
-    for method, bits in itertools.product(("ptq", "qat"), partial_qat.BITS):
-        firsts = [p for p in hits if (p.method, p.bits, p.where) == (method, bits, "first")]
-        seeds = sorted({p.seed for p in firsts})
-        pairs = [(p, replace(p, where="last")) for p in firsts if p.seed == 0]
-        both = [[_over(hits, p, seeds) for p in pair] for pair in pairs]
-        both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
-        if both:
-            first, last = np.mean(np.array(both, float), axis=0)
-            e = _over_seeds(first, last)
-            about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
-            columns = {"method": method, "bits": bits, "where": "first"}
-            found.append(RECORD.estimated(*about, e, **columns))
-    return found
-
-
-def _seeds(points: Iterable[Point]) -> dict[Point, list[int]]:
-    """The seeds of what was trained; the point with seed 0 stands for it."""
-    found: dict[Point, list[int]] = {}
-    for point in points:
-        if point.method in ("tuned", "qat"):
-            found.setdefault(replace(point, seed=0), []).append(point.seed)
-    return {point: sorted(seeds) for point, seeds in found.items()}
-
-
-def _over(hits: Mapping, point: Point, seeds: Sequence[int]) -> np.ndarray | None:
-    """Outcomes [seeds, images] of a point; None where a seed is missing."""
-    each = [hits.get(replace(point, seed=seed)) for seed in seeds]
-    return None if any(one is None for one in each) else np.stack(each)
-
-
-def _over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
-    """Mean difference of outcomes [seeds, images]: seeds and images are resampled, and `n` counts
-    seeds. Of one seed, or where nothing differs, the interval is over images, and they are `n`."""
-    if len(each) == 1 or (each == other).all():
-        return stats.difference(other[0], each[0])
-    return stats.over_seeds(each.astype(float) - other.astype(float))
-
-
-def _hits(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:
-    return {g: classification.correct(p, labels) for g, p in answer.probabilities.items()}
 
 
 def _share(hits: np.ndarray) -> Estimate:
@@ -241,9 +139,9 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
             if point != FLOAT:
                 e = stats.paired(hits[FLOAT], one).difference
                 found.append(RECORD.estimated(*here, "accuracy_difference", e, **about))
-        for point, seeds in _seeds(hits).items():
-            each = _over(hits, point, seeds)
-            e = _over_seeds(each, np.broadcast_to(hits[FLOAT], each.shape))
+        for point, seeds in seeds_of(hits).items():
+            each = outcomes_of(hits, point, seeds)
+            e = mean_over(each, np.broadcast_to(hits[FLOAT], each.shape))
             about = point.columns | {"condition": kind, "strength": strength}
             here = (task, point.variant, "accuracy_difference_over_seeds")
             found.append(RECORD.estimated(*here, e, **about))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from qlab.classifier.data import Task
-from qlab.classifier.measure import EXPERIMENT, Answers, Worse
+from qlab.classifier.metrics import EXPERIMENT, Answers, Worse
 from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.core import items
 
@@ -19,7 +19,7 @@ LABELS = ("variant", "graph", "condition")  # of which there are few
 def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.DataFrame:
     """One row per image, variant (with seed), graph and condition.
 
-    Columns: variant, seed, graph (a key of `measure.GRAPHS`), condition and strength (none of the
+    Columns: variant, seed, graph (a key of `metrics.GRAPHS`), condition and strength (none of the
     images as they are), image (its place in the test set), label, predicted (class), confidence
     (probability of that) and of_label (of the label), the last two float32 as the graph gave them.
     """

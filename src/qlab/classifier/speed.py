@@ -15,7 +15,7 @@ from qlab.classifier import answers as classification
 from qlab.classifier import fine_tune, partial_qat
 from qlab.classifier import model as keras_classifier
 from qlab.classifier.data import Task
-from qlab.classifier.measure import RECORD, Answers
+from qlab.classifier.metrics import RECORD, Answers
 from qlab.classifier.points import FLOAT, Bench, Point
 from qlab.classifier.sweep import some_ends
 from qlab.core import provenance, stats, timing

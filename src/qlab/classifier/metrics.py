@@ -1,0 +1,42 @@
+"""The metrics of experiment `resnet_qat`: unit, which way is better, whether a clock had a part."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from qlab.classifier.points import Answer, Point
+from qlab.classifier.sweep import EXPERIMENT
+from qlab.core import records
+from qlab.core.records import Metric, Recorder
+
+# Which graph is judged: its metric.
+GRAPHS = {
+    "tflite": "accuracy",
+    "float": "accuracy_float_graph",
+    "fake_quant": "accuracy_fake_quant",
+}
+OVER_SEEDS = ("difference", "minus_tuned", "minus_ptq", "minus_last")
+_MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares, more or less is better
+_BYTES = Metric("byte", -1)
+_MS, _RATIO = (Metric(unit, -1, clock=True) for unit in ("ms", "1"))
+METRICS = {
+    **dict.fromkeys(GRAPHS.values(), _MORE),
+    **dict.fromkeys(["accuracy_difference", "accuracy_minus_tuned"], _MORE),
+    **{f"accuracy_{of}_over_seeds": _MORE for of in OVER_SEEDS},
+    **{"calibration_error": _LESS, **records.COMPARED},
+    **{"flips_lost": Metric("image", -1), "flips_gained": Metric("image")},
+    **dict.fromkeys(["size_bytes", "size_gzip_bytes", "size_analytic_bytes"], _BYTES),
+    **{"quantized_layers": Metric("layer"), "quantized_share": Metric("1")},
+    **dict.fromkeys(["train_steps", "diverged_at_step"], Metric("step")),
+    "failed": Metric("point", -1),  # could not be made: the log says why
+    **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
+    **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
+    "train_peak_memory_bytes": _BYTES._replace(clock=True),
+    "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
+    **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
+    "network_messages": Metric("message", -1),
+    "update_bytes": _BYTES,
+}
+RECORD = Recorder(EXPERIMENT, METRICS)
+Answers = Mapping[Point, Answer]  # what each point's file says
+Worse = dict[tuple[str, int], dict[Point, np.ndarray]]  # condition, strength -> probabilities

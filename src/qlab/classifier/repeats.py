@@ -1,0 +1,87 @@
+"""What comes of several seeds: differences over seeds and images, from the points' answers."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from qlab.classifier import answers as classification
+from qlab.classifier import partial_qat
+from qlab.classifier.data import Task
+from qlab.classifier.metrics import RECORD, Answers
+from qlab.classifier.points import Answer, Point
+from qlab.core import stats
+from qlab.core.records import Record
+from qlab.core.stats import Estimate
+
+
+def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
+    """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
+    bits, and the first k layers minus the last k; the same of all k together, of PTQ too. See
+    `mean_over`. None where a seed failed: the others may be better.
+    """
+    hits = {p: hits_of(a, task.test.labels).get("tflite") for p, a in answers.items()}
+    hits = {p: h for p, h in hits.items() if h is not None}
+    before, found = hits_of(parent, task.test.labels)["tflite"], []
+    asked = seeds_of(answers)
+    there = {p: seeds for p, seeds in seeds_of(hits).items() if seeds == asked[p]}
+    for one, seeds in there.items():
+        each, pairs = outcomes_of(hits, one, seeds), {"difference": before[None]}
+        if one.method == "qat":
+            pairs["minus_tuned"] = outcomes_of(hits, Point("tuned"), seeds)
+            pairs["minus_ptq"] = outcomes_of(hits, replace(one, method="ptq"), [0])
+        if one.where == "first":
+            pairs["minus_last"] = outcomes_of(hits, replace(one, where="last"), seeds)
+        for name, other in pairs.items():
+            if other is not None:
+                about = (task, one.variant, f"accuracy_{name}_over_seeds")
+                e = mean_over(each, np.broadcast_to(other, each.shape))
+                found.append(RECORD.estimated(*about, e, **one.columns))
+    return found + _end_records(task, hits)
+
+
+def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
+    """First k layers minus last k, the mean over every k that both ends have."""
+    found = []
+    for method, bits in itertools.product(("ptq", "qat"), partial_qat.BITS):
+        firsts = [p for p in hits if (p.method, p.bits, p.where) == (method, bits, "first")]
+        seeds = sorted({p.seed for p in firsts})
+        pairs = [(p, replace(p, where="last")) for p in firsts if p.seed == 0]
+        both = [[outcomes_of(hits, p, seeds) for p in pair] for pair in pairs]
+        both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
+        if both:
+            first, last = np.mean(np.array(both, float), axis=0)
+            e = mean_over(first, last)
+            about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
+            columns = {"method": method, "bits": bits, "where": "first"}
+            found.append(RECORD.estimated(*about, e, **columns))
+    return found
+
+
+def seeds_of(points: Iterable[Point]) -> dict[Point, list[int]]:
+    """The seeds of what was trained; the point with seed 0 stands for it."""
+    found: dict[Point, list[int]] = {}
+    for point in points:
+        if point.method in ("tuned", "qat"):
+            found.setdefault(replace(point, seed=0), []).append(point.seed)
+    return {point: sorted(seeds) for point, seeds in found.items()}
+
+
+def outcomes_of(hits: Mapping, point: Point, seeds: Sequence[int]) -> np.ndarray | None:
+    """Outcomes [seeds, images] of a point; None where a seed is missing."""
+    each = [hits.get(replace(point, seed=seed)) for seed in seeds]
+    return None if any(one is None for one in each) else np.stack(each)
+
+
+def mean_over(each: np.ndarray, other: np.ndarray) -> Estimate:
+    """Mean difference of outcomes [seeds, images]: seeds and images are resampled, and `n` counts
+    seeds. Of one seed, or where nothing differs, the interval is over images, and they are `n`."""
+    if len(each) == 1 or (each == other).all():
+        return stats.difference(other[0], each[0])
+    return stats.over_seeds(each.astype(float) - other.astype(float))
+
+
+def hits_of(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Whether each graph is right, bool [images]."""
+    return {g: classification.correct(p, labels) for g, p in answer.probabilities.items()}

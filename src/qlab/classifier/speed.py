@@ -4,6 +4,7 @@
 `file_rounds`, or those of `step_rounds`.
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,6 @@ from qlab.classifier import model as keras_classifier
 from qlab.classifier.data import Task
 from qlab.classifier.metrics import RECORD, Answers
 from qlab.classifier.points import FLOAT, Bench, Point
-from qlab.classifier.sweep import some_ends
 from qlab.core import provenance, stats, timing
 from qlab.core.records import Record
 
@@ -91,14 +91,14 @@ def step_records(
 
 
 def step_points(task: Task, bench: Bench) -> list[Point]:
-    """Float; the last layer, and all, at 8 and at 4 bits; in a long sweep five k from both ends."""
+    """Float; the last layer at 8 bits, all at 8 and 4; in a long sweep three k from both ends."""
     whole = len(bench.layers)
     if task.given.sweep != "long":
         return [
             Point("tuned"),
             *(Point("qat", "last", *p) for p in ((1, 8), (whole, 8), (whole, 4))),
         ]
-    _, chosen = some_ends(whole)
+    chosen = [("last", whole), *itertools.product(("last", "first"), (1, whole // 2))]
     return [Point("tuned"), *(Point("qat", *p, bits) for bits in partial_qat.BITS for p in chosen)]
 
 

@@ -20,12 +20,12 @@ LAST = "accuracy_minus_last_over_seeds"
 SAID = [
     *(("small", v, PLAIN) for v in ("ptq_w8a8_last22", "ptq_w4a8_last22", "ptq_w4a8_last11")),
     *(("small", v, PLAIN) for v in ("ptq_w4a8_first11", "ptq_mse_w4a8_last22")),
-    *(("small", v, PLAIN) for v in ("ptq_octav_w4a8_last22", "ptq_w8a8_last22_but_pool")),
+    *(("small", v, PLAIN) for v in ("ptq_octav_w4a8_last22",)),
     *(("small", v, OVER) for v in ("fp32_tuned", "qat_w8a8_last22", "qat_w4a8_last22")),
     *(("small", v, PTQ) for v in ("qat_w8a8_last22", "qat_w4a8_last22")),
     *(("small", v, TUNED) for v in ("qat_w4a8_last22",)),
     *(("small", f"{m}_w4a8_first_minus_last", LAST) for m in ("ptq", "qat")),
-    *(("mini", v, PLAIN) for v in ("ptq_w8a8_last10", "ptq_w8a8_last10_but_pool")),
+    *(("mini", v, PLAIN) for v in ("ptq_w8a8_last10", "ptq_raw_w8a8_last10")),
     *(("mini", v, PLAIN) for v in ("ptq_w4a8_last10",)),
     *(("mini", v, PTQ) for v in ("qat_w8a8_last10",)),
 ]

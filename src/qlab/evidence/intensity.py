@@ -12,14 +12,6 @@ from qlab.core.errors import QlabError
 # From strongly negative over indifferent to strongly positive.
 SCALE = ("SN", "NE", "WN", "IF", "WP", "PO", "SP")
 FRAME = frozenset(SCALE)  # all answers
-WORDS = dict(
-    zip(
-        SCALE,
-        ("strongly negative", "negative", "weakly negative", "indifferent",
-         "weakly positive", "positive", "strongly positive"),
-        strict=True,
-    )
-)  # fmt: skip
 # Upper bounds in percent, inclusive, of IF, IF/weak, weak, weak/mid, mid, mid/strong.
 CUTS = {"resource": (2, 10, 20, 30, 40, 50), "correctness": (2, 5, 10, 15, 20, 25)}
 _MIDDLE = SCALE.index("IF")
@@ -66,6 +58,11 @@ def ends(intensity: Intensity) -> tuple[int, int]:
     return min(at), max(at)
 
 
-def in_words(intensity: Intensity) -> str:
-    """`weakly positive to positive`."""
-    return " to ".join(WORDS[value] for value in SCALE if value in intensity)
+def between(low: int, high: int) -> Intensity:
+    """The intensity with these ends, from -3 (SN) to 3 (SP); the inverse of `ends`."""
+    return frozenset(SCALE[_MIDDLE + low : _MIDDLE + high + 1])
+
+
+def side(low: int, high: int) -> str:
+    """`better`, `worse` or `none`: the side of the scale on which these ends lie."""
+    return "better" if high > 0 else "worse" if low < 0 else "none"

@@ -22,7 +22,10 @@ def test_it_begins_with_what_is_recorded_of_the_six_studies(box):
     effect = box.children[0].value
     row = wide(TABLE, SIX, ALL).loc[effect]
     told = box.children[-2].value
-    assert f"{name(effect)}, models: {row['models']}, studies: {row['studies']:.0f}" in told
+    assert (
+        f"{name(effect)}, threshold 75%, models: {row['models']}, studies: {row['studies']}:"
+        in told
+    )
     assert f"belief {row['belief']:.2f}</b> by reading (b)" in told
     assert f"Conflict K of all at once {row['conflict']:.3f}." in told
 

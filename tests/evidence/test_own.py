@@ -220,7 +220,7 @@ def given_study(folder, study: str) -> str:
 
 def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(at_home, tmp_path):
     made = notebook04.run(WEIGHED, profile="mini", studies=given_study(tmp_path, "mine"))
-    assert made.task.place.startswith("mini-evidence-") and "given" in made.task.inputs()
+    assert made.task.place.startswith("mini-evidence-") and "given" in made.task.inputs
     assert wide(made.here, SIX_AND_GIVEN, ALL).at["accuracy", "models"] == 18
     for known in ("tao_2022", "resnet20_cifar10"):
         with pytest.raises(QlabError, match=f"column 'study': '{known}' is the name of a study"):

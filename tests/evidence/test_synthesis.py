@@ -15,7 +15,7 @@ from qlab.evidence import dempster, intensity, measure, meta, robustness
 from qlab.evidence import models as evidence_models
 from qlab.evidence.intensity import FRAME, SCALE, parse
 from qlab.evidence.robustness import ALL
-from qlab.evidence.synthesis import Reading, believed, candidates, descent, masses, synthesize
+from qlab.evidence.synthesis import Reading, candidates, descent, masses, synthesize
 
 EVIDENCE = ROOT / "data" / "evidence"
 SIX = evidence_models.read(EVIDENCE / "six_studies.csv")
@@ -54,13 +54,13 @@ def test_the_papers_ten_effects_come_out(effect):
 
 
 def test_one_model_per_study_is_another_answer():
-    found = believed(robustness.one_per_study(SIX, POOLED))
+    pooled = robustness.one_per_study(SIX, POOLED)
     for effect, strength, belief in (
         ("accuracy", "WN-IF", 0.79),
         ("inference_latency", "PO-SP", 0.82),
         ("inference_energy", "SP", 0.79),
     ):
-        reading = synthesize(found[effect]).reading
+        reading = synthesize(pooled[pooled["effect"] == effect]).reading
         assert reading == (parse(strength), pytest.approx(belief, abs=0.005))
 
 
@@ -112,8 +112,9 @@ def test_neither_readings_nor_conflict_depend_on_the_order(models, random):
 
 def test_evidence_without_belief_says_nothing():
     table = rows((-7, 0, 0.5), (30, 0, 0.0))
-    assert len(believed(table)["accuracy"]) == 1
-    assert believed(table.tail(1)) == {}
+    made = measure.of_way("six_studies", ALL, table)
+    assert {record.n for record in made} == {1}
+    assert measure.of_way("six_studies", ALL, table.tail(1)) == []
 
 
 def test_each_study_is_left_out_once():
@@ -183,7 +184,8 @@ def test_models_without_a_variance_take_no_part():
 
 
 def test_records_and_back():
-    found = {effect: synthesize(rows) for effect, rows in believed(SIX).items()}
+    effects = [e for e in evidence_models.EFFECTS if e in set(SIX["effect"])]
+    found = {effect: synthesize(SIX[SIX["effect"] == effect]) for effect in effects}
     made = measure.of_way("six_studies", ALL, SIX)
     table = records.check(records.as_table(made), "records")
     for condition in (None, measure.READING_A):

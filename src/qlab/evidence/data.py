@@ -29,17 +29,13 @@ class Task:
     ours: pd.DataFrame = field(repr=False)  # from our own records; empty where there are none
     given: pd.DataFrame = field(repr=False)  # the reader's study; empty: none was given
     tiers: dict[str, str]  # of each of our studies, real models first: the profile it is of
-    files: dict[str, Path]  # what was read
+    inputs: dict[str, str]  # sha256 of what was read
     place: str  # folder name of records and figures
 
     @property
     def rows(self) -> pd.DataFrame:
         """Every evidence model: of the six studies, ours and a given one."""
         return joined(self.six, self.ours, self.given)
-
-    def inputs(self) -> dict[str, str]:
-        """sha256 of what was read, for the provenance."""
-        return {name: file_sha256(path) for name, path in self.files.items()}
 
 
 def prepare(given: Parameters) -> Task:
@@ -54,18 +50,18 @@ def prepare(given: Parameters) -> Task:
     ours, records = own.weigh(given.profile, folder / "own.yaml")
     files |= {"own": folder / "own.yaml", **records}
     tiers = {study: file.parent.name for study, file in records.items()}
-    further, hashed = six[:0], ""
+    further = six[:0]
     if given.studies:
         files["given"] = Path(given.studies).expanduser()
         further = models.read(files["given"])
-        hashed = file_sha256(files["given"])  # by what is in the study, wherever it lies
         if known := set(further["study"]) & {*six["study"], *ours["study"]}:
             raise QlabError(
                 f"{files['given'].name}, column 'study': '{sorted(known)[0]}' is the name of a "
                 "study that is weighed already; give yours another name."
             )
-    place = given.model_copy(update={"studies": hashed}).place("evidence")
-    return Task(six, pooled, ours, further, tiers, files, place)
+    inputs = {name: file_sha256(file) for name, file in files.items()}
+    by_content = given.model_copy(update={"studies": inputs.get("given", "")})
+    return Task(six, pooled, ours, further, tiers, inputs, by_content.place("evidence"))
 
 
 def joined(*tables: pd.DataFrame) -> pd.DataFrame:

@@ -34,7 +34,8 @@ def simple_support(answers: Answers, belief: float, frame: Answers) -> dict[Answ
         raise QlabError(f"A belief lies between 0 and 1, not at {belief}.")
     if not answers or not answers <= frame:
         raise QlabError(f"Evidence is for some of {sorted(frame)}; got {sorted(answers)}.")
-    return _present({frame: 1 - belief, answers: belief if answers != frame else 1.0})
+    mass = {frame: 1 - belief, answers: belief if answers != frame else 1.0}
+    return {focal: m for focal, m in mass.items() if m > 0}
 
 
 def conjunction(first: Mass, second: Mass) -> dict[Answers, float]:
@@ -63,7 +64,7 @@ def combine(masses: Iterable[Mass]) -> Combined:
             "The evidence contradicts itself totally: no answer is left that all of it allows. "
             "A belief below 1 on either side leaves room for error."
         )
-    mass = _present({answers: m / total for answers, m in found.items() if answers})
+    mass = {answers: m / total for answers, m in found.items() if answers and m > 0}
     return Combined(mass, max(0.0, 1 - total))
 
 
@@ -88,12 +89,8 @@ def last_step_conflicts(masses: Iterable[Mass]) -> list[float]:
 
     This is what tools report that combine pair by pair: it depends on the order.
     """
-    parts, steps = list(masses), []
-    for i, last in enumerate(parts):
-        others = parts[:i] + parts[i + 1 :]
-        steps.append(conjunction(combine(others).mass, last) if others else {})
-    return [step.get(EMPTY, 0.0) for step in steps]
-
-
-def _present(mass: Mass) -> dict[Answers, float]:
-    return {answers: m for answers, m in mass.items() if m > 0}
+    parts = list(masses)
+    if len(parts) == 1:
+        return [0.0]
+    rests = [combine(parts[:i] + parts[i + 1 :]).mass for i in range(len(parts))]
+    return [conjunction(r, last).get(EMPTY, 0.0) for r, last in zip(rests, parts, strict=True)]

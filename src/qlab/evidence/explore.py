@@ -14,27 +14,12 @@ from qlab.evidence.plots import ladder
 from qlab.evidence.synthesis import THRESHOLD, Synthesis, masses, synthesize
 
 
-def chosen(rows: pd.DataFrame, effect: str, studies: tuple[str, ...]) -> pd.DataFrame:
-    """The evidence models of an effect in some studies; QlabError names who has any, if none is."""
-    there = rows[(rows["effect"] == effect) & (rows["belief"] > 0)]
-    found = there[there["study"].isin(studies)]
-    if found.empty:
-        raise QlabError(
-            f"No chosen study has evidence on {name(effect)}; take in one or more of "
-            f"{', '.join(dict.fromkeys(there['study']))}."
-        )
-    return found
-
-
-def sentence(effect: str, found: Synthesis, threshold: float) -> str:
+def sentence(found: Synthesis) -> str:
     """Both readings and the conflict, in words."""
-    b, a = (f"{intensity.label(r.intensity)}, belief {r.belief:.2f}"
-            for r in (found.reading, found.reading_a))  # fmt: skip
-    return (
-        f"{name(effect)}, models: {found.models}, studies: {found.studies}, threshold "
-        f"{threshold:.0%}: <b>{b}</b> by reading (b); {a} by reading (a). Conflict K of all at "
-        f"once {found.conflict:.3f}."
-    )
+    readings = (found.reading, found.reading_a)
+    b, a = (f"{intensity.label(read)}, belief {belief:.2f}" for read, belief in readings)
+    return (f"models: {found.models}, studies: {found.studies}: <b>{b}</b> by reading (b); {a} by "
+            f"reading (a). Conflict K of all at once {found.conflict:.3f}.")  # fmt: skip
 
 
 def picture(rows: pd.DataFrame, found: Synthesis) -> Figure:
@@ -64,9 +49,16 @@ def widget(task: Task):
     effects = [e for e in EFFECTS if e in set(rows["effect"])]
 
     def show(effect: str, percent: float, studies: tuple[str, ...]) -> tuple[str, Figure]:
-        some, threshold = chosen(rows, effect, studies), percent / 100
-        found = synthesize(some, threshold)
-        return sentence(effect, found, threshold), picture(some, found)
+        there = rows[(rows["effect"] == effect) & (rows["belief"] > 0)]
+        some = there[there["study"].isin(studies)]
+        if some.empty:
+            raise QlabError(
+                f"No chosen study has evidence on {name(effect)}; take in one or more of "
+                f"{', '.join(there['study'].unique())}."
+            )
+        found = synthesize(some, percent / 100)
+        said = f"{name(effect)}, threshold {percent:.0f}%, {sentence(found)}"
+        return said, picture(some, found)
 
     controls = [
         live.choice([(name(e), e) for e in effects], "effect"),

@@ -19,10 +19,7 @@ Intensity = frozenset[str]  # one value of SCALE, or neighbours
 
 
 def relative_improvement(quantized: float, baseline: float, more_is_better: bool) -> float:
-    """Change in percent of the baseline, positive where quantization is better.
-
-    QlabError: a baseline of 0.
-    """
+    """Change in percent of the baseline, not 0, positive where quantization is better."""
     if baseline == 0:
         raise QlabError("A relative improvement needs a baseline other than 0.")
     change = 100 * (quantized - baseline) / baseline

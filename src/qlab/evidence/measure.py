@@ -2,10 +2,11 @@
 
 Model: whose evidence. Variant: a way of weighing it (`robustness`) or a technique. Part: the
 effect. Intensities are numbers from -3 (SN) to 3 (SP), by reading (b) or, as a condition, (a). `n`
-counts evidence models, the metric `studies` the studies that they are of.
+counts evidence models, the metric `studies` their studies.
 """
 
-from typing import NamedTuple
+from functools import partial
+from types import SimpleNamespace
 
 import pandas as pd
 
@@ -33,17 +34,14 @@ _RECORD = Recorder(EXPERIMENT, METRICS)
 _CLOCKED = ("inference_latency", "inference_energy")  # effects that our own runs take with a clock
 
 
-class Body(NamedTuple):
-    """A body of evidence as records name it."""
-
-    model: str  # whose evidence
-    dataset: str = "ssm_2505_00816"  # the paper whose method weighs it
+# A body of evidence as records name it: the model says whose, the data set the method's paper.
+_body = partial(SimpleNamespace, dataset="ssm_2505_00816")
 
 
 def of_way(model: str, variant: str, table: pd.DataFrame) -> list[Record]:
     """All that is recorded of a way of weighing: a synthesis of each effect in the table."""
     made = []
-    for effect, rows in synthesis.believed(table).items():
+    for effect, rows in table[table["belief"] > 0].groupby("effect"):
         found = synthesis.synthesize(rows)
         numbers = {"conflict": found.conflict, "studies": found.studies, **_read(found.reading)}
         if variant == ALL:
@@ -54,8 +52,8 @@ def of_way(model: str, variant: str, table: pd.DataFrame) -> list[Record]:
             numbers["plausibility"] = found.plausibility
         for condition, of in ((None, numbers), (READING_A, _read(found.reading_a))):
             about = {"condition": condition, **_about(model, effect)}
-            made += [_RECORD.counted(Body(model), variant, metric, value, found.models, **about)
-                     for metric, value in of.items()]  # fmt: skip
+            here = (_body(model=model), variant)
+            made += [_RECORD.counted(*here, m, v, found.models, **about) for m, v in of.items()]
     return made
 
 
@@ -72,31 +70,29 @@ def _about(model: str, effect: str) -> dict:
 def of_meta(model: str, table: pd.DataFrame) -> list[Record]:
     """The random-effects means of the improvements, with intervals."""
     made = []
-    for effect in EFFECTS:
-        if found := meta.random_effects(table[table["effect"] == effect]):
+    for effect, rows in table.groupby("effect"):
+        if found := meta.random_effects(rows):
             mean, i_squared = found
-            here, about = (Body(model), RANDOM_EFFECTS), _about(model, effect)
+            here, about = (_body(model=model), RANDOM_EFFECTS), _about(model, effect)
             made.append(_RECORD.estimated(*here, "improvement", mean, **about))
             made.append(_RECORD.counted(*here, "i_squared", i_squared, mean.n, **about))
     return made
 
 
-def wide(
-    table: pd.DataFrame, model: str, variant: str, condition: str | None = None
-) -> pd.DataFrame:
+def wide(table: pd.DataFrame, model: str, variant: str, condition=None) -> pd.DataFrame:
     """A row per effect, in their order, and a column per metric; `condition` as in records.
 
     Beside them `models`; `intensity` as it is written, its ends `low` and `high`; its `direction`,
     better, worse or none; and `told`, such as `WP-PO 0.82`. Without rows where nothing was weighed.
     """
     rows = pick(table, list(METRICS), model=model, variant=variant, condition=condition)
-    found = rows.pivot(index="part", columns="metric", values="value")
-    found = found.reindex([effect for effect in EFFECTS if effect in found.index])
-    low, high = (found.get(f"intensity_{end}", found.sum(axis=1)) for end in ("low", "high"))
-    ends = [(int(a), int(b)) for a, b in zip(low, high, strict=True)]
-    written = [intensity.label(intensity.between(*at)) for at in ends]
-    told = [f"{i} {b:.2f}" for i, b in zip(written, found.get("belief", []), strict=True)]
-    return found.assign(
-        models=rows.groupby("part")["n"].first(), intensity=written, told=told,
-        low=low.astype(int), high=high.astype(int), direction=[intensity.side(*at) for at in ends],
-    ).rename_axis(index=None, columns=None)  # fmt: skip
+    found = rows.pivot(index="part", columns="metric", values="value").rename_axis(None)
+    order = [effect for effect in EFFECTS if effect in found.index]
+    found = found.reindex(index=order, columns=pd.Index(METRICS))
+    low, high = (found[f"intensity_{end}"].astype(int) for end in ("low", "high"))
+    ends = list(zip(low, high, strict=True))
+    written = pd.Series([intensity.label(intensity.between(*at)) for at in ends], order, object)
+    told = written + found["belief"].map(" {:.2f}".format).astype(object)
+    read = {"intensity": written, "told": told, "low": low, "high": high}
+    read |= {"direction": [intensity.side(*at) for at in ends]}
+    return found.assign(**read, models=rows.groupby("part")["n"].first())

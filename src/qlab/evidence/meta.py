@@ -1,8 +1,7 @@
 """Random-effects meta-analysis of the improvements, beside the synthesis of beliefs.
 
-It needs a variance for each evidence model: a standard error that was given, or the spread of
-several runs. Models without one (a single run, a file's size) cannot take part, which is why the
-paper chose another method.
+It needs a variance: a standard error that was given, or the spread of several runs. Models without
+one (a single run, a file's size) cannot take part, which is why the paper chose another method.
 """
 
 import warnings
@@ -16,12 +15,10 @@ from qlab.core.stats import Estimate
 
 
 def random_effects(rows: pd.DataFrame) -> tuple[Estimate, float] | None:
-    """The mean improvement in percent and I^2 of some studies; None below 2 models.
+    """The mean improvement in percent of some models, and I^2; None below 2 of known variance.
 
-    Paule and Mandel's random effects with Hartung and Knapp's t interval; `n` counts the models.
-    I^2 is the share of the variation that is not chance within them.
-
-    Paule and Mandel 1982; Hartung and Knapp 2001, by `statsmodels.stats.meta_analysis`.
+    Paule and Mandel's random effects (1982) with Hartung and Knapp's t interval (2001), by
+    statsmodels; I^2 is the share of the variation that is not chance within the models.
     """
     spread = (rows["std"] ** 2 / rows["runs"]).where(rows["runs"] > 1)
     squared = (rows["standard_error"] ** 2).fillna(spread)

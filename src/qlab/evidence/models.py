@@ -1,9 +1,8 @@
 """Evidence models: a table of what studies found, read, checked, and given its beliefs.
 
 A row is one effect of one configuration in one study (`data/evidence/README.md` documents the
-columns). Belief in a study: B = base + 0.25 Q. Belief in one of its effects: B discounted for the
-spread of the runs. Source: arXiv 2505.00816 and its replication package; the later rule is that of
-the authors' next package (10.5281/zenodo.18401926, `belief_discounts.py`).
+columns). The rules: arXiv 2505.00816 and its replication package; the later one is that of the
+authors' next package (10.5281/zenodo.18401926, `belief_discounts.py`).
 """
 
 import math
@@ -23,8 +22,7 @@ RESOURCES = (
     "gpu_power", "gpu_memory_utilisation", "gpu_utilisation",
 )  # fmt: skip
 EFFECTS = CORRECTNESS + RESOURCES  # all that a study may report on
-# Base belief: simulation, experiment with estimates, controlled experiment.
-BASES = (0.0, 0.25, 0.5)
+BASES = (0.0, 0.25, 0.5)  # belief: simulation, experiment with estimates, controlled experiment
 _ROUNDED = 0.0015  # published beliefs have three digits and come from a discount of three digits
 
 
@@ -118,9 +116,8 @@ COLUMNS = list(Row.model_fields)
 def completed(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     """Rows as a table with belief and intensity by the paper's rules, whatever they had."""
     table = pd.DataFrame(rows, columns=COLUMNS)
-    every = [row for _, row in table.iterrows()]
     rules = {"belief": published_rule, "intensity": by_rule}
-    return table.assign(**{column: [rule(row) for row in every] for column, rule in rules.items()})
+    return table.assign(**{c: [by(row) for _, row in table.iterrows()] for c, by in rules.items()})
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -142,12 +139,11 @@ def read(path: Path) -> pd.DataFrame:
     try:
         rows = [row.model_dump() for row in TypeAdapter(list[Row]).validate_python(given)]
     except ValidationError as error:
-        first, (row, *column) = error.errors()[0], error.errors()[0]["loc"]
-        where, what = f"{path.name}, row {row + 2}", first["msg"].removeprefix("Value error, ")
-        about = (
-            f", column '{column[0]}': {what}; found {first['input']!r}" if column else f": {what}"
-        )
-        raise QlabError(f"{where}{about}.") from None
+        first = error.errors()[0]
+        (row, *column), what = first["loc"], f": {first['msg'].removeprefix('Value error, ')}"
+        if column:
+            what = f", column '{column[0]}'{what}; found {first['input']!r}"
+        raise QlabError(f"{path.name}, row {row + 2}{what}.") from None
     found = completed(rows)
     again = found.duplicated(["study", "configuration", "effect"])
     if again.any():

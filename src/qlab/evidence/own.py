@@ -1,13 +1,11 @@
 """Our own experiments as further studies, from their records, by the method's rules.
 
 A study is one model of one experiment, an evidence model one technique applied to its whole
-network: once, however many settings were tried. Left out are parts of a network, controls, and the
-times of `mini`, which one process took.
+network, once. Left out are parts of a network, controls, what `smoke` measured of too few items,
+and the times of `mini`, which one process took.
 
-Belief: the base is 0.50 for published models (`small`, and the sources' own, `full`), which are
-experiments under control, and 0.25 for embedded models on generated data (`mini`), which nobody
-uses. Q is 0.5: nobody but us has answered the checklist for us. Records of `smoke` are too few
-items to be evidence.
+The base belief is 0.50 for published models (`small`, and the sources' own, `full`), which are
+experiments under control, and 0.25 for embedded ones on generated data (`mini`), which nobody uses.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,11 +24,10 @@ QUALITY = 0.5  # of our experiments: nobody but us has answered the checklist
 
 
 def weigh(profile: str, named: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
-    """Evidence models of all our experiments that have records, real models first.
+    """Evidence models of all our experiments with records, real models first, and, by study, these.
 
-    And, by study, the records that tell of it. `named` says which of them answer to which effect.
-    Records of `full` are weighed at `full` only, those of `small` and `mini` always; a model that
-    two profiles tell of counts once. The table is as `models.read` gives it, and may be empty.
+    `named` says which of them answer to which effect. Those of `full` are weighed at `full` only; a
+    model that two profiles tell of counts once. The table, as of `models.read`, may be empty.
     """
     rows, files = [], {}
     known = yaml.safe_load(named.read_text(encoding="utf-8"))
@@ -75,7 +72,7 @@ def of(table: pd.DataFrame, profile: str, how: Mapping) -> list[dict]:
 def _findings(one: pd.DataFrame, parent: pd.DataFrame, how: Mapping) -> Iterator[dict]:
     """Effect, metric, mean and spread over runs of all that was measured of a variant.
 
-    A single run brings the error of its items, if known.
+    The error is that of the items, or of items and seeds, if known.
     """
     for effect, metric, (improvement, error) in (
         (how["effect"], how["correctness"], _correctness(one, how["correctness"])),
@@ -83,9 +80,10 @@ def _findings(one: pd.DataFrame, parent: pd.DataFrame, how: Mapping) -> Iterator
         ("inference_latency", how["ratio"], _latency(records.pick(one, how["ratio"]))),
         ("inference_energy", "energy_j", _less(one, parent, "energy_j")),
     ):
-        if runs := len(improvement):
-            known = {"standard_error": error.iloc[0] if runs == 1 else float("nan"), "runs": runs}
-            yield {"effect": effect, "metric": metric} | models.over_runs(improvement) | known
+        if len(improvement):
+            numbers = models.over_runs(improvement) | {"runs": len(improvement)}
+            numbers["standard_error"] = error.iloc[0] if len(error) == 1 else float("nan")
+            yield {"effect": effect, "metric": metric} | numbers
 
 
 def _correctness(one: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
@@ -93,7 +91,9 @@ def _correctness(one: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
     change = records.pick(one, f"{metric}_difference")
     both = records.pick(one, metric)[["seed", "value"]].merge(change, on="seed")
     before = both["value_x"] - both["value_y"]
-    return 100 * both["value_y"] / before, 100 * _error(both) / before
+    over = records.pick(one, f"{metric}_difference_over_seeds")  # of seeds and items
+    error = _error(over) / before.mean() if len(over) else _error(both) / before
+    return 100 * both["value_y"] / before, 100 * error
 
 
 def _latency(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

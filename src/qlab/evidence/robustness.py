@@ -30,9 +30,9 @@ def one_per_study(table: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
 
 def _pooled(rows: pd.DataFrame) -> dict:
     alike = rows["technique"].iloc[0] if rows["technique"].nunique() == 1 else "mixed"
-    named = {"configuration": "all", "technique": alike, "runs": int(rows["runs"].sum())}
-    unknown = {"standard_error": float("nan")}
-    return rows.iloc[0].to_dict() | named | unknown | models.over_runs(rows["improvement"])
+    about = {"configuration": "all", "technique": alike, "standard_error": float("nan")}
+    numbers = models.over_runs(rows["improvement"]) | {"runs": int(rows["runs"].sum())}
+    return rows.iloc[0].to_dict() | about | numbers
 
 
 def belief_split(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,6 @@ import pandas as pd
 from qlab.evidence import dempster, intensity
 from qlab.evidence.dempster import Mass
 from qlab.evidence.intensity import FRAME, Intensity
-from qlab.evidence.models import EFFECTS
 
 THRESHOLD = 0.75  # of the belief that both readings ask for
 
@@ -83,9 +82,3 @@ def synthesize(rows: pd.DataFrame, threshold: float = THRESHOLD) -> Synthesis:
     b, a = candidates(mass, threshold), descent(mass, threshold)
     plausibility = dempster.plausibility(mass, b.intensity)
     return Synthesis(len(rows), rows["study"].nunique(), b, a, plausibility, conflict)
-
-
-def believed(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The evidence models with any belief by effect, in the order of `EFFECTS`."""
-    parts = dict(list(table[table["belief"] > 0].groupby("effect")))
-    return {effect: parts[effect] for effect in EFFECTS if effect in parts}

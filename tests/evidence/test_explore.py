@@ -23,7 +23,7 @@ def test_it_begins_with_what_is_recorded_of_the_six_studies(box):
     row = wide(TABLE, SIX, ALL).loc[effect]
     told = box.children[-2].value
     assert (
-        f"{name(effect)}, threshold 75%, models: {row['models']}, studies: {row['studies']}:"
+        f"{name(effect)}, threshold 75%, models: {row['models']}, studies: {row['studies']:.0f}:"
         in told
     )
     assert f"belief {row['belief']:.2f}</b> by reading (b)" in told

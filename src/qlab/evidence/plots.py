@@ -14,7 +14,7 @@ _HALF = 0.38  # of a value's width on the scale
 
 
 def ladder(axis, names: Sequence[str], models: pd.DataFrame, read: pd.DataFrame) -> None:
-    """A row for each name: its evidence models as dots, what is `read` off as a bar, low to high."""
+    """A row for each name: its models as dots, and what is `read` off, low to high, as a bar."""
     for name, low, high in zip(read.index, read["low"], read["high"], strict=True):
         axis.barh(names.index(name), high - low + 2 * _HALF, left=low - _HALF, height=0.9, lw=0,
                   color=COLOURS[side(low, high)], alpha=0.45, zorder=2)  # fmt: skip

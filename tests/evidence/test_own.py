@@ -97,6 +97,15 @@ def test_seeds_are_runs_of_one_configuration():
     assert found["belief"] == pytest.approx(0.625 * np.exp(-0.1 * 1.25 / 3.75))
 
 
+def test_the_error_over_seeds_is_that_of_seeds_and_items():
+    about = {"method": "qat", "bits": 8, "where": "last", "k": 10}
+    of = ("resnet_qat", "m", "d", "qat_w8a8_last10", "accuracy_difference_over_seeds")
+    over = records.as_table([Record(*of, -0.03, "1", -0.05, -0.01, 3, **about)])
+    found = models(pd.concat([resnet(seeds=(0, 1, 2)), over], ignore_index=True))
+    (error,) = found.query("configuration == 'qat_w8a8_last10' and runs == 3")["standard_error"]
+    assert error == pytest.approx(100 * 0.04 / 3.919928 / 0.8)
+
+
 def test_a_speed_is_turned_into_a_time():
     one = Record("llama_gptq", "m", "d", "x", "tokens_per_s_ratio", 0.5, "1", 0.4, 0.8, better=1)
     improvement, error = own._latency(records.as_table([one]))

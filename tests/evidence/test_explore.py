@@ -5,9 +5,9 @@ import pytest
 from qlab.core import records
 from qlab.evidence import data, explore
 from qlab.evidence.measure import SIX, wide
+from qlab.evidence.models import name
 from qlab.evidence.robustness import ALL
 from qlab.evidence.synthesis import candidates, descent
-from qlab.evidence.words import name
 
 TASK = data.prepare(data.Parameters())
 TABLE = records.read("evidence_synthesis", "mini")
@@ -22,9 +22,12 @@ def test_it_begins_with_what_is_recorded_of_the_six_studies(box):
     effect = box.children[0].value
     row = wide(TABLE, SIX, ALL).loc[effect]
     told = box.children[-2].value
-    assert f"{name(effect)}, {row['models']} model" in told
+    assert (
+        f"{name(effect)}, threshold 75%, models: {row['models']}, studies: {row['studies']:.0f}:"
+        in told
+    )
     assert f"belief {row['belief']:.2f}</b> by reading (b)" in told
-    assert f"Conflict K {row['conflict']:.3f} of all at once" in told
+    assert f"Conflict K of all at once {row['conflict']:.3f}." in told
 
 
 def test_without_evidence_it_says_who_has_some(box):

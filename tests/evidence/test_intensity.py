@@ -31,9 +31,11 @@ def test_an_improvement_is_positive_where_better():
 def test_writing_and_reading_agree():
     for text in [*PLACES, *MIRRORED]:
         assert intensity.label(intensity.parse(text)) == text
+        assert intensity.between(*intensity.ends(intensity.parse(text))) == intensity.parse(text)
     assert intensity.ends(intensity.parse("NE-WN")) == (-2, -1)
     assert [intensity.ends(frozenset([v]))[0] for v in SCALE] == [-3, -2, -1, 0, 1, 2, 3]
-    assert intensity.in_words(intensity.parse("WP-PO")) == "weakly positive to positive"
+    assert [intensity.side(*e) for e in ((-2, -1), (-1, 0), (0, 0), (0, 1), (3, 3))] == [
+        "worse", "worse", "none", "better", "better"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["", "XX", "PO-WP", "WP-SP", "SN-NE-WN"])

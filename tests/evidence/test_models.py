@@ -35,12 +35,18 @@ def test_nineteen_models_of_six_studies():
 
 
 def test_beliefs_by_the_papers_rule():
-    assert evidence_models.study_belief(0.5, 0.851841) == pytest.approx(0.71296, abs=1e-5)
+    study = {"base": 0.5, "quality": 0.851841}
+    assert evidence_models.study_belief(study) == pytest.approx(0.71296, abs=1e-5)
+
+    def discount(improvement, iqr):
+        row = study | {"improvement": improvement, "iqr": iqr}
+        return 1 - evidence_models.published_rule(row) / evidence_models.study_belief(study)
+
     # effects.json of Alizadeh 2025, int4, accuracy: mean 0.485, IQR 15.192, discount 0.956
-    assert evidence_models.spread_discount(0.485, 15.192) == pytest.approx(0.956, abs=5e-4)
-    assert evidence_models.spread_discount(5, 0) == 0 == evidence_models.spread_discount(0, 0)
-    assert evidence_models.spread_discount(-4, 1) == evidence_models.spread_discount(4, 1)
-    assert evidence_models.spread_discount(0, 1) == 1
+    assert discount(0.485, 15.192) == pytest.approx(0.956, abs=5e-4)
+    assert discount(5, 0) == 0 == discount(0, 0)
+    assert discount(-4, 1) == discount(4, 1)
+    assert discount(0, 1) == 1
 
 
 def test_the_authors_later_rule_gives_their_worked_example():
@@ -53,7 +59,10 @@ def test_the_authors_later_rule_gives_their_worked_example():
 
 
 def test_few_runs_count_less_and_spread_from_five_runs_on():
-    of = evidence_models.runs_reliability
+    def of(improvement, std, runs):
+        row = {"base": 0.5, "quality": 0.4, "improvement": improvement, "std": std, "runs": runs}
+        return evidence_models.later_rule(row) / 0.6
+
     assert of(10, 0, 1) == pytest.approx(1 - 2.718281828 ** (-1 / 3))
     assert of(10, 9, 4) == of(10, 0, 4) and of(10, 9, 5) < of(10, 0, 5)
     assert of(0, 0, 30) == pytest.approx(1, abs=1e-4)

@@ -2,16 +2,24 @@
 
 import shutil
 
+import notebook04
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT
 
 from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
-from qlab.evidence import data, measure, own
+from qlab.evidence import data, measure, own, robustness
 from qlab.evidence import models as evidence_models
+from qlab.evidence.measure import BOTH, EMBEDDED, OURS, REAL, SIX, SIX_AND_GIVEN, wide
+from qlab.evidence.robustness import ALL, COUNTINGS, SPLIT
+
+NAMED = ROOT / "data" / "evidence" / "own.yaml"
+EXPERIMENTS = yaml.safe_load(NAMED.read_text(encoding="utf-8"))
+WEIGHED = "records.write("  # of the cell after which all is weighed and kept
 
 
 @pytest.fixture
@@ -59,8 +67,8 @@ def prepared(profile: str, **given) -> data.Task:
     return data.prepare(data.Parameters(profile=profile, **given))
 
 
-def models(table: pd.DataFrame) -> pd.DataFrame:
-    return evidence_models.completed(own.models("resnet_qat", table, 0.25))
+def models(table: pd.DataFrame, profile: str = "small") -> pd.DataFrame:
+    return evidence_models.completed(own.of(table, profile, EXPERIMENTS["resnet_qat"]))
 
 
 def test_improvements_are_those_of_the_records():
@@ -70,7 +78,8 @@ def test_improvements_are_those_of_the_records():
     assert accuracy["standard_error"] == pytest.approx(100 * 0.04 / 3.919928 / 0.8)
     assert found.at[("qat_w8a8_last10", "storage_size"), "improvement"] == pytest.approx(70)
     assert found.at[("qat_w8a8_last10", "inference_latency"), "improvement"] == pytest.approx(50)
-    assert set(found["belief"]) == {0.375}
+    assert set(found["belief"]) == {0.625} and set(found["study"]) == {"m"}
+    assert set(models(resnet(), "mini")["belief"]) == {0.375}
 
 
 def test_parts_of_a_network_and_other_conditions_are_left_out():
@@ -85,16 +94,30 @@ def test_seeds_are_runs_of_one_configuration():
     assert found["runs"] == 3 and found["improvement"] == pytest.approx(-3.75)
     assert found["iqr"] == pytest.approx(1.25) and found["std"] == pytest.approx(1.25)
     assert np.isnan(found["standard_error"])
-    assert found["belief"] == pytest.approx(0.375 * np.exp(-0.1 * 1.25 / 3.75))
+    assert found["belief"] == pytest.approx(0.625 * np.exp(-0.1 * 1.25 / 3.75))
+
+
+def test_the_error_over_seeds_is_that_of_seeds_and_items():
+    about = {"method": "qat", "bits": 8, "where": "last", "k": 10}
+    of = ("resnet_qat", "m", "d", "qat_w8a8_last10", "accuracy_difference_over_seeds")
+    over = records.as_table([Record(*of, -0.03, "1", -0.05, -0.01, 3, **about)])
+    found = models(pd.concat([resnet(seeds=(0, 1, 2)), over], ignore_index=True))
+    (error,) = found.query("configuration == 'qat_w8a8_last10' and runs == 3")["standard_error"]
+    assert error == pytest.approx(100 * 0.04 / 3.919928 / 0.8)
 
 
 def test_a_speed_is_turned_into_a_time():
-    one = records.as_table(
-        [Record("llama_gptq", "m", "d", "x", "tokens_per_s_ratio", 0.5, "1", 0.4, 0.8)]
-    )
-    found = own._latency(one, own.EXPERIMENTS["llama_gptq"])
-    assert found["improvement"] == pytest.approx(-100)  # twice the time
-    assert found["standard_error"] == pytest.approx(100 * (1 / 0.4 - 1 / 0.8) / 3.919928)
+    one = Record("llama_gptq", "m", "d", "x", "tokens_per_s_ratio", 0.5, "1", 0.4, 0.8, better=1)
+    improvement, error = own._latency(records.as_table([one]))
+    assert improvement.item() == pytest.approx(-100)  # twice the time
+    assert error.item() == pytest.approx(100 * (1 / 0.4 - 1 / 0.8) / 3.919928)
+
+
+def test_times_of_the_embedded_models_are_no_evidence():
+    table = resnet()
+    table["clock"] = table["metric"] == "latency_ratio"
+    assert "inference_latency" in set(models(table, "small")["effect"])
+    assert set(models(table, "mini")["effect"]) == {"accuracy", "storage_size"}
 
 
 def test_energy_enters_where_it_was_measured():
@@ -112,48 +135,88 @@ def test_records_without_a_parent_are_refused():
         models(table[table["variant"] != "fp32"])
 
 
-def test_which_profile_is_weighed(evidence_home):
-    assert own.weigh("smoke")[1] == {}
+def test_which_records_are_weighed(evidence_home):
+    assert own.weigh("smoke", NAMED)[1] == {}
     put(evidence_home, "smoke", resnet())
-    assert own.weigh("smoke")[1] == {}, "smoke is too few items to be evidence"
+    assert own.weigh("smoke", NAMED)[1] == {}, "smoke is too few items to be evidence"
     put(evidence_home, "mini", resnet())
     for profile in ("smoke", "mini", "full"):
-        table, origins = own.weigh(profile)
-        assert origins == {"resnet_qat": "mini"} and set(table["base"]) == {0.25}
-    put(evidence_home, "full", resnet())
-    assert own.weigh("mini")[1] == {"resnet_qat": "mini"}
-    table, origins = own.weigh("full")
-    assert origins == {"resnet_qat": "full"} and set(table["base"]) == {0.5}
+        table, files = own.weigh(profile, NAMED)
+        assert files["m"].parent.name == "mini" and set(table["base"]) == {0.25}
+    put(evidence_home, "small", resnet().assign(model="real"))
+    table, files = own.weigh("mini", NAMED)
+    assert [file.parent.name for file in files.values()] == ["small", "mini"]
+    assert list(dict.fromkeys(table["study"])) == ["real", "m"], "real models first"
+    assert table.groupby("study")["base"].first().to_dict() == {"real": 0.5, "m": 0.25}
+    put(evidence_home, "full", resnet().assign(model="real"))
+    table, files = own.weigh("full", NAMED)
+    assert files["real"].parent.name == "full", "a model of two profiles counts once"
+    assert not table.duplicated(["study", "configuration", "effect"]).any()
+    assert own.weigh("mini", NAMED)[1]["real"].parent.name == "small"
 
 
 def test_without_any_records_the_six_studies_are_weighed(evidence_home):
-    task = prepared("smoke")
-    table = records.check(records.as_table(data.weigh(task)), "records")
-    assert set(table["model"]) == {"six_studies"}
-    assert task.origins == {} and task.ours.empty
+    made = notebook04.run(WEIGHED, profile="smoke")
+    assert set(made.here["model"]) == {SIX}
+    assert made.task.tiers == {} and made.task.ours.empty
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """A home with the committed records of the first three experiments."""
+    home = tmp_path_factory.mktemp("committed")
+    shutil.copytree(ROOT / "data" / "evidence", home / "data" / "evidence")
+    for tier in ("small", "mini"):
+        for experiment in EXPERIMENTS:
+            source = ROOT / "data" / "results" / tier / f"{experiment}.csv"
+            target = home / "data" / "results" / tier / source.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return home
 
 
 @pytest.fixture
-def committed(evidence_home):
-    """A home with the committed records of the first three experiments."""
-    for experiment in own.EXPERIMENTS:
-        source = ROOT / "data" / "results" / "mini" / f"{experiment}.csv"
-        target = evidence_home / "data" / "results" / "mini" / source.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, target)
-    return evidence_home
+def at_home(committed, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(committed))
 
 
-def test_the_committed_records_become_models_of_every_experiment(committed):
-    task = prepared("mini")
-    assert set(task.origins.values()) == {"mini"} and len(task.origins) == 3
-    assert {"fp16", "int8_dynamic", "int8_static", "gptq_w8", "gptq_w4", "gptq_w2", "qat"} <= set(
-        task.ours["technique"]
-    )
-    assert set(task.ours["study"]) == set(own.EXPERIMENTS)
-    half = task.ours.query("technique == 'fp16' and effect == 'storage_size'")
-    assert half["improvement"].between(45, 50.5).all() and len(half) == 2
-    assert not task.ours.duplicated(["study", "configuration", "effect"]).any()
+@pytest.fixture(scope="module")
+def weighed(committed):
+    """What notebook 04 makes of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QLAB_HOME", str(committed))
+        return notebook04.run(WEIGHED, profile="mini")
+
+
+def test_the_committed_records_become_models_of_every_experiment(weighed):
+    ours, tiers = weighed.task.ours, weighed.task.tiers
+    assert list(tiers.values()) == ["small"] * 3 + ["mini"] * 3 and set(tiers) == set(ours["study"])
+    for (study, effect), rows in ours.groupby(["study", "effect"]):
+        assert rows["technique"].is_unique, f"{study}, {effect}: a technique counts once"
+    named = {t for how in EXPERIMENTS.values() for t in how["techniques"]}
+    for tier in ("small", "mini"):
+        assert named == set(ours[ours["study"].map(tiers) == tier]["technique"])
+    half = ours.query("technique == 'fp16' and effect == 'storage_size'")
+    assert half["improvement"].between(45, 50.5).all() and len(half) == 4
+
+
+def test_a_study_of_ours_has_one_belief_in_all_ways_but_the_papers(weighed):
+    ours = weighed.task.ours
+    for body in (OURS, BOTH):
+        of = weighed.ways(weighed.bodies[body], list(weighed.task.tiers))
+        for way, rows in of.items():
+            mine = rows[rows["study"].isin(weighed.task.tiers)]
+            said = 1 - (1 - mine["belief"]).groupby([mine["study"], mine["effect"]]).prod()
+            assert (said.max() > 0.63) == (way == ALL), way
+    most = wide(weighed.here, OURS, ALL).at["accuracy", "models"]
+    assert most == (ours["effect"] == "accuracy").sum()
+
+
+def test_parts_of_ours_are_counted_and_all_is_weighed_in_every_way(weighed):
+    for body in (REAL, EMBEDDED):
+        assert weighed.WAYS[body] == list(COUNTINGS)
+    parts = [wide(weighed.here, body, SPLIT)["studies"] for body in (REAL, EMBEDDED, OURS)]
+    assert parts[0].add(parts[1], fill_value=0).to_dict() == parts[2].to_dict()
 
 
 def given_study(folder, study: str) -> str:
@@ -164,33 +227,41 @@ def given_study(folder, study: str) -> str:
     return str(path)
 
 
-def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(committed, tmp_path):
-    task = prepared("mini", studies=given_study(tmp_path, "mine"))
-    assert task.place.startswith("mini-evidence-") and "given" in task.inputs()
-    table = records.check(records.as_table(data.weigh(task)), "records")
-    with_given = measure.wide(table, "six_studies_and_given", "all_models")
-    assert with_given.at["accuracy", "models"] == 18
-    with pytest.raises(QlabError, match="column 'study': 'tao_2022' is the name of a study"):
-        prepared("mini", studies=given_study(tmp_path, "tao_2022"))
+def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(at_home, tmp_path):
+    made = notebook04.run(WEIGHED, profile="mini", studies=given_study(tmp_path, "mine"))
+    assert made.task.place.startswith("mini-evidence-") and "given" in made.task.inputs
+    assert wide(made.here, SIX_AND_GIVEN, ALL).at["accuracy", "models"] == 18
+    for known in ("tao_2022", "resnet20_cifar10"):
+        with pytest.raises(QlabError, match=f"column 'study': '{known}' is the name of a study"):
+            prepared("mini", studies=given_study(tmp_path, known))
 
 
-def test_our_base_belief_is_tried_otherwise(committed):
-    task = prepared("mini")
-    beliefs = [own.rebased(task.ours, base)["belief"].max() for base in (0, 0.25, 0.5)]
+def test_our_base_belief_is_tried_otherwise(weighed):
+    ours, mine = weighed.task.ours, list(weighed.task.tiers)
+    beliefs = [
+        robustness.rebased(weighed.task.rows, mine, base).query("study in @mine")["belief"].max()
+        for base in (0, 0.25, 0.5)
+    ]
     assert beliefs == pytest.approx([0.125, 0.375, 0.625])
-    assert own.rebased(task.ours, 0.25).equals(task.ours)
-    table = records.as_table(data.weigh(task))
-    both = "six_studies_and_ours"
-    assert {"ours_base_0", "ours_base_25", "ours_base_50"} <= set(task.ways)
-    techniques = measure.techniques(table, both, task.ways)
-    assert techniques == sorted({*task.six["technique"], *task.ours["technique"]})
-    chosen = measure.wide(table, both, "ours_base_25")
-    assert chosen["belief"].equals(measure.wide(table, both, "all_models")["belief"])
+    six = robustness.rebased(weighed.task.rows, mine, 0).query("study not in @mine")
+    assert six.reset_index(drop=True).equals(weighed.task.six), "published beliefs stay"
+    assert {"ours_base_0", "ours_base_25", "ours_base_50"} <= set(weighed.WAYS[BOTH])
+    there = set(weighed.here[weighed.here["model"] == BOTH]["variant"])
+    techniques = {*weighed.task.six["technique"], *ours["technique"]}
+    assert there == {*weighed.WAYS[BOTH], *techniques, measure.RANDOM_EFFECTS}
 
 
-def test_a_clock_had_a_part_in_what_we_measured_and_in_nothing_published(committed):
-    table = records.as_table(data.weigh(prepared("mini")))
+def test_a_clock_had_a_part_in_what_we_measured_and_in_nothing_published(weighed):
+    table = weighed.here
     timed = table[table["clock"]]
     assert set(timed["part"]) == {"inference_latency", "inference_energy"}
-    assert set(timed["model"]) == {"ours", "six_studies_and_ours"}
+    assert set(timed["model"]) == {REAL, OURS, BOTH}
     assert set(table[table["part"] == "inference_latency"]["clock"]) == {True, False}
+
+
+def test_countings_say_what_hangs_on_them(weighed):
+    names = vars(weighed)
+    exec(next(cell for cell in notebook04.CODE if "def countings(" in cell), names)
+    found = names["countings"](SIX)["hangs on counting"]
+    assert found["f1"] == "direction" and found["storage_size"] == "no"
+    assert found["inference_latency"] == "strength"  # IF-WP, PO-SP: better, by how much?

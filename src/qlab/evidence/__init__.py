@@ -3,5 +3,5 @@
 Start with `synthesis` (what is read off), on `intensity` (the scale of seven), `models` (belief
 in a study) and `dempster` (the rule). `data` reads what is weighed and weighs it, `measure` keeps
 it as records; `own` makes evidence of our records, `robustness` and `meta` weigh it otherwise;
-`words`, `plots` and `explore` show.
+`plots` and `explore` show.
 """

@@ -6,7 +6,8 @@ well-kept library was found, and the rule is short.
 
 import math
 from collections.abc import Iterable, Mapping
-from itertools import accumulate, combinations
+from functools import reduce
+from itertools import combinations
 from typing import NamedTuple
 
 from qlab.core.errors import QlabError
@@ -33,7 +34,8 @@ def simple_support(answers: Answers, belief: float, frame: Answers) -> dict[Answ
         raise QlabError(f"A belief lies between 0 and 1, not at {belief}.")
     if not answers or not answers <= frame:
         raise QlabError(f"Evidence is for some of {sorted(frame)}; got {sorted(answers)}.")
-    return _present({answers: belief, frame: 1 - belief} if answers != frame else {frame: 1.0})
+    mass = {frame: 1 - belief, answers: belief if answers != frame else 1.0}
+    return {focal: m for focal, m in mass.items() if m > 0}
 
 
 def conjunction(first: Mass, second: Mass) -> dict[Answers, float]:
@@ -55,17 +57,14 @@ def combine(masses: Iterable[Mass]) -> Combined:
     parts = list(masses)
     if not parts:
         raise QlabError("There is no mass function to combine; give at least one.")
-    found: dict[Answers, float] = dict(parts[0])
-    for part in parts[1:]:
-        found = conjunction(found, part)
-    agreed = {answers: m for answers, m in found.items() if answers}
-    total = math.fsum(agreed.values())
+    found = reduce(conjunction, parts)
+    total = math.fsum(m for answers, m in found.items() if answers)
     if total <= 0:
         raise QlabError(
             "The evidence contradicts itself totally: no answer is left that all of it allows. "
             "A belief below 1 on either side leaves room for error."
         )
-    mass = _present({answers: m / total for answers, m in agreed.items()})
+    mass = {answers: m / total for answers, m in found.items() if answers and m > 0}
     return Combined(mass, max(0.0, 1 - total))
 
 
@@ -91,16 +90,7 @@ def last_step_conflicts(masses: Iterable[Mass]) -> list[float]:
     This is what tools report that combine pair by pair: it depends on the order.
     """
     parts = list(masses)
-    if len(parts) < 2:
+    if len(parts) == 1:
         return [0.0]
-    before = list(accumulate(parts, lambda a, b: combine([a, b]).mass))
-    after = list(accumulate(reversed(parts), lambda a, b: combine([a, b]).mass))[::-1]
-    others = [after[1]]
-    others += [combine([before[i - 1], after[i + 1]]).mass for i in range(1, len(parts) - 1)]
-    others += [before[-2]]
-    steps = (conjunction(other, last) for other, last in zip(others, parts, strict=True))
-    return [step.get(EMPTY, 0.0) for step in steps]
-
-
-def _present(mass: Mass) -> dict[Answers, float]:
-    return {answers: m for answers, m in mass.items() if m > 0}
+    rests = [combine(parts[:i] + parts[i + 1 :]).mass for i in range(len(parts))]
+    return [conjunction(r, last).get(EMPTY, 0.0) for r, last in zip(rests, parts, strict=True)]

@@ -12,14 +12,6 @@ from qlab.core.errors import QlabError
 # From strongly negative over indifferent to strongly positive.
 SCALE = ("SN", "NE", "WN", "IF", "WP", "PO", "SP")
 FRAME = frozenset(SCALE)  # all answers
-WORDS = dict(
-    zip(
-        SCALE,
-        ("strongly negative", "negative", "weakly negative", "indifferent",
-         "weakly positive", "positive", "strongly positive"),
-        strict=True,
-    )
-)  # fmt: skip
 # Upper bounds in percent, inclusive, of IF, IF/weak, weak, weak/mid, mid, mid/strong.
 CUTS = {"resource": (2, 10, 20, 30, 40, 50), "correctness": (2, 5, 10, 15, 20, 25)}
 _MIDDLE = SCALE.index("IF")
@@ -27,10 +19,7 @@ Intensity = frozenset[str]  # one value of SCALE, or neighbours
 
 
 def relative_improvement(quantized: float, baseline: float, more_is_better: bool) -> float:
-    """Change in percent of the baseline, positive where quantization is better.
-
-    QlabError: a baseline of 0.
-    """
+    """Change in percent of the baseline, not 0, positive where quantization is better."""
     if baseline == 0:
         raise QlabError("A relative improvement needs a baseline other than 0.")
     change = 100 * (quantized - baseline) / baseline
@@ -66,6 +55,11 @@ def ends(intensity: Intensity) -> tuple[int, int]:
     return min(at), max(at)
 
 
-def in_words(intensity: Intensity) -> str:
-    """`weakly positive to positive`."""
-    return " to ".join(WORDS[value] for value in SCALE if value in intensity)
+def between(low: int, high: int) -> Intensity:
+    """The intensity with these ends, from -3 (SN) to 3 (SP); the inverse of `ends`."""
+    return frozenset(SCALE[_MIDDLE + low : _MIDDLE + high + 1])
+
+
+def side(low: int, high: int) -> str:
+    """`better`, `worse` or `none`: the side of the scale on which these ends lie."""
+    return "better" if high > 0 else "worse" if low < 0 else "none"

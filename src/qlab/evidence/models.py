@@ -1,9 +1,8 @@
 """Evidence models: a table of what studies found, read, checked, and given its beliefs.
 
 A row is one effect of one configuration in one study (`data/evidence/README.md` documents the
-columns). Belief in a study: B = base + 0.25 Q. Belief in one of its effects: B discounted for the
-spread of the runs. Source: arXiv 2505.00816 and its replication package; the later rule is that of
-the authors' next package (10.5281/zenodo.18401926, `belief_discounts.py`).
+columns). The rules: arXiv 2505.00816 and its replication package; the later one is that of the
+authors' next package (10.5281/zenodo.18401926, `belief_discounts.py`).
 """
 
 import math
@@ -23,54 +22,52 @@ RESOURCES = (
     "gpu_power", "gpu_memory_utilisation", "gpu_utilisation",
 )  # fmt: skip
 EFFECTS = CORRECTNESS + RESOURCES  # all that a study may report on
-# Base belief: simulation, experiment with estimates, controlled experiment.
-BASES = (0.0, 0.25, 0.5)
+BASES = (0.0, 0.25, 0.5)  # belief: simulation, experiment with estimates, controlled experiment
 _ROUNDED = 0.0015  # published beliefs have three digits and come from a discount of three digits
 
 
-def kind(effect: str) -> str:
-    """Which cut points an effect takes: `correctness` or `resource`."""
-    return "correctness" if effect in CORRECTNESS else "resource"
+def over_runs(improvements: pd.Series) -> dict[str, float]:
+    """Mean improvement and its spread over runs, as columns of a row; a single run has none."""
+    quarters = improvements.quantile([0.25, 0.75])
+    return {"improvement": improvements.mean(), "iqr": quarters[0.75] - quarters[0.25],
+            "std": improvements.std() if len(improvements) > 1 else 0.0}  # fmt: skip
 
 
-def study_belief(base: float, quality: float) -> float:
-    """B = base + 0.25 Q; `quality` is the share of yes on the checklist, mean over its sections."""
-    return base + 0.25 * quality
+def name(effect: str) -> str:
+    """`gpu_memory_utilisation` as `GPU memory utilisation`."""
+    return effect.replace("_", " ").replace("gpu", "GPU").replace("f1", "F1")
 
 
-def spread_discount(improvement: float, iqr: float) -> float:
-    """d = 1 - exp(-0.1 |IQR / mean|): the share of belief lost to spread; 0 without spread."""
-    if iqr == 0:
-        return 0.0
-    return 1 - math.exp(-0.1 * iqr / abs(improvement)) if improvement else 1.0
-
-
-def runs_reliability(improvement: float, std: float, runs: int) -> float:
-    """The authors' later factor a_n a_v: few runs count less, and spread only from five runs on.
-
-    a_n = 1 - exp(-n / 3); a_v = exp(-0.1 V2) with V2 = s / sqrt(s^2 + mean^2) (Kvålseth 2017).
-    """
-    size = math.hypot(std, improvement)
-    variation = std / size if size else 0.0
-    return (1 - math.exp(-runs / 3)) * (math.exp(-0.1 * variation) if runs > 4 else 1.0)
+def study_belief(row: Mapping) -> float:
+    """B = base + 0.25 Q; Q is the share of yes on the checklist, mean over its sections."""
+    return row["base"] + 0.25 * row["quality"]
 
 
 def published_rule(row: Mapping) -> float:
-    """Belief in an effect by the paper's rule, B (1 - d)."""
-    discount = spread_discount(row["improvement"], row["iqr"])
-    return study_belief(row["base"], row["quality"]) * (1 - discount)
+    """Belief in an effect by the paper's rule, B (1 - d), d = 1 - exp(-0.1 |IQR / mean|).
+
+    Without spread nothing is lost; with some around a mean of 0, all.
+    """
+    if not row["iqr"]:
+        return study_belief(row)
+    spread = row["iqr"] / abs(row["improvement"]) if row["improvement"] else math.inf
+    return study_belief(row) * math.exp(-0.1 * spread)
 
 
 def later_rule(row: Mapping) -> float:
-    """Belief in an effect by the authors' later rule, B a_n a_v."""
-    factor = runs_reliability(row["improvement"], row["std"], row["runs"])
-    return study_belief(row["base"], row["quality"]) * factor
+    """Belief by the authors' later rule, B a_n a_v: runs count, and spread from five runs on.
+
+    a_n = 1 - exp(-n / 3); a_v = exp(-0.1 V2) with V2 = s / sqrt(s^2 + mean^2) (Kvålseth 2017).
+    """
+    size = math.hypot(row["std"], row["improvement"])
+    variation = row["std"] / size if size and row["runs"] > 4 else 0.0
+    return study_belief(row) * (1 - math.exp(-row["runs"] / 3)) * math.exp(-0.1 * variation)
 
 
-def by_rule(row: Mapping) -> str:
+def by_rule(row: Mapping, cuts: Mapping[str, tuple[float, ...]] = intensity.CUTS) -> str:
     """The intensity that the cut points give a row's improvement."""
-    cuts = intensity.CUTS[kind(row["effect"])]
-    return intensity.label(intensity.from_improvement(row["improvement"], cuts))
+    kind = "correctness" if row["effect"] in CORRECTNESS else "resource"
+    return intensity.label(intensity.from_improvement(row["improvement"], cuts[kind]))
 
 
 Text = Annotated[str, Field(min_length=1)]
@@ -100,11 +97,11 @@ class Row(BaseModel):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
+        rule, strength = published_rule(vars(self)), by_rule(vars(self))
         if self.base not in BASES:
             raise ValueError(f"base must be one of {', '.join(map(str, BASES))}, not {self.base}")
         if self.effect in RESOURCES and self.improvement > 100:
             raise ValueError("improvement of a resource is at most 100 %: nothing is left then")
-        rule, strength = published_rule(vars(self)), by_rule(vars(self))
         if self.belief is not None and abs(self.belief - rule) > _ROUNDED:
             raise ValueError(f"belief is not (base + 0.25 quality) exp(-0.1 iqr / |improvement|), "
                              f"which is {rule:.3f}")  # fmt: skip
@@ -116,12 +113,11 @@ class Row(BaseModel):
 COLUMNS = list(Row.model_fields)
 
 
-def completed(rows: list[dict]) -> pd.DataFrame:
-    """Rows without belief and intensity as a table with both, by the paper's rules."""
+def completed(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
+    """Rows as a table with belief and intensity by the paper's rules, whatever they had."""
     table = pd.DataFrame(rows, columns=COLUMNS)
-    table["belief"] = [published_rule(row) for _, row in table.iterrows()]
-    table["intensity"] = [by_rule(row) for _, row in table.iterrows()]
-    return table
+    rules = {"belief": published_rule, "intensity": by_rule}
+    return table.assign(**{c: [by(row) for _, row in table.iterrows()] for c, by in rules.items()})
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -139,27 +135,19 @@ def read(path: Path) -> pd.DataFrame:
         ) from error
     if list(table.columns) != COLUMNS or table.empty:
         raise QlabError(f"{path.name}: the columns must be {','.join(COLUMNS)}, above some rows.")
-    return _checked(table.fillna(""), path.name)
-
-
-def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """A table of texts as one of numbers and texts; what is empty has the defaults of `Row`."""
     given = [{k: v for k, v in row.items() if v.strip()} for row in table.to_dict("records")]
     try:
         rows = [row.model_dump() for row in TypeAdapter(list[Row]).validate_python(given)]
     except ValidationError as error:
         first = error.errors()[0]
-        row, *column = first["loc"]
-        what = f"{first['msg'].removeprefix('Value error, ')}"
-        told = (
-            f", column '{column[0]}': {what}; found {first['input']!r}" if column else f": {what}"
-        )
-        raise QlabError(f"{where}, row {row + 2}{told}.") from None
+        (row, *column), what = first["loc"], f": {first['msg'].removeprefix('Value error, ')}"
+        if column:
+            what = f", column '{column[0]}'{what}; found {first['input']!r}"
+        raise QlabError(f"{path.name}, row {row + 2}{what}.") from None
     found = completed(rows)
     again = found.duplicated(["study", "configuration", "effect"])
     if again.any():
-        raise QlabError(
-            f"{where}, row {again.argmax() + 2}: the configuration has this effect twice."
-        )
+        where = f"{path.name}, row {again.argmax() + 2}"
+        raise QlabError(f"{where}: the configuration has this effect twice.")
     stored = pd.Series([row["belief"] for row in rows], dtype=float)
     return found.assign(belief=stored.fillna(found["belief"]))

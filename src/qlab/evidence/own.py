@@ -1,177 +1,115 @@
-"""Our own experiments as further evidence models, from their records, by the method's rules.
+"""Our own experiments as further studies, from their records, by the method's rules.
 
-An evidence model is one technique applied to one experiment's whole network. Left out are parts of
-a network, controls, and a technique's further settings on the same network: they would count one
-finding several times.
+A study is one model of one experiment, an evidence model one technique applied to its whole
+network, once. Left out are parts of a network, controls, what `smoke` measured of too few items,
+and the times of `mini`, which one process took.
 
-Belief: the base is 0.25 for embedded models on generated data (`mini`), which are under control but
-which nobody uses, and 0.50 for the sources' own models (`full`). Q is 0.5: nobody but us has
-answered the checklist for us. Records of `smoke` are too few items to be evidence, so that a run at
-`smoke` weighs those of `mini`.
+The base belief is 0.50 for published models (`small`, and the sources' own, `full`), which are
+experiments under control, and 0.25 for embedded ones on generated data (`mini`), which nobody uses.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from qlab.core import records
 from qlab.core.errors import QlabError
-from qlab.evidence import models as evidence_models
+from qlab.evidence import models
 from qlab.evidence.intensity import relative_improvement
 
-BASE = {"mini": 0.25, "full": 0.5}  # belief in our experiments, per profile
+BASE = {"full": 0.5, "small": 0.5, "mini": 0.25}  # belief in our studies, real models first
 QUALITY = 0.5  # of our experiments: nobody but us has answered the checklist
-_Z = 1.959964
 
 
-class Experiment(NamedTuple):
-    """Where an experiment's records answer to which effect."""
+def weigh(profile: str, named: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
+    """Evidence models of all our experiments with records, real models first, and, by study, these.
 
-    notebook: str  # its number
-    effect: str  # that its correctness metric counts as
-    correctness: str  # metric, of variant and parent
-    ratio: str  # of time, or of speed, to the float parent's
-    ratio_is_speed: bool  # then its inverse is a ratio of times
-    techniques: dict[str, dict]  # and the columns of its variants' records
-
-
-EXPERIMENTS = {
-    "centernet_ptq": Experiment(
-        "01", "average_precision", "ap", "latency_ratio_p50", False,
-        {name: {"variant": name} for name in ("fp16", "int8_dynamic", "int8_static", "int16x8")},
-    ),
-    "llama_gptq": Experiment(
-        "02", "accuracy", "acc", "tokens_per_s_ratio", True,
-        {name: {"variant": name} for name in ("fp16", "bnb_int8", "bnb_nf4")}
-        | {f"gptq_w{bits}": {"method": "gptq", "bits": bits, "group_size": 64}
-           for bits in (8, 4, 3, 2)}
-        | {"autoround_w2": {"method": "autoround", "bits": 2, "group_size": 64}},
-    ),
-    "resnet_qat": Experiment(
-        "03", "accuracy", "accuracy", "latency_ratio", False,
-        {"qat": {"method": "qat"}, "int8_static": {"method": "ptq", "bits": 8},
-         "int4_static": {"method": "ptq", "bits": 4}},
-    ),
-}  # fmt: skip
-
-
-def records_of(experiment: str, profile: str) -> tuple[str, pd.DataFrame] | None:
-    """The profile whose records are weighed, and the records; None where there are none.
-
-    `full` weighs its own where they exist; everything else weighs `mini`.
+    `named` says which of them answer to which effect. Those of `full` are weighed at `full` only; a
+    model that two profiles tell of counts once. The table, as of `models.read`, may be empty.
     """
-    for candidate in dict.fromkeys(["full", "mini"] if profile == "full" else ["mini"]):
-        if records.csv_path(experiment, candidate).is_file():
-            return candidate, records.read(experiment, candidate)
-    return None
+    rows, files = [], {}
+    known = yaml.safe_load(named.read_text(encoding="utf-8"))
+    for tier in BASE if profile == "full" else ("small", "mini"):
+        for experiment, how in known.items():
+            if (file := records.csv_path(experiment, tier)).is_file():
+                found = of(records.read_file(file), tier, how)
+                rows += [row for row in found if row["study"] not in files]
+                files |= {row["study"]: file for row in found if row["study"] not in files}
+    return models.completed(rows), files
 
 
-def weigh(profile: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Evidence models of all our experiments that have records, and the profile of each one's.
+def of(table: pd.DataFrame, profile: str, how: Mapping) -> list[dict]:
+    """Rows of an experiment without belief and intensity; `how` is its part of `own.yaml`.
 
-    The table is as `evidence_models.read` gives it, and empty where there are no records.
+    QlabError where no one variant is the float parent: with a size, and without a difference.
     """
-    rows, origins = [], {}
-    for experiment in EXPERIMENTS:
-        if found := records_of(experiment, profile):
-            origins[experiment], table = found
-            rows += models(experiment, table, BASE[origins[experiment]])
-    return evidence_models.completed(rows), origins
-
-
-def rebased(ours: pd.DataFrame, base: float) -> pd.DataFrame:
-    """Our evidence models with another base belief: the choice above is ours, so it is tried."""
-    return evidence_models.completed(ours.assign(base=base).to_dict("records"))
-
-
-def models(experiment: str, table: pd.DataFrame, base: float) -> list[dict]:
-    """Rows of one experiment, without belief and intensity."""
-    how = EXPERIMENTS[experiment]
-    main, parent = _main(table, experiment, how.correctness)
-    whole = _whole(records.pick(main, [how.correctness, "size_bytes"]))
-    rows = []
-    for technique, columns in how.techniques.items():
-        made = records.pick(whole, [how.correctness, "size_bytes"], **columns)
-        for variant in sorted(set(made["variant"]) - {parent}):
-            for effect, metric, found in _findings(main, variant, parent, how):
-                rows.append({
-                    "study": experiment, "configuration": variant, "technique": technique,
-                    "effect": effect, "metric": metric, **found, "base": base,
-                    "quality": QUALITY, "citation": f"qlab, notebook {how.notebook}",
-                })  # fmt: skip
+    experiment, change = table["experiment"].iloc[0], f"{how['correctness']}_difference"
+    sizes, compared = (records.pick(table, metric) for metric in ("size_bytes", change))
+    floats = sizes[~sizes["variant"].isin(compared["variant"])]
+    if floats["variant"].nunique() != 1:
+        raise QlabError(
+            f"The records of '{experiment}' have no single float parent, the one variant with a "
+            f"size and without '{change}'; found {list(floats['variant'])}. Run its notebook again."
+        )
+    parent = floats.iloc[0]
+    here = (table["model"] == parent["model"]) & (table["dataset"] == parent["dataset"])
+    timed = ~table["clock"] | (profile != "mini")
+    main = table[here & timed & table["condition"].isna()]
+    # Quantized as a whole: all layers, where layers are counted.
+    layers = sizes["k"].where(sizes["where"] == "last", 0)
+    whole = sizes[sizes["k"].isna() | (layers == sizes["k"].max()).fillna(False)]
+    rows, of_all = [], {"base": BASE[profile], "quality": QUALITY, "citation": "qlab"}
+    for technique, columns in how["techniques"].items():
+        for variant in dict.fromkeys(records.pick(whole, "size_bytes", **columns)["variant"]):
+            one, other = (main[main["variant"] == v] for v in (variant, parent["variant"]))
+            about = {"study": parent["model"], "configuration": variant, "technique": technique}
+            rows += [of_all | about | found for found in _findings(one, other, how)]
     return rows
 
 
-def _whole(rows: pd.DataFrame) -> pd.DataFrame:
-    """Records of variants that are quantized as a whole: all layers, where layers are counted."""
-    counted = rows["k"].notna()
-    every = (rows["where"] == "last") & (rows["k"] == rows["k"].max()).fillna(False)
-    return rows[~counted | every]
+def _findings(one: pd.DataFrame, parent: pd.DataFrame, how: Mapping) -> Iterator[dict]:
+    """Effect, metric, mean and spread over runs of all that was measured of a variant.
+
+    The error is that of the items, or of items and seeds, if known.
+    """
+    for effect, metric, (improvement, error) in (
+        (how["effect"], how["correctness"], _correctness(one, how["correctness"])),
+        ("storage_size", "size_bytes", _less(one, parent, "size_bytes")),
+        ("inference_latency", how["ratio"], _latency(records.pick(one, how["ratio"]))),
+        ("inference_energy", "energy_j", _less(one, parent, "energy_j")),
+    ):
+        if len(improvement):
+            numbers = models.over_runs(improvement) | {"runs": len(improvement)}
+            numbers["standard_error"] = error.iloc[0] if len(error) == 1 else float("nan")
+            yield {"effect": effect, "metric": metric} | numbers
 
 
-def _main(table: pd.DataFrame, experiment: str, metric: str) -> tuple[pd.DataFrame, str]:
-    """Records of the model and data set that the experiment is about, and its float parent."""
-    sizes = records.pick(table, "size_bytes")
-    compared = set(records.pick(table, f"{metric}_difference")["variant"])
-    parents = [v for v in dict.fromkeys(sizes["variant"]) if v not in compared]
-    if len(parents) != 1:
-        raise QlabError(
-            f"The records of '{experiment}' have no single float parent, the one variant with a "
-            f"size and without '{metric}_difference'; found {parents}. Run its notebook again."
-        )
-    of = sizes[sizes["variant"] == parents[0]].iloc[0]
-    here = (table["model"] == of["model"]) & (table["dataset"] == of["dataset"])
-    return table[here & table["condition"].isna()], parents[0]
-
-
-def _findings(main: pd.DataFrame, variant: str, parent: str, how: Experiment):
-    """Effect, metric and numbers of all that was measured of a variant."""
-    one, other = main[main["variant"] == variant], main[main["variant"] == parent]
-    parts = [
-        (how.effect, how.correctness, _correctness(one, how.correctness)),
-        ("storage_size", "size_bytes", _against_parent(one, other, "size_bytes")),
-        ("inference_latency", how.ratio, _latency(one, how)),
-        ("inference_energy", "energy_j", _against_parent(one, other, "energy_j")),
-    ]
-    return [part for part in parts if part[2] is not None]
-
-
-def _correctness(one: pd.DataFrame, metric: str) -> dict | None:
+def _correctness(one: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
     """The paired difference over the parent's value on the same items; a run is a seed."""
-    both = records.pick(one, metric).merge(
-        records.pick(one, f"{metric}_difference"), on="seed", suffixes=("", "_change")
-    )
-    before = both["value"] - both["value_change"]
-    change = 100 * both["value_change"] / before
-    error = 100 * (both["ci_high_change"] - both["ci_low_change"]) / (2 * _Z) / before
-    return _numbers(change, error)
+    change = records.pick(one, f"{metric}_difference")
+    both = records.pick(one, metric)[["seed", "value"]].merge(change, on="seed")
+    before = both["value_x"] - both["value_y"]
+    over = records.pick(one, f"{metric}_difference_over_seeds")  # of seeds and items
+    error = _error(over) / before.mean() if len(over) else _error(both) / before
+    return 100 * both["value_y"] / before, 100 * error
 
 
-def _latency(one: pd.DataFrame, how: Experiment) -> dict | None:
-    """1 minus the ratio of times; a ratio of speeds is its inverse."""
-    rows = records.pick(one, how.ratio)[["value", "ci_low", "ci_high"]]
-    times = 1 / rows if how.ratio_is_speed else rows
-    error = 100 * (times["ci_high"] - times["ci_low"]).abs() / (2 * _Z)
-    return _numbers(100 * (1 - times["value"]), error)
+def _latency(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """1 minus the ratio of times; a ratio of speeds, of which more is better, is its inverse."""
+    times = rows[["value", "ci_low", "ci_high"]]
+    times = (1 / times).where(rows["better"] > 0, times)
+    return 100 * (1 - times["value"]), 100 * _error(times)
 
 
-def _against_parent(one: pd.DataFrame, other: pd.DataFrame, metric: str) -> dict | None:
+def _less(one: pd.DataFrame, parent: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
     """Less than the parent's, without an error: counted bytes, or joules of one series."""
-    mine, its = (records.pick(rows, metric)["value"] for rows in (one, other))
-    if mine.empty or its.empty:
-        return None
-    return _numbers(mine.map(lambda v: relative_improvement(v, its.iloc[0], False)), None)
+    mine, its = (records.pick(rows, metric)["value"] for rows in (one, parent))
+    less = relative_improvement(mine, its.iloc[0], False) if len(its) else mine[:0]
+    return less, less * float("nan")
 
 
-def _numbers(improvement: pd.Series, error: pd.Series | None) -> dict | None:
-    """Mean and spread over the runs; a single run brings the error of its items, if known."""
-    if improvement.empty:
-        return None
-    alone = len(improvement) == 1
-    return {
-        "improvement": float(improvement.mean()),
-        "iqr": float(improvement.quantile(0.75) - improvement.quantile(0.25)),
-        "std": 0.0 if alone else float(improvement.std()),
-        "standard_error": float(error.iloc[0]) if alone and error is not None else float("nan"),
-        "runs": len(improvement),
-    }
+def _error(rows: pd.DataFrame) -> pd.Series:
+    """The standard error behind a 95 % interval."""
+    return (rows["ci_high"] - rows["ci_low"]).abs() / (2 * 1.959964)

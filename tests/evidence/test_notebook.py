@@ -1,0 +1,142 @@
+"""What notebook 04 says of its committed run, held to the records."""
+
+import committed
+import pytest
+import yaml
+from conftest import ROOT
+from notebook04 import CELLS, PROSE
+
+from qlab.core import records
+from qlab.evidence import models, own
+from qlab.evidence.measure import BOTH, RANDOM_EFFECTS, REAL, SIX, wide
+from qlab.evidence.robustness import ALL, COUNTINGS, ONE_EACH, SPLIT
+from qlab.evidence.synthesis import synthesize
+
+TABLE = committed.table("evidence_synthesis", "mini")
+STUDIES = models.read(ROOT / "data" / "evidence" / "six_studies.csv")
+EXPERIMENTS = yaml.safe_load((ROOT / "data" / "evidence" / "own.yaml").read_text(encoding="utf-8"))
+TECHNIQUES = {t for how in EXPERIMENTS.values() for t in how["techniques"]} | {
+    *STUDIES["technique"]
+}
+OTHER = [v for v in TABLE[TABLE["model"] == SIX]["variant"].unique()
+         if v not in {ALL, RANDOM_EFFECTS, *TECHNIQUES}]  # fmt: skip
+
+
+def by(body: str, column: str, ways=COUNTINGS) -> dict:
+    """What each way of weighing says: by way, a column of the effects."""
+    return {way: wide(TABLE, body, way)[column] for way in ways}
+
+
+@pytest.mark.parametrize(
+    ("way", "effect"),
+    [
+        *((way, "accuracy") for way in (SPLIT, ONE_EACH)),
+        *((way, "inference_latency") for way in COUNTINGS),
+        *((f"without_{study}", "accuracy") for study in ("tao_2022", "gonzalez_2024")),
+    ],
+)
+def test_a_reading_in_the_prose_is_a_committed_record(way, effect):
+    assert f"`{effect}` {wide(TABLE, SIX, way).at[effect, 'told']}" in PROSE
+
+
+def test_what_hangs_on_counting_is_what_the_prose_says():
+    strength, direction = (by(SIX, column) for column in ("intensity", "direction"))
+    effects = list(strength[ALL].index)
+    turned = {e for e in effects if len({of[e] for of in direction.values()}) > 1}
+    moved = {e for e in effects if len({of[e] for of in strength.values()}) > 1} - turned
+    assert set(effects) - turned - moved == {"storage_size", "dice", "gpu_utilisation"}
+    assert "Three of eleven effects do not: `storage_size`, `dice`" in PROSE and len(effects) == 11
+    assert "In seven the strength hangs on counting, in `f1`" in PROSE
+    assert len(moved) == 7 and turned == {"f1"}
+    change = [e for e in set(effects) - {"dice"} if strength[ALL][e] != strength[ONE_EACH][e]]
+    assert "With one model per study seven of the ten effects change" in PROSE and len(change) == 7
+
+
+def test_how_firm_directions_and_intensities_are_is_what_the_prose_says():
+    base, told = wide(TABLE, SIX, ALL), PROSE.split("Of directions, those of ")[1]
+    strength, direction = (by(SIX, column, OTHER) for column in ("intensity", "direction"))
+    turns = {e: sum(e in of and of[e] != base.at[e, "direction"] for of in direction.values())
+             for e in base.index.drop("dice")}  # fmt: skip
+    assert {e for e, n in turns.items() if not n} == {e for e in turns if f"`{e}`" in told[:140]}
+    assert {n for n in turns.values() if n} <= {1, 2, 3}
+    same = {e: sum(of.get(e) == base.at[e, "intensity"] for of in strength.values()) for e in turns}
+    assert f"accuracy keeps its own in {same['accuracy']} of {len(OTHER)} other ways" in PROSE
+    assert f"latency in {same['inference_latency']}." in PROSE
+
+
+def test_what_the_real_models_say_is_what_the_prose_says():
+    told, direction = by(REAL, "told"), by(REAL, "direction")
+    hangs = {e: len({of[e] for of in direction.values()}) > 1 for e in direction[ALL].index}
+    assert [e for e, turns in hangs.items() if not turns] == ["storage_size"]
+    assert {of["storage_size"] for of in by(REAL, "intensity").values()} == {"SP"}
+    for way, words in ((SPLIT, "strongly positive"), (ALL, "strongly negative")):
+        said = told[way]["inference_latency"]
+        assert said in PROSE and said[:2] == {"strongly positive": "SP"}.get(words, "SN")
+    strength = by(REAL, "intensity")
+    assert strength[ALL]["accuracy"] == "IF" and strength[ONE_EACH]["accuracy"] == "SN"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "tier", "technique", "effect"),
+    [
+        *(("llama_gptq", "small", t, "accuracy") for t in ("gptq_w3", "gptq_w2")),
+        ("llama_gptq", "small", "bnb_nf4", "inference_latency"),
+        *(("centernet_ptq", "small", t, "average_precision")
+          for t in ("int8_static", "int8_selective")),
+        ("centernet_ptq", "mini", "int8_static", "average_precision"),
+        ("centernet_ptq", "small", "int8_dynamic", "inference_latency"),
+    ],
+)  # fmt: skip
+def test_an_improvement_in_the_prose_is_a_committed_record(experiment, tier, technique, effect):
+    rows = own.of(committed.table(experiment, tier), tier, EXPERIMENTS[experiment])
+    (row,) = [r for r in rows if (r["technique"], r["effect"]) == (technique, effect)]
+    assert f"`{technique}` {row['improvement']:+.1f} %" in PROSE
+
+
+def test_how_slow_int16x8_is_is_what_the_prose_says():
+    table = committed.table("centernet_ptq", "small")
+    ratio = records.value(table, "int16x8", "latency_ratio_p50")
+    assert f"takes {ratio:.1f} times as long as float" in PROSE
+
+
+def test_how_thin_the_evidence_is_is_what_the_prose_says():
+    studies = records.pick(TABLE, "studies", model=BOTH, variant=list(TECHNIQUES))["value"]
+    assert f"{(studies == 1).sum()} of {len(studies)} cells" in PROSE
+    assert (studies == 1).mean() == 0.5 and "Half of the cells rest on one study" in PROSE
+    assert f"all but {(studies > 2).sum()} of {len(studies)} on two at most" in PROSE
+    six = records.pick(TABLE, "studies", model=SIX, variant=list(TECHNIQUES))
+    assert set(six[six["value"] > 1]["variant"]) == {"qat"} and six["value"].max() == 2
+    means = records.pick(TABLE, "improvement", model=SIX).set_index("part")
+    weighed = wide(TABLE, SIX, ALL)["models"]
+    assert f"{means.at['accuracy', 'n']} of {weighed['accuracy']} models of accuracy" in PROSE
+    assert means.at["storage_size", "n"] == 2
+
+
+def test_conflict_and_differences_are_what_the_prose_says():
+    base = wide(TABLE, SIX, ALL)
+    low, high = (base.at["inference_latency", f"conflict_last_step_{e}"] for e in ("low", "high"))
+    assert f"for latency anything from {low:.2f} to {high:.2f}" in PROSE
+    cell = next(c.source for c in CELLS if "PUBLISHED = {" in c.source)
+    names: dict = {}
+    exec(cell.split("six = ")[0], names)
+    published = names["PUBLISHED"]
+    assert all(base.at[e, "intensity"] == told for e, (told, _) in published.items())
+    off = max(abs(base.at[e, "belief"] - belief) for e, (_, belief) in published.items())
+    assert len(published) == 10 and off < 0.016 and "beliefs within 0.016" in PROSE
+
+
+def test_what_one_finds_in_the_box():
+    def found(effect, threshold=0.75, without=()):
+        rows = STUDIES[(STUDIES["effect"] == effect) & ~STUDIES["study"].isin(without)]
+        return synthesize(rows, threshold)
+
+    for effect, said, conflict in (
+        ("inference_latency", "PO", 0.3),
+        ("inference_energy", "SP", 0.4),
+    ):
+        assert found(effect).conflict > 0.985
+        rest = found(effect, without=("tao_2022",))
+        assert rest.reading.intensity == {said} and round(rest.conflict, 1) == conflict
+    assert found("accuracy", 0.88).reading.intensity == {"WN"}
+    wider = found("accuracy", 0.89).reading
+    assert wider.intensity == {"WN", "IF"} and round(wider.belief, 2) == 1

@@ -47,6 +47,8 @@ def test_the_closest_is_said():
     assert not small.feasible and small.k == N
     closest = "Nothing measured gives at most 50.0 KB. Closest: quantize the last 10 of 10"
     assert closest in describe(small)
+    off = 100 * LAST["last", 8][0].left_out
+    assert f"on values of k left out the formula was off by {off:.2f} points" in describe(small)
     tight = plan(LAST, LAYERS, max_bytes=200_000, max_loss=-0.5)
     assert not tight.feasible and tight.size.value <= 200_000
     assert tight.k == plan(LAST, LAYERS, max_bytes=200_000).k

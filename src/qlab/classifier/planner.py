@@ -31,6 +31,7 @@ class Plan(NamedTuple):
     max_bytes: float  # bound that was asked for; infinite: none
     max_loss: float  # bound that was asked for, a share of the items; infinite: none
     sure: bool  # whether the upper ends of the intervals were to keep the bounds too
+    left_out: float  # by how much the loss's formula was off on values of k that it had not seen
 
 
 def shares(layers: Sequence[int], where: str) -> np.ndarray:
@@ -91,8 +92,8 @@ def plan(
         Estimate(*(float(row[name + end]) for end in ("", "_low", "_high")), fit.n)
         for name, fit in zip(("loss", "size"), formulas[where, bits], strict=True)
     )
-    bounds = max_bytes, max_loss, sure
-    return Plan(feasible, where, bits, k, len(layers), size, loss, *bounds)
+    more = max_bytes, max_loss, sure, formulas[where, bits][0].left_out
+    return Plan(feasible, where, bits, k, len(layers), size, loss, *more)
 
 
 def describe(plan: Plan) -> str:
@@ -106,6 +107,7 @@ def describe(plan: Plan) -> str:
     size, loss = np.array(plan.size[:3]) / 1e3, 100 * np.array(plan.loss[:3])
     result = "{:,.1f} KB [{:,.1f}, {:,.1f}], accuracy loss ".format(*size)
     result += "{:.2f} [{:.2f}, {:.2f}] points".format(*loss)
+    result += f"; on values of k left out the formula was off by {100 * plan.left_out:.2f} points"
     if plan.feasible:
         return f"For {asked}: quantize {what}. Predicted: {result}."
     return f"Nothing measured gives {asked}. Closest: quantize {what}; {result}."

@@ -190,8 +190,9 @@ STEPS = {"big": 0.9, "mid": 0.7, "low": 0.71}
 AP = table(*(record("fp32", m, v, v - 0.01, v + 0.01) for m, v in STEPS.items()))
 
 
-def test_an_ordering_fails_at_its_weakest_step():
-    rule = {"kind": "ordering", "metric": ["big", "mid"], "variant": "fp32"}
+def test_a_falling_list_fails_at_its_weakest_step():
+    rule = {"kind": "difference", "metric": ["big", "mid"], "variant": "fp32", "minus": "next"}
+    rule |= {"above": 0}
     assert judged(rule, AP)[0] == HOLDS
     verdict, found = judged(rule | {"metric": ["big", "mid", "low"]}, AP)
     assert verdict == UNDECIDED and found.name == "mid of fp32 minus low of fp32"

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from qlab.claims.address import Checked, Text
-from qlab.claims.rules import Count, Difference, Ordering, Published, Ratio, Share, Value
+from qlab.claims.rules import Count, Difference, Published, Ratio, Share, Value
 from qlab.claims.sweeps import Places, Trend
 from qlab.core import paths
 from qlab.core.errors import QlabError
@@ -27,7 +27,7 @@ TIERS = ("mini", "small", "full")  # profiles whose records judge, by how near t
 EMBEDDED = TIERS[0]
 KINDS = ("identity", "replay", "measured")
 Rule = Annotated[
-    Value | Ratio | Difference | Ordering | Published | Trend | Places | Share | Count,
+    Value | Ratio | Difference | Published | Trend | Places | Share | Count,
     Field(discriminator="kind"),
 ]
 

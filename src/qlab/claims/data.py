@@ -1,6 +1,5 @@
 """What notebook 05 judges from: tables of records, the items behind them, numbers of figures."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,10 +24,10 @@ class Facts(NamedTuple):
     """What a rule reads of one tier."""
 
     table: pd.DataFrame  # records, or a figure's numbers
-    items: pd.DataFrame | None  # that the records are of, where they are kept
+    items: pd.DataFrame | None  # that the records are of, where they are kept and compared
     file: Path  # of the table
-    model: str = "none"  # whose records they are
-    dataset: str = "none"  # that judged it
+    model: str  # whose records they are
+    dataset: str  # that judged it
 
 
 class Evidence:
@@ -41,26 +40,21 @@ class Evidence:
         """What the claim's rule reads; NotTested where that is missing, or no tier may judge."""
         if claim.profile == "full" != tier:
             raise NotTested("It takes the source's own model and data: profile full.")
-        place = claim.profile if tier == EMBEDDED else tier
-        file, kept = (f(claim.experiment, place) for f in (records.csv_path, items.path))
-        if figure := getattr(claim.rule, "figure", ""):
-            drawn = paths.figures(place) / f"{figure}.csv"
-            what = f"The numbers of the figure {figure}"
-            numbers = self._read(drawn, pd.read_csv, claim, what)
-            if not file.is_file():
-                return Facts(numbers, None, drawn)
-        found = self._read(file, records.read_file, claim, f"The records of {claim.experiment}")
-        own, dataset = subject(found)
-        model = claim.rule.model or own
-        about = model, dataset or found.loc[found["model"] == model, "dataset"].iloc[0]
-        if figure:
-            return Facts(numbers, None, drawn, *about)
-        compared = claim.rule.kind in ("ratio", "difference") and not claim.rule.exact
-        rows = self._read(kept, pd.read_parquet) if compared and kept.is_file() else None
-        return Facts(found, rows, file, *about)
+        place, rule = claim.profile if tier == EMBEDDED else tier, claim.rule
+        file, kept = (of(claim.experiment, place) for of in (records.csv_path, items.path))
+        table = self._read(file, claim, f"The records of {claim.experiment}")
+        own, dataset = subject(table)
+        model = rule.model or own
+        dataset = dataset or table.loc[table["model"] == model, "dataset"].iloc[0]
+        if figure := getattr(rule, "figure", ""):
+            file = paths.figures(place) / f"{figure}.csv"
+            table = self._read(file, claim, f"The numbers of the figure {figure}", pd.read_csv)
+        compared = rule.kind in ("ratio", "difference") and not rule.exact and kept.is_file()
+        rows = self._read(kept, claim, "", pd.read_parquet) if compared else None
+        return Facts(table, rows, file, model, dataset)
 
-    def _read(self, file: Path, read: Callable, claim: Claim | None = None, what: str = ""):
-        if claim and not file.is_file():
+    def _read(self, file: Path, claim: Claim, what: str, read=records.read_file) -> pd.DataFrame:
+        if not file.is_file():
             notebook = f"notebook {NOTEBOOKS[claim.experiment]} writes them"
             raise NotTested(f"{what} are missing for {file.parent.name}; {notebook}.")
         if file not in self.used:

@@ -1,7 +1,7 @@
 """The kinds of rules that judge claims: each makes terms from records, and changes nothing.
 
 A rule of data/claims.yaml has a kind, one of these or of `sweeps`. Its `terms` are estimates from a
-table of records (of a figure's numbers for `Share` and `Count`), each with the range that the claim
+table of records (of a figure's numbers for `Counted`), each with the range that the claim
 wants; they raise NotTested where the table lacks what the rule asks for. The rest is `verdicts`'.
 """
 
@@ -9,6 +9,7 @@ import math
 from itertools import pairwise
 from typing import Any, Literal, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
@@ -40,11 +41,11 @@ class Bounded(Address):
         bound = self.nominal + factor * (getattr(self, side) - self.nominal)
         return self.model_copy(update={side: bound})
 
-    def term(self, name: str, found: Found, form: str, **more) -> Term:
+    def term(self, name: str, found: Found, form: str) -> Term:
         """An estimate, and the range in which the rule wants it."""
         low, high = self.between or (self.above, self.below)
         timed = found.clock and found.unit != "byte"  # bytes are a meter's
-        return Term(name, found.estimate, low, high, form, found.unit, found.clock, timed, **more)
+        return Term(name, found.estimate, low, high, form, found.unit, found.clock, timed)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
@@ -145,39 +146,30 @@ class Published(Bounded):
         return made
 
 
-class Share(Bounded):
-    """Which share of a variant's counts falls into the kinds counted; interval by Wilson."""
+class Counted(Bounded):
+    """Of a figure's numbers, by variant where it is named: how many rows are as `where` says, or
+    which share of its counts they have, with Wilson's interval."""
 
-    kind: Literal["share"]
+    kind: Literal["count", "share"]
     figure: Text
-    variant: Texts
-    counted: list[Text]
-
-    def terms(self, table: pd.DataFrame, items: pd.DataFrame | None = None) -> list[Term]:
-        made = []
-        for variant in listed(self.variant):
-            rows = table[table["variant"] == variant]
-            if rows.empty:
-                raise NotTested(f"The figure {self.figure} does not show {variant}.")
-            hits = rows.loc[rows["kind"].isin(self.counted), "count"].sum()
-            e = proportion(int(hits), int(rows["count"].sum()))
-            name = f"share of {' and '.join(self.counted)}, {variant}"
-            made.append(self.term(name, Found(e, "1", False), "share"))
-        return made
-
-
-class Count(Bounded):
-    """How many rows of a figure's numbers are as the rule says."""
-
-    kind: Literal["count"]
-    figure: Text
+    variant: Texts | None = None
     where: dict[Text, Any]
 
     def terms(self, table: pd.DataFrame, items: pd.DataFrame | None = None) -> list[Term]:
-        n = int((table[list(self.where)] == pd.Series(self.where)).all(axis=1).sum())
-        told = ", ".join(f"{k} {v}" for k, v in self.where.items())
-        found = Found(Estimate(n, n, n, len(table)), "row", False)
-        return [self.term(f"rows with {told}", found, "plain")]
+        made, told = [], ", ".join(f"{column} {value}" for column, value in self.where.items())
+        for variant in listed(self.variant):
+            rows = table if variant is None else table[table["variant"] == variant]
+            if rows.empty:
+                raise NotTested(f"The figure {self.figure} does not show {variant}.")
+            hit = np.logical_and.reduce([rows[c].isin(listed(v)) for c, v in self.where.items()])
+            n = int(hit.sum())
+            e, form, unit = Estimate(n, n, n, len(rows)), "plain", "row"
+            if self.kind == "share":
+                hits, of = (int(part["count"].sum()) for part in (rows[hit], rows))
+                e, form, unit = proportion(hits, of), "share", "1"
+            name = f"{self.kind} with {told}{f', {variant}' if variant else ''}"
+            made.append(self.term(name, Found(e, unit, False), form))
+        return made
 
 
 def _form(metric: str, unit: str) -> str:

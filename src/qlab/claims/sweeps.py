@@ -1,4 +1,4 @@
-"""Rules on a sweep over the number of layers that are quantized: a trend, first against last."""
+"""Rules on a sweep over the layers that are quantized: a trend with their number, their depth."""
 
 import math
 from typing import Literal
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from qlab.claims.address import SEEDS, Address, Found, NotTested, Text
+from qlab.claims.address import Found, NotTested, Text
 from qlab.claims.rules import Bounded
 from qlab.claims.verdicts import Term
 from qlab.core import places, records
@@ -40,36 +40,23 @@ class Trend(Bounded):
         return [self.term(name, Found(e, "1", bool(rows["clock"].any())), "r")]
 
 
-class Places(Bounded):
-    """First against last layers: by the record over seeds and items, where there is one; else by a
-    test of `core.places`, which decides by its p value."""
+class Depth(Bounded):
+    """Layers quantized alone: the loss of the first minus that of the last at equal size, by the
+    regression of `core.places.by_depth`, whose unit is the layer."""
 
-    kind: Literal["places"]
-    test: Literal["by_number", "by_depth"]
+    kind: Literal["depth"]
     method: Text
     bits: int
 
     def terms(self, table: pd.DataFrame, items: pd.DataFrame | None = None) -> list[Term]:
-        series, metric = {"method": self.method, "bits": self.bits}, f"accuracy_minus_last{SEEDS}"
-        over = records.pick(self.but(Address(metric=metric)).rows(table), metric, **series, k=None)
-        if len(over) and self.test == "by_number":
-            value, low, high, n = over[["value", "ci_low", "ci_high", "n"]].iloc[0]
-            found = Found(Estimate(-value, -high, -low, int(n)), "1", False)
-            name = "loss of the first minus loss of the last, mean over k, seeds and images"
-            return [self.term(f"{name} resampled", found, "points")]
         points = places.points_table(table)
         chosen = points[(points["method"] == self.method) & (points["bits"] == self.bits)]
         if chosen.empty:
             raise NotTested(f"The sweep has no {self.method} at {self.bits} bits.")
         layers = int(points["k"].max())
-        alone = places.each_alone(chosen, layers)
-        whole = pd.concat([chosen[chosen["where"] != "only"], alone], ignore_index=True)
         try:
-            found = getattr(places, self.test)(whole, layers)
+            found = places.by_depth(places.each_alone(chosen, layers), layers)
         except QlabError as error:
             raise NotTested(str(error)) from None
-        if math.isnan(found.p_value) or math.isinf(found.detectable):
-            raise NotTested(f"{found.question}: {found.words}.")
         name = f"loss of the first minus loss of the last, {found.method}"
-        tested = {"p_value": found.p_value, "detectable": found.detectable}
-        return [self.term(name, Found(found.difference, "1", False), "points", **tested)]
+        return [self.term(name, Found(found.difference, "1", False), "points")]

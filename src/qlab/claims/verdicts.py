@@ -36,8 +36,7 @@ class Term(NamedTuple):
     """One estimate and the open range (low, high) in which the claim wants it.
 
     `form` says how it is written: x (a ratio), points (a difference of shares), share, r (a
-    correlation), plain. `p_value` decides instead of the interval where the test has one of its
-    own; `detectable` then says what it could have seen.
+    correlation), plain.
     """
 
     name: str  # what was estimated, as the ledger calls it
@@ -48,8 +47,6 @@ class Term(NamedTuple):
     unit: str = "1"  # of the estimate, as in its records
     clock: bool = False  # whether a clock or a meter had a part in it
     timed: bool = False  # a clock, and no meter of bytes
-    p_value: float | None = None
-    detectable: float | None = None
 
     @property
     def margin(self) -> float:
@@ -59,8 +56,6 @@ class Term(NamedTuple):
     @property
     def smallest_effect(self) -> float | None:
         """Smallest distance from the bound that could have been seen; None for counted figures."""
-        if self.detectable is not None:
-            return self.detectable
         half = (self.estimate.high - self.estimate.low) / 2
         return _SEEN * half if half > 0 else None
 
@@ -69,8 +64,8 @@ class Term(NamedTuple):
         """Two-sided p value of the truth lying on the nearest bound, under .05 just where the 95 %
         interval keeps clear of it; None for counted figures."""
         value, low, high, _ = self.estimate
-        if self.p_value is not None or low == high:
-            return self.p_value
+        if low == high:
+            return None
         # Each side of the interval is 1.96 standard errors long.
         sides = [(value - self.low, value - low if value > self.low else high - value)]
         sides += [(self.high - value, high - value if value < self.high else value - low)]
@@ -81,10 +76,6 @@ class Term(NamedTuple):
     def verdict(self, tests: int = 1) -> str:
         """The verdict on this term alone, as one of so many."""
         value, low, high, _ = self.estimate
-        if self.p_value is not None:
-            low = high = value
-            if not self.p_value < 0.05 / tests:
-                return UNDECIDED
         low, high = (value + _wider(tests) * (end - value) for end in (low, high))
         if self.low < low and high < self.high:
             return HOLDS

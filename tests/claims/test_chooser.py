@@ -98,6 +98,13 @@ def test_the_parent_is_what_is_compared_to_none_whatever_its_name(name):
     assert (chooser.standing(found) == "unbeaten").all()
 
 
+def test_a_variant_that_was_not_judged_is_no_choice_and_no_parent():
+    table = as_records({"bf16": 4, "a": 2, "killed": 1}, {"a": (0.0, -0.1, 0.1)}, {})
+    score = Record("centernet_ptq", "m", "d", "bf16", "ap", 0.4, "1", 0.3, 0.5, 400)
+    found = chooser.variants(DETECTOR, pd.concat([table, records.as_table([score])]))
+    assert found["variant"].tolist() == ["a", "bf16"] and found["parent"].tolist() == [False, True]
+
+
 @pytest.mark.parametrize(
     ("sizes", "told"), [({"a": 1}, "none"), ({"p": 4, "a": 2, "q": 4}, "p, q")]
 )

@@ -119,9 +119,16 @@ def spelled(variant: str, table: pd.DataFrame) -> str:
 
 
 def parents(table: pd.DataFrame, difference: str) -> list[str]:
-    """The variants with a size that this difference to a parent is not recorded of: the parent."""
-    compared = set(records.pick(table, difference)["variant"])
-    return sorted(set(records.pick(table, "size_bytes")["variant"]) - compared)
+    """The variants with a size that this difference to a parent is not recorded of: the parent.
+
+    Of several those that were judged at all.
+    """
+    compared, judged, sized = (
+        set(records.pick(table, metric)["variant"])
+        for metric in (difference, difference.removesuffix("_difference"), "size_bytes")
+    )
+    alone = sized - compared
+    return sorted(alone & judged or alone)
 
 
 def layers(table: pd.DataFrame) -> int:

@@ -89,8 +89,9 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
         for name, ends in (("quality", quality), ("time", time)):
             one |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
         rows.append(one | {"n": n, "seeds": seeds})
-    found = pd.DataFrame(rows).sort_values(["size", "variant"], ignore_index=True)
-    return found.assign(n=found["n"].where(~found["parent"], found["n"].max()))
+    found = pd.DataFrame(rows).dropna(subset="quality")  # what was not judged is no choice
+    found["n"] = found["n"].where(~found["parent"], found["n"].max())
+    return found.sort_values(["size", "variant"], ignore_index=True)
 
 
 def _found(table: pd.DataFrame, variant: str, metric: str) -> tuple[tuple, int, int]:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from qlab.claims import claims
+from qlab.claims import claims, paired
 from qlab.claims.address import NotTested, subject
 from qlab.claims.claims import EMBEDDED, NOTEBOOKS, Claim
 from qlab.core import items, parameters, paths, records
@@ -49,8 +49,9 @@ class Evidence:
         if figure := getattr(rule, "figure", ""):
             file = paths.figures(place) / f"{figure}.csv"
             table = self._read(file, claim, f"The numbers of the figure {figure}", pd.read_csv)
-        compared = rule.kind in ("ratio", "difference") and not rule.exact and kept.is_file()
-        rows = self._read(kept, claim, "", pd.read_parquet) if compared else None
+        compared = rule.kind in ("ratio", "difference") and claim.experiment in paired.ITEM
+        read = compared and not rule.exact and kept.is_file()
+        rows = self._read(kept, claim, "", pd.read_parquet) if read else None
         return Facts(table, rows, file, model, dataset)
 
     def _read(self, file: Path, claim: Claim, what: str, read=records.read_file) -> pd.DataFrame:

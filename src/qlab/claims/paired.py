@@ -17,7 +17,7 @@ OUTCOMES = {
     ("llama_gptq", "acc"): lambda rows, k: rows["acc"],
     ("llama_gptq", "top_first_token"): lambda rows, k: rows["first_token"] < k,
 }
-_ITEM = {"resnet_qat": "image", "llama_gptq": "passage"}
+ITEM = {"resnet_qat": "image", "llama_gptq": "passage"}  # the column that names one
 _LEAST = 1e-12  # a spread below is rounding
 
 
@@ -40,7 +40,7 @@ def outcomes(items: pd.DataFrame, table: pd.DataFrame, one: Address) -> pd.DataF
         rows = items[items["variant"] == variant]
         seed = rows["seed"].astype(float).fillna(-1) if "seed" in rows else -1.0
         right = OUTCOMES[experiment, metric](rows, one.k).astype(float)
-        rows = pd.DataFrame({"seed": seed, "item": rows[_ITEM[experiment]], "right": right})
+        rows = pd.DataFrame({"seed": seed, "item": rows[ITEM[experiment]], "right": right})
         found.append(rows.pivot(index="seed", columns="item", values="right"))
     own, *parent = found
     return own - parent[0].iloc[0] if parent else own

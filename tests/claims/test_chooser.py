@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from qlab.claims import chooser
 from qlab.claims.chooser import KINDS, PARENT, sentence
 from qlab.core import records
+from qlab.core.errors import QlabError
 from qlab.core.records import Record
 
 DETECTOR, LLAMA, CLASSIFIER = KINDS.values()
@@ -83,6 +84,34 @@ def as_records(sizes, loss, times, time="latency_ratio_p50", n=400):
     for metric, table in (("ap_difference", loss), (time, times)):
         rows += [Record(*here, v, metric, e[0], "1", *e[1:], n) for v, e in table.items()]
     return records.as_table(rows)
+
+
+@pytest.mark.parametrize("name", ["bf16", "as_is", PARENT])
+def test_the_parent_is_what_is_compared_to_none_whatever_its_name(name):
+    """A run on a GPU may have no fp32: its parent is bf16."""
+    table = as_records({name: 1000, "half": 500}, {"half": (-0.001, -0.002, 0.0)}, {})
+    found = chooser.variants(DETECTOR, table).set_index("variant")
+    assert found["parent"].to_dict() == {"half": False, name: True}
+    assert found.loc["half", "share"] == 0.5 and found.loc[name, "n"] == 400
+    taken = chooser.choose(DETECTOR, found.reset_index(), max_loss=0.0001)
+    assert f"take {name}; expect 1,000 bytes (100.0% of float's), AP 0 points" in sentence(taken)
+    assert (chooser.standing(found) == "unbeaten").all()
+
+
+def test_a_variant_that_was_not_judged_is_no_choice_and_no_parent():
+    table = as_records({"bf16": 4, "a": 2, "killed": 1}, {"a": (0.0, -0.1, 0.1)}, {})
+    score = Record("centernet_ptq", "m", "d", "bf16", "ap", 0.4, "1", 0.3, 0.5, 400)
+    found = chooser.variants(DETECTOR, pd.concat([table, records.as_table([score])]))
+    assert found["variant"].tolist() == ["a", "bf16"] and found["parent"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"), [({"a": 1}, "none"), ({"p": 4, "a": 2, "q": 4}, "p, q")]
+)
+def test_records_without_one_parent_are_refused(sizes, told):
+    table = as_records(sizes, {"a": (0.0, -0.1, 0.1)}, {})
+    with pytest.raises(QlabError, match=f"the float parent, .* found {told}. Run its notebook"):
+        chooser.variants(DETECTOR, table)
 
 
 def test_a_speed_is_turned_into_a_time():

@@ -190,8 +190,9 @@ STEPS = {"big": 0.9, "mid": 0.7, "low": 0.71}
 AP = table(*(record("fp32", m, v, v - 0.01, v + 0.01) for m, v in STEPS.items()))
 
 
-def test_an_ordering_fails_at_its_weakest_step():
-    rule = {"kind": "ordering", "metric": ["big", "mid"], "variant": "fp32"}
+def test_a_falling_list_fails_at_its_weakest_step():
+    rule = {"kind": "difference", "metric": ["big", "mid"], "variant": "fp32", "minus": "next"}
+    rule |= {"above": 0}
     assert judged(rule, AP)[0] == HOLDS
     verdict, found = judged(rule | {"metric": ["big", "mid", "low"]}, AP)
     assert verdict == UNDECIDED and found.name == "mid of fp32 minus low of fp32"
@@ -329,13 +330,12 @@ def sweep(depth: float) -> pd.DataFrame:
     return records.as_table(rows)
 
 
-@pytest.mark.parametrize("test", ["by_number", "by_depth"])
-def test_first_against_last_is_judged_by_the_tests_of_notebook_03(test):
-    rule = {"kind": "places", "test": test, "method": "qat", "bits": 8, "above": 0}
+def test_layers_alone_are_judged_by_the_regression_of_notebook_03():
+    rule = {"kind": "depth", "method": "qat", "bits": 8, "above": 0}
     assert judged(rule, sweep(0.02))[0] == HOLDS
     assert judged(rule, sweep(-0.02))[0] == NOT
     found = judged(rule, sweep(0.02))[1]
-    assert found.p_value < 0.05 and found.smallest_effect == found.detectable > 0
+    assert found.p < 0.05 and found.smallest_effect > 0 and found.estimate.n == 8
     with pytest.raises(NotTested, match="no qat at 4 bits"):
         terms_of(rule | {"bits": 4}, sweep(0.02))
 
@@ -345,19 +345,22 @@ COUNTS = pd.DataFrame(
 )
 
 
-def test_first_against_last_takes_seeds_and_images_where_they_were_resampled():
+def test_first_against_last_takes_the_record_over_seeds_and_images_and_not_that_of_one_k():
     more = {"method": "qat", "bits": 4, "where": "first"}
     over = record("qat_w4a8_first_minus_last", "accuracy_minus_last_over_seeds",
                   -0.02, -0.03, -0.01, n=3, **more)  # fmt: skip
     of_one_k = record("qat_w4a8_first1", "accuracy_minus_last_over_seeds", 0.5, 0.4, 0.6,
                       n=3, k=1, **more)  # fmt: skip
-    rule = {"kind": "places", "test": "by_number", "method": "qat", "bits": 4, "above": 0}
+    rule = {"kind": "value", "metric": "accuracy_minus_last"}
+    rule |= {"variant": "qat_w4a8_first_minus_last", "below": 0}
     verdict, found = judged(rule, table(over, of_one_k))
-    assert verdict == HOLDS and found.estimate == (0.02, 0.01, 0.03, 3)
+    assert verdict == HOLDS and found.estimate == (-0.02, -0.03, -0.01, 3)
+    assert found.form == "points"
 
 
 def test_shares_of_a_figures_counts():
-    rule = {"kind": "share", "figure": "f", "variant": "b", "counted": ["bit", "dot"], "above": 0.5}
+    rule = {"kind": "share", "figure": "f", "variant": "b", "above": 0.5}
+    rule |= {"where": {"kind": ["bit", "dot"]}}
     verdict, found = judged(rule, COUNTS)
     assert verdict == HOLDS and found.estimate.value == 0.9 and found.estimate.n == 100
     assert judged(rule | {"variant": ["a", "b"]}, COUNTS)[0] == NOT

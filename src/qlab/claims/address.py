@@ -1,6 +1,5 @@
 """From what a rule names to what the records say of it: addresses and the figures found there."""
 
-from collections.abc import Iterable
 from itertools import product
 from typing import Annotated, NamedTuple, Self
 
@@ -17,7 +16,6 @@ Wholes = int | list[int]
 # In a variant's name, k by the number of layers that the table's model has: all, or half of them.
 PARTS = {"lastN": ("last", 1), "lastHalf": ("last", 2), "firstHalf": ("first", 2)}
 SEEDS = "_over_seeds"  # behind a metric's name: with an interval over seeds and items
-_LISTS = ("metric", "variant", "part", "condition", "strength", "k")  # each may name several
 
 
 class NotTested(QlabError):
@@ -57,21 +55,18 @@ class Address(Checked):
         """The same address, but for what the other one names."""
         return self.model_copy(update=other.model_dump(exclude_unset=True))
 
-    def each(self) -> Iterable[Self]:
+    def each(self) -> list[Self]:
         """The address of each figure among the several that may be named."""
-        named = {key: listed(value) for key, value in self._named().items()}
-        for chosen in product(*named.values()):
-            yield self.model_copy(update=dict(zip(named, chosen, strict=True)))
+        named = {key: listed(value) for key, value in self._named.items()}
+        several = product(*named.values())
+        return [self.model_copy(update=dict(zip(named, one, strict=True))) for one in several]
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The records of the one figure, a row for each seed."""
-        model, dataset = subject(table)
-        chosen = self._named() | {"model": self.model or model, "dataset": dataset}
-        for part, (where, by) in PARTS.items():
-            if part in (self.variant or ""):
-                k = round(layers(table) / by)
-                chosen["variant"] = self.variant.replace(part, f"{where}{k}")
-        chosen = {key: value for key, value in chosen.items() if value is not None}
+        own = dict(zip(("model", "dataset"), subject(table), strict=True))
+        chosen = {key: value for key, value in own.items() if value} | self._named
+        if self.variant:
+            chosen["variant"] = spelled(self.variant, table)
         return records.pick(table, **{"condition": None} | chosen)
 
     def find(self, table: pd.DataFrame, exact: bool) -> Found:
@@ -81,24 +76,25 @@ class Address(Checked):
         as wide as theirs together. A figure without interval is taken only if it is called exact.
         NotTested where there is none; QlabError where the records differ in more than the seed.
         """
-        over, dataset = self.but(Address(metric=f"{self.metric}{SEEDS}")), subject(table)[1]
-        rows = over.rows(table)
+        rows = self.but(Address(metric=f"{self.metric}{SEEDS}")).rows(table)
         rows = self.rows(table) if rows.empty else rows
         if rows.empty:
+            dataset = subject(table)[1]
             place = f" on {dataset}" if dataset else ""
             raise NotTested(f"There is no record of {self.name}{place}.")
         if rows.duplicated("seed").any():
             raise QlabError(f"There are several records of {self.name}; name part, k or strength.")
-        lows, highs = rows["ci_low"], rows["ci_high"]
-        if lows.isna().any() and not exact:
+        if rows["ci_low"].isna().any() and not exact:
             raise NotTested(f"{self.name} was recorded without an interval.")
-        low, high = lows.fillna(rows["value"]).min(), highs.fillna(rows["value"]).max()
+        low = rows["ci_low"].fillna(rows["value"]).min()
+        high = rows["ci_high"].fillna(rows["value"]).max()
         value, n = float(rows["value"].mean()), int(rows["n"].min())
         found = Estimate(value, float(low), float(high), n)
         return Found(found, rows["unit"].iloc[0], bool(rows["clock"].any()))
 
+    @property
     def _named(self) -> dict:
-        return {key: value for key in _LISTS if (value := getattr(self, key)) is not None}
+        return {k: v for k in Address.model_fields if (v := getattr(self, k)) is not None}
 
     @property
     def name(self) -> str:
@@ -112,6 +108,27 @@ class Address(Checked):
 def listed(value) -> list:
     """A value that may stand alone, as a list."""
     return value if isinstance(value, list) else [value]
+
+
+def spelled(variant: str, table: pd.DataFrame) -> str:
+    """A variant's name with all layers, or half of them, as the number that this model has."""
+    for part, (where, by) in PARTS.items():
+        if part in variant:
+            return variant.replace(part, f"{where}{round(layers(table) / by)}")
+    return variant
+
+
+def parents(table: pd.DataFrame, difference: str) -> list[str]:
+    """The variants with a size that this difference to a parent is not recorded of: the parent.
+
+    Of several those that were judged at all.
+    """
+    compared, judged, sized = (
+        set(records.pick(table, metric)["variant"])
+        for metric in (difference, difference.removesuffix("_difference"), "size_bytes")
+    )
+    alone = sized - compared
+    return sorted(alone & judged or alone)
 
 
 def layers(table: pd.DataFrame) -> int:

@@ -9,17 +9,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from qlab.claims.address import SEEDS
+from qlab.claims import address
+from qlab.claims.address import Address, NotTested
 from qlab.core import records
 from qlab.core.errors import QlabError
 
-PARENT = "fp32"  # the float variant
+PARENT = "fp32"  # the float variant's usual name; `variants` finds it whatever its name
 LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds
 POINTS = 100  # percentage points of a share
-_LEAST = {  # what decides: what the one taken has
-    "quality": "the least loss, by the bad end of its interval",
-    "size": "the smallest file",
-    "time": "the least time, by the bad end of its interval",
+_LEAST = {  # what decides: what the one taken has, and the columns that say so, falling or rising
+    "quality": ("the least loss, by the bad end of its interval", "quality_low", "share"),
+    "size": ("the smallest file", "share", "quality_low"),
+    "time": ("the least time, by the bad end of its interval", "time_high", "quality_low"),
 }
 
 
@@ -60,50 +61,48 @@ def read_all(*profiles: str) -> dict[str, pd.DataFrame]:
 def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     """One row per variant with size and paired comparison, and the float parent; smallest first.
 
-    Columns: variant, size (bytes), share (of float's bytes), quality and its ends (difference to
-    float, a share), time and its ends (ratio to float; NaN where not timed), n (items), seeds: of
-    several their mean, between their outermost ends. QlabError: no size of the float parent.
+    Columns: model, dataset, variant, parent (whether it is), size (bytes), share (of float's
+    bytes), quality and its ends (difference to float, a share), time and its ends (ratio to float;
+    NaN where not timed), n (items), seeds. The parent is the one variant with a size that is
+    compared to none, whatever its name. QlabError: there is none, or more than one.
     """
-    table = table[table["condition"].isna()]
-    sizes = records.pick(table, "size_bytes")[["model", "dataset", "variant", "value"]]
-    float_size = sizes.loc[sizes["variant"] == PARENT, "value"]
-    if float_size.empty:
+    plain = table[table["condition"].isna()]
+    about = dict(zip(("model", "dataset"), address.subject(plain), strict=True))
+    sizes = records.pick(plain, "size_bytes").set_index("variant")["value"]
+    parents = address.parents(plain, kind.quality)
+    if len(parents) != 1:
         raise QlabError(
-            f"The records of {kind.experiment} have no size_bytes of '{PARENT}', to which all is "
-            "compared; run its notebook again."
+            f"Of the variants with a size in the records of {kind.experiment} just one has no "
+            f"{kind.quality}: the float parent, to which all are compared; found "
+            f"{', '.join(parents) or 'none'}. Run its notebook again."
         )
-    found = sizes.rename(columns={"value": "size"})
-    found["share"] = found["size"] / float_size.iloc[0]
-    for name, metric in (("quality", kind.quality), ("time", kind.time)):
-        ends = _over_seeds(table, metric, name)
-        found = found.merge(ends, how="left", on=["model", "dataset", "variant"])
-    if kind.is_speed:
-        fast = found[["time", "time_low", "time_high"]]
-        found[["time", "time_high", "time_low"]] = 1 / fast
-    parent = found["variant"] == PARENT
-    found.loc[parent, ["quality", "quality_low", "quality_high"]] = 0.0
-    found.loc[parent, ["time", "time_low", "time_high"]] = 1.0
-    found.loc[parent, ["quality_n", "quality_seeds"]] = found["quality_n"].max(), 1
-    found = found[found["quality"].notna()].sort_values(["size", "variant"])
-    found = found.rename(columns={"quality_n": "n", "quality_seeds": "seeds"})
-    found = found.astype({"size": int, "n": int, "seeds": int})
-    return found.drop(columns=["model", "dataset", "time_n", "time_seeds"]).reset_index(drop=True)
+    rows = []
+    for variant, size in sizes.items():
+        one = about | {"variant": variant, "parent": variant in parents, "size": int(size)}
+        one |= {"share": size / sizes[parents[0]]}
+        if one["parent"]:
+            quality, time, n, seeds = (0.0,) * 3, (1.0,) * 3, 0, 1
+        else:
+            quality, n, seeds = _found(plain, variant, kind.quality)
+            time, *_ = _found(plain, variant, kind.time)
+            time = (1 / time[0], 1 / time[2], 1 / time[1]) if kind.is_speed else time
+        for name, ends in (("quality", quality), ("time", time)):
+            one |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+        rows.append(one | {"n": n, "seeds": seeds})
+    found = pd.DataFrame(rows).dropna(subset="quality")  # what was not judged is no choice
+    found["n"] = found["n"].where(~found["parent"], found["n"].max())
+    return found.sort_values(["size", "variant"], ignore_index=True)
 
 
-def _over_seeds(table: pd.DataFrame, metric: str, name: str) -> pd.DataFrame:
-    """Mean value over seeds and its ends, as columns <name>, <name>_low, ...: those of the record
-    over seeds, where there is one, else the lowest and highest of all."""
-    rows, over = records.pick(table, metric), records.pick(table, f"{metric}{SEEDS}")
-    low, high = (rows[end].fillna(rows["value"]) for end in ("ci_low", "ci_high"))
-    groups = rows.assign(ci_low=low, ci_high=high).groupby(["model", "dataset", "variant"])
-    found = groups.agg(
-        value=("value", "mean"), low=("ci_low", "min"), high=("ci_high", "max"),
-        n=("n", "min"), seeds=("value", "size"),
-    )  # fmt: skip
-    ends = over.set_index(["model", "dataset", "variant"])[["ci_low", "ci_high"]]
-    found.update(ends.rename(columns={"ci_low": "low", "ci_high": "high"}))
-    found.columns = [name, *(f"{name}_{c}" for c in found.columns[1:])]
-    return found.reset_index()
+def _found(table: pd.DataFrame, variant: str, metric: str) -> tuple[tuple, int, int]:
+    """Value and ends, items and seeds of a variant's metric; NaN where it has none."""
+    here = Address(metric=metric, variant=variant)
+    try:
+        ends = here.find(table, exact=True).estimate[:3]
+    except NotTested:
+        return (math.nan,) * 3, 0, 0
+    rows = here.rows(table)
+    return ends, int(rows["n"].min()), len(rows)
 
 
 def standing(table: pd.DataFrame, cost: str = "share") -> pd.Series:
@@ -158,8 +157,7 @@ def choose(
     prefer = prefer or ("size" if max_share is None else "quality")
     if prefer not in _LEAST:
         raise QlabError(f"'prefer' is one of {', '.join(_LEAST)}, not {prefer!r}.")
-    share = math.inf if max_share is None else max_share
-    loss = math.inf if max_loss is None else max_loss
+    share, loss = (math.inf if bound is None else bound for bound in (max_share, max_loss))
     kept = (table["share"] <= share) & (-table["quality_low"] <= loss)
     fitting = best_first(table[kept], prefer)
     taken = fitting.iloc[0] if len(fitting) else None
@@ -168,34 +166,38 @@ def choose(
 
 def best_first(table: pd.DataFrame, prefer: str) -> pd.DataFrame:
     """Variants in the order in which `choose` takes them."""
-    columns = {"quality": ["quality_low", "share"], "size": ["share", "quality_low"],
-               "time": ["time_high", "quality_low"]}[prefer]  # fmt: skip
-    ascending = [column != "quality_low" for column in columns]
-    return table.sort_values(columns, ascending=ascending, kind="stable", na_position="last")
+    columns = list(_LEAST[prefer][1:])
+    rising = [column != "quality_low" for column in columns]
+    return table.sort_values(columns, ascending=rising, kind="stable", na_position="last")
 
 
 def sentence(choice: Choice) -> str:
     """The choice in words: what to take, what to expect, because of what; else what is nearest."""
-    if choice.taken is None:
-        return f"No {choice.kind.name} measured keeps {asked(choice)}. {_nearest(choice)}"
-    taken, because = choice.taken, _because(choice)
-    what = f"take {taken['variant']}; expect {expected(choice.kind, taken)}; {because}"
-    return f"For {asked(choice)}: {what}."
-
-
-def asked(choice: Choice) -> str:
-    """The bounds in words."""
-    bounds = []
+    kind, table, bounds = choice.kind, choice.table, []
+    small, good = table["share"] <= choice.max_share, -table["quality_low"] <= choice.max_loss
     if math.isfinite(choice.max_share):
         bounds.append(f"at most {choice.max_share:.0%} of float's bytes")
     if math.isfinite(choice.max_loss):
         lost = f"{choice.max_loss * POINTS:.3g} point{'' if choice.max_loss == 0.01 else 's'}"
-        bounds.append(f"at most {lost} of {choice.kind.score} lost")
-    return " and ".join(bounds)
+        bounds.append(f"at most {lost} of {kind.score} lost")
+    asked = " and ".join(bounds)
+    if choice.taken is not None:
+        told = expected(kind, choice.taken)
+        return f"For {asked}: take {choice.taken['variant']}; expect {told}; {_because(choice)}."
+    nearest = {}
+    for kept, prefer, name in (
+        (small, "quality", "Of that size, the best is"),
+        (good, "size", "With that loss, the smallest is"),
+        (table["size"] == table["size"].min(), "quality", "The smallest of all is"),
+    ):
+        if kept.any() and not kept.all() and len(nearest) < 2:
+            row = best_first(table[kept], prefer).iloc[0]
+            nearest.setdefault(row["variant"], f"{name} {row['variant']}: {expected(kind, row)}.")
+    return f"No {kind.name} measured keeps {asked}. {' '.join(nearest.values())}"
 
 
 def expected(kind: Kind, row: pd.Series) -> str:
-    """Size, quality and time of one of `chooser.variants`, each with its interval."""
+    """Size, quality and time of one of `variants`, each with its interval."""
     seeds = f" and {row['seeds']} seeds" if row["seeds"] > 1 else ""
     return (
         f"{row['size']:,} bytes ({row['share']:.1%} of float's), {kind.score} "
@@ -206,7 +208,7 @@ def expected(kind: Kind, row: pd.Series) -> str:
 
 def quality(row: pd.Series) -> str:
     """Difference to float in points, with its interval; float's own is 0."""
-    if row.get("variant") == PARENT:
+    if row["parent"]:
         return "0"
     value, low, high = (row[c] * POINTS for c in ("quality", "quality_low", "quality_high"))
     return f"{value:+z.2f} [{low:+z.2f}, {high:+z.2f}]"
@@ -214,7 +216,7 @@ def quality(row: pd.Series) -> str:
 
 def time(row: pd.Series) -> str:
     """Ratio to float's time, with its interval; float's own is 1, one not measured a dash."""
-    if row.get("variant") == PARENT:
+    if row["parent"]:
         return "1"
     if pd.isna(row["time"]):
         return "–"
@@ -222,30 +224,16 @@ def time(row: pd.Series) -> str:
 
 
 def _because(choice: Choice) -> str:
-    many = f"because of the {len(choice.fitting)} variants that keep the bounds"
+    """Why the one taken, and what the next one has."""
     if len(choice.fitting) == 1:
         return "because no other variant keeps the bounds"
+    many = f"because of the {len(choice.fitting)} variants that keep the bounds"
     if choice.prefer == "time" and pd.isna(choice.taken["time"]):
-        return f"{many}, none of which was timed, it has {_LEAST['quality']}"
+        return f"{many}, none of which was timed, it has {_LEAST['quality'][0]}"
     second = choice.fitting.iloc[1]
     told = {
         "quality": f"{quality(second)} points",
         "size": f"{second['share']:.1%} of the bytes",
         "time": time(second).replace("–", "not timed"),
     }[choice.prefer]
-    return f"{many} it has {_LEAST[choice.prefer]} (next: {second['variant']}, {told})"
-
-
-def _nearest(choice: Choice) -> str:
-    """What either bound costs: the best of that size, the smallest with that loss."""
-    table, told = choice.table, {}
-    for kept, prefer, name in (
-        (table["share"] <= choice.max_share, "quality", "Of that size, the best is"),
-        (-table["quality_low"] <= choice.max_loss, "size", "With that loss, the smallest is"),
-        (table["size"] == table["size"].min(), "quality", "The smallest of all is"),
-    ):
-        if kept.any() and not kept.all() and len(told) < 2:
-            row = best_first(table[kept], prefer).iloc[0]
-            variant = row["variant"]
-            told.setdefault(variant, f"{name} {variant}: {expected(choice.kind, row)}.")
-    return " ".join(told.values())
+    return f"{many} it has {_LEAST[choice.prefer][0]} (next: {second['variant']}, {told})"

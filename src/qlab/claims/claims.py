@@ -11,8 +11,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from qlab.claims.address import Checked, Text
-from qlab.claims.rules import Count, Difference, Ordering, Published, Ratio, Share, Value
-from qlab.claims.sweeps import Places, Trend
+from qlab.claims.rules import Counted, Difference, Published, Ratio, Value
+from qlab.claims.sweeps import Depth, Trend
 from qlab.core import paths
 from qlab.core.errors import QlabError
 
@@ -25,9 +25,8 @@ NOTEBOOKS = {  # experiment: the notebook that writes its records
 
 TIERS = ("mini", "small", "full")  # profiles whose records judge, by how near they are to a source
 EMBEDDED = TIERS[0]
-KINDS = ("identity", "replay", "measured")
 Rule = Annotated[
-    Value | Ratio | Difference | Ordering | Published | Trend | Places | Share | Count,
+    Value | Ratio | Difference | Published | Trend | Depth | Counted,
     Field(discriminator="kind"),
 ]
 
@@ -55,7 +54,7 @@ class Claim(Checked):
     """
 
     id: str = Field(pattern="^[a-z][a-z0-9_]*$")  # the variant of its record
-    kind: Literal[*KINDS]
+    kind: Literal["identity", "replay", "measured"]
     source: Text
     scope: Text
     place: Text
@@ -82,15 +81,13 @@ class File(Checked):
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
-        seen = set()
-        for claim in self.claims:
-            if claim.source not in self.sources:
-                raise ValueError(f"claim '{claim.id}': there is no source '{claim.source}'")
-            if claim.scope not in self.scopes:
-                raise ValueError(f"claim '{claim.id}': there is no scope '{claim.scope}'")
-            if claim.id in seen:
+        ids = [claim.id for claim in self.claims]
+        for i, claim in enumerate(self.claims):
+            for what, known in (("source", self.sources), ("scope", self.scopes)):
+                if (named := getattr(claim, what)) not in known:
+                    raise ValueError(f"claim '{claim.id}': there is no {what} '{named}'")
+            if claim.id in ids[:i]:
                 raise ValueError(f"the id '{claim.id}' is given twice; ids are unique")
-            seen.add(claim.id)
         return self
 
 
@@ -119,13 +116,12 @@ def read(file: Path | None = None) -> File:
         raise QlabError(f"There are no claims at {file}; get the file again with git checkout.")
     try:
         given = yaml.load(file.read_text(encoding="utf-8"), Loader=_Strict)
-        found = File.model_validate(given)
+        return File.model_validate(given)
     except yaml.YAMLError as error:
         raise QlabError(f"{file} is no YAML: {error}") from None
     except ValidationError as error:
         told = [_told(one, given) for one in error.errors()[:3]]
         raise QlabError(f"{file.name}, {'; '.join(told)}.") from None
-    return found
 
 
 def _told(error: dict, given: Any) -> str:

@@ -1,66 +1,66 @@
-"""What notebook 05 judges from: the records and drawn numbers, and where they were found."""
+"""What notebook 05 judges from: tables of records, the items behind them, numbers of figures."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from qlab.claims import claims
-from qlab.claims.address import NotTested
+from qlab.claims import claims, paired
+from qlab.claims.address import NotTested, subject
 from qlab.claims.claims import EMBEDDED, NOTEBOOKS, Claim
-from qlab.core import paths, records
+from qlab.core import items, parameters, paths, records
 from qlab.core.errors import QlabError
-from qlab.core.parameters import Count
-from qlab.core.parameters import Parameters as Checked
 
 
-class Parameters(Checked):
+class Parameters(parameters.Parameters):
     """The parameters of notebook 05, as its cell explains them."""
 
     profile: Literal["smoke", "mini", "full"] = "mini"
     example: str = "dynamic_int8_doubles_the_time"
-    surprises: Count = 5
+    surprises: parameters.Count = 5
 
 
-@dataclass(frozen=True)
+class Facts(NamedTuple):
+    """What a rule reads of one tier."""
+
+    table: pd.DataFrame  # records, or a figure's numbers
+    items: pd.DataFrame | None  # that the records are of, where they are kept and compared
+    file: Path  # of the table
+    model: str  # whose records they are
+    dataset: str  # that judged it
+
+
 class Evidence:
-    """Tables by experiment, of each tier. `used` lists the files that were read."""
+    """Reads what rules ask for, each file once; `used` has all that was read."""
 
-    used: dict[Path, pd.DataFrame] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.used: dict[Path, pd.DataFrame] = {}
 
-    def of(self, claim: Claim, tier: str) -> tuple[pd.DataFrame, Path]:
-        """What the claim's rule reads: records, or the numbers of the figure that it names."""
-        figure = getattr(claim.rule, "figure", None)
-        if not figure:
-            return self.records(claim, tier)
-        file = paths.figures(_place(claim, tier)) / f"{figure}.csv"
-        return self._read(file, pd.read_csv, claim, f"The numbers of the figure {figure}")
+    def of(self, claim: Claim, tier: str) -> Facts:
+        """What the claim's rule reads; NotTested where that is missing, or no tier may judge."""
+        if claim.profile == "full" != tier:
+            raise NotTested("It takes the source's own model and data: profile full.")
+        place, rule = claim.profile if tier == EMBEDDED else tier, claim.rule
+        file, kept = (of(claim.experiment, place) for of in (records.csv_path, items.path))
+        table = self._read(file, claim, f"The records of {claim.experiment}")
+        own, dataset = subject(table)
+        model = rule.model or own
+        dataset = dataset or table.loc[table["model"] == model, "dataset"].iloc[0]
+        if figure := getattr(rule, "figure", ""):
+            file = paths.figures(place) / f"{figure}.csv"
+            table = self._read(file, claim, f"The numbers of the figure {figure}", pd.read_csv)
+        compared = rule.kind in ("ratio", "difference") and claim.experiment in paired.ITEM
+        read = compared and not rule.exact and kept.is_file()
+        rows = self._read(kept, claim, "", pd.read_parquet) if read else None
+        return Facts(table, rows, file, model, dataset)
 
-    def records(self, claim: Claim, tier: str) -> tuple[pd.DataFrame, Path]:
-        """The records of the claim's experiment and their file; NotTested if there are none."""
-        file = records.csv_path(claim.experiment, _place(claim, tier))
-        return self._read(file, records.read_file, claim, f"The records of {claim.experiment}")
-
-    def _read(
-        self, file: Path, read: Callable, claim: Claim, what: str
-    ) -> tuple[pd.DataFrame, Path]:
+    def _read(self, file: Path, claim: Claim, what: str, read=records.read_file) -> pd.DataFrame:
         if not file.is_file():
-            notebook = NOTEBOOKS[claim.experiment]
-            raise NotTested(
-                f"{what} are missing for {file.parent.name}; notebook {notebook} writes them."
-            )
+            notebook = f"notebook {NOTEBOOKS[claim.experiment]} writes them"
+            raise NotTested(f"{what} are missing for {file.parent.name}; {notebook}.")
         if file not in self.used:
             self.used[file] = read(file)
-        return self.used[file], file
-
-
-def _place(claim: Claim, tier: str) -> str:
-    """The folder of a tier's records; NotTested where the claim takes a nearer tier."""
-    if claim.profile == "full" and tier != "full":
-        raise NotTested("It takes the source's own model and data: profile full.")
-    return claim.profile if tier == EMBEDDED else tier
+        return self.used[file]
 
 
 def prepare(given: Parameters) -> Evidence:

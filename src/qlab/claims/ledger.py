@@ -8,9 +8,9 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from qlab.claims import claims
-from qlab.claims.address import NotTested, subject
+from qlab.claims.address import NotTested
 from qlab.claims.claims import EMBEDDED, TIERS, Claim, Scope
-from qlab.claims.data import Evidence
+from qlab.claims.data import Evidence, Facts
 from qlab.claims.verdicts import UNDECIDED, UNTESTED, Term, decide
 from qlab.core import paths, provenance, records
 from qlab.core.cache import file_sha256
@@ -22,9 +22,10 @@ COLUMNS = [
     "value", "unit", "ci_low", "ci_high", "n", "p", "p_holm", "half", "twice", "smallest_effect",
     "reason", "experiment", "notebook", "records",
 ]  # fmt: skip
-WIDTHS = {"half": 0.5, "twice": 2.0}  # of the bounds that each verdict is tried with
-_FORMS = {"x": (1, ".2f"), "points": (100, "+.2f"), "share": (100, ".1f"), "r": (1, ".2f")}
-_UNITS = {"x": " x", "points": " points", "share": " %"}
+_FORMS = {  # of a figure: its factor, how it is written, its unit
+    "x": (1, ".2f", " x"), "points": (100, "+.2f", " points"), "share": (100, ".1f", " %"),
+    "r": (1, ".2f", ""),
+}  # fmt: skip
 
 
 class Judged(NamedTuple):
@@ -39,10 +40,7 @@ class Judged(NamedTuple):
     p_holm: float | None = None  # the same, of all measured claims of this source and tier
     half: str = ""  # the verdict with bounds half as wide; empty where nothing says how wide
     twice: str = ""  # and twice as wide
-    file: Path | None = None  # the table that was read
-    model: str = "none"  # whose records decided
-    dataset: str = "none"  # on which
-    clock: bool = False  # whether a clock had a part in what was read
+    facts: Facts | None = None  # that were read
 
 
 class Ruling(NamedTuple):
@@ -62,28 +60,20 @@ def judge(claim: Claim, evidence: Evidence, tier: str) -> Judged:
     try:
         if claim.untested:
             raise NotTested(claim.untested)
-        table, file = evidence.of(claim, tier)
-        terms = claim.rule.terms(table)
-        clock = any(t.clock for t in terms)
+        facts = evidence.of(claim, tier)
+        terms = claim.rule.terms(facts.table, facts.items)
         if tier == EMBEDDED and any(t.timed for t in terms):
             raise NotTested("It rests on a clock, and times of the embedded models do not travel.")
-        verdict, term, p = decide(terms, _quantifier(claim.rule))
-        wider = {name: _scaled(claim.rule, table, by) for name, by in WIDTHS.items()}
     except NotTested as error:
         return Judged(claim, tier, UNTESTED, f"{error}{needs}")
+    verdict, term, p = decide(terms, claim.rule.quantifier)
+    wider = []
+    for factor in (0.5, 2.0):
+        other = claim.rule.scaled(factor)
+        again = [] if other == claim.rule else other.terms(facts.table, facts.items)
+        wider.append(decide(again, other.quantifier).verdict if again else "")
     reason = f"Wanted {wanted(term)}: {term.name}.{needs}"
-    about = _about(claim, evidence, tier)
-    return Judged(claim, tier, verdict, reason, term, p, p, *wider.values(), file, *about, clock)
-
-
-def _quantifier(rule) -> str:
-    return getattr(rule, "quantifier", "all")
-
-
-def _scaled(rule, table: pd.DataFrame, factor: float) -> str:
-    """The verdict of a rule with bounds so many times as wide; empty where it has no width."""
-    other = rule.scaled(factor)
-    return "" if other == rule else decide(other.terms(table), _quantifier(rule)).verdict
+    return Judged(claim, tier, verdict, reason, term, p, p, *wider, facts)
 
 
 def judge_all(evidence: Evidence, file: Path | None = None) -> list[Ruling]:
@@ -94,12 +84,11 @@ def judge_all(evidence: Evidence, file: Path | None = None) -> list[Ruling]:
     """
     told = claims.read(file)
     judged = [judge(claim, evidence, tier) for claim in told.claims for tier in TIERS]
-    family = [
-        (j.claim.source, j.tier) if j.claim.kind == "measured" and j.p is not None else None
-        for j in judged
-    ]
-    for one in {f: 0 for f in family if f}:
-        at = [i for i, other in enumerate(family) if other == one]
+    families: dict[tuple, list[int]] = {}
+    for i, j in enumerate(judged):
+        if j.claim.kind == "measured" and j.p is not None:
+            families.setdefault((j.claim.source, j.tier), []).append(i)
+    for at in families.values():
         adjusted = multipletests([judged[i].p for i in at], method="holm")[1]
         for i, p in zip(at, adjusted, strict=True):
             verdict = judged[i].verdict if p < 0.05 else UNDECIDED
@@ -122,28 +111,43 @@ def table(rulings: list[Ruling]) -> pd.DataFrame:
     return pd.DataFrame([_row(one) for one in rulings], columns=COLUMNS).astype({"n": "Int64"})
 
 
+def _row(one: Ruling) -> dict:
+    claim, judged, term = one.claim, one.shown, one.shown.term
+    row = claim.model_dump(include={"id", "kind", "source", "place", "statement", "experiment"})
+    row |= {"scope": one.scope.said, "verdict": one.verdict, "reason": one.reason}
+    row |= {tier: j.verdict for tier, j in one.tiers.items()}
+    row |= {"notebook": f"notebooks/{claims.NOTEBOOKS[claim.experiment]}.ipynb"}
+    if term is None:
+        return row | {"tier": "", "figure": "", "records": ""}
+    value, low, high, n = term.estimate
+    sure = {"ci_low": low, "ci_high": high} if low < high else {}
+    row |= {"tier": judged.tier, "figure": written(term), "value": value, "n": n, **sure}
+    row |= {name: getattr(judged, name) for name in ("p", "p_holm", "half", "twice")}
+    row |= {"smallest_effect": term.smallest_effect, "unit": term.unit}
+    return row | {"records": relative(judged.facts.file)}
+
+
 def as_records(rulings: list[Ruling]) -> list[Record]:
     """One per claim and tier that judged it: variant its id, part the tier, metric the verdict,
     value the figure; of a claim that no tier judged, 0 record."""
     made = []
     for one in rulings:
         tested = [j for j in one.tiers.values() if j.term]
-        for j in tested or [one.shown]:
-            here = (EXPERIMENT, j.model, j.dataset, j.claim.id, j.verdict)
-            if j.term is None:
-                made.append(Record(*here, 0.0, "record"))
-            else:
-                value, low, high, n = j.term.estimate
-                ends = (low, high) if low < high else (None, None)
-                more = {"clock": j.clock, "part": j.tier}
-                made.append(Record(*here, value, j.term.unit, *ends, n, **more))
+        if not tested:
+            told = ("none", "none", one.claim.id, UNTESTED, 0.0, "record")
+            made.append(Record(EXPERIMENT, *told))
+        for j in tested:
+            here = (EXPERIMENT, j.facts.model, j.facts.dataset, j.claim.id, j.verdict)
+            value, low, high, n = j.term.estimate
+            ends = (low, high) if low < high else (None, None)
+            more = {"clock": j.term.clock, "part": j.tier}
+            made.append(Record(*here, value, j.term.unit, *ends, n, **more))
     return made
 
 
 def write(rulings: list[Ruling], evidence: Evidence, profile: str, started: float) -> Path:
     """Keep the records with the hashes of everything that was read; returns the csv's path."""
-    read = [claims.path(), *evidence.used]
-    inputs = {relative(file): file_sha256(file) for file in read}
+    inputs = {relative(file): file_sha256(file) for file in (claims.path(), *evidence.used)}
     packages = ["pandas", "scipy", "statsmodels"]
     origin = provenance.collect({"profile": profile}, inputs, packages, started)
     return records.write(as_records(rulings), profile, origin)
@@ -151,61 +155,26 @@ def write(rulings: list[Ruling], evidence: Evidence, profile: str, started: floa
 
 def written(term: Term) -> str:
     """A term's figure as a short text, with its interval if it has one."""
-    value, low, high, _ = term.estimate
-    before, after = "r = " if term.form == "r" else "", _unit(term)
-    interval = f" [{_number(term, low)}, {_number(term, high)}]" if low < high else ""
-    return f"{before}{_number(term, value)}{after}{interval}"
+    _, form, unit = _form(term)
+    value, low, high = (f"{scale(term) * v:{form}}" for v in term.estimate[:3])
+    interval = f" [{low}, {high}]" if term.estimate.low < term.estimate.high else ""
+    return f"{'r = ' if term.form == 'r' else ''}{value}{unit}{interval}"
 
 
 def wanted(term: Term) -> str:
     """The range of a term in words."""
     low, high = (f"{scale(term) * v:.4g}" for v in (term.low, term.high))
-    if math.isinf(term.high):
-        return f"above {low}{_unit(term)}"
-    return f"below {high}{_unit(term)}" if math.isinf(term.low) else f"{low} to {high}{_unit(term)}"
-
-
-def _row(one: Ruling) -> dict:
-    claim, judged = one.claim, one.shown
-    row = {
-        "id": claim.id, "kind": claim.kind, "source": claim.source, "place": claim.place,
-        "scope": one.scope.said, "statement": claim.statement, "verdict": one.verdict,
-        **{tier: j.verdict for tier, j in one.tiers.items()},
-        "tier": "", "figure": "", "reason": one.reason, "experiment": claim.experiment,
-        "notebook": f"notebooks/{claims.NOTEBOOKS[claim.experiment]}.ipynb",
-        "records": relative(judged.file) if judged.file else "",
-    }  # fmt: skip
-    if (term := judged.term) is None:
-        return row
-    value, low, high, n = term.estimate
-    sure = {"ci_low": low, "ci_high": high} if low < high else {}
-    row |= {"tier": judged.tier, "figure": written(term), "value": value, "n": n, "p": judged.p}
-    row |= {"p_holm": judged.p_holm, "half": judged.half, "twice": judged.twice}
-    return row | sure | {"smallest_effect": term.smallest_effect, "unit": term.unit}
-
-
-def _about(claim: Claim, evidence: Evidence, tier: str) -> tuple[str, str]:
-    """The model and the data set that judged the claim."""
-    try:
-        found, _ = evidence.records(claim, tier)
-    except NotTested:  # drawn numbers without their records
-        return "none", "none"
-    model = claim.rule.model or subject(found)[0]
-    rows = found[found["model"] == model]
-    return model, subject(found)[1] or rows["dataset"].iloc[0]
-
-
-def _number(term: Term, value: float) -> str:
-    return f"{scale(term) * value:{_FORMS.get(term.form, (1, '.3g'))[1]}}"
+    range_ = f"above {low}" if math.isinf(term.high) else f"{low} to {high}"
+    return f"{f'below {high}' if math.isinf(term.low) else range_}{_form(term)[2]}"
 
 
 def scale(term: Term) -> int:
     """What a term's figure is multiplied with where it is written: 100 for shares and points."""
-    return _FORMS.get(term.form, (1, ""))[0]
+    return _form(term)[0]
 
 
-def _unit(term: Term) -> str:
-    return _UNITS.get(term.form, "" if term.unit == "1" else f" {term.unit}")
+def _form(term: Term) -> tuple[int, str, str]:
+    return _FORMS.get(term.form, (1, ".3g", "" if term.unit == "1" else f" {term.unit}"))
 
 
 def relative(file: Path) -> str:

@@ -1,7 +1,7 @@
 """The kinds of rules that judge claims: each makes terms from records, and changes nothing.
 
 A rule of data/claims.yaml has a kind, one of these or of `sweeps`. Its `terms` are estimates from a
-table of records (of a figure's numbers for `Share` and `Count`), each with the range that the claim
+table of records (of a figure's numbers for `Counted`), each with the range that the claim
 wants; they raise NotTested where the table lacks what the rule asks for. The rest is `verdicts`'.
 """
 
@@ -9,47 +9,21 @@ import math
 from itertools import pairwise
 from typing import Any, Literal, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
-from qlab.claims.address import Address, NotTested, Text, Texts, listed
+from qlab.claims import paired
+from qlab.claims.address import Address, Found, NotTested, Text, Texts, listed
 from qlab.claims.verdicts import Term
-from qlab.core import stats as statistics
-from qlab.core.stats import Estimate
-
-_RATIOS = ("latency_ratio", "latency_ratio_p50", "latency_builtin_ratio_p50", "train_step_ratio",
-           "tokens_per_s_ratio")  # fmt: skip
+from qlab.core.stats import Estimate, proportion
 
 
-def _form(metric: str, unit: str) -> str:
-    """How a metric is written, as in `Term`."""
-    differs = "_difference" in metric or "_minus_" in metric or metric == "gap_growth_k1_k10"
-    return "x" if metric in _RATIOS else "points" if differs and unit == "1" else "plain"
-
-
-class Judging(Address):
-    """A rule."""
+class Bounded(Address):
+    """A rule: its figures shall lie within bounds, all of them or any."""
 
     kind: str
     exact: bool = False  # a counted figure needs no interval
-
-    def scaled(self, factor: float) -> Self:
-        """The same rule with bounds so many times as wide; itself where nothing says how wide."""
-        return self
-
-    def told(self) -> dict[str, str]:
-        """What the file says, as texts."""
-        given = self.model_dump(exclude_unset=True)
-        return {"kind": given.pop("kind"), **{key: _short(value) for key, value in given.items()}}
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-class Bounded(Judging):
-    """A rule whose figures shall lie within bounds: all of them, or any."""
-
     above: float = -math.inf
     below: float = math.inf
     between: list[float] = []
@@ -57,9 +31,9 @@ class Bounded(Judging):
     quantifier: Literal["all", "any"] = "all"
 
     def scaled(self, factor: float) -> Self:
+        """The same rule with bounds so many times as wide; itself where nothing says how wide."""
         if self.between:
-            low, high = self.between
-            middle, half = (low + high) / 2, factor * (high - low) / 2
+            middle, half = sum(self.between) / 2, factor * (self.between[1] - self.between[0]) / 2
             return self.model_copy(update={"between": [middle - half, middle + half]})
         if self.nominal is None:
             return self
@@ -67,14 +41,15 @@ class Bounded(Judging):
         bound = self.nominal + factor * (getattr(self, side) - self.nominal)
         return self.model_copy(update={side: bound})
 
-    def term(self, name: str, e: Estimate, form: str, unit: str = "1", **more) -> Term:
+    def term(self, name: str, found: Found, form: str) -> Term:
         """An estimate, and the range in which the rule wants it."""
         low, high = self.between or (self.above, self.below)
-        return Term(name, e, low, high, form, unit, **more)
+        timed = found.clock and found.unit != "byte"  # bytes are a meter's
+        return Term(name, found.estimate, low, high, form, found.unit, found.clock, timed)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
-        if len({"above", "below", "between"} & self.model_fields_set) != 1:
+        if len({"above", "below", "between", "tolerance"} & self.model_fields_set) != 1:
             raise ValueError("it must have just one of 'above', 'below' and 'between'")
         if self.between and (len(self.between) != 2 or self.between[0] >= self.between[1]):
             raise ValueError("'between' must be two numbers, the smaller first")
@@ -89,75 +64,66 @@ class Value(Bounded):
     variant: Texts
     recorded: bool = False  # of the variants only those that this model has records of
 
-    def each(self, table: pd.DataFrame) -> list[Address]:
+    def terms(self, table: pd.DataFrame, items: pd.DataFrame | None = None) -> list[Term]:
+        found = [(one, one.find(table, self.exact)) for one in self.figures(table)]
+        return [self.term(one.name, f, _form(one.metric, f.unit)) for one, f in found]
+
+    def figures(self, table: pd.DataFrame) -> list[Address]:
         """The addresses of all figures; NotTested where none of them is recorded."""
-        found = list(super().each())
-        if self.recorded:
-            found = [one for one in found if one.rows(table).size]
+        found = [one for one in self.each() if not self.recorded or one.rows(table).size]
         if not found:
             raise NotTested(f"There is no record of {self.metric} of any of its variants.")
         return found
 
-    def terms(self, table: pd.DataFrame) -> list[Term]:
-        made = []
-        for one in self.each(table):
-            e, unit, clock = one.find(table, self.exact)
-            made.append(self.term(one.name, e, _form(one.metric, unit), unit, clock=clock))
-        return made
+    def pairs(self, table: pd.DataFrame, items: pd.DataFrame | None, other: Address | str):
+        """Each figure with each of the others: names, what was found of both, and their outcomes
+        item by item, where they are kept."""
+        ones = self.figures(table)
+        pairs = pairwise(ones) if other == "next" else (
+            (one, second) for one in ones for second in one.but(other).each()
+        )  # fmt: skip
+        for pair in pairs:
+            a, b = (one.find(table, self.exact) for one in pair)
+            kept = None if items is None else paired.both(items, table, pair)
+            yield *(one.name for one in pair), a, b._replace(clock=a.clock or b.clock), kept
 
 
 class Ratio(Value):
-    """The metric over that of another variant; the interval is the widest, 95 % and more."""
+    """The metric over that of another variant; unpaired, the interval is the widest, over 95 %."""
 
     kind: Literal["ratio"]
     over: Address
 
-    def terms(self, table: pd.DataFrame) -> list[Term]:
+    def terms(self, table: pd.DataFrame, items: pd.DataFrame | None = None) -> list[Term]:
         made = []
-        for one in self.each(table):
-            other = one.but(self.over)
-            (a, unit, clock), (b, _, too) = (o.find(table, self.exact) for o in (one, other))
+        for one, other, (a, *_), (b, unit, clock), kept in self.pairs(table, items, self.over):
             if b.low <= 0 <= b.high:
-                raise NotTested(f"{other.name} may be 0: there is no ratio to it.")
+                raise NotTested(f"{other} may be 0: there is no ratio to it.")
             ends = [x / y for x in (a.low, a.high) for y in (b.low, b.high)]
             e = Estimate(a.value / b.value, min(ends), max(ends), min(a.n, b.n))
-            name = f"{one.name} over {other.name}"
-            more = {"clock": clock or too, "metered": unit == "byte"}
-            made.append(self.term(name, e, "x", **more))
+            e = kept and paired.ratio(*kept) or e
+            term = self.term(f"{one} over {other}", Found(e, unit, clock), "x")
+            made.append(term._replace(unit="1"))
         return made
 
 
 class Difference(Value):
-    """The metric minus another: of another variant, metric or condition; interval as a ratio's."""
+    """The metric minus another: of another variant, metric or condition; or minus the next one."""
 
     kind: Literal["difference"]
-    minus: Address
+    minus: Address | Literal["next"]
 
-    def terms(self, table: pd.DataFrame) -> list[Term]:
-        pairs = [(a, b) for a in self.each(table) for b in Address.each(a.but(self.minus))]
-        return [_minus(*pair, self.term, self.exact, table) for pair in pairs]
-
-
-class Ordering(Judging):
-    """The metrics, or the variants, in falling order: each step down is above 0."""
-
-    kind: Literal["ordering"]
-    metric: Texts
-    variant: Texts
-
-    def terms(self, table: pd.DataFrame) -> list[Term]:
-        falls = Bounded(kind="ordering", above=0.0).term
-        return [_minus(*pair, falls, self.exact, table) for pair in pairwise(self.each())]
+    def terms(self, table: pd.DataFrame, items: pd.DataFrame | None = None) -> list[Term]:
+        made = []
+        for one, other, (a, *_), (b, unit, clock), kept in self.pairs(table, items, self.minus):
+            e = Estimate(a.value - b.value, a.low - b.high, a.high - b.low, min(a.n, b.n))
+            e = kept and paired.difference(*kept) or e
+            form = "points" if unit == "1" else "plain"
+            made.append(self.term(f"{one} minus {other}", Found(e, unit, clock), form))
+        return made
 
 
-def _minus(one: Address, other: Address, term, exact: bool, table: pd.DataFrame) -> Term:
-    (a, unit, clock), (b, _, too) = (o.find(table, exact) for o in (one, other))
-    e = Estimate(a.value - b.value, a.low - b.high, a.high - b.low, min(a.n, b.n))
-    form = "points" if unit == "1" else "plain"
-    return term(f"{one.name} minus {other.name}", e, form, unit, clock=clock or too)
-
-
-class Published(Judging):
+class Published(Bounded):
     """Metrics against published values, each to within the tolerance."""
 
     kind: Literal["published"]
@@ -169,48 +135,46 @@ class Published(Judging):
     def scaled(self, factor: float) -> Self:
         return self.model_copy(update={"tolerance": factor * self.tolerance})
 
-    def terms(self, table: pd.DataFrame) -> list[Term]:
+    def terms(self, table: pd.DataFrame, items: pd.DataFrame | None = None) -> list[Term]:
         made = []
         span = self.tolerance * (1 + 1e-9)  # a hair more, for values just at the tolerance
         for metric, value in self.values.items():
-            e, unit, clock = self.but(Address(metric=metric)).find(table, exact=True)
+            found = self.but(Address(metric=metric)).find(table, exact=True)
             name = f"{' '.join(filter(None, (self.part, metric)))} of {self.model}"
-            made.append(Term(name, e, value - span, value + span, "plain", unit, clock=clock))
+            term = self.term(name, found, "plain")
+            made.append(term._replace(low=value - span, high=value + span))
         return made
 
 
-class Share(Bounded):
-    """Which share of a variant's counts falls into the kinds counted; interval by Wilson."""
+class Counted(Bounded):
+    """Of a figure's numbers, by variant where it is named: how many rows are as `where` says, or
+    which share of its counts they have, with Wilson's interval."""
 
-    kind: Literal["share"]
+    kind: Literal["count", "share"]
     figure: Text
-    variant: Texts
-    counted: list[Text]
-
-    def terms(self, table: pd.DataFrame) -> list[Term]:
-        made = []
-        for variant in listed(self.variant):
-            rows = table[table["variant"] == variant]
-            if rows.empty:
-                raise NotTested(f"The figure {self.figure} does not show {variant}.")
-            hits = rows.loc[rows["kind"].isin(self.counted), "count"].sum()
-            e = statistics.proportion(int(hits), int(rows["count"].sum()))
-            name = f"share of {' and '.join(self.counted)}, {variant}"
-            made.append(self.term(name, e, "share"))
-        return made
-
-
-class Count(Bounded):
-    """How many rows of a figure's numbers are as the rule says."""
-
-    kind: Literal["count"]
-    figure: Text
+    variant: Texts | None = None
     where: dict[Text, Any]
 
-    def terms(self, table: pd.DataFrame) -> list[Term]:
-        rows = table
-        for column, wanted in self.where.items():
-            rows = rows[rows[column] == wanted]
-        told = ", ".join(f"{k} {v}" for k, v in self.where.items())
-        e = Estimate(len(rows), len(rows), len(rows), len(table))
-        return [self.term(f"rows with {told}", e, "plain", "row")]
+    def terms(self, table: pd.DataFrame, items: pd.DataFrame | None = None) -> list[Term]:
+        made, told = [], ", ".join(f"{column} {value}" for column, value in self.where.items())
+        for variant in listed(self.variant):
+            rows = table if variant is None else table[table["variant"] == variant]
+            if rows.empty:
+                raise NotTested(f"The figure {self.figure} does not show {variant}.")
+            hit = np.logical_and.reduce([rows[c].isin(listed(v)) for c, v in self.where.items()])
+            n = int(hit.sum())
+            e, form, unit = Estimate(n, n, n, len(rows)), "plain", "row"
+            if self.kind == "share":
+                hits, of = (int(part["count"].sum()) for part in (rows[hit], rows))
+                e, form, unit = proportion(hits, of), "share", "1"
+            name = f"{self.kind} with {told}{f', {variant}' if variant else ''}"
+            made.append(self.term(name, Found(e, unit, False), form))
+        return made
+
+
+def _form(metric: str, unit: str) -> str:
+    """How a metric is written, as in `Term`."""
+    if "_ratio" in metric:
+        return "x"
+    differs = "_difference" in metric or "_minus_" in metric or "gap_growth" in metric
+    return "points" if differs and unit == "1" else "plain"

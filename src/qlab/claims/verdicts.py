@@ -11,7 +11,6 @@ one term refutes it, with its interval widened for their number (Bonferroni). Wi
 claims can be allowed for (Holm 1979).
 """
 
-import math
 from functools import cache
 from typing import NamedTuple
 
@@ -24,21 +23,20 @@ HOLDS, NOT, UNDECIDED, UNTESTED = VERDICTS = (
 )  # fmt: skip
 _Z = float(stats.norm.ppf(0.975))
 # A true distance from the bound of so many half intervals is seen with 80 % power.
-_SEEN = float(1 + stats.norm.ppf(0.8) / stats.norm.ppf(0.975))
+_SEEN = float(1 + stats.norm.ppf(0.8) / _Z)
 
 
 @cache
 def _wider(tests: int) -> float:
     """Factor on a 95 % interval that is one of so many (Bonferroni)."""
-    return float(stats.norm.ppf(0.025 / tests) / stats.norm.ppf(0.025))
+    return float(stats.norm.ppf(1 - 0.025 / tests)) / _Z
 
 
 class Term(NamedTuple):
     """One estimate and the open range (low, high) in which the claim wants it.
 
     `form` says how it is written: x (a ratio), points (a difference of shares), share, r (a
-    correlation), plain. `p_value` decides instead of the interval where the test has one of its
-    own; `detectable` then says what it could have seen.
+    correlation), plain.
     """
 
     name: str  # what was estimated, as the ledger calls it
@@ -47,15 +45,8 @@ class Term(NamedTuple):
     high: float
     form: str
     unit: str = "1"  # of the estimate, as in its records
-    p_value: float | None = None
-    detectable: float | None = None
     clock: bool = False  # whether a clock or a meter had a part in it
-    metered: bool = False  # a meter of bytes, and no clock
-
-    @property
-    def timed(self) -> bool:
-        """Whether a clock had a part in it."""
-        return self.clock and not self.metered
+    timed: bool = False  # a clock, and no meter of bytes
 
     @property
     def margin(self) -> float:
@@ -63,23 +54,8 @@ class Term(NamedTuple):
         return min(self.estimate.value - self.low, self.high - self.estimate.value)
 
     @property
-    def distance(self) -> float:
-        """How far outside of its range a figure lies, from 0 to 1, so that unlike figures compare.
-
-        Shares, their differences and correlations by themselves (the largest possible is 1); all
-        others relative to the bound, |figure - bound| / (|figure| + |bound|).
-        """
-        value = self.estimate.value
-        bound = min((b for b in (self.low, self.high) if math.isfinite(b)),
-                    key=lambda b: abs(value - b))  # fmt: skip
-        absolute = self.form in ("points", "share", "r")
-        return abs(value - bound) / (1 if absolute else abs(value) + abs(bound))
-
-    @property
     def smallest_effect(self) -> float | None:
         """Smallest distance from the bound that could have been seen; None for counted figures."""
-        if self.detectable is not None:
-            return self.detectable
         half = (self.estimate.high - self.estimate.low) / 2
         return _SEEN * half if half > 0 else None
 
@@ -88,24 +64,19 @@ class Term(NamedTuple):
         """Two-sided p value of the truth lying on the nearest bound, under .05 just where the 95 %
         interval keeps clear of it; None for counted figures."""
         value, low, high, _ = self.estimate
-        if self.p_value is not None or low == high:
-            return self.p_value
+        if low == high:
+            return None
         # Each side of the interval is 1.96 standard errors long.
-        sides = [((value - self.low), value - low if value > self.low else high - value)]
-        sides += [((self.high - value), high - value if value < self.high else value - low)]
+        sides = [(value - self.low, value - low if value > self.low else high - value)]
+        sides += [(self.high - value, high - value if value < self.high else value - low)]
         inside = all(distance > 0 for distance, _ in sides)
         z = [abs(d) / half for d, half in sides if half > 0 and (inside or d <= 0)]
         return float(2 * stats.norm.sf(_Z * min(z))) if z else 0.0
 
     def verdict(self, tests: int = 1) -> str:
         """The verdict on this term alone, as one of so many."""
-        if self.p_value is not None:
-            if not self.p_value < 0.05 / tests:
-                return UNDECIDED
-            return HOLDS if self.margin > 0 else NOT
-        wider = _wider(tests)
-        low = self.estimate.value - wider * (self.estimate.value - self.estimate.low)
-        high = self.estimate.value + wider * (self.estimate.high - self.estimate.value)
+        value, low, high, _ = self.estimate
+        low, high = (value + _wider(tests) * (end - value) for end in (low, high))
         if self.low < low and high < self.high:
             return HOLDS
         return NOT if high <= self.low or low >= self.high else UNDECIDED
@@ -121,18 +92,14 @@ class Decision(NamedTuple):
 
 def decide(terms: list[Term], quantifier: str = "all") -> Decision:
     """The verdict on a claim from its terms, which must all keep their bounds, or any of them."""
-    alone = [t.verdict() for t in terms]
-    among = [t.verdict(len(terms)) for t in terms]
-    whole, single = (HOLDS, NOT) if quantifier == "all" else (NOT, HOLDS)
-    if all(v == whole for v in alone):
-        verdict, deciding = whole, terms
-        p = max((t.p for t in terms if t.p is not None), default=None)
-    elif single in among:
-        verdict, deciding = single, [t for t, v in zip(terms, among, strict=True) if v == single]
-        least = min((t.p for t in deciding if t.p is not None), default=None)
-        p = None if least is None else min(1.0, len(terms) * least)
+    whole, single, worst = (HOLDS, NOT, min) if quantifier == "all" else (NOT, HOLDS, max)
+    open_ = [t for t in terms if t.verdict() != whole]
+    decisive = [t for t in terms if t.verdict(len(terms)) == single]
+    verdict = whole if not open_ else single if decisive else UNDECIDED
+    deciding = {whole: terms, single: decisive, UNDECIDED: open_}[verdict]
+    known = [t.p for t in deciding if t.p is not None]
+    if verdict == single:  # one of so many looks
+        p = min(1.0, len(terms) * min(known)) if known else None
     else:
-        verdict, deciding = UNDECIDED, [t for t, v in zip(terms, alone, strict=True) if v != whole]
-        p = max((t.p for t in deciding if t.p is not None), default=None)
-    worst = min if quantifier == "all" else max
+        p = max(known, default=None)
     return Decision(verdict, worst(deciding, key=lambda t: t.margin), p)

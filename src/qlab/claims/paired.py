@@ -1,0 +1,78 @@
+"""Two figures compared item by item, where what single items came to is kept.
+
+Two intervals, put together, forget that both figures are of the same images or passages; so they
+are too wide. Seeds and items are drawn together for both figures, as `stats.over_seeds` does.
+"""
+
+import numpy as np
+import pandas as pd
+
+from qlab.claims.address import Address, parents, spelled, subject
+from qlab.core import stats
+from qlab.core.stats import Estimate, bootstrap_interval, resamples
+
+# Of an experiment's items: the metric that is the mean of their outcomes, and those outcomes.
+OUTCOMES = {
+    ("resnet_qat", "accuracy"): lambda rows, k: rows["predicted"] == rows["label"],
+    ("llama_gptq", "acc"): lambda rows, k: rows["acc"],
+    ("llama_gptq", "top_first_token"): lambda rows, k: rows["first_token"] < k,
+}
+ITEM = {"resnet_qat": "image", "llama_gptq": "passage"}  # the column that names one
+_LEAST = 1e-12  # a spread below is rounding
+
+
+def outcomes(items: pd.DataFrame, table: pd.DataFrame, one: Address) -> pd.DataFrame | None:
+    """What a figure of `table` is the mean of: a row a seed, a column an item; None: not kept."""
+    experiment, metric = table["experiment"].iloc[0], one.metric.removesuffix("_difference")
+    if (experiment, metric) not in OUTCOMES or one.part:
+        return None
+    variants = [spelled(one.variant, table)]
+    if metric != one.metric:
+        variants += parents(table, one.metric)
+    here = {"condition": one.condition, "strength": one.strength}
+    here |= {"model": one.model or subject(table)[0], "graph": "tflite"}
+    for column, wanted in here.items():
+        if column in items:
+            known = items[column].isna() if wanted is None else items[column] == wanted
+            items = items[known]
+    found = []
+    for variant in variants:
+        rows = items[items["variant"] == variant]
+        seed = rows["seed"].astype(float).fillna(-1) if "seed" in rows else -1.0
+        right = OUTCOMES[experiment, metric](rows, one.k).astype(float)
+        rows = pd.DataFrame({"seed": seed, "item": rows[ITEM[experiment]], "right": right})
+        found.append(rows.pivot(index="seed", columns="item", values="right"))
+    own, *parent = found
+    return own - parent[0].iloc[0] if parent else own
+
+
+def both(items: pd.DataFrame, table: pd.DataFrame, pair: tuple[Address, Address]):
+    """Outcomes of two figures, [seeds, items] each; None where items or seeds are not the same."""
+    a, b = (outcomes(items, table, one) for one in pair)
+    if a is None or b is None or not len(a) * len(b) or not a.columns.equals(b.columns):
+        return None
+    seeds = max(a.index, b.index, key=len)
+    if {1, len(seeds)} < {len(a), len(b)} or a.isna().any(axis=None) or b.isna().any(axis=None):
+        return None
+    return tuple(np.broadcast_to(x.to_numpy(), (len(seeds), len(a.columns))) for x in (a, b))
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> Estimate | None:
+    """Mean of a minus mean of b, both [seeds, items]; None where nothing scatters."""
+    if np.ptp(a - b) < _LEAST:
+        return None
+    if len(a) > 1:
+        return stats.over_seeds(a - b)
+    yes_no = set(np.unique([a, b])) <= {0.0, 1.0}
+    return stats.difference(*(x[0].astype(bool if yes_no else float) for x in (b, a)))
+
+
+def ratio(a: np.ndarray, b: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate | None:
+    """Mean of a over mean of b, both [seeds, items]; None where nothing scatters."""
+    rows, columns = (resamples(n, draws, seed + i) for i, n in enumerate(a.shape))
+    above, under = ((rows * (columns @ x.T)).sum(1) for x in (a, b))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        samples, value = above / under, float(a.mean() / b.mean())
+    if not np.nanstd(samples) > _LEAST:
+        return None
+    return Estimate(value, *bootstrap_interval(samples, value), len(a) if len(a) > 1 else a.size)

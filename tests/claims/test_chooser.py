@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.claims import chooser
-from qlab.claims.chooser import KINDS, PARENT, sentence
+from qlab.claims.chooser import KINDS, sentence
 from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
 
 DETECTOR, LLAMA, CLASSIFIER = KINDS.values()
+PARENT = "fp32"  # of the committed records
 TABLES = chooser.read_all("mini")
 bounds = st.one_of(st.none(), st.floats(0.05, 1.2))
 losses = st.one_of(st.none(), st.floats(0.0, 0.3))

@@ -14,7 +14,6 @@ from qlab.claims.address import Address, NotTested
 from qlab.core import records
 from qlab.core.errors import QlabError
 
-PARENT = "fp32"  # the float variant's usual name; `variants` finds it whatever its name
 LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds
 POINTS = 100  # percentage points of a share
 _LEAST = {  # what decides: what the one taken has, and the columns that say so, falling or rising

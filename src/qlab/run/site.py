@@ -25,7 +25,7 @@ from PIL import Image
 
 from qlab.claims import chooser
 from qlab.claims import ledger as claims
-from qlab.claims.chooser import KINDS, LONG, PARENT
+from qlab.claims.chooser import KINDS, LONG
 from qlab.core import paths, records
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
@@ -121,12 +121,12 @@ def headline(found: Mapping[str, pd.DataFrame]) -> list[str]:
         shares = [f"{row['share']:.0%} ({name})" for name, row in best(loss, "size").items()]
         told.append(f"At most {words} lost: the file shrinks, of float's, to {', '.join(shares)}.")
     rows = best(LOSSES["one point"], "time")
-    quick = [f"{chooser.time(r)} ({n})" for n, r in rows.items() if r["variant"] != PARENT]
+    quick = [f"{chooser.time(r)} ({n})" for n, r in rows.items() if not r["parent"]]
     if quick:
         told.append(
             f"At most one point lost: the fastest takes {', '.join(quick)} of float's time."
         )
-    slow = [name for name, row in rows.items() if row["variant"] == PARENT]
+    slow = [name for name, row in rows.items() if row["parent"]]
     return told + [f"At most one point lost: no {n} that was timed is faster." for n in slow]
 
 

@@ -8,6 +8,7 @@ runs and writes the report. README has a table of the rooms.
 """
 
 import contextlib
+import logging
 import os
 import sys
 
@@ -21,3 +22,8 @@ if "tensorflow" not in sys.modules:
 
 # transformers would import TensorFlow too, wherever it is installed: ten seconds, and noise.
 os.environ.setdefault("USE_TF", "0")
+
+# transformers imports torchao, wherever it is installed, which warns of kernels for GPUs that do not
+# load on a CPU, with paths of this machine.
+for name in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(name).setLevel(logging.ERROR)

@@ -4,33 +4,30 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from qlab.core import records, stats
 from qlab.core.records import Metric, Record, Recorder
 from qlab.core.stats import Estimate
-from qlab.transformer.data import Task
 
-EXPERIMENT = "transformer_qat"
+EXPERIMENT, MORE = "transformer_qat", Metric("1", 1)
 AGAINST = ("difference", "minus_tuned", "minus_ptq", "minus_last_third", "minus_feed_forward")
 METRICS = {
-    **dict.fromkeys(["accuracy", "accuracy_difference"], Metric("1", 1)),
-    **{f"accuracy_{other}_over_seeds": Metric("1", 1) for other in AGAINST},
+    **dict.fromkeys(["accuracy", "accuracy_difference"], MORE),
+    **{f"accuracy_{other}_over_seeds": MORE for other in AGAINST},
     **records.COMPARED,
     **{"flips_lost": Metric("sentence", -1), "flips_gained": Metric("sentence")},
     **{"size_bytes": Metric("byte", -1), "quantized_share": Metric("1")},
-    "train_step_ms_p50": Metric("ms", -1, clock=True),
-    "train_step_ratio": Metric("1", -1, clock=True),
+    **{"train_step_ms_p50": Metric("ms", -1, True), "train_step_ratio": Metric("1", -1, True)},
 }
 RECORD = Recorder(EXPERIMENT, METRICS)
 
 
 class Point(NamedTuple):
-    """One way to quantize; of the float model and its control, `method` alone says it."""
+    """One way to treat the model."""
 
-    method: str  # "float", "tuned" (trained as long, in float), "ptq" or "qat"
+    method: str  # "float", "tuned" (the control, trained as long in float), "ptq" or "qat"
     bits: int | None = None  # of the weights
-    where: str | None = None  # which layers: a key of the notebook's PLACES
+    where: str | None = None  # which layers, by the notebook's name for them
     seed: int | None = None  # of the training
     group: int | None = None  # weights that share a scale
 
@@ -48,10 +45,10 @@ class Point(NamedTuple):
 
 
 FLOAT = Point("float")
-Hits = Mapping[Point, np.ndarray]  # of each point what was right: bool [sentences]
+Hits = Mapping[Point, np.ndarray]  # what each point has right: bool [sentences]
 
 
-def accuracy_records(task: Task, hits: Hits) -> list[Record]:
+def accuracy_records(task, hits: Hits) -> list[Record]:
     """Accuracy of each point, and its difference to float's on the same sentences."""
     found = []
     for point, right in hits.items():
@@ -64,56 +61,34 @@ def accuracy_records(task: Task, hits: Hits) -> list[Record]:
     return found
 
 
-def seed_records(task: Task, hits: Hits) -> list[Record]:
-    """Each variant over its seeds: minus float, and what was trained minus the float control, minus
-    PTQ of the same layers and bits; and what takes as many bytes minus the last layers, attention
-    minus the feed-forward network (the mean of its halves). See `over_seeds`."""
-    found, ones = [], {p._replace(seed=None) for p in hits} - {FLOAT}
-    for one in sorted(ones, key=lambda p: p.variant):
-        pairs = {"difference": FLOAT}
+def seed_records(task, hits: Hits) -> list[Record]:
+    """Each variant over its seeds: minus float; if trained, minus the float control and minus PTQ
+    of the same; a third of the weights minus the last third; attention minus the mean of the halves
+    of the feed-forward network. Trainings are paired by their seeds."""
+    found = []
+    for one in dict.fromkeys(p._replace(seed=None) for p in hits if p != FLOAT):
+        seeds = sorted(p.seed for p in hits if p._replace(seed=None) == one and p != one) or [None]
+        pairs = {"difference": [FLOAT]}
         if one.method == "qat":
-            pairs |= {"minus_tuned": Point("tuned"), "minus_ptq": one._replace(method="ptq")}
+            pairs |= {"minus_tuned": [Point("tuned")], "minus_ptq": [one._replace(method="ptq")]}
         if one.where in ("attention", "up", "down", "first_third"):
-            pairs["minus_last_third"] = one._replace(where="last_third")
-        each = _answers(hits, one)
-        sides = {name: _answers(hits, other) for name, other in pairs.items()}
+            pairs["minus_last_third"] = [one._replace(where="last_third")]
         if one.where == "attention":
-            halves = [_answers(hits, one._replace(where=half)) for half in ("up", "down")]
-            whole = all(half is not None for half in halves)
-            sides["minus_feed_forward"] = np.mean(halves, axis=0) if whole else None
-        for name, other in sides.items():
-            if other is not None and len(other) in (1, len(each)):
-                e = over_seeds(each, np.broadcast_to(other, each.shape))
+            pairs["minus_feed_forward"] = [one._replace(where=half) for half in ("up", "down")]
+        each = np.stack([hits[one._replace(seed=seed)] for seed in seeds])
+        for name, others in pairs.items():
+            same = [[hits.get(p._replace(seed=s), hits.get(p)) for s in seeds] for p in others]
+            if all(right is not None for side in same for right in side):
+                e = over_seeds(each, np.mean(same, axis=0))
                 about = (task, one.variant, f"accuracy_{name}_over_seeds", e)
                 found.append(RECORD.estimated(*about, **one.columns))
     return found
 
 
 def over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
-    """Mean of each minus other, [seeds, sentences]: seeds and sentences are resampled, and `n` counts
-    seeds. Of one seed, or where nothing differs, the interval is over sentences, and they are `n`.
-    """
-    if len(each) == 1 or (each == other).all():
-        return stats.difference(other[0], each[0])
-    return stats.over_seeds(each.astype(float) - other.astype(float))
-
-
-def _answers(hits: Hits, one: Point) -> np.ndarray | None:
-    """Of a point's seeds [seeds, sentences]; None where there are none."""
-    seeds = sorted((p for p in hits if p._replace(seed=None) == one), key=lambda p: p.seed or 0)
-    return np.stack([hits[p] for p in seeds]) if seeds else None
-
-
-def items(task: Task, answers: Mapping[Point, np.ndarray]) -> pd.DataFrame:
-    """One row a sentence, variant and seed: label, predicted class, probability of the label."""
-    labels = task.test.labels.numpy()
-    tables = [
-        pd.DataFrame({
-            "variant": point.variant, "seed": point.seed, "sentence": np.arange(len(labels)),
-            "label": labels, "predicted": found.argmax(1),
-            "of_label": found[np.arange(len(labels)), labels],
-        })
-        for point, found in answers.items()
-    ]  # fmt: skip
-    small = {"seed": "Int16", "sentence": "uint32", "label": "uint8", "predicted": "uint8"}
-    return pd.concat(tables).astype(small | {"variant": "category", "of_label": "float32"})
+    """Mean of each minus other, [seeds, sentences]: both are resampled, and `n` counts seeds. Of
+    one seed, or where nothing differs, the interval is over sentences, and they are `n`."""
+    if len(each) > 1 and (each != other).any():
+        return stats.over_seeds(each - other)
+    whole = (other % 1 == 0).all()  # right or wrong, not a mean of several
+    return stats.difference(other[0].astype(bool) if whole else other[0], each[0])

@@ -1,16 +1,13 @@
 """`mini_reviews`: short reviews, made from a seed, that are in favour or against; SST-2's task.
 
-Every review judges one to three sides of a place (the food, the staff). Which judgement counts is
-for the words between them to say: the one behind `but`, the one that `although` does not govern.
-And `not`, `never`, `hardly` turn a judgement round, while `not only` does not. So no word decides
-alone: a model has to see which words belong together. A review belongs to the split that its own
-hash says, so no two splits can share one.
+A review judges one to three sides of a place. Which judgement counts is for the words between them
+to say (`but`, `although`), and `not` or `hardly` turn one round, while `not only` does not: no word
+decides alone. A review belongs to the split that its own hash says, so no two share one.
 """
 
 import functools
 import hashlib
 import random
-import re
 import zlib
 
 import yaml
@@ -18,8 +15,7 @@ import yaml
 from qlab.core import paths
 from qlab.core.errors import QlabError
 
-NAME = "mini_reviews"
-COUNTS = {"train": 20_000, "calibration": 512, "test": 2000}  # reviews of the splits
+NAME, COUNTS = "mini_reviews", {"train": 20_000, "calibration": 512, "test": 2000}
 # Which eighths of all reviews, by crc32 of the text, belong to a split.
 EIGHTHS = {"train": range(6), "calibration": (6,), "test": (7,)}
 # sha256 over the texts and labels of the first 64 reviews of each split.
@@ -31,58 +27,42 @@ DIGESTS = {
 
 
 @functools.cache
-def _words() -> dict:
+def words() -> dict:
     """Words and patterns; lists of single words stand in the file as one text each."""
     content = yaml.safe_load((paths.home() / "data" / "mini_reviews.yaml").read_text("utf-8"))
     return {k: v.split() if isinstance(v, str) else v for k, v in content.items()}
 
 
-def review(split: str, index: int) -> tuple[str, int]:
-    """Review `index` of a split and its label, 1 in favour; the same on every machine."""
+def reviews(split: str, count: int) -> list[tuple[str, int]]:
+    """The first `count` reviews of a split and their labels, 1 in favour. QlabError where this
+    machine makes others than those that the numbers of this project stand on."""
+    first = (f"{text}\t{label}\n" for text, label in (_review(split, i) for i in range(64)))
+    if hashlib.sha256("".join(first).encode()).hexdigest() != DIGESTS[split]:
+        why = "this Python draws other random numbers than 3.11 did"
+        raise QlabError(f"{NAME} '{split}' came out different here, by its first 64 hashes: {why}.")
+    return [_review(split, index) for index in range(count)]
+
+
+def _review(split: str, index: int) -> tuple[str, int]:
     rng = random.Random(f"mini_reviews {split} {index}")
     while True:
-        text, label = _draw(rng, _words())
-        if zlib.crc32(text.encode()) % 8 in EIGHTHS[split]:
-            return text, label
+        favour, often = rng.random() < 0.5, words()["often"]
+        sides = rng.sample(words()["sides"], 3)
+        text = _judgement(rng, sides[0], favour)
+        if rng.random() < often["agreed"]:
+            way = rng.choice(words()["agreed"])
+            text = way.format(text, _judgement(rng, sides[2], favour))
+        if rng.random() < often["joined"]:
+            way = rng.choice(words()["joined"])
+            text = way.format(_judgement(rng, sides[1], not favour), text)
+        if zlib.crc32(f"{text} .".encode()) % 8 in EIGHTHS[split]:
+            return f"{text} .", int(favour)
 
 
-def reviews(split: str, count: int) -> list[tuple[str, int]]:
-    """The first `count` reviews of a split. QlabError where this machine makes other reviews than
-    those that the numbers of this project stand on."""
-    first = (f"{text}\t{label}\n" for text, label in (review(split, i) for i in range(64)))
-    if hashlib.sha256("".join(first).encode()).hexdigest() != DIGESTS[split]:
-        raise QlabError(
-            f"mini_reviews '{split}' came out different here (its first 64 reviews hash to another "
-            "value): this Python draws other random numbers than 3.11 did."
-        )
-    return [review(split, index) for index in range(count)]
-
-
-def vocabulary() -> list[str]:
-    """All words and marks that reviews are made of, sorted."""
-    lists = (v for v in _words().values() if isinstance(v, list))
-    found = re.sub(r"\{\w*\}", " ", " ".join(line for part in lists for line in part))
-    return sorted({"the", ".", *found.split()})
-
-
-def _draw(rng: random.Random, words: dict) -> tuple[str, int]:
-    """One review and its label: of the judgement that counts."""
-    favour, often = rng.random() < 0.5, words["often"]
-    sides = rng.sample(words["sides"], 3)
-    counts = _judgement(rng, words, sides[0], favour)
-    if rng.random() < often["agreed"]:
-        way = rng.choice(words["agreed"])
-        counts = way.format(counts, _judgement(rng, words, sides[2], favour))
-    if rng.random() < often["joined"]:
-        way = rng.choice(words["joined"])
-        counts = way.format(_judgement(rng, words, sides[1], not favour), counts)
-    return f"{counts} .", int(favour)
-
-
-def _judgement(rng: random.Random, words: dict, side: str, favour: bool) -> str:
+def _judgement(rng: random.Random, side: str, favour: bool) -> str:
     """A clause that is in favour of one side of the place, or against it."""
-    turned = rng.random() < words["often"]["turned"]
-    ways = words["turned"] if turned else words["plain"] + words["kept"]
-    judged = words["good"] if favour != turned else words["bad"]
-    parts = {"word": rng.choice(judged), "degree": rng.choice(words["degrees"])}
+    turned = rng.random() < words()["often"]["turned"]
+    ways = words()["turned"] if turned else words()["plain"] + words()["kept"]
+    judged = words()["good" if favour != turned else "bad"]
+    parts = {"word": rng.choice(judged), "degree": rng.choice(words()["degrees"])}
     return rng.choice(ways).format(side=f"the {side}", **parts)

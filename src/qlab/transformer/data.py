@@ -18,7 +18,7 @@ EMBEDDED = "bert_mini_reviews"
 PUBLISHED = "google/bert_uncased_L-4_H-256_A-4"  # BERT-mini, Turc et al., arXiv 1908.08962
 BATCH, LONGEST = 32, 128  # sentences a step, tokens a sentence
 # Steps of fine-tuning, their first rate, sentences that train, that judge (0: all there are).
-AMOUNTS = {"smoke": (4, 1e-3, 128, 200), "mini": (80, 1e-3, 2560, 2000)}
+AMOUNTS = {"smoke": (4, 3e-4, 128, 200), "mini": (80, 3e-4, 2560, 2000)}
 AMOUNTS |= {"small": (1000, 1e-4, 0, 0), "full": (4000, 1e-4, 0, 0)}  # on published models
 
 
@@ -45,7 +45,7 @@ class Task:
     folder: Path  # of the float model
     headless: bool  # its classifier is yet to be trained
     dataset: str  # as the records name it
-    classes: int
+    class_count: int
     train: Tokens = field(repr=False)  # fine-tunes
     test: Tokens = field(repr=False)  # judges
     texts: dict[str, str]  # hashes of the sentences of both
@@ -58,7 +58,7 @@ class Task:
         """The float model, fresh from its folder, ready to judge; a missing head is drawn."""
         logging.set_verbosity_error()  # it would warn of the missing head, which `notes` tell
         torch.manual_seed(self.given.seed)
-        how = {"num_labels": self.classes, "torch_dtype": torch.float32, "local_files_only": True}
+        how = {"num_labels": self.class_count, "torch_dtype": torch.float32, "local_files_only": True}
         how["use_safetensors"] = True  # no pickle
         return AutoModelForSequenceClassification.from_pretrained(self.folder, **how).eval()
 

@@ -19,7 +19,8 @@ def given(model, data, **more):
 def test_sentences_that_judge_do_not_train_which_is_told(tmp_path):
     data = sst2(tmp_path / "d", PAIRS + MORE, MORE[:2])
     task = prepare(given(save(tmp_path / "m"), data, steps=7))
-    assert (task.model, task.dataset, task.class_count, task.steps, task.rate) == ("m", "d", 2, 7, 1e-4)
+    assert (task.model, task.dataset, task.class_count) == ("m", "d", 2)
+    assert (task.steps, task.rate) == (7, 1e-4)
     assert (len(task.train.labels), task.test.labels.tolist()) == (len(PAIRS) + 1, [1, 1])
     assert task.notes == ["2 training sentences judge too and were left out."]
     assert not task.headless and task.place.startswith("full-m-")

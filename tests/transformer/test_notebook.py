@@ -1,0 +1,83 @@
+"""What notebook 06 says of its committed run, held to its records, and these to their sentences."""
+
+import re
+from types import SimpleNamespace
+
+import committed
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import NOTEBOOKS, ROOT
+
+from qlab.core import records
+from qlab.transformer import measure
+from qlab.transformer.measure import Point
+
+[NOTEBOOK] = [p for p in NOTEBOOKS if p.name.startswith("06_")]
+CELLS = nbformat.read(NOTEBOOK, 4).cells
+PROSE = " ".join(" ".join(c.source for c in CELLS if c.cell_type == "markdown").split())
+OVER = "accuracy_{}_over_seeds"
+# Variants in the prose, with the difference that is told behind them.
+SAID = {
+    "difference": [],
+    "minus_ptq": [],
+    "minus_tuned": [],
+    "minus_last_third": [],
+    "minus_feed_forward": [],
+}
+CLAIMS = [(variant, name) for name, variants in SAID.items() for variant in variants]
+
+
+def table():
+    return committed.table("transformer_qat", "mini")
+
+
+@pytest.mark.parametrize(("variant", "name"), CLAIMS)
+def test_a_number_in_the_prose_is_a_committed_record(variant, name):
+    [(_, row)] = records.pick(table(), OVER.format(name), variant=variant).iterrows()
+    assert f"`{variant}` {records.interval(row, '+z.1f', 100)}" in PROSE
+
+
+def test_every_number_in_the_prose_that_looks_like_a_record_is_tested():
+    told = re.findall(r"`((?:ptq|qat|fp32)\w*)` [+-]\d", PROSE)
+    assert sorted(told) == sorted(variant for variant, _ in CLAIMS)
+
+
+def test_step_times_in_the_prose_are_committed_records():
+    told = re.findall(r"`(qat_w4_g32_\w+)` (\d\.\d\d \[[^]]+\])", PROSE)
+    rows = records.pick(table(), "train_step_ratio").set_index("variant")
+    assert told and all(records.interval(rows.loc[v], ".2f") == text for v, text in told)
+    assert rows["device"].str.contains("one process").all()
+
+
+def test_accuracies_and_intervals_follow_from_single_sentences():
+    items = pd.read_parquet(ROOT / "data/results/mini/items/transformer_qat.parquet")
+    known = records.read_file(ROOT / "data/results/mini/transformer_qat.csv")
+    about = known.drop_duplicates("variant").set_index("variant")
+    hits = {}
+    for (variant, seed), rows in items.groupby(["variant", "seed"], observed=True, dropna=False):
+        bits, group = (None if pd.isna(about.loc[variant, c]) else int(about.loc[variant, c])
+                       for c in ("bits", "group_size"))  # fmt: skip
+        method = about.loc[variant, "method"] or "float"
+        drawn = None if pd.isna(seed) else int(seed)
+        point = Point(method, bits, about.loc[variant, "where"], drawn, group)
+        assert point.variant == variant and rows["sentence"].tolist() == list(range(2000))
+        hits[point] = (rows["predicted"] == rows["label"]).to_numpy()
+    task = SimpleNamespace(model="bert_mini_reviews", dataset="mini_reviews")
+    found = measure.accuracy_records(task, hits) + measure.seed_records(task, hits)
+    again = records.as_table(found)
+    kept = known[known["metric"].isin(again["metric"].unique())]
+    both = [one.set_index(["variant", "metric", "seed"]).sort_index() for one in (again, kept)]
+    for column in ("value", "ci_low", "ci_high", "n"):
+        np.testing.assert_allclose(*(one[column].astype(float) for one in both), rtol=1e-8)
+
+
+def test_thirds_have_equal_bytes():
+    rows = records.pick(table(), "size_bytes", where=["attention", "up", "down", "first_third",
+                                                       "last_third"])  # fmt: skip
+    assert (rows.groupby("bits")["value"].nunique() == 1).all() and set(rows["bits"]) == {2, 4}
+
+
+def test_nothing_is_left_to_be_written():
+    assert not re.search(r"TODO", PROSE)

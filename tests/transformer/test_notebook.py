@@ -20,17 +20,25 @@ PROSE = " ".join(" ".join(c.source for c in CELLS if c.cell_type == "markdown").
 OVER = "accuracy_{}_over_seeds"
 # Variants in the prose, with the difference that is told behind them.
 SAID = {
-    "difference": [],
-    "minus_ptq": [],
-    "minus_tuned": [],
-    "minus_last_third": [],
-    "minus_feed_forward": [],
+    "difference": [
+        *("ptq_w2_g32_last3", "ptq_w2_g32_first1", "ptq_w2_g32_all", "qat_w2_g32_all"),
+        *("ptq_w4_g32_all", "ptq_w8_g32_all", "fp32_tuned"),
+        *("ptq_w2_g32_attention1", "ptq_w2_g32_later_attention"),
+    ],
+    "minus_ptq": ["qat_w2_g32_all", "qat_w2_g32_attention", "qat_w2_g32_last_third"],
+    "minus_tuned": ["qat_w2_g32_all"],
+    "minus_last_third": [
+        *("ptq_w2_g32_attention", "qat_w2_g32_attention"),
+        *("ptq_w2_g32_first_third", "qat_w2_g32_first_third"),
+    ],
+    "minus_feed_forward": ["ptq_w2_g32_attention", "qat_w2_g32_attention"],
 }
 CLAIMS = [(variant, name) for name, variants in SAID.items() for variant in variants]
 
 
-def table():
-    return committed.table("transformer_qat", "mini")
+def table(model="bert_mini_reviews"):
+    found = committed.table("transformer_qat", "mini")
+    return found[found["model"] == model]
 
 
 @pytest.mark.parametrize(("variant", "name"), CLAIMS)
@@ -51,24 +59,31 @@ def test_step_times_in_the_prose_are_committed_records():
     assert rows["device"].str.contains("one process").all()
 
 
+def hits_of(items, about):
+    """What each point of a model has right, by its records' columns."""
+    hits = {}
+    for (variant, seed), rows in items.groupby(["variant", "seed"], observed=True, dropna=False):
+        row = about.loc[variant]
+        bits, group = (None if pd.isna(row[c]) else int(row[c]) for c in ("bits", "group_size"))
+        drawn = None if pd.isna(seed) else int(seed)
+        point = Point(row["method"] or "float", bits, row["where"], drawn, group)
+        assert point.variant == variant and rows["sentence"].tolist() == list(range(2000))
+        hits[point] = (rows["predicted"] == rows["label"]).to_numpy()
+    return hits
+
+
 def test_accuracies_and_intervals_follow_from_single_sentences():
     items = pd.read_parquet(ROOT / "data/results/mini/items/transformer_qat.parquet")
     known = records.read_file(ROOT / "data/results/mini/transformer_qat.csv")
-    about = known.drop_duplicates("variant").set_index("variant")
-    hits = {}
-    for (variant, seed), rows in items.groupby(["variant", "seed"], observed=True, dropna=False):
-        bits, group = (None if pd.isna(about.loc[variant, c]) else int(about.loc[variant, c])
-                       for c in ("bits", "group_size"))  # fmt: skip
-        method = about.loc[variant, "method"] or "float"
-        drawn = None if pd.isna(seed) else int(seed)
-        point = Point(method, bits, about.loc[variant, "where"], drawn, group)
-        assert point.variant == variant and rows["sentence"].tolist() == list(range(2000))
-        hits[point] = (rows["predicted"] == rows["label"]).to_numpy()
-    task = SimpleNamespace(model="bert_mini_reviews", dataset="mini_reviews")
-    found = measure.accuracy_records(task, hits) + measure.seed_records(task, hits)
+    found = []
+    for model, rows in items.groupby("model", observed=True):
+        about = known[known["model"] == model].drop_duplicates("variant").set_index("variant")
+        task, hits = SimpleNamespace(model=model, dataset="mini_reviews"), hits_of(rows, about)
+        found += measure.accuracy_records(task, hits) + measure.seed_records(task, hits)
     again = records.as_table(found)
     kept = known[known["metric"].isin(again["metric"].unique())]
-    both = [one.set_index(["variant", "metric", "seed"]).sort_index() for one in (again, kept)]
+    key = ["model", "variant", "metric", "seed"]
+    both = [one.set_index(key).sort_index() for one in (again, kept)]
     for column in ("value", "ci_low", "ci_high", "n"):
         np.testing.assert_allclose(*(one[column].astype(float) for one in both), rtol=1e-8)
 

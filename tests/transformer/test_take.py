@@ -17,7 +17,7 @@ USE = Path(__file__).with_name("use_without_qlab.py")
 ALONE = """import json, sys
 class Without:
     def find_spec(self, name, *_):
-        if name.partition(".")[0] in ("qlab", "tensorflow", "tf_keras"):
+        if name.partition(".")[0] == "qlab":
             raise ImportError(f"{name} is not here")
 sys.meta_path.insert(0, Without())
 exec(sys.argv[1])

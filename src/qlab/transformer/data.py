@@ -58,9 +58,9 @@ class Task:
         """The float model, fresh from its folder, ready to judge; a missing head is drawn."""
         logging.set_verbosity_error()  # it would warn of the missing head, which `notes` tell
         torch.manual_seed(self.given.seed)
-        how = {"num_labels": self.class_count, "torch_dtype": torch.float32, "local_files_only": True}
-        how["use_safetensors"] = True  # no pickle
-        return AutoModelForSequenceClassification.from_pretrained(self.folder, **how).eval()
+        how = {"torch_dtype": torch.float32, "use_safetensors": True}  # no pickle
+        classifier = AutoModelForSequenceClassification
+        return classifier.from_pretrained(self.folder, num_labels=self.class_count, **how).eval()
 
     def settings(self) -> dict[str, Any]:
         """What the parameters resolved to, for the provenance."""

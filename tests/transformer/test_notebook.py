@@ -41,15 +41,33 @@ def table(model="bert_mini_reviews"):
     return found[found["model"] == model]
 
 
+# The same of siblings, told by their seed.
+SIBLINGS = [
+    *((seed, "ptq_w2_g32_attention", "minus_last_third") for seed in (8, 9)),
+    *((seed, "ptq_w2_g32_attention1", "difference") for seed in (8, 9)),
+    *((seed, "ptq_w2_g32_later_attention", "difference") for seed in (8, 9)),
+    *((seed, "qat_w2_g32_attention", "minus_last_third") for seed in (8, 9)),
+]
+
+
 @pytest.mark.parametrize(("variant", "name"), CLAIMS)
 def test_a_number_in_the_prose_is_a_committed_record(variant, name):
     [(_, row)] = records.pick(table(), OVER.format(name), variant=variant).iterrows()
     assert f"`{variant}` {records.interval(row, '+z.1f', 100)}" in PROSE
 
 
+@pytest.mark.parametrize(("seed", "variant", "name"), SIBLINGS)
+def test_a_number_of_a_sibling_is_a_committed_record(seed, variant, name):
+    model = f"bert_mini_reviews_seed{seed}"
+    [(_, row)] = records.pick(table(model), OVER.format(name), variant=variant).iterrows()
+    assert f"`{model}` {records.interval(row, '+z.1f', 100)}" in PROSE
+
+
 def test_every_number_in_the_prose_that_looks_like_a_record_is_tested():
     told = re.findall(r"`((?:ptq|qat|fp32)\w*)` [+-]\d", PROSE)
     assert sorted(told) == sorted(variant for variant, _ in CLAIMS)
+    told = re.findall(r"`bert_mini_reviews_seed(\d+)` [+-]\d", PROSE)
+    assert sorted(map(int, told)) == sorted(seed for seed, *_ in SIBLINGS)
 
 
 def test_step_times_in_the_prose_are_committed_records():

@@ -24,7 +24,7 @@ NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_"
 def fresh_home(folder: Path) -> Path:
     """A home of its own with what is committed to be read, and nothing made yet."""
     (folder / "data" / "results").mkdir(parents=True)
-    files = ("claims.yaml", "mini_lambada.yaml", "coco_calibration.csv")
+    files = ("claims.yaml", "mini_lambada.yaml", "mini_reviews.yaml", "coco_calibration.csv")
     for part in ("models", "evidence", "results/mini-long", *files):
         (folder / "data" / part).symlink_to(ROOT / "data" / part)
     for part in (f"{kind}/{tier}" for kind in ("data/results", "figures") for tier in TIERS):

@@ -1,13 +1,15 @@
 """What quantization costs and buys, measured: the package that the notebooks call.
 
 A room for each experiment, over a small core: `by_hand` (notebook 00), `detector` (01), `language`
-(02), `classifier` (03), `evidence` (04) and `claims` (05). In a room, `data` is what is worked on,
-`measure` goes from results to records, `plots` draws; every other module is one idea.
+(02), `classifier` (03), `evidence` (04), `claims` (05) and `transformer` (06). In a room, `data` is
+what is worked on, `measure` goes from results to records, `plots` draws; every other module is one
+idea.
 `core` is what rooms share: records, statistics, timing, cache. `run` executes notebooks, compares
 runs and writes the report. README has a table of the rooms.
 """
 
 import contextlib
+import logging
 import os
 import sys
 
@@ -21,3 +23,8 @@ if "tensorflow" not in sys.modules:
 
 # transformers would import TensorFlow too, wherever it is installed: ten seconds, and noise.
 os.environ.setdefault("USE_TF", "0")
+
+# transformers imports torchao, wherever it is installed, which warns of kernels for GPUs that do
+# not load here, with paths of this machine.
+for name in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(name).setLevel(logging.ERROR)

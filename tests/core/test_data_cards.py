@@ -10,6 +10,7 @@ from qlab.core import fetch, hub, records, shapes32
 from qlab.core.cache import file_sha256
 from qlab.detector import mini_coco
 from qlab.language import mini_lambada
+from qlab.transformer import mini_reviews
 
 TEXT = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
 CARDS = {
@@ -21,6 +22,7 @@ MODEL = ["what", "how made", "trained on", "evaluation", "hash", "licence", "lim
 MODEL += ["intended use"]
 MODELS = sorted(p.name for p in (ROOT / "data" / "models").iterdir() if p.is_dir())
 SETS = {"`mini_coco`": mini_coco, "`mini_lambada`": mini_lambada, "`shapes32`": shapes32}
+SETS["`mini_reviews`"] = mini_reviews
 
 
 def hashes(title: str) -> dict[str, str]:
@@ -69,7 +71,11 @@ def test_hash_and_score_of_a_model_are_those_of_its_files(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["centernet_mini centernet_ptq ap", "resnet8_shapes32 resnet_qat accuracy"]
+    "name",
+    [
+        *("centernet_mini centernet_ptq ap", "resnet8_shapes32 resnet_qat accuracy"),
+        "bert_mini_reviews transformer_qat accuracy",
+    ],
 )
 def test_intervals_are_those_of_the_records(name):
     model, table, metric = name.split()

@@ -118,7 +118,7 @@ def test_a_verdict_that_rests_on_a_clock_says_so_and_is_none_of_an_embedded_mode
     assert [*timed.index[timed["part"] == "mini"]] == ["network_bytes_fall_with_k"]  # a meter's
     assert not table.loc["synthesis_inference_latency", "clock"].any()
     told = {one.claim.id: one.tiers["mini"].reason for one in judged}
-    assert "rests on a clock" in told["training_time_grows_with_k"]
+    assert "rests on a clock" in told["qat_costs_more_training"]
 
 
 def test_a_wider_interval_leaves_a_claim_undecided(copy):

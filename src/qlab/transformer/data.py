@@ -45,7 +45,7 @@ class Task:
     folder: Path  # of the float model
     headless: bool  # its classifier is yet to be trained
     dataset: str  # as the records name it
-    class_count: int
+    class_count: int  # that it tells apart
     train: Tokens = field(repr=False)  # fine-tunes
     test: Tokens = field(repr=False)  # judges
     texts: dict[str, str]  # hashes of the sentences of both

@@ -201,3 +201,13 @@ def test_rounds_of_one_process_have_their_median_and_of_several_the_mean_of_thei
     assert stats.of_rounds([rounds], 0.5) == stats.median(rounds)
     runs = [np.array([1.0, 2.0, 4.0]), np.array([8.0, 8.0, 1.0])]
     assert stats.of_rounds(runs, 0.5) == stats.geometric_mean(np.array([2.0, 8.0]))
+
+
+def test_a_difference_over_seeds_where_nothing_differs_still_has_an_interval():
+    rng = np.random.default_rng(0)
+    same, other = (np.tile(rng.random(300) < 0.9, (3, 1)) for _ in range(2))
+    e = stats.difference_over_seeds(same, same)
+    assert e.value == 0 and e.low < 0 < e.high and e.n == 300
+    assert stats.difference_over_seeds(same, other) == stats.over_seeds(same * 1.0 - other)
+    one = stats.difference_over_seeds(same[:1], other[:1])
+    assert one == stats.difference(other[0], same[0])  # Tango's

@@ -59,12 +59,7 @@ def both(items: pd.DataFrame, table: pd.DataFrame, pair: tuple[Address, Address]
 
 def difference(a: np.ndarray, b: np.ndarray) -> Estimate | None:
     """Mean of a minus mean of b, both [seeds, items]; None where nothing scatters."""
-    if np.ptp(a - b) < _LEAST:
-        return None
-    if len(a) > 1:
-        return stats.over_seeds(a - b)
-    yes_no = set(np.unique([a, b])) <= {0.0, 1.0}
-    return stats.difference(*(x[0].astype(bool if yes_no else float) for x in (b, a)))
+    return None if np.ptp(a - b) < _LEAST else stats.difference_over_seeds(a, b)
 
 
 def ratio(a: np.ndarray, b: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate | None:

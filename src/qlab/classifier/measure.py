@@ -18,7 +18,7 @@ from qlab.classifier.data import Task
 from qlab.classifier.metrics import GRAPHS, RECORD, Answers, Worse
 from qlab.classifier.network import Configuration, Traffic
 from qlab.classifier.points import FLOAT, TRAINERS, Answer, Bench, Point, fast
-from qlab.classifier.repeats import hits_of, mean_over, outcomes_of, seeds_of
+from qlab.classifier.repeats import hits_of, outcomes_of, seeds_of
 from qlab.core import corruptions, provenance, stats
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.records import Record
@@ -141,7 +141,7 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
                 found.append(RECORD.estimated(*here, "accuracy_difference", e, **about))
         for point, seeds in seeds_of(hits).items():
             each = outcomes_of(hits, point, seeds)
-            e = mean_over(each, np.broadcast_to(hits[FLOAT], each.shape))
+            e = stats.difference_over_seeds(each, np.broadcast_to(hits[FLOAT], each.shape))
             about = point.columns | {"condition": kind, "strength": strength}
             here = (task, point.variant, "accuracy_difference_over_seeds")
             found.append(RECORD.estimated(*here, e, **about))

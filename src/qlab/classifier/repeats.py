@@ -13,13 +13,12 @@ from qlab.classifier.metrics import RECORD, Answers
 from qlab.classifier.points import Answer, Point
 from qlab.core import stats
 from qlab.core.records import Record
-from qlab.core.stats import Estimate
 
 
 def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
     bits, and the first k layers minus the last k; the same of all k together, of PTQ too. See
-    `mean_over`. None where a seed failed: the others may be better.
+    `stats.difference_over_seeds`. None where a seed failed: the others may be better.
     """
     hits = {p: hits_of(a, task.test.labels).get("tflite") for p, a in answers.items()}
     hits = {p: h for p, h in hits.items() if h is not None}
@@ -36,7 +35,7 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
         for name, other in pairs.items():
             if other is not None:
                 about = (task, one.variant, f"accuracy_{name}_over_seeds")
-                e = mean_over(each, np.broadcast_to(other, each.shape))
+                e = stats.difference_over_seeds(each, np.broadcast_to(other, each.shape))
                 found.append(RECORD.estimated(*about, e, **one.columns))
     return found + _end_records(task, hits)
 
@@ -52,7 +51,7 @@ def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
         both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
         if both:
             first, last = np.mean(np.array(both, float), axis=0)
-            e = mean_over(first, last)
+            e = stats.difference_over_seeds(first, last)
             about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
             columns = {"method": method, "bits": bits, "where": "first"}
             found.append(RECORD.estimated(*about, e, **columns))
@@ -72,14 +71,6 @@ def outcomes_of(hits: Mapping, point: Point, seeds: Sequence[int]) -> np.ndarray
     """Outcomes [seeds, images] of a point; None where a seed is missing."""
     each = [hits.get(replace(point, seed=seed)) for seed in seeds]
     return None if any(one is None for one in each) else np.stack(each)
-
-
-def mean_over(each: np.ndarray, other: np.ndarray) -> Estimate:
-    """Mean difference of outcomes [seeds, images]: seeds and images are resampled, and `n` counts
-    seeds. Of one seed, or where nothing differs, the interval is over images, and they are `n`."""
-    if len(each) == 1 or (each == other).all():
-        return stats.difference(other[0], each[0])
-    return stats.over_seeds(each.astype(float) - other.astype(float))
 
 
 def hits_of(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:

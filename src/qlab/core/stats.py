@@ -139,6 +139,16 @@ def over_seeds(values: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate
     return Estimate(value, *bootstrap_interval(samples, value), seeds)
 
 
+def difference_over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
+    """Mean of each minus other, both [seeds, items], paired: see `over_seeds`. Of one seed, or
+    where nothing differs, it is that over items, see `difference`, and `n` counts these."""
+    each, other = np.asarray(each, float), np.asarray(other, float)
+    if len(each) > 1 and (each != other).any():
+        return over_seeds(each - other)
+    yes_no = np.isin([each[0], other[0]], (0, 1)).all()
+    return difference(*(x[0].astype(bool if yes_no else float) for x in (other, each)))
+
+
 def _of_one_length(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.ndim != 1 or not len(a):

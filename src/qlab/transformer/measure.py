@@ -7,7 +7,6 @@ import numpy as np
 
 from qlab.core import records, stats
 from qlab.core.records import Metric, Record, Recorder
-from qlab.core.stats import Estimate
 
 EXPERIMENT, MORE = "transformer_qat", Metric("1", 1)
 AGAINST = ("difference", "minus_tuned", "minus_ptq", "minus_last_third", "minus_feed_forward")
@@ -79,16 +78,7 @@ def seed_records(task, hits: Hits) -> list[Record]:
         for name, others in pairs.items():
             same = [[hits.get(p._replace(seed=s), hits.get(p)) for s in seeds] for p in others]
             if all(right is not None for side in same for right in side):
-                e = over_seeds(each, np.mean(same, axis=0))
+                e = stats.difference_over_seeds(each, np.mean(same, axis=0))
                 about = (task, one.variant, f"accuracy_{name}_over_seeds", e)
                 found.append(RECORD.estimated(*about, **one.columns))
     return found
-
-
-def over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
-    """Mean of each minus other, [seeds, sentences]: both are resampled, and `n` counts seeds. Of
-    one seed, or where nothing differs, the interval is over sentences, and they are `n`."""
-    if len(each) > 1 and (each != other).any():
-        return stats.over_seeds(each - other)
-    whole = (other % 1 == 0).all()  # right or wrong, not a mean of several
-    return stats.difference(other[0].astype(bool) if whole else other[0], each[0])

@@ -118,19 +118,6 @@ def spelled(variant: str, table: pd.DataFrame) -> str:
     return variant
 
 
-def parents(table: pd.DataFrame, difference: str) -> list[str]:
-    """The variants with a size that this difference to a parent is not recorded of: the parent.
-
-    Of several those that were judged at all.
-    """
-    compared, judged, sized = (
-        set(records.pick(table, metric)["variant"])
-        for metric in (difference, difference.removesuffix("_difference"), "size_bytes")
-    )
-    alone = sized - compared
-    return sorted(alone & judged or alone)
-
-
 def layers(table: pd.DataFrame) -> int:
     """The most layers of a network that its records quantize from the output; 0: of none."""
     known = table.loc[table["where"] == "last", "k"].dropna()

@@ -68,7 +68,7 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     plain = table[table["condition"].isna()]
     about = dict(zip(("model", "dataset"), address.subject(plain), strict=True))
     sizes = records.pick(plain, "size_bytes").set_index("variant")["value"]
-    parents = address.parents(plain, kind.quality)
+    parents = records.parents(plain, kind.quality)
     if len(parents) != 1:
         raise QlabError(
             f"Of the variants with a size in the records of {kind.experiment} just one has no "

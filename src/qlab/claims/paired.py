@@ -7,8 +7,8 @@ are too wide. Seeds and items are drawn together for both figures, as `stats.ove
 import numpy as np
 import pandas as pd
 
-from qlab.claims.address import Address, parents, spelled, subject
-from qlab.core import stats
+from qlab.claims.address import Address, spelled, subject
+from qlab.core import records, stats
 from qlab.core.stats import Estimate, bootstrap_interval, resamples
 
 # Of an experiment's items: the metric that is the mean of their outcomes, and those outcomes.
@@ -28,7 +28,7 @@ def outcomes(items: pd.DataFrame, table: pd.DataFrame, one: Address) -> pd.DataF
         return None
     variants = [spelled(one.variant, table)]
     if metric != one.metric:
-        variants += parents(table, one.metric)
+        variants += records.parents(table, one.metric)
     here = {"condition": one.condition, "strength": one.strength}
     here |= {"model": one.model or subject(table)[0], "graph": "tflite"}
     for column, wanted in here.items():

@@ -207,6 +207,19 @@ def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
     return float(rows["value"].iloc[0]) if len(rows) else None
 
 
+def parents(table: pd.DataFrame, difference: str) -> list[str]:
+    """The variants with a size that this difference to a parent is not recorded of: the parent.
+
+    Of several those that were judged at all.
+    """
+    compared, judged, sized = (
+        set(pick(table, metric)["variant"])
+        for metric in (difference, difference.removesuffix("_difference"), "size_bytes")
+    )
+    alone = sized - compared
+    return sorted(alone & judged or alone)
+
+
 def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:
     """A record's value, times `scale`, with its interval in brackets, if it has one."""
     shown, low, high = (row[c] * scale for c in ("value", "ci_low", "ci_high"))

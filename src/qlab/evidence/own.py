@@ -46,14 +46,13 @@ def of(table: pd.DataFrame, profile: str, how: Mapping) -> list[dict]:
     QlabError where no one variant is the float parent: with a size, and without a difference.
     """
     experiment, change = table["experiment"].iloc[0], f"{how['correctness']}_difference"
-    sizes, compared = (records.pick(table, metric) for metric in ("size_bytes", change))
-    floats = sizes[~sizes["variant"].isin(compared["variant"])]
-    if floats["variant"].nunique() != 1:
+    sizes, floats = records.pick(table, "size_bytes"), records.parents(table, change)
+    if len(floats) != 1:
         raise QlabError(
             f"The records of '{experiment}' have no single float parent, the one variant with a "
-            f"size and without '{change}'; found {list(floats['variant'])}. Run its notebook again."
+            f"size and without '{change}'; found {floats}. Run its notebook again."
         )
-    parent = floats.iloc[0]
+    parent = sizes[sizes["variant"] == floats[0]].iloc[0]
     here = (table["model"] == parent["model"]) & (table["dataset"] == parent["dataset"])
     timed = ~table["clock"] | (profile != "mini")
     main = table[here & timed & table["condition"].isna()]

@@ -7,7 +7,6 @@ has the arguments of `rounds`, or `{"file": FILE, "threads": N}` for one detecti
 import json
 import sys
 from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -157,26 +156,17 @@ def detect_each(
 
 
 def rounds(
-    files: dict, pictures: list, threads: int, xnnpack: bool, repeats: int, seed=0, progress=iter
-) -> dict[tuple[str, str], np.ndarray]:
-    """Seconds of each variant's stages on the pictures, [repeats], taken in turn after a warm-up.
+    files: dict, picture: str, threads: int, xnnpack: bool, repeats: int, seed=0, progress=iter
+) -> dict[str, np.ndarray]:
+    """Seconds that each variant's graph takes, [repeats], taken in turn after a warm-up.
 
-    `files` and `pictures` are paths. `preprocess` resizes a picture into the input tensor, `invoke`
-    runs the graph (alone timed without `xnnpack`); `decode`, of the variant `image`, reads a file.
+    `files` and `picture` are paths; resizing the picture is not timed.
     """
-    read, calls = cycle(map(Path, pictures)), {}
+    image, calls = read_image(Path(picture)), {}
     for variant, file in files.items():
         detector = Detector(Path(file), threads, xnnpack)
-        decoded = cycle([read_image(Path(p)) for p in pictures])
-
-        def preprocess(detector=detector, decoded=decoded) -> None:
-            detector.set_image(resized(next(decoded), detector.size))
-
-        preprocess()
-        calls[variant, "invoke"] = detector.invoke
-        if xnnpack:
-            calls[variant, "preprocess"] = preprocess
-            calls["image", "decode"] = lambda: read_image(next(read))
+        detector.set_image(resized(image, detector.size))
+        calls[variant] = detector.invoke
     return timing.interleaved(calls, repeats, 2 if repeats > 5 else 1, progress, seed)
 
 
@@ -185,7 +175,7 @@ def _main(told: dict) -> None:
         detector = Detector(Path(told["file"]), told["threads"])
         detector(np.zeros((*detector.size, 3), np.uint8))
         return timing.print_peak_memory()
-    print(json.dumps([[*of, values.tolist()] for of, values in rounds(**told).items()]))
+    print(json.dumps({variant: seconds.tolist() for variant, seconds in rounds(**told).items()}))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from pycocotools.coco import COCO
 
-from qlab.core import processes, stats, tflite_graph
+from qlab.core import processes, stats
 from qlab.core.errors import QlabError
 from qlab.core.records import COMPARED, Metric, Record, Recorder
 from qlab.detector import coco
@@ -29,22 +29,18 @@ FEW_LIMIT = {"smoke": 8, "mini": 100, "small": 0, "full": 500}  # images that ju
 FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo demos draw from 0.3)
 DRAWS = {"smoke": 100, "mini": 500, "small": 500, "full": 500}  # bootstrap resamples
 PROCESSES = {"smoke": 1, "mini": 2, "small": 2, "full": 2}  # at most, that share what is not timed
-_TYPES = [f"{sign}int{bits}" for sign in ("", "u") for bits in (2, 4, 8, 16, 32, 64)]
-_TYPES += ["float16", "float32", "float64", "bfloat16", "bool", "string"]  # of constants in a file
 _SCORES = (*FIGURES, *(f"{figure}_difference" for figure in FIGURES), "ap_difference_extra")
-_SIZES = ("size_bytes", "size_gzip_bytes", *(f"size_{kind}_bytes" for kind in _TYPES))
 # Metrics in decibels, by their columns in the tables of `noise`.
 _NOISE = {"db": "snr_db", "own_db": "snr_own_db", "end_db": "snr_end_db"}
 _NOISE["mended_db"] = "snr_end_mended_db"
-_STAGES = ("", "_decode", "_preprocess", "_builtin")
-_MS = [f"latency{stage}_ms_p{q}" for stage in _STAGES for q in (50, 90)]
+_MS = [f"latency{kernels}_ms_p{q}" for kernels in ("", "_builtin") for q in (50, 90)]
 _RATIOS = ("latency_ratio_p50", "latency_builtin_ratio_p50")
 METRICS = {
     **dict.fromkeys((*_SCORES, "found_share", "found_share_difference"), Metric("1", 1)),
     **COMPARED,
     "flips_lost": Metric("object", -1),
     "flips_gained": Metric("object"),
-    **dict.fromkeys(_SIZES, Metric("byte", -1)),
+    **dict.fromkeys(("size_bytes", "size_gzip_bytes"), Metric("byte", -1)),
     **dict.fromkeys(_NOISE.values(), Metric("dB", 1)),
     **dict.fromkeys((*_MS, "operator_ms", "operator_builtin_ms"), Metric("ms", -1, clock=True)),
     **dict.fromkeys(_RATIOS, Metric("1", -1, clock=True)),
@@ -88,13 +84,11 @@ def parent_of(variants: Mapping[str, object]) -> str:
 
 
 def size_records(task: Task, files: Files) -> list[Record]:
-    """Bytes of each file, of the file gzip-compressed, and of its constants by type."""
+    """Bytes of each file, and of the file gzip-compressed."""
     records = []
     for variant, file in files.items():
         packed = gzip.compress(file.read_bytes(), 6, mtime=0)
         sizes = {"size_bytes": file.stat().st_size, "size_gzip_bytes": len(packed)}
-        held = tflite_graph.weight_bytes(file)
-        sizes |= {f"size_{kind.lower()}_bytes": count for kind, count in held.items()}
         records += [RECORD.counted(task, variant, m, count) for m, count in sizes.items()]
     return records
 

@@ -13,7 +13,6 @@ from qlab.core.images import read_image
 from qlab.detector import coco
 from qlab.detector.data import Task
 from qlab.detector.measure import FOUND_SCORE, Detections, judged_ids, parent_of
-from qlab.detector.robustness import VARIANTS
 
 # COCO's licences under which a photo may be shown to all, by their id in the annotations.
 OPEN = {4: "CC BY 2.0", 5: "CC BY-SA 2.0", 7: "no known restrictions", 8: "US government work"}
@@ -61,7 +60,7 @@ def boxes(task: Task, found: Detections, count: int = 2) -> None:
     ids = sorted(shown_to_all(task), key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))
     ids = ids[:count]
     shown = {"truth": [a | {"score": 1.0} for a in task.coco.loadAnns(task.coco.getAnnIds(ids))]}
-    for v in [v for v in VARIANTS if v in found] or list(found)[:1]:
+    for v in found:
         shown[v] = [r for r in found[v] if r["image_id"] in ids and r["score"] >= FOUND_SCORE]
     columns = ["variant", "score", "image_id", "category_id", "bbox"]
     drawn = pd.DataFrame([{"variant": v} | r for v in shown for r in shown[v]], columns=columns)

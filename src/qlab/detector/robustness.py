@@ -12,7 +12,6 @@ from qlab.detector.average_precision import Judged, difference, judged
 from qlab.detector.data import Task
 from qlab.detector.measure import DRAWS, RECORD, parent_of, shared
 
-VARIANTS = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
 LIMIT = {"smoke": 8, "mini": 100, "small": 128, "full": 500}  # images
 STRENGTHS = {"smoke": (2,), **dict.fromkeys(("mini", "small", "full"), corruptions.STRENGTHS)}
 CLEAN = ("clean", 0)  # the same images as they are
@@ -20,13 +19,12 @@ Under = dict[tuple[str, int], dict[str, Judged]]  # by condition and strength, t
 
 
 def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
-    """The detections of VARIANTS, and of the parent, on the first images under each corruption."""
-    profile, parent = task.given.profile, parent_of(files)
-    tried = {v: f for v, f in files.items() if v in VARIANTS or v == parent}
+    """Detections of files, the parent among them, on the first images under each corruption."""
+    profile = task.given.profile
     conditions = [CLEAN, *((k, s) for k in corruptions.KINDS for s in STRENGTHS[profile])]
     images = {i: task.images[i] for i in sorted(task.images)[: LIMIT[profile]]}
     count, threads = shared(task, len(conditions))
-    same = (tried, images, task.coco, threads, DRAWS[profile], task.given.seed)
+    same = (dict(files), images, task.coco, threads, DRAWS[profile], task.given.seed)
     arguments = [(condition, *same) for condition in conditions]
     found = processes.starmap(_judged_under, arguments, count, progress)
     return dict(zip(conditions, found, strict=True))

@@ -17,7 +17,6 @@ REPEATS = {  # timed rounds in each, with XNNPACK and without
     True: {"smoke": 6, "mini": 32, "small": 10, "full": 10},
     False: {"smoke": 6, "mini": 8, "small": 3, "full": 3},
 }
-STAGES = {"preprocess": "_preprocess", "invoke": "", "decode": "_decode"}  # in metrics' names
 
 
 def device(task: Task) -> str:
@@ -26,34 +25,30 @@ def device(task: Task) -> str:
 
 
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
-    """Latency of each variant and stage on one image, and how it compares with the float parent.
+    """Latency of each variant's graph on one image, and how it compares with the float parent's.
 
     A ratio is the median over rounds: a slow moment hits both. `_builtin` marks the kernels before
     XNNPACK. Where one process is timed, `n` is its rounds and the interval is over them; else `n`
     is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
     """
-    records, parent, used = [], parent_of(files), device(task)
-    count = PROCESSES[task.given.profile]
+    records, parent, count = [], parent_of(files), PROCESSES[task.given.profile]
     told = {"files": {v: str(f) for v, f in files.items()}, "threads": task.given.threads}
-    told["pictures"] = [str(p) for p in list(task.images.values())[:8]]
-    for xnnpack, repeats in REPEATS.items():
-        told |= {"xnnpack": xnnpack, "repeats": repeats[task.given.profile]}
+    told["picture"] = str(next(iter(task.images.values())))
+    for xnnpack, name in ((True, "latency"), (False, "latency_builtin")):
+        told |= {"xnnpack": xnnpack, "repeats": REPEATS[xnnpack][task.given.profile]}
         if count == 1:
             runs = [detect.rounds(**told, progress=progress)]
         else:
-            answers = timing.in_processes(detect.__name__, told, count, progress)
-            runs = [{(v, stage): np.array(s) for v, stage, s in answer} for answer in answers]
-        for variant, stage in runs[0]:
-            name = "latency" + (STAGES[stage] if xnnpack else "_builtin")
-            spent = [run[variant, stage] for run in runs]
-            made = {
-                f"{name}_ms_p{q}": stats.of_rounds([1e3 * s for s in spent], q / 100)
-                for q in (50, 90)
-            }
-            if stage == "invoke" and variant != parent:
-                ratios = [s / run[parent, "invoke"] for s, run in zip(spent, runs, strict=True)]
+            runs = timing.in_processes(detect.__name__, told, count, progress)
+        for variant in files:
+            made, spent = {}, [np.array(run[variant]) for run in runs]
+            for q in (50, 90):
+                made[f"{name}_ms_p{q}"] = stats.of_rounds([1e3 * s for s in spent], q / 100)
+            if variant != parent:
+                ratios = [s / run[parent] for s, run in zip(spent, runs, strict=True)]
                 made[f"{name}_ratio_p50"] = stats.of_rounds(ratios, 0.5)
-            records += [RECORD.estimated(task, variant, m, e, device=used) for m, e in made.items()]
+            about = {"device": device(task)}
+            records += [RECORD.estimated(task, variant, m, e, **about) for m, e in made.items()]
     return records
 
 

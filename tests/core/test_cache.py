@@ -71,17 +71,12 @@ def test_two_makers_at_once_agree():
     assert (found / "x").read_text() == "other"  # the first that was whole stays
 
 
-@pytest.mark.parametrize(
-    ("number", "sentence"),
-    [
-        (errno.ENOSPC, "The disk ran full while writing .* what was there before is untouched"),
-        (errno.EROFS, "cannot be written .* nothing was changed"),
-    ],
-)
-def test_a_full_or_locked_disk_is_a_sentence_and_the_old_file_stays(empty_home, number, sentence):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_or_locked_disk_is_a_sentence_and_the_old_file_stays(empty_home, number):
     target = empty_home / "a.txt"
     target.write_text("old")
-    with pytest.raises(QlabError, match=sentence), cache.written_whole(target) as part:
+    why = f"could not be written .{os.strerror(number)}.*untouched"
+    with pytest.raises(QlabError, match=why), cache.written_whole(target) as part:
         part.write_text("half")
         raise OSError(number, os.strerror(number))
     assert target.read_text() == "old"

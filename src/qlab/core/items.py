@@ -12,7 +12,7 @@ LIMIT = 5 * 10**6  # bytes of a file: they are committed
 
 
 def path(experiment: str, profile: str) -> Path:
-    """Where an experiment's items of a profile lie."""
+    """Where they lie."""
     return paths.results(profile) / "items" / f"{experiment}.parquet"
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from qlab.core import shapes
 from qlab.core.cache import artefact, code_sha256, versions
-from qlab.core.embedded import DRAWING
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
+from qlab.core.progress import bar
 
 SIZE = 32  # pixels, width and height
 CLASSES = tuple(shapes.NAMES)  # by label
@@ -116,7 +116,7 @@ def load(split: str, count: int, progress=iter) -> LabelledImages:
     return _drawn(split, progress(range(count)))
 
 
-def kept(split: str, count: int, progress=DRAWING) -> LabelledImages:
+def kept(split: str, count: int, progress=bar("images")) -> LabelledImages:
     """The same, drawn once and kept."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
     recipe["versions"] = versions("numpy", "pillow")

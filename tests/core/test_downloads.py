@@ -84,19 +84,19 @@ def test_no_member_leaves_the_folder(server, tmp_path, kind, climbs):
     assert [p for p in tmp_path.rglob("escaped") if not p.is_relative_to(found)] == []
 
 
-def test_the_detector_comes_from_the_first_address_that_has_it(server, monkeypatch, tmp_path):
+def test_the_detector_comes_as_published_or_from_a_folder(server, monkeypatch, tmp_path):
     folder, address = server
     monkeypatch.delenv("QLAB_DATA", raising=False)
     for name in fetch.CENTERNET_TFJS:
         (folder / name).write_text(name)
-    monkeypatch.setattr(fetch, "CENTERNET_TFJS_FOLDERS", (f"{address}/no/", f"{address}/"))
+    monkeypatch.setattr(fetch, "CENTERNET_TFJS_FOLDER", f"{address}/")
     with pytest.raises(QlabError, match=r"centernet\.json could not .*expected sha256:bfb942ea"):
         fetch.centernet_mobilenetv3_512()
     own = {name: file_sha256(folder / name) for name in fetch.CENTERNET_TFJS}
     monkeypatch.setattr(fetch, "CENTERNET_TFJS", own)
     found = fetch.centernet_mobilenetv3_512()
     assert found.name == "centernet.json" and found.with_name("centernet.bin").is_file()
-    monkeypatch.setattr(fetch, "CENTERNET_TFJS_FOLDERS", (f"{NOWHERE}/",))
+    monkeypatch.setattr(fetch, "CENTERNET_TFJS_FOLDER", f"{NOWHERE}/")
     assert fetch.centernet_mobilenetv3_512() == found
     monkeypatch.setenv("QLAB_DATA", str(tmp_path / "data"))
     for part in ("saved_model", "tfjs"):  # the published files, where both are there
@@ -223,13 +223,12 @@ def test_offline_takes_what_is_there_or_says_so(served, monkeypatch, tmp_path):
             hub.model("o/x")
 
 
-def test_lambada_from_either_address_and_only_as_published(served, monkeypatch, home):
-    monkeypatch.setenv("CI", "1")
-    (served.folder / "lambada_test.jsonl").write_text('{"text": "a b"}\n')
-    here = f"{served.address}/o/m/resolve/main/lambada_test.jsonl"
-    monkeypatch.setattr(hub, "LAMBADA_ADDRESSES", (f"{served.address}/lambada_test.jsonl", here))
+def test_lambada_is_taken_only_as_published(server, monkeypatch):
+    folder, address = server
+    (folder / "lambada_test.jsonl").write_text('{"text": "a b"}\n')
+    monkeypatch.setattr(hub, "LAMBADA", f"{address}/lambada_test.jsonl")
     with pytest.raises(QlabError, match=r"the known hash: expected sha256:4aa8d02.*abdb226"):
         hub.lambada()
-    own = file_sha256(served.folder / "lambada_test.jsonl")
+    own = file_sha256(folder / "lambada_test.jsonl")
     monkeypatch.setattr(hub, "LAMBADA_SHA256", own)
     assert hub.lambada().read_text() == '{"text": "a b"}\n'

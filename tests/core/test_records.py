@@ -84,7 +84,10 @@ def test_a_file_that_is_no_table_of_records_is_refused():
         (b"\xff\xfe\x00", " is no table"),
         (b"a,b\n1,2\n", " the columns must"),
         (whole.replace(b",3,", b",x,"), ", row 2: column 'seed' must be of the type .*; found x"),
-        (whole.replace(b"0.5", b"half"), ", row 2: column 'value' must be of the type .*; found half"),
+        (
+            whole.replace(b"0.5", b"half"),
+            ", row 2: column 'value' must be of the type .*; found half",
+        ),
     ):
         file.write_bytes(content)
         with pytest.raises(QlabError, match=f"e.csv.*{sentence}"):

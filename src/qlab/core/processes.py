@@ -16,11 +16,11 @@ from qlab.core.errors import QlabError
 def starmap(
     function: Callable, arguments: Sequence[tuple], processes: int, progress=iter
 ) -> list[Any]:
-    """`function(*item)` of each item, in their order, computed by as many processes.
+    """`function(*item)` of each item, in their order, computed by as many processes, which stay for
+    the next call. With one process, or one item, it is computed here.
 
-    With one process, or one item, it is computed here. Otherwise function, items and results travel
-    as pickles. The processes stay for the next call. The first item that fails raises its error,
-    and an interrupt ends all of them; QlabError where a process is killed.
+    Function, items and results travel as pickles. The first item that fails raises its error, and
+    an interrupt ends all of them; QlabError where a process is killed.
     """
     if min(processes, len(arguments)) < 2:
         return [function(*item) for item in progress(arguments)]
@@ -32,8 +32,10 @@ def starmap(
         pool.shutdown(kill_workers=True)
         if not isinstance(error, loky.BrokenProcessPool):
             raise
-        why = f"One of {processes} processes was killed, usually out of memory"
-        raise QlabError(f"{why}; free some, or take a smaller profile.") from error
+        raise QlabError(
+            f"One of {processes} processes was killed, usually out of memory; free some, or take a "
+            "smaller profile."
+        ) from error
 
 
 def _pool(processes: int):

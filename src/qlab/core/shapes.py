@@ -17,11 +17,6 @@ def _regular(n: int, start: float = -90.0, radius: float = 1.0) -> Points:
     return [(radius * math.cos(a), radius * math.sin(a)) for a in angles]
 
 
-def _star() -> Points:
-    outer, inner = _regular(5), _regular(5, start=-54.0, radius=0.45)
-    return [p for pair in zip(outer, inner, strict=True) for p in pair]
-
-
 def _heart() -> Points:
     def height(a: float, cos=math.cos) -> float:
         return -(13 * cos(a) - 5 * cos(2 * a) - 2 * cos(3 * a) - cos(4 * a)) / 17
@@ -29,23 +24,20 @@ def _heart() -> Points:
     return [(math.sin(a) ** 3, height(a)) for a in (2 * math.pi * i / 48 for i in range(48))]
 
 
-def _cross() -> Points:
-    a = 0.36
-    quarter = [(a, -1.0), (a, -a), (1.0, -a)]
-    points: Points = []
-    for _ in range(4):
-        points += quarter
-        quarter = [(-y, x) for x, y in quarter]
-    return points
+def _cross(a: float = 0.36) -> Points:
+    right = [(a, -1.0), (a, -a), (1.0, -a)]
+    down = [(-y, x) for x, y in right]
+    return [*right, *down, *([(-x, -y) for x, y in right + down])]
 
 
 _DISK = _regular(64)
+_STAR = zip(_regular(5), _regular(5, start=-54.0, radius=0.45), strict=True)  # tips and dents
 # Each shape: filled outline(s) and hole(s), in the square [-1, 1]^2, y downwards.
 OUTLINES: dict[str, tuple[list[Points], list[Points]]] = {
     "disk": ([_DISK], []),
     "square": ([[(-1, -1), (1, -1), (1, 1), (-1, 1)]], []),
     "triangle": ([_regular(3)], []),
-    "star": ([_star()], []),
+    "star": ([[point for pair in _STAR for point in pair]], []),
     "cross": ([_cross()], []),
     "ring": ([_DISK], [_regular(64, radius=0.55)]),
     "crescent": ([_DISK], [[(x * 0.85 + 0.5, y * 0.85) for x, y in _DISK]]),

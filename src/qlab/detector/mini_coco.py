@@ -125,8 +125,8 @@ def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
     return target
 
 
-def kept(split: str, count: int, progress=bar("images")) -> Path:
+def kept(split: str, count: int) -> Path:
     """The COCO folder of the first `count` images of a split, drawn once."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
     recipe["versions"] = versions("numpy", "pillow", "pycocotools")
-    return artefact("mini_coco", recipe, lambda at: write_coco(at, split, count, progress))
+    return artefact("mini_coco", recipe, lambda at: write_coco(at, split, count, bar("images")))

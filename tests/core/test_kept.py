@@ -48,7 +48,7 @@ def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(empty_home)
     assert embedded.model_folder("toy") == folder
     assert json.loads((folder / "card.json").read_text()) == card
     (folder / "weights.h5").write_bytes(b"two")
-    with pytest.raises(QlabError, match="does not match its card"):
+    with pytest.raises(QlabError, match="weights do not match its card"):
         embedded.model_folder("toy")
     embedded.keep(folder, writer(b"two"), {"seed": 4})
     assert embedded.model_folder("toy") == folder

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from qlab.core import corruptions, shapes32
 from qlab.core.errors import QlabError
@@ -39,13 +40,20 @@ def test_parts_keep_images_and_labels_together():
     assert whole.without(part).labels.tolist() == [0, 0, 1]
 
 
+def test_grey_is_pillows():
+    images = np.random.default_rng(0).integers(0, 256, (4, 9, 7, 3), np.uint8)
+    grey = LabelledImages(images, np.zeros(4, np.int64), ("a",)).grey().images
+    theirs = [np.asarray(Image.fromarray(x).convert("L"))[..., None] for x in images]
+    assert grey.dtype == np.uint8 and np.array_equal(grey, np.stack(theirs))
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: shapes32.load("val", 2), "has the splits train, calibration, test; .* 'val'"),
         (lambda: LabelledImages(IMAGES, LABELS, "abc").part(0, 6), "Images 0 up to 6 .* of 5"),
-        (lambda: LabelledImages(IMAGES[..., :2], LABELS, "abc"), r"are uint8 \[5, 4, 4, 2\]"),
-        (lambda: LabelledImages(IMAGES, LABELS, "ab"), "Image 2 has the label 2; expected 0 to 1"),
+        (lambda: LabelledImages(IMAGES[..., :2], LABELS, "abc"), r"not uint8 \[5, 4, 4, 2\]"),
+        (lambda: LabelledImages(IMAGES, LABELS[:4], "abc"), r"not .* with labels int64 \[4\]"),
+        (lambda: LabelledImages(IMAGES, LABELS, "ab"), "Labels are 0 to 1; found 0 to 2"),
     ],
 )
 def test_what_is_not_there_or_does_not_fit_is_refused(make, sentence):

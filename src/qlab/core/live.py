@@ -13,10 +13,9 @@ from qlab.core.errors import QlabError
 
 
 def _control(kind: str, description: str, **options):
-    """An ipywidgets control with room for its description."""
     import ipywidgets
 
-    style = {"description_width": "initial"}
+    style = {"description_width": "initial"}  # as much room as it takes
     return getattr(ipywidgets, kind)(description=description, style=style, **options)
 
 

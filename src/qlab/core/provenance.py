@@ -33,11 +33,10 @@ def commit() -> str:
 @functools.cache
 def processor() -> str:
     """The processor's name as the operating system gives it."""
-    with contextlib.suppress(OSError, StopIteration):  # no procfs: macOS, Windows
-        lines = Path("/proc/cpuinfo").read_text("ascii", "replace").splitlines()
-        return (
-            next(line for line in lines if line.startswith("model name")).split(":", 1)[1].strip()
-        )
+    with contextlib.suppress(OSError):  # no procfs: macOS, Windows
+        for line in Path("/proc/cpuinfo").read_text("ascii", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
 
 

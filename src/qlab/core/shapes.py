@@ -12,7 +12,7 @@ Points = list[tuple[float, float]]  # corners, x and y
 
 
 def _regular(n: int, start: float = -90.0, radius: float = 1.0) -> Points:
-    """The n corners of a regular polygon; `start` in degrees."""
+    """The n corners of a regular polygon, the first at `start` degrees."""
     angles = [math.radians(start + 360.0 * i / n) for i in range(n)]
     return [(radius * math.cos(a), radius * math.sin(a)) for a in angles]
 
@@ -49,10 +49,8 @@ NAMES = list(OUTLINES)  # of the ten shapes, in the order of their labels
 
 
 def draw_mask(name: str, size: int, centre: tuple[int, int], side: int, degrees: int) -> np.ndarray:
-    """Rasterise one shape: bool [size, size], cut off at the canvas's edges.
-
-    `side` is the length of its reference square in pixels; `degrees` turn it clockwise.
-    """
+    """One shape as bool [size, size], cut off at the edges; `side` is the length of its reference
+    square in pixels, `degrees` turn it clockwise."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
     def place(points: Points) -> list[tuple[int, int]]:
@@ -97,10 +95,8 @@ _TEXTURES = (_blobs, _blobs, _stripes, _checks)  # blobs twice as often
 
 
 def texture(rng: np.random.Generator, size: int, colour: np.ndarray, depth: int) -> np.ndarray:
-    """A patterned surface of an RGB colour 0..255: int32 [size, size, 3], not yet clipped.
-
-    `depth` is how far, in grey levels, the pattern moves the colour.
-    """
+    """A patterned surface of an RGB colour 0..255: int32 [size, size, 3], not yet clipped; the
+    pattern moves the colour by `depth` grey levels at most."""
     draw = _TEXTURES[int(rng.integers(len(_TEXTURES)))]
     pattern = draw(rng, size, int(rng.integers(3, 14))).astype(np.int32)
     grain = rng.integers(-8, 9, (size, size), dtype=np.int32)

@@ -56,10 +56,8 @@ def _colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Noise of three dice a channel, near to a normal one: int32 [SIZE, SIZE, 3].
-
-    Integers, because numpy's normal numbers go through the machine's own exp and log.
-    """
+    """Noise of three dice a channel, near to a normal one: int32 [SIZE, SIZE, 3]. In integers, for
+    numpy's normal numbers go through the machine's own exp and log."""
     reach = int(rng.integers(2, 20))
     return rng.integers(-reach, reach + 1, (3, SIZE, SIZE, 3), np.int32).sum(0, np.int32)
 

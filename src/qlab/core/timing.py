@@ -20,7 +20,8 @@ import numpy as np
 
 from qlab.core.errors import QlabError
 
-RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")  # of the whole processor package
+METERS = {"rapl": lambda: int(RAPL.read_text()) / 1e6}  # joules that a meter has counted
 STATUS = Path("/proc/self/status")
 
 
@@ -85,16 +86,11 @@ def print_peak_memory() -> None:
 
 
 def _joules() -> dict[str, float]:
-    """What each meter that this process may read has counted: RAPL's package 0, NVML's device 0."""
+    """What each meter that this process may read has counted, by its name."""
     found = {}
-    with contextlib.suppress(OSError):  # no file, or one for root alone
-        found["rapl"] = int(RAPL.read_text()) / 1e6
-    with contextlib.suppress(Exception):  # no library, no card: errors that share only this
-        import pynvml
-
-        pynvml.nvmlInit()
-        card = pynvml.nvmlDeviceGetHandleByIndex(0)
-        found["nvml"] = pynvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1e3
+    for name, read in METERS.items():
+        with contextlib.suppress(OSError):  # no file, or one for root alone
+            found[name] = read()
     return found
 
 

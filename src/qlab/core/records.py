@@ -231,9 +231,9 @@ class Recorder:
 
     def counted(self, task, variant: str, metric: str, value: float, n: int = 1, **more) -> Record:
         """A counted, not estimated, number: no interval."""
-        of = (self.experiment, task.model, task.dataset, variant, metric, float(value))
-        about = {"parent": getattr(task, "parent", None), **self.metrics[metric]._asdict()}
-        return Record(*of, n=n, **about | more)
+        about = {"model": task.model, "dataset": task.dataset, **self.metrics[metric]._asdict()}
+        about |= {"n": n, "parent": getattr(task, "parent", None), **more}
+        return Record(self.experiment, variant=variant, metric=metric, value=float(value), **about)
 
     def compared(
         self, task, variant: str, metric: str, flips: Flips, prefix: str = "", **more

@@ -4,34 +4,21 @@ import functools
 import hashlib
 import http.server
 import io
-import json
 import tarfile
 import threading
 import zipfile
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+from huggingface_hub import errors
+from huggingface_hub.utils import filter_repo_objects
 
 from qlab.core import disk, fetch, hub, paths
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 
 NOWHERE = "http://127.0.0.1:9"
-TOKEN = "hf_not_a_real_one"
-SMALL = {"config.json", "tokenizer.json"}
-WEIGHTS = {"model.safetensors.index.json", *(f"model-{i}-of-2.safetensors" for i in "12")}
-OTHERS = {"pytorch_model.bin", "consolidated.safetensors", "evil.py"}
-
-
-@contextmanager
-def serving(handler):
-    """The address at which a handler of requests answers on loopback."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.fixture
@@ -42,8 +29,10 @@ def server(tmp_path, monkeypatch):
     folder = tmp_path / "served"
     folder.mkdir()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with serving(handler) as address:
-        yield folder, address
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as made:
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{made.server_port}"
+        made.shutdown()
 
 
 def packed(folder, kind: str, name: str):
@@ -136,91 +125,58 @@ def test_the_disk_decides_and_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path,
     assert disk.free(tmp_path / "temp") == 30 * 10**9
 
 
-class Hub(http.server.SimpleHTTPRequestHandler):
-    """One model, `o/m`, with the files of a folder; `gated`: only for TOKEN."""
-
-    gated, asked, folder = False, [], None
-
-    def do_GET(self):
-        self.asked.append(self.headers.get("Authorization"))
-        if self.path.startswith("/api/models/o/m/revision/"):
-            there = [*(f.name for f in self.folder.iterdir()), "original/model.safetensors"]
-            files = [{"rfilename": n} for n in there]
-            found = {"id": "o/m", "sha": "a" * 40, "private": False, "siblings": files}
-            self.give(200, json.dumps(found).encode())
-        elif not self.path.startswith("/o/m/resolve/"):
-            self.give(401, **{"X-Error-Code": "RepoNotFound"})
-        elif self.gated and self.asked[-1] != f"Bearer {TOKEN}":
-            self.give(403, **{"X-Error-Code": "GatedRepo"})
-        else:
-            data = (self.folder / self.path.rsplit("/", 1)[-1]).read_bytes()
-            mark = {"ETag": hashlib.sha256(data).hexdigest(), "X-Repo-Commit": "a" * 40}
-            self.give(200, data, **mark)
-
-    do_HEAD = do_GET
-
-    def give(self, status: int, data: bytes = b"", **headers) -> None:
-        self.send_response(status)
-        for key, value in {"Content-Length": str(len(data)), **headers}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(data if self.command == "GET" else b"")
-
-
 @pytest.fixture
-def served(tmp_path, monkeypatch):
-    """The handler's class of a running hub; tests change it."""
+def asked(tmp_path, monkeypatch):
+    """What the hub is asked for, and the error, if any, that it answers with."""
+    told = SimpleNamespace(error=None)
+
+    def snapshot_download(name, allow_patterns, token):
+        told.patterns, told.token = allow_patterns, token
+        if told.error:
+            raise told.error
+        return str(tmp_path)
+
     for name in ("HF_TOKEN", "KAGGLE_KERNEL_RUN_TYPE"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "there").mkdir()
-    for name in (*SMALL, *WEIGHTS, *OTHERS):
-        (tmp_path / "there" / name).write_text(name)
-    handler = type("Served", (Hub,), {"asked": [], "folder": tmp_path / "there"})
-    with serving(handler) as handler.address:
-        redirect(monkeypatch, handler.address, tmp_path)
-        yield handler
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return told
 
 
-def redirect(monkeypatch, address, tmp_path) -> None:
-    here = {"endpoint": address, "cache_dir": tmp_path / "cache"}
-    take = functools.partial(huggingface_hub.snapshot_download, **here)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", take)
+def test_of_a_hub_model_safetensors_and_json_are_taken_and_no_logins_token(asked, monkeypatch):
+    small = {"config.json", "generation_config.json", "tokenizer.json", "vocab.txt"}
+    weights = {"model.safetensors.index.json", "model-1-of-2.safetensors"}
+    others = {"pytorch_model.bin", "consolidated.safetensors", "evil.py", "original/m.safetensors"}
+    for with_weights, expected in ((False, small), (True, small | weights)):
+        hub.model("o/m", with_weights)
+        every = small | weights | others
+        found = filter_repo_objects(every, allow_patterns=asked.patterns)
+        assert set(found) == expected and asked.token is False
+    monkeypatch.setenv("HF_TOKEN", " hf_own\n")
+    assert hub.model("o/m").is_dir() and asked.token == "hf_own"
 
 
-def names(folder) -> set[str]:
-    return {file.name for file in folder.rglob("*")}
-
-
-def test_small_files_first_then_safetensors_and_nothing_else(served, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.utils._headers.get_token", lambda: "hf_of_a_login")
-    assert names(hub.model("o/m", weights=False)) == SMALL
-    assert names(hub.model("o/m")) == SMALL | WEIGHTS
-    assert set(served.asked) == {None}
-
-
-def test_a_gated_model_says_what_to_accept_and_takes_a_token(served, monkeypatch, caplog, capfd):
-    served.gated = True
-    with pytest.raises(QlabError, match=r"GatedRepoError, without .*https://huggingface\.co/o/m"):
-        hub.model("o/m")
+def test_a_model_that_does_not_come_says_what_to_do(asked, monkeypatch, tmp_path):
+    for error in (errors.GatedRepoError, errors.RepositoryNotFoundError):
+        asked.error = error("no", response=SimpleNamespace(headers={}, request=None))
+        with pytest.raises(QlabError, match=rf"{error.__name__}, without .*accept .*\.co/o/m"):
+            hub.model("o/m")
     monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_else")
-    with pytest.raises(QlabError, match="GatedRepoError, with HF_TOKEN") as refused:
+    with pytest.raises(QlabError, match="with HF_TOKEN.: check the name") as refused:
         hub.model("o/m")
-    with pytest.raises(QlabError, match="o/x .RepositoryNotFoundError.* check the name"):
-        hub.model("o/x")
-    monkeypatch.setenv("HF_TOKEN", f" {TOKEN}\n")
-    assert names(hub.model("o/m")) == SMALL | WEIGHTS
-    told = str(refused.value) + caplog.text + "".join(capfd.readouterr())
-    assert "hf_of_somebody_else" not in told and TOKEN not in told
+    assert "hf_of" not in str(refused.value)
 
 
-def test_offline_takes_what_is_there_or_says_so(served, monkeypatch, tmp_path):
-    there = hub.model("o/m")
-    redirect(monkeypatch, NOWHERE, tmp_path)
+def test_offline_takes_what_is_there_or_says_so(monkeypatch, tmp_path):
+    take = functools.partial(huggingface_hub.snapshot_download, cache_dir=tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", take)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    there = tmp_path / "models--o--m" / "snapshots" / ("a" * 40)
+    there.mkdir(parents=True)
+    (there.parents[1] / "refs").mkdir()
+    (there.parents[1] / "refs" / "main").write_text(there.name)
     assert hub.model("o/m") == there
-    for offline in (False, True):
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
-        with pytest.raises(QlabError, match=r"did not give o/x \(LocalEntryNotFound.* network"):
-            hub.model("o/x")
+    with pytest.raises(QlabError, match=r"did not give o/x \(LocalEntryNotFound.* network"):
+        hub.model("o/x")
 
 
 def test_lambada_is_taken_only_as_published(server, monkeypatch):

@@ -1,12 +1,14 @@
-"""What is kept: items come back as judged, models by their hash, figures with equal bytes."""
+"""What is kept: items as judged, models by their hash, figures with equal bytes, native notes."""
 
+import gc
 import json
+import os
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from qlab.core import embedded, items, paths, plot, stats
+from qlab.core import embedded, items, paths, plot, quiet, stats
 from qlab.core.errors import QlabError
 
 pytestmark = pytest.mark.usefixtures("empty_home")
@@ -64,3 +66,16 @@ def test_a_figure_is_three_files_with_the_same_bytes_twice(empty_home):
     assert set(files[0]) == {"f.png", "f.svg", "f.csv"} and files[0] == files[1]
     assert not [name for name, content in files[0].items() if b"matplotlib.org" in content]
     pd.testing.assert_frame_equal(pd.read_csv(folder / "f.csv"), drawn)
+
+
+def test_notes_go_to_the_log_and_an_exception_gives_the_screen_back(capfd):
+    gc.collect()  # what earlier tests left open and nobody can reach
+    before = set(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), quiet.quiet(), quiet.quiet():
+            os.write(2, b"note\n")
+            raise ZeroDivisionError
+    os.write(2, b"heard\n")
+    assert capfd.readouterr().err == "heard\n"
+    assert not set(os.listdir("/dev/fd")) - before
+    assert (paths.build() / "native.log").read_text() == "note\n" * 3

@@ -15,7 +15,8 @@ LAMBADA = (
     "https://huggingface.co/datasets/EleutherAI/lambada_openai/resolve/"
     "900124bf3b8235c6daf21033af9948b3f07346c4/data/lambada_test.jsonl"
 )
-_SMALL = ["*config.json", "tokenizer.json", "special_tokens_map.json", "vocab.txt"]
+_SMALL = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+_SMALL += ["special_tokens_map.json", "vocab.txt"]
 _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from PIL import Image
 
 from qlab.core.errors import QlabError
 
@@ -52,9 +53,9 @@ class LabelledImages:
         return self.taken(np.array([image.tobytes() not in seen for image in self.images]))
 
     def grey(self) -> Self:
-        """The same in grey, [n, height, width, 1], by ITU-R 601's luma, as Pillow's mode L."""
-        luma = (self.images @ np.array([19595, 38470, 7471]) + 2**15) >> 16
-        return replace(self, images=luma[..., None].astype(np.uint8))
+        """The same in grey, [n, height, width, 1]."""
+        made = [np.asarray(Image.fromarray(one).convert("L")) for one in self.images]
+        return replace(self, images=np.stack(made)[..., None])
 
     @property
     def sha256(self) -> str:

@@ -67,7 +67,7 @@ def schema():
     checks = {str: filled, float: finite, float | None: finite}
     columns = {
         name: pa.Column(
-            _DTYPES.get(kind, kind),
+            "Int64" if kind is int else _DTYPES.get(kind, kind),  # the safe cast
             checks.get(kind),
             nullable=type(None) in get_args(kind),
             coerce=kind is not bool,
@@ -96,22 +96,23 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise QlabError(
             f"{where}: the columns must be {', '.join(COLUMNS)}; found {', '.join(table.columns)}."
         )
-    table = table.reset_index(drop=True)
+    table = table.reset_index(drop=True).infer_objects()
     labels = {n: table[n].astype(object).where(table[n].notna(), None) for n in _LABELS}
     try:
-        return schema().validate(table.assign(**labels), lazy=True)
+        found = schema().validate(table.assign(**labels), lazy=True)
+        return found.astype({"n": int, "better": int})
     except SchemaErrors as error:
         # Of the first row the first column; a check of whole rows names all their columns.
         case = error.failure_cases.sort_values(["index", "column"], kind="stable").iloc[0]
-        row, about = table.iloc[int(case["index"])], case["check"]
+        at, about, place = case["index"], case["check"], ""
         if case["schema_context"] == "Column":
             about = {"not_nullable": "must not be empty"}.get(about, about)
             about = about.replace("coerce_dtype", "must be of the type ")
             about = f"column '{case['column']}' {about}; found {case['failure_case']}"
-        raise QlabError(
-            f"{where}, row {row.name + 2}: {about} (variant '{row['variant']}', metric "
-            f"'{row['metric']}')."
-        ) from None
+        if not pd.isna(at):  # a column as a whole may be of the wrong type
+            variant, metric = table.loc[int(at), ["variant", "metric"]]
+            place = f", row {int(at) + 2} (variant '{variant}', metric '{metric}')"
+        raise QlabError(f"{where}{place}: {about}.") from None
 
 
 def as_table(records: Iterable[Record]) -> pd.DataFrame:
@@ -184,8 +185,7 @@ def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
 
 
 def parents(table: pd.DataFrame, difference: str) -> list[str]:
-    """The variants with a size that this difference to a parent is not recorded of: the parent.
-    Of several those that were judged at all."""
+    """Variants with a size but not this difference to a parent; of several those judged at all."""
     metrics = (difference, difference.removesuffix("_difference"), "size_bytes")
     compared, judged, sized = (set(pick(table, metric)["variant"]) for metric in metrics)
     alone = sized - compared

@@ -32,18 +32,18 @@ def _cross(a: float = 0.36) -> Points:
 
 _DISK = _regular(64)
 _STAR = zip(_regular(5), _regular(5, start=-54.0, radius=0.45), strict=True)  # tips and dents
-# Each shape: filled outline(s) and hole(s), in the square [-1, 1]^2, y downwards.
-OUTLINES: dict[str, tuple[list[Points], list[Points]]] = {
-    "disk": ([_DISK], []),
-    "square": ([[(-1, -1), (1, -1), (1, 1), (-1, 1)]], []),
-    "triangle": ([_regular(3)], []),
-    "star": ([[point for pair in _STAR for point in pair]], []),
-    "cross": ([_cross()], []),
-    "ring": ([_DISK], [_regular(64, radius=0.55)]),
-    "crescent": ([_DISK], [[(x * 0.85 + 0.5, y * 0.85) for x, y in _DISK]]),
-    "arrow": ([[(-1, -0.3), (0, -0.3), (0, -0.9), (1, 0), (0, 0.9), (0, 0.3), (-1, 0.3)]], []),
-    "hourglass": ([[(-0.8, -1), (0.8, -1), (0.15, 0), (0.8, 1), (-0.8, 1), (-0.15, 0)]], []),
-    "heart": ([_heart()], []),
+# Each shape's outline and, if it has one, the hole, in the square [-1, 1]^2, y downwards.
+OUTLINES: dict[str, list[Points]] = {
+    "disk": [_DISK],
+    "square": [[(-1, -1), (1, -1), (1, 1), (-1, 1)]],
+    "triangle": [_regular(3)],
+    "star": [[point for pair in _STAR for point in pair]],
+    "cross": [_cross()],
+    "ring": [_DISK, _regular(64, radius=0.55)],
+    "crescent": [_DISK, [(x * 0.85 + 0.5, y * 0.85) for x, y in _DISK]],
+    "arrow": [[(-1, -0.3), (0, -0.3), (0, -0.9), (1, 0), (0, 0.9), (0, 0.3), (-1, 0.3)]],
+    "hourglass": [[(-0.8, -1), (0.8, -1), (0.15, 0), (0.8, 1), (-0.8, 1), (-0.15, 0)]],
+    "heart": [_heart()],
 }
 NAMES = list(OUTLINES)  # of the ten shapes, in the order of their labels
 
@@ -51,20 +51,12 @@ NAMES = list(OUTLINES)  # of the ten shapes, in the order of their labels
 def draw_mask(name: str, size: int, centre: tuple[int, int], side: int, degrees: int) -> np.ndarray:
     """One shape as bool [size, size], cut off at the edges; `side` is the length of its reference
     square in pixels, `degrees` turn it clockwise."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-
-    def place(points: Points) -> list[tuple[int, int]]:
-        half = side / 2
-        turned = [(x * cos - y * sin, x * sin + y * cos) for x, y in points]
-        return [(round(centre[0] + half * x), round(centre[1] + half * y)) for x, y in turned]
-
+    cos, sin, half = math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), side / 2
     canvas = Image.new("L", (size, size), 0)
-    pen = ImageDraw.Draw(canvas)
-    filled, holes = OUTLINES[name]
-    for outline in filled:
-        pen.polygon(place(outline), fill=255)
-    for hole in holes:
-        pen.polygon(place(hole), fill=0)
+    for outline, fill in zip(OUTLINES[name], (255, 0), strict=False):
+        turned = [(x * cos - y * sin, x * sin + y * cos) for x, y in outline]
+        placed = [(round(centre[0] + half * x), round(centre[1] + half * y)) for x, y in turned]
+        ImageDraw.Draw(canvas).polygon(placed, fill=fill)
     return np.asarray(canvas) > 0
 
 

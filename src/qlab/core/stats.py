@@ -104,18 +104,18 @@ def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def difference(a: np.ndarray, b: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate:
+def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
     """Mean of b minus mean of a over the same items, a and b [items]: of yes/no outcomes with
     Tango's interval, of others with the bias-corrected bootstrap over pairs."""
     a, b = _of_one_length(a, b)
     if a.dtype == bool and b.dtype == bool:
         return paired(a, b).difference
     change = b.astype(float) - a.astype(float)
-    samples = resamples(len(change), draws, seed) @ change / len(change)
+    samples = resamples(len(change), 2000, seed=0) @ change / len(change)
     return Estimate(float(change.mean()), *bootstrap_interval(samples, change.mean()), len(change))
 
 
-def over_seeds(values: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate:
+def over_seeds(values: np.ndarray, draws: int = 2000) -> Estimate:
     """Mean of values [seeds, items], or of paired differences, and its interval; `n` counts seeds.
 
     Every seed is judged on the same items, so both are resampled, each by itself (Owen 2007, "The
@@ -125,7 +125,7 @@ def over_seeds(values: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate
     if values.ndim != 2 or not values.size:
         raise ValueError(f"Values over seeds are [seeds, items]; got {values.shape}.")
     seeds, items = values.shape
-    rows, columns = resamples(seeds, draws, seed), resamples(items, draws, seed + 1)
+    rows, columns = resamples(seeds, draws, seed=0), resamples(items, draws, seed=1)
     samples = (rows * (columns @ values.T)).sum(1) / (seeds * items)
     value = float(values.mean())
     return Estimate(value, *bootstrap_interval(samples, value), seeds)
@@ -171,11 +171,11 @@ def paired(a: np.ndarray, b: np.ndarray) -> Flips:
     return Flips(change, lost, gained, proportion(rate, n), float(p_value), least)
 
 
-def smallest_detectable(n: int, discordant: float, power: float = 0.8) -> float:
-    """Smallest true difference of paired shares that a 5 % test sees with the given power.
+def smallest_detectable(n: int, discordant: float) -> float:
+    """Smallest true difference of paired shares that a 5 % test sees with 80 % power.
 
     `discordant` is the share of items on which the two differ (Connor 1987, normal approximation).
     Six items are the smallest answer: the exact test rejects no fewer (2 x 0.5^6 = 0.031).
     """
-    z = stats.norm.ppf(0.975) + stats.norm.ppf(power)
+    z = stats.norm.ppf([0.975, 0.8]).sum()
     return float(max(z * np.sqrt(discordant / n), 6 / n))

@@ -22,6 +22,12 @@ def test_made_once_and_addressed_by_content():
     assert len(made) == 2 and (first / "recipe.json").is_file()
 
 
+@pytest.mark.parametrize("name", ["__main__", "qlab.core.no_such"])
+def test_what_is_no_module_has_no_hash_of_its_code(name):
+    with pytest.raises(ValueError, match=f"{name} is no module of qlab"):
+        cache.code_sha256(name)
+
+
 def test_a_failing_maker_leaves_nothing(empty_home):
     def make(folder):
         (folder / "half").write_text("half")

@@ -26,18 +26,6 @@ def test_answers_come_in_the_order_of_arguments_and_from_other_processes():
         assert found == [os.getpid()] * len(arguments)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_progress_is_that_of_finished_items(count):
-    seen = []
-
-    def shown(items):
-        for number, item in enumerate(items):
-            yield item
-            seen.append(number)
-
-    assert processes.starmap(abs, [(-1,), (-2,)], count, shown) == [1, 2] and seen == [0, 1]
-
-
 def test_a_killed_process_is_a_sentence_and_another_takes_its_place():
     assert workers() == workers()  # which stay for the next call
     with pytest.raises(QlabError, match="One of 2 processes was killed, usually out of memory"):

@@ -47,9 +47,7 @@ def versions(*packages: str) -> dict[str, str]:
 @functools.cache
 def code_sha256(module: str) -> dict[str, str]:
     """Hashes, by file, of a qlab module (its `__name__`) and of all that it imports, near or far.
-
-    What a process has loaded it does not load again, so neither is this read twice.
-    """
+    What a process has loaded it does not load again, so neither is this read twice."""
     files = closure.imported(f"import {module}")
     found = {f.relative_to(closure.PACKAGE).as_posix(): file_sha256(f)[:16] for f in files}
     own = module.removeprefix("qlab.").replace(".", "/")
@@ -106,11 +104,9 @@ def address(kind: str, recipe: dict[str, Any]) -> Path:
 
 
 def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) -> Path:
-    """The folder that `make(folder)` fills, made only if no whole one is there.
-
-    `recipe` names all that the content depends on, and is stored in the folder as `recipe.json`:
-    two of them, compared, say why something was made anew.
-    """
+    """The folder that `make(folder)` fills, made only if no whole one is there. `recipe` names all
+    that the content depends on, and is stored in the folder as `recipe.json`: two of them,
+    compared, say why something was made anew."""
     target = address(kind, recipe)
     if not target.is_dir():
         with written_whole(target) as part:

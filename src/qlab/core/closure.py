@@ -16,10 +16,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def imported(code: str, name: str = "code") -> list[Path]:
-    """Files of the qlab modules that a piece of Python imports, transitively, sorted.
-
-    Imports inside functions count. SyntaxError of the code, which has this name, or of a module.
-    """
+    """Files of the qlab modules that a piece of Python imports, transitively, sorted. Imports
+    inside functions count. SyntaxError of the code, which has this name, or of a module."""
     finder = ModuleFinder([str(PACKAGE.parent)])  # what lies elsewhere is not followed
     finder.load_module("__main__", io.StringIO(code), name, ("", "r", 1))  # 1: source
     del finder.modules["__main__"]
@@ -28,9 +26,7 @@ def imported(code: str, name: str = "code") -> list[Path]:
 
 def module_files(notebook: Path) -> list[Path]:
     """The same of a notebook's cells, in which IPython's magics and shell lines are none of it.
-
-    QlabError where it is not readable as a notebook, or its code not as Python.
-    """
+    QlabError where it is not readable as a notebook, or its code not as Python."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
@@ -40,9 +36,7 @@ def module_files(notebook: Path) -> list[Path]:
 
 
 def _as_python(cell: str) -> str:
-    """A cell with IPython's own syntax (%magic, !shell, help?) turned into calls.
-
-    %%time and %%timeit run Python, whose imports count; %%bash and its kin do not.
-    """
+    """A cell with IPython's own syntax (%magic, !shell, help?) turned into calls. %%time and
+    %%timeit run Python, whose imports count; %%bash and its kin do not."""
     magic, _, rest = cell.partition("\n")
     return TransformerManager().transform_cell(rest if magic.startswith("%%time") else cell)

@@ -17,10 +17,8 @@ CARD = "card.json"  # file in a model's folder
 def keep(
     folder: Path, save: Callable[[Path], None], card: dict[str, Any], weights: str = "weights.h5"
 ) -> dict[str, Any]:
-    """Write a model's files, by `save(folder)`, and its card into its folder; returns the card.
-
-    To `card` the name and sha256 of `weights`, one of the files, are added.
-    """
+    """Write a model's files, by `save(folder)`, and its card into its folder; returns the card. To
+    `card` the name and sha256 of `weights`, one of the files, are added."""
     with tempfile.TemporaryDirectory() as made:
         save(Path(made))  # where it fails, the old model stays
         full = {**card, "weights": weights, "weights_sha256": file_sha256(Path(made, weights))}

@@ -38,10 +38,8 @@ pooch.get_logger().setLevel("WARNING")  # it announces every file, and there may
 
 def fetch(url: str, known_hash: str | None, unpack: bool = False) -> Path:
     """Download a file once into build/downloads; returns it, or the folder it unpacks to.
-
     `known_hash` is "md5:..." or "sha256:..."; with None the caller checks what came. What unpacks
-    is a .zip or a .tar.gz; no member can leave the folder. QlabError: another hash; no network.
-    """
+    is a .zip or a .tar.gz; no member can leave the folder. QlabError: another hash; no network."""
     folder, name = paths.build() / "downloads", url.rsplit("/", 1)[-1]
     target = folder / f"{name}.unpacked"
     if unpack and target.is_dir():
@@ -85,9 +83,7 @@ def coco_train2017(wanted: Mapping[str, str]) -> list[Path]:
 
 def centernet_mobilenetv3_512() -> Path:
     """CenterNet-MobileNetV3 512, from QLAB_DATA or downloaded (4 MB): a TensorFlow.js detector.
-
-    From QLAB_DATA a SavedModel will do, where the TensorFlow.js files are not beside it.
-    """
+    From QLAB_DATA a SavedModel will do, where the TensorFlow.js files are not beside it."""
     local = (paths.real_data() or paths.build()) / "detector" / "centernet_mobilenetv3_512_coco17"
     for folder in (local / "tfjs", local / "saved_model"):
         if folder.is_dir():

@@ -37,10 +37,8 @@ def token() -> str:
 
 def model(name: str, weights: bool = True) -> Path:
     """The folder of a hub model in Hugging Face's cache, downloaded where it is not there; without
-    `weights` its configuration and tokenizer alone, some megabytes.
-
-    QlabError: gated, unknown, or neither in the cache nor to be reached.
-    """
+    `weights` its configuration and tokenizer alone, some megabytes. QlabError: gated, unknown, or
+    neither in the cache nor to be reached."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 

@@ -41,20 +41,16 @@ def _orientation(image: Image.Image) -> int:
 
 
 def header(path: Path) -> tuple[tuple[int, int], int]:
-    """An image's width and height as stored, pixels, and its EXIF orientation, 1 to 8.
-
-    QlabError as `read_image`.
-    """
+    """An image's width and height as stored, pixels, and its EXIF orientation, 1 to 8. QlabError as
+    `read_image`."""
     with _opened(path) as image:
         return image.size, 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns it
 
 
 def read_image(path: Path) -> np.ndarray:
     """An image as uint8 RGB [h, w, 3], turned by EXIF as viewers do (but for `AsStored`).
-
     QlabError: no file, no image, a damaged one, or more than 8 bits a channel, whose range would
-    have to be guessed.
-    """
+    have to be guessed."""
     with _opened(path) as image:
         deep = image.mode in _REFUSED or ";16" in str(image.tile)  # 48-bit PNGs load as RGB
         pixels = image.convert("RGB")

@@ -54,11 +54,9 @@ class Verdict(NamedTuple):
 
 
 def points_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per quantized point of a sweep's records, without those on worsened data.
-
-    Columns: method (qat or ptq), where, k, bits, seed, share (of the weights), loss (of accuracy,
-    to the float parent), loss_se, size_bytes.
-    """
+    """One row per quantized point of a sweep's records, without those on worsened data. Columns:
+    method (qat or ptq), where, k, bits, seed, share (of the weights), loss (of accuracy, to the
+    float parent), loss_se, size_bytes."""
     plain = table[table["condition"].isna() & table["method"].isin(["qat", "ptq"])]
     found = records.pick(plain, "accuracy_difference")
     of = {

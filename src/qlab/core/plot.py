@@ -44,9 +44,8 @@ def colours(names: list[str]) -> dict[str, str]:
 @contextmanager
 def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
     """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and, of `drawn`, .csv.
-
-    Yields `plt.subplots(**layout)`. The bytes are repeatable; nothing is written if drawing fails.
-    """
+    Yields `plt.subplots(**layout)`. The bytes are repeatable; nothing is written if drawing
+    fails."""
     use_style()
     canvas, axes = plt.subplots(**layout)
     yield canvas, axes

@@ -31,11 +31,9 @@ def bar(name: str) -> Callable[[Iterable], Iterable]:
 
 
 def check_time() -> None:
-    """Return while there is time, else end the notebook: a QlabError.
-
-    On Kaggle, where the output of a version that failed cannot be attached, papermill takes
-    `SystemExit(0)` for an end, but not under `qlab run`, which needs to know.
-    """
+    """Return while there is time, else end the notebook: a QlabError. On Kaggle, where the output
+    of a version that failed cannot be attached, papermill takes `SystemExit(0)` for an end, but not
+    under `qlab run`, which needs to know."""
     if time.time() < float(os.environ.get("QLAB_STOP_AT") or "inf"):
         return
     told = "The time is up (QLAB_STOP_AT): stopped between two pieces of work. What was made is "

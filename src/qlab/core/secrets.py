@@ -25,10 +25,8 @@ def known() -> list[str]:
 
 
 def kaggle_secret(label: str) -> str:
-    """A secret attached to a Kaggle notebook, or an empty text: elsewhere, or none attached.
-
-    It is kept in this process only: in no variable that a child would inherit.
-    """
+    """A secret attached to a Kaggle notebook, or an empty text: elsewhere, or none attached. It is
+    kept in this process only: in no variable that a child would inherit."""
     if paths.kaggle() is None or os.environ.get("HF_HUB_OFFLINE") == "1":
         return ""  # the client would wait 40 s for a network
     try:

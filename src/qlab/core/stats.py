@@ -19,10 +19,8 @@ class Estimate(NamedTuple):
 
 
 def resamples(items: int, draws: int, seed: int) -> np.ndarray:
-    """How often each item is drawn in each bootstrap resample: int [draws, items].
-
-    Every row sums to `items` (Efron 1979); two variants resampled with one seed stay paired.
-    """
+    """How often each item is drawn in each bootstrap resample: int [draws, items]. Every row sums
+    to `items` (Efron 1979); two variants resampled with one seed stay paired."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(items, np.full(items, 1 / items), size=draws)
 
@@ -172,10 +170,8 @@ def paired(a: np.ndarray, b: np.ndarray) -> Flips:
 
 
 def smallest_detectable(n: int, discordant: float) -> float:
-    """Smallest true difference of paired shares that a 5 % test sees with 80 % power.
-
-    `discordant` is the share of items on which the two differ (Connor 1987, normal approximation).
-    Six items are the smallest answer: the exact test rejects no fewer (2 x 0.5^6 = 0.031).
-    """
+    """Smallest true difference of paired shares that a 5 % test sees with 80 % power. `discordant`
+    is the share of items on which the two differ (Connor 1987, normal approximation). Six items are
+    the smallest answer: the exact test rejects no fewer (2 x 0.5^6 = 0.031)."""
     z = stats.norm.ppf([0.975, 0.8]).sum()
     return float(max(z * np.sqrt(discordant / n), 6 / n))

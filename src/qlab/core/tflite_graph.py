@@ -177,9 +177,7 @@ def single_operator(model, index: int) -> bytes:
 
 def widened(file: Path) -> bytes:
     """The content of a .tflite with every INT4 constant as INT8, codes and scales unchanged.
-
-    LiteRT's CPU kernels for 4-bit weights are 10 to 40 times slower than those for 8.
-    """
+    LiteRT's CPU kernels for 4-bit weights are 10 to 40 times slower than those for 8."""
     model = read(file)
     for tensor in model.subgraphs[0].tensors:
         if tensor.type == schema.TensorType.INT4:

@@ -29,9 +29,8 @@ def interleaved(
     calls: Mapping[Any, Callable[[], object]], repeats: int, warmup=2, progress=iter, seed=0
 ) -> dict[Any, np.ndarray]:
     """Wall times in seconds of each callable, [repeats], taken in turn, behind `warmup` calls each.
-
-    The order is shuffled every round, from `seed`, so that none always runs behind the same other.
-    """
+    The order is shuffled every round, from `seed`, so that none always runs behind the same
+    other."""
     for call in calls.values():
         for _ in range(warmup):
             call()

@@ -24,9 +24,9 @@ def test_parameters_resolve_to_a_task(home):
 @pytest.mark.parametrize(
     "given, sentence",
     [
-        ({"sweep": "middle"}, "'sweep' is one of 'short' or 'long'"),
-        ({"epochs": -1}, "'epochs' must be 0 or more"),
-        ({"threads": 0}, "'threads' must be 1 or more"),
+        ({"sweep": "middle"}, "'sweep': Input should be 'short' or 'long'"),
+        ({"epochs": -1}, "'epochs': .* greater than or equal to 0"),
+        ({"threads": 0}, "'threads': .* greater than or equal to 1"),
         ({"model": "nowhere.h5"}, "There is no model at nowhere.h5"),
         ({"leave_float": "pool, dens"}, "'leave_float' names the layer 'dens'; .*dense"),
     ],

@@ -160,9 +160,9 @@ def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path
     assert np.array_equal(*(tflite_probabilities(file, IMAGES, 1) for file in (four, eight)))
 
 
-def test_unpacking_inverts_packing():
-    codes = RNG.integers(-8, 8, 7).astype(np.int8)
-    assert np.array_equal(tflite_graph.unpacked4(tflite_graph.packed4(codes), 7), codes)
+def test_of_two_codes_in_a_byte_the_first_is_in_the_low_half():
+    found = tflite_graph.unpacked4(np.array([0x8F, 0x70, 0x05], np.uint8), 5)
+    assert found.dtype == np.int8 and found.tolist() == [-1, -8, 0, 7, 5]
 
 
 def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, layers, tmp_path):

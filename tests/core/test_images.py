@@ -11,24 +11,12 @@ from qlab.core.errors import QlabError
 from qlab.core.images import AsStored, header, read_image
 
 
-def test_an_image_of_endless_size_is_refused(tmp_path):
-    """A few bytes that claim 60,000 x 60,000 pixels."""
-    path = tmp_path / "a.png"
-    Image.new("RGB", (1, 1)).save(path)
-    claim = b"IHDR" + struct.pack(">II", 60_000, 60_000) + path.read_bytes()[24:29]
-    whole = path.read_bytes()
-    path.write_bytes(whole[:12] + claim + struct.pack(">I", zlib.crc32(claim)) + whole[33:])
-    with pytest.raises(QlabError, match="has more pixels than are read"):
-        read_image(path)
-
-
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "1"])
-def test_other_colour_modes_are_converted_and_said(tmp_path, mode, caplog):
+def test_other_colour_modes_are_converted(tmp_path, mode):
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     Image.new(mode, (6, 4)).save(path)
     image = read_image(path)
     assert image.shape == (4, 6, 3) and image.dtype == np.uint8
-    assert f"was converted from {mode} to RGB" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
@@ -38,27 +26,28 @@ def test_images_of_more_than_eight_bits_are_refused(tmp_path, kind):
         read_image(tmp_path / "a.tif")
 
 
-def test_truncated_and_missing_images_are_refused(tmp_path):
-    path = tmp_path / "a.jpg"
-    with pytest.raises(QlabError, match="There is no image at"):
-        read_image(path)
+def test_truncated_missing_and_endless_images_are_refused(tmp_path):
+    path = tmp_path / "a.png"
     Image.effect_noise((64, 64), 50).convert("RGB").save(path)
-    for content in (path.read_bytes()[:600], b"hello"):
-        path.write_bytes(content)
-        with pytest.raises(QlabError, match="is truncated or no image"):
+    whole = path.read_bytes()
+    claim = b"IHDR" + struct.pack(">II", 60_000, 60_000) + whole[24:29]
+    endless = whole[:12] + claim + struct.pack(">I", zlib.crc32(claim)) + whole[33:]
+    for content in (whole[:600], b"hello", endless, None):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(QlabError, match="a.png is truncated or no image"):
             read_image(path)
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(10))
 def test_photos_are_turned_as_viewers_turn_them(tmp_path, kind, orientation):
-    """Four corners of different colour; orientations 0 and 9 do not exist."""
+    """Six fields of different colour; orientations 0 and 9 do not exist."""
     path, exif = tmp_path / f"a.{kind}", Image.Exif()
     exif[0x0112] = orientation
-    corners = np.array(
+    fields = np.array(
         [[[250, 0, 0], [0, 250, 0], [0, 0, 250]], [[0] * 3, [250] * 3, [0, 250, 250]]]
     )
-    stored = Image.fromarray(corners.astype(np.uint8).repeat(16, 0).repeat(16, 1))
+    stored = Image.fromarray(fields.astype(np.uint8).repeat(16, 0).repeat(16, 1))
     stored.save(path, exif=exif)
     with Image.open(path) as image:
         expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

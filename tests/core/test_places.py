@@ -66,18 +66,11 @@ def test_an_effect_of_the_detectable_size_is_seen_four_times_in_five():
 def test_the_sign_flip_test_is_exact_where_small():
     assert places._sign_flip(np.array([1.0, 2, 3, 4, 5, 6])) == pytest.approx(2 / 2**6)
     points = qat_world.places(depth=0.5)
+    assert places.by_number(points, N).difference.n == 3 * (N - 1)  # the whole network is no pair
     few = points[points["k"].isin([2]) | (points["where"] == "only")]
     verdict = places.by_number(few, N)
     assert verdict.p_value == pytest.approx(0.25)
     assert verdict.words == "no difference seen (none could have been: 3 are too few)"
-
-
-def test_the_whole_network_is_no_pair():
-    points = qat_world.places(depth=0.02)
-    assert places.by_number(points, N).difference.n == 3 * (N - 1)
-    only_whole = points[points["k"] == N]
-    with pytest.raises(QlabError, match="No k between 1 and N - 1 was run both"):
-        places.by_number(only_whole, N)
 
 
 GOOD = qat_world.places(depth=0.0)
@@ -88,8 +81,9 @@ GOOD = qat_world.places(depth=0.0)
     [
         (places.by_depth, GOOD.assign(bits=[4, 8] * (len(GOOD) // 2)), "found .4, 8"),
         (places.by_depth, GOOD[GOOD["k"] <= 5], "at least 6 of them.*found 5"),
-        (places.by_depth, GOOD.assign(share=0.0), "has a share of 0"),
+        (places.by_depth, GOOD.assign(share=0.0), "above 0; found 0"),
         (places.by_share, GOOD[GOOD["seed"] == 0], "at least 2 seeds.*found 1"),
+        (places.by_number, GOOD[GOOD["k"] == N], "No k between 1 and N - 1 was run both"),
     ],
 )
 def test_sweeps_that_cannot_be_judged_are_refused(verdict, points, sentence):

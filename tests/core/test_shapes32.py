@@ -37,15 +37,16 @@ def test_parts_keep_images_and_labels_together():
     assert (part.images == IMAGES[1:3]).all() and part.labels.tolist() == [1, 2]
     assert whole.first(3).labels.tolist() == [0, 1, 2] and len(whole.first(5)) == 5
     assert whole.without(part).labels.tolist() == [0, 0, 1]
+    assert part.grey().images.shape == (2, 4, 4, 1) and part.grey().labels is part.labels
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: shapes32.load("val", 2), "has the splits train, calibration, test; .* 'val'"),
         (lambda: LabelledImages(IMAGES, LABELS, "abc").part(0, 6), "Images 0 up to 6 .* of 5"),
-        (lambda: LabelledImages(IMAGES[..., :2], LABELS, "abc"), r"are uint8 \[5, 4, 4, 2\]"),
-        (lambda: LabelledImages(IMAGES, LABELS, "ab"), "Image 2 has the label 2; expected 0 to 1"),
+        (lambda: LabelledImages(IMAGES[..., :2], LABELS, "abc"), r"not uint8 \[5, 4, 4, 2\]"),
+        (lambda: LabelledImages(IMAGES, LABELS[:4], "abc"), r"not .* with labels int64 \[4\]"),
+        (lambda: LabelledImages(IMAGES, LABELS, "ab"), "Labels are 0 to 1; found 0 to 2"),
     ],
 )
 def test_what_is_not_there_or_does_not_fit_is_refused(make, sentence):

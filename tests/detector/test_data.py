@@ -236,6 +236,5 @@ def test_without_a_network_the_full_profile_says_what_to_do(tmp_path, monkeypatc
         raise ConnectionError("no route")
 
     monkeypatch.setattr("kagglehub.model_download", offline)
-    monkeypatch.setattr(fetch.network, "reachable", lambda address: True)
     with pytest.raises(QlabError, match="Kaggle Models did not give .* parameter 'model'"):
         prepared(profile="full")

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from conftest import NOTEBOOKS, ROOT
 
-from qlab.core import cache, disk, network, paths
+from qlab.core import cache, disk, paths
 from qlab.core.errors import QlabError
 
 HERE = ROOT / "workflow" / "kaggle"
@@ -41,7 +41,7 @@ def kaggle(tmp_path, monkeypatch):
     (folder / "working").mkdir()
     monkeypatch.setenv("QLAB_KAGGLE", str(folder))
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
-    monkeypatch.setattr(network, "reachable", lambda _: False)
+    monkeypatch.setattr(session, "online", lambda: False)
     monkeypatch.setattr(shutil, "which", lambda _: None)  # no nvidia-smi
     return folder
 

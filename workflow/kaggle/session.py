@@ -5,11 +5,13 @@ Nothing of the image is replaced: what missing.txt lists and the image lacks is 
 dependencies; qlab itself is used from where it lies.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -57,7 +59,9 @@ def _plain(name: str) -> str:
 
 def prepare(project: Path) -> Iterator[str]:
     """The steps of `start` behind the installation, each giving the sentences about it."""
-    from qlab.core import disk, hub, network, paths, time_budget
+    from tqdm import tqdm
+
+    from qlab.core import disk, hub, paths
 
     kaggle = paths.kaggle()
     if kaggle is None:
@@ -75,17 +79,26 @@ def prepare(project: Path) -> Iterator[str]:
     if "QLAB_DATA" not in os.environ:
         os.environ["QLAB_DATA"] = str(kaggle / "temp" / "qlab-data")
         yield from attached(project, kaggle / "input", kaggle / "temp" / "qlab-data")
-    if network.hub_offline() or not network.reachable("https://huggingface.co"):
+    if not online():
         os.environ["HF_HUB_OFFLINE"] = "1"  # its libraries shall not try
         yield "The internet is off: nothing is downloaded."
     elif not hub.token():
         yield "There is no HF_TOKEN (Add-ons, Secrets), which gated models such as Llama need."
     yield gpu()
-    if not time_budget.stop_at():
+    if not os.environ.get("QLAB_STOP_AT"):
         os.environ["QLAB_STOP_AT"] = str(int(time.time() + LIMIT - SPARE))
-    left = (time_budget.stop_at() - time.time()) / 3600
+    left = (float(os.environ["QLAB_STOP_AT"]) - time.time()) / 3600
     yield f"No piece of work is begun after {left:.1f} hours from now (QLAB_STOP_AT)."
-    yield f"Results go to {home}, where {disk.in_words(disk.free(home))} can be written."
+    yield f"Results go to {home}, where {tqdm.format_sizeof(disk.free(home), 'B')} can be written."
+
+
+def online() -> bool:
+    """Whether the hub may be asked and its server answers within seconds."""
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        return False
+    with contextlib.suppress(OSError), socket.create_connection(("huggingface.co", 443), 8):
+        return True
+    return False
 
 
 def copy(source: Path, target: Path, how=shutil.copyfile) -> None:

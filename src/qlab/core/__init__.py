@@ -2,8 +2,8 @@
 
 Numbers: `records` (start here), `items`, `parameters`, `stats`, `places` (first layers against
 last), `timing`, `provenance`. Files: `paths`, `cache` (made once), `closure` (the code that a
-cached file hangs on), `fetch`, `hub`, `network`, `disk`. Models and data: `embedded`,
+cached file hangs on), `fetch`, `hub`, `disk`, `take`. Models and data: `embedded`,
 `tflite_graph`, `litert`, `tf`, `shapes`, `shapes32`, `labelled_images`, `images`, `corruptions`.
-Runs: `processes`, `progress`, `steps_bar`, `time_budget`, `quiet`, `secrets`, `errors`. Pictures:
+Runs: `processes`, `progress`, `steps_bar`, `quiet`, `secrets`, `errors`. Pictures:
 `plot`, `live`.
 """

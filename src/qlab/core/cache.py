@@ -20,6 +20,7 @@ from qlab.core.errors import QlabError
 
 _LOCK = ".lock"  # held by who writes in a folder; the system drops it with its process
 _YOUNG = 60  # seconds in which a folder that was made is surely locked
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def file_sha256(path: Path) -> str:
@@ -45,14 +46,14 @@ def versions(*packages: str) -> dict[str, str]:
 
 @functools.cache
 def code_sha256(module: str) -> dict[str, str]:
-    """Hashes of a qlab module (its `__name__`) and of every module it imports, near or far.
-
-    By file, so that a recipe says which edit made an artefact anew. What a process has loaded it
-    does not load again, so neither is this read twice.
-    """
-    source = closure.source_of(module)
-    files = sorted({source, *closure.module_files(source)})
-    return {closure.place_of(f): file_sha256(f)[:16] for f in files}
+    """Hashes, by file, of a qlab module (its `__name__`) and of all that it imports, near or far.
+    What a process has loaded it does not load again, so neither is this read twice."""
+    files = closure.imported(f"import {module}")
+    found = {f.relative_to(closure.PACKAGE).as_posix(): file_sha256(f)[:16] for f in files}
+    own = module.removeprefix("qlab.").replace(".", "/")
+    if not {f"{own}.py", f"{own}/__init__.py"} & set(found):  # such as __main__
+        raise ValueError(f"{module} is no module of qlab, so its code has no hash.")
+    return found
 
 
 @contextlib.contextmanager
@@ -62,19 +63,31 @@ def written_whole(target: Path) -> Iterator[Path]:
     A killed writer leaves `target` as it was, and the next writer beside it removes the remains.
     QlabError, and `target` as it was, where the place cannot be written or the disk is full.
     """
+    folder = target.parent
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(".part-*"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".part-*"):
             _remove_left(left)
-        new = {"prefix": ".part-", "dir": target.parent, "ignore_cleanup_errors": True}
-        with tempfile.TemporaryDirectory(**new) as folder, FileLock(Path(folder, _LOCK)):
-            part = Path(folder, target.name)
+        new = {"prefix": ".part-", "dir": folder, "ignore_cleanup_errors": True}
+        with tempfile.TemporaryDirectory(**new) as made, FileLock(Path(made, _LOCK)):
+            part = Path(made, target.name)
             yield part
-            _replace(part, target)
+            try:
+                part.replace(target)
+            except OSError as error:
+                # Another run finished the same folder first: its copy is as good as ours.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
     except OSError as error:
-        if sentence := _about_writing(error, target):
-            raise QlabError(sentence) from error
-        raise
+        place = Path(error.filename or folder)
+        ours = place.is_relative_to(folder) or folder.is_relative_to(place)
+        if error.errno not in _UNWRITABLE or not ours:
+            raise
+        raise QlabError(
+            f"{target} could not be written ({error.strerror}); what was there before is untouched."
+            " Free some space (build/ can go at any time), or set QLAB_HOME to a folder with more "
+            "room that is yours, and run again."
+        ) from error
 
 
 def _remove_left(folder: Path) -> None:
@@ -85,47 +98,15 @@ def _remove_left(folder: Path) -> None:
                 shutil.rmtree(folder)
 
 
-def _replace(part: Path, target: Path) -> None:
-    """Move a finished file or folder to its place; a folder that is already there stays."""
-    try:
-        part.replace(target)
-    except OSError as error:
-        # Another run finished the same content first: its copy is as good as ours.
-        if not part.is_dir() or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-
-
-def _about_writing(error: OSError, target: Path) -> str | None:
-    """What an error means for writing `target`; None for one that has to do with other files."""
-    folder, place = target.parent, Path(error.filename or target.parent)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            f"The disk ran full while writing {target} ({error.strerror}); what was there before "
-            "is untouched. Free some space (build/ can go at any time), or raise the limit on it, "
-            "and run again."
-        )
-    if not (place.is_relative_to(folder) or folder.is_relative_to(place)):
-        return None
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        why = f"{folder} cannot be written ({error.strerror}); nothing was changed."
-        return f"{why} Make it writable, or set QLAB_HOME to a folder that is."
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        why = f"{place} is in the way of a folder for {target.name}; nothing was changed."
-        return f"{why} Move it away and run again."
-    return None
-
-
 def address(kind: str, recipe: dict[str, Any]) -> Path:
     """Where the artefact of this recipe lives: `build/artefacts/<kind>/<hash>`."""
     return paths.build() / "artefacts" / kind / hash_json(recipe)[:20]
 
 
 def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) -> Path:
-    """The folder that `make(folder)` fills, made only if no whole one is there.
-
-    `recipe` names all that the content depends on, and is stored in the folder as `recipe.json`:
-    two of them, compared, say why something was made anew.
-    """
+    """The folder that `make(folder)` fills, made only if no whole one is there. `recipe` names all
+    that the content depends on, and is stored in the folder as `recipe.json`: two of them,
+    compared, say why something was made anew."""
     target = address(kind, recipe)
     if not target.is_dir():
         with written_whole(target) as part:

@@ -36,12 +36,11 @@ def jpeg(image: np.ndarray, strength: int, seed: int) -> np.ndarray:
     return np.asarray(Image.open(stream))
 
 
-# Each takes an image and a strength.
 KINDS = {"noise": noise, "blur": blur, "contrast": contrast, "jpeg": jpeg}
 
 
 def corrupt(image: np.ndarray, kind: str, strength: int, seed: int) -> np.ndarray:
-    """A worse copy of an image, uint8 [h, w, 3] or, in grey, [h, w, 1]; `kind` of KINDS, `strength`
-    of STRENGTHS."""
+    """A worse copy of an image, uint8 [h, w, 3] or [h, w, 1]; `kind` of KINDS, `strength` of
+    STRENGTHS."""
     worse = KINDS[kind](image[..., 0] if image.shape[2] == 1 else image, strength, seed)
     return worse.reshape(image.shape)

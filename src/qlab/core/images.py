@@ -1,17 +1,14 @@
 """Image files as pixels."""
 
 import contextlib
-import logging
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from qlab.core.errors import QlabError
 
-log = logging.getLogger(__name__)
 _REFUSED = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}  # more than 8 bits a channel
 _ORIENTATION = 0x0112  # the tag of EXIF
 _BY = Image.Transpose
@@ -19,15 +16,11 @@ _BY = Image.Transpose
 # which also writes the other tags anew and fails on bad ones.
 _TURNS = (_BY.FLIP_LEFT_RIGHT, _BY.ROTATE_180, _BY.FLIP_TOP_BOTTOM, _BY.TRANSPOSE, _BY.ROTATE_270)
 _TURNS = dict(enumerate((*_TURNS, _BY.TRANSVERSE, _BY.ROTATE_90), 2))
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 class AsStored(type(Path())):
     """A photo to be read as its pixels are stored, whatever its EXIF orientation says."""
-
-
-@cache  # once per image, not once per pass
-def _say_conversion(name: str, mode: str) -> None:
-    log.warning("%s was converted from %s to RGB.", name, mode)
 
 
 @contextlib.contextmanager
@@ -35,11 +28,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
             yield image
-    except FileNotFoundError as error:
-        raise QlabError(f"There is no image at {path}.") from error
-    except Image.DecompressionBombError as error:
-        raise QlabError(f"{path} has more pixels than are read ({error}).") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+    except _BROKEN as error:
         raise QlabError(f"{path} is truncated or no image ({error}); get it again.") from error
 
 
@@ -52,28 +41,20 @@ def _orientation(image: Image.Image) -> int:
 
 
 def header(path: Path) -> tuple[tuple[int, int], int]:
-    """An image's width and height as stored, pixels, and its EXIF orientation, 1 to 8.
-
-    QlabError as `read_image`.
-    """
+    """An image's width and height as stored, pixels, and its EXIF orientation, 1 to 8. QlabError as
+    `read_image`."""
     with _opened(path) as image:
         return image.size, 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns it
 
 
 def read_image(path: Path) -> np.ndarray:
     """An image as uint8 RGB [h, w, 3], turned by EXIF as viewers do (but for `AsStored`).
-
-    Other modes are converted, with a line in the log; 16-bit and float images are refused, because
-    their range would have to be guessed.
-    QlabError: no file, no image, a damaged one, more than 8 bits a channel.
-    """
+    QlabError: no file, no image, a damaged one, or more than 8 bits a channel, whose range would
+    have to be guessed."""
     with _opened(path) as image:
         deep = image.mode in _REFUSED or ";16" in str(image.tile)  # 48-bit PNGs load as RGB
-        image.load()
+        pixels = image.convert("RGB")
         if deep:
             raise QlabError(f"{path} has more than 8 bits a channel; convert it to 8.")
-        if image.mode != "RGB":
-            _say_conversion(path.name, image.mode)
         turn = None if isinstance(path, AsStored) else _TURNS.get(_orientation(image))
-        pixels = image.convert("RGB")
         return np.asarray(pixels if turn is None else pixels.transpose(turn))

@@ -12,7 +12,7 @@ LIMIT = 5 * 10**6  # bytes of a file: they are committed
 
 
 def path(experiment: str, profile: str) -> Path:
-    """Where an experiment's items of a profile lie."""
+    """Where they lie."""
     return paths.results(profile) / "items" / f"{experiment}.parquet"
 
 
@@ -32,8 +32,5 @@ def write(experiment: str, profile: str, items: pd.DataFrame) -> Path:
 
 
 def read(experiment: str, profile: str) -> pd.DataFrame:
-    """The items of an experiment. QlabError where there are none."""
-    file = path(experiment, profile)
-    if not file.is_file():
-        raise QlabError(f"There are no items of '{experiment}' for the profile '{profile}'.")
-    return pd.read_parquet(file, engine="pyarrow")
+    """The items of an experiment; FileNotFoundError where there are none."""
+    return pd.read_parquet(path(experiment, profile), engine="pyarrow")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from PIL import Image
 
 from qlab.core.errors import QlabError
 
@@ -21,15 +22,13 @@ class LabelledImages:
         images, labels, top = self.images, self.labels, len(self.classes) - 1
         here = " with labels ".join(f"{a.dtype} {list(a.shape)}" for a in (images, labels))
         fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3)
-        if not fits or not len(images):
+        one_each = labels.dtype == np.int64 and labels.shape == (len(images) or -1,)
+        if not (fits and one_each):
             raise QlabError(
-                f"Labelled images are uint8 [n, height, width, 1 or 3]; these are {here}."
+                f"Images are uint8 [n, height, width, 1 or 3], one int64 label each; not {here}."
             )
-        if labels.dtype != np.int64 or labels.shape != (len(images),):
-            raise QlabError(f"Each image needs one int64 label; these are {here}.")
-        if (outside := (labels < 0) | (labels > top)).any():
-            place = int(outside.argmax())
-            raise QlabError(f"Image {place} has the label {labels[place]}; expected 0 to {top}.")
+        if labels.min() < 0 or labels.max() > top:
+            raise QlabError(f"Labels are 0 to {top}; found {labels.min()} to {labels.max()}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,9 +53,9 @@ class LabelledImages:
         return self.taken(np.array([image.tobytes() not in seen for image in self.images]))
 
     def grey(self) -> Self:
-        """The same in grey, [n, height, width, 1], by ITU-R 601's luma, as Pillow's mode L."""
-        luma = (self.images @ np.array([19595, 38470, 7471]) + 2**15) >> 16
-        return replace(self, images=luma[..., None].astype(np.uint8))
+        """The same in grey, [n, height, width, 1]."""
+        made = [np.asarray(Image.fromarray(one).convert("L")) for one in self.images]
+        return replace(self, images=np.stack(made)[..., None])
 
     @property
     def sha256(self) -> str:

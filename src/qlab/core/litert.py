@@ -47,9 +47,8 @@ def values(content: bytes, names: Iterable[str], samples: Iterable[Mapping], thr
 @contextlib.contextmanager
 def quiet_quantizer():
     """ai-edge-quantizer reports on stdout and stderr whatever it is told; a notebook should not."""
-    hidden = io.StringIO()
-    streams = contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden)
-    with quiet.quiet(), streams[0], streams[1]:
+    out, err = contextlib.redirect_stdout, contextlib.redirect_stderr
+    with quiet.quiet(), io.StringIO() as hidden, out(hidden), err(hidden):
         yield
 
 
@@ -75,7 +74,6 @@ def quiet_converter():
         if not (lacking := sorted(lacking - {""})):
             raise
         raise QlabError(
-            f"LiteRT has no operator for {', '.join(lacking)} of this model; write "
-            f"{'these parts' if lacking[1:] else 'this part'} with others and export it again, or "
-            "leave it out of the graph."
+            f"LiteRT has no operator for {', '.join(lacking)} of this model; write that with "
+            "others and export it again, or leave it out of the graph."
         ) from None

@@ -12,44 +12,42 @@ from matplotlib.figure import Figure
 from qlab.core.errors import QlabError
 
 
-def _widget(kind: str, description: str, **options):
-    """An ipywidgets control with room for its description."""
+def _control(kind: str, description: str, **options):
     import ipywidgets
 
-    style = {"description_width": "initial"}
+    style = {"description_width": "initial"}  # as much room as it takes
     return getattr(ipywidgets, kind)(description=description, style=style, **options)
 
 
 def slider(value: float, low: float, high: float, step: float, description: str):
     """A slider over a range."""
-    reach = {"min": low, "max": high, "step": step, "continuous_update": False}
-    return _widget("FloatSlider", description, value=value, **reach)
+    reach = {"value": value, "min": low, "max": high, "step": step}
+    return _control("FloatSlider", description, continuous_update=False, **reach)
 
 
 def counter(value: int, high: int, description: str):
     """A slider over 1 to `high`."""
-    reach = {"min": 1, "max": max(high, 1), "continuous_update": False}
-    return _widget("IntSlider", description, value=value, **reach)
+    reach = {"value": value, "min": 1, "max": max(high, 1)}
+    return _control("IntSlider", description, continuous_update=False, **reach)
 
 
 def choice(options: Sequence, description: str, value=None):
     """One of the options; the first where no value is given. Pairs are (what is shown, value)."""
     chosen = {} if value is None else {"value": value}
-    return _widget("Dropdown", description, options=options, **chosen)
+    return _control("Dropdown", description, options=options, **chosen)
 
 
 def several(options: Sequence, description: str, value: Sequence):
     """Any number of the options; its value is a tuple of them."""
-    shown = {"options": options, "rows": min(len(options), 8), "value": tuple(value)}
-    return _widget("SelectMultiple", description, **shown)
+    return _control("SelectMultiple", description, options=options, value=tuple(value))
 
 
 def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
     """An ipywidgets box of the controls, then a text and an image that follow them.
 
     `show` is called with the controls' values and returns a text (HTML) and a figure, which is
-    closed here. The sentence of a QlabError is the text, over an empty picture. A page without
-    widgets (GitHub, nbconvert) shows text and picture as they were when the box was displayed.
+    closed here; a QlabError is shown as a text. A page without widgets (GitHub, nbconvert) has text
+    and picture as they were when the box was displayed.
     """
     import ipywidgets as w
 
@@ -60,7 +58,10 @@ def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
             text.value, canvas = show(*(control.value for control in controls))
         except QlabError as error:
             text.value, canvas = html.escape(str(error), quote=False), nothing()
-        image.value = _png(canvas)
+        drawn = io.BytesIO()
+        canvas.savefig(drawn, format="png", dpi=100, metadata={"Software": None})
+        plt.close(canvas)  # or a notebook would show it again
+        image.value = drawn.getvalue()
 
     class Following(w.VBox):
         """A box that also carries a still picture for pages without widgets."""
@@ -80,11 +81,3 @@ def follow(show: Callable[..., tuple[str, Figure]], controls: Sequence):
 def nothing() -> Figure:
     """An empty, low picture, for a text that has none."""
     return plt.figure(figsize=(6, 0.3))
-
-
-def _png(canvas: Figure) -> bytes:
-    """The figure as PNG with repeatable bytes; it is closed, or a notebook would show it again."""
-    target = io.BytesIO()
-    canvas.savefig(target, format="png", dpi=100, metadata={"Software": None})
-    plt.close(canvas)
-    return target.getvalue()

@@ -15,12 +15,6 @@ Size = Annotated[float, Field(ge=0, lt=ENDLESS, allow_inf_nan=False)]
 # Parameters that name files, and so stay out of provenance, which has their hashes.
 PATHS = {"model", "parent", "data", "annotations", "images", "calibration_images"}
 PATHS |= {"passages", "calibration", "training"}
-_RULES = {
-    "greater_than_equal": "must be {ge} or more",
-    "less_than": "must be below 2^31",
-    "finite_number": "must be a finite number",
-    "literal_error": "is one of {expected}",
-}
 
 
 class Parameters(BaseModel):
@@ -34,7 +28,10 @@ class Parameters(BaseModel):
         try:
             return cls(**{name: names[name] for name in cls.model_fields if name in names})
         except ValidationError as error:
-            raise QlabError(_sentence(error.errors()[0])) from None
+            first = error.errors()[0]
+            raise QlabError(
+                f"The parameter '{first['loc'][0]}': {first['msg']}, not {first['input']!r}."
+            ) from None
 
     def changed(self) -> dict[str, Any]:
         """The parameters that are not their defaults, without the profile."""
@@ -66,10 +63,3 @@ class Point(BaseModel):
     def variant(self) -> str:
         """Its name in the records."""
         return self.method
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    name = error["loc"][0] if error["loc"] else "?"
-    known = _RULES.get(error["type"])
-    rule = known.format(**error.get("ctx", {})) if known else f"is wrong: {error['msg']}"
-    return f"The parameter '{name}' {rule}, not {error['input']!r}."

@@ -5,10 +5,8 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """The project's folder: `QLAB_HOME`, else the checkout this package was installed from.
-
-    All is read and written there. Without a checkout (a plain install) it is the working folder.
-    """
+    """Where all is read and written: `QLAB_HOME`, else the checkout this package was installed
+    from, else the working folder."""
     if chosen := os.environ.get("QLAB_HOME"):
         return Path(chosen).expanduser().resolve()
     return checkout() or Path.cwd()

@@ -3,10 +3,8 @@
 The first layers of a ResNet hold few parameters and the last ones most, so two questions are kept
 apart: for equally many layers (`by_number`), and for equally much that is quantized (`by_share` on
 the curves of the first and the last k, `by_depth` on layers alone, with their size as a covariate).
-Differences are the loss of the first minus that of the last, as a share of the test items.
-
-The answers are about one float parent and one test set: what varies is the training's seed, or,
-in `by_depth`, the layer.
+Differences are the loss of the first minus that of the last, as a share of the test items, of one
+float parent and one test set: what varies is the training's seed or, in `by_depth`, the layer.
 """
 
 import math
@@ -20,12 +18,9 @@ from statsmodels.stats.power import TTestPower
 
 from qlab.core import records
 from qlab.core.errors import QlabError
-from qlab.core.stats import Estimate
+from qlab.core.stats import Estimate, student
 
-_NONE = "no difference seen"
-_EXACT = 2**14  # sign patterns that are all tried; beyond, so many random ones
 _FLIPS = 6  # differences that an exact sign-flip test needs to reach 5 %: 2 x 0.5^6 = 0.031
-_NEEDED = ["where", "k", "bits", "seed", "share", "loss"]
 
 
 class Verdict(NamedTuple):
@@ -44,9 +39,9 @@ class Verdict(NamedTuple):
             return "not judged (nothing scatters, so nothing can be tested)"
         if self.p_value < 0.05 and self.difference.value != 0:
             return f"{'first' if self.difference.value > 0 else 'last'} hurts more"
-        if math.isinf(self.detectable):
-            return f"{_NONE} (none could have been: {self.difference.n} are too few)"
-        return f"{_NONE} (a difference of {100 * self.detectable:.2f} points could have been seen)"
+        seen = f"a difference of {100 * self.detectable:.2f} points could have been seen"
+        few = f"none could have been: {self.difference.n} are too few"
+        return f"no difference seen ({few if math.isinf(self.detectable) else seen})"
 
     @property
     def sentence(self) -> str:
@@ -59,19 +54,17 @@ class Verdict(NamedTuple):
 
 
 def points_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per quantized point of a sweep's records, without those on worsened data.
-
-    Columns: method (qat or ptq), where, k, bits, seed, share (of the weights), loss (of accuracy,
-    to the float parent), loss_se, size_bytes.
-    """
+    """One row per quantized point of a sweep's records, without those on worsened data. Columns:
+    method (qat or ptq), where, k, bits, seed, share (of the weights), loss (of accuracy, to the
+    float parent), loss_se, size_bytes."""
     plain = table[table["condition"].isna() & table["method"].isin(["qat", "ptq"])]
-    found = records.pick(plain, "accuracy_difference").copy()
-    found["loss"] = -found["value"]
-    found["loss_se"] = (found["ci_high"] - found["ci_low"]) / (2 * 1.959964)
-    for column, metric in {"size_bytes": "size_bytes", "share": "quantized_share"}.items():
-        by_variant = records.pick(plain, metric).set_index("variant")["value"]
-        found[column] = found["variant"].map(by_variant)
-    found["seed"] = found["seed"].fillna(0)
+    found = records.pick(plain, "accuracy_difference")
+    of = {
+        name: found["variant"].map(records.pick(plain, metric).set_index("variant")["value"])
+        for name, metric in {"share": "quantized_share", "size_bytes": "size_bytes"}.items()
+    }
+    spread = (found["ci_high"] - found["ci_low"]) / (2 * 1.959964)
+    found = found.assign(loss=-found["value"], loss_se=spread, seed=found["seed"].fillna(0), **of)
     columns = ["method", "where", "k", "bits", "seed", "share", "loss", "loss_se", "size_bytes"]
     whole = dict.fromkeys(("k", "bits", "seed"), int)
     return found[columns].astype(whole).reset_index(drop=True)
@@ -90,12 +83,15 @@ def by_number(points: pd.DataFrame, layers: int) -> Verdict:
     k = 0 and k = N are left out: there both are the same model. Interval by Student's t over the
     pairs, p by flipping the signs of the differences, exact up to 14 pairs (Fisher 1935).
     """
-    found = _pairs(points, layers)["difference"].to_numpy()
-    return Verdict(
-        "Equally many layers", _student(found), _sign_flip(found),
-        _detectable(found) if len(found) >= _FLIPS else math.inf,
-        f"sign-flip test over {len(found)} pairs of k and seed",
-    )  # fmt: skip
+    first, last = _curves(points)
+    both = first.merge(last, on=["k", "seed"], suffixes=("_first", "_last"))
+    both = both[both["k"].between(1, layers - 1)]
+    if both.empty:
+        raise QlabError("No k between 1 and N - 1 was run both for first and last layers.")
+    found = (both["loss_first"] - both["loss_last"]).to_numpy()
+    least = _detectable(found) if len(found) >= _FLIPS else math.inf
+    method = f"sign-flip test over {len(found)} pairs of k and seed"
+    return Verdict("Equally many layers", student(found), _sign_flip(found), least, method)
 
 
 def by_share(points: pd.DataFrame, layers: int) -> Verdict:
@@ -105,23 +101,20 @@ def by_share(points: pd.DataFrame, layers: int) -> Verdict:
     the measured range), and the differences are averaged: t interval and t test over seeds.
     QlabError: fewer than two seeds whose shares overlap.
     """
-    curves = _curves(points)
-    found = []
-    for seed in sorted(set(curves["first"]["seed"]) & set(curves["last"]["seed"])):
-        first, last = (curves[w][curves[w]["seed"] == seed].sort_values("share") for w in curves)
-        inside = first[first["k"].between(1, layers - 1) & first["share"].between(
-            last["share"].min(), last["share"].max())]  # fmt: skip
-        if len(inside):
-            other = np.interp(inside["share"], last["share"], last["loss"])
-            found.append(float((inside["loss"] - other).mean()))
+    found, ends = [], _curves(points)
+    for seed in sorted(set(ends[0]["seed"]) & set(ends[1]["seed"])):
+        first, last = (end[end["seed"] == seed].sort_values("share") for end in ends)
+        at = first[first["k"].between(1, layers - 1)]
+        at = at[at["share"].between(last["share"].min(), last["share"].max())]
+        if len(at):
+            found.append((at["loss"] - np.interp(at["share"], last["share"], last["loss"])).mean())
     if len(found) < 2:
         raise QlabError(
             f"At equal share at least 2 seeds that overlap are compared; found {len(found)}."
         )
-    return Verdict(
-        "Equally many parameters", _student(np.array(found)), _t_test(np.array(found)),
-        _detectable(np.array(found)), f"t test over {len(found)} seeds at equal share",
-    )  # fmt: skip
+    found, method = np.array(found), f"t test over {len(found)} seeds at equal share"
+    least = _detectable(found)
+    return Verdict("Equally many parameters", student(found), _t_test(found), least, method)
 
 
 def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
@@ -129,86 +122,55 @@ def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
 
     Least squares of a layer's mean loss over seeds on relative depth (0 the input, 1 the output)
     and the logarithm of its share of the parameters. The layer is the unit, and the difference is
-    minus the coefficient of depth.
+    minus the coefficient of depth. QlabError: fewer than 6 layers.
     """
-    table = _alone(points, layers)
+    alone = _one_width(points)[lambda t: t["where"] == "only"]
+    table = alone.groupby("k", as_index=False)[["loss", "share"]].mean()
+    if len(table) < 6 or not (table["share"] > 0).all():
+        raise QlabError(
+            "Layers quantized alone, where = 'only', are compared with at least 6 of them, whose "
+            f"share of the parameters is above 0; found {(table['share'] > 0).sum()}."
+        )
+    table = table.assign(depth=(table["k"] - 1) / (layers - 1), size=np.log(table["share"]))
     fit = smf.ols("loss ~ depth + size", table).fit()
-    together = table["depth"].corr(table["size"])
     low, high = fit.conf_int().loc["depth"]
     return Verdict(
         "A layer alone, at equal size",
         Estimate(-float(fit.params["depth"]), -float(high), -float(low), len(table)),
         float(fit.pvalues["depth"]),
         float(stats.t.ppf([0.975, 0.8], fit.df_resid).sum() * fit.bse["depth"]),
-        f"regression over {len(table)} layers, correlation of depth and size {together:+.2f}",
-    )  # fmt: skip
-
-
-def _student(values: np.ndarray) -> Estimate:
-    """Mean with its t interval; NaN ends for a single value."""
-    n, mean = len(values), float(values.mean())
-    half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else math.nan
-    return Estimate(mean, mean - half, mean + half, n)
+        f"regression over {len(table)} layers, correlation of depth and size "
+        f"{table['depth'].corr(table['size']):+.2f}",
+    )
 
 
 def _t_test(values: np.ndarray) -> float:
     """p of a mean of zero; NaN where nothing scatters, so that nothing can be tested."""
-    if len(values) < 2 or np.ptp(values) < 1e-12:
-        return math.nan
-    return float(stats.ttest_1samp(values, 0).pvalue)
+    return math.nan if np.ptp(values) < 1e-12 else float(stats.ttest_1samp(values, 0).pvalue)
 
 
 def _sign_flip(values: np.ndarray) -> float:
+    """Exact up to 14 values, all 2^14 patterns; beyond, so many random ones."""
     if len(values) < 2:
         return 1.0
-    how = {"permutation_type": "samples", "n_resamples": _EXACT, "vectorized": True, "rng": 0}
+    how = {"permutation_type": "samples", "n_resamples": 2**14, "vectorized": True, "rng": 0}
     return float(stats.permutation_test((values,), np.mean, **how).pvalue)
 
 
 def _detectable(values: np.ndarray) -> float:
     """Smallest mean that a paired t test sees with 80 % power; 0 where nothing scatters."""
-    if len(values) < 2:
-        return math.inf
     effect = TTestPower().solve_power(nobs=len(values), alpha=0.05, power=0.8)
     return float(np.squeeze(effect)) * float(np.std(values, ddof=1))
 
 
-def _pairs(points: pd.DataFrame, layers: int) -> pd.DataFrame:
-    """Loss of the first k minus loss of the last k where both were trained: k, seed, difference."""
-    curves = _curves(points)
-    both = curves["first"].merge(curves["last"], on=["k", "seed"], suffixes=("_first", "_last"))
-    both = both[both["k"].between(1, layers - 1)]
-    if both.empty:
-        raise QlabError("No k between 1 and N - 1 was run both for first and last layers.")
-    return both.assign(difference=both["loss_first"] - both["loss_last"])
-
-
-def _curves(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _curves(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Points of the first and of the last layers."""
     table = _one_width(points)
-    return {where: table[table["where"] == where] for where in ("first", "last")}
-
-
-def _alone(points: pd.DataFrame, layers: int) -> pd.DataFrame:
-    """Layers quantized alone, seeds averaged: layer, loss, depth 0..1, size (log of share)."""
-    table = _one_width(points)
-    table = table[table["where"] == "only"]
-    if table["k"].nunique() < 6:
-        raise QlabError(
-            "Layers quantized alone, where = 'only', are compared with at least 6 of them; found "
-            f"{table['k'].nunique()}."
-        )
-    if not (table["share"] > 0).all():
-        raise QlabError("A layer quantized alone has a share of 0 of the parameters.")
-    means = table.groupby("k", as_index=False)[["loss", "share"]].mean()
-    depth = (means["k"] - 1) / (layers - 1)
-    return means.rename(columns={"k": "layer"}).assign(depth=depth, size=np.log(means["share"]))
+    return tuple(table[table["where"] == where] for where in ("first", "last"))
 
 
 def _one_width(points: pd.DataFrame) -> pd.DataFrame:
-    if missing := [c for c in _NEEDED if c not in points]:
-        raise QlabError(f"The points lack the column '{missing[0]}'; found {list(points)}.")
     if points["bits"].nunique() != 1:
-        raise QlabError(
-            f"Places are compared at one bit width; found {sorted(set(points['bits']))}."
-        )
+        found = sorted(set(points["bits"]))
+        raise QlabError(f"Places are compared at one bit width; found {found}.")
     return points

@@ -12,11 +12,8 @@ from qlab.core.cache import written_whole
 
 # Okabe and Ito's, for any colour vision and print; its yellow, too light for lines, is a grey here.
 PALETTE = ["#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F"]
-# For readers without colours.
-MARKERS = ["o", "s", "D", "X", "^", "P", "v", "*"]
-
-# Matplotlib's settings for every figure.
-STYLE = {
+MARKERS = ["o", "s", "D", "X", "^", "P", "v", "*"]  # for readers without colours
+_STYLE = {
     "figure.figsize": (7.2, 4.2),
     "figure.dpi": 100,
     "savefig.dpi": 200,
@@ -36,7 +33,7 @@ STYLE = {
 
 def use_style() -> None:
     """Make every later figure of this process look like the collection's."""
-    sns.set_theme(style="whitegrid", rc=STYLE)
+    sns.set_theme(style="whitegrid", rc=_STYLE)
 
 
 def colours(names: list[str]) -> dict[str, str]:
@@ -47,16 +44,14 @@ def colours(names: list[str]) -> dict[str, str]:
 @contextmanager
 def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
     """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and, of `drawn`, .csv.
-
-    Yields `plt.subplots(**layout)`. The bytes are repeatable; nothing is written if drawing fails.
-    """
+    Yields `plt.subplots(**layout)`. The bytes are repeatable; nothing is written if drawing
+    fails."""
     use_style()
     canvas, axes = plt.subplots(**layout)
     yield canvas, axes
-    base = paths.figures(profile) / name
-    unsaid = {".png": ("Software",), ".svg": ("Date", "Creator")}
-    for suffix, names in unsaid.items():
-        with written_whole(base.with_suffix(suffix)) as part:
-            canvas.savefig(part, metadata=dict.fromkeys(names))
-    with written_whole(base.with_suffix(".csv")) as part:
+    folder = paths.figures(profile)
+    for suffix, unsaid in {".png": ("Software",), ".svg": ("Date", "Creator")}.items():
+        with written_whole(folder / f"{name}{suffix}") as part:
+            canvas.savefig(part, metadata=dict.fromkeys(unsaid))
+    with written_whole(folder / f"{name}.csv") as part:
         drawn.to_csv(part, index=False, float_format="%.6g")

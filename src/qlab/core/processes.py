@@ -16,12 +16,10 @@ from qlab.core.errors import QlabError
 def starmap(
     function: Callable, arguments: Sequence[tuple], processes: int, progress=iter
 ) -> list[Any]:
-    """`function(*item)` of each item, in their order, computed by as many processes.
-
-    With one process, or one item, it is computed here. Otherwise function, items and results travel
-    as pickles. The processes stay for the next call. The first item that fails raises its error,
-    and an interrupt ends all of them; QlabError where a process is killed.
-    """
+    """`function(*item)` of each item, in their order, computed by as many processes, which stay for
+    the next call. With one process, or one item, it is computed here. Function, items and results
+    travel as pickles. The first item that fails raises its error, and an interrupt ends all of
+    them; QlabError where a process is killed."""
     if min(processes, len(arguments)) < 2:
         return [function(*item) for item in progress(arguments)]
     pool = _pool(processes)
@@ -32,15 +30,15 @@ def starmap(
         pool.shutdown(kill_workers=True)
         if not isinstance(error, loky.BrokenProcessPool):
             raise
-        why = f"One of {processes} processes was killed, usually out of memory"
-        raise QlabError(f"{why}; free some, or take a smaller profile.") from error
+        raise QlabError(
+            f"One of {processes} processes was killed, usually out of memory; free some, or take a "
+            "smaller profile."
+        ) from error
 
 
 def _pool(processes: int):
     """The processes that are kept; new ones where one was killed or what they inherit is another.
-
-    Not joblib's `Parallel`, which would give each of them one thread and large arrays read-only.
-    """
+    Not joblib's `Parallel`, which would give each of them one thread and large arrays read-only."""
     # Threads that wait in a loop keep others from the core: PyTorch then takes ten times as long.
     inherited = {"OMP_WAIT_POLICY": "PASSIVE"}
     inherited |= {k: v for k, v in os.environ.items() if k.startswith(("QLAB_", "OMP_"))}

@@ -1,12 +1,17 @@
-"""Progress bars for long loops: shown to a person, silent when headless."""
+"""Loops that show a bar to a person, and stop between two items when the time is up.
+
+`QLAB_STOP_AT` is that time, in seconds since 1970: a run that must end stops before it is killed.
+"""
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from tqdm.auto import tqdm
 
-from qlab.core import time_budget
+from qlab.core import paths
+from qlab.core.errors import QlabError
 
 
 def quiet() -> bool:
@@ -15,14 +20,25 @@ def quiet() -> bool:
 
 
 def bar(name: str) -> Callable[[Iterable], Iterable]:
-    """A wrapper for an iterable that shows a named bar, and stops when the time is up.
-
-    Silent when `quiet`, so that stored outputs hold results only.
-    """
+    """A wrapper for an iterable that shows a named bar, unless `quiet`; see `check_time`."""
 
     def wrap(items: Iterable) -> Iterator:
         for item in tqdm(items, desc=name, disable=quiet(), leave=False, file=sys.stderr):
-            time_budget.check()
+            check_time()
             yield item
 
     return wrap
+
+
+def check_time() -> None:
+    """Return while there is time, else end the notebook: a QlabError. On Kaggle, where the output
+    of a version that failed cannot be attached, papermill takes `SystemExit(0)` for an end, but not
+    under `qlab run`, which needs to know."""
+    if time.time() < float(os.environ.get("QLAB_STOP_AT") or "inf"):
+        return
+    told = "The time is up (QLAB_STOP_AT): stopped between two pieces of work. What was made is "
+    told += f"kept in {paths.build()}"
+    if paths.kaggle() and "QLAB_QUIET" not in os.environ:
+        print(f"{told}; attach this version's output (Add Input, Your Work) and run again.")
+        raise SystemExit(0)
+    raise QlabError(f"{told}; run again with another QLAB_STOP_AT, or none, to go on.")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pandas as pd
 
@@ -49,59 +49,43 @@ class Record:
 
 COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
 # What makes two records the same record, on whatever machine.
-KEY = [
-    *("experiment", "model", "dataset", "variant", "metric", "k", "where"),
-    *("part", "depth", "condition", "strength", "seed"),
-]
-_TEXTS = ("experiment", "model", "dataset", "variant", "metric", "unit", "device")
-_LABELS = ("parent", "method", "where", "part", "condition")  # texts that may be missing
-_READ = dict.fromkeys((*_TEXTS, *_LABELS), str)  # a model may be called 007
-_ENDS = ("ci_low", "ci_high")  # of the interval, which may be missing
-_WHOLE = ("seed", "bits", "group_size", "k", "depth", "strength")  # numbers that may be missing
-_INTEGERS = dict.fromkeys(_WHOLE, "Int64")
+KEY = ["experiment", "model", "dataset", "variant", "metric", "k", "where"]
+KEY += ["part", "depth", "condition", "strength", "seed"]
+_KINDS = {f.name: f.type for f in fields(Record)}
+_LABELS = [name for name, kind in _KINDS.items() if kind == str | None]
+# How pandas holds what may be missing, which it would guess from what is there.
+_DTYPES = {str | None: object, int | None: "Int64", float | None: float, float: float}
 
 
 @cache
 def schema():
-    """The columns of a table of records, as objects, and what each may hold, for pandera."""
+    """The columns of a table of records and what each may hold, for pandera."""
     import pandera.pandas as pa
 
-    def of(error: str, rule, **more):
-        return pa.Column(object, pa.Check(rule, error=error), **more)
-
-    filled = ("must not be empty", lambda s: s.astype(str).str.strip() != "")
-    whole = ("must be a whole number below 2^53", _whole)
-    number = ("must be a finite number", lambda s: _numbers(s).abs() < float("inf"))
+    filled = pa.Check(lambda s: s.str.strip() != "", error="must not be empty")
+    finite = pa.Check(lambda s: s.abs() < float("inf"), error="must be a finite number")
+    checks = {str: filled, float: finite, float | None: finite}
     columns = {
-        **{name: of(*filled) for name in _TEXTS},
-        **{name: pa.Column(object, nullable=True) for name in _LABELS},
-        **{name: of(*whole, nullable=True) for name in _WHOLE},
-        "value": of(*number),
-        **{name: of(*number, nullable=True) for name in _ENDS},
-        "n": of("must be a whole number, 1 or more", lambda s: _whole(s) & (_numbers(s) >= 1)),
-        "clock": of("must be True or False", lambda s: s.isin((True, False))),
-        "better": of("must be -1, 0 or 1", lambda s: s.isin((-1, 0, 1))),
+        name: pa.Column(
+            "Int64" if kind is int else _DTYPES.get(kind, kind),  # the safe cast
+            checks.get(kind),
+            nullable=type(None) in get_args(kind),
+            coerce=kind is not bool,
+        )
+        for name, kind in _KINDS.items()
     }
     rows = {
+        "n must be 1 or more": lambda t: t["n"] >= 1,
+        "better must be -1, 0 or 1": lambda t: t["better"].isin((-1, 0, 1)),
         "ci_low and ci_high come together": lambda t: t["ci_low"].isna() == t["ci_high"].isna(),
-        "ci_low must not exceed ci_high": lambda t: (
-            ~(_numbers(t["ci_low"]) > _numbers(t["ci_high"]))
-        ),
+        "ci_low must not exceed ci_high": lambda t: ~(t["ci_low"] > t["ci_high"]),
         "a model must have one parent": lambda t: (
             t.groupby("model")["parent"].transform("nunique", dropna=False) == 1
         ),
         "a record must not be there twice": lambda t: ~t.duplicated(KEY),
     }
-    checks = [pa.Check(rule, error=error) for error, rule in rows.items()]
-    return pa.DataFrameSchema({name: columns[name] for name in COLUMNS}, checks=checks)
-
-
-def _numbers(column: pd.Series) -> pd.Series:
-    return pd.to_numeric(column, errors="coerce").astype(float)
-
-
-def _whole(column: pd.Series) -> pd.Series:
-    return (_numbers(column) % 1 == 0) & (_numbers(column).abs() < 2**53)
+    whole = [pa.Check(rule, error=error) for error, rule in rows.items()]
+    return pa.DataFrameSchema(columns, checks=whole)
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -112,32 +96,29 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise QlabError(
             f"{where}: the columns must be {', '.join(COLUMNS)}; found {', '.join(table.columns)}."
         )
-    table = table.astype(object).reset_index(drop=True)
+    table = table.reset_index(drop=True).infer_objects()
+    labels = {n: table[n].astype(object).where(table[n].notna(), None) for n in _LABELS}
     try:
-        return _typed(schema().validate(table, lazy=True))
+        found = schema().validate(table.assign(**labels), lazy=True)
+        return found.astype({"n": int, "better": int})
     except SchemaErrors as error:
         # Of the first row the first column; a check of whole rows names all their columns.
         case = error.failure_cases.sort_values(["index", "column"], kind="stable").iloc[0]
-        column, rule, row = case["column"], case["check"], table.iloc[int(case["index"])]
-        rule = "must not be empty" if rule == "not_nullable" else rule
-        about = f"column '{column}' {rule}; found {row[column]!r}"
-        raise QlabError(
-            f"{where}, row {row.name + 2}: {about if case['schema_context'] == 'Column' else rule} "
-            f"(variant {row['variant']!r}, metric {row['metric']!r})."
-        ) from None
-
-
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    labels = {name: table[name].where(table[name].notna(), None) for name in _LABELS}
-    types = {"n": int, "better": int, "clock": bool} | dict.fromkeys(_TEXTS, str) | _INTEGERS
-    return table.assign(**labels).astype(dict.fromkeys(("value", *_ENDS), float) | types)
+        at, about, place = case["index"], case["check"], ""
+        if case["schema_context"] == "Column":
+            about = {"not_nullable": "must not be empty"}.get(about, about)
+            about = about.replace("coerce_dtype", "must be of the type ")
+            about = f"column '{case['column']}' {about}; found {case['failure_case']}"
+        if not pd.isna(at):  # a column as a whole may be of the wrong type
+            variant, metric = table.loc[int(at), ["variant", "metric"]]
+            place = f", row {int(at) + 2} (variant '{variant}', metric '{metric}')"
+        raise QlabError(f"{where}{place}: {about}.") from None
 
 
 def as_table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a table with the columns of `Record`."""
     table = pd.DataFrame([asdict(r) for r in records], columns=COLUMNS)
-    labels = dict.fromkeys(_LABELS, object)
-    return table.astype(dict.fromkeys(("value", *_ENDS), float) | _INTEGERS | labels)
+    return table.astype({n: _DTYPES[kind] for n, kind in _KINDS.items() if kind in _DTYPES})
 
 
 def csv_path(experiment: str, profile: str) -> Path:
@@ -145,26 +126,22 @@ def csv_path(experiment: str, profile: str) -> Path:
     return paths.results(profile) / f"{experiment}.csv"
 
 
-def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
-    """Write one experiment's records and, beside them, where they come from; returns the csv.
-
-    QlabError: no records, or a row that breaks the schema.
-    """
-    if (table := as_table(records)).empty:
-        raise QlabError("There are no records to write: the experiment measured nothing.")
-    return write_to(csv_path(str(table["experiment"].iloc[0]), profile), table, provenance)
-
-
 def write_to(target: Path, table: pd.DataFrame, provenance: dict) -> Path:
-    """Write a table of records to `target` and, beside it, where they come from."""
+    """Write a table of records to `target`, a csv, and, beside it, where they come from."""
     table = check(table, f"records of {target.stem}").sort_values(KEY, kind="stable")
     with written_whole(target) as part:
         table.to_csv(part, index=False, float_format="%.10g")
     with written_whole(provenance_path(target)) as part:
         # Parameters are part of it, and one may have been given a token.
-        text = redact(json.dumps(provenance, indent=2, sort_keys=True), known())
-        part.write_text(text + "\n")
+        part.write_text(redact(json.dumps(provenance, indent=2, sort_keys=True), known()) + "\n")
     return target
+
+
+def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
+    """The same for one experiment's records. QlabError: none, or a row that breaks the schema."""
+    if (table := as_table(records)).empty:
+        raise QlabError("There are no records to write: the experiment measured nothing.")
+    return write_to(csv_path(str(table["experiment"].iloc[0]), profile), table, provenance)
 
 
 def provenance_path(target: Path) -> Path:
@@ -185,8 +162,9 @@ def read(experiment: str, profile: str) -> pd.DataFrame:
 
 def read_file(path: Path) -> pd.DataFrame:
     """The records in a csv file, checked; columns as in `Record`. QlabError if it is none."""
+    texts = {n: str for n, kind in _KINDS.items() if kind in (str, str | None)}  # a model named 007
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=_READ)
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=texts)
     except (ValueError, pd.errors.ParserError) as error:  # empty, not UTF-8, or rows of all lengths
         raise QlabError(f"{path} is no table of records: {str(error).strip()}") from None
     return check(table, str(path))
@@ -196,8 +174,7 @@ def pick(table: pd.DataFrame, metric: str | list[str], **where) -> pd.DataFrame:
     """Rows of the given metric(s) and column value(s); None is a column with nothing in it."""
     for column, wanted in {"metric": metric, **where}.items():
         wanted = wanted if isinstance(wanted, list) else [wanted]
-        there = table[column].isna() if wanted == [None] else table[column].isin(wanted)
-        table = table[there]
+        table = table[table[column].isna() if wanted == [None] else table[column].isin(wanted)]
     return table
 
 
@@ -208,14 +185,9 @@ def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
 
 
 def parents(table: pd.DataFrame, difference: str) -> list[str]:
-    """The variants with a size that this difference to a parent is not recorded of: the parent.
-
-    Of several those that were judged at all.
-    """
-    compared, judged, sized = (
-        set(pick(table, metric)["variant"])
-        for metric in (difference, difference.removesuffix("_difference"), "size_bytes")
-    )
+    """Variants with a size but not this difference to a parent; of several those judged at all."""
+    metrics = (difference, difference.removesuffix("_difference"), "size_bytes")
+    compared, judged, sized = (set(pick(table, metric)["variant"]) for metric in metrics)
     alone = sized - compared
     return sorted(alone & judged or alone)
 
@@ -246,41 +218,33 @@ COMPARED = {
 
 @dataclass(frozen=True)
 class Recorder:
-    """Makes an experiment's records: unit, direction and clock come from its table of metrics.
-
-    A `task` names the `model` and the `dataset`, and may have the hash of its `parent`.
-    """
+    """Makes an experiment's records: unit, direction and clock come from its table of metrics; a
+    `task` names the `model` and the `dataset`, and may have the hash of its `parent`."""
 
     experiment: str
     metrics: Mapping[str, Metric]
 
     def estimated(self, task, variant: str, metric: str, e: Estimate, **more) -> Record:
         """A number with its interval; `more` are other columns of the record."""
-        return self.counted(
-            task, variant, metric, e.value, e.n, ci_low=e.low, ci_high=e.high, **more
-        )
+        ends = {"ci_low": e.low, "ci_high": e.high}
+        return self.counted(task, variant, metric, e.value, e.n, **ends, **more)
 
     def counted(self, task, variant: str, metric: str, value: float, n: int = 1, **more) -> Record:
         """A counted, not estimated, number: no interval."""
         about = {"model": task.model, "dataset": task.dataset, **self.metrics[metric]._asdict()}
-        about["parent"] = getattr(task, "parent", None)
-        return Record(
-            self.experiment, variant=variant, metric=metric, value=float(value), n=n, **about | more
-        )
+        about |= {"n": n, "parent": getattr(task, "parent", None), **more}
+        return Record(self.experiment, variant=variant, metric=metric, value=float(value), **about)
 
     def compared(
         self, task, variant: str, metric: str, flips: Flips, prefix: str = "", **more
     ) -> list[Record]:
-        """A variant's paired difference of `metric` to its parent, flips of items, and the test.
-
-        `prefix` goes before the names of flips and test where a variant has several comparisons.
-        """
-        difference, lost, gained, rate, p_value, detectable = flips
-        counts = {"flips_lost": lost, "flips_gained": gained, "mcnemar_p": p_value}
-        counts["detectable_difference"] = detectable
-        n, here = difference.n, (task, variant)
+        """A variant's paired difference of `metric` to its parent, flips of items, and the test;
+        `prefix` tells flips and tests of several comparisons apart."""
+        counts = {"flips_lost": flips.lost, "flips_gained": flips.gained}
+        counts |= {"mcnemar_p": flips.p_value, "detectable_difference": flips.detectable}
+        n, here = flips.difference.n, (task, variant)
         return [
-            self.estimated(*here, f"{metric}_difference", difference, **more),
-            self.estimated(*here, f"{prefix}flip_rate", rate, **more),
+            self.estimated(*here, f"{metric}_difference", flips.difference, **more),
+            self.estimated(*here, f"{prefix}flip_rate", flips.rate, **more),
             *(self.counted(*here, prefix + name, v, n, **more) for name, v in counts.items()),
         ]

@@ -12,14 +12,9 @@ Points = list[tuple[float, float]]  # corners, x and y
 
 
 def _regular(n: int, start: float = -90.0, radius: float = 1.0) -> Points:
-    """The n corners of a regular polygon; `start` in degrees."""
+    """The n corners of a regular polygon, the first at `start` degrees."""
     angles = [math.radians(start + 360.0 * i / n) for i in range(n)]
     return [(radius * math.cos(a), radius * math.sin(a)) for a in angles]
-
-
-def _star() -> Points:
-    outer, inner = _regular(5), _regular(5, start=-54.0, radius=0.45)
-    return [p for pair in zip(outer, inner, strict=True) for p in pair]
 
 
 def _heart() -> Points:
@@ -29,52 +24,39 @@ def _heart() -> Points:
     return [(math.sin(a) ** 3, height(a)) for a in (2 * math.pi * i / 48 for i in range(48))]
 
 
-def _cross() -> Points:
-    a = 0.36
-    quarter = [(a, -1.0), (a, -a), (1.0, -a)]
-    points: Points = []
-    for _ in range(4):
-        points += quarter
-        quarter = [(-y, x) for x, y in quarter]
-    return points
+def _cross(a: float = 0.36) -> Points:
+    right = [(a, -1.0), (a, -a), (1.0, -a)]
+    down = [(-y, x) for x, y in right]
+    return [*right, *down, *([(-x, -y) for x, y in right + down])]
 
 
 _DISK = _regular(64)
-# Each shape: filled outline(s) and hole(s), in the square [-1, 1]^2, y downwards.
-OUTLINES: dict[str, tuple[list[Points], list[Points]]] = {
-    "disk": ([_DISK], []),
-    "square": ([[(-1, -1), (1, -1), (1, 1), (-1, 1)]], []),
-    "triangle": ([_regular(3)], []),
-    "star": ([_star()], []),
-    "cross": ([_cross()], []),
-    "ring": ([_DISK], [_regular(64, radius=0.55)]),
-    "crescent": ([_DISK], [[(x * 0.85 + 0.5, y * 0.85) for x, y in _DISK]]),
-    "arrow": ([[(-1, -0.3), (0, -0.3), (0, -0.9), (1, 0), (0, 0.9), (0, 0.3), (-1, 0.3)]], []),
-    "hourglass": ([[(-0.8, -1), (0.8, -1), (0.15, 0), (0.8, 1), (-0.8, 1), (-0.15, 0)]], []),
-    "heart": ([_heart()], []),
+_STAR = zip(_regular(5), _regular(5, start=-54.0, radius=0.45), strict=True)  # tips and dents
+# Each shape's outline and, if it has one, the hole, in the square [-1, 1]^2, y downwards.
+OUTLINES: dict[str, list[Points]] = {
+    "disk": [_DISK],
+    "square": [[(-1, -1), (1, -1), (1, 1), (-1, 1)]],
+    "triangle": [_regular(3)],
+    "star": [[point for pair in _STAR for point in pair]],
+    "cross": [_cross()],
+    "ring": [_DISK, _regular(64, radius=0.55)],
+    "crescent": [_DISK, [(x * 0.85 + 0.5, y * 0.85) for x, y in _DISK]],
+    "arrow": [[(-1, -0.3), (0, -0.3), (0, -0.9), (1, 0), (0, 0.9), (0, 0.3), (-1, 0.3)]],
+    "hourglass": [[(-0.8, -1), (0.8, -1), (0.15, 0), (0.8, 1), (-0.8, 1), (-0.15, 0)]],
+    "heart": [_heart()],
 }
 NAMES = list(OUTLINES)  # of the ten shapes, in the order of their labels
 
 
 def draw_mask(name: str, size: int, centre: tuple[int, int], side: int, degrees: int) -> np.ndarray:
-    """Rasterise one shape: bool [size, size], cut off at the canvas's edges.
-
-    `side` is the length of its reference square in pixels; `degrees` turn it clockwise.
-    """
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-
-    def place(points: Points) -> list[tuple[int, int]]:
-        half = side / 2
-        turned = [(x * cos - y * sin, x * sin + y * cos) for x, y in points]
-        return [(round(centre[0] + half * x), round(centre[1] + half * y)) for x, y in turned]
-
+    """One shape as bool [size, size], cut off at the edges; `side` is the length of its reference
+    square in pixels, `degrees` turn it clockwise."""
+    cos, sin, half = math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), side / 2
     canvas = Image.new("L", (size, size), 0)
-    pen = ImageDraw.Draw(canvas)
-    filled, holes = OUTLINES[name]
-    for outline in filled:
-        pen.polygon(place(outline), fill=255)
-    for hole in holes:
-        pen.polygon(place(hole), fill=0)
+    for outline, fill in zip(OUTLINES[name], (255, 0), strict=False):
+        turned = [(x * cos - y * sin, x * sin + y * cos) for x, y in outline]
+        placed = [(round(centre[0] + half * x), round(centre[1] + half * y)) for x, y in turned]
+        ImageDraw.Draw(canvas).polygon(placed, fill=fill)
     return np.asarray(canvas) > 0
 
 
@@ -105,10 +87,8 @@ _TEXTURES = (_blobs, _blobs, _stripes, _checks)  # blobs twice as often
 
 
 def texture(rng: np.random.Generator, size: int, colour: np.ndarray, depth: int) -> np.ndarray:
-    """A patterned surface of an RGB colour 0..255: int32 [size, size, 3], not yet clipped.
-
-    `depth` is how far, in grey levels, the pattern moves the colour.
-    """
+    """A patterned surface of an RGB colour 0..255: int32 [size, size, 3], not yet clipped; the
+    pattern moves the colour by `depth` grey levels at most."""
     draw = _TEXTURES[int(rng.integers(len(_TEXTURES)))]
     pattern = draw(rng, size, int(rng.integers(3, 14))).astype(np.int32)
     grain = rng.integers(-8, 9, (size, size), dtype=np.int32)

@@ -1,8 +1,8 @@
-"""`shapes32`: a small classification data set, rendered from a seed.
+"""`shapes32`: a small classification data set, rendered from its split's seed and its index alone.
 
 Every 32x32 image shows one of ten shapes, turned and placed at random on a textured ground, with
 smaller shapes behind it, mostly one before it, uneven light and noise; its label is the largest
-shape's. It depends on nothing but its split's seed and its index.
+shape's.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ import numpy as np
 
 from qlab.core import shapes
 from qlab.core.cache import artefact, code_sha256, versions
-from qlab.core.embedded import DRAWING
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
+from qlab.core.progress import bar
 
 SIZE = 32  # pixels, width and height
 CLASSES = tuple(shapes.NAMES)  # by label
@@ -56,10 +56,8 @@ def _colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Noise of three dice a channel, near to a normal one: int32 [SIZE, SIZE, 3].
-
-    Integers, because numpy's normal numbers go through the machine's own exp and log.
-    """
+    """Noise of three dice a channel, near to a normal one: int32 [SIZE, SIZE, 3]. In integers, for
+    numpy's normal numbers go through the machine's own exp and log."""
     reach = int(rng.integers(2, 20))
     return rng.integers(-reach, reach + 1, (3, SIZE, SIZE, 3), np.int32).sum(0, np.int32)
 
@@ -93,21 +91,14 @@ def _drawn(split: str, indices: Iterable[int]) -> LabelledImages:
     return LabelledImages(np.stack(images), np.array(labels, np.int64), CLASSES)
 
 
-def digest(split: str, count: int = 64) -> str:
-    """sha256 over the pixels and labels of the first `count` images of a split."""
-    found = _drawn(split, range(count))
+def digest(split: str) -> str:
+    """sha256 over the pixels and labels of the first 64 images of a split."""
+    found = _drawn(split, range(64))
     return hashlib.sha256(found.images.tobytes() + bytes(found.labels.tolist())).hexdigest()
 
 
 def load(split: str, count: int, progress=iter) -> LabelledImages:
-    """The first `count` images of a split.
-
-    QlabError: no such split, more images than it has, or a machine that draws other pixels.
-    """
-    if split not in SEEDS:
-        raise QlabError(f"shapes32 has the splits {', '.join(SEEDS)}; asked for was '{split}'.")
-    if not 1 <= count <= COUNTS[split]:
-        raise QlabError(f"shapes32 '{split}' has 1 to {COUNTS[split]} images, not {count}.")
+    """The first `count` images of a split; QlabError on a machine that draws other pixels."""
     if digest(split) != DIGESTS[split]:
         raise QlabError(
             f"shapes32 '{split}' came out different here (its first 64 images hash to another "
@@ -116,13 +107,13 @@ def load(split: str, count: int, progress=iter) -> LabelledImages:
     return _drawn(split, progress(range(count)))
 
 
-def kept(split: str, count: int, progress=DRAWING) -> LabelledImages:
+def kept(split: str, count: int, progress=None) -> LabelledImages:
     """The same, drawn once and kept."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
     recipe["versions"] = versions("numpy", "pillow")
 
     def make(folder: Path) -> None:
-        made = load(split, count, progress)
+        made = load(split, count, progress or bar("images"))
         np.savez(folder / "drawn.npz", images=made.images, labels=made.labels)
 
     with np.load(artefact("shapes32", recipe, make) / "drawn.npz") as stored:

@@ -19,20 +19,16 @@ class Estimate(NamedTuple):
 
 
 def resamples(items: int, draws: int, seed: int) -> np.ndarray:
-    """How often each item is drawn in each bootstrap resample: int [draws, items].
-
-    Every row sums to `items` (Efron 1979); two variants resampled with one seed stay paired.
-    """
+    """How often each item is drawn in each bootstrap resample: int [draws, items]. Every row sums
+    to `items` (Efron 1979); two variants resampled with one seed stay paired."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(items, np.full(items, 1 / items), size=draws)
 
 
 def bootstrap_interval(samples: np.ndarray, value: float) -> tuple[float, float]:
-    """Bias-corrected 95 % percentile interval of bootstrap samples [draws] (Efron 1987, a = 0).
-
-    The correction matters for mean AP: categories with few objects drop out of some resamples. NaN
-    samples are left out, and `value`, of the original items, is always inside.
-    """
+    """Bias-corrected 95 % percentile interval of bootstrap samples [draws] (Efron 1987, a = 0), for
+    categories with few objects drop out of some resamples. NaN samples are left out; `value`, of
+    the original items, is always inside."""
     kept = samples[~np.isnan(samples)]
     below = ((kept < value).mean() + (kept <= value).mean()) / 2
     edge = 1 / (len(kept) + 1)
@@ -50,11 +46,8 @@ def proportion(successes: int, n: int) -> Estimate:
 
 
 def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
-    """A quantile of values [n] with its distribution-free 95 % interval from order statistics.
-
-    Its ends are the order statistics whose ranks enclose the quantile by the binomial distribution
-    (Conover 1999, section 3.2); NaN where so few values do not reach 95 %.
-    """
+    """A quantile of values [n] and its distribution-free 95 % interval: the order statistics whose
+    ranks enclose it by the binomial distribution (Conover 1999, section 3.2); NaN of too few."""
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
     # Ranks from 1: P(x_(low) <= quantile <= x_(high)) is the binomial mass of low..high - 1.
@@ -65,16 +58,19 @@ def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
     return Estimate(float(np.quantile(ordered, quantile)), *ends, n)
 
 
-def geometric_mean(values: np.ndarray) -> Estimate:
-    """Geometric mean of positive values [n], such as times or ratios of processes.
+def student(values: np.ndarray) -> Estimate:
+    """Mean of values [n] with Student's 95 % interval; NaN ends for one value alone."""
+    n, mean = len(values), float(np.mean(values))
+    half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else float("nan")
+    return Estimate(mean, mean - half, mean + half, n)
 
-    Its 95 % interval is Student's on the logarithms, NaN of one value alone. So a ratio's mean is
-    the ratio of means, whichever is the parent (Fleming and Wallace 1986, CACM 29, 218).
-    """
-    logs = np.log(np.asarray(values, float))
-    n, mean = len(logs), logs.mean()
-    half = stats.t.ppf(0.975, n - 1) * stats.sem(logs) if n > 1 else float("nan")
-    return Estimate(*np.exp([mean, mean - half, mean + half]).tolist(), n)
+
+def geometric_mean(values: np.ndarray) -> Estimate:
+    """Geometric mean of positive values [n], such as times or ratios, by `student` of logarithms:
+    so a ratio's mean is the ratio of means, whichever is the parent (Fleming and Wallace 1986,
+    CACM 29, 218)."""
+    logs = student(np.log(np.asarray(values, float)))
+    return Estimate(*np.exp(logs[:3]).tolist(), logs.n)
 
 
 def of_rounds(processes: Sequence[np.ndarray], quantile: float) -> Estimate:
@@ -86,11 +82,9 @@ def of_rounds(processes: Sequence[np.ndarray], quantile: float) -> Estimate:
 
 
 def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
-    """Score interval, 95 %, of a difference of paired shares, (gained - lost) / n.
-
-    Tango 1998, Statistics in Medicine 17, 891, equations 8 to 11: what its test does not reject.
-    It holds where few items or none flip, as Wald's does not.
-    """
+    """Score interval, 95 %, of a difference of paired shares, (gained - lost) / n: what the test of
+    Tango 1998, Statistics in Medicine 17, 891, equations 8 to 11, does not reject. It holds where
+    few items or none flip, as Wald's does not."""
     z = float(stats.norm.ppf(0.975))
 
     def score(delta: float) -> float:
@@ -108,32 +102,28 @@ def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def difference(a: np.ndarray, b: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate:
-    """Mean of b minus mean of a over the same items, a and b [items].
-
-    Yes/no outcomes get Tango's interval; others the bias-corrected bootstrap over pairs.
-    """
+def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
+    """Mean of b minus mean of a over the same items, a and b [items]: of yes/no outcomes with
+    Tango's interval, of others with the bias-corrected bootstrap over pairs."""
     a, b = _of_one_length(a, b)
     if a.dtype == bool and b.dtype == bool:
-        lost, gained = int((a & ~b).sum()), int((~a & b).sum())
-        return Estimate((gained - lost) / len(a), *tango(lost, gained, len(a)), len(a))
+        return paired(a, b).difference
     change = b.astype(float) - a.astype(float)
-    samples = resamples(len(change), draws, seed) @ change / len(change)
+    samples = resamples(len(change), 2000, seed=0) @ change / len(change)
     return Estimate(float(change.mean()), *bootstrap_interval(samples, change.mean()), len(change))
 
 
-def over_seeds(values: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate:
-    """Mean of values [seeds, items], or of paired differences of that shape, and its interval.
+def over_seeds(values: np.ndarray, draws: int = 2000) -> Estimate:
+    """Mean of values [seeds, items], or of paired differences, and its interval; `n` counts seeds.
 
     Every seed is judged on the same items, so both are resampled, each by itself (Owen 2007, "The
-    pigeonhole bootstrap", Annals of Applied Statistics 1, 386). `n` counts the seeds. With one seed
-    the interval is over items alone.
+    pigeonhole bootstrap", Annals of Applied Statistics 1, 386); of one seed the items alone.
     """
     values = np.asarray(values, float)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"Values over seeds are [seeds, items]; got {values.shape}.")
     seeds, items = values.shape
-    rows, columns = resamples(seeds, draws, seed), resamples(items, draws, seed + 1)
+    rows, columns = resamples(seeds, draws, seed=0), resamples(items, draws, seed=1)
     samples = (rows * (columns @ values.T)).sum(1) / (seeds * items)
     value = float(values.mean())
     return Estimate(value, *bootstrap_interval(samples, value), seeds)
@@ -168,30 +158,20 @@ class Flips(NamedTuple):
 
 
 def paired(a: np.ndarray, b: np.ndarray) -> Flips:
-    """Compare two boolean outcomes [n] of the same items.
-
-    The difference's interval is Tango's score interval, which holds at no flips too (see `tango`);
-    the test is McNemar's exact one (McNemar 1947). Both treat the items as independent.
-    """
+    """Compare two boolean outcomes [n] of the same items, taken as independent: Tango's interval of
+    the difference, McNemar's exact test (McNemar 1947)."""
     a, b = (x.astype(bool) for x in _of_one_length(a, b))
     n = len(a)
     lost, gained = int((a & ~b).sum()), int((~a & b).sum())
     table = [[int((a & b).sum()), lost], [gained, int((~a & ~b).sum())]]
-    return Flips(
-        Estimate((gained - lost) / n, *tango(lost, gained, n), n),
-        lost,
-        gained,
-        proportion(lost + gained, n),
-        float(mcnemar(table, exact=True).pvalue),
-        smallest_detectable(n, (lost + gained) / n),
-    )
+    change, rate = Estimate((gained - lost) / n, *tango(lost, gained, n), n), lost + gained
+    p_value, least = mcnemar(table, exact=True).pvalue, smallest_detectable(n, rate / n)
+    return Flips(change, lost, gained, proportion(rate, n), float(p_value), least)
 
 
-def smallest_detectable(n: int, discordant: float, power: float = 0.8) -> float:
-    """Smallest true difference of paired shares that a 5 % test sees with the given power.
-
-    `discordant` is the share of items on which the two differ (Connor 1987, normal approximation).
-    Six items are the smallest answer: the exact test rejects no fewer (2 x 0.5^6 = 0.031).
-    """
-    z = stats.norm.ppf(0.975) + stats.norm.ppf(power)
+def smallest_detectable(n: int, discordant: float) -> float:
+    """Smallest true difference of paired shares that a 5 % test sees with 80 % power. `discordant`
+    is the share of items on which the two differ (Connor 1987, normal approximation). Six items are
+    the smallest answer: the exact test rejects no fewer (2 x 0.5^6 = 0.031)."""
+    z = stats.norm.ppf([0.975, 0.8]).sum()
     return float(max(z * np.sqrt(discordant / n), 6 / n))

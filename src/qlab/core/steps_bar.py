@@ -8,24 +8,17 @@ with quiet.quiet():  # not among the imports above, which are sorted: TensorFlow
     import tf_keras as keras
 
 
-class StepsBar(keras.callbacks.Callback):
+class StepsBar(keras.callbacks.LambdaCallback):
     """A bar while `fit` trains, of what is left where it goes on from a backup."""
 
     def __init__(self, name: str, steps: int, epochs: int):
-        super().__init__()
-        self.name, self.steps, self.epochs = name, steps, epochs
-        self._left = None
+        self.left = None
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Open the bar, at the first epoch."""
-        if self._left is None:
-            self._left = iter(bar(self.name)(range((self.epochs - epoch) * self.steps)))
+        def begin(epoch: int, _logs) -> None:
+            self.left = self.left or iter(bar(name)(range((epochs - epoch) * steps)))
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Take a step."""
-        next(self._left, None)
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        """Close the bar."""
-        for _ in self._left or ():
-            pass
+        super().__init__(
+            on_epoch_begin=begin,
+            on_batch_end=lambda _batch, _logs: next(self.left, None),
+            on_train_end=lambda _logs: list(self.left or ()),  # closes the bar
+        )

@@ -24,10 +24,8 @@ def card(model: str, rows: pd.DataFrame, source: dict[str, Any]) -> dict[str, An
 
 def along(folder: str | Path, about: dict[str, Any], write: Callable[[Path], None]) -> Path:
     """Fill a folder by `write(part)` and put a card beside what it wrote: `about`, and the sha256
-    of all files. Anew where such a folder is there. Returns it.
-
-    QlabError: it holds something else, which stays.
-    """
+    of all files. Returns it. QlabError where it holds something else than what was taken along
+    before, which is made anew."""
     target = Path(folder).expanduser().resolve()
     there = {p.name for p in target.iterdir()} if target.is_dir() else set()
     if there - _taken(target) or target.is_file():
@@ -47,8 +45,7 @@ def along(folder: str | Path, about: dict[str, Any], write: Callable[[Path], Non
 
 
 def _taken(folder: Path) -> set[str]:
-    """Names of what was taken along to a folder before, by its card; of a card of somebody's own,
-    or without one, nothing."""
+    """Names of what was taken along to a folder before, by its card; else nothing."""
     try:
         return {CARD, *json.loads((folder / CARD).read_text("utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):

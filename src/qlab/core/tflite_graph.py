@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 
 SIGNATURE = "serving_default"  # that TFLite files of SavedModels have
 WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}  # operators
@@ -18,22 +20,18 @@ class Operator:
     """One operator: its kind and the names of the tensors it reads and writes."""
 
     kind: str
-    inputs: tuple[str, ...]  # names of tensors
-    outputs: tuple[str, ...]  # names of tensors
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
     @property
     def rule(self) -> str:
-        """A pattern that fits this operator alone in a recipe of ai-edge-quantizer.
-
-        That knows an operator by all its outputs, each with a semicolon behind.
-        """
+        """A pattern that fits this operator alone in a recipe of ai-edge-quantizer, which knows an
+        operator by all its outputs, each with a semicolon behind."""
         return f"^{re.escape(''.join(f'{name};' for name in self.outputs))}$"
 
 
 def read(source: Path | bytes):
     """A .tflite, or its bytes, as the schema's mutable object tree, all constants in it."""
-    from ai_edge_litert import schema_py_generated as schema
-
     content = source if isinstance(source, bytes) else source.read_bytes()
     model = schema.ModelT.InitFromPackedBuf(content, 0)  # flatbuffer_utils renumbers buffers
     for buffer in model.buffers:
@@ -45,39 +43,35 @@ def read(source: Path | bytes):
 
 def packed(model) -> bytes:
     """The flatbuffer of an object tree from `read`."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def kind(model, operator) -> str:
     """The operator's name, such as CONV_2D; a custom operator's own name."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
     own = model.operatorCodes[operator.opcodeIndex].customCode
     return own.decode() if own else flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
 
 
 def type_of(tensor) -> str:
     """A tensor's data type, such as FLOAT32."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
     return flatbuffer_utils.type_to_name(tensor.type)
+
+
+def _names(model, places) -> tuple[str, ...]:
+    return tuple(model.subgraphs[0].tensors[i].name.decode() for i in places if i >= 0)
 
 
 def output(model, operator) -> str:
     """The name of the first tensor that an operator of the main graph writes."""
-    return model.subgraphs[0].tensors[operator.outputs[0]].name.decode()
+    return _names(model, operator.outputs)[0]
 
 
 def operators(file: Path) -> list[Operator]:
     """The operators of the main graph in the order of execution."""
-    main = (model := read(file)).subgraphs[0]
-
-    def names(places) -> tuple[str, ...]:
-        return tuple(main.tensors[i].name.decode() for i in places if i >= 0)
-
-    return [Operator(kind(model, o), names(o.inputs), names(o.outputs)) for o in main.operators]
+    every = (model := read(file)).subgraphs[0].operators
+    return [
+        Operator(kind(model, o), _names(model, o.inputs), _names(model, o.outputs)) for o in every
+    ]
 
 
 def _tensors(source: Path | bytes) -> dict[str, Any]:
@@ -95,36 +89,16 @@ def tensor_scales(source: Path | bytes) -> dict[str, float]:
     return {n: float(s[0]) for n, s in known.items() if s is not None and len(s) == 1}
 
 
+def _held(model, tensor) -> int:
+    """Bytes that the file holds of a tensor; 0 of one that is no constant."""
+    data = model.buffers[tensor.buffer].data
+    return 0 if data is None else len(data)
+
+
 def constants(file: Path) -> set[str]:
     """Names of the main graph's tensors whose values the file holds."""
     model = read(file)
     return {t.name.decode() for t in model.subgraphs[0].tensors if _held(model, t)}
-
-
-def signature_inputs(file: Path) -> list[str]:
-    """Names of the inputs as the file's first signature calls them."""
-    [signature, *_] = read(file).signatureDefs
-    return [entry.name.decode() for entry in signature.inputs]
-
-
-def decoding(file: Path) -> list[str]:
-    """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS."""
-    needed, after = set(), []
-    for operator in reversed(operators(file)):
-        if operator.kind in WEIGHTED or needed & set(operator.outputs):
-            needed |= set(operator.inputs)
-        else:
-            after += operator.outputs
-    return after[::-1]
-
-
-def ends(file: Path) -> list[str]:
-    """Where the network ends: what `decoding` or the caller reads of it, such as class scores."""
-    main, after = read(file).subgraphs[0], set(decoding(file))
-    inside = {name for o in operators(file) for name in o.outputs} - after
-    read_there = [n for o in operators(file) if set(o.outputs) & after for n in o.inputs]
-    read_there += [main.tensors[i].name.decode() for i in main.outputs]
-    return [name for name in dict.fromkeys(read_there) if name in inside]
 
 
 def weight_bytes(file: Path) -> dict[str, int]:
@@ -148,10 +122,29 @@ def weight_types(content: bytes) -> dict[str, tuple[str, int]]:
     return found
 
 
-def _held(model, tensor) -> int:
-    """Bytes that the file holds of a tensor; 0 of one that is no constant."""
-    data = model.buffers[tensor.buffer].data
-    return 0 if data is None else len(data)
+def signature_inputs(file: Path) -> list[str]:
+    """Names of the inputs as the file's first signature calls them."""
+    return [entry.name.decode() for entry in read(file).signatureDefs[0].inputs]
+
+
+def decoding(file: Path) -> list[str]:
+    """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS."""
+    needed, after = set(), []
+    for operator in reversed(operators(file)):
+        if operator.kind in WEIGHTED or needed & set(operator.outputs):
+            needed |= set(operator.inputs)
+        else:
+            after += operator.outputs
+    return after[::-1]
+
+
+def ends(file: Path) -> list[str]:
+    """Where the network ends: what `decoding` or the caller reads of it, such as class scores."""
+    model, every, after = read(file), operators(file), set(decoding(file))
+    inside = {name for o in every for name in o.outputs} - after
+    read_there = [n for o in every if set(o.outputs) & after for n in o.inputs]
+    read_there += _names(model, model.subgraphs[0].outputs)
+    return [name for name in dict.fromkeys(read_there) if name in inside]
 
 
 def own(model, operator, place: int):
@@ -184,27 +177,17 @@ def single_operator(model, index: int) -> bytes:
 
 def widened(file: Path) -> bytes:
     """The content of a .tflite with every INT4 constant as INT8, codes and scales unchanged.
-
-    LiteRT's CPU kernels for 4-bit weights are 10 to 40 times slower than those for 8.
-    """
-    from ai_edge_litert.schema_py_generated import TensorType
-
+    LiteRT's CPU kernels for 4-bit weights are 10 to 40 times slower than those for 8."""
     model = read(file)
     for tensor in model.subgraphs[0].tensors:
-        if tensor.type == TensorType.INT4:
+        if tensor.type == schema.TensorType.INT4:
             buffer = model.buffers[tensor.buffer]
             codes = unpacked4(buffer.data, int(np.prod(tensor.shape)))
-            buffer.data, tensor.type = codes.view(np.uint8), TensorType.INT8
+            buffer.data, tensor.type = codes.view(np.uint8), schema.TensorType.INT8
     return packed(model)
 
 
-def packed4(codes: np.ndarray) -> np.ndarray:
-    """Two integers a byte, the first in the low half: uint8 [ceil(n / 2)] of int8 [n] in -8..7."""
-    halves = np.pad(codes, (0, len(codes) % 2)).view(np.uint8) & 15
-    return halves[::2] | halves[1::2] << 4
-
-
 def unpacked4(bytes_: np.ndarray, count: int) -> np.ndarray:
-    """int8 [count] from bytes made by `packed4`."""
+    """int8 [count] in -8..7 from bytes of two integers each, the first in the low half."""
     halves = np.stack([bytes_ & 15, bytes_ >> 4], 1).reshape(-1)[:count].astype(np.int8)
     return np.where(halves > 7, halves - 16, halves).astype(np.int8)

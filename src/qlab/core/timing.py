@@ -20,26 +20,21 @@ import numpy as np
 
 from qlab.core.errors import QlabError
 
-RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")  # of the whole processor package
+METERS = {"rapl": lambda: int(RAPL.read_text()) / 1e6}  # joules that a meter has counted
 STATUS = Path("/proc/self/status")
 
 
 def interleaved(
-    calls: Mapping[Any, Callable[[], object]],
-    repeats: int,
-    warmup: int = 2,
-    progress=iter,
-    seed: int = 0,
+    calls: Mapping[Any, Callable[[], object]], repeats: int, warmup=2, progress=iter, seed=0
 ) -> dict[Any, np.ndarray]:
-    """Wall times in seconds of each callable, [repeats], taken in turn.
-
+    """Wall times in seconds of each callable, [repeats], taken in turn, behind `warmup` calls each.
     The order is shuffled every round, from `seed`, so that none always runs behind the same
-    other one. `warmup` calls of each come first and are not counted.
-    """
+    other."""
     for call in calls.values():
         for _ in range(warmup):
             call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    times: dict[Any, list[float]] = {name: [] for name in calls}
     order = random.Random(seed)
     for _ in progress(range(repeats)):
         for name in order.sample(list(calls), len(calls)):
@@ -50,10 +45,7 @@ def interleaved(
 
 
 def fresh(arguments: list[str]) -> str:
-    """The last line that a fresh process running `python ARGUMENTS` prints.
-
-    QlabError: the process failed, with what it said last.
-    """
+    """The last line that a fresh process `python ARGUMENTS` prints; QlabError if it fails."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     if done.returncode != 0:
         last = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
@@ -86,34 +78,17 @@ def print_peak_memory() -> None:
         # Not getrusage: on Linux its peak includes the parent's memory at the fork.
         (kibibytes,) = re.findall(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.M)
         print(int(kibibytes) * 1024)
-    else:
+    else:  # macOS, which counts in bytes
         import resource
 
-        unit = 1 if sys.platform == "darwin" else 1024
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
-
-
-def _read_rapl() -> float:
-    return int(RAPL.read_text()) / 1e6
-
-
-def _read_nvml() -> float:
-    import pynvml
-
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
-
-
-METERS = {"rapl": _read_rapl, "nvml": _read_nvml}
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def _joules() -> dict[str, float]:
     """What each meter that this process may read has counted, by its name."""
     found = {}
     for name, read in METERS.items():
-        # No file or one for root alone, no library, no card: NVML's errors share only Exception.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(OSError):  # no file, or one for root alone
             found[name] = read()
     return found
 
@@ -125,11 +100,9 @@ def readable_meters() -> list[str]:
 
 @contextlib.contextmanager
 def energy() -> Iterator[SimpleNamespace]:
-    """Measure a block with RAPL (package 0) and NVML (device 0): `joules` by readable meter."""
-    used = SimpleNamespace(joules={})
-    before = _joules()
+    """Measure a block: `joules` by readable meter."""
+    used, before = SimpleNamespace(joules={}), _joules()
     yield used
-    for name, end in _joules().items():
-        # RAPL's counter wraps around: a negative difference is no measurement.
-        if name in before and end >= before[name]:
-            used.joules[name] = end - before[name]
+    spent = {name: end - before[name] for name, end in _joules().items() if name in before}
+    # RAPL's counter wraps around: a negative difference is no measurement.
+    used.joules |= {name: joules for name, joules in spent.items() if joules >= 0}

@@ -15,8 +15,8 @@ from pycocotools import mask as rle
 
 from qlab.core import shapes
 from qlab.core.cache import artefact, code_sha256, versions
-from qlab.core.embedded import DRAWING
 from qlab.core.errors import QlabError
+from qlab.core.progress import bar
 
 SIZE = 256  # pixels, width and height
 SEEDS = {"train": 11, "calibration": 22, "val": 33}  # of the splits
@@ -125,8 +125,8 @@ def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
     return target
 
 
-def kept(split: str, count: int, progress=DRAWING) -> Path:
+def kept(split: str, count: int) -> Path:
     """The COCO folder of the first `count` images of a split, drawn once."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
     recipe["versions"] = versions("numpy", "pillow", "pycocotools")
-    return artefact("mini_coco", recipe, lambda at: write_coco(at, split, count, progress))
+    return artefact("mini_coco", recipe, lambda at: write_coco(at, split, count, bar("images")))

@@ -15,9 +15,7 @@ def keep(
     folder: str | Path, task: Task, file: Path, recipe: Any, rows: pd.DataFrame, source: dict
 ) -> Path:
     """Write model.tflite, labels.txt (ids as the model counts, names), recipe.json and card.json of
-    a variant to `folder`, anew where such a folder is there; returns it.
-
-    `rows`, its records, and `source`, their provenance, go to the card. QlabError: as `along`.
+    a variant as `along` does; `rows`, its records, and `source`, their provenance, are the card's.
     """
     about = {"variant": rows["variant"].iloc[0], "recipe": recipe}
     labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]

@@ -33,9 +33,7 @@ class Judged(NamedTuple):
     items: pd.DataFrame  # image, category, BOX, score: one row a detection
 
 
-def judged(
-    coco: COCO, results: list[dict], ids: Sequence[int], draws: int, seed: int, overall=False
-) -> Judged:
+def judged(coco: COCO, results: list, ids: list, draws: int, seed: int, overall=False) -> Judged:
     """Detections scored on images and resamples of them, without figures that are undefined."""
     matches, n = match(coco, results, ids, overall=overall), len(ids)
     found = score(matches, np.vstack([np.ones((1, n), int), resamples(n, draws, seed)]))

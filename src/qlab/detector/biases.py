@@ -64,12 +64,9 @@ def cut_off(file: Path, float_file: Path) -> pd.DataFrame:
 
 
 def mended(content: bytes, float_file: Path) -> bytes:
-    """A quantized .tflite whose filters have scales large enough for their biases.
-
-    Such a filter's weights are rounded again on the larger scale: with K weights, at most 2^14 K
-    steps are lost of a sum whose bias has more than ROOM. What other operators read too is copied
-    before. Where all biases fit, the content itself comes back. QlabError: weights of fewer bits.
-    """
+    """A quantized .tflite whose filters have scales large enough for their biases; where all fit,
+    the content itself. With K weights, rounding a filter on its larger scale loses at most 2^14 K
+    steps of a sum whose bias has more than ROOM. QlabError: weights of fewer bits."""
     model = tflite_graph.read(content)
     cut = [one for one in _biased(model, float_file) if (one.steps >= LIMIT).any()]
     for one in cut:

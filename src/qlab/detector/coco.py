@@ -99,12 +99,9 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
 
 
 def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
-    """Photos by id, those `AsStored` whose annotations do not follow EXIF's orientation.
-
-    The stated width and height tell. Where they do not (a square, a half turn, none stated), a
-    photo is turned, as viewers do, unless all others that tell are as stored. QlabError: a stated
-    size that is neither.
-    """
+    """Photos by id, those `AsStored` whose annotations do not follow EXIF: their width and height
+    tell. Where they do not (a square, a half turn, none stated), a photo is turned, as viewers do,
+    unless all others that tell are as stored. QlabError: a stated size that is neither."""
     told: dict[int, bool | None] = {}  # is a photo with EXIF as stored? None: its size tells not
     for i, path in found.items():
         size, orientation = header(path)

@@ -22,7 +22,6 @@ EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 100, "small": 60, "full": 100}  # images per profile
 # Models of the profiles whose images are COCO's photos, named in the records as these functions.
 PUBLISHED = {"small": fetch.centernet_mobilenetv3_512, "full": fetch.centernet_r50v2_512}
-COCO_VAL = 5_000  # images of val2017
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one it was scored at
 
 
@@ -121,8 +120,8 @@ def prepare(given: Parameters) -> Task:
             f"The {len(found)} images left to evaluate have no object in {annotations}: there is "
             "no precision to state. Raise the parameter 'limit', or give other annotations."
         )
-    if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
-        notes.append(f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} of val2017.")
+    if dataset == "coco_val2017" and len(coco.imgs) < 5000:
+        notes.append(f"The annotations list {len(coco.imgs)} of the 5,000 of val2017.")
     images, notes = coco_tools.as_annotated(coco, found), (*notes, *left_out)
     calibration = [resized(read_image(f), size) for f in files]
     return Task(given, model, dataset, folder, twin, size, coco, images, calibration, notes)

@@ -6,7 +6,6 @@ has the arguments of `rounds`, or `{"file": FILE, "threads": N}` for one detecti
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,11 +38,8 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 class Detector:
-    """A .tflite detector: uint8 RGB [*size, 3] in, boxes, scores and classes out.
-
-    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in POST_PROCESS;
-    QlabError: of another. Without `xnnpack` LiteRT's older built-in kernels run them.
-    """
+    """A .tflite detector with the TF2 zoo's signature, or one of the zoo's ready ones, which end in
+    POST_PROCESS; QlabError: another. Without `xnnpack` LiteRT's older built-in kernels run it."""
 
     def __init__(self, file: Path, threads: int, xnnpack: bool = True):
         try:
@@ -121,9 +117,7 @@ def coco_results(found, image_id: int, width: int, height: int, where="The detec
     ]
 
 
-def detect_each(
-    files: Sequence[Path], images: dict[int, Path], threads: int, worse: tuple | None = None
-) -> list[list[dict]]:
+def detect_each(files: list[Path], images: dict[int, Path], threads: int, worse=None) -> list[list]:
     """COCO results of each detector on images (id -> file), kept together as an artefact; `worse`
     is the kind, the strength and the seed by which images are corrupted first."""
     recipe = {"models": [file_sha256(file) for file in files], "threads": threads, "worse": worse}
@@ -158,8 +152,7 @@ def rounds(files: dict, picture: str, threads: int, xnnpack: bool, repeats: int,
 
 def _main(told: dict) -> None:
     if "file" in told:
-        detector = Detector(Path(told["file"]), told["threads"])
-        detector(np.zeros((*detector.size, 3), np.uint8))
+        Detector(Path(told["file"]), told["threads"])(np.zeros((64, 64, 3), np.uint8))
         return timing.print_peak_memory()
     print(json.dumps({variant: seconds.tolist() for variant, seconds in rounds(**told).items()}))
 

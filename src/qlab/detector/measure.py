@@ -140,11 +140,8 @@ def score(task: Task, found: Detections) -> Scores:
 
 
 def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Record]:
-    """COCO figures of each variant, and paired comparisons with the float parent.
-
-    `found_share` is of the objects found at IoU 0.5 with score FOUND_SCORE; flips, McNemar and the
-    smallest detectable difference compare it object by object, taking objects as independent.
-    """
+    """COCO figures of each variant, and paired comparisons with the float parent; those of objects
+    found at IoU 0.5 with score FOUND_SCORE (`found_share`) take objects as independent."""
     parent, records, about = parent_of(found), [], {"seed": task.given.seed}
     for variant in found:
         ids = judged_ids(task, variant)

@@ -47,11 +47,9 @@ def arriving(float_file: Path, file: Path, samples: Samples, threads: int) -> pd
 def alone(
     float_file: Path, rules: list[dict], ranges: Mapping, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
-    """Each operator of the network quantized alone, by ai-edge-quantizer's `rules` and `ranges`.
-
-    Columns as `arriving` has them, with `own_db` at its output, `end_db` the worst at the network's
-    ends, and `mended_db` the same with biases that fit. What the rules do not know is left out.
-    """
+    """Each operator of the network quantized alone, by ai-edge-quantizer's `rules` and `ranges`:
+    columns as `arriving` has, with `own_db` at its output, `end_db` the worst at the network's ends
+    and `mended_db` the same with biases that fit. What the rules do not know is left out."""
     recipe = {"float_file": file_sha256(float_file), "code": code_sha256(__name__)}
     recipe["asked"] = joblib.hash((rules, ranges, list(samples)))
     recipe["versions"] = versions("ai-edge-quantizer", "ai-edge-litert", "joblib")

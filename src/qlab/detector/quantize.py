@@ -13,7 +13,6 @@ import numpy as np
 from qlab.core import cache, tflite_graph
 from qlab.core.errors import QlabError
 
-# Of the zoo's signature.
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 SMALL = 1024  # weights of an operator that TensorFlow's converter leaves float: they save nothing
 
@@ -97,11 +96,9 @@ def keep(folder: Path, variant: str, content: bytes) -> Path:
 
 
 def fully_connected(float_file: Path) -> bytes:
-    """The .tflite with each 1x1 CONV_2D of stride 1 as a FULLY_CONNECTED that keeps dimensions.
-
-    It is one at every pixel: same weights, same sums; and for those alone ai-edge-quantizer has its
-    methods for few bits. Grouped ones stay, and those whose weights one that stays reads too.
-    """
+    """The .tflite with each 1x1 CONV_2D of stride 1 as what it is at every pixel, FULLY_CONNECTED,
+    for which alone ai-edge-quantizer has its methods for few bits. Grouped ones stay, and those
+    whose weights one that stays reads too."""
     from ai_edge_litert import schema_py_generated as schema
 
     model, kinds = tflite_graph.read(float_file), schema.BuiltinOperator.FULLY_CONNECTED

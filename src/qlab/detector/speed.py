@@ -25,11 +25,8 @@ def device(task: Task) -> str:
 
 
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
-    """Latency of each variant's graph on one image, and how it compares with the float parent's.
-
-    A ratio is the median over rounds: a slow moment hits both. `_builtin` marks the kernels before
-    XNNPACK. Of one process `n` counts its rounds, of more these; intervals: `stats.of_rounds`.
-    """
+    """Latency of each variant's graph on one image, and the median over rounds of its ratio to the
+    float parent's; `_builtin` marks the kernels before XNNPACK. Intervals: `stats.of_rounds`."""
     records, parent, about = [], parent_of(files), {"device": device(task)}
     told = {"files": {v: str(f) for v, f in files.items()}, "threads": task.given.threads}
     told["picture"], count = str(next(iter(task.images.values()))), PROCESSES[task.given.profile]

@@ -23,11 +23,9 @@ def opened(path: Path) -> Path:
 
 
 def saved_model(file: Path) -> Path:
-    """The SavedModel of a TensorFlow.js detector, made once.
-
-    Of a graph with one input, RGB float32 [1, H, W, 3] in 0..255, and one output [1, N, 6]: x1, y1,
-    x2, y2 in pixels, score, class (COCO's 80 in their order, from 0). QlabError: of another.
-    """
+    """The SavedModel, made once, of a TensorFlow.js graph with one input, RGB float32 [1, H, W, 3]
+    in 0..255, and one output [1, N, 6]: x1, y1, x2, y2 in pixels, score, class (COCO's 80 in their
+    order, from 0). QlabError: of another."""
     try:
         model = json.loads(file.read_text(encoding="utf-8"))
         parts = [file.name, *(name for part in model["weightsManifest"] for name in part["paths"])]

@@ -22,7 +22,7 @@ def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypa
         return [[r for r in results if r["image_id"] in images] for results in kept]
 
     monkeypatch.setattr(robustness.detect, "detect_each", detected)
-    files = {"fp32": Path("a"), "int8_static": Path("b"), "int16x8": Path("c")}
+    files = {"fp32": Path("a"), "int8_static": Path("b")}
     made = robustness.robustness_records(work, robustness.score(work, files))
     table = records.check(records.as_table(made), "here")
     assert {a[0] for a in asked} == {"a", "b"} and set(table["dataset"]) == {"d"}

@@ -49,7 +49,7 @@ def _draw(axis, task: Task, image: int, shown: Iterable[Mapping], size: float) -
             axis.add_patch(plot.plt.Rectangle((x, y), width, height, fill=False, ec=edge, lw=line))
         label = {"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75}
         look = {"color": PLAIN, "clip_on": True, "va": "bottom", "fontsize": size, "bbox": label}
-        axis.annotate(f"{name} {told}".strip(), (x, y), (1, 1), None, "offset points", **look)
+        axis.annotate(f"{name} {told}".strip(), (x, y), (1, 1), "data", "offset points", **look)
 
 
 def boxes(task: Task, found: Detections) -> None:

@@ -56,15 +56,16 @@ def test_a_ready_file_is_not_calibrated_and_has_no_twin(own):
     assert task.subpixel is None and task.model == "net"
 
 
-def test_a_renamed_copy_of_an_evaluation_image_is_refused(own, tmp_path):
+def test_a_renamed_copy_of_an_evaluation_image_calibrates_and_judges_not(own, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     Image.fromarray(np.full((4, 6, 3), 99, np.uint8)).save(other / "a.PNG")
     task = prepared(**own, calibration_images=str(other))
     assert len(task.calibration) == 1 and len(task.images) == 24  # capitals are an extension too
     (other / "b.png").write_bytes((tmp_path / "img" / "9.png").read_bytes())
-    with pytest.raises(QlabError, match=r"b\.png is among the evaluation images too"):
-        prepared(**own, calibration_images=str(other))
+    task = prepared(**own, calibration_images=str(other))
+    assert len(task.calibration) == 2 and 9 not in task.images and len(task.images) == 23
+    assert task.notes[-1] == "Left out as photos that calibrate: 1 of 24, such as b.png."
 
 
 def test_one_photo_twice_judges_once_and_never_calibrates_too(own, tmp_path):
@@ -77,7 +78,7 @@ def test_one_photo_twice_judges_once_and_never_calibrates_too(own, tmp_path):
     assert list(task.images) == [9, 10, 11, 12, 13, 14] and len(task.calibration) == 7
     assert task.notes[1] == "Left out as photos that calibrate: 1 of 7, such as 7.png."
     (images / "40.png").write_bytes((images / "7.png").read_bytes())
-    with pytest.raises(QlabError, match="No image is left"):
+    with pytest.raises(QlabError, match="The 0 images left to evaluate"):
         prepared(**own, calibration_limit=39)
 
 
@@ -87,10 +88,10 @@ def test_images_without_any_object_judge_nothing(own, iscrowd):
     world = json.loads(file.read_text())
     world["annotations"] = [world["annotations"][39] | {"iscrowd": iscrowd}]
     file.write_text(json.dumps(world))
-    with pytest.raises(QlabError, match=r"None of the 24 images .* 'limit', or give"):
+    with pytest.raises(QlabError, match=r"The 24 images left .* no object .* 'limit', or give"):
         prepared(**own)
     if iscrowd:
-        with pytest.raises(QlabError, match="None of the 30 images"):
+        with pytest.raises(QlabError, match="The 30 images left"):
             prepared(**own, limit=40)
     else:
         assert len(prepared(**own, limit=40).images) == 30
@@ -118,7 +119,7 @@ def test_photos_are_turned_by_exif_where_the_annotations_are(own, tmp_path):
     [
         ({"annotations": ""}, "'annotations' and 'images' come together"),
         ({"images": "/no/such/images"}, "/no/such/images lacks 10 of the 10 annotated images"),
-        ({"calibration_limit": 40}, "No image is left to evaluate"),
+        ({"calibration_limit": 40}, "The 0 images left to evaluate"),
         ({"input_size": 0}, "of any x any pixels .* 'input_size' asks for none: give"),
         ({"model": "a.tflite", "input_size": 64}, "of 8 x 8 pixels .* asks for 64"),
     ],

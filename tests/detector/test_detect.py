@@ -140,7 +140,7 @@ def test_the_whole_image_is_squeezed_not_cropped():
     small = detect.resized(image, (4, 8))
     assert small.shape == (4, 8, 3)
     assert (small[:, :3] == 0).all() and (small[:, 5:] == 200).all()
-    assert detect.resized(small, (4, 8)) is small
+    assert (detect.resized(small, (4, 8)) == small).all()
 
 
 def test_several_detectors_share_what_was_read_and_changed_and_answers_are_kept(
@@ -157,23 +157,26 @@ def test_several_detectors_share_what_was_read_and_changed_and_answers_are_kept(
         seen.append(int(image[0, 0, 0]))
         return BOXES[0], np.array([2, 1]), np.array([score[0], 0.0])
 
-    def change(image, image_id):
-        changed.append(image_id)
+    def corrupt(image, kind, strength, seed):
+        changed.append((kind, strength, seed))
         return image + 5
 
+    monkeypatch.setattr(detect, "corrupt", corrupt)
     monkeypatch.setattr(detect, "Detector", lambda file, threads: answer)
     models = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
     for model in models:
         model.write_text(model.name)
-    found = detect.detect_each(models, images, 1, change, "brighter")
-    assert changed == [3, 4] and seen == [8, 8, 9, 9] and found[0] == found[1]
+    worse = ("noise", 2, 10)
+    found = detect.detect_each(models, images, 1, worse)
+    assert changed == [("noise", 2, 13), ("noise", 2, 14)] and found[0] == found[1]
+    assert seen == [8, 8, 9, 9]
     assert [r["bbox"] for r in found[0]] == [[8.0, 2.0, 28.0, 8.0], [2.0, 3.0, 7.0, 12.0]]
     assert [r["image_id"] for r in found[0]] == [3, 4]
-    assert detect.detect_each(models, images, 1, change, "brighter") == found and len(seen) == 4
+    assert detect.detect_each(models, images, 1, worse) == found and len(seen) == 4
     models[0].write_text("another")
-    detect.detect_each(models, images, 1, change, "brighter")
+    detect.detect_each(models, images, 1, worse)
     assert len(seen) == 8
-    detect.detect_each(models, {i: AsStored(p) for i, p in images.items()}, 1, change, "brighter")
+    detect.detect_each(models, {i: AsStored(p) for i, p in images.items()}, 1, worse)
     assert len(seen) == 12  # EXIF, unread, may hold another photo
     score[0] = np.nan
     with pytest.raises(QlabError, match=r"a\.tflite: .* image 3 is not a finite number"):

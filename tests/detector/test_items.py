@@ -63,7 +63,7 @@ def test_every_interval_is_computed_again_from_the_written_items(task, seed, tmp
     for variant, n in ((measure.SLOW, 5), ("int4_octav", 7)):
         found[variant] = worse([r for r in results if r["image_id"] <= n], rng)
 
-    def detected(files, images, threads, change, name):
+    def detected(files, images, threads, how):
         return [[r for r in worse(results, rng) if r["image_id"] in images] for _ in files]
 
     monkeypatch.setattr(robustness.detect, "detect_each", detected)

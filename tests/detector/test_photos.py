@@ -72,11 +72,9 @@ def test_a_photo_under_two_names_counts_once_and_that_is_said(tmp_path):
         Image.fromarray(np.full((4, 6, 3), 7 if i == 9 else i, np.uint8)).save(path)
     kept, told = coco.each_once(found)
     assert kept == {i: found[i] for i in (5, 3, 9)}
-    assert told == ("Left out as copies of other photos: 1 of 4, such as 7.png of 9.png.",)
+    assert told == ["Left out as copies of other photos: 1 of 4, such as 7.png of 9.png."]
     (tmp_path / "copy").write_bytes(found[3].read_bytes())
-    assert coco.each_once(kept) == (kept, ())
-    told = ("Left out as photos that calibrate: 1 of 3, such as copy.",)
+    assert coco.each_once(kept) == (kept, [])
+    told = ["Left out as photos that calibrate: 1 of 3, such as copy."]
     without = {i: found[i] for i in (5, 9)}
-    assert coco.each_once(kept, [tmp_path / "copy"], named=False) == (without, told)
-    with pytest.raises(QlabError, match="image copy is among the evaluation images too"):
-        coco.each_once(found, [tmp_path / "copy"])
+    assert coco.each_once(kept, [tmp_path / "copy"]) == (without, told)

@@ -16,18 +16,11 @@ ROUNDS = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])
 FILES = {"fp32": Path("a"), "int8_static": Path("b")}
 
 
-def timed(files, pictures, threads, xnnpack, repeats, seed=0, progress=iter):
-    """Rounds of 1..9 s for the parent and twice that for the others, `seed` + 1 times as slow."""
-    stages = ("invoke", "preprocess") if xnnpack else ("invoke",)
-    seconds = {(v, s): ROUNDS * (2 if v == "int8_static" else 1) for v in files for s in stages}
-    seconds |= {("image", "decode"): ROUNDS} if xnnpack else {}
-    return {of: (seed + 1) * values for of, values in seconds.items()}
-
-
 def by_process(module, told, count, progress):
-    assert module == "qlab.detector.detect"
-    answers = [timed(**json.loads(json.dumps(told)), seed=seed) for seed in range(count)]
-    return [[[*of, values.tolist()] for of, values in answer.items()] for answer in answers]
+    """Rounds of 1..9 s for the parent and twice that for the others; each process is slower."""
+    assert module == "qlab.detector.detect" and json.loads(json.dumps(told)) == told
+    slower = [ROUNDS * (seed + 1) for seed in range(count)]
+    return [{"fp32": one.tolist(), "int8_static": (2 * one).tolist()} for one in slower]
 
 
 @pytest.mark.parametrize(("processes", "slowdown", "n"), [(1, 1, 9), (2, 2**0.5, 2)])
@@ -37,14 +30,12 @@ def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(
     """The second of two processes is twice as slow: that moves times, and no ratio."""
     work, _ = task
     monkeypatch.setattr(speed, "PROCESSES", {"smoke": processes})
-    monkeypatch.setattr(speed.detect, "rounds", timed)
     monkeypatch.setattr(speed.timing, "in_processes", by_process)
     table = records.check(records.as_table(speed.time_records(work, FILES)), "here")
     expected = {"latency_ms_p50": 5000, "latency_ms_p90": 8200, "latency_builtin_ms_p50": 5000}
     for metric, ms in expected.items():
         assert value(table, "fp32", metric)["value"] == pytest.approx(ms * slowdown)
-    assert value(table, "image", "latency_decode_ms_p50")["value"] == pytest.approx(5000 * slowdown)
-    row = value(table, "int8_static", "latency_preprocess_ms_p50")
+    row = value(table, "int8_static", "latency_ms_p50")
     assert row["value"] == pytest.approx(10000 * slowdown) and row["ci_low"] < row["value"]
     for name in ("latency_ratio_p50", "latency_builtin_ratio_p50"):
         row = value(table, "int8_static", name)
@@ -54,12 +45,10 @@ def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(
     assert table["device"].str.endswith(", 2 threads").all() and table["condition"].isna().all()
 
 
-def test_a_process_runs_each_variant_once_a_round_on_the_pictures(tmp_path, monkeypatch):
+def test_a_process_runs_each_variants_graph_once_a_round(tmp_path, monkeypatch, capsys):
     told = []
 
     class Fake:
-        size = 4
-
         def __init__(self, file, threads, xnnpack):
             self.name = (file.name, threads, xnnpack)
 
@@ -71,23 +60,18 @@ def test_a_process_runs_each_variant_once_a_round_on_the_pictures(tmp_path, monk
 
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.setattr(detect, "Detector", Fake)
-    monkeypatch.setattr(detect, "resized", lambda image, size: image)
-    files = {"fp32": "/x/a", "fp16": "/x/b"}
-    made = detect.rounds(files, [str(tmp_path / "a.png")], 2, False, repeats=3)
-    assert {of: len(v) for of, v in made.items()} == {(v, "invoke"): 3 for v in files}
+    how = {"picture": str(tmp_path / "a.png"), "threads": 2, "xnnpack": False, "repeats": 3}
+    detect._main({"files": {"fp32": "/x/a", "fp16": "/x/b"}, **how, "seed": 1})
+    made = json.loads(capsys.readouterr().out)
+    assert {variant: len(seconds) for variant, seconds in made.items()} == {"fp32": 3, "fp16": 3}
     pairs = [set(told[i : i + 2]) for i in range(2, len(told), 2)]  # behind a warm-up round
     assert pairs == [{("a", 2, False), ("b", 2, False)}] * 3
-    made = detect.rounds(files, [str(tmp_path / "a.png")], 2, True, repeats=1)
-    both = {(v, s) for v in files for s in ("invoke", "preprocess")}
-    assert set(made) == both | {("image", "decode")}
 
 
 def test_peak_memory_is_of_a_process_that_runs_the_file_once(task, monkeypatch, capsys):
     seen = []
 
     class Fake:
-        size = (4, 6)
-
         def __init__(self, *told):
             seen.append(told)
 
@@ -102,7 +86,7 @@ def test_peak_memory_is_of_a_process_that_runs_the_file_once(task, monkeypatch, 
     monkeypatch.setattr(speed.timing, "fresh", fresh)
     (made,) = speed.memory_records(task[0], {"fp16": Path("/a")})
     assert made.metric == "peak_memory_bytes" and made.value > 2e7 and made.clock
-    assert seen == [(Path("/a"), 2), (4, 6, 3)]
+    assert seen == [(Path("/a"), 2), (64, 64, 3)]
 
 
 def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypatch):

@@ -1,6 +1,5 @@
 """Experiment 01: what TFLite post-training quantization costs a detector.
 
-Start with `measure` (from results to records; `speed` and `robustness` beside it). `data` is what
-is worked on, `quantize` surrounds conversions, `detect` runs files; `coco` reads and matches,
-`average_precision` scores and keeps items; `plots` and `pictures` draw.
+`data` is worked on, `quantize` surrounds conversions, `detect` runs files, `average_precision`
+judges, `measure` makes records (`speed` and `robustness` too), `plots` and `pictures` draw.
 """

@@ -33,17 +33,13 @@ class Judged(NamedTuple):
     items: pd.DataFrame  # image, category, BOX, score: one row a detection
 
 
-def judged(
-    coco: COCO, results: list[dict], ids: Sequence[int], draws: int, seed: int, overall=False
-) -> Judged:
+def judged(coco: COCO, results: list, ids: list, draws: int, seed: int, overall=False) -> Judged:
     """Detections scored on images and resamples of them, without figures that are undefined."""
-    matches = match(coco, results, ids, overall=overall)
-    weights = np.vstack([np.ones((1, len(ids)), int), resamples(len(ids), draws, seed)])
-    samples = score(matches, weights)
-    whole = {name: float(v[0]) for name, v in samples.items() if not np.isnan(v[0])}
-    samples = {name: values[1:] for name, values in samples.items()}
-    ends = {name: bootstrap_interval(samples[name], value) for name, value in whole.items()}
-    figures = {name: Estimate(value, *ends[name], len(ids)) for name, value in whole.items()}
+    matches, n = match(coco, results, ids, overall=overall), len(ids)
+    found = score(matches, np.vstack([np.ones((1, n), int), resamples(n, draws, seed)]))
+    whole = {name: float(v[0]) for name, v in found.items() if not np.isnan(v[0])}
+    samples = {name: values[1:] for name, values in found.items()}
+    figures = {k: Estimate(v, *bootstrap_interval(samples[k], v), n) for k, v in whole.items()}
     return Judged(figures, samples, _items(matches))
 
 
@@ -111,11 +107,9 @@ def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarra
 
 
 def _items(matches: COCOeval) -> pd.DataFrame:
-    """The detections that scores hang on, an image after the other, best first.
-
-    None below its category's last hit, of any overlap and size, which changes no curve. Without
-    size classes, one that overlaps no object counts wherever it lies: its box is left empty.
-    """
+    """The detections that scores hang on, an image after the other, best first: none below its
+    category's last hit, which changes no curve. Without size classes, one that overlaps no object
+    counts wherever it lies: its box is left empty."""
     answers = matches.cocoDt.dataset["annotations"]
     last = dict.fromkeys(matches.params.catIds, np.inf)  # score of a category's last hit
     near = np.zeros(len(answers), bool)  # whether it may match an object
@@ -135,9 +129,9 @@ def _items(matches: COCOeval) -> pd.DataFrame:
     table[BOX] = pd.DataFrame(np.clip(box, -_FAR, _FAR), dtype="Int32")
     if len(matches.params.areaRng) == 1:
         table.loc[~near, BOX] = pd.NA
-    kept = score >= [last.get(c, np.inf) for c in category]
-    order = np.lexsort((-table["score"], table["image"]))  # equal scores stay in their order
-    return table.iloc[order[kept[order]]].reset_index(drop=True)
+    kept = table[score >= table["category"].map(last)]  # a strange category has no hit
+    order = np.lexsort((-kept["score"], kept["image"]))  # equal scores stay in their order
+    return kept.iloc[order].reset_index(drop=True)
 
 
 def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
@@ -146,7 +140,6 @@ def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
     most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
     parts = [(clean[v, n].items, v, None, None) for v, n in most.items()]
     parts += [(one.items, v, *at) for at, of in under.items() for v, one in of.items()]
-    tables = [t.assign(variant=v, condition=c, strength=s) for t, v, c, s in parts]
     labels = {"variant": object, "condition": object, "strength": "Int64"}
-    rows = pd.concat(tables, ignore_index=True).astype(labels)
-    return rows[[*labels, *rows.columns.drop(list(labels))]]
+    tables = [pd.DataFrame(dict(zip(labels, at, strict=True)), t.index).join(t) for t, *at in parts]
+    return pd.concat(tables, ignore_index=True).astype(labels)

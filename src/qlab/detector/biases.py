@@ -28,10 +28,7 @@ class _Biased(NamedTuple):
     places: tuple[int, int]  # of weights and bias among the operator's inputs
     step: float  # scale of its input
     before: np.ndarray  # the bias in the float file, [channels]
-
-    def steps(self) -> np.ndarray:
-        """Steps that the bias of each channel needs, [channels]."""
-        return np.abs(self.before) / (self.step * np.array(self.weights.quantization.scale, float))
+    steps: np.ndarray  # that it needs, [channels]
 
 
 def _biased(model, float_file: Path) -> Iterator[_Biased]:
@@ -47,36 +44,31 @@ def _biased(model, float_file: Path) -> Iterator[_Biased]:
         if tflite_graph.type_of(bias) in _CODES:
             place = places[tflite_graph.output(model, operator)][at[2]]
             held = original.buffers[original.subgraphs[0].tensors[place].buffer].data
-            before = held.view(np.float32).astype(float)
-            yield _Biased(operator, weights, at[1:], float(read.quantization.scale[0]), before)
+            before, step = held.view(np.float32).astype(float), float(read.quantization.scale[0])
+            steps = np.abs(before) / (step * np.array(weights.quantization.scale, float))
+            yield _Biased(operator, weights, at[1:], step, before, steps)
 
 
 def cut_off(file: Path, float_file: Path) -> pd.DataFrame:
-    """Operators of a quantized file some of whose biases do not fit, a row each.
-
-    Columns: `operator` (its output tensor), `kind`, `channels`, `cut` (how many of these are cut
-    off), `input_scale`, `least_scale` (of a filter), `most_steps` (that a bias needs).
-    """
+    """Operators of a quantized file some of whose biases do not fit: columns `operator` (its output
+    tensor), `kind`, `channels`, `cut` (how many of these are cut off), `input_scale`, `least_scale`
+    (of a filter), `most_steps` (that a bias needs)."""
     model, rows = tflite_graph.read(file), []
     for one in _biased(model, float_file):
-        steps, operator = one.steps(), one.operator
-        if cut := int((steps >= LIMIT).sum()):
-            least = float(np.min(one.weights.quantization.scale))
-            about = tflite_graph.output(model, operator), tflite_graph.kind(model, operator)
-            rows.append((*about, len(steps), cut, one.step, least, steps.max()))
+        if cut := int((one.steps >= LIMIT).sum()):
+            about = [of(model, one.operator) for of in (tflite_graph.output, tflite_graph.kind)]
+            scales = one.step, float(np.min(one.weights.quantization.scale))
+            rows.append((*about, len(one.steps), cut, *scales, one.steps.max()))
     names = ["operator", "kind", "channels", "cut", "input_scale", "least_scale", "most_steps"]
     return pd.DataFrame(rows, columns=names)
 
 
 def mended(content: bytes, float_file: Path) -> bytes:
-    """A quantized .tflite whose filters have scales large enough for their biases.
-
-    Such a filter's weights are rounded again on the larger scale: with K weights, at most 2^14 K
-    steps are lost of a sum whose bias has more than ROOM. What other operators read too is copied
-    before. Where all biases fit, the content itself comes back. QlabError: weights of fewer bits.
-    """
+    """A quantized .tflite whose filters have scales large enough for their biases; where all fit,
+    the content itself. With K weights, rounding a filter on its larger scale loses at most 2^14 K
+    steps of a sum whose bias has more than ROOM. QlabError: weights of fewer bits."""
     model = tflite_graph.read(content)
-    cut = [one for one in _biased(model, float_file) if (one.steps() >= LIMIT).any()]
+    cut = [one for one in _biased(model, float_file) if (one.steps >= LIMIT).any()]
     for one in cut:
         if (kind := tflite_graph.type_of(one.weights)) != "INT8":
             raise QlabError(
@@ -84,8 +76,8 @@ def mended(content: bytes, float_file: Path) -> bytes:
                 f"bits; its weights would have to be INT8, found {kind}. Leave it in float."
             )
         weights, bias = (tflite_graph.own(model, one.operator, place) for place in one.places)
-        scale, needed = np.asarray(weights.quantization.scale, float), one.steps()
-        needed = needed if scale.size > 1 else needed.max()  # one scale for all channels
+        scale = np.asarray(weights.quantization.scale, float)
+        needed = one.steps if scale.size > 1 else one.steps.max()  # one scale for all channels
         larger = np.maximum(scale, scale * needed / ROOM)
         along = np.ones(len(weights.shape), int)
         along[weights.quantization.quantizedDimension] = -1

@@ -69,11 +69,11 @@ def to_subpixel(model):
 
 
 def decode(maps, top: int = 100):
-    """Pick the peaks of the heat map (arXiv 1904.07850, section 3, "from points to boxes").
+    """The peaks of the heat map (arXiv 1904.07850, section 3, "from points to boxes"), best first:
+    boxes [n, top, 4] as ymin, xmin, ymax, xmax in 0..1, scores and zero-based classes [n, top].
 
     `maps`, [n, H/4, W/4, c] each: `heat` holds class logits, `size` width and height, `offset` the
-    centre's place in its cell, both in cells. Returns boxes [n, top, 4] as ymin, xmin, ymax, xmax
-    in 0..1 of the image, scores [n, top] and zero-based classes [n, top], best first.
+    centre's place in its cell, both in cells.
     """
     from qlab.core.tf import tf
 

@@ -99,67 +99,45 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
 
 
 def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
-    """Photos by id, those `AsStored` whose annotations do not follow EXIF's orientation.
-
-    Labelling tools turn photos, COCO's own do not: the stated width and height tell. Where they do
-    not (a square, a half turn, none stated), a photo is turned, as viewers do, unless all others
-    that tell are as stored. QlabError: a stated size that is neither.
-    """
-    ways: dict[int, set[bool]] = {}  # whether a photo may be as stored, and may be turned
+    """Photos by id, those `AsStored` whose annotations do not follow EXIF: their width and height
+    tell. Where they do not (a square, a half turn, none stated), a photo is turned, as viewers do,
+    unless all others that tell are as stored. QlabError: a stated size that is neither."""
+    told: dict[int, bool | None] = {}  # is a photo with EXIF as stored? None: its size tells not
     for i, path in found.items():
         size, orientation = header(path)
         shown = size[::-1] if orientation > 4 else size  # quarter turns
         stated = tuple(coco.imgs[i].get(side) for side in ("width", "height"))
-        fits = {way for way, s in ((True, size), (False, shown)) if None in stated or stated == s}
-        if not fits:
+        if None not in stated and stated not in (size, shown):
             raise QlabError(
                 f"The annotations say that {path.name} has {stated[0]} x {stated[1]} pixels, but "
                 f"{path} has {shown[0]} x {shown[1]}: boxes would lie elsewhere. Give the photos "
                 "that were annotated, or annotations of these."
             )
         if orientation > 1:
-            ways[i] = fits
-    telling = {way for fits in ways.values() if len(fits) == 1 for way in fits}
-    stored = {i for i, fits in ways.items() if fits == {True} or fits > telling == {True}}
+            told[i] = None if None in stated or size == shown else stated == size
+    others = {*told.values()} - {None} == {True}
+    stored = {i for i, one in told.items() if (others if one is None else one)}
     return {i: AsStored(p) if i in stored else p for i, p in found.items()}
 
 
-def each_once(
-    found: dict[int, Path], calibration: Iterable[Path] = (), named: bool = True
-) -> tuple[dict[int, Path], tuple[str, ...]]:
-    """Photos by id without those that calibrate and copies (same bytes), and what to tell.
-    QlabError: one calibrates, and the user `named` the calibration images."""
-    used = {file_sha256(path): path.name for path in calibration}
-    kept, first, copies, both = {}, {}, [], []
+def each_once(found: dict[int, Path], calibration: Iterable[Path] = ()) -> tuple[dict, list[str]]:
+    """Photos by id without copies (same bytes) and those that calibrate, and what to tell."""
+    used, kept, first = {file_sha256(path): path.name for path in calibration}, {}, {}
+    left_out = {"copies of other photos": [], "photos that calibrate": []}
     for i, path in found.items():
         if (known := file_sha256(path)) in used:
-            both.append(used[known])
+            left_out["photos that calibrate"].append(used[known])
         elif known in first:
-            copies.append(f"{path.name} of {first[known]}")
+            left_out["copies of other photos"].append(f"{path.name} of {first[known]}")
         else:
             kept[i], first[known] = path, path.name
-    if both and named:
-        raise QlabError(
-            f"The calibration image {both[0]} is among the evaluation images too; "
-            "give others with calibration_images, or none to have some held out."
-        )
-    told = {"copies of other photos": copies, "photos that calibrate": both}
     said = "Left out as {}: {} of {}, such as {}."
-    return kept, tuple(said.format(k, len(n), len(found), n[0]) for k, n in told.items() if n)
-
-
-def in_folder(folder: str | Path) -> list[Path]:
-    """Image files of a folder by name."""
-    kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-    return sorted(p for p in Path(folder).expanduser().iterdir() if p.suffix.lower() in kinds)
+    return kept, [said.format(k, len(n), len(found), n[0]) for k, n in left_out.items() if n]
 
 
 def match(coco: COCO, results: list[dict], ids: Sequence[int], iou=0.0, overall=False) -> COCOeval:
-    """Detections matched to objects as COCO does (crowds, ignored sizes, at most 100 an image).
-
-    `ids` are the images that count. `iou` asks for one threshold instead of .50:.05:.95, `overall`
-    for objects of all sizes together and no size class. What comes back has yet to accumulate.
-    """
+    """Detections on images `ids` matched to objects as COCO does, at one `iou` or .50:.05:.95, with
+    size classes or `overall`; what comes back has yet to accumulate."""
     wanted = set(ids)
     answers = [
         {**r, "id": i, "area": r["bbox"][2] * r["bbox"][3], "iscrowd": 0}

@@ -20,11 +20,8 @@ from qlab.detector.detect import Detector, Size, resized
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 100, "small": 60, "full": 100}  # images per profile
-PUBLISHED = {  # models of the profiles whose images are COCO's photos
-    "small": ("centernet_mobilenetv3_512", fetch.centernet_mobilenetv3_512),
-    "full": ("centernet_r50v2_512", fetch.centernet_r50v2_512),
-}
-COCO_VAL = 5_000  # images of val2017
+# Models of the profiles whose images are COCO's photos, named in the records as these functions.
+PUBLISHED = {"small": fetch.centernet_mobilenetv3_512, "full": fetch.centernet_r50v2_512}
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one it was scored at
 
 
@@ -98,9 +95,7 @@ class Task:
 
 def prepare(given: Parameters) -> Task:
     """Resolve the parameters of notebook 01 into a checked task; empty paths: the profile's own.
-
-    QlabError: images or annotations alone, none or no object left, `calibration_images` that judge.
-    """
+    QlabError: images or annotations alone, no image or no object left to judge."""
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
     limit = given.limit or EVALUATION[given.profile]
@@ -108,30 +103,25 @@ def prepare(given: Parameters) -> Task:
     size = _size(folder, given.input_size or known)
     dataset, annotations, pictures = _evaluation(given, limit)
     coco = coco_tools.load_annotations(annotations)
-    ready, ids, notes = folder.suffix == ".tflite", sorted(coco.imgs), []
-    files = _calibration(given, ready)
+    files, ids, notes = _calibration(given, folder.suffix == ".tflite"), sorted(coco.imgs), []
     if files is None:  # unless a number was asked for, at least three quarters stay for evaluation
         count = given.calibration_limit or min(CALIBRATION[given.profile], len(ids) // 4)
         files = [*coco_tools.image_paths(coco, ids[:count], pictures).values()]
         ids = ids[count:]
         told = f"the first {len(files)} images calibrate, the other {len(ids)} may evaluate"
         notes.append(f"No calibration_images given: {told}.")
-    elif ready and not files:
-        notes.append("The detector is quantized already: it is evaluated as it is.")
     # Of train2017 some calibrate, and are left out of those that judge.
     ids = ids[: limit and limit + len(files) * (dataset == "coco_train2017") or None]
     found = coco_tools.image_paths(coco, ids, pictures)
-    found, left_out = coco_tools.each_once(found, files, named=bool(given.calibration_images))
+    found, left_out = coco_tools.each_once(found, files)
     found = {i: found[i] for i in [*found][: limit or None]}
-    if not found:
-        raise QlabError(f"No image is left to evaluate: {annotations} lists {len(coco.imgs)}.")
-    if not coco.getAnnIds([*found], iscrowd=0):
+    if not (found and coco.getAnnIds([*found], iscrowd=0)):
         raise QlabError(
-            f"None of the {len(found)} images to evaluate has an object in {annotations}: there is "
+            f"The {len(found)} images left to evaluate have no object in {annotations}: there is "
             "no precision to state. Raise the parameter 'limit', or give other annotations."
         )
-    if dataset == "coco_val2017" and len(coco.imgs) < COCO_VAL:
-        notes.append(f"The annotations list {len(coco.imgs)} of the {COCO_VAL:,} of val2017.")
+    if dataset == "coco_val2017" and len(coco.imgs) < 5000:
+        notes.append(f"The annotations list {len(coco.imgs)} of the 5,000 of val2017.")
     images, notes = coco_tools.as_annotated(coco, found), (*notes, *left_out)
     calibration = [resized(read_image(f), size) for f in files]
     return Task(given, model, dataset, folder, twin, size, coco, images, calibration, notes)
@@ -145,29 +135,28 @@ def _model(given: Parameters) -> tuple[str, Path, Path | None, int]:
         name = folder.parent.name if folder.name in ("saved_model", "tfjs") else folder.stem
         return name, tfjs.opened(at), None, 0
     if given.profile in PUBLISHED:
-        name, fetched = PUBLISHED[given.profile]
-        return name, tfjs.opened(fetched()), None, FULL_SIZE
+        fetched = PUBLISHED[given.profile]
+        return fetched.__name__, tfjs.opened(fetched()), None, FULL_SIZE
     return "centernet_mini", centernet.saved_model(), centernet.saved_model(subpixel=True), 0
 
 
 def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
     """Name in the records, annotation file and folder of the images that judge."""
     split, published = given.split, (paths.real_data() or paths.build()) / "coco"
+    truth = published / "annotations" / f"instances_{split}2017.json"
+    pictures = published / f"{split}2017"
     if given.annotations:
         truth, pictures = Path(given.annotations).expanduser(), Path(given.images).expanduser()
     elif given.profile not in PUBLISHED:
         root, name = mini_coco.kept(split, limit), "mini_coco" + "_train" * (split == "train")
         return name, root / "annotations" / f"instances_{split}.json", root / split
-    else:
-        truth = published / "annotations" / f"instances_{split}2017.json"
-        pictures = published / f"{split}2017"
-        if not truth.is_file() and split == "train":
-            raise QlabError(
-                "COCO train2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
-                "layout by QLAB_DATA, or pass annotations and images."
-            )
-        if not truth.is_file():
-            truth, pictures = fetch.coco_val2017()
+    elif not truth.is_file() and split == "train":
+        raise QlabError(
+            "COCO train2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
+            "layout by QLAB_DATA, or pass annotations and images."
+        )
+    elif not truth.is_file():
+        truth, pictures = fetch.coco_val2017()
     return f"coco_{truth.stem.removeprefix('instances_')}", truth, pictures
 
 
@@ -185,8 +174,9 @@ def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
         folder = (paths.real_data() or paths.build()) / "coco" / "train2017"
         if not folder.is_dir():
             return None
-    folder = folder or mini_coco.kept("calibration", limit) / "calibration"
-    return coco_tools.in_folder(folder)[:limit]
+    folder = Path(folder or mini_coco.kept("calibration", limit) / "calibration").expanduser()
+    kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds)[:limit]
 
 
 def _size(folder: Path, asked: int) -> Size:

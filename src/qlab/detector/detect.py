@@ -6,7 +6,6 @@ has the arguments of `rounds`, or `{"file": FILE, "threads": N}` for one detecti
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from PIL import Image
 
 from qlab.core import tflite_graph, timing
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.corruptions import corrupt
 from qlab.core.errors import QlabError
 from qlab.core.images import AsStored, read_image
 from qlab.core.litert import interpreter
@@ -34,23 +34,19 @@ class Size(NamedTuple):
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The whole image, squeezed bilinearly to uint8 [height, width, 3] (as the TF2 zoo does)."""
-    if image.shape[:2] == size:
-        return image
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 class Detector:
-    """A .tflite detector: uint8 RGB [*size, 3] in, boxes, scores and classes out.
-
-    Files have the TF2 zoo's signature, or are the zoo's ready ones, which end in POST_PROCESS;
-    QlabError: of another. Without `xnnpack` LiteRT's older built-in kernels run them.
-    """
+    """A .tflite detector with the TF2 zoo's signature, or one of the zoo's ready ones, which end in
+    POST_PROCESS; QlabError: another. Without `xnnpack` LiteRT's older built-in kernels run it."""
 
     def __init__(self, file: Path, threads: int, xnnpack: bool = True):
         try:
             self.interpreter = interpreter(file.read_bytes(), threads, xnnpack)
         except (OSError, ValueError, RuntimeError) as error:
             raise QlabError(f"{file} cannot be run by LiteRT: {error}") from error
+        self.invoke = self.interpreter.invoke  # runs the graph on the image set last
         names = next(iter(self.interpreter.get_signature_list().values()), {}).get("outputs", [])
         self.first = int("detection_boxes" not in names)  # ready files count classes from 0
         if self.first:
@@ -69,18 +65,15 @@ class Detector:
         self.size = Size(*shape[1:3])
 
     def set_image(self, image: np.ndarray) -> None:
-        """Copy an image (uint8 [*size, 3]) into the input tensor, scaled as the file wants."""
+        """Copy an image (uint8 [h, w, 3]) into the input tensor, resized and scaled as it wants."""
+        image = resized(image, self.size)
         if self.input["dtype"] == np.float32:
             image = (image.astype(np.float32) - 127.5) / 127.5
         self.interpreter.set_tensor(self.input["index"], image[None])
 
-    def invoke(self) -> None:
-        """Run the graph on the image set last."""
-        self.interpreter.invoke()
-
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Boxes [n, 4] (ymin, xmin, ymax, xmax in 0..1), class ids [n] from 1, scores [n]."""
-        self.set_image(resized(image, self.size))
+        self.set_image(image)
         self.invoke()
         boxes, classes, scores = (self.interpreter.get_tensor(i)[0] for i in self.order)
         # A quantized graph answers 71.915 for class 72.
@@ -104,9 +97,7 @@ def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
     return found[:3]
 
 
-def coco_results(
-    found: tuple, image_id: int, width: int, height: int, where: str = "The detector"
-) -> list[dict]:
+def coco_results(found, image_id: int, width: int, height: int, where="The detector") -> list[dict]:
     """Detections as COCO's results (x, y, width, height in pixels), without those of score 0, which
     graphs pad with. QlabError: a score or a box that is no number."""
     boxes, classes, scores = found
@@ -126,54 +117,42 @@ def coco_results(
     ]
 
 
-def detect_each(
-    files: Sequence[Path], images: dict[int, Path], threads: int, change=None, change_name="none"
-) -> list[list[dict]]:
-    """COCO results of each detector on images (id -> file), kept together as an artefact;
-    `change(image, id)`, identified by `change_name`, alters each image first."""
-    recipe = {
-        "models": [file_sha256(file) for file in files],
-        "images": {str(i): file_sha256(path) for i, path in images.items()},
-        "as_stored": [i for i, path in images.items() if isinstance(path, AsStored)],
-        "change": change_name,
-        "threads": threads,
-        "code": code_sha256(__name__),
-        "versions": versions("ai-edge-litert", "pillow", "numpy"),
-    }
+def detect_each(files: list[Path], images: dict[int, Path], threads: int, worse=None) -> list[list]:
+    """COCO results of each detector on images (id -> file), kept together as an artefact; `worse`
+    is the kind, the strength and the seed by which images are corrupted first."""
+    recipe = {"models": [file_sha256(file) for file in files], "threads": threads, "worse": worse}
+    recipe["images"] = [(i, file_sha256(p), isinstance(p, AsStored)) for i, p in images.items()]
+    recipe["versions"] = versions("ai-edge-litert", "pillow", "numpy")
+    recipe["code"] = code_sha256(__name__)
 
     def make(folder: Path) -> None:
         running = [Detector(file, threads) for file in files]
         results: list[list[dict]] = [[] for _ in files]
         for image_id, path in images.items():
             image = read_image(path)
-            size = image.shape[1::-1]
-            image = change(image, image_id) if change else image
+            if worse:
+                image = corrupt(image, *worse[:2], worse[2] + image_id)
             for file, detector, found in zip(files, running, results, strict=True):
-                found += coco_results(detector(image), image_id, *size, file.name)
+                found += coco_results(detector(image), image_id, *image.shape[1::-1], file.name)
         (folder / "detections.json").write_text(json.dumps(results))
 
     return json.loads((artefact("detections", recipe, make) / "detections.json").read_text())
 
 
-def rounds(
-    files: dict, picture: str, threads: int, xnnpack: bool, repeats: int, seed=0, progress=iter
-) -> dict[str, np.ndarray]:
-    """Seconds that each variant's graph takes, [repeats], taken in turn after a warm-up.
-
-    `files` and `picture` are paths; resizing the picture is not timed.
-    """
+def rounds(files: dict, picture: str, threads: int, xnnpack: bool, repeats: int, seed=0) -> dict:
+    """Seconds that each variant's graph takes, [repeats], taken in turn after a warm-up; `files`
+    and `picture` are paths."""
     image, calls = read_image(Path(picture)), {}
     for variant, file in files.items():
         detector = Detector(Path(file), threads, xnnpack)
-        detector.set_image(resized(image, detector.size))
+        detector.set_image(image)
         calls[variant] = detector.invoke
-    return timing.interleaved(calls, repeats, 2 if repeats > 5 else 1, progress, seed)
+    return timing.interleaved(calls, repeats, 2 if repeats > 5 else 1, seed=seed)
 
 
 def _main(told: dict) -> None:
     if "file" in told:
-        detector = Detector(Path(told["file"]), told["threads"])
-        detector(np.zeros((*detector.size, 3), np.uint8))
+        Detector(Path(told["file"]), told["threads"])(np.zeros((64, 64, 3), np.uint8))
         return timing.print_peak_memory()
     print(json.dumps({variant: seconds.tolist() for variant, seconds in rounds(**told).items()}))
 

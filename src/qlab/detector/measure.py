@@ -29,21 +29,21 @@ FEW_LIMIT = {"smoke": 8, "mini": 100, "small": 0, "full": 500}  # images that ju
 FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo demos draw from 0.3)
 DRAWS = {"smoke": 100, "mini": 500, "small": 500, "full": 500}  # bootstrap resamples
 PROCESSES = {"smoke": 1, "mini": 2, "small": 2, "full": 2}  # at most, that share what is not timed
-_SCORES = (*FIGURES, *(f"{figure}_difference" for figure in FIGURES), "ap_difference_extra")
+_SCORES = [f"{name}{of}" for name in (*FIGURES, "found_share") for of in ("", "_difference")]
 # Metrics in decibels, by their columns in the tables of `noise`.
 _NOISE = {"db": "snr_db", "own_db": "snr_own_db", "end_db": "snr_end_db"}
 _NOISE["mended_db"] = "snr_end_mended_db"
-_MS = [f"latency{kernels}_ms_p{q}" for kernels in ("", "_builtin") for q in (50, 90)]
-_RATIOS = ("latency_ratio_p50", "latency_builtin_ratio_p50")
+_KERNELS = ("latency", "latency_builtin")  # of XNNPACK and LiteRT's older ones
+_MS = ("operator_ms", "operator_builtin_ms", *(f"{k}_ms_p{q}" for k in _KERNELS for q in (50, 90)))
 METRICS = {
-    **dict.fromkeys((*_SCORES, "found_share", "found_share_difference"), Metric("1", 1)),
+    **dict.fromkeys((*_SCORES, "ap_difference_extra"), Metric("1", 1)),
     **COMPARED,
     "flips_lost": Metric("object", -1),
     "flips_gained": Metric("object"),
     **dict.fromkeys(("size_bytes", "size_gzip_bytes"), Metric("byte", -1)),
     **dict.fromkeys(_NOISE.values(), Metric("dB", 1)),
-    **dict.fromkeys((*_MS, "operator_ms", "operator_builtin_ms"), Metric("ms", -1, clock=True)),
-    **dict.fromkeys(_RATIOS, Metric("1", -1, clock=True)),
+    **dict.fromkeys(_MS, Metric("ms", -1, clock=True)),
+    **{f"{kernels}_ratio_p50": Metric("1", -1, clock=True) for kernels in _KERNELS},
     "peak_memory_bytes": Metric("byte", -1, clock=True),
     "energy_j": Metric("J", -1, clock=True),
 }
@@ -95,13 +95,10 @@ def size_records(task: Task, files: Files) -> list[Record]:
 
 def detect(task: Task, files: Files, progress=iter) -> Detections:
     """Detections of each variant on its `judged_ids`; QlabError: the parent's categories differ."""
-    if not files:
-        return {}
-    parent = parent_of(files)
     count, threads = shared(task, len(files))
     # The parent comes first, for it shows whether the model fits the annotations; then the slowest,
     # lest all others end and wait for it.
-    order = sorted(files, key=lambda v: (v != parent, v != SLOW))
+    order = sorted(files, key=[PARENT, "as_is", SLOW, *files].index)
     images = {v: {i: task.images[i] for i in judged_ids(task, v)} for v in order}
     known = dict.fromkeys((PARENT, "as_is"), task.coco)
     arguments = [(files[v], images[v], threads, known.get(v)) for v in order]
@@ -122,7 +119,7 @@ def _detections(file: Path, images: dict, threads: int, known: COCO | None) -> l
 
 def shared(task: Task, items: int) -> tuple[int, int]:
     """Processes that share so many items, and LiteRT's threads in each: `threads` in all."""
-    count = min(task.given.threads, PROCESSES[task.given.profile], items)
+    count = max(1, min(task.given.threads, PROCESSES[task.given.profile], items))
     return count, task.given.threads // count
 
 
@@ -143,11 +140,8 @@ def score(task: Task, found: Detections) -> Scores:
 
 
 def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Record]:
-    """COCO figures of each variant, and paired comparisons with the float parent.
-
-    `found_share` is of the objects found at IoU 0.5 with score FOUND_SCORE; flips, McNemar and the
-    smallest detectable difference compare it object by object, taking objects as independent.
-    """
+    """COCO figures of each variant, and paired comparisons with the float parent; those of objects
+    found at IoU 0.5 with score FOUND_SCORE (`found_share`) take objects as independent."""
     parent, records, about = parent_of(found), [], {"seed": task.given.seed}
     for variant in found:
         ids = judged_ids(task, variant)

@@ -87,10 +87,9 @@ def annotate(scene: Scene, image_id: int, first_id: int) -> list[dict]:
     for number, (label, mask) in enumerate(zip(scene.labels, scene.masks, strict=True), first_id):
         encoded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
         place = {"id": number, "image_id": image_id, "category_id": label, "iscrowd": 0}
-        place["bbox"] = [float(v) for v in rle.toBbox(encoded)]
-        place["area"] = float(rle.area(encoded))
-        place["segmentation"] = {**encoded, "counts": encoded["counts"].decode("ascii")}
-        annotations.append(place)
+        place |= {"bbox": rle.toBbox(encoded).tolist(), "area": float(rle.area(encoded))}
+        encoded["counts"] = encoded["counts"].decode("ascii")
+        annotations.append(place | {"segmentation": encoded})
     return annotations
 
 

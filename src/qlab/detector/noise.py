@@ -1,8 +1,4 @@
-"""How much noise quantization adds, in decibels: signal power over noise power, more is better.
-
-`arriving` compares a quantized file with its float parent tensor by tensor. `alone` quantizes one
-operator and leaves all others float, again and again: what each adds by itself.
-"""
+"""The noise that quantization adds, in decibels: signal over noise power, more is better."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +19,8 @@ def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float
     """Signal over noise of a tensor, powers added up over samples: -90 to 90; NaN of zeros."""
     power = sum(np.square(a, dtype=float).sum() for a in signal)
     noise = sum(np.square(a - b, dtype=float).sum() for a, b in zip(signal, noisy, strict=True))
-    if not power:
-        return -90.0 if noise else float("nan")
-    return float(np.clip(10 * np.log10(power / max(noise, 1e-9 * power)), -90, 90))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.clip(10 * np.log10(np.divide(power, noise)), -90, 90))
 
 
 def _operators(float_file: Path) -> pd.DataFrame:
@@ -37,11 +32,9 @@ def _operators(float_file: Path) -> pd.DataFrame:
 
 
 def arriving(float_file: Path, file: Path, samples: Samples, threads: int) -> pd.DataFrame:
-    """How much of each operator's output is left in a quantized file, after all before it.
-
-    Columns: `operator` (its output tensor), `kind`, `where` (network or decoding), `depth` (from 0,
-    in order of execution), `db`, `n` (samples). What is not float before is left out.
-    """
+    """How much of each operator's output is left in a quantized file, after all before it: columns
+    `operator` (its output tensor), `kind`, `where` (network or decoding), `depth` (from 0, in order
+    of execution), `db`, `n` (samples). What is not float before is left out."""
     contents = float_file.read_bytes(), file.read_bytes()
     floats, there = (tflite_graph.tensor_types(content) for content in contents)
     table = _operators(float_file)
@@ -54,17 +47,12 @@ def arriving(float_file: Path, file: Path, samples: Samples, threads: int) -> pd
 def alone(
     float_file: Path, rules: list[dict], ranges: Mapping, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
-    """Each operator of the network quantized alone, by ai-edge-quantizer's `rules` and `ranges`.
-
-    Columns as `arriving` has them, with `own_db` at its output, `end_db` the worst at the network's
-    ends, and `mended_db` the same with biases that fit. What the rules do not know is left out.
-    """
-    recipe = {
-        "float_file": file_sha256(float_file),
-        "asked": joblib.hash((rules, ranges, list(samples))),
-        "code": code_sha256(__name__),
-        "versions": versions("ai-edge-quantizer", "ai-edge-litert", "joblib"),
-    }
+    """Each operator of the network quantized alone, by ai-edge-quantizer's `rules` and `ranges`:
+    columns as `arriving` has, with `own_db` at its output, `end_db` the worst at the network's ends
+    and `mended_db` the same with biases that fit. What the rules do not know is left out."""
+    recipe = {"float_file": file_sha256(float_file), "code": code_sha256(__name__)}
+    recipe["asked"] = joblib.hash((rules, ranges, list(samples)))
+    recipe["versions"] = versions("ai-edge-quantizer", "ai-edge-litert", "joblib")
 
     def make(folder: Path) -> None:
         network = _operators(float_file).query("where == 'network'").to_dict("records")

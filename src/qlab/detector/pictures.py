@@ -35,44 +35,40 @@ def credit(task: Task, ids: list[int]) -> str:
 
 
 def _draw(axis, task: Task, image: int, shown: Iterable[Mapping], size: float) -> None:
-    """Boxes on an image: annotations or detections, each with what is `told` and its `colour`."""
+    """Boxes on an image: annotations or detections, each with what is `told`."""
     pixels = read_image(task.images[image])
-    # An SVG holds these pixels: no more than are seen, or it has 9 MB of photos.
-    step = -(-max(pixels.shape) // 256)
+    step = -(-max(pixels.shape) // 256)  # an SVG with all pixels of photos has 9 MB
     place = (0, pixels.shape[1], pixels.shape[0], 0)
     axis.imshow(pixels[::step, ::step], interpolation="none", extent=place)
     axis.set_axis_off()
     for entry in shown:
         # A broken variant's category may have no name.
         name = task.coco.cats.get(entry["category_id"], {"name": "?"})["name"]
-        x, y, width, height = entry["bbox"]
-        for edge, line in (("#000000", 2.4), (entry.get("colour", PLAIN), 1.1)):  # on any image
+        told, (x, y, width, height) = entry.get("told", ""), entry["bbox"]
+        for edge, line in (("#000000", 2.4), (CHANGED.get(told, PLAIN), 1.1)):  # on any image
             axis.add_patch(plot.plt.Rectangle((x, y), width, height, fill=False, ec=edge, lw=line))
         label = {"facecolor": "#000000", "pad": 0.8, "lw": 0, "alpha": 0.75}
-        axis.annotate(f"{name} {entry.get('told', '')}".strip(), (x, y), (1, 1), fontsize=size,
-                      textcoords="offset points", color=PLAIN, clip_on=True, va="bottom",
-                      bbox=label)  # fmt: skip
+        look = {"color": PLAIN, "clip_on": True, "va": "bottom", "fontsize": size, "bbox": label}
+        axis.annotate(f"{name} {told}".strip(), (x, y), (1, 1), "data", "offset points", **look)
 
 
-def boxes(task: Task, found: Detections, count: int = 2) -> None:
-    """The same images with the boxes each variant draws, and the truth."""
+def boxes(task: Task, found: Detections) -> None:
+    """Two images with the boxes each variant draws, and the truth."""
     # Images with about five objects: enough to see, not too many to tell apart.
     ids = sorted(shown_to_all(task), key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))
-    ids = ids[:count]
+    ids = ids[:2]
     shown = {"truth": [a | {"score": 1.0} for a in task.coco.loadAnns(task.coco.getAnnIds(ids))]}
     for v in found:
         shown[v] = [r for r in found[v] if r["image_id"] in ids and r["score"] >= FOUND_SCORE]
     columns = ["variant", "score", "image_id", "category_id", "bbox"]
     drawn = pd.DataFrame([{"variant": v} | r for v in shown for r in shown[v]], columns=columns)
     drawn[["x", "y", "width", "height"]] = drawn.pop("bbox").tolist()
-    layout = {"nrows": count, "ncols": len(shown), "squeeze": False}
-    layout["figsize"] = (1.7 * len(shown), 1.85 * count + 0.3)
+    layout = {"nrows": 2, "ncols": len(shown), "figsize": (1.7 * len(shown), 4)}
     with plot.figure("centernet_boxes", task.place, drawn, **layout) as (canvas, axes):
         for i, line in zip(ids, axes, strict=True):
-            for axis, entries in zip(line, shown.values(), strict=True):
+            for axis, (variant, entries) in zip(line, shown.items(), strict=True):
                 _draw(axis, task, i, [e for e in entries if e["image_id"] == i], 6)
-        for axis, variant in zip(axes[0], shown, strict=True):
-            axis.set_title(variant, fontsize=9)
+                axis.set_title(variant if i == ids[0] else "", fontsize=9)
         canvas.suptitle(f"{task.model}: boxes with score ≥ {FOUND_SCORE} (truth: all)", fontsize=11)
         canvas.supxlabel(credit(task, ids), fontsize=7)
 
@@ -100,11 +96,10 @@ def samples(task: Task, found: Detections):
         return sorted({*ids} & {*shown_to_all(task)}, key=lambda i: (-counts[i], i))
 
     def show(variant: str, score: float, place: int) -> tuple[str, plot.plt.Figure]:
-        image = order(variant)[min(place, len(order(variant))) - 1]
+        image = order(variant)[:place][-1]
         changed = flips(task, found, variant, [image], score)
-        flip = {a: {"told": how, "colour": CHANGED.get(how, PLAIN)} for a, how in changed.items()}
         truth = task.coco.loadAnns(task.coco.getAnnIds([image]))
-        panels = {"truth": [a | flip.get(a["id"], {}) for a in truth]}
+        panels = {"truth": [a | {"told": changed.get(a["id"], "")} for a in truth]}
         for v in dict.fromkeys((parent, variant)):
             sure = [r for r in found[v] if r["image_id"] == image and r["score"] >= score]
             panels[v] = [r | {"told": f"{r['score']:.2f}"} for r in sure]
@@ -117,9 +112,7 @@ def samples(task: Task, found: Detections):
         told += " and ".join(f"{(changed == flip).sum()} are {flip}" for flip in CHANGED)
         return html.escape(f"{told}. {credit(task, [image])}", quote=False), canvas
 
-    controls = [
-        live.choice(others, "variant", "int8_static" if "int8_static" in others else others[-1]),
-        live.slider(FOUND_SCORE, 0.05, 0.95, 0.05, "score from"),
-        live.counter(1, len(shown_to_all(task)), "image, most flips first"),
-    ]
-    return live.follow(show, controls)
+    first = "int8_static" if "int8_static" in others else others[-1]
+    sure = live.slider(FOUND_SCORE, 0.05, 0.95, 0.05, "score from")
+    place = live.counter(1, len(shown_to_all(task)), "image, most flips first")
+    return live.follow(show, [live.choice(others, "variant", first), sure, place])

@@ -9,12 +9,10 @@ from qlab.detector.average_precision import OVERLAPS, SIZES
 from qlab.detector.measure import BITS, FEW, PARENT
 from qlab.detector.robustness import CLEAN
 
-ORDER = [*BITS, "as_is"]
-_TWICE = "int8_dynamic_depthwise_fp32"  # looks as the deconv_fp32, beside which it never is
-_MAIN = [v for v in BITS if v not in (_TWICE, *FEW)]
-LOOKS = dict(zip(_MAIN, zip(plot.PALETTE, plot.MARKERS, strict=True), strict=True))
+ORDER = {variant: i for i, variant in enumerate([*BITS, "as_is"])}
+_AT = (0, 1, 2, 3, 3, 4, 5, 6, 7)  # no graph has both kinds of layers that stay float
+LOOKS = {v: (plot.PALETTE[i], plot.MARKERS[i]) for v, i in zip(BITS, _AT, strict=False)}
 LOOKS |= {v: ("#882255", marker) for v, marker in zip(FEW, plot.MARKERS, strict=False)}
-LOOKS |= {_TWICE: LOOKS["int8_dynamic_deconv_fp32"], "as_is": LOOKS[PARENT]}
 PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"]  # of one variant
 OVERLAP_LABELS = {metric: f"{iou:.2f}" for metric, iou in OVERLAPS.items()}
 _SIZED = ("small (< 32² px)", "medium", "large (> 96² px)")
@@ -26,12 +24,12 @@ KERNELS = {
 }
 _INTERVAL = ["value", "ci_low", "ci_high"]
 _BELOW = {"loc": "outside lower center", "frameon": False}  # where a legend lies
+_NEAR = {"textcoords": "offset points", "fontsize": 9}  # a number beside what it is of
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Rows by the fixed order of variants."""
-    rank = {variant: i for i, variant in enumerate(ORDER)}
-    return table.sort_values("variant", key=lambda v: v.map(rank), kind="stable")
+    return table.sort_values("variant", key=lambda v: v.map(ORDER), kind="stable")
 
 
 def look(variant: str) -> tuple[str, str]:
@@ -54,14 +52,13 @@ def wide(table: pd.DataFrame, titles: dict[str, tuple[str, str]]) -> pd.DataFram
 
 
 def points(axis, rows: pd.DataFrame, x: str, y: str = "value", along: str = "y", **more) -> None:
-    """Columns of variants, labelled, in their looks; intervals reach `along` x or y, if at all."""
+    """Columns of variants, labelled, in their looks, with their intervals `along` x or y."""
     for (variant, n), one in rows.groupby(["variant", "n"], sort=False):
         colour, marker = look(variant)
         ends = np.abs(one[["ci_low", "ci_high"]].sub(one["value"], axis=0)).to_numpy(float).T
-        reach = {f"{along}err": ends} if along else {}
         label = variant if n == rows["n"].max() else f"{variant} (n={n:.0f})"
-        usual = {"fmt": marker, "color": colour, "elinewidth": 0.9, "label": label}
-        axis.errorbar(one[x], one[y], **{**usual, **reach, **more})
+        usual = {"fmt": marker, "color": colour, "elinewidth": 0.9, f"{along}err": ends}
+        axis.errorbar(one[x], one[y], label=label, **usual | more)
 
 
 def ladder(axis, rows: pd.DataFrame, form: str, **more) -> None:
@@ -70,19 +67,15 @@ def ladder(axis, rows: pd.DataFrame, form: str, **more) -> None:
     points(axis, rows, "value", "at", "x", capsize=3, ms=7)
     form = form.replace("+", "+z")  # no -0.000
     for value, at in zip(rows["value"], rows["at"], strict=True):
-        axis.annotate(f"{value:{form}}", (value, at), (0, 7), textcoords="offset points",
-                      ha="center", fontsize=9)  # fmt: skip
+        axis.annotate(f"{value:{form}}", (value, at), (0, 7), ha="center", **_NEAR)
     names = axis.get_legend_handles_labels()[1]
     axis.set(yticks=rows["at"], yticklabels=names, ylim=(len(rows) - 0.5, -0.7), **more)
     axis.margins(x=0.15)
 
 
 def differences(table: pd.DataFrame, profile: str, name: str, places: dict, told: str) -> None:
-    """AP or AR minus the float parent's, same images, by overlap or object size.
-
-    `places` has the label of each metric, such as OVERLAP_LABELS. Variants that saw fewer images,
-    and those with less than half of the parent's AP, are left out.
-    """
+    """AP or AR minus the float parent's by overlap or object size, the labels of whose metrics
+    `places` has; without variants that saw fewer images or have less than half of its AP."""
     rows = clean(table, [f"{metric}_difference" for metric in places])
     ap = clean(table, "ap").set_index("variant")["value"]
     rows = rows[(rows["variant"].map(ap) > ap.iloc[0] / 2) & (rows["n"] == rows["n"].max())]
@@ -138,14 +131,14 @@ def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
         canvas.suptitle(f"{told}. Up and left is better; grey joins the unbeaten{far}", fontsize=9)
 
 
-def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
+def operators(table: pd.DataFrame, profile: str) -> None:
     """Time by operator type with both sets of kernels."""
     rows = in_order(records.pick(table, [alone for _, alone in KERNELS.values()]))
     if rows.empty:
         return print("Nothing to draw: a ready .tflite file is not taken apart.")
-    kept = [*rows.groupby("part")["value"].max().nlargest(top).index]
-    rows = rows.assign(kind=rows["part"].where(rows["part"].isin(kept), "other"))
-    shades = dict(zip([*kept, "other"], PART_COLOURS, strict=False))
+    largest = rows.groupby("part")["value"].max().nlargest(len(PART_COLOURS) - 1).index
+    shades = dict(zip([*largest, "other"], PART_COLOURS, strict=False))
+    rows["kind"] = rows["part"].where(rows["part"].isin(largest), "other")
     drawn = rows.groupby(["metric", "variant", "kind"], sort=False, as_index=False)["value"].sum()
     layout = {"ncols": 2, "figsize": (9.6, 4.3), "sharey": True}
     with plot.figure("centernet_operators", profile, drawn, **layout) as (canvas, axes):
@@ -156,8 +149,8 @@ def operators(table: pd.DataFrame, profile: str, top: int = 5) -> None:
             for at, (variant, total) in enumerate(one.sum(axis=1).items()):
                 measured = records.pick(table, whole, variant=variant)["value"].tolist()
                 axis.plot(measured, [at] * len(measured), "k|", ms=22, mew=1.6)
-                axis.annotate(f"{total:.3g} ms", (max([total, *measured]), at), (5, 0),
-                              textcoords="offset points", va="center", fontsize=9)  # fmt: skip
+                end = max([total, *measured]), at
+                axis.annotate(f"{total:.3g} ms", end, (5, 0), va="center", **_NEAR)
             axis.margins(x=0.2)
             axis.set(xlabel="ms per image; black tick: the whole graph", ylabel="", title=title)
             axis.grid(axis="y", visible=False)
@@ -179,7 +172,7 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     with plot.figure("centernet_robustness", profile, rows, **layout) as (canvas, axes):
         for (above, below), kind in zip(axes.T, corruptions.KINDS, strict=True):
             here = in_order(shown[shown["condition"].isin([CLEAN[0], kind])])
-            points(above, records.pick(here, "ap"), "strength", along="", ms=5, ls="-", lw=1.2)
+            points(above, records.pick(here, "ap"), "strength", yerr=None, ms=5, ls="-", lw=1.2)
             points(below, records.pick(here, "ap_difference"), "at", ms=5)
             above.set(title=kind)
             below.axhline(0, color="#444444", lw=1)

@@ -13,7 +13,6 @@ import numpy as np
 from qlab.core import cache, tflite_graph
 from qlab.core.errors import QlabError
 
-# Of the zoo's signature.
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 SMALL = 1024  # weights of an operator that TensorFlow's converter leaves float: they save nothing
 
@@ -32,11 +31,11 @@ def load(folder: Path):
     outputs = signature.structured_outputs if signature else {}
     found = [(name, image.dtype, image.shape.rank) for name, image in inputs.items()]
     if found != [("input_tensor", tf.uint8, 4)] or set(OUTPUTS) - set(outputs):
-        told = ", ".join(f"'{k}' {v.dtype.name} {list(v.shape)}" for k, v in inputs.items())
+        told = [f"'{k}' {v.dtype.name} {list(v.shape)}" for k, v in inputs.items()]
         raise QlabError(
             f"{folder} has not the signature of the TF2 detection zoo: expected one input "
             f"'input_tensor', uint8 [1, H, W, 3], and the outputs {', '.join(OUTPUTS)}; found "
-            f"inputs {told or 'none'} and outputs {', '.join(sorted(outputs)) or 'none'}."
+            f"inputs {', '.join(told)} and outputs {', '.join(sorted(outputs))}."
         )
     return model
 
@@ -72,11 +71,9 @@ def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarr
 
 
 def check(content: bytes, kind: str | None, floats: Collection[str] = ()) -> bytes:
-    """The content of a .tflite, if its weights (SMALL or more) have the type `kind`, such as INT8.
-
-    Recipes that do not fit a graph quantize nothing and say nothing: what one did is read back.
-    `floats`, by their output tensors, must be float; with None as kind, all but one may be so.
-    """
+    """The content of a .tflite, if a recipe did in it what was asked; those that do not fit a graph
+    say nothing. Weights (SMALL or more) have the type `kind`, such as INT8; `floats`, by their
+    output tensors, are float; with None as kind, all weights but one may be so."""
     found, types = tflite_graph.weight_types(content), tflite_graph.tensor_types(content)
     for name in (n for n in floats if types.get(n) in ("INT8", "INT16")):
         raise QlabError(f"{name} should be float and is {types[name]}: the rule misses it.")
@@ -99,11 +96,9 @@ def keep(folder: Path, variant: str, content: bytes) -> Path:
 
 
 def fully_connected(float_file: Path) -> bytes:
-    """The .tflite with each 1x1 CONV_2D of stride 1 as a FULLY_CONNECTED that keeps dimensions.
-
-    It is one at every pixel: same weights, same sums; and for those alone ai-edge-quantizer has its
-    methods for few bits. Grouped ones stay, and those whose weights one that stays reads too.
-    """
+    """The .tflite with each 1x1 CONV_2D of stride 1 as what it is at every pixel, FULLY_CONNECTED,
+    for which alone ai-edge-quantizer has its methods for few bits. Grouped ones stay, and those
+    whose weights one that stays reads too."""
     from ai_edge_litert import schema_py_generated as schema
 
     model, kinds = tflite_graph.read(float_file), schema.BuiltinOperator.FULLY_CONNECTED

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qlab.core import corruptions, processes
-from qlab.core.cache import code_sha256, hash_json
-from qlab.core.corruptions import corrupt
 from qlab.core.records import Record
 from qlab.detector import detect
 from qlab.detector.average_precision import Judged, difference, judged
@@ -24,19 +22,16 @@ def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
     conditions = [CLEAN, *((k, s) for k in corruptions.KINDS for s in STRENGTHS[profile])]
     images = {i: task.images[i] for i in sorted(task.images)[: LIMIT[profile]]}
     count, threads = shared(task, len(conditions))
-    same = (dict(files), images, task.coco, threads, DRAWS[profile], task.given.seed)
+    same = (files, images, task.coco, threads, DRAWS[profile], task.given.seed)
     arguments = [(condition, *same) for condition in conditions]
     found = processes.starmap(_judged_under, arguments, count, progress)
     return dict(zip(conditions, found, strict=True))
 
 
 def _judged_under(condition, files, images, coco, threads, draws, seed) -> dict[str, Judged]:
-    """The overall figures of each detector in `files` under a corruption; strength 0 is none."""
-    kind, strength = condition
-    change = (lambda image, i: corrupt(image, kind, strength, seed + i)) if strength else None
-    code = hash_json(code_sha256(corruptions.__name__))  # which detecting does not import
-    name = f"{kind}{strength} seed {seed} code {code}" if strength else "none"
-    found = detect.detect_each(list(files.values()), images, threads, change, name)
+    """The overall figures of each detector in `files` under a corruption."""
+    worse = None if condition == CLEAN else (*condition, seed)
+    found = detect.detect_each([*files.values()], images, threads, worse)
     pairs = zip(files, found, strict=True)
     return {v: judged(coco, results, sorted(images), draws, seed, True) for v, results in pairs}
 

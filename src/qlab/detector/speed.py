@@ -12,7 +12,7 @@ from qlab.detector import detect
 from qlab.detector.data import Task
 from qlab.detector.measure import RECORD, Files, parent_of
 
-PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # that are timed; one: this one
+PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # fresh ones, that are timed
 REPEATS = {  # timed rounds in each, with XNNPACK and without
     True: {"smoke": 6, "mini": 32, "small": 10, "full": 10},
     False: {"smoke": 6, "mini": 8, "small": 3, "full": 3},
@@ -25,21 +25,14 @@ def device(task: Task) -> str:
 
 
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
-    """Latency of each variant's graph on one image, and how it compares with the float parent's.
-
-    A ratio is the median over rounds: a slow moment hits both. `_builtin` marks the kernels before
-    XNNPACK. Where one process is timed, `n` is its rounds and the interval is over them; else `n`
-    is PROCESSES fresh ones, and value and interval are `stats.geometric_mean` of their figures.
-    """
-    records, parent, count = [], parent_of(files), PROCESSES[task.given.profile]
+    """Latency of each variant's graph on one image, and the median over rounds of its ratio to the
+    float parent's; `_builtin` marks the kernels before XNNPACK. Intervals: `stats.of_rounds`."""
+    records, parent, about = [], parent_of(files), {"device": device(task)}
     told = {"files": {v: str(f) for v, f in files.items()}, "threads": task.given.threads}
-    told["picture"] = str(next(iter(task.images.values())))
+    told["picture"], count = str(next(iter(task.images.values()))), PROCESSES[task.given.profile]
     for xnnpack, name in ((True, "latency"), (False, "latency_builtin")):
         told |= {"xnnpack": xnnpack, "repeats": REPEATS[xnnpack][task.given.profile]}
-        if count == 1:
-            runs = [detect.rounds(**told, progress=progress)]
-        else:
-            runs = timing.in_processes(detect.__name__, told, count, progress)
+        runs = timing.in_processes(detect.__name__, told, count, progress)
         for variant in files:
             made, spent = {}, [np.array(run[variant]) for run in runs]
             for q in (50, 90):
@@ -47,7 +40,6 @@ def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
             if variant != parent:
                 ratios = [s / run[parent] for s, run in zip(spent, runs, strict=True)]
                 made[f"{name}_ratio_p50"] = stats.of_rounds(ratios, 0.5)
-            about = {"device": device(task)}
             records += [RECORD.estimated(task, variant, m, e, **about) for m, e in made.items()]
     return records
 
@@ -58,12 +50,10 @@ def _counted(task: Task, *what, **more) -> Record:
 
 def memory_records(task: Task, files: Files) -> list[Record]:
     """Peak resident memory of a fresh process that runs a variant once; 55 MB are Python's."""
-    records = []
-    for variant, file in files.items():
-        told = json.dumps({"file": str(file), "threads": task.given.threads})
-        peak = timing.peak_memory(["-m", detect.__name__, told])
-        records.append(_counted(task, variant, "peak_memory_bytes", peak))
-    return records
+    told, same = ["-m", detect.__name__], {"threads": task.given.threads}
+    asked = {v: [*told, json.dumps(same | {"file": str(file)})] for v, file in files.items()}
+    peaks = {v: timing.peak_memory(arguments) for v, arguments in asked.items()}
+    return [_counted(task, v, "peak_memory_bytes", peak) for v, peak in peaks.items()]
 
 
 def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
@@ -92,19 +82,14 @@ def operator_records(task: Task, files: Files, variants: list, progress=iter) ->
 
 
 def time_operators(file: Path, threads: int, xnnpack: bool, repeats: int = 5) -> pd.DataFrame:
-    """Median milliseconds of each operator, those of constants apart: columns `kind`, `ms`.
-
-    LiteRT's Python interpreter has no profiler. Alone, in a file of its own, an operator has the
-    same kernel, delegate and shapes; what is lost is the fusion of neighbours.
-    """
+    """Median milliseconds of each operator, those of constants apart: columns `kind`, `ms`. Without
+    a profiler it runs alone in a file, with the same kernel and shapes, but not fused."""
     rows, rng, model = [], np.random.default_rng(0), tflite_graph.read(file)
     for index, operator in enumerate(model.subgraphs[0].operators):
         runner = litert.interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
         for entry in runner.get_input_details():
-            # A dense kernel takes the same time for any values.
-            noise = rng.random(entry["shape"])
-            noise = noise if np.issubdtype(entry["dtype"], np.floating) else noise < 0.5
-            runner.set_tensor(entry["index"], noise.astype(entry["dtype"]))
+            values = 2 * rng.random(entry["shape"])  # a dense kernel takes the same time for any
+            runner.set_tensor(entry["index"], values.astype(entry["dtype"]))
         if runner.get_input_details():
             seconds = timing.interleaved({"op": runner.invoke}, repeats)["op"]
             rows.append((tflite_graph.kind(model, operator), 1e3 * np.median(seconds)))

@@ -3,22 +3,14 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from qlab.core.take import along, card
 from qlab.detector.data import Task
 
 
-def keep(
-    folder: str | Path, task: Task, file: Path, recipe: Any, rows: pd.DataFrame, source: dict
-) -> Path:
-    """Write model.tflite, labels.txt (ids as the model counts, names), recipe.json and card.json of
-    a variant to `folder`, anew where such a folder is there; returns it.
-
-    `rows`, its records, and `source`, their provenance, go to the card. QlabError: as `along`.
-    """
+def keep(folder: str | Path, task: Task, file: Path, recipe, rows, source: dict) -> Path:
+    """Write model.tflite, labels.txt (ids as the model counts, names), recipe.json and, of records
+    `rows` and their provenance `source`, card.json of a variant, as `along` does."""
     about = {"variant": rows["variant"].iloc[0], "recipe": recipe}
     labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]
 

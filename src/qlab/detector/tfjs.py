@@ -23,33 +23,28 @@ def opened(path: Path) -> Path:
 
 
 def saved_model(file: Path) -> Path:
-    """The SavedModel of a TensorFlow.js detector, made once.
-
-    Of a graph with one input, RGB float32 [1, H, W, 3] in 0..255, and one output [1, N, 6]: x1, y1,
-    x2, y2 in pixels, score, class (COCO's 80 in their order, from 0). QlabError: of another.
-    """
+    """The SavedModel, made once, of a TensorFlow.js graph with one input, RGB float32 [1, H, W, 3]
+    in 0..255, and one output [1, N, 6]: x1, y1, x2, y2 in pixels, score, class (COCO's 80 in their
+    order, from 0). QlabError: of another."""
     try:
         model = json.loads(file.read_text(encoding="utf-8"))
         parts = [file.name, *(name for part in model["weightsManifest"] for name in part["paths"])]
         files = [file_sha256(file.parent / name) for name in parts]
         recipe = {"files": files, "code": code_sha256(__name__), "versions": versions("tensorflow")}
-        return artefact("tfjs", recipe, lambda at: _write(model, file, at / "model")) / "model"
-    except (KeyError, TypeError, ValueError, OSError, json_format.Error) as error:
+        return artefact("tfjs", recipe, lambda at: _write(model, file, str(at / "model"))) / "model"
+    except Exception as error:  # TensorFlow raises many kinds
         why = f"one input [1, H, W, 3], one output [1, N, 6]; {type(error).__name__}: {error}"
         raise QlabError(f"{file} is no graph model of TensorFlow.js with {why}") from error
 
 
-def _write(model: dict, file: Path, target: Path) -> None:
+def _write(model: dict, file: Path, target: str) -> None:
     from qlab.core.tf import tf
 
     read = json_format.ParseDict(model["modelTopology"], tf.compat.v1.GraphDef()).node
     nodes = [part for node in read for part in (_parts(node) if node.op in FUSED else [node])]
     weights = _weights(model["weightsManifest"], file.parent)
-    for node in nodes:
-        if not hasattr(tf.raw_ops, node.op):
-            raise QlabError(f"{file}: the operator {node.op} at {node.name} is not known.")
-        if node.op == "Const":
-            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(weights[node.name]))
+    for node in (node for node in nodes if node.op == "Const"):
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(weights[node.name]))
     graph = tf.compat.v1.GraphDef(node=nodes)
     [image] = [node for node in nodes if node.op == "Placeholder"]
     size = [d.size for d in image.attr["shape"].shape.dim[1:3]]
@@ -68,8 +63,7 @@ def _write(model: dict, file: Path, target: Path) -> None:
         named = dict(zip(OUTPUTS, (boxes, score, kinds, tf.constant(count)), strict=True))
         logging.disable(logging.WARNING)  # TensorFlow calls its older formats deprecated
         try:
-            put = {"input_tensor": pixels}
-            tf.compat.v1.saved_model.simple_save(session, str(target), put, named)
+            tf.compat.v1.saved_model.simple_save(session, target, {"input_tensor": pixels}, named)
         finally:
             logging.disable(logging.NOTSET)
 

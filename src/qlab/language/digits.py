@@ -11,15 +11,12 @@ from qlab.core import processes
 from qlab.language.data import EMBEDDED_MODEL, Task
 
 log = logging.getLogger(__name__)
-PROCESSES = 4  # at most, that share the embedded model's variants
+PROCESSES = 4  # at most, that share a small task; a larger model might not fit into memory twice
 
 
 def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
-    """Name -> what its call returns; those for which memory ran out are left out, which is said.
-
-    Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
-    those of a small task; a larger model might not fit into memory twice.
-    """
+    """Name -> what its call returns, `reproducible`; those for which memory ran out are left out,
+    which is said. As many processes as the task has threads share those of a small task."""
     alone = task.given.profile == "smoke" or not _small(task)
     most = 1 if alone else min(task.given.threads, PROCESSES)
     made = processes.starmap(_one, [(task, call) for call in calls.values()], most, progress)
@@ -35,20 +32,17 @@ def _one(task: Task, call: Callable[[], Any]) -> Any:
     try:
         with reproducible(task):
             return call()
-    except (MemoryError, torch.OutOfMemoryError):
-        return None
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        short = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not short and "can't allocate memory" not in str(error):
             raise
         return None
 
 
 @contextlib.contextmanager
 def reproducible(task: Task) -> Iterator[None]:
-    """PyTorch has one thread for a small task, and the task's for another.
-
-    Sums of another number of threads end in other digits, with which GPTQ rounds other weights.
-    """
+    """PyTorch has one thread for a small task, and the task's for another: sums of another number
+    of threads end in other digits, with which GPTQ rounds other weights."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads(task))
     try:

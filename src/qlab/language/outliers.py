@@ -42,21 +42,17 @@ def spread(model: LlamaForCausalLM, seed: int, strength: float = STRENGTH) -> No
         move(attention.v_proj.weight, attention.o_proj, **heads)
 
 
+@torch.no_grad()
 def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
-    """Excess kurtosis of weights and inputs of each linear layer: block, linear, weights, inputs.
-
-    It is 0 for a normal distribution, and large where few values are far out.
-    Inputs are those of the passages (token ids) in the float model.
-    """
-    rows = []
-    with torch.no_grad():
-        through = walk.Walk(folder, passages)
-        for index, group in through.layers():
+    """Excess kurtosis of weights and of inputs, those of the passages (token ids) in the float
+    model, of each linear layer: block, linear, weights, inputs. 0 for a normal distribution."""
+    rows, through = [], walk.Walk(folder, passages)
+    for index, block, groups in through.each():
+        for group in groups:
             entered: list[np.ndarray] = []
-            first = next(iter(group))
-            through.observe(index, [first], lambda _, x, __, to=entered: to.append(x.numpy()))
-            inputs = stats.kurtosis(np.concatenate([x.ravel() for x in entered]))
-            for name, linear in group.items():
-                weights = stats.kurtosis(decoder.matrix(linear).numpy().ravel())
-                rows.append((index, name, float(weights), float(inputs)))
+            through.observe(index, group[:1], lambda _, x, __, to=entered: to.append(x.numpy()))
+            inputs = float(stats.kurtosis(np.concatenate([x.ravel() for x in entered])))
+            for name in group:
+                weight = decoder.matrix(block.get_submodule(name)).numpy()
+                rows.append((index, name, float(stats.kurtosis(weight.ravel())), inputs))
     return pd.DataFrame(rows, columns=["block", "linear", "weights", "inputs"])

@@ -21,11 +21,10 @@ _WORD_STARTS = "Ġ▁"  # how byte-level BPE and SentencePiece mark a space befo
 
 
 def kind(piece: str, text: str, passage: Passage) -> str:
-    """The kind of a predicted first token, one of KINDS.
+    """The kind of a predicted first token, one of KINDS: `piece` is the vocabulary's own writing of
+    it, whose first character says whether a word starts here, `text` what it decodes to.
 
-    `piece` is the vocabulary's own writing of it, whose first character says whether a word starts
-    here, `text` what it decodes to. `from the passage` is the beginning of a word of the context;
-    a `fragment` continues a word.
+    `from the passage` is the beginning of a word of the context; a `fragment` continues a word.
     """
     plain = text.strip()
     if piece.startswith("<") and piece.endswith(">") or not any(c.isalnum() for c in plain):
@@ -36,9 +35,8 @@ def kind(piece: str, text: str, passage: Passage) -> str:
         return "the right beginning"
     if plain.lower() in FUNCTION_WORDS:
         return "function word"
-    if any(word.startswith(plain) for word in passage.context.split()):
-        return "from the passage"
-    return "another word"
+    inside = any(word.startswith(plain) for word in passage.context.split())
+    return "from the passage" if inside else "another word"
 
 
 def kinds(scores: Mapping[str, Scores], passages: Sequence[Passage], tokenizer) -> pd.DataFrame:
@@ -65,5 +63,6 @@ def written(tokens: Sequence[int], tokenizer) -> list[str]:
 
 def _spelt(tokens: Iterable[int], tokenizer) -> list[tuple[str, str]]:
     """Each token as the vocabulary writes it, and as it is decoded."""
-    pieces = tokenizer.convert_ids_to_tokens([int(token) for token in tokens])
-    return [(piece, tokenizer.decode([int(t)])) for piece, t in zip(pieces, tokens, strict=True)]
+    ids = [int(token) for token in tokens]
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    return [(piece, tokenizer.decode([i])) for piece, i in zip(pieces, ids, strict=True)]

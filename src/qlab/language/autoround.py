@@ -8,20 +8,18 @@ because importing the library replaces functions of transformers.
 
 import gc
 import os
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import cloudpickle
 import torch
+from joblib.externals import loky
 from safetensors.torch import save_file
 
+from qlab.core import processes
 from qlab.core.errors import QlabError
+from qlab.core.quiet import quiet
 from qlab.language import configuration, decoder, gptq, gptq_format, streaming
 from qlab.language.configuration import WEIGHTS, Weights
 from qlab.language.quantized import Library
@@ -40,17 +38,17 @@ class AutoRound(Library):
 def write(task, target: Path, rounder: Callable, **settings: Any) -> None:
     """Write the task's model, rounded, into the folder `target`; repeatable on one machine.
 
-    QlabError: no calibration; the library failed, or packed other weights than it tuned.
+    QlabError: no calibration; the process was killed; other weights were packed than tuned.
     """
     given = (task.folder, task.choice.dtype, rows(task.calibration_tokens), target)
-    work = cloudpickle.dumps((rounder, given, settings, torch.get_num_threads()))
-    out = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    out["env"] = os.environ | {"HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-m", "qlab.language.autoround"], input=work, **out)
-    if code := done.returncode:
-        said = done.stdout.decode(errors="replace").strip().rpartition("\n")[2]
-        end = "failed" if code > 0 else f"was killed by signal {-code} (out of memory?)"
-        raise QlabError(f"AutoRound {end} on {task.folder}: {said}")
+    start = {"initializer": processes._prepare, "initargs": (os.getpid(), os.getcwd())}
+    alone = loky.ProcessPoolExecutor(1, env={"HF_HUB_OFFLINE": "1"}, **start)
+    try:
+        alone.submit(_tune, *given, rounder, settings, torch.get_num_threads()).result()
+    except loky.BrokenProcessPool as error:
+        raise QlabError(f"AutoRound was killed on {task.folder} (out of memory?).") from error
+    finally:
+        alone.shutdown(kill_workers=True)
 
 
 def rows(passages: list[list[int]]) -> list[list[int]]:
@@ -63,31 +61,21 @@ def rows(passages: list[list[int]]) -> list[list[int]]:
     return [joined[i : i + length] for i in range(0, len(joined) - length + 1, length)]
 
 
-def main() -> None:
+def _tune(source: Path, dtype: str, calibration: list, target: Path, rounder, settings, threads):
     """What the process does: tune, export, check, and write the folder's files."""
-    threading.Thread(target=_leave_with, args=[os.getppid()], daemon=True).start()
-    rounder, given, settings, threads = cloudpickle.load(sys.stdin.buffer)
-    source, dtype, calibration, target = given
     torch.set_num_threads(threads)
     model, words = decoder.load(source, dtype), configuration.load_tokenizer(source)
-    import auto_round  # noqa: F401
+    with quiet(), TemporaryDirectory(dir=target) as export:
+        import auto_round  # noqa: F401
 
-    # It imports all of transformers; collecting that garbage would take longer than the tuning.
-    gc.freeze()
-    tuning = rounder(model, words, [torch.tensor([row]) for row in calibration], **settings)
-    model, _ = tuning.quantize()
-    with TemporaryDirectory(dir=target) as export:
+        # It imports all of transformers; collecting that garbage would take longer than the tuning.
+        gc.freeze()
+        tuning = rounder(model, words, [torch.tensor([row]) for row in calibration], **settings)
+        model, _ = tuning.quantize()
         names = decoder.shapes(configuration.read(source))
         meant = {name: decoder.matrix(model.get_submodule(name)) for name in names}
         tuning.save_quantized(export, format="auto_gptq")  # which empties the layers
         _write(source, target, Weights(Path(export)), meant, settings)
-
-
-def _leave_with(parent: int) -> None:
-    """End the process when whoever started it is gone."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _write(source: Path, target: Path, packed: Weights, meant: dict, settings: dict) -> None:
@@ -105,7 +93,3 @@ def _write(source: Path, target: Path, packed: Weights, meant: dict, settings: d
         tensors |= {f"{name}.{end}": part for end, part in parts.items()}
     save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
     streaming.write_beside(source, target, method.config())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,7 @@
 """Experiment `llama_gptq` (notebook 02): what quantizing a language model costs on LAMBADA."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -143,18 +144,15 @@ def part_records(task, variants, sided: dict, layers: dict, judged, seed: int) -
     made, sides = [], list(layers)
     pairs = dict(zip(sides[::2], sides[1::2], strict=False))
     for (base, side), one in sided.items():
-        flips = stats.paired(whole["acc"].to_numpy(), rows[one.name]["acc"].to_numpy())
+        here = {"condition": SOME, "k": len(layers[side]), "seed": seed}
+        of = partial(record.estimated, task, variants[base], **here)
         lost = mean(log_p[base, side] - whole["log_likelihood"].to_numpy(), weights)
-        found = [("log_likelihood_difference", side, lost)]
-        found += [("acc_difference", side, flips.difference)]
+        flips = stats.paired(whole["acc"].to_numpy(), rows[one.name]["acc"].to_numpy())
+        made.append(of("log_likelihood_difference", lost, part=side))
+        made.append(of("acc_difference", flips.difference, part=side))
         if other := pairs.get(side):
             apart = mean(log_p[base, side] - log_p[base, other], weights)
-            found += [("part_difference", f"{side} minus {other}", apart)]
-        here = {"condition": SOME, "k": len(layers[side]), "seed": seed}
-        made += [
-            record.estimated(task, variants[base], metric, e, part=part, **here)
-            for metric, part, e in found
-        ]
+            made.append(of("part_difference", apart, part=f"{side} minus {other}"))
     return made
 
 

@@ -64,8 +64,14 @@ def _points(axis, x, y, rows: pd.DataFrame, along: str, **style):
     return axis.errorbar(x, y, ms=6, **{f"{along}err": ends}, **style)
 
 
-def _scale(axes, letter: str, scale: str) -> None:
-    """Scale of the x or y axis; other than a linear one's, its ticks are written out."""
+def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
+    """Label and scale of the x or y axis for a metric or column, written out where it is not
+    linear, and a line at zero if it has one."""
+    about = ABOUT.get(name, {})
+    scale, label = about.get("scale", "linear"), "block" if name == "depth" else name
+    axes.set(**{f"{letter}label": about.get("axis", label)})
+    if zero and scale != "log":
+        (axes.axvline if letter == "x" else axes.axhline)(0, color="#444444", lw=1)
     if scale == "linear":
         return
     getattr(axes, f"set_{letter}scale")(scale, **({"linthresh": 0.1} if scale == "symlog" else {}))
@@ -81,13 +87,6 @@ def _scale(axes, letter: str, scale: str) -> None:
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _axis(name: str) -> tuple[str, str]:
-    """Label and scale of a metric or column of records."""
-    about = ABOUT.get(name, {})
-    label = {"depth": "block"}.get(name, name)
-    return about.get("axis", label), about.get("scale", "linear")
-
-
 def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "metric") -> None:
     """A point with its interval for each variant, in a line of its own, and a panel for each value
     of the column `panel`. Of no rows there is no figure."""
@@ -101,11 +100,7 @@ def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "me
             for variant, one in some.groupby("variant"):
                 at = [shown.index(variant)] * len(one)
                 _points(axis, one["value"], at, one, "x", capsize=2)
-            label, scale = _axis(some["metric"].iloc[0])
-            _scale(axis, "x", scale)
-            if scale != "log":
-                axis.axvline(0, color="#444444", lw=1)
-            axis.set_xlabel(label)
+            _axis(axis, "x", some["metric"].iloc[0])
             axis.grid(axis="y", visible=False)
         axis.set_yticks(range(len(shown)), shown)
         axis.set_ylim(len(shown) - 0.5, -0.5)
@@ -118,7 +113,6 @@ def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
     if rows.empty:
         return
     rows, alone = in_order(rows), panel == "variant"
-    (xlabel, xscale), (ylabel, yscale) = _axis(x), _axis(rows["metric"].iloc[0])
     size = (max(8.4, 1.5 + 1.7 * rows[panel].nunique()), 4.2)
     handles = dict.fromkeys(rows["variant"])
     with _panels(name, place, rows, title, panel, figsize=size, sharey=not alone) as made:
@@ -132,15 +126,13 @@ def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
                 look = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
                 axis.text(at, 0.02, mark, transform=axis.get_xaxis_transform(), rotation=90, size=8,
                           bbox=look)  # fmt: skip
-            _scale(axis, "x", xscale)
-            _scale(axis, "y", yscale)
-            if xscale == "linear":
+            _axis(axis, "x", x, zero=False)
+            _axis(axis, "y", rows["metric"].iloc[0])
+            if axis.get_xscale() == "linear":
                 places = sorted(set(some[x]))
                 axis.set_xticks(places[:: max(1, (len(places) - 1) // 3)])
-            if yscale == "linear":
-                axis.axhline(0, color="#444444", lw=1)
-            axis.set_xlabel(xlabel)
-        panels[0][0].set_ylabel(ylabel)
+            if axis is not panels[0][0]:
+                axis.set_ylabel("")
         if not alone:
             where = {"loc": "outside right center", "frameon": False, "fontsize": 9}
             canvas.legend(handles.values(), handles, **where)

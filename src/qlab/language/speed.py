@@ -8,6 +8,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -40,49 +41,47 @@ def measure(
     calls = {}
     with torch.inference_mode():
         for variant, model in models.items():
-            works = (_read(model, passages), _read(model, [prompt]), _write(model, prompt, written))
+            ids = [torch.tensor([list(p)], device=model.device) for p in (*passages, prompt)]
+            works = [partial(_read, model, ids[:-1]), partial(_read, model, ids[-1:])]
+            works.append(_write(model, ids[-1], written))
             calls |= {(variant, m): work for m, work in zip(COUNTS, works, strict=True)}
         seconds = timing.interleaved(calls, repeats, 1, progress)
     return {v: {m: sizes[m] / seconds[v, m] for m in COUNTS} for v in models}
 
 
-def _read(model, passages: Passages) -> Callable[[], None]:
-    """A call that reads passages one by one and waits for the token chosen after each."""
-    inputs, step = [torch.tensor([list(p)], device=model.device) for p in passages], _step(model)
-
-    def call() -> None:
-        for tokens in inputs:
-            step(tokens, DynamicCache()).item()
-
-    return call
+def _read(model, passages: Sequence[torch.Tensor]) -> None:
+    """Read passages one by one and wait for the token chosen after each."""
+    for tokens in passages:
+        _next(model, tokens, DynamicCache()).item()
 
 
-def _write(model, prompt: Sequence[int], count: int) -> Callable[[], None]:
+def _write(model, prompt: torch.Tensor, count: int) -> Callable[[], None]:
     """A call that writes `count` tokens after a prompt that was read before."""
-    step, cache = _step(model), DynamicCache()
-    first = step(torch.tensor([list(prompt)], device=model.device), cache)
+    kept = DynamicCache()
+    first = _next(model, prompt, kept)
 
     def call() -> None:
         token = first
         for _ in range(count):
-            token = step(token, cache)
+            token = _next(model, token, kept)
         token.item()  # waits for a GPU
-        cache.crop(-count)  # back to the prompt, for the next call
+        kept.crop(-count)  # back to the prompt, for the next call
 
     return call
 
 
-def _step(model) -> Callable:
-    """(tokens, cache) -> the most probable next token, [1, 1], still on its way where a GPU has it;
-    only the last token's logits are made where the model's family can."""
-    known = inspect.signature(model.forward).parameters
-    last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+def _next(model, tokens: torch.Tensor, kept: DynamicCache) -> torch.Tensor:
+    """The most probable next token, [1, 1], still on its way where a GPU has it."""
+    last = _last(type(model))
+    said = model(input_ids=tokens, past_key_values=kept, use_cache=True, **last)
+    return said.logits[:, -1:].argmax(dim=-1)
 
-    def step(tokens: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
-        said = model(input_ids=tokens, past_key_values=cache, use_cache=True, **last)
-        return said.logits[:, -1:].argmax(dim=-1)
 
-    return step
+@cache
+def _last(kind: type) -> dict[str, int]:
+    """What asks a family for the last token's logits alone, where it can."""
+    known = "logits_to_keep" in inspect.signature(kind.forward).parameters
+    return {"logits_to_keep": 1} if known else {}
 
 
 def in_processes(task: Task, variants: Variants, passages, count=5, progress=iter) -> Rates:

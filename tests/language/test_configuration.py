@@ -150,7 +150,7 @@ SPOILT = [
     (lambda f: tiny_llama.write_tokenizer(f, 301), "has 301 words, the model only 300; take"),
     (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer, none of tokenizer.json,"),
     (lambda f: (f / "config.json").unlink(), "holds no config.json; expected a causal"),
-    (pickle_only, r"as pickle only \(pytorch_model\.bin\), which can run any code"),
+    (pickle_only, r"is no whole safetensors file \(No such file.* without pickles \(\.bin\)"),
     (missing_shard, r"model-00002-of-.* is no whole safetensors file \(No such file"),
     (lambda f: spoilt(f, "config.json", "{"), "config.json holds no JSON object"),
     (lambda f: spoilt(f, "tokenizer_config.json", "[]"), "_config.json holds no JSON object"),

@@ -62,7 +62,7 @@ def write_gguf(source, file, **flags) -> None:
     """The tiny Llama of a folder: matrices in Q8_0, norms in float32."""
     gguf = pytest.importorskip("gguf")
     config, words = configuration.read(source), configuration.load_tokenizer(source)
-    writer = gguf.GGUFWriter(file, "llama")
+    writer, kind = gguf.GGUFWriter(file, "llama"), gguf.GGMLQuantizationType.Q8_0
     tokens = words.convert_ids_to_tokens(range(260)) + ["ab", "cd"]
     told = {
         "block_count": 2, "context_length": config.max_position_embeddings,
@@ -78,7 +78,7 @@ def write_gguf(source, file, **flags) -> None:
     for name, tensor in tiny_llama.stored(source).items():
         for ours, its in NAMES.items():
             name = name.replace(ours, its)
-        weight, kind = turned(name, tensor.numpy()), gguf.GGMLQuantizationType.Q8_0
+        weight = turned(name, tensor.numpy())
         if weight.ndim == 1:
             writer.add_tensor(name, weight)
         else:
@@ -114,14 +114,13 @@ def test_a_gguf_file_begins_texts_as_it_says(tmp_path, flags):
     assert words("so it was", add_special_tokens=False)["input_ids"] == plain
 
 
-@pytest.mark.parametrize("share", [0.9, 0.01, 0])
-def test_a_gguf_file_that_was_cut_is_one_sentence(tmp_path, share):
+def test_a_gguf_file_that_was_cut_is_one_sentence(tmp_path):
     tiny_llama.write(tmp_path)
-    file = tmp_path / "m.gguf"
-    write_gguf(tmp_path, file)
-    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-    with pytest.raises(QlabError, match=r"m\.gguf .*GGUF file"):
-        given.from_gguf(file)
+    write_gguf(tmp_path, file := tmp_path / "m.gguf")
+    for share in (0.9, 0.01, 0):
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+        with pytest.raises(QlabError, match=r"m\.gguf .*GGUF file"):
+            given.from_gguf(file)
 
 
 @pytest.mark.real_data
@@ -139,8 +138,7 @@ def test_a_published_gguf_file(real_data):
 
 
 def test_a_gptq_folder_is_measured_as_it_is(source, made, tmp_path):
-    folder = made(gptq.Gptq(4, 32))
-    named = ("", str(source))
+    folder, named = made(gptq.Gptq(4, 32)), ("", str(source))
     alone, beside = (prepare(tmp_path, model=str(folder), parent=parent) for parent in named)
     assert "(gptq, 4 bits): its weights turned into float32 ones are the parent" in alone.notes[1]
     assert "its parent is said to be" in beside.notes[1] and beside.folder == source
@@ -234,15 +232,13 @@ def test_awq_is_read_as_dense_weights(source, tmp_path):
         streaming.load_packed(task.as_is)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
+def test_formats_that_are_not_read_are_refused(tmp_path):
+    four = {"bits": 4, "group_size": 64}
+    for settings in (
         {"quant_method": "hqq"},
-        {"quant_method": "gptq", "checkpoint_format": "gptq_v2", "bits": 4, "group_size": 64},
-        {"quant_method": "auto-round", "packing_format": "auto_round:gptqmodel", "bits": 4},
+        {"quant_method": "gptq", "checkpoint_format": "gptq_v2", **four},
+        {"quant_method": "auto-round", "packing_format": "auto_round:gptqmodel", **four},
         {"quant_method": "awq", "bits": 4, "version": "gemv"},
-    ],
-)
-def test_formats_that_are_not_read_are_refused(tmp_path, settings):
-    with pytest.raises(QlabError, match="not read"):
-        formats.stored(settings, tmp_path)
+    ):
+        with pytest.raises(QlabError, match="not read"):
+            formats.stored(settings, tmp_path)

@@ -138,16 +138,13 @@ def test_all_of_lambada_is_tokenized_as_the_harness_does(real_data):
     assert lambada.truncated(lambada.encode(passages, chosen, 512)) == 0
 
 
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("She left. Then he called for Ann", "Then he called for Ann"),
-        ('He said: "Stop." Then he saw Ann', "Then he saw Ann"),
-        ("Was it he? No! Ann", "No! Ann"),
-        ("no sentence ends before Ann", "no sentence ends before Ann"),
-    ],
-)
-def test_the_last_sentence_keeps_its_word(text, expected):
-    found = lambada.last_sentence(lambada.split(text, "here"))
-    assert (found.text, found.word) == (expected, "Ann")
-    assert found.text == f"{found.context} {found.word}"
+def test_the_last_sentence_keeps_its_word():
+    for text, expected in {
+        "She left. Then he called for Ann": "Then he called for Ann",
+        'He said: "Stop." Then he saw Ann': "Then he saw Ann",
+        "Was it he? No! Ann": "No! Ann",
+        "no sentence ends before Ann": "no sentence ends before Ann",
+    }.items():
+        found = lambada.last_sentence(lambada.split(text, "here"))
+        assert (found.text, found.word) == (expected, "Ann")
+        assert found.text == f"{found.context} {found.word}"

@@ -18,9 +18,8 @@ WORDS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of them has a
 
 
 def check(folder: Path) -> PretrainedConfig:
-    """The configuration of a model folder, once its files were found to be there; of weights only
-    the headers are read. QlabError: see `read`, `load_tokenizer` and `Weights`, and a tokenizer
-    with more words than the model."""
+    """The configuration of a model folder whose files are there; of weights only headers are read.
+    QlabError: see `read` and `Weights`, and a tokenizer with more words than the model."""
     config = read(folder)
     words = 1 + max(load_tokenizer(folder).get_vocab().values(), default=-1)
     if words > config.vocab_size:
@@ -87,8 +86,8 @@ def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
 
 
 def load_tokenizer(folder: Path):
-    """The tokenizer as AutoTokenizer opens it, which takes no space away before a full stop when
-    decoding. QlabError: there is none."""
+    """The tokenizer as AutoTokenizer opens it, which takes no space away when decoding. QlabError:
+    there is none."""
     if not any((folder / name).is_file() for name in WORDS):
         raise QlabError(f"{folder} has no tokenizer, none of {', '.join(WORDS)}; get it whole.")
     path, more = folder / "tokenizer_config.json", {}
@@ -123,25 +122,21 @@ def context(config: PretrainedConfig) -> int:
 
 class Weights:
     """The tensors of a folder's safetensors file or shards; `files` says in which one a tensor
-    lies, and under which name. QlabError: a file is missing or cut short, or is a pickle."""
+    lies, and under which name. QlabError: a file is missing or cut short."""
 
     def __init__(self, folder: Path):
         self.folder, self.files = folder, {}
         names, index = {WEIGHTS}, folder / INDEX
         if index.is_file():
             names = set(read_json(index).get("weight_map", {}).values())
-        elif not (folder / WEIGHTS).is_file() and (pickle := next(folder.glob("*.bin"), None)):
-            raise QlabError(
-                f"{folder} has its weights as pickle only ({pickle.name}), which can run any code "
-                "when read and is refused; get the safetensors files."
-            )
         for path in (folder / Path(name).name for name in sorted(names)):  # never from elsewhere
             try:
                 with safe_open(path, "pt") as file:
                     self.files |= {name: (path, name) for name in file.keys()}  # noqa: SIM118
             except (SafetensorError, FileNotFoundError) as error:
                 raise QlabError(
-                    f"{path} is no whole safetensors file ({error}); get the whole folder again."
+                    f"{path} is no whole safetensors file ({error}); get the whole folder again, "
+                    "without pickles (.bin), which can run any code and are never read."
                 ) from error
 
     def read(self, name: str) -> torch.Tensor:

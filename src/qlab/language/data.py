@@ -85,21 +85,15 @@ class Task:
 
     def settings(self) -> dict[str, int | str]:
         """What the parameters resolved to, for the provenance."""
-        found = self.given.model_dump(exclude=parameters.PATHS)
-        found |= {"model": self.model, "dataset": self.dataset}
+        found = {"model": self.model, "dataset": self.dataset, "passages": len(self.passages)}
         found |= {"device": self.choice.device, "dtype": self.choice.dtype}
-        found |= {f"{role}_passages": len(some) for role, some in self._roles().items()}
-        found["truncated_passages"] = lambada.truncated(self.encoded)
-        return found | {"bos": lambada.begins(self.tokenizer)}
+        found["bos"] = lambada.begins(self.tokenizer)
+        return self.given.model_dump(exclude=parameters.PATHS) | found
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
-        texts = {role: passages.digest(some) for role, some in self._roles().items()}
-        return {"model": self.parent, **texts}
-
-    def _roles(self) -> dict[str, list[Passage]]:
-        own = {"evaluation": self.passages, "calibration": self.calibration}
-        return own | {"training": self.training}
+        texts = ("passages", "calibration", "training")
+        return {"model": self.parent, **{n: passages.digest(getattr(self, n)) for n in texts}}
 
 
 def prepare(parameters: Parameters) -> Task:

@@ -17,7 +17,7 @@ PROCESSES = 4  # at most, that share a small task; a larger model might not fit 
 def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
     """Name -> what its call returns, `reproducible`; those for which memory ran out are left out,
     which is said. As many processes as the task has threads share those of a small task."""
-    alone = task.given.profile == "smoke" or not _small(task)
+    alone = task.given.profile == "smoke" or threads(task) > 1
     most = 1 if alone else min(task.given.threads, PROCESSES)
     made = processes.starmap(_one, [(task, call) for call in calls.values()], most, progress)
     found = dict(zip(calls, made, strict=True))
@@ -52,10 +52,6 @@ def reproducible(task: Task) -> Iterator[None]:
 
 
 def threads(task: Task) -> int:
-    """Of PyTorch, for what is `reproducible`."""
-    return 1 if _small(task) else task.given.threads
-
-
-def _small(task: Task) -> bool:
-    """Whether it is the embedded model, or a twin of it, on a CPU."""
-    return task.model.startswith(EMBEDDED_MODEL) and task.choice.device == "cpu"
+    """Of PyTorch, for what is `reproducible`: one for the embedded model and its twins on a CPU."""
+    small = task.model.startswith(EMBEDDED_MODEL) and task.choice.device == "cpu"
+    return 1 if small else task.given.threads

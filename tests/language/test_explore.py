@@ -7,10 +7,10 @@ import tiny_llama
 from explored import moves, stands_still
 
 from qlab.language import explore
-from qlab.language.lambada import Passage
+from qlab.language.lambada import Encoded, Passage
 
 N = 30
-# Tokens w0, w1, ...; each starts a word, and number 3 has signs that HTML takes.
+# Tokens w0, w1, ...; each starts a word, and number 3 has signs that HTML and TeX take.
 WORDS = SimpleNamespace(
     convert_ids_to_tokens=lambda ids: [f"Ġw{i}" for i in ids],
     decode=lambda ids: " <$b$>" if ids[0] == 3 else f" w{ids[0]}",
@@ -23,7 +23,8 @@ def world(*variants):
     passages = [Passage(f"a < {i} w3", f"a < {i}", "w3") for i in range(N)]
     ranks = {v: np.where(rng.random(N) < 0.5, 0, 10) for v in variants}
     found = {v: tiny_llama.scores(r, np.log(rng.random(N))) for v, r in ranks.items()}
-    return SimpleNamespace(passages=passages, tokenizer=WORDS), found
+    about = {"encoded": [Encoded([1, 2, 3], 1)] * N, "tokenizer": WORDS}
+    return SimpleNamespace(passages=passages, **about), found
 
 
 def test_samples_begin_with_what_lost_most_and_say_what_was_scored():

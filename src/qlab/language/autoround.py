@@ -37,9 +37,7 @@ class AutoRound(Library):
 
 def write(task, target: Path, rounder: Callable, **settings: Any) -> None:
     """Write the task's model, rounded, into the folder `target`; repeatable on one machine.
-
-    QlabError: no calibration; the process was killed; other weights were packed than tuned.
-    """
+    QlabError: no calibration; the process was killed; other weights were packed than tuned."""
     given = (task.folder, task.choice.dtype, rows(task.calibration_tokens), target)
     start = {"initializer": processes._prepare, "initargs": (os.getpid(), os.getcwd())}
     alone = loky.ProcessPoolExecutor(1, env={"HF_HUB_OFFLINE": "1"}, **start)

@@ -4,8 +4,10 @@ import html
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.pyplot import subplots
 
-from qlab.core import live
+from qlab.core import live, plot
 from qlab.language import wrong_answers
 from qlab.language.data import Task
 from qlab.language.scoring import Scores
@@ -13,28 +15,40 @@ from qlab.language.scoring import Scores
 
 def samples(task: Task, scores: Mapping[str, Scores]):
     """A box to choose variant and passage, those first that lost most of the true word's
-    probability: the passage's end, what float and variant say, and their likeliest first tokens."""
+    probability: its end, what float and variant say, and their most probable first tokens."""
     parent, *others = scores
     others = others or [parent]
 
-    def show(variant: str, place: int):
+    def show(variant: str, place: int) -> tuple[str, Figure]:
         before, after = (np.exp(scores[v].log_likelihood) for v in (parent, variant))
-        at = int(np.argsort(after - before, kind="stable")[place - 1])
-        context, word = task.passages[at].context[-250:], task.passages[at].word
-        told = [f"Passage {at + 1}: ... {_plain(context)} <b>{_plain(word)}</b>"]
-        for name in dict.fromkeys((parent, variant)):
-            one = scores[name]
+        at, told = int(np.argsort(after - before, kind="stable")[place - 1]), []
+        pair = {v: scores[v] for v in (parent, variant)}
+        for name, one in pair.items():
             says = "says" if one.greedy[at] else "does not say"
-            tokens = wrong_answers.written(one.top_tokens[at, :5], task.tokenizer)
-            shares = np.exp(one.top_log_p[at, :5])
-            first = (f"{_plain(t)} {p:.1%}" for t, p in zip(tokens, shares, strict=True))
-            said = f"{name} {says} it ({np.exp(one.log_likelihood[at]):.1%})"
-            told.append(f"{said}; its most probable first tokens: {', '.join(first)}")
-        return "<br>".join(told), live.nothing()
+            told.append(f"{name} {says} it ({np.exp(one.log_likelihood[at]):.1%})")
+        passage = task.passages[at]
+        end, word = (html.escape(s, quote=False) for s in (passage.context[-250:], passage.word))
+        text = f"Passage {at + 1}: ... {end} <b>{word}</b><br>{'; '.join(told)}."
+        return text, _picture(task, at, pair)
 
     count = live.counter(1, len(task.passages), "passage, most lost first")
     return live.follow(show, [live.choice(others, "variant", others[-1]), count])
 
 
-def _plain(text: str) -> str:
-    return html.escape(text, quote=False)
+def _picture(task: Task, at: int, scores: Mapping[str, Scores], shown: int = 5) -> Figure:
+    """The most probable first tokens of each variant; green is how the word begins."""
+    plot.use_style()
+    right = task.encoded[at].tokens[-task.encoded[at].targets]
+    canvas, axes = subplots(ncols=len(scores), figsize=(4.4 * len(scores), 2.9), squeeze=False)
+    for axis, (name, one) in zip(axes[0], scores.items(), strict=True):
+        tokens, shares = one.top_tokens[at, :shown].tolist(), np.exp(one.top_log_p[at, :shown])
+        colours = [plot.PALETTE[4 if t == right else 7] for t in tokens]
+        bars = axis.barh(range(shown), shares, color=colours)
+        axis.bar_label(bars, fmt="{:.1%}", padding=3, fontsize=9)
+        words = wrong_answers.written(tokens, task.tokenizer)
+        axis.set_yticks(range(shown), words, parse_math=False)
+        axis.set(xlim=(0, 1.2), xticks=[0, 0.5, 1], xlabel="probability", title=name)
+        axis.invert_yaxis()
+        axis.grid(axis="y", visible=False)
+    canvas.suptitle("The most probable first tokens; green: how the true word begins", fontsize=10)
+    return canvas

@@ -79,9 +79,8 @@ def check_packed(tensors: Tensors, meant: torch.Tensor, bits: int, where: str = 
     """QlabError, beginning with `where`, unless the packed tensors hold the weights `meant`
     [out, in], but for rounding.
 
-    Beside what their own dtype rounds, the scale in float16 may differ: by 2^-11 of it, or by half
-    of the smallest float16 number, for each of up to 2^(bits-1) steps from zero. Scales so small
-    that float16 loses them are harmless in dead rows, but may not change the layer by over 1 %.
+    The scale in float16 may be off by 2^-11 of it, or by half of the smallest float16 number, for
+    each of up to 2^(bits-1) steps from zero; scales that it loses may not change the layer by 1 %.
     """
     relative = HALF.eps / 2 + torch.finfo(meant.dtype).eps
     stored, meant = unpack(tensors, bits), meant.detach().float().cpu()

@@ -36,11 +36,10 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
 
 
 def judged_records(task: Task, variants: Variants, judged: pd.DataFrame, seed: int) -> list[Record]:
-    """Shares with Wilson intervals, perplexity with a bootstrap one, and paired comparisons.
+    """Of `outcomes.table`: shares with Wilson intervals, perplexity with a bootstrap one, paired
+    comparisons with the parent, the first; of MAIN and `acc` with flips and McNemar's test.
 
-    Of `outcomes.table`. Each variant is compared with the parent, the first; MAIN and `acc` with
-    flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is the
-    difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
+    `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10.
     """
     records: list[Record] = []
     before, whole = {}, np.empty(0)
@@ -84,11 +83,8 @@ def _comparison(task: Task, variant, metric: outcomes.Metric, flips: stats.Flips
 
 
 def recovery_records(task: Task, variants: Variants, judged, seed: int) -> list[Record]:
-    """What training adapters after quantization brought back, and what it cost.
-
-    `recovery_difference` is `acc` with the adapter minus without; `recovered_share` is that over
-    what quantization had lost, where it had lost anything that the passages can show.
-    """
+    """What adapters brought back, and what they cost: `acc` with minus without, and that over what
+    quantization had lost, where it had lost anything that the passages can show."""
     records: list[Record] = []
     hits = {v: outcomes.hits(rows)[ACC] for v, rows in outcomes.by_variant(judged)}
     parent, whole = next(iter(hits.items()))
@@ -132,11 +128,9 @@ def last_sentence_records(task: Task, variants: Variants, judged: pd.DataFrame) 
 
 
 def part_records(task, variants, sided: dict, layers: dict, judged, seed: int) -> list[Record]:
-    """What variants lost of which only some layers are quantized, `sided` by (variant, side).
-
-    Their records have the side as `part` and its number of layers as `k`; of neighbouring sides
-    `part_difference` is the first one's log-likelihood minus the second's, on the same passages.
-    """
+    """What variants lost of which only some layers are quantized, `sided` by (variant, side): the
+    side is `part`, its number of layers `k`; `part_difference` is the log-likelihood of one side
+    minus its neighbour's, on the same passages."""
     rows = dict(outcomes.by_variant(judged))
     whole = next(iter(rows.values()))
     log_p = {key: rows[one.name]["log_likelihood"].to_numpy() for key, one in sided.items()}

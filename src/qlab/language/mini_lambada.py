@@ -1,10 +1,9 @@
 """`mini_lambada`: short narratives whose last word only the whole passage tells.
 
 In the form of LAMBADA (Paperno et al. 2016). Each passage states a few facts (who keeps what, what
-lies where, who lives where, who taught whom), tells other things in between, and ends with a
-sentence that asks for one of the facts; its last word is the answer. Names are put together from
-parts, so that many are new, and several tokens long. A passage belongs to the split that its own
-hash says, so no two splits can share one.
+lies where, who lives where, who taught whom) among other things, and ends with a sentence whose
+last word is one of them. Names are put together from parts, so that many are new. A passage belongs
+to the split that its own hash says, so no two splits can share one.
 """
 
 import functools

@@ -1,9 +1,8 @@
 """Outlier channels for a small Llama: the same function, with weights as uneven as a large one's.
 
-Large language models have channels whose activations are many times the others', which makes
-rounding their weights hard (Dettmers et al., arXiv 2208.07339; Xiao et al., arXiv 2211.10438). A
-model of a million weights has none. This gives it some: a factor on each channel of a norm, of a
-value head and of the up projection, divided out again in the columns that read it.
+Large models have channels whose activations are many times the others', which makes rounding hard
+(Dettmers et al., arXiv 2208.07339; Xiao et al., arXiv 2211.10438). This gives a small one some: a
+factor on channels of norms, value heads and up projections, divided out where they are read.
 """
 
 from pathlib import Path
@@ -25,8 +24,8 @@ def spread(model: LlamaForCausalLM, seed: int, strength: float = STRENGTH) -> No
     random = torch.Generator().manual_seed(seed)
 
     def move(weight: torch.Tensor, *readers: torch.nn.Linear, size: int = 1, repeats: int = 1):
-        """Multiply what is put out, and divide the columns of the layers that read it; where it is
-        heads of a `size`, each is read so many times."""
+        """Multiply what is put out, and divide the columns that read it; heads of a `size` are read
+        so many times each."""
         factor = torch.exp(strength * torch.randn(len(weight), generator=random))
         weight.t().mul_(factor)
         columns = factor.reshape(-1, size).repeat_interleave(repeats, dim=0).flatten()

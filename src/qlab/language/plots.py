@@ -70,21 +70,21 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
     about = ABOUT.get(name, {})
     scale, label = about.get("scale", "linear"), "block" if name == "depth" else name
     axes.set(**{f"{letter}label": about.get("axis", label)})
+    if scale != "linear":
+        linear = {"linthresh": 0.1} if scale == "symlog" else {}
+        getattr(axes, f"set_{letter}scale")(scale, **linear)
+        axis = getattr(axes, f"{letter}axis")
+        ticks = ticker.FixedLocator([-10, -1, -0.1, 0, 0.1, 1, 10])
+        if scale == "log":
+            low, high = axis.get_view_interval()
+            subs = (1, 2, 5) if high < 20 * low else (1, 3) if high < 200 * low else (1,)
+            # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
+            ticks = ticker.LogLocator(subs=subs) if high > 4 * low else ticker.MaxNLocator(4)
+        axis.set_major_locator(ticks)
+        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
+        axis.set_minor_formatter(ticker.NullFormatter())
     if zero and scale != "log":
         (axes.axvline if letter == "x" else axes.axhline)(0, color="#444444", lw=1)
-    if scale == "linear":
-        return
-    getattr(axes, f"set_{letter}scale")(scale, **({"linthresh": 0.1} if scale == "symlog" else {}))
-    axis = getattr(axes, f"{letter}axis")
-    ticks = ticker.FixedLocator([-10, -1, -0.1, 0, 0.1, 1, 10])
-    if scale == "log":
-        low, high = axis.get_view_interval()
-        subs = (1, 2, 5) if high < 20 * low else (1, 3) if high < 200 * low else (1,)
-        # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
-        ticks = ticker.LogLocator(subs=subs) if high > 4 * low else ticker.MaxNLocator(4)
-    axis.set_major_locator(ticks)
-    axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
-    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "metric") -> None:

@@ -15,11 +15,8 @@ _JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
 
 def split(*folders: Path) -> dict[str, int]:
-    """Bytes by part over all safetensors files of the folders (a model's, an adapter's).
-
-    `body` is what decoder layers and the last norm store for weights, `scales` what goes with
-    quantized ones, `container` headers and the JSON a loader needs; no tokenizer.
-    """
+    """Bytes by part over all safetensors files of the folders (a model's, an adapter's): `scales`
+    is what goes with quantized weights, `container` headers and the JSON a loader needs."""
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:
         files = list(folder.glob("*.safetensors"))

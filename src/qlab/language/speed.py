@@ -30,11 +30,8 @@ Rates = dict[str, dict[str, np.ndarray]]  # tokens/s by variant and metric of CO
 def measure(
     models: Mapping, passages: Passages, written: int = WRITTEN, repeats: int = 5, progress=iter
 ) -> Rates:
-    """Tokens/s of so many rounds, in which all variants and metrics take turns; one goes before.
-
-    `tokens_per_s` reads all passages; the longest, cut to leave room, is the prompt of the other
-    two, after which `written` tokens are written.
-    """
+    """Tokens/s of so many rounds, in which all variants and metrics take turns: all passages are
+    read, then the longest, cut to leave room, after which `written` tokens are written."""
     context = min(configuration.context(model.config) for model in models.values())
     prompt = max(passages, key=len)[: context - written]
     sizes = dict(zip(COUNTS, (sum(map(len, passages)), len(prompt), written), strict=True))

@@ -24,11 +24,9 @@ def quantize_folder(
     folder: Path, method: Method, calibration, target: Path, device="cpu", dtype="float32",
     progress=iter,
 ) -> None:  # fmt: skip
-    """Fill `target` with the float model in `folder`, the linear layers of its blocks quantized;
-    all else keeps its dtype. `calibration` are passages as token ids, run one by one, unpadded.
-
-    QlabError: a quantized folder, widths that do not fit.
-    """
+    """Fill `target` with the float model in `folder`, the linear layers of its blocks quantized.
+    `calibration` are passages as token ids, run one by one, unpadded. QlabError: a quantized
+    folder, widths that do not fit."""
     method.check(decoder.shapes(configuration.read(folder)))
     through = Walk(folder, calibration if method.needs_inputs else [], dtype, device)
     settings, inside, shards = method.config(), f"{through.prefix}.", {}

@@ -13,10 +13,7 @@ from qlab.language import configuration, decoder
 
 def keep(folder: str | Path, task, variant, rows: pd.DataFrame, source: dict) -> Path:
     """Write a variant's model folder to `folder`, which is returned, with a card that holds `rows`,
-    its records, and `source`, their provenance. QlabError: the folder holds something else.
-
-    `AutoModelForCausalLM` opens it; GPTQ with optimum and auto-gptq beside transformers.
-    """
+    its records, and `source`, their provenance. QlabError: the folder holds something else."""
 
     def write(part: Path) -> None:
         told = shutil.ignore_patterns("recipe.json")  # of build/

@@ -50,10 +50,8 @@ class Training:
     def batches(
         self, model, optimizer, scheduler, steps: int, batch: int, seed: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Token ids and targets [batch, longest - 1] of each step; what is padded has NO_TARGET.
-
-        Passages of like length share a batch; each batch comes once an epoch.
-        """
+        """Token ids and targets [batch, longest - 1] of each step, NO_TARGET where padded; passages
+        of like length share a batch, and each batch comes once an epoch."""
         ordered = sorted(map(torch.tensor, self._passages), key=len)
         groups = [ordered[i : i + batch] for i in range(0, len(ordered), batch)]
         for step in self.steps(model, optimizer, scheduler, steps):

@@ -22,11 +22,8 @@ class _Enough(Exception):
 
 
 class Walk:
-    """The blocks of a float folder's model and the states that enter the next one.
-
-    `states` are the hidden states [1, tokens, width] of each passage (token ids) on the host; there
-    are none without passages. Use within `torch.no_grad()`.
-    """
+    """The blocks of a float folder's model and `states`, the hidden states [1, tokens, width] of
+    each passage (token ids) that enter the next, on the host. Use within `torch.no_grad()`."""
 
     def __init__(self, folder: Path, passages: Sequence, dtype="float32", device="cpu"):
         self.dtype, self.device = dtype, device

@@ -15,6 +15,7 @@ from qlab.language.gptq import Gptq, RoundToNearest
 from qlab.language.quantized import Library
 
 RTN = {f"rtn_w{bits}_g64": RoundToNearest(bits, 64) for bits in (8, 4, 2)}
+TWO = {"rtn_w2_g64": RTN["rtn_w2_g64"]}
 
 
 def prepare(**more) -> data.Task:
@@ -25,10 +26,8 @@ def test_variants_are_chosen_by_name_or_by_whether_they_fit(home, caplog):
     task, making = prepare(limit=2), RTN | {"rtn_w4_g48": RoundToNearest(4, 48)}
     assert build.chosen(task, making) == RTN
     assert "rtn_w4_g48 is left out: " in caplog.text and "groups of 48 do not divide" in caplog.text
-    assert list(build.chosen(task, making, " rtn_w2_g64,rtn_w8_g64 ")) == [
-        "rtn_w2_g64",
-        "rtn_w8_g64",
-    ]
+    names = ["rtn_w2_g64", "rtn_w8_g64"]
+    assert list(build.chosen(task, making, f" {','.join(names)} ")) == names
     with pytest.raises(QlabError, match="no variant 'rtn_w5_g64'; there are rtn_w8_g64, "):
         build.chosen(task, making, "rtn_w5_g64")
     with pytest.raises(QlabError, match="groups of 48 do not divide"):
@@ -37,12 +36,11 @@ def test_variants_are_chosen_by_name_or_by_whether_they_fit(home, caplog):
 
 def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, caplog):
     task, made = prepare(limit=2), streaming.quantize_folder
+    lacks = {4: MemoryError(), 8: RuntimeError("DefaultCPUAllocator: can't allocate memory: ...")}
 
     def quantize(folder, method, *rest, **more):
-        if method.bits == 4:
-            raise MemoryError
-        if method.bits == 8:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+        if method.bits in lacks:
+            raise lacks[method.bits]
         made(folder, method, *rest, **more)
 
     monkeypatch.setattr(build.streaming, "quantize_folder", quantize)
@@ -57,20 +55,19 @@ def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, ca
 
 
 def test_what_was_made_is_kept_and_what_does_not_fit_the_disk_is_refused(home, monkeypatch):
-    task, one = prepare(limit=3), {"rtn_w4_g64": RTN["rtn_w4_g64"]}
-    built = build.folders(task, one)
+    task = prepare(limit=3)
+    built = build.folders(task, TWO)
     first = build.evaluate(task, built)
-    monkeypatch.setattr(scoring, "score", None)
-    monkeypatch.setattr(streaming, "quantize_folder", None)
-    monkeypatch.setattr(disk, "free", lambda _: 1000)
-    assert build.folders(task, one) == built  # what is there needs no room
-    second = build.evaluate(task, built)
-    assert (first["rtn_w4_g64"].log_likelihood == second["rtn_w4_g64"].log_likelihood).all()
-    assert (first["fp32"].divergence == 0).all() and (first["rtn_w4_g64"].divergence > 0).all()
-    with pytest.raises(QlabError, match=r"Quantizing llama_mini .* MB"):
-        build.folders(task, RTN)
-    monkeypatch.undo()
-    monkeypatch.setenv("QLAB_HOME", str(home))
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "score", None)
+        patch.setattr(streaming, "quantize_folder", None)
+        patch.setattr(disk, "free", lambda _: 1000)
+        assert build.folders(task, TWO) == built  # what is there needs no room
+        second = build.evaluate(task, built)
+        with pytest.raises(QlabError, match=r"Quantizing llama_mini .* MB"):
+            build.folders(task, RTN)
+    assert (first["rtn_w2_g64"].log_likelihood == second["rtn_w2_g64"].log_likelihood).all()
+    assert (first["fp32"].divergence == 0).all() and (first["rtn_w2_g64"].divergence > 0).all()
     fewer = build.evaluate(prepare(limit=2), built)  # other passages: other scores
     assert len(fewer["fp32"].greedy) == 2
 
@@ -88,8 +85,7 @@ def test_a_librarys_variant_is_what_its_function_writes_and_another_setting_is_a
     assert built["float16"].folder != built["bfloat16"].folder
     before = tiny_llama.stored(task.folder)
     for dtype in how:
-        after = tiny_llama.stored(built[dtype].folder)
-        kind = getattr(torch, dtype)
+        after, kind = tiny_llama.stored(built[dtype].folder), getattr(torch, dtype)
         assert all(torch.equal(before[name].to(kind), after[name]) for name in after)
     other = dataclasses.replace(how["float16"], make=lambda *_, **__: None)
     assert build.recipe(task, other) != build.recipe(task, how["float16"])
@@ -97,7 +93,7 @@ def test_a_librarys_variant_is_what_its_function_writes_and_another_setting_is_a
 
 def test_only_some_layers_of_a_variant_are_its_own(home):
     task = prepare(limit=2)
-    built = build.folders(task, {"rtn_w2_g64": RTN["rtn_w2_g64"]})
+    built = build.folders(task, TWO)
     chosen = tuple(decoder.shapes(decoder.load(task.folder).config))[:3]
     part = dataclasses.replace(built["rtn_w2_g64"], name="part", layers=chosen)
     whole, quantized, mixed = (build.load(task, v) for v in [*built.values(), part])
@@ -118,35 +114,28 @@ def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
         built = build.folders(task, making)
         scores = build.evaluate(task, built)
         assert list(built) == list(scores) == ["fp32", *making]
-        alone = measure.last_sentence_records(task, built, measure.last_sentence(task, built))
+        alone = measure.last_sentence(task, built)["log_likelihood"].tolist()
         assert torch.get_num_threads() == threads
-        made[threads] = (
-            [
-                file_sha256(f)
-                for v in built.values()
-                for f in sorted(v.folder.glob("*.safetensors"))
-            ],
-            [s.log_likelihood.tobytes() for s in scores.values()],
-            [r.value for r in alone],
-        )
+        files = [f for v in built.values() for f in sorted(v.folder.glob("*.safetensors"))]
+        said = [s.log_likelihood.tobytes() for s in scores.values()]
+        made[threads] = ([*map(file_sha256, files)], said, alone)
     assert made[1] == made[3]
 
 
 @pytest.mark.slow
 def test_the_embedded_model_is_worth_quantizing(home):
     """Reads its context, keeps 8 bits, breaks at 2 by rounding; its even twin does not."""
-    task, two = prepare(limit=400), {"rtn_w2_g64": RTN["rtn_w2_g64"]}
-    built = build.folders(task, two | {"gptq_w8_g64": Gptq(8, 64)})
+    task = prepare(limit=400)
+    built = build.folders(task, TWO | {"gptq_w8_g64": Gptq(8, 64)})
     scores = build.evaluate(task, built)
     top5 = {v: (s.first_rank < 5).mean() for v, s in scores.items()}
     assert top5["fp32"] >= 0.80
     assert abs(top5["gptq_w8_g64"] - top5["fp32"]) <= 0.005
     assert top5["rtn_w2_g64"] < 0.10
-    alone = measure.last_sentence_records(task, built, measure.last_sentence(task, built))
-    assert {(r.metric, r.k): r.value for r in alone}["top_first_token", 5] < 0.40
+    assert (measure.last_sentence(task, built)["first_token"] < 5).mean() < 0.40
     assert sum(e.targets > 1 for e in task.encoded) > 0.5 * len(task.encoded)
     twin = data.twin(task, 0.0)
-    pair = build.evaluate(twin, build.folders(twin, two))
+    pair = build.evaluate(twin, build.folders(twin, TWO))
     assert twin.model == "llama_mini_even"
     assert abs((pair["fp32"].first_rank < 5).mean() - top5["fp32"]) <= 0.005  # the same function
     assert (pair["rtn_w2_g64"].first_rank < 5).mean() > 0.9

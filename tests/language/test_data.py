@@ -8,7 +8,7 @@ import tiny_llama
 
 from qlab.core import hub
 from qlab.core.errors import QlabError
-from qlab.language import data, device, gptq_format, lambada
+from qlab.language import bnb, data, device, gptq
 from qlab.language.passages import TRAINING
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
@@ -48,32 +48,29 @@ def texts(passages):
 
 
 def test_own_passages_are_split_between_calibration_and_evaluation(own, tmp_path):
-    task = prepare("smoke", **own)
+    task = prepare(**own)
     assert texts(task.calibration) == TEXTS[:3] and texts(task.passages) == TEXTS[3:]
     assert task.notes[0].startswith("No calibration passages given: the first 3 passages calib")
     again = jsonl(tmp_path / "again.jsonl", [*TEXTS, TEXTS[0].replace(" ", "  ")])
-    assert texts(prepare("smoke", **own | {"passages": again}).passages) == TEXTS[3:]
-    asked = prepare("smoke", **own, calibration_count=5, limit=4)
+    assert texts(prepare(**own | {"passages": again}).passages) == TEXTS[3:]
+    asked = prepare(**own, calibration_count=5, limit=4)
     assert texts(asked.calibration) == TEXTS[:5] and texts(asked.passages) == TEXTS[5:9]
+    assert texts(asked.training) == TEXTS[9:]
 
 
-def test_calibrating_on_evaluation_passages_is_refused(own, tmp_path):
+def test_what_calibrates_or_trains_never_evaluates(own, tmp_path):
     held = jsonl(tmp_path / "held.jsonl", ["A b c", TEXTS[4].replace(" they", "\n\nthey")])
-    with pytest.raises(
-        QlabError, match="1 of 2 calibration passages are among .* day 4 they met and said good e'"
-    ):
-        prepare("smoke", **own, calibration=held)
-    assert prepare("smoke", **own, calibration=held, limit=4).passages  # the fifth is left out
-
-
-def test_training_passages_are_given_or_mini_lambadas_and_never_evaluate(own, tmp_path):
-    assert prepare("smoke", **own).training == []
-    assert len(prepare("smoke", **own, training="mini_lambada").training) == TRAINING["smoke"]
+    told = "1 of 2 calibration passages are among .* day 4 they met and said good e'"
+    with pytest.raises(QlabError, match=told):
+        prepare(**own, calibration=held)
+    assert prepare(**own, calibration=held, limit=4).passages  # the fifth is left out
+    assert prepare(**own).training == []
+    assert len(prepare(**own, training="mini_lambada").training) == TRAINING["smoke"]
     lessons = jsonl(tmp_path / "lessons.jsonl", ["A b c", "word " * 90 + "end"])
-    task = prepare("smoke", **own, training=lessons)
+    task = prepare(**own, training=lessons)
     assert texts(task.training)[0] == "A b c" and len(task.training_tokens[1]) == 64
     with pytest.raises(QlabError, match="12 of 12 training passages are among the evaluated"):
-        prepare("smoke", **own, calibration="mini_lambada", training=own["passages"])
+        prepare(**own, calibration="mini_lambada", training=own["passages"])
 
 
 def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
@@ -87,18 +84,16 @@ def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
     task = prepare("full")
     assert (task.model, task.dataset) == ("Llama-3.2-3B", "lambada_test")
     assert (len(task.calibration), len(task.passages)) == (3, 9)
-    assert prepare("full", model="small").folder == data / "llm" / "small"
-    assert prepare("full", model="someone/small").folder == data / "llm" / "small"
+    for name in ("small", "someone/small"):
+        assert prepare("full", model=name).folder == data / "llm" / "small"
 
 
-@pytest.mark.parametrize(
-    ("profile", "model"),
-    [("full", "meta-llama/Llama-3.2-3B"), ("small", "HuggingFaceTB/SmolLM2-135M-Instruct")],
-)
-def test_real_profiles_download_small_files_then_weights(
-    own, tmp_path, monkeypatch, profile, model
-):
-    asked = []
+NAMES = {"full": "meta-llama/Llama-3.2-3B", "small": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+
+
+@pytest.mark.parametrize("profile", NAMES)
+def test_real_profiles_download_small_files_then_weights(own, tmp_path, monkeypatch, profile):
+    asked, model = [], NAMES[profile]
 
     def download(name, weights=True):
         asked.append((name, weights))
@@ -106,19 +101,12 @@ def test_real_profiles_download_small_files_then_weights(
 
     monkeypatch.setattr(hub, "model", download)
     monkeypatch.setattr(hub, "lambada", lambda: tmp_path / "own.jsonl")
-    task = prepare(profile)
+    assert prepare(profile).model == model.rsplit("/", 1)[1]
     assert asked == [(model, False), (model, True)]
-    assert task.model == model.rsplit("/", 1)[1]
-    asked.clear()
     memory(monkeypatch, 10**4)
     with pytest.raises(QlabError, match="The CPU needs"):
         prepare(profile, model="someone/else")
-    assert asked == [("someone/else", False)]  # no gigabytes for a machine that cannot hold them
-
-
-def read(folder, line):
-    (folder / "bad.jsonl").write_text(f'{{"text": "a b"}}\n{line}\n')
-    return lambada.read(folder / "bad.jsonl")
+    assert asked[2:] == [("someone/else", False)]  # no gigabytes for a machine too small for them
 
 
 @pytest.mark.parametrize(
@@ -127,7 +115,7 @@ def read(folder, line):
         ({"model": "/no/such/model"}, "no model folder or GGUF file at /no/such"),
         ({"model": __file__}, "a file that ends in .gguf, or a name"),
         ({"calibration_count": 12}, "12 passages cannot be split into 12 that calibrate"),
-        ({"device": "cuda"}, "finds no CUDA device"),
+        ({"device": "cuda"}, "no GPU that PyTorch can see"),
     ],
 )
 def test_parameters_that_cannot_be_met(own, changes, sentence):
@@ -135,20 +123,12 @@ def test_parameters_that_cannot_be_met(own, changes, sentence):
         prepare(**own | changes)
 
 
-@pytest.mark.parametrize(
-    ("work", "sentence"),
-    [
-        (lambda f: read(f, '{"text": "a b"'), r"line 2: expected an object .*\(Invalid JSON: EOF"),
-        (lambda f: read(f, '{"text": "alone"}'), "line 2: a passage needs a context, a space and"),
-        (lambda _: gptq_format.check_widths({"up": (172, 64)}, 4), "up has 172 outputs and"),
-        (lambda _: gptq_format.check_widths({}, 5), "has 2, 3, 4 and 8 bits, not 5"),
-    ],
-)
-def test_work_that_cannot_be_done(tmp_path, work, sentence):
-    with pytest.raises(QlabError, match=sentence):
-        work(tmp_path)
-
-
-def test_only_the_embedded_model_has_twins(own):
+def test_work_that_cannot_be_done(own):
+    with pytest.raises(QlabError, match="up has 96 inputs and 30 outputs. Take 8 bits"):
+        bnb.check_four_bits({"fine": (32, 64), "up": (30, 96)})
+    with pytest.raises(QlabError, match="up has 172 outputs and"):
+        gptq.RoundToNearest(4, 64).check({"up": (172, 64)})
+    with pytest.raises(QlabError, match="has 2, 3, 4 and 8 bits, not 5"):
+        gptq.RoundToNearest(5, 64).check({})
     with pytest.raises(QlabError, match="Only llama_mini has twins; tiny has none"):
         data.twin(prepare(**own), 0.0)

@@ -10,7 +10,7 @@ from transformers import LlamaConfig
 from qlab.core.errors import QlabError
 from qlab.language import device
 
-# The published config.json of Llama-3.2-3B; its card says 3.21 billion parameters.
+# The published config.json of Llama-3.2-3B: 3,212,749,824 parameters, the tied head counted once.
 LLAMA_3B = LlamaConfig(
     vocab_size=128256, hidden_size=3072, intermediate_size=8192, num_hidden_layers=28,
     num_attention_heads=24, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
@@ -20,7 +20,7 @@ CU128 = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 P100 = device.Gpu("Tesla P100-PCIE-16GB", (6, 0), 16 * 10**9, CU128)
 T4 = device.Gpu("Tesla T4", (7, 5), 15 * 10**9, CU128)
 H100 = device.Gpu("NVIDIA H100", (9, 0), 80 * 10**9, CU128)
-HOST = 64 * 10**9
+NEED, HOST = 3.2127 * 2 * device.SPARE, 64 * 10**9
 
 
 @pytest.fixture
@@ -52,33 +52,23 @@ def test_kernels_for_a_capability(capability, kernels, fit):
     assert device.has_kernels(capability, kernels) == fit
 
 
-def test_memory_of_llama_3b(choose):
-    """3,212,749,824 parameters, the tied head counted once."""
-    need = 3.2127 * 2 * device.SPARE
-    assert f"about {need:.1f} GB of its" in choose(LLAMA_3B, T4).sentence
-    with pytest.raises(QlabError, match=f"about {need:.1f} GB are needed; end what else"):
-        choose(LLAMA_3B, T4._replace(free=int(need * 0.99e9)))
-
-
-def test_a_fit_gpu_is_taken(choose):
+def test_a_fit_gpu_is_taken_and_an_unfit_one_leaves_a_small_model_to_the_cpu(choose):
     assert choose(LLAMA_3B, H100)[:2] == ("cuda", "bfloat16")
     assert choose(LLAMA_3B, T4)[:2] == choose(LLAMA_3B, T4, "cuda")[:2] == ("cuda", "float16")
-    assert choose(LLAMA_3B, H100, "cpu")[:2] == ("cpu", "float32")
-
-
-def test_an_unfit_gpu_stops_a_large_model_and_not_a_small_one(choose):
+    assert f"about {NEED:.1f} GB of its" in choose(LLAMA_3B, T4).sentence
+    assert choose(LLAMA_3B, H100, "cpu")[:2] == choose(LLAMA_3B, P100, "cpu")[:2]
     said = device.introduce(P100).removesuffix(".")
+    assert choose(SMALL, P100) == ("cpu", "float32", f"{said}. Runs on the CPU in float32.")
     with pytest.raises(QlabError, match=re.escape(f"{said}, or set device=cpu, which is slow.")):
         choose(LLAMA_3B, P100)
-    assert choose(SMALL, P100) == ("cpu", "float32", f"{said}. Runs on the CPU in float32.")
-    assert choose(LLAMA_3B, P100, "cpu").device == "cpu"
 
 
 @pytest.mark.parametrize(
     ("config", "gpu", "asked", "free", "sentence"),
     [
         (SMALL, P100, "cuda", HOST, "compute capability 6.0, .* T4 x2\\), or set device=cpu"),
-        (LLAMA_3B, T4._replace(free=3 * 10**9), "auto", HOST, r"T4 has 3\.0 GB free and about 9"),
+        (SMALL, None, "cuda", HOST, "no GPU that PyTorch can see .*, or set device=cpu"),
+        (LLAMA_3B, T4._replace(free=int(NEED * 0.99e9)), "auto", HOST, f"about {NEED:.1f} GB are"),
         (LLAMA_3B, None, "auto", 8 * 10**9, r"about 19\.\d GB of memory .* 8\.0 GB are free"),
     ],
 )

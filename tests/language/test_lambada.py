@@ -53,30 +53,28 @@ def harness_pair(text: str, tokenizer) -> tuple[list[int], list[int]]:
     return beginning, whole[len(beginning) :]
 
 
-def written(folder, *lines: str):
-    path = folder / "test.jsonl"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
+def read(folder, *lines: str):
+    (folder / "test.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return lambada.read(folder / "test.jsonl")
 
 
 def test_a_file_is_read_and_split_at_the_last_space(tmp_path):
-    path = written(tmp_path, *(json.dumps({"text": t, "id": 1}) for t in TEXTS), "", "")
-    found = lambada.read(path)
+    found = read(tmp_path, *(json.dumps({"text": t, "id": 1}) for t in TEXTS), "", "")
     assert [p.text for p in found] == TEXTS
     assert all(f"{p.context} {p.word}" == p.text for p in found)
     assert [p.word for p in found] == ["ball", "Tom", "name", "beginning", "日本"]
     assert found[1].context.endswith("asked ")  # of two spaces the last is the word's
 
 
-@pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("bos", [True, False])
-def test_tokens_are_the_harness_tokens(text, bos):
+def test_tokens_are_the_harness_tokens(bos):
     chosen = tokenizer(bos)
-    [found] = lambada.encode([lambada.split(text, "")], chosen, 1000)
-    context, word = harness_pair(text, chosen)
-    assert found == (context + word, len(word), 0)
-    assert (found.tokens[0] == 1) == (bos or text.startswith("<s>"))
-    assert found.tokens[1] != 1
+    encoded = lambada.encode([lambada.split(text, "") for text in TEXTS], chosen, 1000)
+    for text, found in zip(TEXTS, encoded, strict=True):
+        context, word = harness_pair(text, chosen)
+        assert found == (context + word, len(word), 0)
+        assert (found.tokens[0] == 1) == (bos or text.startswith("<s>"))
+        assert found.tokens[1] != 1
 
 
 def test_a_long_passage_loses_its_beginning_and_is_counted():
@@ -99,9 +97,23 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(tmp_path):
 
 def test_white_space_at_the_end_of_a_passage_is_taken_off_and_said(tmp_path, caplog):
     ends = (" ", "\n", " \r\n", "\u00a0", "")
-    path = written(tmp_path, *(json.dumps({"text": f"they read the signs{end}"}) for end in ends))
-    assert set(lambada.read(path)) == {lambada.split("they read the signs", "")}
+    found = read(tmp_path, *(json.dumps({"text": f"they read the signs{end}"}) for end in ends))
+    assert set(found) == {lambada.split("they read the signs", "")}
     assert "4 passages of" in caplog.text and "white space, which was taken off" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('{"text": "a b"', "line 2: expected .*JSONDecodeError"),
+        ('{"text": 7}', "line 2: expected .*AttributeError"),
+        ('["a b"]', "line 2: expected .*TypeError"),
+        ('{"text": "alone"}', "line 2: a passage needs a context, a space and"),
+    ],
+)
+def test_a_line_that_is_no_passage_is_named(tmp_path, line, sentence):
+    with pytest.raises(QlabError, match=sentence):
+        read(tmp_path, '{"text": "a b"}', line)
 
 
 def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():
@@ -126,23 +138,13 @@ def test_all_of_lambada_is_tokenized_as_the_harness_does(real_data):
     assert lambada.truncated(lambada.encode(passages, chosen, 512)) == 0
 
 
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("She left. Then he called for Ann", "Then he called for Ann"),
-        ('He said: "Stop." Then he saw Ann', "Then he saw Ann"),
-        ("Was it he? No! Ann", "No! Ann"),
-        ("no sentence ends before Ann", "no sentence ends before Ann"),
-    ],
-)
-def test_the_last_sentence_keeps_its_word(text, expected):
-    found = lambada.last_sentence(lambada.split(text, "here"))
-    assert (found.text, found.word) == (expected, "Ann")
-    assert found.text == f"{found.context} {found.word}"
-
-
-def test_passages_keep_their_order_beside_one_that_spells_its_own_beginning():
-    chosen = tokenizer()
-    passages = [lambada.split(t, "") for t in TEXTS]
-    one_by_one = [lambada.encode([p], chosen, 1000)[0] for p in passages]
-    assert lambada.encode(passages, chosen, 1000) == one_by_one
+def test_the_last_sentence_keeps_its_word():
+    for text, expected in {
+        "She left. Then he called for Ann": "Then he called for Ann",
+        'He said: "Stop." Then he saw Ann': "Then he saw Ann",
+        "Was it he? No! Ann": "No! Ann",
+        "no sentence ends before Ann": "no sentence ends before Ann",
+    }.items():
+        found = lambada.last_sentence(lambada.split(text, "here"))
+        assert (found.text, found.word) == (expected, "Ann")
+        assert found.text == f"{found.context} {found.word}"

@@ -10,9 +10,6 @@ from qlab.language.gptq import Gptq, RoundToNearest
 PASSAGES = tiny_llama.PASSAGES
 MADE = {f"rtn_w{bits}_g64": RoundToNearest(bits, 64) for bits in (8, 4, 2)}
 MADE |= {"gptq_w2_g64": Gptq(2, 64)}
-LINEARS = [f"self_attn.{n}_proj" for n in "qkvo"] + [
-    f"mlp.{n}_proj" for n in ("gate", "up", "down")
-]
 
 
 @pytest.fixture(scope="module")
@@ -21,35 +18,33 @@ def folders(source, tmp_path_factory):
     for name, method in MADE.items():
         (folder / name).mkdir()
         streaming.quantize_folder(source, method, PASSAGES, folder / name)
-    return folder
+    nf4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    tiny_llama.bitsandbytes(source, folder / "bnb_nf4", **nf4)
+    return {name: folder / name for name in [*MADE, "bnb_nf4"]}
 
 
 @pytest.fixture(scope="module")
 def table(source, folders):
-    nf4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
-    tiny_llama.bitsandbytes(source, folders / "bnb_nf4", **nf4)
-    quantized = {name: folders / name for name in [*MADE, "bnb_nf4"]}
-    return layer_errors.layer_errors(source, quantized, PASSAGES)
+    return layer_errors.layer_errors(source, folders, PASSAGES)
 
 
-@pytest.mark.parametrize("kind", LINEARS)
-def test_the_error_is_that_of_the_outputs_of_the_float_models_layer(source, folders, table, kind):
-    """Found with the whole float model in memory and a hook, without any Hessian."""
-    name = f"layers.1.{kind}"
-    model, other = decoder.load(source), streaming.load_dense(folders / "rtn_w2_g64")
-    weight = model.model.get_submodule(name).weight
-    wrong = other.model.get_submodule(name).weight
-    seen = []
-    model.model.get_submodule(name).register_forward_pre_hook(lambda m, x: seen.append(x[0][0]))
-    with torch.no_grad():
-        for tokens in PASSAGES:
-            model(torch.tensor([tokens]))
-        x = torch.cat(seen).double()
-        expected = (x @ (wrong - weight).double().T).norm() / (x @ weight.double().T).norm()
-    [row] = table[
-        (table.layer == 1) & (table.linear == kind) & (table.variant == "rtn_w2_g64")
-    ].index
-    assert table.relative_error[row] == pytest.approx(float(expected), rel=1e-3)
+@torch.no_grad()
+def test_the_error_is_that_of_the_outputs_of_the_float_models_layer(source, folders, table):
+    """Found with the whole float model in memory and hooks, without any Hessian."""
+    model, other = decoder.load(source), streaming.load_dense(folders["rtn_w2_g64"])
+    linears, seen = decoder.linears(decoder.blocks(model)[1][1]), {}
+    for name, linear in linears.items():
+        seen[name] = []
+        linear.register_forward_pre_hook(lambda _, x, to=seen[name]: to.append(x[0][0]))
+    for tokens in PASSAGES:
+        model(torch.tensor([tokens]))
+    rows = table[(table.layer == 1) & (table.variant == "rtn_w2_g64")].set_index("linear")
+    assert len(linears) == len(rows) == 7
+    for name, linear in linears.items():
+        x, weight = torch.cat(seen[name]).double(), linear.weight.double()
+        wrong = other.get_submodule(f"model.layers.1.{name}").weight
+        expected = (x @ (wrong - weight).double().T).norm() / (x @ weight.T).norm()
+        assert rows.relative_error[name] == pytest.approx(float(expected), rel=1e-3)
 
 
 def test_fewer_bits_err_more_and_gptq_less_than_rounding(table):

@@ -37,53 +37,48 @@ SAID = [  # model, variant, metric, part, how it is written
 ]  # fmt: skip
 
 
+def told(form, row, scale=1) -> str:
+    """A record's value and interval as the prose writes them."""
+    return form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
+
+
+def of_mini(metric, **where):
+    return records.pick(committed.table("llama_gptq", "mini"), metric, **where)
+
+
 @pytest.mark.parametrize(("model", "variant", "metric", "part", "form"), SAID)
 def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, part, form):
     where = {"model": model, "variant": variant, "part": part}
     where["condition"] = measure.SOME if part else None
     table = committed.table("llama_gptq", "small" if model == REAL else "mini")
     (row,) = records.pick(table, metric, **where).to_dict("records")
-    scale = 100 if metric in (LOST, GROWTH) else 1
-    told = form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
-    assert f"`{variant}` {told}" in PROSE
+    assert f"`{variant}` {told(form, row, 100 if metric in (LOST, GROWTH) else 1)}" in PROSE
 
 
 def test_the_numbers_under_readmes_picture_are_committed_records():
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     few = ("gptq_w8_g64", "gptq_w4_g64", "bnb_nf4", "gptq_w2_g64", "autoround_w2_g64")
+    table = records.pick(committed.table("llama_gptq", "small"), LOST, condition=None, part=None)
     for model, variant in [*((REAL, v) for v in few), ("llama_mini", "gptq_w4_g64")]:
-        table = records.pick(
-            committed.table("llama_gptq", "small"), LOST, model=model, condition=None, part=None
-        )
-        (row,) = table[table["variant"] == variant].to_dict("records")
-        assert POINTS.format(*(100 * row[e] for e in ("value", "ci_low", "ci_high"))) in readme
+        rows = table[(table["model"] == model) & (table["variant"] == variant)]
+        assert told(POINTS, rows.iloc[0], 100) in readme and len(rows) == 1
 
 
-def test_the_kurtosis_that_the_prose_tells():
-    table = records.pick(
-        committed.table("llama_gptq", "mini"), "kurtosis", part="weights"
-    ).set_index("model")["value"]
-    assert f"of its weights {table['llama_mini']:.1f}, of the even twin's" in PROSE
-    assert f"twin's {table['llama_mini_even']:.1f}." in PROSE
-
-
-def test_the_sizes_that_the_prose_tells():
-    table = records.pick(committed.table("llama_gptq", "mini"), "size_bytes").set_index("variant")[
-        "value"
-    ]
-    assert f"the whole file only {table['fp32'] / table['gptq_w2_g64']:.1f}-fold" in PROSE
-    assert f"here {table['gptq_w2_g64'] / table['gptq_w8_g64']:.2f} of it" in PROSE
-    assert table["gptq_w3_g64_lora"] > table["gptq_w4_g64"]  # as it says
+def test_the_kurtosis_and_the_sizes_that_the_prose_tells():
+    found = of_mini("kurtosis", part="weights").set_index("model")["value"]
+    assert f"of its weights {found['llama_mini']:.1f}, of the even twin's" in PROSE
+    assert f"twin's {found['llama_mini_even']:.1f}." in PROSE
+    size = of_mini("size_bytes").set_index("variant")["value"]
+    assert f"the whole file only {size['fp32'] / size['gptq_w2_g64']:.1f}-fold" in PROSE
+    assert f"here {size['gptq_w2_g64'] / size['gptq_w8_g64']:.2f} of it" in PROSE
+    assert size["gptq_w3_g64_lora"] > size["gptq_w4_g64"]  # as it says
 
 
 def test_the_conjecture_is_said_to_hold_where_the_records_say_so():
-    table = records.pick(
-        committed.table("llama_gptq", "mini"), "gap_growth_k1_k10", model="llama_mini"
-    )
+    table = of_mini(GROWTH, model="llama_mini")
     table = table[~table["variant"].str.endswith("_lora")]
-    wider, narrower = PROSE.split("the gap is wider at k = 1 than at k = 10 for ")[1].split(
-        "It is narrower for "
-    )
+    _, _, after = PROSE.partition("the gap is wider at k = 1 than at k = 10 for ")
+    wider, narrower = after.split("It is narrower for ")
     said = {wider.split(":")[0]: table["ci_high"] < 0}
     said[narrower.split(", for a reason")[0]] = table["ci_low"] > 0
     for listed, these in said.items():

@@ -1,6 +1,7 @@
 """Outcomes of single passages, and that every interval can be computed again from them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 import tiny_llama
 
 from qlab.core import items, records
-from qlab.language import build, data, lambada, measure, metrics, outcomes, passages, scoring
+from qlab.language import build, lambada, measure, metrics, outcomes, scoring
 from qlab.language.outcomes import Metric
 from qlab.language.scoring import TOP
 
@@ -19,19 +20,31 @@ JUDGED += ["log_likelihood", "log_likelihood_difference", "kl_divergence"]
 JUDGED += [prefix + name for name in metrics.FLIPS for prefix in ("", "acc_")]
 
 
-class Words:
-    """Six tokens; some are whole words."""
-
-    def decode(self, tokens):
-        return ["", " ball", "a", " horse", "Tom ", "ball"][tokens[0]]
-
-
 def test_a_decoded_word_is_one_of_the_tokens_alone():
+    """Of six tokens, some of which are whole words."""
+    words = ["", " ball", "a", " horse", "Tom ", "ball"]
+    tokenizer = SimpleNamespace(decode=lambda tokens: words[tokens[0]])
     top = np.zeros((5, TOP), int)
     top[:, :3] = [[2, 1, 3], [2, 2, 2], [3, 0, 0], [0, 0, 4], [0, 2, 1]]
     passages = [lambada.split(f"so {w}", "") for w in WORDS]
-    found = outcomes.decoded_rank(tiny_llama.scores([0] * 5, top_tokens=top), passages, Words())
+    found = outcomes.decoded_rank(tiny_llama.scores([0] * 5, top_tokens=top), passages, tokenizer)
     assert found.tolist() == [1, 0, TOP, 2, TOP]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A task of 60 passages, and two tiny models' scores of them."""
+    folder = tmp_path_factory.mktemp("tiny")
+    model = tiny_llama.write(folder)
+    words = build.configuration.load_tokenizer(folder)
+    passages = [lambada.split(f"day {i} was {WORDS[i % 5]}", "") for i in range(60)]
+    encoded = lambada.encode(passages, words, 64)
+    about = {"model": "m", "dataset": "d", "tokenizer": words, "encoded": encoded}
+    found = {"fp32": scoring.score(model, encoded)}
+    for parameter in model.parameters():
+        parameter.data.mul_(0.9)
+    found["gptq_w4_g64"] = scoring.score(model, encoded)
+    return SimpleNamespace(passages=passages, **about), found
 
 
 def test_hits_are_ranks_below_k_and_each_reading_has_its_own(world):
@@ -49,46 +62,22 @@ def test_hits_are_ranks_below_k_and_each_reading_has_its_own(world):
             assert (hits[Metric("top_last_token", k)] == (one.last_rank < k)).all()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A task of 60 passages, and two tiny models' scores of them."""
-    folder = tmp_path_factory.mktemp("tiny")
-    model = tiny_llama.write(folder)
-    patch = pytest.MonkeyPatch()
-    patch.delenv("QLAB_HOME", raising=False)
-    given = data.Parameters(profile="smoke", model=str(folder), device="cpu", limit=60)
-    short = [lambada.split(f"day {i} was {WORDS[i % 5]}", "") for i in range(60)]
-    patch.setattr(lambada, "read", lambda file: short)
-    patch.setattr(passages, "_refuse_overlap", lambda *_: None)
-    task = data.prepare(given)
-    found = {"fp32": scoring.score(model, task.encoded)}
-    for parameter in model.parameters():
-        parameter.data.mul_(0.9)
-    found["gptq_w4_g64"] = scoring.score(model, task.encoded)
-    yield task, found
-    patch.undo()
-
-
 def judged(table: pd.DataFrame) -> pd.DataFrame:
     """What is judged on passages: value, interval, n, seed, by what it is of."""
     rows = records.pick(table, JUDGED, part=None)  # of parts of the layers no items are kept
     return rows.drop(columns=["device", "parent"]).sort_values(records.KEY).reset_index(drop=True)
 
 
-def named(table: pd.DataFrame) -> build.Variants:
-    """Variants as their records describe them."""
-    heads = table.drop_duplicates("variant")[["variant", "method", "bits", "group_size"]]
-    return {
+def again(stored: pd.DataFrame, abouts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The records of items alone, of variants with these columns."""
+    heads = abouts.drop_duplicates("variant")[["variant", "method", "bits", "group_size"]]
+    variants = {
         name: build.Variant(name, build.About(*(None if pd.isna(x) else x for x in about)), Path())
         for name, *about in heads.itertuples(index=False)
     }
-
-
-def again(stored: pd.DataFrame, variants: build.Variants, seed: int) -> pd.DataFrame:
-    """The records of items alone."""
     made = []
     for (model, dataset), rows in stored.groupby(["model", "dataset"]):
-        task = type("Task", (), {"model": model, "dataset": dataset})
+        task = SimpleNamespace(model=model, dataset=dataset)
         alone = rows["condition"] == outcomes.LAST_SENTENCE
         made += measure.judged_records(task, variants, rows[~alone], seed)
         made += measure.last_sentence_records(task, variants, rows[alone])
@@ -99,16 +88,14 @@ def test_every_interval_is_computed_again_from_the_items(world, home):
     task, found = world
     rows = outcomes.table(task, found)
     alone = outcomes.table(task, {"fp32": found["fp32"]}, condition=outcomes.LAST_SENTENCE)
-    columns = ["variant", "method", "bits", "group_size"]
-    variants = named(
-        pd.DataFrame([("fp32", None, 32, None), ("gptq_w4_g64", "gptq", 4, 64)], columns=columns)
-    )
+    variants = {"fp32": build.Variant("fp32", build.About(None, 32), Path())}
+    variants["gptq_w4_g64"] = build.Variant("gptq_w4_g64", build.About("gptq", 4, 64), Path())
     made = measure.judged_records(task, variants, rows, 3)
     made += measure.last_sentence_records(task, variants, alone)
     items.write("llama_gptq", "smoke", pd.concat([rows, alone]))
-    found_again = again(items.read("llama_gptq", "smoke"), variants, 3)
-    made_first = judged(records.check(records.as_table(made), "what was computed first"))
-    pd.testing.assert_frame_equal(judged(found_again), made_first, check_exact=True)
+    first = records.check(records.as_table(made), "what was computed first")
+    found_again = again(items.read("llama_gptq", "smoke"), first, 3)
+    pd.testing.assert_frame_equal(judged(found_again), judged(first), check_exact=True)
     assert len(made) == len(judged(found_again)) > 100  # none of these is left out
 
 
@@ -118,11 +105,9 @@ def test_the_committed_intervals_are_those_of_the_committed_items(profile):
     if not items.path("llama_gptq", profile).is_file():
         pytest.skip(f"there are no items of {profile}")
     committed = records.read("llama_gptq", profile)
-    found = judged(again(items.read("llama_gptq", profile), named(committed), 0))
-    assert len(found) > 100
-    numbers = ["value", "ci_low", "ci_high"]
-    pd.testing.assert_frame_equal(
-        found.drop(columns=numbers), judged(committed).drop(columns=numbers), check_dtype=False
+    found, wanted = (
+        judged(again(items.read("llama_gptq", profile), committed, 0)),
+        judged(committed),
     )
-    for name in numbers:  # a csv holds ten digits
-        np.testing.assert_allclose(found[name], judged(committed)[name], rtol=1e-9, atol=1e-12)
+    assert len(found) > 100  # a csv holds ten digits
+    pd.testing.assert_frame_equal(found, wanted, check_dtype=False, rtol=1e-9, atol=1e-12)

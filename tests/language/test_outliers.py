@@ -8,17 +8,16 @@ from scipy import stats
 from qlab.language import outliers
 
 
-@pytest.fixture
-def model(tmp_path):
-    return tiny_llama.write(tmp_path)
-
-
-def test_no_output_changes_but_every_scaled_weight_does(model):
+def test_no_output_changes_but_every_scaled_weight_does_and_the_seed_takes_it_back(tmp_path):
+    model = tiny_llama.write(tmp_path)
     before, weights = tiny_llama.logits(model), {n: p.clone() for n, p in model.named_parameters()}
     outliers.spread(model, seed=3, strength=0.7)
     assert torch.allclose(tiny_llama.logits(model), before, rtol=1e-4, atol=1e-4)
     unchanged = [n for n, p in model.named_parameters() if torch.equal(p, weights[n])]
     assert unchanged == ["model.embed_tokens.weight", "model.norm.weight"]
+    outliers.spread(model, 3, -0.7)
+    name = "model.layers.1.mlp.down_proj.weight"
+    assert torch.allclose(model.get_parameter(name), weights[name], rtol=1e-5)
 
 
 def test_kurtosis_is_that_of_the_layers_weights_and_inputs(tmp_path):
@@ -40,13 +39,3 @@ def test_kurtosis_is_that_of_the_layers_weights_and_inputs(tmp_path):
         )
         assert row["inputs"] == pytest.approx(stats.kurtosis(torch.cat(seen)), rel=1e-3)
     assert found[0.7]["weights"].mean() > 1 + found[0.0]["weights"].mean()
-
-
-def test_the_same_seed_takes_it_back_and_another_does_not(model):
-    weight = model.model.layers[1].mlp.down_proj.weight.clone()
-    outliers.spread(model, 3, 0.7)
-    outliers.spread(model, 3, -0.7)
-    assert torch.allclose(model.model.layers[1].mlp.down_proj.weight, weight, rtol=1e-5)
-    outliers.spread(model, 3, 0.7)
-    outliers.spread(model, 4, -0.7)
-    assert not torch.allclose(model.model.layers[1].mlp.down_proj.weight, weight, rtol=0.1)

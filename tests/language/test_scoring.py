@@ -20,38 +20,30 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encoded() -> list[Encoded]:
-    """23 random passages of 3 to 60 tokens, the last 1 to 5 of which are the word's."""
-    random = np.random.default_rng(0)
-    sizes = random.integers(6, 61, 23)
-    sizes[:2] = 3, 65
-    return [
-        Encoded(random.integers(0, 300, n).tolist(), int(random.integers(1, min(n, 6))))
-        for n in sizes
-    ]
-
-
-def with_likely_words(model, encoded):
-    """The same passages; of every three, one ends with what the model would say, one with its last
-    token alone."""
-    found = []
-    for i, e in enumerate(encoded):
-        tokens = list(e.tokens)
-        if i % 3 < 2:
-            for at in range(len(tokens) - (e.targets if i % 3 == 0 else 1), len(tokens)):
-                tokens[at] = int(tiny_llama.logits(model, tokens[:at])[-1].argmax())
-        found.append(Encoded(tokens, e.targets))
+def encoded(model) -> list[Encoded]:
+    """23 random passages of 3 to 65 tokens, the last 1 to 5 of which are the word's; of every three
+    one ends with what the model would say, one with its last token alone."""
+    random, found = np.random.default_rng(0), []
+    for i, n in enumerate([3, 65, *random.integers(6, 61, 21)]):
+        tokens, targets = random.integers(0, 300, n).tolist(), int(random.integers(1, min(n, 6)))
+        for at in range(n - (targets, 1, 0)[i % 3], n):
+            tokens[at] = int(tiny_llama.logits(model, tokens[:at])[-1].argmax())
+        found.append(Encoded(tokens, targets))
     return found
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 128, 4096])
-def test_scores_are_those_of_a_plain_loop(model, encoded, batch_tokens):
-    passages = with_likely_words(model, encoded)
-    expected = tiny_llama.one_by_one(model, passages)
+def test_scores_are_those_of_a_plain_loop_and_only_scored_positions_meet_the_words(model, encoded):
+    expected, seen = tiny_llama.one_by_one(model, encoded), []
     assert 8 <= sum(expected["greedy"]) < 23
-    found = scoring.score(model, passages, batch_tokens=batch_tokens)
-    tiny_llama.assert_scores(found, expected)
-    assert np.isnan(found.divergence).all()
+    hook = model.lm_head.register_forward_hook(
+        lambda _, inputs, __: seen.append(inputs[0].shape[:-1].numel())
+    )
+    for batch_tokens in (1, 128, 4096):
+        found = scoring.score(model, encoded, batch_tokens=batch_tokens)
+        tiny_llama.assert_scores(found, expected)
+        assert np.isnan(found.divergence).all()
+    hook.remove()
+    assert sum(seen) == 3 * sum(e.targets for e in encoded)
 
 
 def test_batches_hold_each_passage_once_and_little_padding():
@@ -77,7 +69,7 @@ def test_equally_probable_tokens_share_the_better_rank_and_the_first_is_greedy(t
     assert found.greedy.tolist() == [True, False]
 
 
-def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
+def test_what_is_not_finite_is_an_error_that_names_the_passage_and_padding_is_none(tmp_path):
     """A weight of 0 on another passage's NaN would be NaN all the same."""
     model = tiny_llama.write(tmp_path, tie_word_embeddings=False)
     model.model.embed_tokens.weight.data[:3] = torch.nan
@@ -85,6 +77,10 @@ def test_nan_weights_are_an_error_and_padding_is_none(tmp_path):
     scoring.score(model, passages)
     with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float32"):
         scoring.score(model, [passages[0], Encoded([0, 6], 1)])
+    model.half().model.embed_tokens.weight.data[200] = 65_504  # and the first layer adds to it
+    model.model.layers[0].mlp.down_proj.weight.data *= 100
+    with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float16; .*65,504"):
+        scoring.score(model, [passages[0], Encoded([5, 200, 4], 1)])
 
 
 def test_divergence_is_kullback_leiblers_from_the_float_parents_first_token(
@@ -113,22 +109,3 @@ def test_acc_and_perplexity_by_hand():
     assert scoring.acc(scores) == 0.4
     assert scoring.perplexity(scores.log_likelihood) == pytest.approx(8)
     assert scoring.perplexity(np.full(5, -1e5)) == np.inf
-
-
-def test_only_scored_positions_meet_the_vocabulary(model, encoded):
-    seen = []
-    hook = model.lm_head.register_forward_hook(
-        lambda _, inputs, __: seen.append(inputs[0].shape[:-1].numel())
-    )
-    scoring.score(model, encoded, batch_tokens=256)
-    hook.remove()
-    assert sum(seen) == sum(e.targets for e in encoded)
-
-
-def test_float16_overflow_is_an_error_that_names_the_passage(tmp_path):
-    model = tiny_llama.write(tmp_path, tie_word_embeddings=False).half()
-    model.model.embed_tokens.weight.data[200] = 65_504  # and the first layer adds to it
-    model.model.layers[0].mlp.down_proj.weight.data *= 100
-    passages = [Encoded([1, 2, 3, 4], 1), Encoded([1, 200, 4], 1)]
-    with pytest.raises(QlabError, match="passage 2 are NaN or infinite in torch.float16; .*65,504"):
-        scoring.score(model, passages)

@@ -10,59 +10,43 @@ from qlab.language import build, speed
 from qlab.language.gptq import RoundToNearest
 
 PASSAGES = [[5, 6, 7], [8, 9, 10, 11, 12], [1]]
+TASK = SimpleNamespace(choice=SimpleNamespace(device="cpu"), given=SimpleNamespace(threads=1),
+                       model="m", dataset="d", processor=lambda share="": share)  # fmt: skip
+ABOUT = build.About(None, 32)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_llama.write(tmp_path_factory.mktemp("tiny"))
-
-
-def heard(model, calls: list):
-    """A hook that notes the tokens of each call of the model."""
-    return model.register_forward_pre_hook(
-        lambda _, __, kwargs: calls.append(kwargs["input_ids"][0].tolist()), with_kwargs=True
-    )
-
-
-def test_each_metric_counts_what_it_says(model, monkeypatch):
+def test_each_metric_counts_what_it_says(tmp_path, monkeypatch):
     """On a clock that moves by one second with each call of the model."""
-    calls = []
+    model, calls = tiny_llama.write(tmp_path), []
     monkeypatch.setattr(speed.timing.time, "perf_counter", lambda: float(len(calls)))
-    hook = heard(model, calls)
-    found = speed.measure({"fp32": model}, PASSAGES, written=4, repeats=3)
-    hook.remove()
-    assert list(found["fp32"]) == list(speed.COUNTS)
-    assert found["fp32"]["tokens_per_s"].tolist() == [9 / 3] * 3  # 9 tokens, 3 calls
-    assert found["fp32"]["tokens_per_s_prefill"].tolist() == [5.0] * 3  # 5 tokens, 1 call
-    assert found["fp32"]["tokens_per_s_decode"].tolist() == [1.0] * 3  # 4 tokens, 4 calls
+    model.register_forward_pre_hook(
+        lambda _, __, named: calls.append(named["input_ids"][0].tolist()), with_kwargs=True
+    )
+    found = speed.measure({"fp32": model}, PASSAGES, written=4, repeats=3)["fp32"]
+    assert list(found) == list(speed.COUNTS)
+    assert found["tokens_per_s"].tolist() == [9 / 3] * 3  # 9 tokens, 3 calls
+    assert found["tokens_per_s_prefill"].tolist() == [5.0] * 3  # 5 tokens, 1 call
+    assert found["tokens_per_s_decode"].tolist() == [1.0] * 3  # 4 tokens, 4 calls
     assert sorted(map(len, calls)) == sorted([5] + 4 * ([3, 5, 1] + [5] + [1] * 4))
 
 
 def test_fresh_processes_measure_packed_variants_and_their_memory(source, made):
-    about = build.About(None, 32)
-    found = {"fp32": build.Variant("fp32", about, source)}
-    found["rtn"] = build.Variant("rtn", about, made(RoundToNearest(4, 64)))
-    task = SimpleNamespace(choice=SimpleNamespace(device="cpu"), given=SimpleNamespace(threads=1),
-                           model="m", dataset="d", processor=lambda share="": share)  # fmt: skip
-    rates = speed.in_processes(task, found, PASSAGES, count=2)
+    found = {"fp32": build.Variant("fp32", ABOUT, source)}
+    found["rtn"] = build.Variant("rtn", ABOUT, made(RoundToNearest(4, 64)))
+    rates = speed.in_processes(TASK, found, PASSAGES, count=2)
     assert {len(values) for of in rates.values() for values in of.values()} == {2}
-    made_of = {r.metric for r in speed.records(task, found, rates)}
-    assert made_of == {*speed.COUNTS, *(f"{name}_ratio" for name in speed.COUNTS)}
-    (peak,) = speed.memory_records(task, {"rtn": found["rtn"]}, PASSAGES)
+    (peak,) = speed.memory_records(TASK, {"rtn": found["rtn"]}, PASSAGES)
     assert 1e8 < peak.value < 1e10
 
 
 @pytest.mark.parametrize("count", [5, 8])
 def test_few_processes_have_an_interval_too(count):
     """Order statistics give five values none."""
-    task = SimpleNamespace(given=SimpleNamespace(threads=1), model="m", dataset="d",
-                           processor=lambda share="": share)  # fmt: skip
-    about = build.About(None, 32)
-    found = {n: build.Variant(n, about, None) for n in ("fp32", "half")}
+    found = {n: build.Variant(n, ABOUT, None) for n in ("fp32", "half")}
     rng = np.random.default_rng(0)
     one = {m: 100 * np.exp(0.1 * rng.normal(size=count)) for m in speed.COUNTS}
     rates = {"fp32": one, "half": {m: values / 2 for m, values in one.items()}}
-    made = {(r.variant, r.metric): r for r in speed.records(task, found, rates)}
+    made = {(r.variant, r.metric): r for r in speed.records(TASK, found, rates)}
     for metric in speed.COUNTS:
         whole, ratio = made["fp32", metric], made["half", f"{metric}_ratio"]
         assert whole.ci_low < whole.value < whole.ci_high and whole.n == count

@@ -19,7 +19,6 @@ from qlab.core import records
 from qlab.core.records import Record
 from qlab.language import gptq, streaming, take
 from qlab.language.build import About, Variant
-from qlab.language.configuration import Weights
 
 USE = Path(__file__).with_name("use_without_qlab.py")
 ALONE = """import sys
@@ -53,66 +52,54 @@ def kept(tmp_path):
     return keep
 
 
-def alone(folders):
-    """What the notebook's lines find in each folder, in a process without qlab."""
-    call = [sys.executable, "-I", "-c", ALONE, USE.read_text(), *map(str, folders)]
+def assert_says(models: dict, kind: str) -> None:
+    """What the notebook's lines find in each folder, in a process without qlab, is what the model
+    says, up to the order in which a kernel sums; its layers are of a kind."""
+    call = [sys.executable, "-I", "-c", ALONE, USE.read_text(), *map(str, models)]
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return [np.load(f"{folder}.npz") for folder in folders]
-
-
-def assert_says(found, model):
-    """The logits are the model's, up to the order in which a kernel sums."""
-    expected = tiny_llama.logits(model, found["tokens"].tolist()).detach().numpy()
-    assert np.abs(found["logits"] - expected).max() < 1e-4 * np.abs(expected).max()
+    for folder, model in models.items():
+        found = np.load(f"{folder}.npz")
+        expected = tiny_llama.logits(model, found["tokens"].tolist()).detach().numpy()
+        assert np.abs(found["logits"] - expected).max() < 1e-4 * np.abs(expected).max(), folder
+        assert kind in found["kinds"], folder
 
 
 def test_gptq_of_any_family_runs_without_qlab(tmp_path, kept, made):
+    models = {}
     for name, config in tiny_llama.FAMILIES.items():
         tiny_llama.save(config, tmp_path / name)
-    sources = [tmp_path / name for name in tiny_llama.FAMILIES]
-    folders = [kept(made(gptq.RoundToNearest(4, 32), of=source)) for source in sources]
-    for folder, found in zip(folders, alone(folders), strict=True):
-        assert "QuantLinear" in found["kinds"], folder
-        model = streaming.load_dense(folder)
-        if folder.name.startswith("gemma2"):
-            model.config._attn_implementation = "sdpa"  # as transformers opens it
-        assert_says(found, model)
+        folder = kept(made(gptq.RoundToNearest(4, 32), of=tmp_path / name))
+        models[folder] = streaming.load_dense(folder)
+        if name == "gemma2":
+            models[folder].config._attn_implementation = "sdpa"  # as transformers opens it
+    assert_says(models, "QuantLinear")
 
 
 def test_bitsandbytes_and_an_adapter_run_without_qlab(tmp_path, kept, source, made):
-    quantized = tmp_path / "nf4"
-    theirs = tiny_llama.bitsandbytes(source, quantized, load_in_4bit=True)
-    adapter = tmp_path / "adapter"
+    theirs = tiny_llama.bitsandbytes(source, tmp_path / "nf4", load_in_4bit=True)
     dense = streaming.load_dense(packed := made(gptq.RoundToNearest(3, 32)))
     torch.manual_seed(0)
     config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
     learned = get_peft_model(dense, config)
-    learned.save_pretrained(adapter)
-    four, three = alone([kept(quantized), kept(packed, adapter)])
-    assert "Linear4bit" in four["kinds"]
-    assert_says(four, theirs)
-    assert_says(three, learned)
+    learned.save_pretrained(tmp_path / "adapter")
+    assert_says({kept(tmp_path / "nf4"): theirs}, "Linear4bit")
+    assert_says({kept(packed, tmp_path / "adapter"): learned}, "QuantLinear")
 
 
-def test_a_card_says_what_it_is_and_its_files_are_the_variants(kept, source, made):
-    folder = kept(packed := made(gptq.Gptq(4, 32)))
+@pytest.mark.parametrize("one_file", [False, True])  # as AutoRound writes it
+def test_a_card_says_what_it_is_and_its_files_are_the_variants(kept, made, one_file):
+    packed = made(gptq.Gptq(4, 32))
+    if one_file:
+        tensors = tiny_llama.stored(packed)
+        for path in packed.glob("*.safetensors*"):
+            path.unlink()
+        save_file(tensors, packed / "model.safetensors", metadata={"format": "pt"})
+    folder = kept(packed)
     card = json.loads((folder / "card.json").read_text())
     assert (card["model"], card["variant"]) == ("m", "v")
     assert [(r["metric"], r["value"]) for r in card["records"]] == [("acc", 0.5)]
     assert set(card["files"]) == {p.name for p in folder.iterdir()} - {"card.json"}
-    assert {"lm_head.weight", "model.embed_tokens.weight"} <= set(Weights(folder).files)
-    dense, taken = (streaming.load_dense(place) for place in (packed, folder))
-    assert torch.equal(tiny_llama.logits(taken), tiny_llama.logits(dense))
-
-
-def test_a_folder_of_one_file_as_autoround_writes_it(kept, made):
-    packed = made(gptq.RoundToNearest(4, 32))
-    tensors = tiny_llama.stored(packed)
-    for path in packed.glob("*.safetensors*"):
-        path.unlink()
-    save_file(tensors, packed / "model.safetensors", metadata={"format": "pt"})
-    folder = kept(packed)
     assert {"lm_head.weight", "model.embed_tokens.weight"} <= set(tiny_llama.stored(folder))
     dense, taken = (streaming.load_dense(place) for place in (packed, folder))
     assert torch.equal(tiny_llama.logits(taken), tiny_llama.logits(dense))

@@ -1,8 +1,6 @@
-"""auto-gptq 0.7.1, made to work without CUDA and with Hugging Face libraries newer than itself.
+"""auto-gptq 0.7.1, unmaintained, made to work without CUDA and with newer Hugging Face libraries.
 
-auto-gptq is not maintained any more. It is used as installed; what it misses is lent to it. A loan
-is made only where something is missing (asked of the library itself, not of its version), and
-taken back as soon as auto-gptq has what it needs, so that nothing else in the process sees it.
+What it misses (asked of the library itself, not of its version) is lent to it while it needs it.
 Tested with transformers 4.53.3 and peft 0.13.2, 5.9.0 and 0.19.1 (Kaggle's image), 5.23.0 and
 0.21.2.
 """
@@ -12,26 +10,19 @@ import functools
 import importlib
 import logging
 import warnings
-from collections.abc import Iterator
 from types import ModuleType
 from unittest.mock import patch
 
 import torch
 
-_HUB, _MODELS, _PEFT = "transformers.utils.hub", "transformers.modeling_utils", "peft.peft_model"
-# What auto-gptq imports: (module, name) -> where it lives now.
-LOANS = {
-    # Gone with transformers 5.23, which imported these two for itself alone; so may the others.
-    (_HUB, "create_commit"): ("huggingface_hub", "create_commit"),
-    (_HUB, "create_repo"): ("huggingface_hub", "create_repo"),
-    (_HUB, "CommitOperationAdd"): ("huggingface_hub", "CommitOperationAdd"),
-    (_HUB, "PushToHubMixin"): ("transformers.utils", "PushToHubMixin"),
-    (_HUB, "cached_file"): ("transformers.utils", "cached_file"),
-    # Since transformers 5.
-    (_MODELS, "no_init_weights"): ("transformers.initialization", "no_init_weights"),
-    # Since peft 0.19; changed only for LoRA adapters of auto-gptq's own, which are not made.
-    (_PEFT, "PEFT_TYPE_TO_MODEL_MAPPING"): (_PEFT, "PEFT_TYPE_TO_TUNER_MAPPING"),
-}
+_MODELS, _PEFT = "transformers.modeling_utils", "peft.peft_model"
+_HUB = {"huggingface_hub": ("create_commit", "create_repo", "CommitOperationAdd")}
+_HUB["transformers.utils"] = ("PushToHubMixin", "cached_file")
+# What auto-gptq imports: (module, name) -> where it lives now. Since transformers 5.23, 5, peft
+# 0.19; the last changed only for LoRA adapters of auto-gptq's own, which are not made.
+LOANS = {("transformers.utils.hub", n): (home, n) for home, names in _HUB.items() for n in names}
+LOANS[_MODELS, "no_init_weights"] = ("transformers.initialization", "no_init_weights")
+LOANS[_PEFT, "PEFT_TYPE_TO_MODEL_MAPPING"] = (_PEFT, "PEFT_TYPE_TO_TUNER_MAPPING")
 
 
 @functools.cache
@@ -56,12 +47,9 @@ def packed_linear(*arguments, **named) -> torch.nn.Module:
     return load().nn_modules.qlinear.qlinear_cuda_old.QuantLinear(*arguments, **named)
 
 
-@contextlib.contextmanager
-def quantizing() -> Iterator[None]:
-    """Where auto-gptq quantizes a layer: `torch.cuda.synchronize`, which GPTQ calls to stop its
-    clock and which raises without CUDA, does nothing there."""
+def quantizing() -> contextlib.AbstractContextManager:
+    """Where auto-gptq quantizes: its `torch.cuda.synchronize`, which raises without CUDA, does
+    nothing there."""
     if torch.cuda.is_available():
-        yield
-    else:
-        with patch.object(torch.cuda, "synchronize", lambda device=None: None):
-            yield
+        return contextlib.nullcontext()
+    return patch.object(torch.cuda, "synchronize", lambda device=None: None)

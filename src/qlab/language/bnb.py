@@ -1,13 +1,10 @@
 """What bitsandbytes stores: int8 (LLM.int8()), nf4 and fp4, in the files that transformers writes.
 
 - 4 bits (Dettmers et al., arXiv 2305.14314): each 64 neighbouring weights of a row share the
-  largest magnitude among them (`absmax`), and each is rounded to one of 16 values.
+  largest magnitude among them (`absmax`), and each is rounded to one of 16 values. On a CPU with
+  AVX512-BF16 the kernel multiplies in bfloat16: logits some 0.3 % from those in float32.
 - 8 bits (Dettmers et al., arXiv 2208.07339): each row is rounded to -127..127 steps of its largest
-  magnitude / 127. At run time the inputs are rounded too, so its weights alone do not tell what it
-  does to accuracy: it is evaluated as it runs.
-
-On a CPU with AVX512-BF16 the 4-bit kernel multiplies in bfloat16: packed logits are then
-some 0.3 % from those of the same weights in float32.
+  magnitude / 127. At run time the inputs are rounded too, so it is evaluated as it runs.
 """
 
 import logging
@@ -22,17 +19,15 @@ from qlab.core.errors import QlabError
 from qlab.language.quantized import Method, Shapes, Tensors
 
 BLOCK = 64  # weights per absmax
-OUT_MULTIPLE = 32  # output rows that the CPU kernel takes at a time
 
 
 def check_four_bits(shapes: Shapes) -> None:
     """QlabError where a width does not divide as bitsandbytes' CPU kernel asserts, late."""
     for layer, (outputs, inputs) in shapes.items():
-        if inputs % BLOCK or outputs % OUT_MULTIPLE:
+        if inputs % BLOCK or outputs % 32:  # output rows that it takes at a time
             raise QlabError(
-                f"bitsandbytes' 4 bits need input widths divisible by {BLOCK} and output widths by "
-                f"{OUT_MULTIPLE}; this model's {layer} has {inputs} inputs and {outputs} outputs. "
-                "Take 8 bits, or pad the model's widths."
+                "bitsandbytes' 4 bits need input widths divisible by 64 and output widths by 32; "
+                f"{layer} has {inputs} inputs and {outputs} outputs. Take 8 bits, or pad them."
             )
 
 
@@ -71,10 +66,10 @@ class Stored(Method):
 
 
 def quiet():
-    """bitsandbytes, without its note that an optional, downloaded kernel is absent, and the line
-    that LLM.int8() logs at each layer of each call: inputs cast to float16."""
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    """bitsandbytes, without its note that an optional kernel is absent, and the line that
+    LLM.int8() logs at each call: inputs cast to float16."""
+    for name in ("backends.cpu.ops", "autograd._functions"):
+        logging.getLogger(f"bitsandbytes.{name}").setLevel(logging.ERROR)
     import bitsandbytes.functional
 
     return bitsandbytes

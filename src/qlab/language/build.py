@@ -1,7 +1,6 @@
 """The folders of a notebook's variants, and what each model says: made once, kept by content.
 
-Everything lies under build/, so a killed run goes on; what decides a folder's bytes, the text of a
-notebook's own functions among it, is in its name.
+All lies under build/, named by what decides its bytes, the text of a notebook's functions too.
 """
 
 import dataclasses
@@ -13,15 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from peft import PeftModel
+
 from qlab.core import cache, disk
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import configuration, decoder, formats, lora, passages, scoring, sizes, streaming
+from qlab.language import configuration, decoder, formats, passages, scoring, streaming, training
 from qlab.language.data import Task
 from qlab.language.digits import each, reproducible, threads
 from qlab.language.quantized import Library, Method
 from qlab.language.scoring import Scores
-from qlab.language.training import Training
 
 log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "auto-gptq", "auto-round", "bitsandbytes", "peft")
@@ -42,7 +43,7 @@ class Variant:
     """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
 
     name: str  # as in the records
-    about: About  # columns of its records
+    about: About
     folder: Path
     adapter: Path | None = None
     weight_only: bool = True  # whether its dense weights behave as it runs
@@ -52,17 +53,15 @@ class Variant:
     @property
     def folders(self) -> list[Path]:
         """All of its folders: their bytes together are its size."""
-        return [self.folder] + ([self.adapter] if self.adapter else [])
+        return [folder for folder in (self.folder, self.adapter) if folder]
 
 
 Variants = dict[str, Variant]
 
 
 def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Library]:
-    """Those that a comma-separated text names, else all whose groups divide the model's widths.
-
-    What is left out is said. QlabError: a name that is not there, or one that does not fit.
-    """
+    """Those that a comma-separated text names, else all that fit the model's widths; what is left
+    out is said. QlabError: a name that is not there, or one that does not fit."""
     names = [name.strip() for name in asked.split(",") if name.strip()]
     shapes, found = decoder.shapes(configuration.read(task.folder)), {}
     for name in names or making:
@@ -70,56 +69,49 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
             raise QlabError(f"There is no variant {name!r}; there are {', '.join(making)}.")
         try:
             making[name].check(shapes)
+            found[name] = making[name]
         except QlabError as error:
             if names:
                 raise
             log.warning("%s is left out: %s", name, error)
-            continue
-        found[name] = making[name]
     return found
 
 
 def folders(task: Task, making: Making, progress=iter) -> Variants:
-    """Each variant's folder, the float parent first, then the folder that was given quantized.
-
-    A variant that does not fit into memory is left out, with a warning.
-    """
+    """Each variant's folder, the float parent first, then the folder that was given quantized; one
+    that does not fit into memory is left out, with a warning."""
     parent, bits = PARENTS[task.choice.dtype]
     found = {parent: Variant(parent, About(None, bits), task.folder)}
     if task.as_is:
         stored = formats.stored(configuration.read(task.as_is).quantization_config, task.as_is)
-        found["as_is"] = _variant("as_is", stored, task.as_is)
+        found["as_is"] = described("as_is", stored, task.as_is)
     making = {n: how for n, how in making.items() if n != parent}
     # Here and not in another process, which cannot read the text of a notebook's functions.
-    targets = {n: cache.address("decoder", recipe(task, how)) for n, how in making.items()}
-    empty = decoder.empty(configuration.read(task.folder))
-    left = [making[n] for n, target in targets.items() if not target.is_dir()]
-    needed = sum(sizes.expected(empty, how.bits, how.group_size) for how in left)
-    disk.refuse(needed, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'")
-    calls = {n: partial(_folder, task, n, how, targets[n]) for n, how in making.items()}
+    made_by = {n: recipe(task, how) for n, how in making.items()}
+    missing = [n for n in making if not cache.address("decoder", made_by[n]).is_dir()]
+    left = sum(making[n].bits for n in missing)
+    least = left * decoder.count(decoder.empty(configuration.read(task.folder))) // 8
+    disk.refuse(least, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'")
+    fill = {n: partial(_fill, task, n, how) for n, how in making.items()}
+    calls = {n: partial(cache.artefact, "decoder", made_by[n], fill[n]) for n in making}
     made = each(task, calls, progress)
-    return found | {n: _variant(n, making[n], folder) for n, folder in made.items()}
+    return found | {n: described(n, making[n], folder) for n, folder in made.items()}
 
 
-def _variant(name: str, how: Method | Library, folder: Path) -> Variant:
+def described(name: str, how: Method | Library, folder: Path) -> Variant:
+    """A variant made so, as its records have it."""
     about = About(how.kind, how.bits, how.group_size)
     method = how if isinstance(how, Method) else None
     return Variant(name, about, folder, weight_only=how.weight_only, method=method)
 
 
-def _folder(task: Task, name: str, how: Method | Library, target: Path) -> Path:
-    """The quantized folder of a variant, made where it is not there yet."""
-    if target.is_dir():
-        return target
-    with cache.written_whole(target) as part:
-        part.mkdir()
-        if isinstance(how, Library):
-            how.make(task, part, **how.settings)
-        else:
-            tokens, steps = task.calibration_tokens, bar(f"{name}: blocks")
-            where = (task.choice.device, task.choice.dtype)
-            streaming.quantize_folder(task.folder, how, tokens, part, *where, steps)
-    return target
+def _fill(task: Task, name: str, how: Method | Library, target: Path) -> None:
+    if isinstance(how, Library):
+        how.make(task, target, **how.settings)
+    else:
+        tokens, steps = task.calibration_tokens, bar(f"{name}: blocks")
+        where = (task.choice.device, task.choice.dtype)
+        streaming.quantize_folder(task.folder, how, tokens, target, *where, steps)
 
 
 def recipe(task: Task, how: Method | Library) -> dict[str, Any]:
@@ -127,13 +119,13 @@ def recipe(task: Task, how: Method | Library) -> dict[str, Any]:
     parts = how.settings() if isinstance(how, Method) else {"make": how.make, **how.settings}
     return {
         "model": task.parent,
-        "how": {"type": text(type(how)), **{n: text(part) for n, part in parts.items()}},
+        "how": {"type": _text(type(how)), **{n: _text(part) for n, part in parts.items()}},
         "calibration": passages.digest(task.calibration),
         **_made_with(task),
     }
 
 
-def text(part: Any) -> Any:
+def _text(part: Any) -> Any:
     """What stands for a setting in a recipe: of a function or class of a notebook its source."""
     if not callable(part):
         return part
@@ -148,11 +140,9 @@ def _made_with(task: Task) -> dict[str, Any]:
 
 
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
-    """`variants` with an adapter each, trained by `train(folder, training, **settings)`.
-
-    `training` is a `training.Training`, with which a killed run goes on; it knows the batches.
-    """
-    common = {"training": passages.digest(task.training), "train": text(train), **settings}
+    """`variants` with an adapter each, trained by `train(folder, training, **settings)`; with the
+    `Training`, which knows the batches, a killed run goes on."""
+    common = {"training": passages.digest(task.training), "train": _text(train), **settings}
     common |= _made_with(task)
     calls, found = {}, {}
     for n, variant in variants.items():
@@ -167,31 +157,30 @@ def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **se
 
 def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settings: dict) -> Path:
     if not target.exists():
-        steps = Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
-        lora.save(train(variant.folder, steps, **settings), steps)
+        steps = training.Training(target, task.training_tokens, bar(f"{variant.name}: steps"))
+        training.save_adapter(train(variant.folder, steps, **settings), steps)
     return target
 
 
 def load(task: Task, variant: Variant):
-    """The model that stands for a variant's accuracy: quantized weights are turned into dense ones
-    once; a method that rounds inputs too runs on its own kernels."""
-    where = (task.choice.dtype, task.choice.device)
-    if variant.adapter:
-        return lora.load(variant.folder, variant.adapter, *where)
-    if variant.layers is not None:
-        model = decoder.load(task.folder, *where)
-        made = streaming.load_dense(variant.folder, *where, variant.method)
-        for name in variant.layers:
-            model.get_submodule(name).weight = made.get_submodule(name).weight
-        return model
+    """The model that stands for a variant's accuracy: dense weights, with an adapter's product
+    (Hu et al., arXiv 2106.09685) added; a method that rounds inputs too runs on its own kernels."""
     if not variant.weight_only:
         return streaming.load_packed(variant.folder, task.choice.device)
-    return streaming.load_dense(variant.folder, *where, variant.method)
+    where = (task.choice.dtype, task.choice.device)
+    made = streaming.load_dense(variant.folder, *where, variant.method)
+    if variant.adapter:
+        return PeftModel.from_pretrained(made, str(variant.adapter)).merge_and_unload().eval()
+    if variant.layers is None:
+        return made
+    model = decoder.load(task.folder, *where)
+    for name in variant.layers:
+        model.get_submodule(name).weight = made.get_submodule(name).weight
+    return model
 
 
 def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]:
-    """Scores of each variant on the task's passages, the parent first: the others' divergence is
-    from its answers."""
+    """Scores of each variant on the task's passages; divergence is from the first, the parent."""
     (parent, first), *others = variants.items()
     calls = {n: partial(_scores, task, variant, first) for n, variant in others}
     found = {parent: _scores(task, first, first)}
@@ -209,7 +198,10 @@ def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
         own, shape = variant == parent, (len(task.encoded), model.config.vocab_size)
         place = folder if own else cache.address("scores", of(parent))
         kept = scoring.reference(place / "reference.npy", shape if own else None)
-        scoring.score(model, task.encoded, steps, kept).save(folder / "scores.npz")
+        found = scoring.score(model, task.encoded, steps, kept)
+        np.savez_compressed(folder / "scores.npz", **vars(found))
 
     with reproducible(task):
-        return Scores.load(cache.artefact("scores", of(variant), make) / "scores.npz")
+        folder = cache.artefact("scores", of(variant), make)
+    with np.load(folder / "scores.npz", allow_pickle=False) as stored:
+        return Scores(**stored)

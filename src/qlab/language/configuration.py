@@ -9,12 +9,7 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
-from transformers import (
-    CONFIG_MAPPING,
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    PretrainedConfig,
-    PreTrainedTokenizerBase,
-)
+from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, PretrainedConfig
 
 from qlab.core.errors import QlabError
 
@@ -23,11 +18,8 @@ WORDS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of them has a
 
 
 def check(folder: Path) -> PretrainedConfig:
-    """The configuration of a model folder, once its files were found to be there.
-
-    Reads the headers of the weight files, no weights. QlabError: not a causal decoder, a tokenizer
-    with more words than the model, weights missing, cut short or as pickle.
-    """
+    """The configuration of a model folder whose files are there; of weights only headers are read.
+    QlabError: see `read` and `Weights`, and a tokenizer with more words than the model."""
     config = read(folder)
     words = 1 + max(load_tokenizer(folder).get_vocab().values(), default=-1)
     if words > config.vocab_size:
@@ -39,16 +31,9 @@ def check(folder: Path) -> PretrainedConfig:
     return config
 
 
-def of_float(folder: Path) -> PretrainedConfig:
-    """As `read`; QlabError for a folder that is quantized already."""
-    config = read(folder)
-    if quantized(config):
-        raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
-    return config
-
-
-def read(folder: Path) -> PretrainedConfig:
-    """config.json of a causal decoder, its attention chosen; QlabError for another model."""
+def read(folder: Path, of_float: bool = False) -> PretrainedConfig:
+    """config.json of a causal decoder, its attention chosen; QlabError for another model, and where
+    it has to be `of_float` for one that is quantized already."""
     file = folder / "config.json"
     settings = read_json(file) if file.is_file() else {}
     kind, named = settings.get("model_type"), settings.get("architectures")
@@ -71,6 +56,8 @@ def read(folder: Path) -> PretrainedConfig:
             f"{file} says what the installed transformers cannot read ({error}); it was perhaps "
             "written by a newer one."
         ) from error
+    if of_float and quantized(config):
+        raise QlabError(f"{folder} is quantized already; give the float model it was made from.")
     # PyTorch's own attention leaves out the soft cap that Gemma 2 puts on its scores.
     if getattr(config, "attn_logit_softcapping", None):
         config._attn_implementation = "eager"
@@ -78,11 +65,8 @@ def read(folder: Path) -> PretrainedConfig:
 
 
 def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
-    """Rotary positions in the words of the installed transformers, where others are spoken.
-
-    transformers 5 writes `rope_parameters`, for each kind of layer where there are several; 4 reads
-    `rope_theta` and `rope_scaling`, and would pass over the new spelling without a word.
-    """
+    """Rotary positions in the words of transformers 4, which would pass over those of 5,
+    `rope_parameters`, for each kind of layer where there are several, without a word."""
     rope = settings.get("rope_parameters")
     if not rope or hasattr(default, "rope_parameters"):
         return {}
@@ -91,8 +75,8 @@ def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
     found = {"rotary_emb_base" if neox else "rope_theta": whole.pop("rope_theta", 10_000.0)}
     if local := rope.get("sliding_attention"):
         found["rope_local_base_freq"] = local["rope_theta"]
-        if local.get("rope_type", "default") != "default":
-            found["rope_local_scaling"] = local  # for which 4 has no word
+        if local.get("rope_type", "default") != "default":  # for which 4 has no word
+            found["rope_local_scaling"] = local
     if "partial_rotary_factor" in whole:
         name = "rotary_pct" if neox else "partial_rotary_factor"
         found[name] = whole.pop("partial_rotary_factor")
@@ -101,9 +85,9 @@ def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
     return found
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer as AutoTokenizer opens it, which takes no space away before a full stop when
-    decoding. QlabError: there is none."""
+def load_tokenizer(folder: Path):
+    """The tokenizer as AutoTokenizer opens it, which takes no space away when decoding. QlabError:
+    there is none."""
     if not any((folder / name).is_file() for name in WORDS):
         raise QlabError(f"{folder} has no tokenizer, none of {', '.join(WORDS)}; get it whole.")
     path, more = folder / "tokenizer_config.json", {}
@@ -114,20 +98,16 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         kind = transformers.PreTrainedTokenizerFast
     if isinstance(settings.get("extra_special_tokens"), list):
         more["extra_special_tokens"] = {}
-    return kind.from_pretrained(
-        folder, local_files_only=True, clean_up_tokenization_spaces=False, **more
-    )
+    plain = {"local_files_only": True, "clean_up_tokenization_spaces": False}
+    return kind.from_pretrained(folder, **plain, **more)
 
 
 def read_json(path: Path) -> dict:
     """A JSON object from a file; QlabError where it holds none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise QlabError(f"{path} is not JSON ({error}); get it again.") from error
-    if not isinstance(found, dict):
-        raise QlabError(f"{path} holds a JSON {type(found).__name__}, not an object; get it again.")
-    return found
+        return {**json.loads(path.read_text(encoding="utf-8"))}
+    except (ValueError, TypeError) as error:
+        raise QlabError(f"{path} holds no JSON object ({error}); get it again.") from error
 
 
 def quantized(config: PretrainedConfig) -> bool:
@@ -141,46 +121,28 @@ def context(config: PretrainedConfig) -> int:
 
 
 class Weights:
-    """The tensors of a folder's safetensors file or shards, one copied out at a time.
-
-    A file is mapped only while one of its tensors is read, so that what was read once does not
-    stay in the resident memory of this process. `files` says which one a tensor lies in.
-    QlabError: a file is missing or cut short.
-    """
+    """The tensors of a folder's safetensors file or shards; `files` says in which one a tensor
+    lies, and under which name. QlabError: a file is missing or cut short."""
 
     def __init__(self, folder: Path):
         self.folder, self.files = folder, {}
-        for path in _files(folder):
+        names, index = {WEIGHTS}, folder / INDEX
+        if index.is_file():
+            names = set(read_json(index).get("weight_map", {}).values())
+        for path in (folder / Path(name).name for name in sorted(names)):  # never from elsewhere
             try:
                 with safe_open(path, "pt") as file:
-                    self.files |= dict.fromkeys(file.keys(), path)
+                    self.files |= {name: (path, name) for name in file.keys()}  # noqa: SIM118
             except (SafetensorError, FileNotFoundError) as error:
                 raise QlabError(
-                    f"{path} is no whole safetensors file ({error}); get the whole folder again."
+                    f"{path} is no whole safetensors file ({error}); get the whole folder again, "
+                    "without pickles (.bin), which can run any code and are never read."
                 ) from error
 
     def read(self, name: str) -> torch.Tensor:
-        """One tensor as stored, copied to memory of its own on the CPU."""
+        """One tensor as stored, copied: a file that stays mapped stays in resident memory."""
         if name not in self.files:
             raise QlabError(f"The weights in {self.folder} lack the tensor {name}; get them again.")
-        with safe_open(self.files[name], "pt") as file:
-            return file.get_tensor(name).clone()
-
-
-def _files(folder: Path) -> list[Path]:
-    """The single safetensors file or the shards that the index names, in the folder itself."""
-    names, index = [WEIGHTS], folder / INDEX
-    if index.is_file():
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
-    if not names or any(Path(name).name != name for name in names):
-        raise QlabError(
-            f"{index} names the weight files {names}; expected files of the same folder, one for "
-            "every tensor. Get the whole folder again."
-        )
-    files = [folder / name for name in names]
-    if not files[0].is_file() and (pickle := next(folder.glob("*.bin"), None)):
-        raise QlabError(
-            f"{folder} has its weights as pickle only ({pickle.name}), which can run any code when "
-            "read and is refused; get the safetensors files."
-        )
-    return files
+        path, stored = self.files[name]
+        with safe_open(path, "pt") as file:
+            return file.get_tensor(stored).clone()

@@ -10,17 +10,17 @@ from typing import Literal
 
 import torch
 
-from qlab.core import cache, hub, parameters, paths, provenance
+from qlab.core import cache, hub, parameters, provenance
 from qlab.core.embedded import CARD, model_folder
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
 from qlab.language import configuration, decoder, device, given, lambada, outliers, passages
 from qlab.language.lambada import Encoded, Passage
 
-# Of profiles on real data: what QLAB_DATA has, or a name on the hub.
+# Of profiles on real data: the first that is there, else the last, which is on the hub.
 MODELS = {
     "small": ("SmolLM2-135M-Instruct.Q4_1.gguf", "HuggingFaceTB/SmolLM2-135M-Instruct"),
-    "full": ("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-3B"),
+    "full": ("meta-llama/Llama-3.2-3B",),
 }
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
 EVEN_MODEL = EMBEDDED_MODEL + "_even"  # the same function without outlier channels
@@ -78,27 +78,17 @@ class Task:
         return self.given.place(self.model)
 
     def processor(self, share: str = "") -> str:
-        """What its times are measured on: the GPU, or the processor and what of it is used."""
+        """What its times are measured on: the GPU, or the processor and its `share`."""
         if self.choice.device != "cpu":
             return torch.cuda.get_device_name()
         return provenance.device(share) if share else provenance.processor()
 
     def settings(self) -> dict[str, int | str]:
         """What the parameters resolved to, for the provenance."""
-        return {
-            **self.given.model_dump(exclude=parameters.PATHS),
-            "model": self.model,
-            "dataset": self.dataset,
-            "device": self.choice.device,
-            "dtype": self.choice.dtype,
-            "bos": lambada.begins(self.tokenizer),
-            "evaluation_passages": len(self.passages),
-            "evaluation_tokens": sum(len(e.tokens) for e in self.encoded),
-            "truncated_passages": lambada.truncated(self.encoded),
-            "calibration_passages": len(self.calibration),
-            "calibration_tokens": sum(map(len, self.calibration_tokens)),
-            "training_passages": len(self.training),
-        }
+        found = {"model": self.model, "dataset": self.dataset, "passages": len(self.passages)}
+        found |= {"device": self.choice.device, "dtype": self.choice.dtype}
+        found["bos"] = lambada.begins(self.tokenizer)
+        return self.given.model_dump(exclude=parameters.PATHS) | found
 
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
@@ -107,29 +97,28 @@ class Task:
 
 
 def prepare(parameters: Parameters) -> Task:
-    """Resolve the parameters of notebook 02 into a checked task; no weights are read.
-
-    `threads` is PyTorch's from here on, but for what is `build.reproducible`.
-    """
+    """Resolve the parameters of notebook 02 into a checked task; no weights are read. PyTorch has
+    so many threads from here on."""
     torch.set_num_threads(parameters.threads)
-    name = parameters.model or _usual(parameters.profile)
+    usual = MODELS.get(parameters.profile, ("",))
+    name = parameters.model or next(filter(given.local, usual[:-1]), usual[-1])
     folder = given.folder(name, weights=False) if name else model_folder(EMBEDDED_MODEL)
     config = configuration.read(folder)
     chosen = passages.choose(parameters)
     tokenizer, longest = configuration.load_tokenizer(folder), configuration.context(config)
-    encoded = lambada.encode(chosen.passages, tokenizer, longest)
+    _, judging, *others, notes = chosen
+    encoded = lambada.encode(judging, tokenizer, longest)
     if cut := lambada.truncated(encoded):
-        note = f"{cut} passages are longer than the model's {longest} tokens: cut in front."
-        chosen.notes.append(note)
+        notes.append(f"{cut} passages, longer than {longest} tokens, are cut in front.")
     choice = device.choose(config, parameters.device)
     folder = given.folder(name, weights=True) if name else folder
     as_is = folder if configuration.quantized(configuration.check(folder)) else None
     model = _subject(name, folder) if name else EMBEDDED_MODEL
     if as_is:
         folder, note = given.parent(as_is, parameters.parent)
-        chosen.notes.append(note)
-    chosen.notes.extend([*given.about(name, folder), choice.sentence])
-    tokens = [_tokens(some, tokenizer, longest) for some in (chosen.calibration, chosen.training)]
+        notes.append(note)
+    notes.extend([*given.about(name, folder), choice.sentence])
+    tokens = [_tokens(some, tokenizer, longest) for some in others]
     return Task(parameters, model, folder, as_is, *chosen, encoded, *tokens, longest, choice)
 
 
@@ -141,8 +130,8 @@ def embedded_task(parameters: Parameters, task: Task) -> Task:
 
 
 def twin(task: Task, strength: float) -> Task:
-    """The same task on the embedded Llama with outlier channels of another strength: the same
-    function in float. 0 is without any, the even twin. QlabError for another model."""
+    """The same task on the embedded Llama with outlier channels of another strength, 0: without
+    any, the even twin. QlabError for another model."""
     if task.model != EMBEDDED_MODEL:
         raise QlabError(f"Only {EMBEDDED_MODEL} has twins; {task.model} has none.")
     recipe = {"model": task.parent, "strength": strength, "code": cache.code_sha256(__name__)}
@@ -158,15 +147,6 @@ def twin(task: Task, strength: float) -> Task:
     folder = cache.artefact("llama_spread", recipe, make) / "model"
     name = EVEN_MODEL if strength == 0 else f"{EMBEDDED_MODEL}_{strength:g}"
     return dataclasses.replace(task, folder=folder, model=name)
-
-
-def _usual(profile: str) -> str:
-    """The model of a profile on real data: QLAB_DATA's, else the hub's; none: the embedded one."""
-    here, hub_name = MODELS.get(profile, ("", ""))
-    root = paths.real_data()
-    return (
-        str(root / "llm" / here) if here and root and (root / "llm" / here).exists() else hub_name
-    )
 
 
 def _subject(name: str, folder: Path) -> str:

@@ -20,8 +20,8 @@ Read = Callable[[str], torch.Tensor]  # of a parameter's name in the model
 
 
 def empty(config: PretrainedConfig) -> PreTrainedModel:
-    """The model in eval mode without memory for its weights; what is computed, not stored, such as
-    the frequencies of rotary positions, is there."""
+    """The model in eval mode without memory for its weights; what is not stored but computed,
+    such as the frequencies of rotary positions, is there."""
     config.torch_dtype = torch.float32
     with init_empty_weights(include_buffers=False):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
@@ -33,21 +33,11 @@ def blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return name, module
-    raise QlabError(
-        f"No list of {count} decoder blocks was found in {type(model).__name__}; this experiment "
-        "cannot quantize it."
-    )
-
-
-def trunk(model: PreTrainedModel) -> tuple[str, nn.Module]:
-    """All but the head, and its name: what gives hidden states for tokens."""
-    name = blocks(model)[0].split(".")[0]
-    return name, model.get_submodule(name)
+    raise QlabError(f"No {count} decoder blocks were found in {type(model).__name__}.")
 
 
 def linears(module: nn.Module) -> dict[str, nn.Module]:
-    """The linear layers of a block, or of more, by name, in the order in which they are held;
-    GPT-2's too, which it keeps transposed as `Conv1D`."""
+    """The linear layers of a block, or of more, by name; GPT-2's too, which are transposed."""
     return {n: m for n, m in module.named_modules() if isinstance(m, nn.Linear | Conv1D)}
 
 
@@ -74,8 +64,7 @@ def tied(model: PreTrainedModel) -> set[str]:
 
 def count(model: PreTrainedModel) -> int:
     """Its parameters, tied ones once."""
-    without = tied(model)
-    return sum(weight.numel() for name, weight in model.named_parameters() if name not in without)
+    return sum(w.numel() for name, w in model.named_parameters() if name not in tied(model))
 
 
 def embedding_name(model: PreTrainedModel) -> str:
@@ -86,8 +75,8 @@ def embedding_name(model: PreTrainedModel) -> str:
 
 def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
     """The model of a float folder in eval mode; QlabError: a quantized folder, a missing tensor."""
-    model = empty(configuration.of_float(folder))
-    return filled(model, reader(folder, model), dtype, device)
+    model = empty(configuration.read(folder, of_float=True))
+    return filled(model, weights(folder, model).read, dtype, device)
 
 
 def filled(model: PreTrainedModel, read: Read, dtype: str, device: str) -> PreTrainedModel:
@@ -97,56 +86,37 @@ def filled(model: PreTrainedModel, read: Read, dtype: str, device: str) -> PreTr
     return model
 
 
-def reader(folder: Path, model: PreTrainedModel) -> Read:
-    """What reads a float folder's tensors by the model's names."""
-    weights = configuration.Weights(folder)
-    stored = stored_names(model, weights)
-    return lambda name: weights.read(stored(name))
-
-
-def stored_names(model: PreTrainedModel, weights: configuration.Weights) -> Callable[[str], str]:
-    """What a tensor or layer of the model is called in the files.
-
-    They may leave out the trunk's name, as GPT-2's do, or store a tied head in the place of the
-    embedding, as auto-gptq's do.
-    """
-    prefix, embedding = f"{trunk(model)[0]}.", embedding_name(model)
-    bare = not any(name.startswith(prefix) for name in weights.files)
-
-    def stored(name: str) -> str:
-        if name == embedding and name not in weights.files:
-            name = next((other for other in tied(model) if other in weights.files), name)
-        return name.removeprefix(prefix) if bare else name
-
-    return stored
+def weights(folder: Path, model: PreTrainedModel) -> configuration.Weights:
+    """A folder's tensors by the model's names: the files may leave out the trunk's, as GPT-2's do,
+    or store a tied head in the place of the embedding, as auto-gptq's do."""
+    found, prefix = configuration.Weights(folder), f"{blocks(model)[0].split('.')[0]}."
+    if not any(name.startswith(prefix) for name in found.files):
+        own = {name for name, _ in model.named_parameters()}
+        found.files = {n if n in own else prefix + n: at for n, at in found.files.items()}
+    if head := tied(model) & found.files.keys():
+        found.files.setdefault(embedding_name(model), found.files[head.pop()])
+    return found
 
 
 def fill(
-    module: nn.Module,
-    read: Read,
-    dtype: str,
-    device: str,
-    prefix: str = "",
-    without: Iterable[str] = (),
+    module: nn.Module, read: Read, dtype: str, device: str, prefix="", without: Iterable[str] = ()
 ) -> None:
-    """Give an empty module, whose names in the model begin with `prefix`, its parameters, one at a
-    time, but those in `without`; what it computed itself moves to the device."""
+    """Give an empty module, whose names in the model begin with `prefix`, its parameters but those
+    in `without`; what it computed itself moves to the device."""
     for name, _ in list(module.named_parameters(remove_duplicate=False)):
         if name not in without:
             tensor = read(prefix + name).to(device, torch_dtype(dtype))
             module.load_state_dict({name: tensor}, strict=False, assign=True)
     for part in module.modules():
-        for name, buffer in part._buffers.items():
-            if buffer is not None:
-                part._buffers[name] = buffer.to(device)
+        there = {name: buffer for name, buffer in part._buffers.items() if buffer is not None}
+        part._buffers |= {name: buffer.to(device) for name, buffer in there.items()}
 
 
 def release(module: nn.Module) -> None:
     """Give up the memory of a module's parameters; what it computed itself stays."""
     for part in module.modules():
-        for name, parameter in part._parameters.items():
-            if parameter is not None:
-                part._parameters[name] = nn.Parameter(parameter.detach().to("meta"), False)
+        for name, _ in list(part.named_parameters(recurse=False)):
+            setattr(part, name, nn.Parameter(getattr(part, name).detach().to("meta"), False))
 
 
 def torch_dtype(name: str) -> torch.dtype:

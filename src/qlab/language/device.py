@@ -47,25 +47,18 @@ def introduce(gpu: Gpu | None) -> str:
 
 
 def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
-    """Device and dtype for a model; `asked` is auto, cpu or cuda.
-
-    `auto` takes a fit GPU; beside an unfit one it takes the CPU for a model of less than SMALL
-    bytes. QlabError, with what to do, where the model fits nowhere.
-    """
+    """Device and dtype for a model; `asked` is auto, cpu or cuda. `auto` takes a fit GPU; beside an
+    unfit one the CPU for a model of less than SMALL bytes. QlabError where it fits nowhere."""
     count = decoder.count(decoder.empty(config))
     gpu, unfit = None if asked == "cpu" else look(), ""
     if asked == "cuda" and gpu is None:
-        raise QlabError(
-            "The parameter 'device' asks for cuda, but this PyTorch finds no CUDA device; switch "
-            "the GPU on (Kaggle: Settings, Accelerator), or set device=cpu."
-        )
-    if gpu:
-        need = int(count * 2 * SPARE)  # in 16 bits
-        if not (unfit := _unfit(gpu, need)):
-            # The card computes in bfloat16 from 8.0 on (Ampere).
-            dtype = "bfloat16" if gpu.capability >= (8, 0) else "float16"
-            said = f"Runs on the GPU {gpu.name} in {dtype}: about {_gb(need)} of its"
-            return Choice("cuda", dtype, f"{said} {_gb(gpu.free)} free are needed.")
+        raise QlabError(f"{introduce(None).removesuffix('.')}; switch one on, or set device=cpu.")
+    need = int(count * 2 * SPARE)  # in 16 bits
+    if gpu and not (unfit := _unfit(gpu, need)):
+        # The card computes in bfloat16 from 8.0 on (Ampere).
+        dtype = "bfloat16" if gpu.capability >= (8, 0) else "float16"
+        said = f"Runs on the GPU {gpu.name} in {dtype}: about {_gb(need)} of its"
+        return Choice("cuda", dtype, f"{said} {_gb(gpu.free)} free are needed.")
     need, free = int(count * 4 * SPARE), psutil.virtual_memory().available
     if unfit and (asked == "cuda" or need > SMALL * SPARE):
         raise QlabError(f"{unfit}, or set device=cpu, which is slow.")
@@ -78,16 +71,11 @@ def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
 
 
 def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
-    """Whether code built for `kernels` (sm_75, compute_90, ...) runs on a GPU of this capability.
-
-    Machine code (sm) runs on the same major version from its minor on; portable code (compute) on
-    every later version; what ends in a on that very version alone, in f as sm does.
-    """
-    for kind, number, only in re.findall(r"\b(sm|compute)_(\d+)([af]?)\b", " ".join(kernels)):
+    """Whether code built for `kernels` (sm_75, compute_90, ...) runs on a GPU of this capability:
+    machine code (sm) from its minor on, portable code (compute) on every later version."""
+    for kind, number in re.findall(r"\b(sm|compute)_(\d+)\b", " ".join(kernels)):
         built = divmod(int(number), 10)
-        portable = kind == "compute" and not only
-        same = capability == built if only == "a" else capability[0] == built[0]
-        if capability >= built and (portable or same):
+        if built <= capability and (kind == "compute" or built[0] == capability[0]):
             return True
     return False
 
@@ -95,18 +83,13 @@ def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
 def _unfit(gpu: Gpu, need: int) -> str:
     """Why a GPU cannot be used and what to do about it, without the full stop; or nothing."""
     if not has_kernels(gpu.capability, gpu.kernels):
-        capability = ".".join(map(str, gpu.capability))
         return (
-            f"The GPU {gpu.name} has compute capability {capability}, for which this PyTorch "
-            f"has no kernels (it has {', '.join(gpu.kernels) or 'none'}); choose another GPU "
-            "(Kaggle: T4 x2)"
+            f"The GPU {gpu.name} has compute capability {'.'.join(map(str, gpu.capability))}, for "
+            f"which this PyTorch has no kernels (it has {', '.join(gpu.kernels) or 'none'}); "
+            "choose another GPU (Kaggle: T4 x2)"
         )
-    if need > gpu.free:
-        return (
-            f"The GPU {gpu.name} has {_gb(gpu.free)} free and about {_gb(need)} are needed; end "
-            "what else uses it, take a smaller model"
-        )
-    return ""
+    short = f"The GPU {gpu.name} has {_gb(gpu.free)} free and about {_gb(need)} are needed; end "
+    return f"{short}what else uses it, take a smaller model" if need > gpu.free else ""
 
 
 def _gb(number: float) -> str:

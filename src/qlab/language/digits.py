@@ -11,16 +11,13 @@ from qlab.core import processes
 from qlab.language.data import EMBEDDED_MODEL, Task
 
 log = logging.getLogger(__name__)
-PROCESSES = 4  # at most, that share the embedded model's variants
+PROCESSES = 4  # at most, that share a small task; a larger model might not fit into memory twice
 
 
 def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
-    """Name -> what its call returns; those for which memory ran out are left out, which is said.
-
-    Calls are `reproducible`. As many processes as the task has threads (PROCESSES at most) share
-    those of a small task; a larger model might not fit into memory twice.
-    """
-    alone = task.given.profile == "smoke" or not _small(task)
+    """Name -> what its call returns, `reproducible`; those for which memory ran out are left out,
+    which is said. As many processes as the task has threads share those of a small task."""
+    alone = task.given.profile == "smoke" or threads(task) > 1
     most = 1 if alone else min(task.given.threads, PROCESSES)
     made = processes.starmap(_one, [(task, call) for call in calls.values()], most, progress)
     found = dict(zip(calls, made, strict=True))
@@ -35,20 +32,17 @@ def _one(task: Task, call: Callable[[], Any]) -> Any:
     try:
         with reproducible(task):
             return call()
-    except (MemoryError, torch.OutOfMemoryError):
-        return None
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        short = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not short and "can't allocate memory" not in str(error):
             raise
         return None
 
 
 @contextlib.contextmanager
 def reproducible(task: Task) -> Iterator[None]:
-    """PyTorch has one thread for a small task, and the task's for another.
-
-    Sums of another number of threads end in other digits, with which GPTQ rounds other weights.
-    """
+    """PyTorch has one thread for a small task, and the task's for another: sums of another number
+    of threads end in other digits, with which GPTQ rounds other weights."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads(task))
     try:
@@ -58,10 +52,6 @@ def reproducible(task: Task) -> Iterator[None]:
 
 
 def threads(task: Task) -> int:
-    """Of PyTorch, for what is `reproducible`."""
-    return 1 if _small(task) else task.given.threads
-
-
-def _small(task: Task) -> bool:
-    """Whether it is the embedded model, or a twin of it, on a CPU."""
-    return task.model.startswith(EMBEDDED_MODEL) and task.choice.device == "cpu"
+    """Of PyTorch, for what is `reproducible`: one for the embedded model and its twins on a CPU."""
+    small = task.model.startswith(EMBEDDED_MODEL) and task.choice.device == "cpu"
+    return 1 if small else task.given.threads

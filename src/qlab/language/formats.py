@@ -11,11 +11,8 @@ from qlab.language.quantized import Method, Tensors
 
 
 def stored(settings: dict[str, Any], folder: Path) -> Method:
-    """The method that reads a folder; QlabError for a format that none here does.
-
-    GPTQ and AutoRound in GPTQ's first format with any group size and column order, bitsandbytes
-    and AWQ.
-    """
+    """The method that reads a folder: GPTQ and AutoRound in GPTQ's first format with any group size
+    and column order, bitsandbytes, AWQ. QlabError for another format."""
     kind, packing = settings.get("quant_method"), str(settings.get("packing_format", ""))
     if kind == "bitsandbytes":
         return bnb.Stored(settings)
@@ -23,11 +20,8 @@ def stored(settings: dict[str, Any], folder: Path) -> Method:
         layout = (settings.get("bits", 4), str(settings.get("version", "gemm")).lower())
         if layout == (4, "gemm"):
             return Awq(settings.get("group_size", 128))
-    elif (
-        kind in ("gptq", "auto-round")
-        and settings.get("checkpoint_format") != "gptq_v2"
-        and "gptqmodel" not in packing
-    ):
+    first = settings.get("checkpoint_format") != "gptq_v2" and "gptqmodel" not in packing
+    if kind in ("gptq", "auto-round") and "awq" not in packing and first:
         found = gptq.RoundToNearest(settings["bits"], settings["group_size"])
         found.kind = kind.replace("-", "")  # how it was made is not for records to guess
         return found
@@ -54,11 +48,7 @@ class Awq(Method):
     def dense(self, tensors: Tensors, shape: tuple[int, int]) -> torch.Tensor:
         """The weight [out, in], float32, of what was stored."""
         shifts = 4 * torch.tensor(self.ORDER, dtype=torch.int32)
-        levels, zeros = (
-            ((tensors[name][:, :, None] >> shifts) & 15).flatten(1)
-            for name in ("qweight", "qzeros")
-        )
-        scales = tensors["scales"].float()
-        size = len(levels) // len(scales)
-        zeros, scales = (part.repeat_interleave(size, dim=0) for part in (zeros, scales))
-        return ((levels - zeros) * scales).t().contiguous()
+        words = (tensors["qweight"], tensors["qzeros"])
+        levels, zeros = (((part[:, :, None] >> shifts) & 15).flatten(1) for part in words)
+        group = torch.arange(len(levels)) // (len(levels) // len(zeros))
+        return ((levels - zeros[group]) * tensors["scales"].float()[group]).t().contiguous()

@@ -3,7 +3,7 @@
 Whatever comes in, a float Hugging Face folder comes out, and a sentence that says what it was.
 """
 
-import json
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -20,13 +20,17 @@ SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id"}
 SPECIAL |= {"unk_token": "unknown_token_id", "pad_token": "padding_token_id"}
 
 
+def local(name: str) -> Path | None:
+    """Where a model lies: at a path, or under QLAB_DATA/llm by its name or the end of it."""
+    root = paths.real_data()
+    inside = [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]] if root else []
+    return next((p for p in (Path(name).expanduser(), *inside) if p.exists()), None)
+
+
 def folder(name: str, weights: bool) -> Path:
-    """A model's folder: a path, a name under QLAB_DATA/llm, a GGUF file turned into one, or from
-    the hub; without `weights` at least configuration and tokenizer: enough to refuse a model by."""
-    places = [Path(name).expanduser()]
-    if root := paths.real_data():
-        places += [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]]
-    found = next((place for place in places if place.exists()), None)
+    """A model's folder: a `local` one, a GGUF file turned into one, or from the hub; without
+    `weights` at least what refuses a model: configuration and tokenizer."""
+    found = local(name)
     if found and found.is_dir():
         return found
     if found and found.suffix == ".gguf":
@@ -40,10 +44,8 @@ def folder(name: str, weights: bool) -> Path:
 
 
 def from_gguf(file: Path) -> Path:
-    """A float32 folder of a GGUF file's dequantized weights and its tokenizer, made once.
-
-    QlabError: the file is none, or of a family that transformers does not read from GGUF.
-    """
+    """A float32 folder of a GGUF file's dequantized weights and its tokenizer, made once; QlabError
+    for a file that is none, or of a family that transformers does not read from GGUF."""
     recipe = {"file": cache.file_sha256(file), "code": cache.code_sha256(__name__)}
     recipe["versions"] = cache.versions("transformers", "gguf")
 
@@ -62,19 +64,15 @@ def from_gguf(file: Path) -> Path:
             ) from error
         model.save_pretrained(target / "model")
         _tokenizer(file, parts.fields).save_pretrained(target / "model")
-        kinds = [tensor.tensor_type.name for tensor in parts.tensors]
-        most_first = ", ".join(sorted(set(kinds), key=lambda kind: -kinds.count(kind)))
-        (target / "parent.json").write_text(json.dumps({"gguf": file.name, "kinds": most_first}))
+        kinds = Counter(tensor.tensor_type.name for tensor in parts.tensors)
+        (target / "kinds.txt").write_text(", ".join(kind for kind, _ in kinds.most_common()))
 
     return cache.artefact("gguf", recipe, make) / "model"
 
 
 def _tokenizer(file: Path, fields: dict) -> PreTrainedTokenizerFast:
-    """The file's tokenizer, with a token for the beginning only where the file asks for one.
-
-    transformers adds one or not whatever the file says, takes it for the one at the end too, and
-    leaves out that SmolLM splits digits.
-    """
+    """The file's tokenizer, with a token for the beginning if the file asks for one: transformers
+    adds it or not, takes it for the end's too, and leaves out that SmolLM splits digits."""
     inside = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).backend_tokenizer
     said = {name.removeprefix("tokenizer.ggml."): one.contents() for name, one in fields.items()}
     special = {n: inside.id_to_token(said[i]) for n, i in SPECIAL.items() if i in said}
@@ -93,17 +91,15 @@ def _tokenizer(file: Path, fields: dict) -> PreTrainedTokenizerFast:
 
 
 def parent(quantized: Path, named: str) -> tuple[Path, str]:
-    """The float folder that a quantized one is compared with, and a sentence about it: the one that
-    is named, else its own weights turned into float32 ones."""
+    """The float folder that a quantized one is compared with, the one that is named, else its own
+    weights in float32; and a sentence about it."""
     own = configuration.read(quantized)
     if named:
         found = folder(named, weights=True)
         config = configuration.check(found)
         if configuration.quantized(config) or decoder.shapes(own) != decoder.shapes(config):
-            raise QlabError(
-                f"The parent {found} is quantized itself, or its layers have other names or widths "
-                f"than those of {quantized}; give the float model that this one was made from."
-            )
+            why = f"is quantized itself, or its layers are not those of {quantized}"
+            raise QlabError(f"The parent {found} {why}; give the float model that this is made of.")
         return found, f"{quantized.name} is quantized already; its parent is said to be {named}."
     recipe = {"folder": cache.file_sha256(quantized), "code": cache.code_sha256(__name__)}
 
@@ -120,12 +116,8 @@ def parent(quantized: Path, named: str) -> tuple[Path, str]:
 
 def about(name: str, found: Path) -> list[str]:
     """What there is to say of where a float model came from."""
-    facts = found.parent / "parent.json"
-    if not facts.is_file():
+    kinds = found.parent / "kinds.txt"
+    if not kinds.is_file():
         return []
-    kinds = json.loads(facts.read_text())["kinds"]
-    return [
-        f"The parent is {Path(name).name}, whose weights were stored as {kinds}, turned into "
-        "float32: what is measured at so few bits and below holds of this parent, whose weights "
-        "lie on a coarse grid already."
-    ]
+    told = f"The parent is {Path(name).name}, whose weights were stored as {kinds.read_text()}"
+    return [f"{told}: what is measured at so few bits and below holds of this coarse parent."]

@@ -5,19 +5,15 @@ columns still to come so that tr(D H D^T), with D the change of W and H = 2/n su
 inputs, stays small. Round-to-nearest is the same grid without it.
 """
 
-import logging
 from pathlib import Path
 
 import torch
 
 from qlab.core.errors import QlabError
 from qlab.language import auto_gptq_compat, configuration, decoder, gptq_format
-from qlab.language.configuration import Weights
 from qlab.language.quantized import Method, Quantized, Shapes, Tensors
 
-log = logging.getLogger(__name__)
-# Of the mean diagonal of H, added to it: the paper's and auto-gptq's default, and more if it must.
-DAMPING = (0.01, 0.1, 1.0, 10.0)
+DAMPING = 0.01  # of the mean diagonal of H, added to it: the paper's and auto-gptq's default
 
 
 class RoundToNearest(Method):
@@ -30,25 +26,29 @@ class RoundToNearest(Method):
 
     def config(self) -> dict:
         """The `quantization_config` of config.json, as auto-gptq writes it."""
-        settings = {"bits": self.bits, "group_size": self.group_size, "damp_percent": DAMPING[0]}
+        settings = {"bits": self.bits, "group_size": self.group_size, "damp_percent": DAMPING}
         known = auto_gptq_compat.load().BaseQuantizeConfig
         return known(**settings, desc_act=False, model_file_base_name="model").to_dict()
 
     def check(self, shapes: Shapes) -> None:
-        """QlabError, before any work, where a layer of this model cannot be packed."""
+        """QlabError, before any work, where a layer cannot be packed: auto-gptq fails late."""
         super().check(shapes)
-        gptq_format.check_widths(shapes, self.bits)
+        if self.bits not in gptq_format.BITS:
+            raise QlabError(f"GPTQ's format has 2, 3, 4 and 8 bits, not {self.bits}.")
+        for layer, (outputs, inputs) in shapes.items():
+            if outputs % gptq_format.WORD or inputs % gptq_format.WORD:
+                raise QlabError(
+                    f"{layer} has {outputs} outputs and {inputs} inputs; GPTQ's format packs "
+                    "multiples of 32. Pad the model's widths or take one whose widths divide."
+                )
 
     def quantize(self, weight: torch.Tensor, observer=None) -> Quantized:
         """The weight rounded and packed; QlabError where that cannot be read back."""
-        grid = self._grid()
-        rounded, scales, zeros = [], [], []
+        grid, parts = self._grid(), []
         for group in weight.split(self.group_size, dim=1):
             grid.find_params(group, weight=True)
-            rounded.append(grid.quantize(group))
-            scales.append(grid.scale)
-            zeros.append(grid.zero)
-        return self._packed(*(torch.cat(parts, 1) for parts in (rounded, scales, zeros)))
+            parts.append((grid.quantize(group), grid.scale, grid.zero))
+        return self._packed(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
 
     def dense(self, tensors: Tensors, shape=None) -> torch.Tensor:
         """The weight [out, in], float32, of what was stored."""
@@ -57,30 +57,28 @@ class RoundToNearest(Method):
     def load_packed(self, folder: Path, device: str):
         """The folder's model with auto-gptq's packed layers in the place of its linear ones: its
         kernels on CUDA where they were compiled, PyTorch's operators elsewhere."""
-        config, weights = configuration.read(folder), Weights(folder)
+        config = configuration.read(folder)
         del config.quantization_config
         model = decoder.empty(config)
-        stored = decoder.stored_names(model, weights)
+        weights = decoder.weights(folder, model)
         dtype = "float32" if torch.device(device).type == "cpu" else "float16"
         for name, linear in decoder.linears(model).items():
-            if f"{stored(name)}.qweight" in weights.files:
-                packed = self._layer(weights, stored(name), linear, decoder.torch_dtype(dtype))
-                model.set_submodule(name, packed)
-        return decoder.filled(model, decoder.reader(folder, model), dtype, device)
+            if f"{name}.qweight" in weights.files:
+                model.set_submodule(name, self._layer(weights, name, linear, dtype))
+        return decoder.filled(model, weights.read, dtype, device)
 
-    def _layer(self, weights: Weights, name: str, linear, dtype: torch.dtype) -> torch.nn.Module:
+    def _layer(self, weights, name: str, linear, dtype: str) -> torch.nn.Module:
         outputs, inputs = decoder.matrix(linear).shape
         size = inputs if self.group_size == -1 else self.group_size
         biased = linear.bias is not None
         packed = auto_gptq_compat.packed_linear(self.bits, size, inputs, outputs, bias=biased)
         if not torch.equal(weights.read(f"{name}.g_idx").long(), packed.g_idx.long()):
-            raise QlabError(
-                f"{name} has its columns in another order (desc_act), which this kernel "
-                "does not multiply; load it dense."
-            )
+            order = f"{name} has its columns in another order (desc_act)"
+            raise QlabError(f"{order}, which this kernel does not multiply; load it dense.")
         for end in (*gptq_format.SUFFIXES, *["bias"] * biased):
             tensor = weights.read(f"{name}.{end}")
-            setattr(packed, end, tensor.to(dtype) if tensor.is_floating_point() else tensor)
+            kind = decoder.torch_dtype(dtype) if tensor.is_floating_point() else tensor.dtype
+            setattr(packed, end, tensor.to(kind))
         return packed
 
     def _grid(self):
@@ -110,31 +108,16 @@ class Gptq(RoundToNearest):
         return observer
 
     def quantize(self, weight: torch.Tensor, observer=None) -> Quantized:
-        """The observed layer quantized and packed; that its Hessian needed more damping is said.
-
-        QlabError: no inputs seen, inputs that are not finite, a Hessian that no DAMPING makes
-        positive definite.
-        """
+        """The observed layer quantized and packed; QlabError: too few inputs, or infinite ones."""
         if observer is None or observer.nsamples == 0:
             raise QlabError("GPTQ needs inputs to calibrate on; give it some passages.")
-        hessian = observer.H
-        if not torch.isfinite(hessian).all():
+        try:
+            with auto_gptq_compat.quantizing():
+                made = observer.fasterquant(percdamp=DAMPING, group_size=self.group_size)
+        except torch.linalg.LinAlgError as error:
             raise QlabError(
-                "The inputs of a layer overflowed, so it cannot be calibrated; use float32, or "
-                "bfloat16 where float16 was used."
-            )
-        for damping in DAMPING:
-            observer.H = hessian.clone()  # it is damped and taken apart in place
-            settings = {"percdamp": damping, "group_size": self.group_size}
-            try:
-                with auto_gptq_compat.quantizing():
-                    scales, zeros, _ = observer.fasterquant(**settings)
-            except torch.linalg.LinAlgError:
-                log.warning("Damped by %g of its mean diagonal, a Hessian is singular.", damping)
-                continue
-            observer.free()
-            return self._packed(observer.layer.weight.detach(), scales, zeros)
-        raise QlabError(
-            "The Hessian of a layer is not positive definite, even damped by "
-            f"{DAMPING[-1]:g} times its mean diagonal; give more, other passages."
-        )
+                "A layer's inputs give no positive definite Hessian: they overflowed (use float32, "
+                "or bfloat16 where float16 was used), or they are too few (give more passages)."
+            ) from error
+        observer.free()
+        return self._packed(observer.layer.weight.detach(), *made[:2])

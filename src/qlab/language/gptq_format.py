@@ -7,15 +7,14 @@ z, and its element is s * (q - z) with q of 2, 3, 4 or 8 bits. Stored are
 - `qzeros` int32 [groups, out * bits / 32]: z - 1 likewise along `out` (the format's old quirk),
 - `scales` float16 [groups, out], and `g_idx` int32 [in], the group of each column.
 
-Packing is auto-gptq's own `QuantLinear.pack`. Unpacking is written here, once for all widths, and
-so tells whether what was packed is what was meant.
+Packing is auto-gptq's own; unpacking, written here, tells whether what was packed was meant.
 """
 
 import torch
 
 from qlab.core.errors import QlabError
 from qlab.language import auto_gptq_compat
-from qlab.language.quantized import Shapes, Tensors
+from qlab.language.quantized import Tensors
 
 BITS = (2, 3, 4, 8)  # that the format packs
 SUFFIXES = ("qweight", "qzeros", "scales", "g_idx")  # ends of the names of a layer's tensors
@@ -23,9 +22,7 @@ WORD = 32  # bits of an int32, into which weights are packed
 HALF = torch.finfo(torch.float16)  # limits of the scales' type
 
 
-def pack(
-    weight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor, bits: int, group_size: int
-) -> Tensors:
+def pack(weight, scales, zeros, bits: int, group_size: int) -> Tensors:
     """The four tensors of weights [out, in] that lie on a grid: scales, zeros [out, groups].
 
     QlabError: a zero-point outside 1 .. 2^bits. Asymmetric grids have 0 there, which the format
@@ -36,7 +33,7 @@ def pack(
             f"GPTQ's format stores zero-points of 1 to {2**bits} in {bits} bits; these are "
             f"{zeros.min():g} to {zeros.max():g}. Quantize symmetrically (sym=True)."
         )
-    columns, rows = weight.shape[1], weight.shape[0]
+    rows, columns = weight.shape
     packed = auto_gptq_compat.packed_linear(bits, group_size, columns, rows, bias=False)
     # `pack` finds the integers anew, as weight / scale + zero, so it is given the scales as they
     # will be stored, and weights within their reach: a number too large spills into others.
@@ -54,17 +51,12 @@ def pack(
 
 def unpack(tensors: Tensors, bits: int) -> torch.Tensor:
     """The weights [out, in], float32, that the four tensors stand for."""
-    levels = integers(tensors["qweight"], bits)
-    zeros = zero_points(tensors["qzeros"], bits)
     groups = tensors["g_idx"].long()
-    steps = (levels - zeros[groups]).float()
+    zeros = integers(tensors["qzeros"].t(), bits).t() + 1
+    if bits != 3:
+        zeros &= 2**bits - 1  # 2^bits reads as 0, as in auto-gptq
+    steps = (integers(tensors["qweight"], bits) - zeros[groups]).float()
     return (steps * tensors["scales"].float()[groups]).t().contiguous()
-
-
-def zero_points(qzeros: torch.Tensor, bits: int) -> torch.Tensor:
-    """int32 [groups, out], 1 more than stored; at 2, 4 and 8 bits 2^bits reads as 0, as there."""
-    stored = integers(qzeros.t(), bits).t() + 1
-    return stored if bits == 3 else stored & (2**bits - 1)
 
 
 def integers(words: torch.Tensor, bits: int) -> torch.Tensor:
@@ -83,13 +75,12 @@ def integers(words: torch.Tensor, bits: int) -> torch.Tensor:
     return out.reshape(-1, words.shape[1])
 
 
-def check_packed(tensors: Tensors, meant: torch.Tensor, bits: int) -> None:
-    """QlabError unless the packed tensors hold the weights `meant` [out, in], but for rounding.
+def check_packed(tensors: Tensors, meant: torch.Tensor, bits: int, where: str = "") -> None:
+    """QlabError, beginning with `where`, unless the packed tensors hold the weights `meant`
+    [out, in], but for rounding.
 
-    What may differ, beside what their own dtype rounds, is the scale in float16: by 2^-11 of it, or
-    by half of the smallest float16 number, for each of the up to 2^(bits-1) steps from zero. Scales
-    so small that float16 loses them are harmless in a few dead rows, but may not change the layer
-    by more than 1 %.
+    The scale in float16 may be off by 2^-11 of it, or by half of the smallest float16 number, for
+    each of up to 2^(bits-1) steps from zero; scales that it loses may not change the layer by 1 %.
     """
     relative = HALF.eps / 2 + torch.finfo(meant.dtype).eps
     stored, meant = unpack(tensors, bits), meant.detach().float().cpu()
@@ -99,22 +90,7 @@ def check_packed(tensors: Tensors, meant: torch.Tensor, bits: int) -> None:
     if not torch.isfinite(stored).all() or off.any() or lost:
         scales = tensors["scales"]
         raise QlabError(
-            f"{int(off.sum()) or 'all'} of {off.numel()} weights, packed to {bits} bits, read back "
-            f"otherwise than they were quantized (float16 scales {scales.min():.3g} to "
+            f"{where}{int(off.sum()) or 'all'} of {off.numel()} weights, packed to {bits} bits, "
+            f"read back otherwise than they were quantized (float16 scales {scales.min():.3g} to "
             f"{scales.max():.3g}); rescale the weights."
         )
-
-
-def check_widths(shapes: Shapes, bits: int) -> None:
-    """QlabError unless layers of these widths can be packed to so many bits.
-
-    Plain auto-gptq would fail late, with a shape error in the forward pass.
-    """
-    if bits not in BITS:
-        raise QlabError(f"GPTQ's format has 2, 3, 4 and 8 bits, not {bits}.")
-    for layer, widths in shapes.items():
-        if any(width % WORD for width in widths):
-            raise QlabError(
-                f"{layer} has {widths[0]} outputs and {widths[1]} inputs; GPTQ's format packs "
-                f"multiples of {WORD}. Pad the model's widths or take one whose widths divide."
-            )

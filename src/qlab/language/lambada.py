@@ -4,14 +4,12 @@ Read, split and tokenized as the task `lambada_openai` of lm-evaluation-harness 
 that scores are comparable with published ones.
 """
 
-import codecs
+import json
 import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-from pydantic import BaseModel, ValidationError
 
 from qlab.core.errors import QlabError
 
@@ -27,40 +25,28 @@ class Passage(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A tokenized passage: the last `targets` of `tokens` are the word's.
-
-    `dropped` tokens were cut off at the left because the passage is longer than the context.
-    """
+    """A tokenized passage: the last `targets` of `tokens` are the word's; `dropped` tokens were cut
+    off at the left because it is longer than the context."""
 
     tokens: list[int]
     targets: int
     dropped: int = 0
 
 
-class _Line(BaseModel):
-    """A line of a file of passages; what else stands in it is left alone."""
-
-    text: str
-
-
 def read(path: Path) -> list[Passage]:
-    """The passages of a jsonl file with a string `text` in each line; blank lines are skipped.
-
-    QlabError, with the line's number, for one that is no such passage; and for an empty file.
-    """
+    """The passages of a jsonl file with a string `text` in each line that is not blank. QlabError,
+    with the line's number, for one that is no such passage; and for an empty file."""
     found, ended = [], 0
-    for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         if line.strip():
             where = f"{path}, line {number}"
             try:
-                text = _Line.model_validate_json(line).text
-            except ValidationError as error:
-                raise QlabError(
-                    f'{where}: expected an object with a string "text" '
-                    f"({error.errors()[0]['msg']}); got {line[:60].decode(errors='replace')}"
-                ) from None
+                text = json.loads(line)["text"]
+                found.append(split(text.rstrip(), where))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                got = f"{line[:60].decode(errors='replace')} ({error!r})"
+                raise QlabError(f'{where}: expected {{"text": ...}}; got {got}.') from None
             ended += text != text.rstrip()
-            found.append(split(text.rstrip(), where))
     if not found:
         raise QlabError(f'{path} is empty; expected jsonl with {{"text": ...}} in each line.')
     if ended:
@@ -72,18 +58,14 @@ def split(text: str, where: str) -> Passage:
     """Divide a text at its last space; QlabError, beginning with `where`, if that is impossible."""
     context, _, word = text.rpartition(" ")
     if not context.strip() or not word.strip():
-        raise QlabError(
-            f"{where}: a passage needs a context, a space and a last word; got {text[-60:]!r}."
-        )
+        needed = "a passage needs a context, a space and a last word"
+        raise QlabError(f"{where}: {needed}; got {text[-60:]!r}.")
     return Passage(text, context, word)
 
 
 def last_sentence(passage: Passage) -> Passage:
-    """The passage cut down to its last sentence: what does a model guess without the rest?
-
-    Sentences end in . ! or ?, maybe quoted, before a space. Where the last word is all of the last
-    sentence, the sentence before it stays.
-    """
+    """The passage cut down to its last sentence, and the one before where that is one word; they
+    end in . ! or ?, maybe quoted, before a space."""
     starts = [0] + [match.end() for match in re.finditer(r"[.!?]['\"”’]*\s+", passage.context)]
     contexts = [passage.context[start:] for start in starts]
     context = next(context for context in reversed(contexts) if context.strip())
@@ -93,10 +75,9 @@ def last_sentence(passage: Passage) -> Passage:
 def encode(passages: Sequence[Passage], tokenizer, max_length: int) -> list[Encoded]:
     """Tokenize passages; `max_length` is the model's context in tokens.
 
-    The whole text and the context (its trailing whitespace moved to the word) are tokenized, with
-    special tokens; what the whole has beyond the context are the word's. A model reads all tokens
-    but the last, so what is longer than `max_length + 1` loses its beginning. QlabError where a
-    word has no tokens of its own or more than `max_length`.
+    What the whole text has beyond the context (its trailing whitespace moved to the word) are the
+    word's tokens. A model reads all tokens but the last, so what is longer than `max_length + 1`
+    loses its beginning. QlabError where a word has no tokens of its own or more than `max_length`.
     """
     wholes = _tokenize([p.text for p in passages], tokenizer)
     contexts = _tokenize([p.context.rstrip() for p in passages], tokenizer)
@@ -121,8 +102,8 @@ def begins(tokenizer) -> bool:
 
 
 def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
-    """Token numbers of texts; a text that spells out its own BOS gets no second one, and one for
-    the end, which some tokenizers add, is taken off: nothing but the word is judged."""
+    """Token numbers of texts; one that spells out its own BOS gets no second one, and an EOS, which
+    some tokenizers add, is taken off: nothing but the word is judged."""
     spelt = tokenizer.bos_token or tokenizer.eos_token
     ended = tokenizer("a")["input_ids"][-1] == tokenizer.eos_token_id
     begun = begins(tokenizer) and bool(spelt)

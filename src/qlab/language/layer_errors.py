@@ -12,77 +12,61 @@ import pandas as pd
 import torch
 
 from qlab.core.records import Record
-from qlab.language import streaming, walk
+from qlab.language import decoder, streaming, walk
 from qlab.language.build import Variants
 from qlab.language.data import Task
-from qlab.language.decoder import oriented
 from qlab.language.digits import reproducible
 from qlab.language.metrics import record
 
 
-def layer_errors(
-    folder: Path, quantized: dict[str, Path], calibration: list[list[int]], progress=iter
-) -> pd.DataFrame:
-    """Table of layer (from 0), linear, variant, relative_error, over some passages' token ids.
-
-    `quantized` has a folder for each variant of the float model in `folder`. Of LLM.int8() it is
-    the error of the weights alone.
-    """
-    rows = []
-    with torch.no_grad():
-        through = walk.Walk(folder, calibration)
-        read = {v: streaming.dense_reader(f, through.model) for v, f in quantized.items()}
-        for index, group in through.layers(progress):
-            hessian = _hessian(through, index, next(iter(group)))
-            for name, linear in group.items():
-                full = f"{through.prefix}.{index}.{name}.weight"
-                weight = oriented(linear, linear.weight)
+@torch.no_grad()
+def layer_errors(folder: Path, quantized: dict, calibration, progress=iter) -> pd.DataFrame:
+    """Table of layer (from 0), linear, variant, relative_error, over some passages' token ids;
+    `quantized` has a folder for each variant of the float model in `folder`."""
+    rows, through = [], walk.Walk(folder, calibration)
+    read = {v: streaming.dense_reader(f, through.model) for v, f in quantized.items()}
+    for index, block, groups in through.each(progress):
+        for group in groups:
+            width = decoder.matrix(block.get_submodule(group[0])).shape[1]
+            hessian = torch.zeros(width, width)
+            through.observe(index, group[:1], lambda _, x, __, to=hessian: _add(x, to))
+            for name in group:
+                linear = block.get_submodule(name)
                 for variant, dense in read.items():
-                    other = oriented(linear, dense(full)).float()
-                    rows.append((index, name, variant, relative_error(weight, other, hessian)))
+                    stored = dense(f"{through.prefix}.{index}.{name}.weight")
+                    other = decoder.oriented(linear, stored).float()
+                    error = relative_error(decoder.matrix(linear), other, hessian)
+                    rows.append((index, name, variant, error))
     return pd.DataFrame(rows, columns=["layer", "linear", "variant", "relative_error"])
 
 
-def _hessian(through: walk.Walk, index: int, name: str) -> torch.Tensor:
-    """sum x x^T [in, in] of a linear layer's inputs over all passages."""
-    total: list[torch.Tensor] = []
-
-    def seen(_, inputs: torch.Tensor, __) -> None:
-        x = inputs.reshape(-1, inputs.shape[-1])
-        if not total:
-            total.append(torch.zeros(x.shape[1], x.shape[1], device=x.device))
-        total[0].addmm_(x.T, x)
-
-    through.observe(index, [name], seen)
-    return total[0]
+def _add(inputs: torch.Tensor, hessian: torch.Tensor) -> None:
+    x = inputs.flatten(0, -2)
+    hessian.addmm_(x.T, x)
 
 
 def relative_error(weight: torch.Tensor, other: torch.Tensor, hessian: torch.Tensor) -> float:
-    """sqrt(tr(D H D^T) / tr(W H W^T)) with D = other - weight; 0 where the layer gives only 0.
+    """sqrt(tr(D H D^T) / tr(W H W^T)) with D = other - weight, [out, in]; H is [in, in]. 0 where
+    the layer gives only 0."""
 
-    Weights are [out, in], the Hessian of the inputs [in, in].
-    """
-    change, signal = (_energy(matrix, hessian) for matrix in (other - weight, weight))
-    return math.sqrt(max(change, 0.0) / signal) if signal > 0 else 0.0
+    def energy(matrix: torch.Tensor) -> float:
+        # In float64: its terms nearly cancel where inputs are correlated.
+        return float(((matrix @ hessian) * matrix).sum(dtype=torch.float64))
 
-
-def _energy(matrix: torch.Tensor, hessian: torch.Tensor) -> float:
-    """tr(M H M^T), summed in float64: its terms nearly cancel where inputs are correlated."""
-    return float(((matrix @ hessian) * matrix).sum(dtype=torch.float64))
+    signal = energy(weight)
+    return math.sqrt(max(energy(other - weight), 0.0) / signal) if signal > 0 else 0.0
 
 
 def records(task: Task, variants: Variants, progress=iter) -> list[Record]:
     """The errors of the variants that are given, as records."""
+    folders = {name: variant.folder for name, variant in variants.items()}
     with reproducible(task):
-        folders = {name: variant.folder for name, variant in variants.items()}
         table = layer_errors(task.folder, folders, task.calibration_tokens, progress)
     last = table["linear"].str.rsplit(".", n=1).str[-1]
     whole = table["linear"].groupby(last).transform("nunique") > 1  # as GPT-2's two c_proj
-    n = len(task.calibration)
+    table = table.assign(part=table["linear"].where(whole, last))
+    about, n = ["relative_error", "layer", "part"], len(task.calibration)
     return [
-        record.counted(
-            task, variants[row.variant], "layer_error", row.relative_error, n,
-            depth=row.layer, part=row.part,
-        )
-        for row in table.assign(part=table["linear"].where(whole, last)).itertuples()
-    ]  # fmt: skip
+        record.counted(task, variants[v], "layer_error", error, n, depth=layer, part=part)
+        for v, error, layer, part in table[["variant", *about]].itertuples(index=False)
+    ]

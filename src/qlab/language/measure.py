@@ -1,7 +1,8 @@
 """Experiment `llama_gptq` (notebook 02): what quantizing a language model costs on LAMBADA."""
 
-import dataclasses
 from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,7 @@ import pandas as pd
 from qlab.core import stats
 from qlab.core.progress import bar
 from qlab.core.records import Record
-from qlab.core.stats import Estimate
-from qlab.language import build, lambada, lora, outcomes, scoring, sizes
+from qlab.language import build, lambada, outcomes, scoring, sizes, training
 from qlab.language.build import Variant, Variants
 from qlab.language.data import Task
 from qlab.language.digits import reproducible
@@ -36,11 +36,10 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
 
 
 def judged_records(task: Task, variants: Variants, judged: pd.DataFrame, seed: int) -> list[Record]:
-    """Shares with Wilson intervals, perplexity with a bootstrap one, and paired comparisons.
+    """Of `outcomes.table`: shares with Wilson intervals, perplexity with a bootstrap one, paired
+    comparisons with the parent, the first; of MAIN and `acc` with flips and McNemar's test.
 
-    Of `outcomes.table`. Each variant is compared with the parent, the first; MAIN and `acc` with
-    flips, McNemar's test and the smallest detectable difference. `gap_growth_k1_k10` is the
-    difference at k = 1 minus the one at k = 10: below zero where a smaller k widens the gap.
+    `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10.
     """
     records: list[Record] = []
     before, whole = {}, np.empty(0)
@@ -49,10 +48,13 @@ def judged_records(task: Task, variants: Variants, judged: pd.DataFrame, seed: i
         weights = stats.resamples(len(rows), DRAWS, seed)
         log_p = rows["log_likelihood"].to_numpy()
         records += [_share(task, variant, metric, hits) for metric, hits in after.items()]
-        found = {"perplexity": _perplexity(log_p, weights)}
+        # exp of the mean negative log-likelihood of a word.
+        drawn = np.exp(-(weights @ log_p) / len(rows))
+        found = {"perplexity": resampled(scoring.perplexity(log_p), drawn, len(rows))}
         means = {"log_likelihood": log_p}
         if before:
-            records += _comparisons(task, variant, before, after)
+            for metric, hits in after.items():
+                records += _comparison(task, variant, metric, stats.paired(before[metric], hits))
             few, many = (after[m].astype(float) - before[m] for m in (FEWEST, MOST))
             found["gap_growth_k1_k10"] = mean(few - many, weights)
             means["log_likelihood_difference"] = log_p - whole
@@ -71,65 +73,39 @@ def _share(task: Task, variant, metric: outcomes.Metric, hits: np.ndarray, **mor
     return record.estimated(task, variant, metric.name, e, k=metric.k, **more)
 
 
-def _perplexity(log_likelihood: np.ndarray, weights: np.ndarray) -> Estimate:
-    """exp of the mean negative log-likelihood a word; the interval resamples passages."""
-    drawn = np.exp(-(weights @ log_likelihood) / weights.shape[1])
-    return resampled(scoring.perplexity(log_likelihood), drawn, weights.shape[1])
+def _comparison(task: Task, variant, metric: outcomes.Metric, flips: stats.Flips) -> list[Record]:
+    name = f"{metric.name}_difference"
+    made = [record.estimated(task, variant, name, flips.difference, k=metric.k)]
+    if metric in (MAIN, ACC):
+        prefix = "acc_" if metric == ACC else ""
+        made += record.compared(task, variant, metric.name, flips, prefix)[1:]
+    return made
 
 
-def _comparisons(task: Task, variant, before: dict, after: dict) -> list[Record]:
-    records = []
-    for metric, hits in after.items():
-        flips = stats.paired(before[metric], hits)
-        name = f"{metric.name}_difference"
-        made = [record.estimated(task, variant, name, flips.difference)]
-        if metric in (MAIN, ACC):
-            prefix = "acc_" if metric == ACC else ""
-            made = record.compared(task, variant, metric.name, flips, prefix)
-        records += [dataclasses.replace(made[0], k=metric.k), *made[1:]]
-    return records
-
-
-def recovery_records(
-    task: Task, variants: Variants, judged: pd.DataFrame, seed: int
-) -> list[Record]:
-    """What training adapters after quantization brought back, and what it cost.
-
-    `recovery_difference` is `acc` with the adapter minus without; `recovered_share` is that over
-    what quantization had lost, where it had lost anything that the passages can show.
-    """
+def recovery_records(task: Task, variants: Variants, judged, seed: int) -> list[Record]:
+    """What adapters brought back, and what they cost: `acc` with minus without, and that over what
+    quantization had lost, where it had lost anything that the passages can show."""
     records: list[Record] = []
     hits = {v: outcomes.hits(rows)[ACC] for v, rows in outcomes.by_variant(judged)}
-    whole = next(iter(hits.values()))
+    parent, whole = next(iter(hits.items()))
     weights = stats.resamples(len(whole), DRAWS, seed)
     for name, variant in variants.items():
         base = name.removesuffix("_lora")
         if variant.adapter is None or not {name, base} <= set(hits):
             continue
-        before, after = hits[base], hits[name]
-        flips = stats.paired(before, after)
+        flips = stats.paired(hits[base], hits[name])
         records.append(record.estimated(task, variant, "recovery_difference", flips.difference))
-        if stats.paired(whole, before).difference.high < 0:
-            share = _recovered(whole, before, after, weights)
+        if stats.paired(whole, hits[base]).difference.high < 0:
+            gain, gap = (hits[v].astype(float) - hits[base] for v in (name, parent))
+            lost = weights @ gap
+            drawn = np.full(len(lost), np.nan)
+            np.divide(weights @ gain, lost, out=drawn, where=lost > 0)
+            share = resampled(gain.sum() / gap.sum(), drawn, len(gain))
             records.append(record.estimated(task, variant, "recovered_share", share, seed=seed))
-        cost = lora.cost(variant.adapter)
-        where = {"seed": seed, "device": task.processor()}
-        records += [
-            record.counted(task, variant, "train_seconds", cost.train_seconds, **where),
-            record.counted(task, variant, "trained_parameters", cost.parameters),
-            record.counted(task, variant, "adapter_bytes", cost.adapter_bytes),
-        ]
+        for metric, value in training.cost(variant.adapter).items():
+            timed = {"seed": seed, "device": task.processor()} if "seconds" in metric else {}
+            records.append(record.counted(task, variant, metric, value, **timed))
     return records
-
-
-def _recovered(
-    whole: np.ndarray, before: np.ndarray, after: np.ndarray, weights: np.ndarray
-) -> Estimate:
-    """(after - before) / (whole - before), its interval resampling passages."""
-    gain, gap = after.astype(float) - before, whole.astype(float) - before
-    lost = weights @ gap
-    drawn = np.divide(weights @ gain, lost, out=np.full(len(lost), np.nan), where=lost > 0)
-    return resampled(gain.sum() / gap.sum(), drawn, len(gain))
 
 
 def last_sentence(task: Task, variants: Variants) -> pd.DataFrame:
@@ -151,14 +127,10 @@ def last_sentence_records(task: Task, variants: Variants, judged: pd.DataFrame) 
     ]
 
 
-def part_records(
-    task: Task, variants: Variants, sided: dict, layers: dict, judged: pd.DataFrame, seed: int
-) -> list[Record]:
-    """What variants lost of which only some layers are quantized, `sided` by (variant, side).
-
-    Their records have the side as `part` and its number of layers as `k`; of neighbouring sides
-    `part_difference` is the first one's log-likelihood minus the second's, on the same passages.
-    """
+def part_records(task, variants, sided: dict, layers: dict, judged, seed: int) -> list[Record]:
+    """What variants lost of which only some layers are quantized, `sided` by (variant, side): the
+    side is `part`, its number of layers `k`; `part_difference` is the log-likelihood of one side
+    minus its neighbour's, on the same passages."""
     rows = dict(outcomes.by_variant(judged))
     whole = next(iter(rows.values()))
     log_p = {key: rows[one.name]["log_likelihood"].to_numpy() for key, one in sided.items()}
@@ -166,18 +138,15 @@ def part_records(
     made, sides = [], list(layers)
     pairs = dict(zip(sides[::2], sides[1::2], strict=False))
     for (base, side), one in sided.items():
-        flips = stats.paired(whole["acc"].to_numpy(), rows[one.name]["acc"].to_numpy())
+        here = {"condition": SOME, "k": len(layers[side]), "seed": seed}
+        of = partial(record.estimated, task, variants[base], **here)
         lost = mean(log_p[base, side] - whole["log_likelihood"].to_numpy(), weights)
-        found = [("log_likelihood_difference", side, lost)]
-        found += [("acc_difference", side, flips.difference)]
+        flips = stats.paired(whole["acc"].to_numpy(), rows[one.name]["acc"].to_numpy())
+        made.append(of("log_likelihood_difference", lost, part=side))
+        made.append(of("acc_difference", flips.difference, part=side))
         if other := pairs.get(side):
             apart = mean(log_p[base, side] - log_p[base, other], weights)
-            found += [("part_difference", f"{side} minus {other}", apart)]
-        here = {"condition": SOME, "k": len(layers[side]), "seed": seed}
-        made += [
-            record.estimated(task, variants[base], metric, e, part=part, **here)
-            for metric, part, e in found
-        ]
+            made.append(of("part_difference", apart, part=f"{side} minus {other}"))
     return made
 
 
@@ -191,9 +160,6 @@ def kurtosis_records(task: Task, parent: Variant, spread: pd.DataFrame) -> list[
 
 def failure_records(task: Task, asked: build.Making, made: Iterable[str]) -> list[Record]:
     """One record for each variant that was asked for and ran out of memory."""
-    gone = [
-        Variant(name, build.About(how.kind, how.bits, how.group_size), task.folder)
-        for name, how in asked.items()
-        if name not in set(made)
-    ]
-    return [record.counted(task, variant, "out_of_memory", 1) for variant in gone]
+    gone = {name: asked[name] for name in asked if name not in set(made)}
+    variants = [build.described(name, how, Path()) for name, how in gone.items()]
+    return [record.counted(task, variant, "out_of_memory", 1) for variant in variants]

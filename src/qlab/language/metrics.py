@@ -1,48 +1,24 @@
 """What experiment `llama_gptq` counts, and how its records are made."""
 
+from pathlib import Path
+
 import numpy as np
+import yaml
 
 from qlab.core import stats
 from qlab.core.records import COMPARED, Metric, Record, Recorder
 from qlab.core.stats import Estimate
-from qlab.language import outcomes, sizes
 
 EXPERIMENT = "llama_gptq"
-# What each rate counts, over the wall time of the model alone: no tokenization, no loading.
-COUNTS = {
-    "tokens_per_s": "tokens read, one passage at a time; after each the next token is chosen",
-    "tokens_per_s_prefill": "tokens of one prompt, read at once; then the next token is chosen",
-    "tokens_per_s_decode": "tokens written one by one after that prompt, each the most probable",
-}
-_TOP = [f"top_{reading}" for reading in outcomes.READINGS]
-_RATES = {name: Metric("token/s", 1, clock=True) for name in COUNTS}
-FLIPS = COMPARED | {"flips_lost": Metric("passage", -1), "flips_gained": Metric("passage")}
+COUNTS = ("tokens_per_s", "tokens_per_s_prefill", "tokens_per_s_decode")  # rates
+FLIPS = (*COMPARED, "flips_lost", "flips_gained")
+ABOUT = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())  # of each metric
 METRICS = {
-    **dict.fromkeys(["acc", *_TOP], Metric("1", 1)),
-    **{f"{name}_difference": Metric("1", 1) for name in ["acc", *_TOP]},
-    **FLIPS,
-    **{f"acc_{name}": metric for name, metric in FLIPS.items()},
-    "perplexity": Metric("1", -1),
-    "log_likelihood": Metric("nat", 1),
-    "log_likelihood_difference": Metric("nat", 1),
-    "kl_divergence": Metric("nat", -1),
-    "gap_growth_k1_k10": Metric("1"),
-    "recovery_difference": Metric("1", 1),
-    "recovered_share": Metric("1", 1),
-    "train_seconds": Metric("s", -1, clock=True),
-    "trained_parameters": Metric("parameter"),
-    "adapter_bytes": Metric("byte", -1),
-    "size_bytes": Metric("byte", -1),
-    "size_kb": Metric("KB", -1),
-    **{f"size_{part}_bytes": Metric("byte", -1) for part in sizes.PARTS},
-    "layer_error": Metric("1", -1),
-    "kurtosis": Metric("1"),
-    "part_difference": Metric("nat"),
-    "out_of_memory": Metric("1"),
-    "peak_memory_bytes": Metric("byte", -1, clock=True),
-    **_RATES,
-    **{f"{name}_ratio": Metric("1", 1, clock=True) for name in _RATES},
+    name: Metric(**{part: about[part] for part in Metric._fields if part in about})
+    for name, about in ABOUT.items()
 }
+METRICS |= COMPARED
+METRICS |= {f"acc_{name}": METRICS[name] for name in FLIPS}
 DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 
 

@@ -26,12 +26,9 @@ ACC = Metric("acc")
 MAIN = Metric("top_first_token", 5)  # whose flips and test are recorded for every variant
 
 
-def table(task: Task, scores: Mapping[str, Scores], passages: Sequence[Passage] | None = None,
-          condition: str | None = None) -> pd.DataFrame:  # fmt: skip
-    """A row for each variant and passage (the task's unless others are given).
-
-    What it is about; the word's log-likelihood; the answer's divergence from float's; whether it is
-    the greedy answer (`acc`); its rank in each of READINGS, right if below k.
+def table(task: Task, scores: Mapping[str, Scores], passages=None, condition=None) -> pd.DataFrame:
+    """A row for each variant and passage (the task's unless others are given): its log-likelihood,
+    divergence from float's, whether it is the greedy answer (`acc`), its rank in each of READINGS.
     """
     rows = [
         pd.DataFrame({
@@ -55,8 +52,8 @@ def table(task: Task, scores: Mapping[str, Scores], passages: Sequence[Passage] 
 
 
 def decoded_rank(scores: Scores, passages: Sequence[Passage], tokenizer) -> np.ndarray:
-    """int[n]: which of the most probable first tokens is, decoded and stripped, the whole word; TOP
-    where none is: the reading of "top-5" by Caringi and Girardet."""
+    """int[n]: which of the most probable first tokens is, decoded, the whole word; TOP where none
+    is: the reading of "top-5" by Caringi and Girardet."""
     words = {t: tokenizer.decode([t]).strip() for t in np.unique(scores.top_tokens).tolist()}
     pairs = zip(passages, scores.top_tokens.tolist(), strict=True)
     right = np.array([[words[t] == passage.word.strip() for t in row] for passage, row in pairs])

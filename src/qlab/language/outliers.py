@@ -1,9 +1,8 @@
 """Outlier channels for a small Llama: the same function, with weights as uneven as a large one's.
 
-Large language models have channels whose activations are many times the others', which makes
-rounding their weights hard (Dettmers et al., arXiv 2208.07339; Xiao et al., arXiv 2211.10438). A
-model of a million weights has none. This gives it some: a factor on each channel of a norm, of a
-value head and of the up projection, divided out again in the columns that read it.
+Large models have channels whose activations are many times the others', which makes rounding hard
+(Dettmers et al., arXiv 2208.07339; Xiao et al., arXiv 2211.10438). This gives a small one some: a
+factor on channels of norms, value heads and up projections, divided out where they are read.
 """
 
 from pathlib import Path
@@ -25,8 +24,8 @@ def spread(model: LlamaForCausalLM, seed: int, strength: float = STRENGTH) -> No
     random = torch.Generator().manual_seed(seed)
 
     def move(weight: torch.Tensor, *readers: torch.nn.Linear, size: int = 1, repeats: int = 1):
-        """Multiply what is put out, and divide the columns of the layers that read it; where it is
-        heads of a `size`, each is read so many times."""
+        """Multiply what is put out, and divide the columns that read it; heads of a `size` are read
+        so many times each."""
         factor = torch.exp(strength * torch.randn(len(weight), generator=random))
         weight.t().mul_(factor)
         columns = factor.reshape(-1, size).repeat_interleave(repeats, dim=0).flatten()
@@ -42,21 +41,17 @@ def spread(model: LlamaForCausalLM, seed: int, strength: float = STRENGTH) -> No
         move(attention.v_proj.weight, attention.o_proj, **heads)
 
 
+@torch.no_grad()
 def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
-    """Excess kurtosis of weights and inputs of each linear layer: block, linear, weights, inputs.
-
-    It is 0 for a normal distribution, and large where few values are far out.
-    Inputs are those of the passages (token ids) in the float model.
-    """
-    rows = []
-    with torch.no_grad():
-        through = walk.Walk(folder, passages)
-        for index, group in through.layers():
+    """Excess kurtosis of weights and of inputs, those of the passages (token ids) in the float
+    model, of each linear layer: block, linear, weights, inputs. 0 for a normal distribution."""
+    rows, through = [], walk.Walk(folder, passages)
+    for index, block, groups in through.each():
+        for group in groups:
             entered: list[np.ndarray] = []
-            first = next(iter(group))
-            through.observe(index, [first], lambda _, x, __, to=entered: to.append(x.numpy()))
-            inputs = stats.kurtosis(np.concatenate([x.ravel() for x in entered]))
-            for name, linear in group.items():
-                weights = stats.kurtosis(decoder.matrix(linear).numpy().ravel())
-                rows.append((index, name, float(weights), float(inputs)))
+            through.observe(index, group[:1], lambda _, x, __, to=entered: to.append(x.numpy()))
+            inputs = float(stats.kurtosis(np.concatenate([x.ravel() for x in entered])))
+            for name in group:
+                weight = decoder.matrix(block.get_submodule(name)).numpy()
+                rows.append((index, name, float(stats.kurtosis(weight.ravel())), inputs))
     return pd.DataFrame(rows, columns=["block", "linear", "weights", "inputs"])

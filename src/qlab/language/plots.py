@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import pandas as pd
 from matplotlib import ticker
 
 from qlab.core import plot, records
 from qlab.language.data import EMBEDDED_MODEL
+from qlab.language.metrics import ABOUT
 from qlab.language.sizes import PARTS
 from qlab.language.wrong_answers import KINDS
 
@@ -17,27 +17,9 @@ COLOUR = dict(zip(METHODS, (plot.PALETTE[i] for i in (0, 1, 5, 6, 4, 3, 2)), str
 MARKER = {32: "o", 16: "v", 8: "s", 4: "D", 3: "^", 2: "X"}
 PIECES = dict(zip(PARTS, ("#332288", "#88CCEE", "#CC6677", "#BBBBBB"), strict=True))
 PIECES |= dict(zip(KINDS, (plot.PALETTE[i] for i in (4, 1, 2, 6, 5, 0)), strict=True))
-AXES = {  # metric, or column of records -> label of its axis, and its scale
-    "acc": ("acc: the whole word right", "linear"),
-    "acc_difference": ("acc minus float's", "linear"),
-    "log_likelihood_difference": ("log-likelihood of the word\nminus float's (nat)", "symlog"),
-    "kl_divergence": ("divergence from float's\nfirst token (nat, log scale)", "log"),
-    "recovery_difference": ("acc with adapters\nminus without", "linear"),
-    "part_difference": ("difference of their log-\nlikelihoods of the word (nat)", "symlog"),
-    "top_first_token_difference": ("top-k minus float's", "linear"),
-    "layer_error": ("relative error of the outputs (log scale)", "log"),
-    "tokens_per_s_prefill": ("tokens/s, prefill\n(log scale)", "log"),
-    "tokens_per_s_decode": ("tokens/s, decode\n(log scale)", "log"),
-    "tokens_per_s": ("tokens/s, one passage\nat a time (log scale)", "log"),
-    "size_bytes": ("size of the files (bytes, log scale)", "log"),
-    "kurtosis": ("excess kurtosis\n(log scale)", "log"),
-    "depth": ("block", "linear"),
-    "k": ("k", "linear"),
-}
 
 
 def _kind(method: str | None) -> str:
-    """Which of METHODS it is."""
     return "float" if pd.isna(method) else method if method in METHODS else "other"
 
 
@@ -50,16 +32,15 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of whole variants of the model itself, whose sizes are recorded, on the passages
-    themselves: no twin, no other model, no last sentences, no part of the layers."""
+    """Rows of whole variants of the model itself, whose sizes are recorded, on whole passages: no
+    twin, no other model, no last sentences, no part of the layers."""
     plain = table[["condition", "part", "where"]].isna().all(axis=1)
     return table[plain & table["model"].isin(table.loc[table["metric"] == "size_bytes", "model"])]
 
 
 @contextmanager
 def _panels(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "", **layout):
-    """A canvas under a title (which model, on what, of how many items), and axes and rows of each
-    value of the column `panel`."""
+    """A canvas under a title that says of what, and axes and rows of each value of `panel`."""
     parts = dict(iter(rows.groupby(panel, sort=False))) if panel else {"": rows}
     layout |= {"squeeze": False, "ncols": len(parts)}
     with plot.figure(name, place, rows, **layout) as (canvas, axes):
@@ -68,47 +49,47 @@ def _panels(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = 
         yield canvas, list(zip(axes[0], parts.values(), strict=True))
         n = f", n = {rows['n'].max():,}" if rows["n"].max() > 1 else ""
         sure = ", 95 % intervals" if "ci_low" in rows and rows["ci_low"].notna().any() else ""
-        models = list(rows["model"].unique())
-        models = models if len(models) < 3 else [models[0], f"{len(models) - 1} others"]
-        told = f"{', '.join(models)} on {rows['dataset'].iloc[0]}{n}{sure}"
+        first, *others = rows["model"].unique()
+        models = ", ".join([first, *(others if len(others) < 2 else [f"{len(others)} others"])])
+        told = f"{models} on {rows['dataset'].iloc[0]}{n}{sure}"
         canvas.suptitle(f"{title}\n{told}", x=0.01, ha="left", fontsize=11)
 
 
-def _style(rows: pd.DataFrame) -> dict:
-    """Colour by method and marker by bits of one variant's rows; groups of 128 are open."""
+def _points(axis, x, y, rows: pd.DataFrame, along: str, **style):
+    """One variant's values with intervals: colour by method, marker by bits; groups of 128 open."""
     first = rows.iloc[0]
-    look = {"color": COLOUR[_kind(first["method"])], "marker": MARKER.get(first["bits"], "P")}
-    return look | ({"mfc": "none"} if rows["group_size"].eq(128).any() else {})
-
-
-def _reach(rows: pd.DataFrame) -> np.ndarray:
-    """[2, n]: how far intervals, where there are any, reach below and above their values."""
+    style |= {"color": COLOUR[_kind(first["method"])], "marker": MARKER.get(first["bits"], "P")}
+    style |= {"mfc": "none"} if rows["group_size"].eq(128).any() else {}
     ends = [(rows[end] - rows["value"]).abs().fillna(0) for end in ("ci_low", "ci_high")]
-    return np.array(ends, float)
+    return axis.errorbar(x, y, ms=6, **{f"{along}err": ends}, **style)
 
 
-def _scale(axes, letter: str, scale: str) -> None:
-    """Scale of the x or y axis, with ticks that are written out; the usual ones if it is linear."""
-    if scale == "linear":
-        return
-    getattr(axes, f"set_{letter}scale")(scale, **({"linthresh": 0.1} if scale == "symlog" else {}))
-    axis, ticks = (
-        getattr(axes, f"{letter}axis"),
-        ticker.FixedLocator([-10, -1, -0.1, 0, 0.1, 1, 10]),
-    )
-    if scale == "log":
-        low, high = axis.get_view_interval()
-        subs = (1, 2, 5) if high < 20 * low else (1, 3) if high < 200 * low else (1,)
-        # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
-        ticks = ticker.LogLocator(subs=subs) if high > 4 * low else ticker.MaxNLocator(4)
-    axis.set_major_locator(ticks)
-    axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
-    axis.set_minor_formatter(ticker.NullFormatter())
+def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
+    """Label and scale of the x or y axis for a metric or column, written out where it is not
+    linear, and a line at zero if it has one."""
+    about = ABOUT.get(name, {})
+    scale, label = about.get("scale", "linear"), "block" if name == "depth" else name
+    axes.set(**{f"{letter}label": about.get("axis", label)})
+    if scale != "linear":
+        linear = {"linthresh": 0.1} if scale == "symlog" else {}
+        getattr(axes, f"set_{letter}scale")(scale, **linear)
+        axis = getattr(axes, f"{letter}axis")
+        ticks = ticker.FixedLocator([-10, -1, -0.1, 0, 0.1, 1, 10])
+        if scale == "log":
+            low, high = axis.get_view_interval()
+            subs = (1, 2, 5) if high < 20 * low else (1, 3) if high < 200 * low else (1,)
+            # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
+            ticks = ticker.LogLocator(subs=subs) if high > 4 * low else ticker.MaxNLocator(4)
+        axis.set_major_locator(ticks)
+        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
+        axis.set_minor_formatter(ticker.NullFormatter())
+    if zero and scale != "log":
+        (axes.axvline if letter == "x" else axes.axhline)(0, color="#444444", lw=1)
 
 
 def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "metric") -> None:
     """A point with its interval for each variant, in a line of its own, and a panel for each value
-    of the column `panel`; labels and scales are those of AXES. Of no rows there is no figure."""
+    of the column `panel`. Of no rows there is no figure."""
     if rows.empty:
         return
     rows = in_order(rows)
@@ -118,12 +99,8 @@ def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "me
         for axis, some in panels:
             for variant, one in some.groupby("variant"):
                 at = [shown.index(variant)] * len(one)
-                axis.errorbar(one["value"], at, xerr=_reach(one), ms=6, capsize=2, **_style(one))
-            label, scale = AXES[some["metric"].iloc[0]]
-            _scale(axis, "x", scale)
-            if scale != "log":
-                axis.axvline(0, color="#444444", lw=1)
-            axis.set_xlabel(label)
+                _points(axis, one["value"], at, one, "x", capsize=2)
+            _axis(axis, "x", some["metric"].iloc[0])
             axis.grid(axis="y", visible=False)
         axis.set_yticks(range(len(shown)), shown)
         axis.set_ylim(len(shown) - 0.5, -0.5)
@@ -136,30 +113,26 @@ def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
     if rows.empty:
         return
     rows, alone = in_order(rows), panel == "variant"
-    (xlabel, xscale), (ylabel, yscale) = AXES[x], AXES[rows["metric"].iloc[0]]
     size = (max(8.4, 1.5 + 1.7 * rows[panel].nunique()), 4.2)
     handles = dict.fromkeys(rows["variant"])
     with _panels(name, place, rows, title, panel, figsize=size, sharey=not alone) as made:
         canvas, panels = made
         for axis, some in panels:
             for variant, line in some.sort_values(x).groupby("variant"):
-                style = {"ls": "-" if len(line) > 1 else "none", "lw": 1, "ms": 6} | _style(line)
-                at = line[x].to_numpy(float)
-                handles[variant] = axis.errorbar(at, line["value"], yerr=_reach(line), **style)
+                style, at = "-" if len(line) > 1 else "none", line[x].to_numpy(float)
+                handles[variant] = _points(axis, at, line["value"], line, "y", ls=style, lw=1)
             for mark, at in marks:
                 axis.axvline(at, color="#444444", lw=1, ls=":")
                 look = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
                 axis.text(at, 0.02, mark, transform=axis.get_xaxis_transform(), rotation=90, size=8,
                           bbox=look)  # fmt: skip
-            _scale(axis, "x", xscale)
-            _scale(axis, "y", yscale)
-            if xscale == "linear":
+            _axis(axis, "x", x, zero=False)
+            _axis(axis, "y", rows["metric"].iloc[0])
+            if axis.get_xscale() == "linear":
                 places = sorted(set(some[x]))
                 axis.set_xticks(places[:: max(1, (len(places) - 1) // 3)])
-            if yscale == "linear":
-                axis.axhline(0, color="#444444", lw=1)
-            axis.set_xlabel(xlabel)
-        panels[0][0].set_ylabel(ylabel)
+            if axis is not panels[0][0]:
+                axis.set_ylabel("")
         if not alone:
             where = {"loc": "outside right center", "frameon": False, "fontsize": 9}
             canvas.legend(handles.values(), handles, **where)
@@ -190,8 +163,8 @@ def stacked(name: str, place: str, rows: pd.DataFrame, title: str, by: str,
 
 
 def outliers(table: pd.DataFrame, place: str) -> None:
-    """What few bits cost the embedded model's twins, over the mean kurtosis of their layers'
-    weights; a dotted line for each other model's."""
+    """What few bits cost the embedded model's twins, over the kurtosis of their layers' weights; a
+    dotted line for each other model's."""
     spread = records.pick(table, "kurtosis", part="weights").set_index("model")["value"]
     ours = spread.index.str.startswith(EMBEDDED_MODEL)
     rows = records.pick(table, "acc_difference", part=None, condition=None)

@@ -4,14 +4,10 @@ Nothing is timed: points run beside each other.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Point
-
-if TYPE_CHECKING:  # Snakemake reads this for every job, and needs no framework for it
-    from qlab.core.records import Record
-    from qlab.language.data import Task
 
 FILES = ("models/llama_mini", "mini_lambada.yaml")  # of data/, that a point may read
 
@@ -39,9 +35,10 @@ class Gptq(Rtn):
 POINTS = {"float": Point, "rtn": Rtn, "gptq": Gptq}
 
 
-def measure(point: Point, profile: str, threads: int) -> "tuple[Task, list[Record], list[str]]":
+def measure(point: Point, profile: str, threads: int) -> tuple:
     """Task and records of a point, and packages it used: bytes, accuracies, and comparisons with
     the float parent."""
+    # Snakemake reads this module for every job, and needs no framework for it.
     from qlab.language import build, data, gptq, outcomes
     from qlab.language import measure as notebook
 
@@ -66,14 +63,12 @@ def measure(point: Point, profile: str, threads: int) -> "tuple[Task, list[Recor
     return task, [r for r in found if r.variant == name], notebook.PACKAGES
 
 
-def recalibrated(task: "Task", seed: int) -> "Task":
+def recalibrated(task, seed: int):
     """The same task, calibrated on a bootstrap sample of its calibration passages."""
     import numpy as np
 
     count = len(task.calibration)
     drawn = np.random.default_rng(seed).integers(count, size=count)
-    return dataclasses.replace(
-        task,
-        calibration=[task.calibration[i] for i in drawn],
-        calibration_tokens=[task.calibration_tokens[i] for i in drawn],
-    )
+    parts = {name: getattr(task, name) for name in ("calibration", "calibration_tokens")}
+    sampled = {name: [part[i] for i in drawn] for name, part in parts.items()}
+    return dataclasses.replace(task, **sampled)

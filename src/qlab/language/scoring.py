@@ -5,7 +5,7 @@ like length share a batch, and only positions that predict a word's token meet t
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,8 @@ MOST = 2000  # passages whose divergence is computed
 class Scores:
     """What a model said about n passages, in their order.
 
-    A rank counts the vocabulary's more probable tokens, given the true tokens before: 0 is the
-    most probable, and a tie counts as the better rank. `greedy` is whether each of the word's
-    tokens is the most probable one; of tied ones, the first in the vocabulary.
+    A rank counts the vocabulary's more probable tokens, given the true tokens before; a tie counts
+    as the better rank. `greedy`: each of the word's tokens is the first most probable one.
     """
 
     log_likelihood: np.ndarray  # f8[n], of the whole word
@@ -35,16 +34,6 @@ class Scores:
     top_tokens: np.ndarray  # i4[n, TOP], most probable first tokens
     top_log_p: np.ndarray  # f4[n, TOP], their log probabilities
     divergence: np.ndarray  # f4[n], of the first token from the float parent's, nats; NaN: not kept
-
-    def save(self, path: Path) -> None:
-        """Write as .npz."""
-        np.savez_compressed(path, **asdict(self))
-
-    @classmethod
-    def load(cls, path: Path) -> "Scores":
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(**stored)
 
 
 def acc(scores: Scores) -> float:
@@ -59,19 +48,11 @@ def perplexity(log_likelihood: np.ndarray) -> float:
 
 
 def score(
-    model,
-    encoded: Sequence[Encoded],
-    progress=iter,
-    kept: np.memmap | None = None,
-    batch_tokens: int = 1024,
+    model, encoded: Sequence[Encoded], progress=iter, kept=(), batch_tokens: int = 1024
 ) -> Scores:
-    """Score passages with a Hugging Face causal decoder where it is, in its own dtype.
-
-    `batch_tokens` bounds passages times the longest one in a batch; a longer passage has a batch
-    of its own. log-softmax is in float32 whatever the model's dtype. Where a `reference` is given,
-    the Kullback-Leibler divergence from it is computed. QlabError where the logits of a passage are
-    NaN or infinite.
-    """
+    """Score passages with a Hugging Face causal decoder where it is, in its own dtype; log-softmax
+    in float32. `batch_tokens`: see `batches`. From `kept`, a `reference`, the Kullback-Leibler
+    divergence is computed. QlabError where the logits of a passage are NaN or infinite."""
     groups = batches([len(e.tokens) - 1 for e in encoded], batch_tokens)
     with torch.inference_mode():
         found = [_scored(model, encoded, rows, kept) for rows in progress(groups)]
@@ -80,32 +61,17 @@ def score(
 
 
 def reference(path: Path, shape: tuple[int, int] | None = None) -> np.memmap:
-    """The float parent's log probabilities of the first token of each word, float32 [passages,
-    vocabulary], in a file: to be read; with `shape`, to be written first. Of MOST passages."""
-    if shape is None:
-        return np.load(path, mmap_mode="r")
-    return np.lib.format.open_memmap(path, "w+", np.float32, (min(shape[0], MOST), shape[1]))
-
-
-def _divergence(kept: np.memmap, rows: Sequence[int], log_p: torch.Tensor) -> np.ndarray:
-    """sum of p (log p - log q) over the vocabulary, float32 [len(rows)], log q being `log_p`; log p
-    is what a reference has kept, or does now. NaN for passages that it has not."""
-    found = np.full(len(rows), np.nan, np.float32)
-    for at, row in enumerate(rows):
-        if row < len(kept):
-            if kept.flags.writeable:
-                kept[row] = log_p[at].cpu()
-            ours = log_p.new_tensor(kept[row])
-            found[at] = float((ours.exp() * (ours - log_p[at])).nansum().clamp(min=0))
-    return found
+    """The float parent's log probabilities of each word's first token, float32 [passages (MOST),
+    vocabulary], in a file: to be read; with `shape`, to be written first."""
+    size = shape and (min(shape[0], MOST), shape[1])
+    return np.lib.format.open_memmap(path, "w+" if shape else "r", np.float32, size)
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Indices of `lengths` in batches of at most `batch_tokens`, padding included; the longest
-    first, so that a batch that does not fit into memory shows at once."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    """Indices of `lengths` in batches of at most `batch_tokens`, padding included, or of one; the
+    longest first, so that what does not fit into memory shows at once."""
     found: list[list[int]] = []
-    for i in order:
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         if not found or (len(found[-1]) + 1) * lengths[found[-1][0]] > batch_tokens:
             found.append([])
         found[-1].append(i)
@@ -119,11 +85,9 @@ def _scored(model, encoded: Sequence[Encoded], rows: list[int], kept) -> tuple[n
     logits = _logits(model, [e.tokens[:-1] for e in batch], counts)
     finite = logits.isfinite().all(dim=-1).cpu().numpy()
     if not finite.all():
-        raise QlabError(
-            f"The model's logits for passage {np.repeat(rows, counts)[finite.argmin()] + 1} are "
-            f"NaN or infinite in {logits.dtype}; float16 ends at 65,504, so use bfloat16 or "
-            "float32, or look for them in the weights."
-        )
+        told = f"The model's logits for passage {np.repeat(rows, counts)[finite.argmin()] + 1} are"
+        told += f" NaN or infinite in {logits.dtype}; float16 ends at 65,504, so use bfloat16 or"
+        raise QlabError(f"{told} float32, or look for them in the weights.")
     targets = torch.tensor([t for e in batch for t in e.tokens[-e.targets :]], device=logits.device)
     ends = np.cumsum(counts) - 1
     starts = ends + 1 - counts
@@ -140,17 +104,28 @@ def _scored(model, encoded: Sequence[Encoded], rows: list[int], kept) -> tuple[n
         rank[ends],
         top.indices.int().cpu().numpy(),
         top.values.cpu().numpy(),
-        _divergence(np.empty(0) if kept is None else kept, rows, log_p[starts]),
+        _divergence(kept, rows, log_p[starts]),
     )
+
+
+def _divergence(kept: np.ndarray, rows: Sequence[int], log_p: torch.Tensor) -> np.ndarray:
+    """sum of p (log p - log q) over the vocabulary, float32 [len(rows)], log q being `log_p`, log p
+    what a reference has kept, or does now; NaN for passages that it has not."""
+    found = np.full(len(rows), np.nan, np.float32)
+    for at, row in enumerate(rows):
+        if row < len(kept):
+            if kept.flags.writeable:
+                kept[row] = log_p[at].cpu()
+            ours = log_p.new_tensor(kept[row])
+            found[at] = float((ours.exp() * (ours - log_p[at])).nansum().clamp(min=0))
+    return found
 
 
 def _logits(model, rows: Sequence[Sequence[int]], wanted: Sequence[int]) -> torch.Tensor:
     """What the model says after the last `wanted[i]` tokens of each row: [sum of wanted, words].
 
-    The model's own forward makes them, with whatever its family does to its logits; before the
-    head all other positions are dropped. Shorter rows are padded to the right, where causal
-    attention gives padding the weight 0, so no mask is needed. Padding repeats the row's own last
-    token: 0 times the NaN of another token's overflow would be NaN.
+    Other positions are dropped before its head. Rows are padded to the right, where causal
+    attention gives the weight 0, by their own last token: 0 times another one's NaN would be NaN.
     """
     longest = max(map(len, rows))
     padded = [[*row, *row[-1:] * (longest - len(row))] for row in rows]

@@ -3,34 +3,20 @@
 from pathlib import Path
 
 from safetensors import safe_open
-from transformers import PreTrainedModel
-
-from qlab.language import decoder
 
 PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
+KILOBYTE = 1024  # bytes, as the report counts
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
 _SCALES = (".scales", ".qzeros", ".g_idx", ".SCB", ".weight_format", ".absmax", ".quant_map")
 _SCALES += (".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4")
 # Parts of the names of embeddings and heads in the families that transformers has.
 _EMBEDDINGS = ("embed", "lm_head", "wte", "wpe")
-KILOBYTE = 1024  # bytes, as the report counts
 _JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
 
-def part(name: str) -> str:
-    """Which part of the file a tensor belongs to."""
-    if name.endswith(_SCALES):
-        return "scales"
-    return "embedding" if any(end in name for end in _EMBEDDINGS) else "body"
-
-
 def split(*folders: Path) -> dict[str, int]:
-    """Bytes by part over all safetensors files of the folders (a model's, an adapter's).
-
-    `body` is what decoder layers and the last norm store for weights, `scales` what goes with
-    quantized ones, `container` headers and the JSON a loader needs. The tokenizer is left out: it
-    is the same for every variant.
-    """
+    """Bytes by part over all safetensors files of the folders (a model's, an adapter's): `scales`
+    is what goes with quantized weights, `container` headers and the JSON a loader needs."""
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:
         files = list(folder.glob("*.safetensors"))
@@ -40,16 +26,12 @@ def split(*folders: Path) -> dict[str, int]:
             with safe_open(file, "pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118
                     size = tensors.get_tensor(name).nbytes  # of the map: nothing is read
-                    found[part(name)] += size
+                    found[_part(name)] += size
                     found["container"] -= size
     return found
 
 
-def expected(model: PreTrainedModel, bits: int, group_size: int | None) -> int:
-    """Bytes of a variant's tensors before it is made, about: an empty model's linear layers
-    in so many bits, with a scale of 16 bits and a zero-point for each group (of 64 where none is
-    said), all else in float32, or float16 where that is the variant."""
-    linear = sum(p.weight.numel() for p in decoder.linears(decoder.blocks(model)[1]).values())
-    scales = linear // (group_size or 64) * (16 + bits) if bits < 16 else 0
-    rest = 2 if bits == 16 else 4
-    return (decoder.count(model) - linear) * rest + (linear * bits + scales) // 8
+def _part(name: str) -> str:
+    if name.endswith(_SCALES):
+        return "scales"
+    return "embedding" if any(end in name for end in _EMBEDDINGS) else "body"

@@ -8,6 +8,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,92 +23,67 @@ from qlab.language.data import Task
 from qlab.language.metrics import COUNTS, record
 
 WRITTEN = 32  # tokens
+Passages = Sequence[Sequence[int]]  # token ids of each
 Rates = dict[str, dict[str, np.ndarray]]  # tokens/s by variant and metric of COUNTS, [rounds]
 
 
 def measure(
-    models: Mapping[str, object],
-    passages: Sequence[Sequence[int]],
-    written: int = WRITTEN,
-    repeats: int = 5,
-    progress=iter,
+    models: Mapping, passages: Passages, written: int = WRITTEN, repeats: int = 5, progress=iter
 ) -> Rates:
-    """Tokens/s of so many rounds, in which all variants and metrics take turns; one goes before.
-
-    `models` are Hugging Face causal models, `passages` token numbers that fit their context;
-    `tokens_per_s` reads them one by one, as Caringi and Girardet did. The longest is the prompt of
-    the other two, after which `written` tokens are written; it is cut to leave room for them.
-    """
+    """Tokens/s of so many rounds, in which all variants and metrics take turns: all passages are
+    read, then the longest, cut to leave room, after which `written` tokens are written."""
     context = min(configuration.context(model.config) for model in models.values())
     prompt = max(passages, key=len)[: context - written]
     sizes = dict(zip(COUNTS, (sum(map(len, passages)), len(prompt), written), strict=True))
     calls = {}
     with torch.inference_mode():
         for variant, model in models.items():
-            works = (_read(model, passages), _read(model, [prompt]), _write(model, prompt, written))
+            ids = [torch.tensor([list(p)], device=model.device) for p in (*passages, prompt)]
+            works = [partial(_read, model, ids[:-1]), partial(_read, model, ids[-1:])]
+            works.append(_write(model, ids[-1], written))
             calls |= {(variant, m): work for m, work in zip(COUNTS, works, strict=True)}
         seconds = timing.interleaved(calls, repeats, 1, progress)
     return {v: {m: sizes[m] / seconds[v, m] for m in COUNTS} for v in models}
 
 
-def _read(model, passages: Sequence[Sequence[int]]) -> Callable[[], None]:
-    """A call that reads passages one by one and waits for the token chosen after each."""
-    inputs, step = [_on(model, tokens) for tokens in passages], _stepping(model)
-
-    def call() -> None:
-        for tokens in inputs:
-            _choice(step(tokens)).item()
-
-    return call
+def _read(model, passages: Sequence[torch.Tensor]) -> None:
+    """Read passages one by one and wait for the token chosen after each."""
+    for tokens in passages:
+        _next(model, tokens, DynamicCache()).item()
 
 
-def _write(model, prompt: Sequence[int], count: int) -> Callable[[], None]:
+def _write(model, prompt: torch.Tensor, count: int) -> Callable[[], None]:
     """A call that writes `count` tokens after a prompt that was read before."""
-    step = _stepping(model)
-    start = step(_on(model, prompt))
-    cache, first = start.past_key_values, _choice(start)
+    kept = DynamicCache()
+    first = _next(model, prompt, kept)
 
     def call() -> None:
         token = first
         for _ in range(count):
-            token = _choice(step(token, cache))
+            token = _next(model, token, kept)
         token.item()  # waits for a GPU
-        cache.crop(-count)  # back to the prompt, for the next call
+        kept.crop(-count)  # back to the prompt, for the next call
 
     return call
 
 
-def _stepping(model) -> Callable:
-    """(tokens, cache) -> the model's output, with logits of the last token alone where its family
-    has them so; without a cache it begins one, of the kind that can be cropped."""
-    known = inspect.signature(model.forward).parameters
-    last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
-
-    def step(tokens, cache=None):
-        cache = DynamicCache() if cache is None else cache
-        return model(input_ids=tokens, past_key_values=cache, use_cache=True, **last)
-
-    return step
+def _next(model, tokens: torch.Tensor, kept: DynamicCache) -> torch.Tensor:
+    """The most probable next token, [1, 1], still on its way where a GPU has it."""
+    last = _last(type(model))
+    said = model(input_ids=tokens, past_key_values=kept, use_cache=True, **last)
+    return said.logits[:, -1:].argmax(dim=-1)
 
 
-def _on(model, tokens: Sequence[int]) -> torch.Tensor:
-    """Token numbers as a batch of one, int64 [1, n], where the model is."""
-    return torch.tensor([list(tokens)], device=model.device)
+@cache
+def _last(kind: type) -> dict[str, int]:
+    """What asks a family for the last token's logits alone, where it can."""
+    known = "logits_to_keep" in inspect.signature(kind.forward).parameters
+    return {"logits_to_keep": 1} if known else {}
 
 
-def _choice(output) -> torch.Tensor:
-    """The most probable next token, [1, 1]; still on its way where a GPU computes it."""
-    return output.logits[:, -1:].argmax(dim=-1)
-
-
-def in_processes(
-    task: Task, variants: Variants, passages: Sequence[Sequence[int]], count: int = 5, progress=iter
-) -> Rates:
-    """As `measure`, [count]: of each fresh process the median of three rounds.
-
-    Quantized variants run packed. A process draws its places in memory anew, which no repetition
-    within it does.
-    """
+def in_processes(task: Task, variants: Variants, passages, count=5, progress=iter) -> Rates:
+    """As `measure`, [count]: of each fresh process the median of three rounds; quantized variants
+    run packed."""
     told = _told(task, variants, passages)
     found = timing.in_processes(__name__, told, count, progress)
     return {v: {m: np.array([one[v][m] for one in found]) for m in COUNTS} for v in variants}
@@ -123,7 +99,7 @@ def memory_records(task: Task, variants: Variants, passages, progress=iter) -> l
     return made
 
 
-def _told(task: Task, variants: Variants, passages: Sequence[Sequence[int]]) -> dict:
+def _told(task: Task, variants: Variants, passages: Passages) -> dict:
     folders = {name: str(variant.folder) for name, variant in variants.items()}
     where = {"device": task.choice.device, "threads": task.given.threads}
     return {"folders": folders, "passages": [list(p) for p in passages], **where}
@@ -146,15 +122,14 @@ def records(task: Task, variants: Variants, rates: Rates) -> list[Record]:
     device, parent = task.processor(f"{task.given.threads} threads"), next(iter(rates))
     made: list[Record] = []
     for name, by_metric in rates.items():
-        for metric, values in by_metric.items():
-            found = {metric: values}
-            if name != parent:
-                found[f"{metric}_ratio"] = values / rates[parent][metric]
-            for of, rounds in found.items():
-                # Order statistics bound a median from six values on.
-                middle = stats.median if len(rounds) > 5 else stats.geometric_mean
-                e = middle(rounds)
-                made.append(record.estimated(task, variants[name], of, e, device=device))
+        found = dict(by_metric)
+        if name != parent:
+            found |= {f"{m}_ratio": x / rates[parent][m] for m, x in by_metric.items()}
+        for metric, rounds in found.items():
+            # Order statistics bound a median from six values on.
+            middle = stats.median if len(rounds) > 5 else stats.geometric_mean
+            e = middle(rounds)
+            made.append(record.estimated(task, variants[name], metric, e, device=device))
     return made
 
 

@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 
 from qlab.core.errors import QlabError
 from qlab.language import configuration, decoder, formats
-from qlab.language.configuration import INDEX, Weights
 from qlab.language.quantized import Method, Tensors
 from qlab.language.walk import Walk
 
@@ -22,71 +21,53 @@ BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_tem
 
 @torch.no_grad()
 def quantize_folder(
-    folder: Path,
-    method: Method,
-    calibration: list[list[int]],
-    target: Path,
-    device: str = "cpu",
-    dtype: str = "float32",
+    folder: Path, method: Method, calibration, target: Path, device="cpu", dtype="float32",
     progress=iter,
-) -> None:
+) -> None:  # fmt: skip
     """Fill `target` with the float model in `folder`, the linear layers of its blocks quantized.
-
-    `calibration` are passages as token ids, run one by one, so nothing is padded. What is not
-    quantized (embedding, norms, an untied head) keeps its dtype. QlabError: a quantized folder,
-    widths that do not fit.
-    """
+    `calibration` are passages as token ids, run one by one, unpadded. QlabError: a quantized
+    folder, widths that do not fit."""
     method.check(decoder.shapes(configuration.read(folder)))
     through = Walk(folder, calibration if method.needs_inputs else [], dtype, device)
-    settings, count, shards = method.config(), len(through), {}
-    for index in progress(range(count)):
-        shards |= _saved(_block(through, index, method), target, index + 1, count)
-    inside = f"{through.prefix}."
-    outside = kept(through.model, through.read, settings, lambda name: name.startswith(inside))
-    shards |= _saved(outside, target, count + 1, count)
-    size = sum(path.stat().st_size for path in target.glob("*.safetensors"))
-    _write_json(target / INDEX, {"metadata": {"total_size": size}, "weight_map": shards})
+    settings, inside, shards = method.config(), f"{through.prefix}.", {}
+
+    def save(tensors: Tensors) -> None:
+        number = len(set(shards.values())) + 1
+        name = f"model-{number:05d}-of-{len(through) + 1:05d}.safetensors"
+        save_file(tensors, target / name, metadata={"format": "pt"})
+        shards.update(dict.fromkeys(tensors, name))
+
+    for index, block, groups in through.each(progress):
+        save(_block(through, index, block, groups, method))
+    save(kept(through.model, through.read, settings, lambda name: name.startswith(inside)))
+    size = {"total_size": sum(p.stat().st_size for p in target.glob("*.safetensors"))}
+    _write_json(target / configuration.INDEX, {"metadata": size, "weight_map": shards})
     write_beside(folder, target, settings)
 
 
-def _block(through: Walk, index: int, method: Method) -> Tensors:
-    """The tensors of a quantized block; all passages have left it afterwards."""
-    prefix, tensors = f"{through.prefix}.{index}.", {}
-    with through.block(index) as block:
-        linears = decoder.linears(block)
-        # What quantizing a layer changes, the inputs of the later ones see.
-        for group in through.groups(index):
-            observers = {n: method.observe(decoder.matrix(linears[n]).float()) for n in group}
-            if through.states:
-                through.observe(index, group, lambda n, x, y, to=observers: to[n].add_batch(x, y))
-            for name in group:
-                made = _layer(prefix + name, linears[name], method, observers[name])
-                tensors |= {f"{prefix}{name}.{end}": part for end, part in made.items()}
-        for name, _ in block.named_parameters():
-            if name.removesuffix(".weight") not in linears:
-                tensors[prefix + name] = through.read(prefix + name)
-        through.advance(index)
-    return tensors
+def _block(through: Walk, index: int, block, groups: list[list[str]], method: Method) -> Tensors:
+    """The tensors of a block that is quantized in place: later layers see what earlier ones do."""
+    prefix, tensors, linears = f"{through.prefix}.{index}.", {}, decoder.linears(block)
+    for group in groups:
+        observers = {n: method.observe(decoder.matrix(linears[n]).float()) for n in group}
+        if through.states:
+            through.observe(index, group, lambda n, x, y, to=observers: to[n].add_batch(x, y))
+        for name in group:
+            linear = linears[name]
+            try:
+                made = method.quantize(decoder.matrix(linear).float(), observers[name])
+            except QlabError as error:
+                raise QlabError(f"{prefix}{name}: {error}") from error
+            linear.weight.data = decoder.oriented(linear, made.dense).to(linear.weight)
+            stored = {end: tensor.cpu().contiguous() for end, tensor in made.tensors.items()}
+            tensors |= {f"{prefix}{name}.{end}": tensor for end, tensor in stored.items()}
+    rest = [n for n, _ in block.named_parameters() if n.removesuffix(".weight") not in linears]
+    return tensors | {prefix + name: through.read(prefix + name) for name in rest}
 
 
-def _layer(name: str, linear, method: Method, observer) -> Tensors:
-    """Quantize one layer in place; its tensors for the file."""
-    try:
-        made = method.quantize(decoder.matrix(linear).float(), observer)
-    except QlabError as error:
-        raise QlabError(f"{name}: {error}") from error
-    linear.weight.data = decoder.oriented(linear, made.dense).to(linear.weight)
-    return {end: tensor.cpu().contiguous() for end, tensor in made.tensors.items()}
-
-
-def kept(
-    model: PreTrainedModel,
-    read: decoder.Read,
-    settings: dict[str, Any],
-    without: Callable[[str], bool],
-) -> Tensors:
-    """Parameters as the float folder stores them, but those `without`, under the names by which a
-    folder of these settings has them."""
+def kept(model, read: decoder.Read, settings: dict, without: Callable[[str], bool]) -> Tensors:
+    """Parameters as the float folder stores them, but those `without`, named as a folder of these
+    settings has them."""
     tied = decoder.tied(model)
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     found = {name: read(name) for name in names if not (name in tied or without(name))}
@@ -97,13 +78,6 @@ def kept(
     return found
 
 
-def _saved(tensors: Tensors, target: Path, number: int, blocks: int) -> dict[str, str]:
-    """Write a shard; which file each of its tensors lies in."""
-    name = f"model-{number:05d}-of-{blocks + 1:05d}.safetensors"
-    save_file(tensors, target / name, metadata={"format": "pt"})
-    return dict.fromkeys(tensors, name)
-
-
 def write_beside(folder: Path, target: Path, settings: dict[str, Any]) -> None:
     """All that lies beside the weights of `folder`, quantized with `settings`, in `target`."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -111,9 +85,8 @@ def write_beside(folder: Path, target: Path, settings: dict[str, Any]) -> None:
     if settings["quant_method"] == "gptq":
         # auto-gptq opens this one in a local folder, without looking whether it is there.
         _write_json(target / "quantize_config.json", settings)
-    for pattern in BESIDE:
-        for path in folder.glob(pattern):
-            shutil.copyfile(path, target / path.name)
+    for path in (path for pattern in BESIDE for path in folder.glob(pattern)):
+        shutil.copyfile(path, target / path.name)
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -123,8 +96,7 @@ def _write_json(path: Path, content: dict) -> None:
 def load_dense(
     folder: Path, dtype: str = "float32", device: str = "cpu", method: Method | None = None
 ) -> PreTrainedModel:
-    """The model of a folder in eval mode, its quantized weights turned into dense ones once, as by
-    `dense_reader`."""
+    """The model of a folder in eval mode, its quantized weights turned into dense ones once."""
     config = configuration.read(folder)
     if not configuration.quantized(config):
         return decoder.load(folder, dtype, device)
@@ -141,21 +113,18 @@ def load_packed(folder: Path, device: str = "cpu") -> PreTrainedModel:
     return formats.stored(config.quantization_config, folder).load_packed(folder, device)
 
 
-def dense_reader(
-    folder: Path, model: PreTrainedModel, method: Method | None = None
-) -> decoder.Read:
-    """What reads tensors of the dense model, as they are stored or of a quantized layer: by the
-    method that made it or, if none is given, the one that its configuration names."""
-    settings, weights = configuration.read(folder).quantization_config, Weights(folder)
-    method = method or formats.stored(settings, folder)
-    stored = decoder.stored_names(model, weights)
+def dense_reader(folder: Path, model, method: Method | None = None) -> decoder.Read:
+    """What reads tensors of the dense model: a quantized layer's by the method that made it or, if
+    none is given, the one that the configuration names."""
+    method = method or formats.stored(configuration.read(folder).quantization_config, folder)
+    weights = decoder.weights(folder, model)
 
     def read(name: str) -> torch.Tensor:
-        layer = stored(name).removesuffix(".weight")
+        layer = name.removesuffix(".weight")
         parts = [n for n in weights.files if n.startswith(f"{layer}.") and n != f"{layer}.bias"]
-        if not name.endswith(".weight") or parts in ([], [f"{layer}.weight"]):
-            return weights.read(stored(name))
-        linear = model.get_submodule(name.removesuffix(".weight"))
+        if layer == name or parts in ([], [name]):
+            return weights.read(name)
+        linear = model.get_submodule(layer)
         tensors = {n.removeprefix(f"{layer}."): weights.read(n) for n in parts}
         return decoder.oriented(linear, method.dense(tensors, decoder.matrix(linear).shape))
 

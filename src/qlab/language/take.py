@@ -3,29 +3,21 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from safetensors.torch import save_file
 
 from qlab.core.take import along, card
 from qlab.language import configuration, decoder
-from qlab.language.build import Variant
-from qlab.language.data import Task
 
 
-def keep(
-    folder: str | Path, task: Task, variant: Variant, rows: pd.DataFrame, source: dict[str, Any]
-) -> Path:
-    """Write a variant's weights, configuration and tokenizer to `folder`, with a card that holds
-    `rows`, its records, and `source`, their provenance; anew where such a folder is there.
-
-    Returns the folder. `AutoModelForCausalLM` opens it; GPTQ with optimum and auto-gptq beside
-    transformers, on any family. QlabError: the folder holds something else.
-    """
+def keep(folder: str | Path, task, variant, rows: pd.DataFrame, source: dict) -> Path:
+    """Write a variant's model folder to `folder`, which is returned, with a card that holds `rows`,
+    its records, and `source`, their provenance. QlabError: the folder holds something else."""
 
     def write(part: Path) -> None:
-        shutil.copytree(variant.folder, part, dirs_exist_ok=True)
+        told = shutil.ignore_patterns("recipe.json")  # of build/
+        shutil.copytree(variant.folder, part, dirs_exist_ok=True, ignore=told)
         if variant.adapter:
             shutil.copytree(variant.adapter, part / "adapter")
         name_the_embedding(part)
@@ -34,17 +26,16 @@ def keep(
 
 
 def name_the_embedding(folder: Path) -> None:
-    """Store a tied embedding that GPTQ's format stores as the head as itself too: auto-gptq alone
-    wants the head's name (see `streaming.kept`), transformers both."""
-    model, weights = decoder.empty(configuration.read(folder)), configuration.Weights(folder)
-    name = decoder.embedding_name(model)
-    stored = decoder.stored_names(model, weights)(name)
+    """Store a tied embedding that GPTQ's format has as the head as itself too: auto-gptq wants the
+    head's name alone (see `streaming.kept`), transformers both."""
+    model = decoder.empty(configuration.read(folder))
+    name, weights = decoder.embedding_name(model), decoder.weights(folder, model)
+    file, stored = weights.files[name]
     if stored not in decoder.tied(model):
         return
-    file, index = weights.files[stored], folder / configuration.INDEX
-    tensors = {n: weights.read(n) for n, place in weights.files.items() if place == file}
-    tensors[name] = weights.read(stored)
-    save_file(tensors, file, metadata={"format": "pt"})
+    own = {n for n, (place, _) in weights.files.items() if place == file}
+    save_file({n: weights.read(n) for n in own}, file, metadata={"format": "pt"})
+    index = folder / configuration.INDEX
     if index.is_file():
         content = json.loads(index.read_text())
         content["weight_map"][name] = file.name

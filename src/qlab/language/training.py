@@ -1,5 +1,6 @@
 """A training that goes on where a killed run left it; a notebook has its model, loss and loop."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,14 +14,12 @@ from qlab.core.errors import QlabError
 
 EVERY = 50  # steps between two checkpoints
 NO_TARGET = -100  # PyTorch's label of a position that does not count
+COST = "cost.json"  # beside an adapter
 
 
 class Training:
-    """The steps of a training, of which a killed run does only what is left.
-
-    `target` is where what is trained will lie, with a checkpoint beside it: the parameters that
-    learn, the states of optimizer and scheduler. `passages` are token ids, for `batches`.
-    """
+    """The steps of a training, of which a killed run does only what is left: a checkpoint lies
+    beside `target`, where what is trained will lie. `passages` are token ids, for `batches`."""
 
     def __init__(self, target: Path, passages: Sequence[Sequence[int]] = (), progress=iter):
         self.target, self._passages, self._progress = target, passages, progress
@@ -29,26 +28,30 @@ class Training:
         self.seconds = 0.0  # over all runs, if some were killed
 
     def steps(self, model, optimizer, scheduler, steps: int) -> Iterator[int]:
-        """The numbers, from 0, of the steps that are left; call `after(loss)` in each.
-
-        Before the first, what a killed run had learned is put into model, optimizer and scheduler.
-        """
-        self._resume(model, optimizer, scheduler)
+        """The numbers, from 0, of the steps that are left, once what a killed run had learned is
+        put into model, optimizer and scheduler; call `after(loss)` in each."""
+        if self._kept.is_file():
+            state = torch.load(self._kept, weights_only=True, map_location=model.device)
+            model.load_state_dict(state["learned"], strict=False)
+            optimizer.load_state_dict(state["optimizer"])
+            scheduler.load_state_dict(state["scheduler"])
+            self.seconds, self.losses = state["seconds"], state["losses"]
         before, started = self.seconds, time.perf_counter()
         for step in self._progress(range(len(self.losses), steps)):
             yield step
             self.seconds = before + time.perf_counter() - started
             if (step + 1) % EVERY == 0 and step + 1 < steps:
-                self._checkpoint(model, optimizer, scheduler)
+                learned = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+                state = {"learned": learned, "seconds": self.seconds, "losses": self.losses}
+                state |= {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+                with written_whole(self._kept) as part:
+                    torch.save(state, part)
 
     def batches(
         self, model, optimizer, scheduler, steps: int, batch: int, seed: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Token ids and targets [batch, longest - 1] of each step; what is padded has NO_TARGET.
-
-        Passages of like length share a batch, so that little is padding; each batch comes once an
-        epoch. On a CPU the same arguments give the same weights.
-        """
+        """Token ids and targets [batch, longest - 1] of each step, NO_TARGET where padded; passages
+        of like length share a batch, and each batch comes once an epoch."""
         ordered = sorted(map(torch.tensor, self._passages), key=len)
         groups = [ordered[i : i + batch] for i in range(0, len(ordered), batch)]
         for step in self.steps(model, optimizer, scheduler, steps):
@@ -71,16 +74,19 @@ class Training:
         """Remove the checkpoint."""
         self._kept.unlink(missing_ok=True)
 
-    def _checkpoint(self, model, *others) -> None:
-        learned = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
-        state = {"learned": learned, "others": [one.state_dict() for one in others]}
-        with written_whole(self._kept) as part:
-            torch.save(state | {"seconds": self.seconds, "losses": self.losses}, part)
 
-    def _resume(self, model, *others) -> None:
-        if self._kept.is_file():
-            state = torch.load(self._kept, weights_only=True, map_location=model.device)
-            model.load_state_dict(state["learned"], strict=False)
-            for one, stored in zip(others, state["others"], strict=True):
-                one.load_state_dict(stored)
-            self.seconds, self.losses = state["seconds"], state["losses"]
+def save_adapter(model, training: Training) -> None:
+    """Write a peft model's adapter, and its cost beside it."""
+    with written_whole(training.target) as folder:
+        model.save_pretrained(folder, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # an empty model card
+        found = {"train_seconds": round(training.seconds, 3)}
+        found["trained_parameters"] = model.get_nb_trainable_parameters()[0]
+        found["adapter_bytes"] = (folder / "adapter_model.safetensors").stat().st_size
+        (folder / COST).write_text(json.dumps(found) + "\n")
+    training.finish()
+
+
+def cost(adapter: Path) -> dict[str, float]:
+    """What an adapter took and adds, by metric: seconds over all runs, if some were killed."""
+    return json.loads((adapter / COST).read_text())

@@ -1,13 +1,12 @@
 """A float decoder on its way through memory: one block at a time, and passages as they enter it.
 
-What a block is given besides the hidden states (positions, masks) depends on its family. So the
-model itself is run once for each number of tokens, its blocks replaced by ones that note what they
-are given and change nothing.
+What a block is given besides the hidden states depends on its family. So the model itself is run
+once for each number of tokens, its blocks replaced by ones that note what they are given.
 """
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,24 +22,18 @@ class _Enough(Exception):
 
 
 class Walk:
-    """The blocks of a float folder's model and the states that enter the next one.
+    """The blocks of a float folder's model and `states`, the hidden states [1, tokens, width] of
+    each passage (token ids) that enter the next, on the host. Use within `torch.no_grad()`."""
 
-    `states` are the hidden states [1, tokens, width] of each passage (token ids) on the host; there
-    are none without passages. Use within `torch.no_grad()`.
-    """
-
-    def __init__(
-        self, folder: Path, passages: Sequence[Sequence[int]], dtype="float32", device="cpu"
-    ):
+    def __init__(self, folder: Path, passages: Sequence, dtype="float32", device="cpu"):
         self.dtype, self.device = dtype, device
-        self.model = decoder.empty(configuration.of_float(folder))
+        self.model = decoder.empty(configuration.read(folder, of_float=True))
         self.prefix, self.blocks = decoder.blocks(self.model)
-        self.read = decoder.reader(folder, self.model)
+        self.read = decoder.weights(folder, self.model).read
         self.states: list[torch.Tensor] = []
         self._calls: dict[int, list[tuple]] = {}  # tokens -> arguments of each block
         self._bare = True  # whether a block returns a tensor, not a tuple
-        if passages:
-            self._enter(passages)
+        self._enter(passages)
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -53,41 +46,16 @@ class Walk:
         yield found
         decoder.release(found)
 
-    def run(self, index: int, state: torch.Tensor) -> torch.Tensor:
-        """A block's output [1, tokens, width] for one passage, on the device."""
-        arguments, named = self._calls[state.shape[1]][index]
-        output = self.blocks[index](state.to(self.device), *arguments, **named)
-        return output if self._bare else output[0]
-
-    def advance(self, index: int) -> None:
-        """Let all passages through a block; one by one, so that there are never two copies."""
-        for i, state in enumerate(self.states):
-            self.states[i] = self.run(index, state).cpu()
-
-    def groups(self, index: int) -> list[list[str]]:
-        """A block's linear layers in the order in which they are used, those with the same inputs
-        together; without passages all of them together."""
-        linears = decoder.linears(self.blocks[index])
-        if not self.states:
-            return [list(linears)]
-        calls: list[tuple[str, torch.Tensor]] = []
-        with self._hooked(index, linears, lambda name, inputs, _: calls.append((name, inputs))):
-            self.run(index, self.states[0])
-        runs = itertools.groupby(calls, lambda call: id(call[1]))
-        found = [[name for name, _ in run] for _, run in runs]
-        return found + [[name] for name in linears if name not in dict(calls)]
-
-    def layers(self, progress=iter) -> Iterator[tuple[int, dict[str, torch.nn.Module]]]:
-        """Block by block, those of its linear layers that have the same inputs, by name: each with
-        the number of its block, which is in memory meanwhile."""
+    def each(self, progress=iter) -> Iterator[tuple[int, torch.nn.Module, list[list[str]]]]:
+        """Each block's number, itself while it is in memory, and the names of its linear layers in
+        the order of their use, those with the same inputs together. Passages go through it last."""
         for index in progress(range(len(self))):
             with self.block(index) as block:
-                linears = decoder.linears(block)
-                for group in self.groups(index):
-                    yield index, {name: linears[name] for name in group}
-                self.advance(index)
+                yield index, block, self._groups(index)
+                for i, state in enumerate(self.states):  # so that there are never two copies
+                    self.states[i] = self._run(index, state).cpu()
 
-    def observe(self, index: int, names: Iterable[str], seen: Seen) -> None:
+    def observe(self, index: int, names: Sequence[str], seen: Seen) -> None:
         """Call `seen` with what linear layers of a block are given and give, for each passage; the
         rest of the block is not run."""
         waiting: set[str] = set()
@@ -98,31 +66,47 @@ class Walk:
             if not waiting:
                 raise _Enough
 
-        with self._hooked(index, names, until):
-            for state in self.states:
-                waiting.update(names)
-                with contextlib.suppress(_Enough):
-                    self.run(index, state)
+        for state in self.states:
+            waiting.update(names)
+            self._run(index, state, names, until)
 
-    @contextlib.contextmanager
-    def _hooked(self, index: int, names: Iterable[str], seen: Seen) -> Iterator[None]:
+    def _run(self, index: int, state: torch.Tensor, names: Sequence[str] = (), seen: Seen = None):
+        """A block's output [1, tokens, width] for one passage, on the device."""
+        linears = decoder.linears(self.blocks[index])
+
         def call(name: str, _, inputs: tuple, output: torch.Tensor) -> None:
             seen(name, inputs[0], output)
 
-        linears = decoder.linears(self.blocks[index])
         hooks = [linears[name].register_forward_hook(partial(call, name)) for name in names]
+        arguments, named = self._calls[state.shape[1]][index]
         try:
-            yield
+            output = self.blocks[index](state.to(self.device), *arguments, **named)
+            return output if self._bare else output[0]
+        except _Enough:
+            return None
         finally:
             for hook in hooks:
                 hook.remove()
 
-    def _enter(self, passages: Sequence[Sequence[int]]) -> None:
+    def _groups(self, index: int) -> list[list[str]]:
+        """As of `each`; without passages all layers together."""
+        linears = list(decoder.linears(self.blocks[index]))
+        if not self.states:
+            return [linears]
+        calls: list[tuple[str, torch.Tensor]] = []
+        self._run(index, self.states[0], linears, lambda name, x, _: calls.append((name, x)))
+        runs = itertools.groupby(calls, lambda call: id(call[1]))
+        found = [[name for name, _ in run] for _, run in runs]
+        return found + [[name] for name in linears if name not in dict(calls)]
+
+    def _enter(self, passages: Sequence) -> None:
         """Run all that comes before the blocks, and note what each block is given."""
-        name, trunk = decoder.trunk(self.model)
-        own = f"{self.prefix.removeprefix(f'{name}.')}."
-        inside = [n for n, _ in trunk.named_parameters() if n.startswith(own)]
-        decoder.fill(trunk, self.read, self.dtype, self.device, f"{name}.", inside)
+        if not passages:
+            return
+        trunk, inside = self.prefix.split(".")[0], f"{self.prefix}."
+        names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
+        later = {n for n in names if n.startswith(inside) or not n.startswith(f"{trunk}.")}
+        decoder.fill(self.model, self.read, self.dtype, self.device, without=later)
         with self.block(0) as first:
             real = first.forward
             for index, block in enumerate(self.blocks):
@@ -130,7 +114,7 @@ class Walk:
             for tokens in passages:
                 inputs = torch.tensor([list(tokens)], device=self.device)
                 with contextlib.suppress(_Enough):
-                    trunk(input_ids=inputs, use_cache=False)
+                    self.model.get_submodule(trunk)(input_ids=inputs, use_cache=False)
             for block in self.blocks:
                 del block.forward
         decoder.release(self.model)

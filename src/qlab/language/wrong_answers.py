@@ -21,12 +21,8 @@ _WORD_STARTS = "Ġ▁"  # how byte-level BPE and SentencePiece mark a space befo
 
 
 def kind(piece: str, text: str, passage: Passage) -> str:
-    """The kind of a predicted first token, one of KINDS.
-
-    `piece` is the vocabulary's own writing of it, whose first character says whether a word starts
-    here, `text` what it decodes to. `from the passage` is the beginning of a word of the context;
-    a `fragment` continues a word.
-    """
+    """The kind of a predicted first token, one of KINDS: `piece` is the vocabulary's own writing of
+    it, which says whether a word starts here, `text` what it decodes to."""
     plain = text.strip()
     if piece.startswith("<") and piece.endswith(">") or not any(c.isalnum() for c in plain):
         return "punctuation or end"
@@ -36,16 +32,14 @@ def kind(piece: str, text: str, passage: Passage) -> str:
         return "the right beginning"
     if plain.lower() in FUNCTION_WORDS:
         return "function word"
-    if any(word.startswith(plain) for word in passage.context.split()):
-        return "from the passage"
-    return "another word"
+    # The beginning of a word of the context.
+    inside = any(word.startswith(plain) for word in passage.context.split())
+    return "from the passage" if inside else "another word"
 
 
 def kinds(scores: Mapping[str, Scores], passages: Sequence[Passage], tokenizer) -> pd.DataFrame:
-    """How many of the most probable first tokens are wrong in which way.
-
-    Columns: variant, kind, count, wrong (all wrong answers of the variant).
-    """
+    """How many of the most probable first tokens are wrong in which way: variant, kind, count, and
+    wrong, all wrong answers of the variant."""
     rows = []
     for variant, one in scores.items():
         wrong = np.flatnonzero(one.first_rank > 0)
@@ -65,5 +59,6 @@ def written(tokens: Sequence[int], tokenizer) -> list[str]:
 
 def _spelt(tokens: Iterable[int], tokenizer) -> list[tuple[str, str]]:
     """Each token as the vocabulary writes it, and as it is decoded."""
-    pieces = tokenizer.convert_ids_to_tokens([int(token) for token in tokens])
-    return [(piece, tokenizer.decode([int(t)])) for piece, t in zip(pieces, tokens, strict=True)]
+    ids = [int(token) for token in tokens]
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    return [(piece, tokenizer.decode([i])) for piece, i in zip(pieces, ids, strict=True)]

@@ -1,0 +1,159 @@
+"""Adapters, trained by notebook 02's own cell on a tiny Llama; what happens after a kill."""
+
+import nbformat
+import pytest
+import tiny_llama
+import torch
+from conftest import ROOT
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch.nn.functional import cross_entropy
+
+from qlab.core.errors import QlabError
+from qlab.language import streaming, training
+from qlab.language.gptq import RoundToNearest
+from qlab.language.training import NO_TARGET, Training
+
+CELLS = nbformat.read(ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb", 4).cells
+SETTINGS = {"steps": 30, "seed": 5, "where": ("float32", "cpu"), "rank": 4, "rate": 1e-2}
+# Counting from some number, in steps of one: easily learned; lengths differ.
+PASSAGES = [[(start + i) % 64 for i in range(10 + start % 7)] for start in range(0, 60, 2)]
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+def killed_at(last):
+    """A progress bar during which the process dies."""
+
+    def progress(steps):
+        for step in steps:
+            if step == last:
+                raise Killed
+            yield step
+
+    return progress
+
+
+def recover(folder, steps: Training) -> None:
+    """An adapter as the notebook trains it."""
+    names = {"torch": torch, "streaming": streaming, "cross_entropy": cross_entropy}
+    names |= {"LoraConfig": LoraConfig, "get_peft_model": get_peft_model}
+    exec(next(c.source for c in CELLS if "def recover(" in c.source), names)
+    training.save_adapter(names["recover"](folder, steps, **SETTINGS), steps)
+
+
+@pytest.fixture(scope="module")
+def folder(source, tmp_path_factory):
+    """The tiny Llama, rounded to 2 bits."""
+    target = tmp_path_factory.mktemp("quantized")
+    streaming.quantize_folder(source, RoundToNearest(2, 64), [], target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def recovered(folder, tmp_path_factory):
+    steps = Training(tmp_path_factory.mktemp("recovered") / "adapter", PASSAGES)
+    recover(folder, steps)
+    return steps
+
+
+@pytest.fixture
+def fitted(folder):
+    """A model, an optimizer and a schedule."""
+    model = streaming.load_dense(folder)
+    optimizer = torch.optim.AdamW(model.parameters())
+    return model, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+
+def test_the_loss_falls_passages_are_told_better_and_the_cost_is_counted(folder, recovered):
+    assert len(recovered.losses) == 30
+    assert sum(recovered.losses[-5:]) < 0.9 * sum(recovered.losses[:5])
+    tokens, target = torch.tensor([PASSAGES[3][:10]]), recovered.target
+    learned = PeftModel.from_pretrained(streaming.load_dense(folder), str(target))
+    with torch.no_grad():
+        models = (streaming.load_dense(folder), learned.merge_and_unload())
+        before, after = (float(model(tokens, labels=tokens).loss) for model in models)
+    assert after < before - 0.3
+    widths = [(64, 64), (64, 32), (64, 32), (64, 64), (64, 192), (64, 192), (192, 64)]
+    cost = training.cost(target)
+    assert cost["trained_parameters"] == 2 * 4 * sum(a + b for a, b in widths)
+    assert cost["adapter_bytes"] == (target / "adapter_model.safetensors").stat().st_size
+    assert cost["train_seconds"] > 0
+
+
+def test_a_killed_run_ends_with_the_same_adapter(folder, recovered, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "EVERY", 5)
+    target, done = tmp_path / "adapter", []
+    with pytest.raises(Killed):
+        recover(folder, Training(target, PASSAGES, killed_at(17)))
+    [kept] = tmp_path.iterdir()
+    assert (
+        kept != target
+        and kept.stat().st_size < 5 * training.cost(recovered.target)["adapter_bytes"]
+    )  # no frozen weight is in it
+    counted = Training(target, PASSAGES, lambda steps: (done.append(i) or i for i in steps))
+    recover(folder, counted)
+    assert done == list(range(15, 30))  # from the checkpoint of step 15, not from the start
+    assert counted.losses == recovered.losses and list(tmp_path.iterdir()) == [target]
+    ours, theirs = (tiny_llama.stored(t) for t in (target, recovered.target))
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
+
+
+def test_a_killed_training_of_all_weights_ends_with_the_same(tmp_path, monkeypatch):
+    """As the embedded Llama's; its head is its embedding, which is kept once."""
+    monkeypatch.setattr(training, "EVERY", 2)
+
+    def trained(steps: Training):
+        model = tiny_llama.write(tmp_path / "float")
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (step + 1))
+        for step in steps.steps(model, optimizer, schedule, 6):
+            tokens = torch.tensor([tiny_llama.PASSAGES[step]])
+            loss = model(tokens, labels=tokens).loss
+            steps.after(loss)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        return model.state_dict(), steps.losses
+
+    expected, losses = trained(Training(tmp_path / "whole"))
+    with pytest.raises(Killed):
+        trained(Training(tmp_path / "killed", progress=killed_at(5)))
+    found, again = trained(Training(tmp_path / "killed"))
+    assert again == losses and len(losses) == 6
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_padding_does_not_change_the_loss(fitted, tmp_path):
+    def total(some) -> tuple[float, int]:
+        [(tokens, targets)] = Training(tmp_path / "t", some).batches(*fitted, 1, 2, 0)
+        with torch.no_grad():
+            logits = fitted[0](tokens).logits.flatten(0, 1)
+        loss = cross_entropy(logits, targets.flatten(), reduction="sum")
+        return float(loss), int((targets != NO_TARGET).sum())
+
+    pair = [PASSAGES[0], PASSAGES[3]]
+    apart, (loss, counted) = [total([passage]) for passage in pair], total(pair)
+    assert len(pair[0]) != len(pair[1])
+    assert counted == sum(n for _, n in apart) == sum(map(len, pair)) - 2
+    assert loss == pytest.approx(sum(one for one, _ in apart), rel=1e-5)
+
+
+def test_each_batch_comes_once_an_epoch_in_another_order(fitted, tmp_path):
+    found = {}
+    for seed in (0, 1):
+        batches = Training(tmp_path / "target", PASSAGES).batches(*fitted, 30, 2, seed)
+        found[seed] = [sorted(tokens[:, 0].tolist()) for tokens, _ in batches]
+    first, second = found[0][:15], found[0][15:]
+    assert sorted(sum(first, [])) == sorted(p[0] for p in PASSAGES)
+    assert sorted(first) == sorted(second) == sorted(found[1][:15])
+    assert first != second and first != found[1][:15]
+
+
+def test_a_loss_that_is_not_finite_is_refused(tmp_path):
+    steps = Training(tmp_path / "target")
+    steps.after(torch.tensor(1.0))
+    with pytest.raises(QlabError, match="loss at step 2 is nan; lower the learning rate"):
+        steps.after(torch.tensor(torch.nan))

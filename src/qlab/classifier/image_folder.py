@@ -16,62 +16,45 @@ JUDGED = ("val", "valid", "validation", "test")  # names of the folder of images
 # ImageNet scores of Keras' ResNets are stated (He et al., arXiv 1512.03385, section 3.4).
 CROP = 0.875
 
-
 Size = tuple[int, int]  # height and width, pixels
 
 
 def load(folder: Path, size: Size, classes: Sequence[str] = (), limit: int = 0) -> LabelledImages:
-    """The images of a folder of class folders, all of one size.
+    """The images of a folder of class folders, cut and resized by `centre`.
 
     Labels count the class folders in the order of their sorted names, as Keras does; `classes` are
-    those of another folder, to be labelled alike.
-    The first image of every class comes before the second of any, so that any first part is as
-    even as the folder allows; no more than `limit`, if given, are read. Images are cut and resized
-    by `centre`.
-    QlabError: no folder, no class folder, an empty one, one that `classes` lacks, an image that
-    cannot be read.
+    those of another folder, to be labelled alike. The first image of every class comes before the
+    second of any, so that any first part is as even as the folder allows; no more than `limit`, if
+    given, are read.
+    QlabError: no class folder, an empty one, one that `classes` lacks, a damaged image.
     """
-    found = _class_folders(Path(folder))
+    inner = sorted(f for f in folder.glob("*/") if not f.name.startswith("."))
+    found = {f.name: sorted(filter(_is_image, f.iterdir())) for f in inner}
     names = tuple(classes or found)
+    if not found:
+        raise QlabError(f"{folder} should hold a folder per class with its images; it has none.")
     if unknown := [name for name in found if name not in names]:
         raise QlabError(
             f"{folder} has a folder '{unknown[0]}', which is not among the {len(names)} classes "
             f"of training (first '{names[0]}'); rename it or take it away."
         )
-    files = sorted((i, names.index(name), f) for name in found for i, f in enumerate(found[name]))
-    files = files[: limit or None]
-    images = [centre(read_image(file), size) for _, _, file in files]
-    labels = np.array([label for _, label, _ in files], np.int64)
-    return LabelledImages(np.stack(images), labels, names)
-
-
-def judged(folder: Path) -> Path:
-    """The folder of images that judge, beside `train/`: the first of JUDGED; QlabError: none."""
-    there = [folder / name for name in JUDGED if (folder / name).is_dir()]
-    if not there:
-        raise QlabError(
-            f"{folder} has train/, and should have one of {', '.join(JUDGED)} beside it, with the "
-            "images that judge; found none of them."
-        )
-    return there[0]
-
-
-def _class_folders(folder: Path) -> dict[str, list[Path]]:
-    """Class name to sorted image files; names sorted, hidden folders left out."""
-    if not folder.is_dir():
-        raise QlabError(f"There is no image folder at {folder}.")
-    inner = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
-    if not inner:
-        raise QlabError(
-            f"{folder} has no class folders; expected one folder per class with its images in it."
-        )
-    found = {f.name: [i for i in sorted(f.iterdir()) if _is_image(i)] for f in inner}
     if empty := [name for name, files in found.items() if not files]:
         raise QlabError(
             f"The class folder '{empty[0]}' in {folder} has no images "
             f"({', '.join(sorted(SUFFIXES))}); fill it, or remove it if it is no class."
         )
-    return found
+    files = sorted((i, names.index(name), f) for name in found for i, f in enumerate(found[name]))
+    files = files[: limit or None]
+    images = [centre(read_image(file), size) for _, _, file in files]
+    return LabelledImages(np.stack(images), np.array([label for _, label, _ in files]), names)
+
+
+def judged(folder: Path) -> Path:
+    """The folder of images that judge, beside `train/`: the first of JUDGED; QlabError: none."""
+    for name in JUDGED:
+        if (folder / name).is_dir():
+            return folder / name
+    raise QlabError(f"{folder} has train/, but none of {', '.join(JUDGED)} with images that judge.")
 
 
 def _is_image(file: Path) -> bool:

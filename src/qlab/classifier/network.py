@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from shutil import which
 from subprocess import PIPE, Popen, run
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -24,10 +24,6 @@ import psutil
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
-if TYPE_CHECKING:
-    import tf_keras as keras
-
-UPDATE_BITS = (4, 8, 32)  # in which a weight is sent
 STEPS, WARMUP, BATCH = 6, 2, 8  # steps counted, steps before, images of each worker at a step
 NAMESPACE = ["unshare", "--net", "--map-root-user"]
 # The interface of a new namespace is down: SIOCSIFFLAGS, IFF_UP of netdevice(7).
@@ -39,18 +35,9 @@ ADDRESSES = ["127.0.0.1:40001", "127.0.0.1:40002"]  # free: the namespace is new
 class Configuration(NamedTuple):
     """What is trained: a model with some layers fake-quantized to 8 bits, and some frozen."""
 
-    layers: tuple[str, ...] = ()  # fake-quantized (`partial_qat.quantized`)
-    trained: tuple[str, ...] | None = None  # the layers that are not frozen; None: all
-    leave_float: tuple[str, ...] = ()  # never wrapped
-
-
-class Traffic(NamedTuple):
-    """What a configuration's training sends, over both workers."""
-
-    step_bytes: list[int]  # counted on the interface at each step, headers of TCP and IP too
-    analytic_bytes: int  # by the ring's formula, 2 (n - 1) times gradients and ranges
-    gradient_bytes: int  # float32 gradients of one worker
-    messages: int  # all-reduces at a step
+    layers: Sequence[str] = ()  # fake-quantized (`partial_qat.quantized`)
+    trained: Sequence[str] | None = None  # the layers that are not frozen; None: all
+    leave_float: Sequence[str] = ()  # never wrapped
 
 
 def possible() -> bool:
@@ -60,16 +47,21 @@ def possible() -> bool:
 
 def measure(
     model: Path, configurations: list[Configuration], data: LabelledImages, progress=iter
-) -> list[Traffic]:
-    """Train each configuration on two workers for a few steps, and count what they send."""
+) -> list[dict]:
+    """What training each configuration for a few steps sends, over both workers.
+
+    `step_bytes` are counted at each step, headers of TCP and IP too; `step_analytic_bytes` by the
+    ring's formula, 2 (n - 1) times gradients and ranges; `gradient_bytes` are the float32
+    gradients of one worker; `messages` the all-reduces at a step.
+    """
     with tempfile.TemporaryDirectory() as made:
         np.savez(Path(made, "data.npz"), images=data.images, labels=data.labels)
-        told = {"model": str(model), "configurations": [c._asdict() for c in configurations]}
+        told = {"model": str(model), "configurations": configurations}
         Path(made, "told.json").write_text(json.dumps(told))
         with (first := _worker(0, made)):
             try:
                 pairs = zip(progress(configurations), first.stdout, strict=False)
-                found = [Traffic(*json.loads(line)) for _, line in pairs]
+                found = [json.loads(line) for _, line in pairs]
             except BaseException:  # an interrupt too: nobody waits for it any more
                 first.kill()
                 raise
@@ -78,23 +70,6 @@ def measure(
             last = "; ".join(log.split("\n")[-1] for log in logs)
             raise QlabError(f"Training on two workers failed. Their logs end: {last}")
         return found
-
-
-def update_bytes(model: "keras.Model", layers: Sequence[str], bits: int) -> int:
-    """Bytes of one worker's update of some layers in a round of federated averaging (McMahan et
-    al., arXiv 1602.05629): weights once a round, at the width that they have.
-
-    Kernels have `bits` each and a float32 scale per output channel, of 32 bits none; all else that
-    a layer has (bias, normalization) is float32.
-    """
-    total = 0
-    for weight in (w for name in layers for w in model.get_layer(name).weights):
-        if bits < 32 and "kernel" in (name := weight.name.split("/")[-1]):
-            channels = weight.shape[-2:] if name.startswith("depthwise") else weight.shape[-1:]
-            total += -(-int(np.prod(weight.shape)) * bits // 8) + 4 * int(np.prod(channels))
-        else:
-            total += 4 * int(np.prod(weight.shape))
-    return total
 
 
 def _worker(index: int, folder: str) -> Popen:
@@ -133,7 +108,9 @@ def _work(index: int, folder: str) -> None:
             counted.append(counter()["lo"].bytes_sent - before)
         if other:
             reduced = 2 * (len(ADDRESSES) - 1) * sum(sent)
-            print(json.dumps([counted[WARMUP:], reduced, gradients, len(sent)]), file=out)
+            found = {"step_bytes": counted[WARMUP:], "step_analytic_bytes": reduced}
+            found |= {"gradient_bytes": gradients, "messages": len(sent)}
+            print(json.dumps(found), file=out)
 
 
 def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
@@ -145,16 +122,16 @@ def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
     ring = tf.distribute.experimental.CommunicationImplementation.RING
     options = tf.distribute.experimental.CommunicationOptions(implementation=ring)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    for c in told["configurations"]:
+    for layers, trained, leave_float in told["configurations"]:
         # Each variable made in the scope is sent to the other: so wrap outside, mirror the result.
-        local = partial_qat.quantized(load(told["model"]), c["layers"], 8, c["leave_float"])
+        local = partial_qat.quantized(load(told["model"]), layers, 8, leave_float)
         kinds = {type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")}
         known = partial_qat.qat.quantize_scope({kind.__name__: kind for kind in kinds})
         with known, strategy.scope():
             model = keras.models.clone_model(local)
             model.set_weights(local.get_weights())
-            for layer in model.layers if c["trained"] is not None else ():
-                layer.trainable = partial_qat.inner(layer).name in c["trained"]
+            for layer in model.layers if trained is not None else ():
+                layer.trainable = partial_qat.inner(layer).name in trained
             variables = model.trainable_variables
             optimizer = keras.optimizers.Adam(1e-4, jit_compile=False)
             optimizer.build(variables)

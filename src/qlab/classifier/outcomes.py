@@ -1,6 +1,5 @@
 """What became of each test image: the rows that every interval on images can be computed from."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,33 +31,20 @@ def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.Data
     return whole.astype({"seed": "Int16", "strength": "Int8"} | dict.fromkeys(LABELS, "category"))
 
 
-def _rows(
-    task: Task, point: Point, graph: str, probabilities: np.ndarray,
-    condition: str | None = None, strength: int | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    small = np.min_scalar_type(probabilities.shape[1] - 1)  # uint8 up to 256 classes
-    labels = task.test.labels
-    columns: Mapping = {
-        "variant": point.variant,
-        "seed": point.drawn.get("seed"),
-        "graph": graph,
-        "condition": condition,
-        "strength": strength,
-        "image": np.arange(len(labels), dtype=np.uint32),
-        "label": labels.astype(small),
-        "predicted": probabilities.argmax(1).astype(small),
-        "confidence": probabilities.max(1),
-        "of_label": probabilities[np.arange(len(labels)), labels],
-    }
-    return pd.DataFrame(columns)
+def _rows(task: Task, point: Point, graph: str, found: np.ndarray, *worse) -> pd.DataFrame:
+    condition, strength = worse or (None, None)
+    small = np.min_scalar_type(found.shape[1] - 1)  # uint8 up to 256 classes
+    places, labels = np.arange(len(found), dtype=np.uint32), task.test.labels
+    about = {"variant": point.variant, "seed": point.drawn.get("seed"), "graph": graph}
+    about |= {"condition": condition, "strength": strength, "image": places}
+    about |= {"label": labels.astype(small), "predicted": found.argmax(1).astype(small)}
+    about |= {"confidence": found.max(1), "of_label": found[places, labels]}
+    return pd.DataFrame(about)
 
 
 def write(task: Task, parent: Answer, answers: Answers, worse: Worse) -> Path | None:
-    """Keep the rows beside the records, `items/resnet_qat.parquet` of the run's place.
-
-    A long sweep has none, the committed one neither: 1.5 million rows would take more than an
-    experiment's items may.
-    """
+    """Keep the rows beside the records; of a long sweep none, for 1.5 million rows would take more
+    than an experiment's items may."""
     if task.given.sweep == "long":
         return None
     return items.write(EXPERIMENT, task.place, table(task, parent, answers, worse))

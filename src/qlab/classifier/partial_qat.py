@@ -10,6 +10,7 @@ done here.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 from qlab.core import quiet
 from qlab.core.errors import QlabError
@@ -46,10 +47,13 @@ def weighted_layers(model: keras.Model) -> list[str]:
     before the block's own convolutions. In another order the converter would find a float layer
     between two quantized tensors, and quantize it unasked.
     """
+
+    @cache
+    def longest(layer: keras.layers.Layer, neighbours) -> int:
+        return 1 + max((longest(n, neighbours) for n in neighbours(layer)), default=0)
+
     found = [layer for layer in model.layers if isinstance(layer, WEIGHTED)]
-    depth = {layer: _longest(layer, sources) for layer in found}
-    rest = {layer: _longest(layer, readers) for layer in found}
-    return [layer.name for layer in sorted(found, key=lambda x: (depth[x], rest[x]))]
+    return [x.name for x in sorted(found, key=lambda x: (longest(x, sources), longest(x, readers)))]
 
 
 def parameters(model: keras.Model, layers: Sequence[str]) -> dict[str, int]:
@@ -67,31 +71,19 @@ def readers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [node.layer for node in layer.outbound_nodes]
 
 
-def _longest(layer: keras.layers.Layer, neighbours, known: dict | None = None) -> int:
-    """Layers on the longest path from a layer onwards, or backwards."""
-    known = {} if known is None else known
-    if layer not in known:
-        known[layer] = 1 + max(
-            (_longest(n, neighbours, known) for n in neighbours(layer)), default=0
-        )
-    return known[layer]
-
-
 def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
     """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input.
 
-    QlabError: another end, or more layers than there are.
+    QlabError: more layers than there are.
     """
-    if where not in WHERE:
-        raise QlabError(f"Layers are chosen by {', '.join(WHERE)}; got '{where}'.")
     least = 1 if where == "only" else 0
     if not least <= k <= len(layers):
         raise QlabError(
             f"The model has {len(layers)} layers with weights, {layers[0]} to {layers[-1]}, so "
             f"'{where} {k}' does not exist; choose {least} to {len(layers)}."
         )
-    start = {"last": len(layers) - k, "first": 0, "only": k - 1}[where]
-    return list(layers[start : start + (1 if where == "only" else k)])
+    places = {"last": slice(len(layers) - k, None), "first": slice(k), "only": slice(k - 1, k)}
+    return list(layers[places[where]])
 
 
 def quantized(
@@ -99,7 +91,7 @@ def quantized(
 ) -> keras.Model:
     """A copy of a functional model in which tfmot quantizes `layers`; not compiled.
 
-    It starts from the model's weights. Weights get `weight_bits`, symmetric, per channel in
+    It starts from the model's weights. Weights get `weight_bits` of BITS, symmetric, per channel in
     convolutions and per tensor in dense layers; activations 8 bits, by moving averages of their
     range. With no layers it is a plain copy. Layers in `leave_float` are never wrapped. QlabError
     names a layer that tfmot cannot wrap.
@@ -110,6 +102,10 @@ def quantized(
         return copy
     marked = companions(copy, layers, leave_float)
     only_output = _unknown_before(copy, marked)
+    scheme = qat.default_8bit.Default8BitQuantizeScheme()
+    if weight_bits != 8:
+        n_bit = qat.experimental.default_n_bit.DefaultNBitQuantizeScheme
+        scheme = n_bit(num_bits_weight=weight_bits, num_bits_activation=8)
 
     def mark(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.name in only_output:
@@ -119,7 +115,7 @@ def quantized(
     try:
         with qat.quantize_scope({OUTPUT_ONLY.__name__: OUTPUT_ONLY}):
             annotated = keras.models.clone_model(copy, clone_function=mark)
-            return qat.quantize_apply(annotated, _scheme(weight_bits))
+            return qat.quantize_apply(annotated, scheme)
     except (RuntimeError, ValueError) as error:
         if "support" not in str(error):
             raise
@@ -129,25 +125,16 @@ def quantized(
         ) from error
 
 
-def _scheme(weight_bits: int):
-    """tfmot's scheme; other widths than 8 are its experimental n-bit one."""
-    if weight_bits == 8:
-        return qat.default_8bit.Default8BitQuantizeScheme()
-    if weight_bits in BITS:
-        n_bit = qat.experimental.default_n_bit.DefaultNBitQuantizeScheme
-        return n_bit(num_bits_weight=weight_bits, num_bits_activation=8)
-    raise QlabError(
-        f"Weights are quantized to {' or '.join(map(str, BITS))} bits; not {weight_bits}."
-    )
-
-
 def companions(
     model: keras.Model, chosen: Sequence[str], leave_float: Sequence[str] = ()
 ) -> set[str]:
     """Names of the layers to quantize for `chosen` to be: see the text at the top."""
     marked: set[str] = set()
-    for name in chosen:
-        marked |= _folded(model.get_layer(name)) | _movers_before(model.get_layer(name))
+    for layer in map(model.get_layer, chosen):
+        marked |= _folded(layer)
+        while len(before := sources(layer)) == 1 and moves(before[0]):
+            layer = before[0]
+            marked.add(layer.name)
     marked -= set(leave_float)
     for layer in model.layers:  # in the order of execution
         before = sources(layer)
@@ -173,23 +160,16 @@ def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
 
     It would leave their outputs, and so the layers that read them in the file, in float.
     """
-    read = {
-        source
-        for layer in model.layers
-        if layer.name in marked and isinstance(layer, WEIGHTED)
-        for source in feeding(model, layer.name)
-    }
-    layers = [model.get_layer(name) for name in read - marked]
-    float_inputs = (kinds.InputLayer,)  # tfmot puts a quantizer behind these by itself
-    return {x.name for x in layers if not isinstance(x, float_inputs) and not KNOWN.supports(x)}
+    weighted = [x for x in model.layers if x.name in marked and isinstance(x, WEIGHTED)]
+    read = [source for layer in weighted for source in _feeding(layer)]
+    # tfmot puts a quantizer behind inputs by itself.
+    unknown = [x for x in read if not isinstance(x, kinds.InputLayer) and not KNOWN.supports(x)]
+    return {x.name for x in unknown} - marked
 
 
-def feeding(model: keras.Model, layer: str) -> list[str]:
-    """Names of the layers whose values a layer reads, past those that only move values."""
-    found = sources(model.get_layer(layer))
-    while any(moves(x) for x in found):
-        found = [y for x in found for y in (sources(x) if moves(x) else [x])]
-    return [x.name for x in found]
+def _feeding(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers whose values a layer reads, past those that only move values."""
+    return [y for x in sources(layer) for y in (_feeding(x) if moves(x) else [x])]
 
 
 def moves(layer: keras.layers.Layer) -> bool:
@@ -198,15 +178,6 @@ def moves(layer: keras.layers.Layer) -> bool:
     is to show as tfmot has it."""
     pools = isinstance(layer, kinds.AveragePooling2D) and layer.output_shape[1:3] != (1, 1)
     return pools or isinstance(layer, MOVERS)
-
-
-def _movers_before(layer: keras.layers.Layer) -> set[str]:
-    """Layers in a row before a layer that only move values."""
-    found: set[str] = set()
-    while len(before := sources(layer)) == 1 and moves(before[0]):
-        layer = before[0]
-        found.add(layer.name)
-    return found
 
 
 def plain(trained: keras.Model, model: keras.Model) -> keras.Model:

@@ -1,11 +1,13 @@
 """The figures of notebook 03, each drawn from records and kept with the numbers drawn."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
-from qlab.classifier.formulas import Fit, Fits
+from qlab.classifier.formulas import Fits
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Point
 from qlab.classifier.sweep import POINTS, both_ends, float_bytes, same_settings
@@ -20,15 +22,15 @@ STYLE = {  # (method, bits of the weights): colour, marker, label
 }
 BROKEN = 0.2  # share of the images lost: of such a variant too little is left to compare
 SIDES = {"last": "the last k layers", "first": "the first k layers"}
+KEYS = ["method", "bits", "where", "k"]
 
 
 def over_seeds(points: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean, lowest and highest of a column over seeds, by method, bits, where and k; of a record of
     its own, the ends of its interval."""
-    keys = ["method", "bits", "where", "k"]
-    found = points.groupby(keys)[column].agg(mean="mean", low="min", high="max", seeds="count")
+    found = points.groupby(KEYS)[column].agg(mean="mean", low="min", high="max", seeds="count")
     if column == "value":
-        ends = points.groupby(keys).agg(low=("ci_low", "min"), high=("ci_high", "max"))
+        ends = points.groupby(KEYS).agg(low=("ci_low", "min"), high=("ci_high", "max"))
         found.update(ends[found["seeds"] == 1])
     found = found.reset_index()
     # The mean of three equal numbers can lie beside them by the last digit.
@@ -41,46 +43,35 @@ def about(table: pd.DataFrame) -> str:
     return f"{one['model']}, {one['n']:,} images of {one['dataset']}"
 
 
-def _with_intervals(drawn: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Ends of the mean by 95 % intervals: of QAT over seeds and images, of PTQ over images."""
-    keys, ends = ["method", "bits", "where", "k"], {"ci_low": "low", "ci_high": "high"}
-    over = records.pick(table, "accuracy_difference_over_seeds", condition=None)
-    ptq = records.pick(table, "accuracy_difference", method="ptq", condition=None)
-    known = both_ends(pd.concat([over, ptq]).astype({"bits": int})[[*keys, *ends]].dropna())
-    known[[*ends]] *= POINTS
-    return drawn.drop(columns=["low", "high"]).merge(known.rename(columns=ends), on=keys)
+def legend(canvas, styles: Sequence[tuple[str, int]]) -> None:
+    """What the colours and markers of some methods and bit widths mean, below all."""
+    shown = [dict(zip(("color", "marker", "label"), STYLE[s], strict=True)) for s in styles]
+    _below(canvas, [Line2D([], [], ms=5, **one) for one in shown], ncols=4)
 
 
-def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> None:
-    """Accuracy minus the float parent's over k, from either end; `today` are points run afresh."""
-    points = both_ends(points_table(table))
-    drawn = over_seeds(points.assign(change=-points["loss"] * POINTS), "change")
-    judged = (table["metric"] == "accuracy_difference_over_seeds").any()
-    drawn = _with_intervals(drawn, table) if judged else drawn
-    tuned = records.pick(
-        table, "accuracy_difference", variant=Point("tuned").variant, condition=None
-    )["value"] * POINTS  # fmt: skip
-    layout = {"ncols": 2, "nrows": 2, "sharex": True, "sharey": "row", "figsize": (9, 6.4)}
-    with plot.figure("qat_accuracy_by_k", profile, drawn, **layout) as (canvas, axes):
-        for row, bits in zip(axes, BITS, strict=True):
-            for axis, (where, label) in zip(row, SIDES.items(), strict=True):
-                axis.axhline(0, color="#000000", lw=1)
-                if len(tuned):
-                    axis.axhspan(tuned.min(), tuned.max(), color="#CCCCCC", lw=0)
-                for method in ("ptq", "qat"):
-                    series(axis, drawn, method, bits, where)
-                if today is not table and same_settings(table, today):
-                    _rings(axis, today, bits, where)
-                axis.set_title(f"{label}, {bits}-bit weights", fontsize=10)
-        for axis in axes[1]:
-            axis.set_xlabel("k, layers quantized")
-        for axis in axes[:, 0]:
-            more = compressed(axis, "y")
-            axis.set_ylabel(f"accuracy minus float's\n(points{more})")
-        bars = "95 % intervals" if judged else "lowest to highest of the seeds"
-        told = f"{about(table)}\nBars: {bars}; grey: float, fine-tuned as long, all seeds"
-        canvas.suptitle(told, fontsize=10)
-        legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
+def _below(canvas, handles: Sequence, **more) -> None:
+    canvas.legend(handles=handles, loc="outside lower center", frameon=False, **more)
+
+
+def _kinds(drawn: pd.DataFrame) -> list[tuple[str, int]]:
+    return [s for s in STYLE if s in set(zip(drawn["method"], drawn["bits"], strict=True))]
+
+
+def series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str) -> None:
+    """One line of `over_seeds` over k, with bars from low to high."""
+    line = drawn[(drawn["where"] == where)].sort_values("k")
+    _bars(axis, line, method, bits, lw=1.3, elinewidth=1)
+
+
+def _bars(axis, drawn: pd.DataFrame, method: str, bits: int, shift: float | None = None, **more):
+    """A mean with its low and high over k; with a shift from k, along the other axis."""
+    line = drawn[(drawn["method"] == method) & (drawn["bits"] == bits)]
+    colour, marker, _ = STYLE[method, bits]
+    error = [line["mean"] - line["low"], line["high"] - line["mean"]]
+    ends = {"x": line["k"], "y": line["mean"], "yerr": error}
+    if shift is not None:
+        ends = {"x": line["mean"], "y": line["k"] + shift, "xerr": error}
+    axis.errorbar(**ends, color=colour, marker=marker, ms=5, capsize=2, **more)
 
 
 def compressed(axes, which: str) -> str:
@@ -97,74 +88,75 @@ def compressed(axes, which: str) -> str:
     return ", log beyond -1"
 
 
-def _kinds(drawn: pd.DataFrame) -> set[tuple[str, int]]:
-    return set(zip(drawn["method"], drawn["bits"], strict=True))
+def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> None:
+    """Accuracy minus the float parent's over k, from either end; `today` are points run afresh.
 
-
-def series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str, ls: str = "-") -> None:
-    """One line with bars from the lowest to the highest seed."""
-    line = drawn[
-        (drawn["method"] == method) & (drawn["bits"] == bits) & (drawn["where"] == where)
-    ].sort_values("k")
-    colour, marker, _ = STYLE[method, bits]
-    error = [line["mean"] - line["low"], line["high"] - line["mean"]]
-    axis.errorbar(line["k"], line["mean"], yerr=error, color=colour, marker=marker, ms=5, lw=1.3,
-                  ls=ls, elinewidth=1, capsize=2)  # fmt: skip
-
-
-def _rings(axis, today: pd.DataFrame, bits: int, where: str) -> None:
-    """Points that this run measured itself."""
-    one = points_table(today)
-    one = both_ends(one)[lambda t: (t["bits"] == bits) & (t["where"] == where)]
-    one = one[one["method"] == "qat"]
-    axis.plot(one["k"], -one["loss"] * POINTS, ls="", marker="o", ms=11, mfc="none", mec="#000000")
-
-
-def legend(canvas, styles: Sequence[tuple[str, int]]) -> None:
-    """What the colours and markers of some methods and bit widths mean, below all."""
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=STYLE[s][0], marker=STYLE[s][1], ms=5, label=STYLE[s][2])
-        for s in styles
-    ]
-    canvas.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    Bars are 95 % intervals, of QAT over seeds and images, of PTQ over images, where they are known.
+    """
+    points = both_ends(points_table(table))
+    drawn = over_seeds(points.assign(change=-points["loss"] * POINTS), "change")
+    over = records.pick(table, "accuracy_difference_over_seeds", condition=None)
+    alone = records.pick(table, "accuracy_difference", condition=None)
+    if judged := len(over) > 0:
+        ends = pd.concat([over, alone[alone["method"] == "ptq"]]).astype({"bits": int})
+        ends = both_ends(ends[[*KEYS, "ci_low", "ci_high"]].dropna())
+        ends["low"], ends["high"] = ends.pop("ci_low") * POINTS, ends.pop("ci_high") * POINTS
+        drawn = drawn.drop(columns=["low", "high"]).merge(ends, on=KEYS)
+    tuned = alone.loc[alone["variant"] == Point("tuned").variant, "value"] * POINTS
+    fresh = both_ends(points_table(today)).query("method == 'qat'")  # ringed
+    if today is table or not same_settings(table, today):
+        fresh = fresh[:0]
+    layout = {"ncols": 2, "nrows": 2, "sharex": True, "sharey": "row", "figsize": (9, 6.4)}
+    with plot.figure("qat_accuracy_by_k", profile, drawn, **layout) as (canvas, axes):
+        for axis, (bits, where) in zip(axes.flat, product(BITS, SIDES), strict=True):
+            axis.axhline(0, color="#000000", lw=1)
+            if len(tuned):
+                axis.axhspan(tuned.min(), tuned.max(), color="#CCCCCC", lw=0)
+            for method in ("ptq", "qat"):
+                series(axis, drawn, method, bits, where)
+            one = fresh[(fresh["bits"] == bits) & (fresh["where"] == where)]
+            axis.plot(one["k"], -one["loss"] * POINTS, "ko", ms=11, mfc="none")
+            axis.set_title(f"{SIDES[where]}, {bits}-bit weights", fontsize=10)
+        for axis in axes[:, 0]:
+            axis.set_ylabel(f"accuracy minus float's\n(points{compressed(axis, 'y')})")
+        for axis in axes[1]:
+            axis.set_xlabel("k, layers quantized")
+        bars = "95 % intervals" if judged else "lowest to highest of the seeds"
+        told = f"{about(table)}\nBars: {bars}; grey: float, fine-tuned as long, all seeds"
+        canvas.suptitle(told, fontsize=10)
+        legend(canvas, _kinds(drawn))
 
 
 def size_by_k(table: pd.DataFrame, profile: str) -> None:
     """Bytes of the files over k, from either end, with the bytes of the weights by arithmetic."""
     weights = records.pick(table, "size_analytic_bytes").rename(columns={"value": "analytic_bytes"})
-    keys = ["method", "where", "k", "bits"]
-    points = points_table(table).merge(weights[[*keys, "analytic_bytes"]], on=keys)
+    points = points_table(table).merge(weights[[*KEYS, "analytic_bytes"]], on=KEYS)
     points = both_ends(points[points["method"] == "qat"])
     drawn = points.drop_duplicates(["where", "k", "bits"])
-    floats = float_bytes(table)
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 4)}
     with plot.figure("qat_size_by_k", profile, drawn, **layout) as (canvas, axes):
         for axis, (where, label) in zip(axes, SIDES.items(), strict=True):
             for bits in BITS:
                 line = drawn[(drawn["where"] == where) & (drawn["bits"] == bits)].sort_values("k")
                 colour, marker, _ = STYLE["qat", bits]
-                sizes = np.array([floats, *line["size_bytes"]]) / 1e3
-                axis.plot([0, *line["k"]], sizes, color=colour, marker=marker, ms=5,
-                          label=f"file, {bits}-bit weights")  # fmt: skip
-                axis.plot(line["k"], line["analytic_bytes"] / 1e3, color=colour, ls=":", lw=1.2,
-                          label=f"weights and scales alone, {bits} bits")  # fmt: skip
+                sizes = np.array([float_bytes(table), *line["size_bytes"]]) / 1e3
+                file, alone = f"file, {bits}-bit weights", f"weights and scales alone, {bits} bits"
+                axis.plot([0, *line["k"]], sizes, color=colour, marker=marker, ms=5, label=file)
+                axis.plot(
+                    line["k"], line["analytic_bytes"] / 1e3, color=colour, ls=":", label=alone
+                )
             axis.set(xlabel="k, layers quantized", title=label, ylim=(0, None))
         axes[0].set_ylabel("size (10³ bytes)")
         canvas.suptitle(table["model"].iloc[0], fontsize=10)
-        canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
-                      frameon=False)  # fmt: skip
+        _below(canvas, axes[0].lines, ncols=2)
 
 
 def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: dict) -> None:
     """The loss of quantizing one layer alone, by place; its size beside it."""
     if not (table["where"] == "only").any():
         return print("Each layer alone is measured by sweep='long'; here it was not.")
-    whole = len(layers)
-    drawn = over_seeds(each_alone(points_table(table), whole), "loss")
-    drawn[["mean", "low", "high"]] *= -POINTS
-    drawn = drawn.rename(columns={"low": "high", "high": "low"})
+    whole, points = len(layers), points_table(table)
+    drawn = over_seeds(each_alone(points.assign(change=-points["loss"] * POINTS), whole), "change")
     drawn["layer"] = [layers[k - 1] for k in drawn["k"]]
     drawn["parameters"] = [sizes[name] for name in drawn["layer"]]
     layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.34 * whole)}
@@ -173,11 +165,7 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
         for axis, bits in zip(axes, BITS, strict=False):
             axis.axvline(0, color="#000000", lw=1)
             for method, shift in (("ptq", -0.14), ("qat", 0.14)):
-                one = drawn[(drawn["method"] == method) & (drawn["bits"] == bits)]
-                colour, marker, _ = STYLE[method, bits]
-                error = [one["mean"] - one["low"], one["high"] - one["mean"]]
-                axis.errorbar(one["mean"], one["k"] + shift, xerr=error, color=colour, ls="",
-                              marker=marker, ms=5, capsize=2)  # fmt: skip
+                _bars(axis, drawn, method, bits, shift, ls="")
             axis.set_xlabel(f"accuracy minus float's (points{compressed(axis, 'x')})")
             axis.set_title(f"{bits}-bit weights", fontsize=10)
         axes[2].barh(range(1, whole + 1), [sizes[n] / 1e3 for n in layers], color="#999999")
@@ -186,45 +174,43 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
         axes[0].set_ylim(whole + 0.6, 0.4)
         told = "One layer quantized, all others float, from the input (top) to the output"
         canvas.suptitle(f"{about(table)}\n{told}", fontsize=10)
-        legend(canvas, [s for s in STYLE if s in _kinds(drawn)])
+        legend(canvas, _kinds(drawn))
 
 
 def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int, told: str) -> None:
     """Fitted loss over k and size over the quantized share, with 95 % prediction bands."""
-    rows = []
-    layout = {"ncols": 2, "figsize": (9.6, 4.2)}
-    curves = {key: (_curve(loss, 1), _curve(size, 0)) for key, (loss, size) in found.items()}
-    for (where, bits), pair in curves.items():
-        for name, curve in zip(("loss", "size"), pair, strict=True):
-            rows.append(curve.assign(where=where, bits=bits, quantity=name))
-    drawn = pd.concat(rows) if rows else pd.DataFrame(columns=["x", "value", "low", "high"])
+    drawn = [pd.DataFrame(columns=["x", "value", "low", "high", "where", "bits", "quantity"])]
+    for (where, bits), pair in found.items():
+        for name, fit, start in zip(("loss", "size"), pair, (pair[0].lowest, 0.0), strict=True):
+            x = np.linspace(start, fit.highest, 60)
+            curve = dict(zip(("value", "low", "high"), fit.predict(x), strict=True))
+            drawn.append(
+                pd.DataFrame({"x": x, **curve}).assign(where=where, bits=bits, quantity=name)
+            )
+    drawn, layout = pd.concat(drawn[1:] or drawn), {"ncols": 2, "figsize": (9.6, 4.2)}
     with plot.figure("qat_fits", profile, drawn, **layout) as (canvas, axes):
-        for (where, bits), (loss, size) in curves.items():
-            colour = STYLE["qat", bits][0]
-            style = "-" if where == "last" else "--"
+        for (where, bits, name), curve in drawn.groupby(["where", "bits", "quantity"], sort=False):
+            axis, scale = (axes[0], POINTS) if name == "loss" else (axes[1], 1e-3)
+            colour, solid = STYLE["qat", bits][0], where == "last"
             label = f"{SIDES[where]}, {bits} bits"
-            one = both_ends(points)[lambda t, w=where, b=bits: (t["where"] == w) & (t["bits"] == b)]
-            for axis, curve, scale in ((axes[0], loss, POINTS), (axes[1], size, 1e-3)):
-                axis.plot(curve["x"], curve["value"] * scale, style, color=colour, label=label)
-                axis.fill_between(curve["x"], curve["low"] * scale, curve["high"] * scale,
-                                  color=colour, alpha=0.12, lw=0)  # fmt: skip
-            marker = {"mfc": colour if where == "last" else "white", "mec": colour, "ms": 4}
-            axes[0].plot(one["k"] / layers, one["loss"] * POINTS, ls="", marker="o", **marker)
-            axes[1].plot(one["share"], one["size_bytes"] / 1e3, ls="", marker="o", **marker)
+            curve, at = curve.set_index("x")[["value", "low", "high"]] * scale, both_ends(points)
+            axis.plot(curve["value"], "-" if solid else "--", color=colour, label=label)
+            axis.fill_between(
+                curve.index, curve["low"], curve["high"], color=colour, alpha=0.12, lw=0
+            )
+            at = at[(at["where"] == where) & (at["bits"] == bits)]
+            x, y = (
+                (at["k"] / layers, at["loss"])
+                if name == "loss"
+                else (at["share"], at["size_bytes"])
+            )
+            axis.plot(x, y * scale, "o", ms=4, mec=colour, mfc=colour if solid else "white")
         axes[0].set(xlabel="share of the layers quantized, k / N", ylabel="accuracy lost (points)")
-        axes[1].set(
-            xlabel="share of the weights quantized", ylabel="size (10³ bytes)", ylim=(0, None)
-        )
-        few = "" if rows else ": too few values of k in this sweep"
+        axes[1].set(xlabel="share of the weights quantized", ylabel="size (10³ bytes)")
+        axes[1].set_ylim(0, None)
+        few = "" if found else ": too few values of k in this sweep"
         canvas.suptitle(f"{told}\nFitted formulas with 95 % prediction bands{few}", fontsize=10)
-        canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
-                      frameon=False)  # fmt: skip
-
-
-def _curve(fit: Fit, lowest: float) -> pd.DataFrame:
-    x = np.linspace(fit.lowest if lowest else 0.0, fit.highest, 60)
-    value, low, high = fit.predict(x)
-    return pd.DataFrame({"x": x, "value": value, "low": low, "high": high})
+        _below(canvas, axes[0].get_legend_handles_labels()[0], ncols=2)
 
 
 def robustness(table: pd.DataFrame, profile: str) -> None:
@@ -236,10 +222,9 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     several = drawn["variant"].isin(drawn.loc[drawn["metric"] == over, "variant"])
     drawn = drawn[~several | (drawn["metric"] == over)].replace({"metric": {over: names[1]}})
     usual = records.pick(table, names[1], condition=None).groupby("variant")["value"].mean()
-    broken = usual[usual < -BROKEN].index.tolist()  # which would set the scale
-    drawn = drawn[~drawn["variant"].isin(broken)]
+    broken = [v for v in usual[usual < -BROKEN].index if v in set(drawn["variant"])]
+    drawn = drawn[~drawn["variant"].isin(broken)]  # they would set the scale
     variants = list(dict.fromkeys(drawn.loc[drawn["metric"] == names[1], "variant"]))
-    colours = {v: plot.PALETTE[(i + 1) % 7] for i, v in enumerate(variants)}
     kinds = list(dict.fromkeys(drawn["condition"]))
     layout = {"nrows": 2, "ncols": len(kinds), "sharey": "row", "sharex": True}
     layout |= {"figsize": (2.5 * len(kinds) + 0.6, 5.6), "squeeze": False}
@@ -252,20 +237,17 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
             bottom.axhline(0, color="#000000", lw=1)
             for at, variant in enumerate(variants):
                 line = records.pick(one, "accuracy_difference", variant=variant)
-                shift = (at - (len(variants) - 1) / 2) * 0.14
-                error = [line["value"] - line["ci_low"], line["ci_high"] - line["value"]]
-                bottom.errorbar(line["strength"] + shift, line["value"] * POINTS,
-                                yerr=np.array(error) * POINTS, ls="", capsize=2, ms=5,
-                                marker=plot.MARKERS[at % 8], color=colours[variant],
-                                label=variant)  # fmt: skip
+                x = line["strength"] + (at - (len(variants) - 1) / 2) * 0.14
+                value, low, high = (line[c] * POINTS for c in ("value", "ci_low", "ci_high"))
+                style = {"color": plot.PALETTE[(at + 1) % 7], "marker": plot.MARKERS[at % 8]}
+                bars = {"yerr": [value - low, high - value], "capsize": 2, "ls": "", "ms": 5}
+                bottom.errorbar(x, value, label=variant, **bars, **style)
             bottom.set(xlabel="strength", xticks=sorted(set(one["strength"])))
-        far = [v for v in broken if v in set(table.loc[table["condition"].notna(), "variant"])]
-        far = f"\nNot drawn, broken on clean images: {', '.join(far)}" if far else ""
+        far = f"\nNot drawn, broken on clean images: {', '.join(broken)}" if broken else ""
         canvas.suptitle(f"{about(table)}{far}", fontsize=10)
         axes[0][0].set_ylabel("accuracy of float")
         axes[1][0].set_ylabel("accuracy minus float's\n(points, 95 % interval)")
-        canvas.legend(*axes[1][0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
-                      frameon=False)  # fmt: skip
+        _below(canvas, axes[1][0].get_legend_handles_labels()[0], ncols=4)
 
 
 def network(table: pd.DataFrame, profile: str) -> None:
@@ -281,29 +263,22 @@ def network(table: pd.DataFrame, profile: str) -> None:
         canvas.suptitle(table["model"].iloc[0], fontsize=10)
         *left, right = axes[0]
         for axis in left:
-            _step_bytes(axis, step)
+            kinds = {"network_step_analytic_bytes": ("k:", "gradients and ranges, by the formula")}
+            kinds["network_step_bytes"] = ("o", "counted")
+            for metric, (style, label) in kinds.items():
+                line = step[step["metric"] == metric]
+                axis.plot(line["k"], line["value"] / 1e3, style, label=label)
+            axis.set(xlabel="k, last layers quantized", ylabel="10³ bytes a step, two workers")
+            axis.set_title("At each step of data-parallel training")
         for bits, at in ((32, 0), (8, 1), (4, 3)):
             line = update[update["bits"] == bits]
-            right.plot(line["k"], line["value"] / 1e3, color=plot.PALETTE[at],
-                       marker=plot.MARKERS[at], ms=4, label=f"{bits} bits")  # fmt: skip
-        right.set(xlabel="k, last layers trained and sent", ylabel="10³ bytes an update, reckoned",
-                  ylim=(0, None), title="In a round that sends only those layers")  # fmt: skip
-        right.legend(frameon=False)
-
-
-def _step_bytes(axis, step: pd.DataFrame) -> None:
-    """Bytes at a step of two workers, counted and by the ring's formula."""
-    reckoned, counted = (
-        records.pick(step, f"network_step_{kind}bytes") for kind in ("analytic_", "")
-    )
-    axis.plot(reckoned["k"], reckoned["value"] / 1e3, ls=":", color="#000000",
-              label="gradients and ranges, by the ring's formula")  # fmt: skip
-    axis.plot(counted["k"], counted["value"] / 1e3, ls="", marker="o", label="counted",
-              color=plot.PALETTE[1])  # fmt: skip
-    axis.set(xlabel="k, last layers quantized", ylabel="10³ bytes a step, two workers",
-             ylim=(0, 1.08 * counted["value"].max() / 1e3),
-             title="At each step of data-parallel training")  # fmt: skip
-    axis.legend(loc="lower right", frameon=False)
+            style = {"color": plot.PALETTE[at], "marker": plot.MARKERS[at], "ms": 4}
+            right.plot(line["k"], line["value"] / 1e3, label=f"{bits} bits", **style)
+        right.set(xlabel="k, last layers trained and sent", ylabel="10³ bytes an update, reckoned")
+        right.set_title("In a round that sends only those layers")
+        for axis in axes[0]:
+            axis.set_ylim(0, None)
+            axis.legend(frameon=False)
 
 
 def wrappers(tables: dict[str, pd.DataFrame], profile: str, model: str) -> None:
@@ -316,19 +291,18 @@ def wrappers(tables: dict[str, pd.DataFrame], profile: str, model: str) -> None:
              "outputs": (0.27, plot.PALETTE[1], ">")}  # fmt: skip
     marked = set(rows.loc[rows[list(marks)].any(axis=1), "layer"])
     names = names[next(i for i, name in enumerate(names) if name in marked) :]
-    rows = rows[rows["layer"].isin(names)]
+    rows, columns = rows[rows["layer"].isin(names)], list(tables)
     layout = {"figsize": (2.6 + 0.95 * len(tables), 1.8 + 0.24 * len(names))}
     with plot.figure("qat_wrappers", profile, rows, **layout) as (canvas, axis):
-        for column, table in enumerate(tables.values()):
-            for what, (shift, colour, marker) in marks.items():
-                at = [names.index(layer) for layer in table.loc[table[what], "layer"]]
-                axis.plot(np.full(len(at), column + shift), at, ls="", marker=marker, ms=6,
-                          color=colour, label=what if column == 0 else None)  # fmt: skip
+        for what, (shift, colour, marker) in marks.items():
+            there = rows[rows[what]]
+            x = [columns.index(name) + shift for name in there["chosen"]]
+            y = [names.index(name) for name in there["layer"]]
+            axis.plot(x, y, ls="", marker=marker, ms=6, color=colour, label=what)
         axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.set_xticks(range(len(tables)), list(tables))
-        axis.set_ylim(len(names) - 0.4, -0.6)
-        axis.set_xlim(-0.6, len(tables) - 0.4)
+        axis.set_xticks(range(len(columns)), columns)
+        axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(len(names) - 0.4, -0.6))
         axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
         axis.grid(axis="x", visible=False)
         canvas.suptitle(f"{model}, the end of the network", fontsize=10)
-        canvas.legend(loc="outside lower center", ncols=3, frameon=False, title="quantizers at")
+        _below(canvas, axis.lines, ncols=3, title="quantizers at")

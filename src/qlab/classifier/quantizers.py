@@ -4,12 +4,6 @@ import numpy as np
 import pandas as pd
 
 from qlab.classifier.partial_qat import inner, keras, moves, part, sources
-from qlab.core import quiet
-
-with quiet.quiet():
-    from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import (
-        QuantizeLayer,
-    )
 
 
 def calibrate(
@@ -23,39 +17,34 @@ def calibrate(
     `images` uint8 [n, h, w, c], with 0 inside. One of weights becomes that of the weights.
     """
     known = {layer.name: layer for layer in model.layers}
-    for layer in wrapped.layers:  # tfmot puts one behind the input
-        if isinstance(layer, QuantizeLayer):
-            known[layer.name] = known[sources(layer)[0].name]
+    ends, tensors = [], []  # of activations: the variables, and what the float model has there
     for layer in wrapped.layers:
-        _measure_weights(layer)
-    watched = [
-        (variable_pair, _watched(known[inner(layer).name], name))
-        for layer in wrapped.layers
-        if inner(layer).name in known
-        for name, variable_pair in _range_variables(layer).items()
-        if "kernel" not in name
-    ]
-    if not watched:
+        # What tfmot puts behind the input has no layer of that name.
+        there = known.get(inner(layer).name) or known[sources(layer)[0].name]
+        for name, pair in _ranges(layer).items():
+            if "kernel" in name:
+                _measure_weights(layer, name, *pair)
+            else:
+                ends.append(pair)
+                tensors.append(_watched(there, name))
+    if not tensors:
         return
-    probe = keras.Model(model.input, [tensor for _, tensor in watched])
-    ends = []
+    probe, seen = keras.Model(model.input, tensors), []
     for at in range(0, len(images), batch):
         found = probe(images[at : at + batch].astype(np.float32), training=False)
         found = found if isinstance(found, list) else [found]
-        ends.append([(min(0.0, v.numpy().min()), max(0.0, v.numpy().max())) for v in found])
-    for (pair, _), limits in zip(watched, np.mean(ends, axis=0), strict=True):
+        seen.append([(min(0.0, v.numpy().min()), max(0.0, v.numpy().max())) for v in found])
+    for pair, limits in zip(ends, np.mean(seen, axis=0), strict=True):
         for variable, limit in zip(pair, limits, strict=True):
             variable.assign(limit)
 
 
-def _measure_weights(layer: keras.layers.Layer) -> None:
+def _measure_weights(layer: keras.layers.Layer, name: str, low, high) -> None:
     """Set the range of a wrapper's kernel, one a channel or one in all, symmetric."""
-    for name, (low, high) in _range_variables(layer).items():
-        if "kernel" in name:
-            kernel = next(v for v in layer.weights if part(v) == name).numpy()
-            limit = np.abs(kernel).max(tuple(range(kernel.ndim - 1)) if low.shape.rank else None)
-            low.assign(-limit)
-            high.assign(limit)
+    kernel = next(v for v in layer.weights if part(v) == name).numpy()
+    limit = np.abs(kernel).max(tuple(range(kernel.ndim - 1)) if low.shape.rank else None)
+    low.assign(-limit)
+    high.assign(limit)
 
 
 def _watched(layer: keras.layers.Layer, name: str):
@@ -68,7 +57,7 @@ def _watched(layer: keras.layers.Layer, name: str):
     return tensor
 
 
-def _range_variables(layer: keras.layers.Layer) -> dict[str, tuple]:
+def _ranges(layer: keras.layers.Layer) -> dict[str, tuple]:
     """The lowest and highest value, as variables, of each tensor whose range a wrapper keeps."""
     found = {part(v): v for v in layer.non_trainable_weights}
     names = [name.removesuffix("_min") for name in found if name.endswith("_min")]
@@ -85,7 +74,7 @@ def wrappers(model: keras.Model) -> pd.DataFrame:
         "layer": lambda x: inner(x).name,
         "kind": lambda x: type(inner(x)).__name__,
         "wrapped": lambda x: inner(x) is not x,
-        "weights": lambda x: any("kernel" in name for name in _range_variables(x)),
+        "weights": lambda x: any("kernel" in name for name in _ranges(x)),
         "inputs": lambda x: bool(sources(x)) and all(map(_gives_codes, sources(x))),
         "outputs": _has_output_quantizer,
     }
@@ -93,7 +82,7 @@ def wrappers(model: keras.Model) -> pd.DataFrame:
 
 
 def _has_output_quantizer(layer: keras.layers.Layer) -> bool:
-    return any("kernel" not in name for name in _range_variables(layer))
+    return any("kernel" not in name for name in _ranges(layer))
 
 
 def _gives_codes(layer: keras.layers.Layer) -> bool:

@@ -9,10 +9,10 @@ import numpy as np
 from qlab.classifier import answers as classification
 from qlab.classifier import partial_qat
 from qlab.classifier.data import Task
-from qlab.classifier.metrics import RECORD, Answers
+from qlab.classifier.metrics import RECORD, Answers, recorded
 from qlab.classifier.points import Answer, Point
-from qlab.core import stats
 from qlab.core.records import Record
+from qlab.core.stats import difference_over_seeds
 
 
 def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
@@ -32,11 +32,14 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
             pairs["minus_ptq"] = outcomes_of(hits, replace(one, method="ptq"), [0])
         if one.where == "first":
             pairs["minus_last"] = outcomes_of(hits, replace(one, where="last"), seeds)
-        for name, other in pairs.items():
-            if other is not None:
-                about = (task, one.variant, f"accuracy_{name}_over_seeds")
-                e = stats.difference_over_seeds(each, np.broadcast_to(other, each.shape))
-                found.append(RECORD.estimated(*about, e, **one.columns))
+        over = {
+            f"accuracy_{name}_over_seeds": difference_over_seeds(
+                each, np.broadcast_to(other, each.shape)
+            )
+            for name, other in pairs.items()
+            if other is not None
+        }
+        found += recorded(task, one, over, seeded=False)
     return found + _end_records(task, hits)
 
 
@@ -50,8 +53,7 @@ def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
         both = [[outcomes_of(hits, p, seeds) for p in pair] for pair in pairs]
         both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
         if both:
-            first, last = np.mean(np.array(both, float), axis=0)
-            e = stats.difference_over_seeds(first, last)
+            e = difference_over_seeds(*np.mean(np.array(both, float), axis=0))
             about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
             columns = {"method": method, "bits": bits, "where": "first"}
             found.append(RECORD.estimated(*about, e, **columns))

@@ -1,16 +1,12 @@
 """Accuracy loss and size as formulas of how much is quantized: k of N layers, or their share.
 
-Nothing quantized loses nothing, and all N layers are the same from either end: so every form of the
-loss is 0 at k = 0 and one value b at k = N, the same for the last and the first k; only its shape c
-differs by end. A form is linear in b, so the fit is weighted least squares at each shape of a grid,
-and the best of them (variable projection: Golub and Pereyra 1973); no start value is needed and no
-optimizer can fail. Forms compete by cross-validation that leaves out one value of k with all its
-seeds, which share their layers. Of those within one standard error of the best, the one with the
-fewest coefficients is taken (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning,
-7.10). Intervals hold for this float parent and these test items.
+Forms of the loss compete by cross-validation that leaves out one value of k with all its seeds,
+which share their layers: of those within one standard error of the best, the one with the fewest
+coefficients wins (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 7.10).
+Intervals hold for this float parent and these test items.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,66 +14,13 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy import stats
 
+from qlab.classifier.forms import FORMS, Data, Fitted, Form, parameters, solve
 from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate
 
 FEWEST = 4  # values of k; with three, a fold is left with two and any line through them fits
 DRAWS = 1000  # bootstrap refits behind an interval
 Z = 1.959964  # two-sided 95 % quantile of the normal distribution
-ENDS = ("last", "first")  # of the network, from which layers are counted
-
-
-class Form(NamedTuple):
-    """A family of curves over x = k/N: `at(x, c)` is 0 at x = 0 and 1 at x = 1."""
-
-    name: str
-    at: Callable[[np.ndarray, float], np.ndarray]
-    text: str  # the formula, with {x}, {b} and {c} in braces
-    shapes: Sequence[float] = (np.nan,)  # values of c to try; one NaN where there is no c
-
-
-_RATES = np.geomspace(0.3, 15, 40)
-NONE = Form("none", lambda x, c: 0 * x, "0")
-PROPORTIONAL = Form("proportional", lambda x, c: x, "{b} × {x}")
-POWER = Form("power", lambda x, c: x**c, "{b} × {x}^c, c = {c}", np.geomspace(0.15, 8, 80))
-EXPONENTIAL = Form(  # of a negative c it saturates
-    "exponential", lambda x, c: np.expm1(c * x) / np.expm1(c),
-    "{b} × (exp(c {x}) - 1) / (exp(c) - 1), c = {c}", np.concatenate([-_RATES[::-1], _RATES]),
-)  # fmt: skip
-FORMS = (NONE, PROPORTIONAL, POWER, EXPONENTIAL)
-
-
-class Data(NamedTuple):
-    """Losses of one bit width; all [n]."""
-
-    x: np.ndarray  # k/N, 0..1
-    y: np.ndarray  # loss as a share of the items
-    sigma: np.ndarray  # standard deviation of each y, up to a factor
-    k: np.ndarray
-    first: np.ndarray  # whether layers are counted from the input
-
-    def taken(self, which: np.ndarray) -> "Data":
-        """Some of the points."""
-        return Data(*(column[which] for column in self))
-
-    def means(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Which place (k of an end) each point is of; each place's weight and weighted mean."""
-        _, place = np.unique(np.stack([self.k, self.first]), axis=1, return_inverse=True)
-        weight = np.bincount(place.ravel(), self.sigma**-2.0)
-        return place.ravel(), weight, np.bincount(place.ravel(), values / self.sigma**2) / weight
-
-
-class Fitted(NamedTuple):
-    """A form's coefficients for m outcomes."""
-
-    form: Form
-    b: np.ndarray  # [m], the loss of all N layers
-    c: np.ndarray  # [m, 2], the shape of the last and of the first k
-
-    def at(self, x: np.ndarray, first: np.ndarray) -> np.ndarray:
-        """The curves [m, n]."""
-        shape = np.where(first, self.c[:, [1]], self.c[:, [0]])
-        return self.b[:, None] * self.form.at(x[None], shape)
 
 
 class Fit(NamedTuple):
@@ -90,58 +33,32 @@ class Fit(NamedTuple):
     n: int  # points it was fitted to
     lowest: float  # the measured range of x; outside, `predict` extrapolates
     highest: float  # upper end of that range
-    at: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]  # see `predict`
+    # From x to the value and its 95 % prediction interval, where one new model would lie: the
+    # curve's uncertainty, and the scatter of single models around it.
+    predict: Callable[[np.ndarray | float], tuple[np.ndarray, np.ndarray, np.ndarray]]
     lack: float = float("nan")  # p of `lack_of_fit`
     left_out: float = float("nan")  # root mean square of errors on values of k left out
 
-    def predict(self, x: np.ndarray | float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Value and 95 % prediction interval at x: where one new model would lie.
-
-        Holds the curve's uncertainty and the scatter of single models around it.
-        """
-        return self.at(np.atleast_1d(np.asarray(x, float)))
-
 
 Fits = dict[tuple[str, int], tuple[Fit, Fit]]  # where, bits -> loss over k/N, size over the share
-
-
-def solve(form: Form, data: Data, y: np.ndarray) -> Fitted:
-    """Weighted least squares of outcomes y [m, n] at the points of `data`."""
-    scaled, inner, outer = y / data.sigma, [], []
-    for end in (~data.first, data.first):
-        curves = np.stack([form.at(data.x, c) for c in form.shapes]) * end / data.sigma
-        inner.append(scaled @ curves.T)  # [m, shapes]
-        outer.append((curves**2).sum(1))  # [shapes]
-    top = inner[0][:, :, None] + inner[1][:, None, :]
-    below = np.maximum(outer[0][:, None] + outer[1][None, :], 1e-300)
-    best = (top**2 / below).reshape(len(y), -1).argmax(1)  # what it takes off the squares
-    last, first = np.unravel_index(best, below.shape)
-    b, shapes = top[np.arange(len(y)), last, first] / below[last, first], np.asarray(form.shapes)
-    return Fitted(form, b, np.stack([shapes[last], shapes[first]], 1))
-
-
-def parameters(form: Form, data: Data) -> int:
-    """How many numbers are fitted: none, b, or b and a shape for each end that there is."""
-    shapes = len(np.unique(data.first[data.x < 1])) if len(form.shapes) > 1 else 0
-    return 0 if form is NONE else 1 + shapes
 
 
 def cross_validated(data: Data) -> pd.DataFrame:
     """Leave out each k in turn: form, parameters, cv_error, cv_se, left_out, chosen.
 
     cv_error is in squared standard deviations of a point, cv_se its standard error over folds;
-    left_out is the root mean square of the errors, a share of the items. Forms with as many
-    coefficients as a fold has places would go through them all; they do not run.
+    left_out is the root mean square of the errors, a share of the items. Forms that would go
+    through all places of a fold do not run.
     """
     rows, places = [], len(data.means(data.y)[1])
     for form in (f for f in FORMS if parameters(f, data) < places - 1):
-        squares, missed = [], []
+        missed = np.zeros(len(data.y))  # at k = 0 every form is right
         for k in np.unique(data.k[data.k > 0]):
-            kept, left = data.taken(data.k != k), data.taken(data.k == k)
-            off = left.y - solve(form, kept, kept.y[None]).at(left.x, left.first)[0]
-            squares.append(np.mean((off / left.sigma) ** 2))
-            missed.append(off)
-        off, squares = np.sqrt(np.mean(np.concatenate(missed) ** 2)), pd.Series(squares)
+            kept, out = Data(*(column[data.k != k] for column in data)), data.k == k
+            found = solve(form, kept, kept.y[None]).at(data.x[out], data.first[out])[0]
+            missed[out] = data.y[out] - found
+        errors = pd.Series((missed / data.sigma) ** 2)[data.k > 0].groupby(data.k[data.k > 0])
+        squares, off = errors.mean(), np.sqrt(np.mean(missed[data.k > 0] ** 2))
         rows.append((form, parameters(form, data), squares.mean(), squares.sem(), float(off)))
     table = pd.DataFrame(rows, columns=["form", "parameters", "cv_error", "cv_se", "left_out"])
     best = table.loc[table["cv_error"].idxmin()]
@@ -166,11 +83,9 @@ def lack_of_fit(data: Data, curve: np.ndarray, count: int) -> float:
 def redrawn(form: Form, data: Data, curve: np.ndarray, degrees: int, seed: int) -> Fitted:
     """Refits to new means of each place around the curve (parametric bootstrap of the means).
 
-    The means' scatter is that of the residuals of whole places, so what a form misses at one
-    counts once and not once a seed; it is enlarged by t/z for having few of them. Neither resampled
-    groups nor wild residuals serve here: the outermost group decides a shape, and they leave it
-    out or find it without residual. (In a simulated power law over 7 groups, a wild bootstrap's
-    95 % interval held the truth 43 % of the time.)
+    Their scatter is that of the residuals of whole places, so what a form misses at one counts once
+    and not once a seed, enlarged by t/z for having few of them. Resampled groups and wild residuals
+    do not serve: the outermost group decides a shape, and they leave it out or find none there.
     """
     place, weight, means = data.means(data.y - curve)
     scatter = np.sqrt((weight * means**2).sum() / degrees / weight)
@@ -202,21 +117,20 @@ def fitted(
     single = np.sqrt(missed / (n - count)) * stats.t.ppf(0.975, degrees) / Z
     r2 = float(1 - missed / total) if total > 0 else np.nan
     lack, found = lack_of_fit(data, curve, count), {}
-    for which, end in enumerate(ENDS):
+    for which, end in enumerate(("last", "first")):
         if not (mine := data.first == bool(which)).any():
             continue
-        named = {} if form is NONE else {"b": _around(whole.b[0], draws.b, n)}
-        if len(form.shapes) > 1:
-            named["c"] = _around(whole.c[0, which], draws.c[:, which], n)
+        pairs = {"b": (whole.b[0], draws.b), "c": (whole.c[0, which], draws.c[:, which])}
+        named = {name: _around(*pairs[name], n) for name in pairs if f"{{{name}}}" in form.text}
 
-        def at(x: np.ndarray, first=bool(which)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            side = np.full(len(x), first)
+        def predict(x, first=bool(which)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            side = np.full(len(x := np.atleast_1d(x)), first)
             value, error = whole.at(x, side)[0], Z * np.hypot(draws.at(x, side).std(0), single)
             return value, value - error, value + error
 
         text = _sentence(form, named, layers, left_out, lack)
         highest = max(float(data.x[mine].max()), float(end == "first"))  # all N are the last N too
-        found[end] = Fit(form.name, text, named, r2, n, 0.0, highest, at, lack, left_out)
+        found[end] = Fit(form.name, text, named, r2, n, 0.0, highest, predict, lack, left_out)
     return found
 
 
@@ -242,17 +156,18 @@ def size_formula(points: pd.DataFrame) -> Fit:
     named = dict(zip("ab", (Estimate(v, *i, len(y)) for v, i in ends), strict=True))
     a, b = (_written(e, 1e-3, ",.1f", " KB") for e in named.values())
 
-    def at(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        told = line.get_prediction(sm.add_constant(x, has_constant="add")).summary_frame()
+    def predict(x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x = sm.add_constant(np.atleast_1d(x), has_constant="add")
+        told = line.get_prediction(x).summary_frame()
         return tuple(told[c].to_numpy() for c in ("mean", "obs_ci_lower", "obs_ci_upper"))
 
     text, r2 = f"size = {a} + {b} × share.", float(line.rsquared)
-    return Fit("line", text, named, r2, len(y), float(share.min()), float(share.max()), at)
+    return Fit("line", text, named, r2, len(y), float(share.min()), float(share.max()), predict)
 
 
 def _around(value: float, draws: np.ndarray, n: int) -> Estimate:
     low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(float(value), min(float(low), float(value)), max(float(high), float(value)), n)
+    return Estimate(float(value), float(min(low, value)), float(max(high, value)), n)
 
 
 def _written(e: Estimate, scale: float, form: str, unit: str) -> str:
@@ -269,11 +184,10 @@ def loss_data(points: pd.DataFrame, layers: int) -> Data:
             f"A formula needs at least {FEWEST} values of k; found {len(known)} "
             f"({', '.join(map(str, known))}). Run the sweep with more of them."
         )
-    k, y, error = (points[c].to_numpy() for c in ("k", "loss", "loss_se"))
+    k, y, error = points[["k", "loss", "loss_se"]].to_numpy(float).T
     seeds = points.groupby(["where", "k"])["loss"]
-    apart = seeds.transform(lambda v: v - v.mean())
-    repeats = len(y) - seeds.ngroups
-    between = float((apart**2).sum() / repeats) if repeats else 0.0
+    apart = y - seeds.transform("mean").to_numpy()
+    between = (apart**2).sum() / max(len(y) - seeds.ngroups, 1)
     beyond = max(between - np.mean(error**2), 0)  # moments, as in meta-analysis
     sigma = np.sqrt(error**2 + beyond)
     typical = np.sqrt(np.mean(sigma**2)) or 1.0

@@ -149,8 +149,8 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
         return []
     whole, left = len(bench.layers), task.leave_float
     chosen = [partial_qat.choose(bench.layers, "last", k) for k in range(whole + 1)]
-    made = [network.Configuration(layers, None, left) for layers in chosen]
-    made += [network.Configuration(chosen[k], chosen[k], left) for k in (1, max(2, whole // 3))]
+    made = [(layers, None, left) for layers in chosen]
+    made += [(chosen[k], chosen[k], left) for k in (1, max(2, whole // 3))]
     recipe = {
         "model": file_sha256(task.file),
         "configurations": made,
@@ -159,20 +159,20 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     }
 
     def make(folder: Path) -> None:
-        sent = network.measure(task.file, made, task.train, progress)
+        sent = network.measure(task.file, made, progress)
         (folder / "traffic.json").write_text(json.dumps(sent, indent=1))
 
     kept = artefact("qat_traffic", recipe, make) / "traffic.json"
-    found, device = [], provenance.device("2 workers")
-    for one, sent in zip(made, json.loads(kept.read_text()), strict=True):
-        point = Point("qat", "last", len(one.layers)) if one.layers else FLOAT
+    found, about = [], {"seeded": False, "device": provenance.device("2 workers")}
+    for (layers, trained, _), sent in zip(made, json.loads(kept.read_text()), strict=True):
+        point = Point("qat", "last", len(layers)) if layers else FLOAT
         numbers = {f"network_{name}": count for name, count in sent.items()}
         numbers["network_step_bytes"] = stats.median(np.array(sent["step_bytes"]))
-        made_here = recorded(task, point, numbers, seeded=False, device=device)
-        if one.trained is not None:
-            name, method = f"{point.variant}_trained_only", "qat_trained_only"
-            made_here = [replace(r, variant=name, method=method) for r in made_here]
-        found += made_here
+        rows = recorded(task, point, numbers, **about)
+        if trained is not None:
+            new = {"variant": f"{point.variant}_trained_only", "method": "qat_trained_only"}
+            rows = [replace(row, **new) for row in rows]
+        found += rows
     return found
 
 

@@ -16,13 +16,11 @@ from functools import partial
 from pathlib import Path
 from shutil import which
 from subprocess import PIPE, Popen, run
-from typing import NamedTuple
 
 import numpy as np
 import psutil
 
 from qlab.core.errors import QlabError
-from qlab.core.labelled_images import LabelledImages
 
 STEPS, WARMUP, BATCH = 6, 2, 8  # steps counted, steps before, images of each worker at a step
 NAMESPACE = ["unshare", "--net", "--map-root-user"]
@@ -30,14 +28,8 @@ NAMESPACE = ["unshare", "--net", "--map-root-user"]
 UP = """import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))"""
 ADDRESSES = ["127.0.0.1:40001", "127.0.0.1:40002"]  # free: the namespace is new
-
-
-class Configuration(NamedTuple):
-    """What is trained: a model with some layers fake-quantized to 8 bits, and some frozen."""
-
-    layers: Sequence[str] = ()  # fake-quantized (`partial_qat.quantized`)
-    trained: Sequence[str] | None = None  # the layers that are not frozen; None: all
-    leave_float: Sequence[str] = ()  # never wrapped
+# Layers to fake-quantize in 8 bits; those that are not frozen, None: all; those never wrapped.
+Configuration = tuple[Sequence[str], Sequence[str] | None, Sequence[str]]
 
 
 def possible() -> bool:
@@ -45,20 +37,17 @@ def possible() -> bool:
     return bool(which("unshare")) and not run([*NAMESPACE, "true"], capture_output=True).returncode
 
 
-def measure(
-    model: Path, configurations: list[Configuration], data: LabelledImages, progress=iter
-) -> list[dict]:
+def measure(model: Path, configurations: list[Configuration], progress=iter) -> list[dict]:
     """What training each configuration for a few steps sends, over both workers.
 
     `step_bytes` are counted at each step, headers of TCP and IP too; `step_analytic_bytes` by the
     ring's formula, 2 (n - 1) times gradients and ranges; `gradient_bytes` are the float32
-    gradients of one worker; `messages` the all-reduces at a step.
+    gradients of one worker; `messages` the all-reduces at a step. QlabError: a worker failed.
     """
-    with tempfile.TemporaryDirectory() as made:
-        np.savez(Path(made, "data.npz"), images=data.images, labels=data.labels)
+    with tempfile.TemporaryDirectory() as folder:
         told = {"model": str(model), "configurations": configurations}
-        Path(made, "told.json").write_text(json.dumps(told))
-        with (first := _worker(0, made)):
+        Path(folder, "told.json").write_text(json.dumps(told))
+        with (first := _worker(0, folder)):
             try:
                 pairs = zip(progress(configurations), first.stdout, strict=False)
                 found = [json.loads(line) for _, line in pairs]
@@ -66,7 +55,7 @@ def measure(
                 first.kill()
                 raise
         if first.returncode != 0:
-            logs = [log.read_text(errors="replace").strip() for log in Path(made).glob("*.log")]
+            logs = [log.read_text(errors="replace").strip() for log in Path(folder).glob("*.log")]
             last = "; ".join(log.split("\n")[-1] for log in logs)
             raise QlabError(f"Training on two workers failed. Their logs end: {last}")
         return found
@@ -89,12 +78,9 @@ def _work(index: int, folder: str) -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log
     told = json.loads(Path(folder, "told.json").read_text())
-    with np.load(Path(folder, "data.npz")) as data:
-        own = (np.arange(BATCH) + index * BATCH) % len(data["labels"])
-        batch = data["images"][own].astype(np.float32), data["labels"][own]
     other = _worker(1, folder) if index == 0 else None
     counter = partial(psutil.net_io_counters, pernic=True, nowrap=False)  # of this namespace
-    for train, gradients, sent in _trainings(told, batch):
+    for train, gradients, sent in _trainings(**told, seed=index):
         counted = []
         for _ in range(WARMUP + STEPS):  # neither starts a step before both have ended the last
             before = counter()["lo"].bytes_sent
@@ -103,7 +89,7 @@ def _work(index: int, folder: str) -> None:
                 other.stdin.flush()
             elif not sys.stdin.readline():
                 sys.exit("the first worker is gone")
-            train(*batch)
+            train()
             other.stdout.readline() if other else print("done", file=out)
             counted.append(counter()["lo"].bytes_sent - before)
         if other:
@@ -113,7 +99,7 @@ def _work(index: int, folder: str) -> None:
             print(json.dumps(found), file=out)
 
 
-def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
+def _trainings(model: str, configurations: list, seed: int):
     """Of each configuration: its step, bytes of gradients, and of each tensor all-reduced."""
     from qlab.classifier import partial_qat
     from qlab.classifier.model import keras, load, tf
@@ -122,31 +108,33 @@ def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
     ring = tf.distribute.experimental.CommunicationImplementation.RING
     options = tf.distribute.experimental.CommunicationOptions(implementation=ring)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    for layers, trained, leave_float in told["configurations"]:
+    given, rng = load(model), np.random.default_rng(seed)
+    images = rng.integers(0, 256, (BATCH, *given.input_shape[1:])).astype(np.float32)
+    batch = tf.constant(images), tf.constant(rng.integers(0, given.output_shape[1], BATCH))
+    for layers, trained, leave_float in configurations:
         # Each variable made in the scope is sent to the other: so wrap outside, mirror the result.
-        local = partial_qat.quantized(load(told["model"]), layers, 8, leave_float)
+        local = partial_qat.quantized(given, layers, 8, leave_float)
         kinds = {type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")}
         known = partial_qat.qat.quantize_scope({kind.__name__: kind for kind in kinds})
         with known, strategy.scope():
-            model = keras.models.clone_model(local)
-            model.set_weights(local.get_weights())
-            for layer in model.layers if trained is not None else ():
+            made = keras.models.clone_model(local)
+            made.set_weights(local.get_weights())
+            for layer in made.layers if trained is not None else ():
                 layer.trainable = partial_qat.inner(layer).name in trained
-            variables = model.trainable_variables
             optimizer = keras.optimizers.Adam(1e-4, jit_compile=False)
-            optimizer.build(variables)
+            optimizer.build(made.trainable_variables)
 
-        def step(images, labels, model=model, optimizer=optimizer, variables=variables):
+        def step(images, labels, model=made, optimizer=optimizer):
             with tf.GradientTape() as tape:
                 found = model(images, training=True)
                 loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, found))
-            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            optimizer.minimize(loss, model.trainable_variables, tape)
 
-        train = tf.function(lambda *b, s=step: strategy.run(s, args=b))
-        nodes = train.get_concrete_function(*map(tf.constant, batch)).graph.get_operations()
+        train = tf.function(lambda s=step: strategy.run(s, args=batch))
+        nodes = train.get_concrete_function().graph.get_operations()
         sent = [op.inputs[0] for op in nodes if op.type.startswith("CollectiveReduce")]
         sizes = [t.shape.num_elements() * t.dtype.size for t in sent]
-        yield train, 4 * sum(v.shape.num_elements() for v in variables), sizes
+        yield train, 4 * sum(v.shape.num_elements() for v in made.trainable_variables), sizes
 
 
 if __name__ == "__main__":

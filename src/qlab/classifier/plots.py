@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.lines import Line2D
 
 from qlab.classifier.formulas import Fits
@@ -20,9 +21,9 @@ STYLE = {  # (method, bits of the weights): colour, marker, label
     ("ptq", 8): (plot.PALETTE[2], "o", "PTQ, 8-bit weights"),
     ("ptq", 4): (plot.PALETTE[6], "^", "PTQ, 4-bit weights"),
 }
-BROKEN = 0.2  # share of the images lost: of such a variant too little is left to compare
 SIDES = {"last": "the last k layers", "first": "the first k layers"}
 KEYS = ["method", "bits", "where", "k"]
+NETWORK = {"network_step_bytes": "counted", "network_step_analytic_bytes": "by the ring's formula"}
 
 
 def over_seeds(points: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -53,10 +54,6 @@ def _below(canvas, handles: Sequence, **more) -> None:
     canvas.legend(handles=handles, loc="outside lower center", frameon=False, **more)
 
 
-def _kinds(drawn: pd.DataFrame) -> list[tuple[str, int]]:
-    return [s for s in STYLE if s in set(zip(drawn["method"], drawn["bits"], strict=True))]
-
-
 def series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str) -> None:
     """One line of `over_seeds` over k, with bars from low to high."""
     line = drawn[(drawn["where"] == where)].sort_values("k")
@@ -77,31 +74,28 @@ def _bars(axis, drawn: pd.DataFrame, method: str, bits: int, shift: float | None
 def compressed(axes, which: str) -> str:
     """Make an axis of points logarithmic where it goes far below 0; says so for its label."""
     axis = getattr(axes, f"{which}axis")
-    low, _ = axis.get_view_interval()
+    low, high = axis.get_view_interval()
     if low > -10:
         return ""
     getattr(axes, f"set_{which}scale")("symlog", linthresh=1, linscale=0.6)
-    high = getattr(axes.dataLim, f"interval{which}")[1]
-    getattr(axes, f"set_{which}lim")(1.25 * low, max(high, 0) + 0.3)
-    axis.set_ticks([-50, -10, -5, -2, -1, 0])
-    axis.set_major_formatter("{x:g}")
+    getattr(axes, f"set_{which}lim")(1.25 * low, max(high, 0.3))
+    axis.set_ticks(ticks := [-50, -10, -5, -2, -1, 0], ticks)
     return ", log beyond -1"
 
 
 def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> None:
     """Accuracy minus the float parent's over k, from either end; `today` are points run afresh.
 
-    Bars are 95 % intervals, of QAT over seeds and images, of PTQ over images, where they are known.
+    Bars are 95 % intervals, of QAT over seeds and images, of PTQ over images.
     """
     points = both_ends(points_table(table))
     drawn = over_seeds(points.assign(change=-points["loss"] * POINTS), "change")
     over = records.pick(table, "accuracy_difference_over_seeds", condition=None)
     alone = records.pick(table, "accuracy_difference", condition=None)
-    if judged := len(over) > 0:
-        ends = pd.concat([over, alone[alone["method"] == "ptq"]]).astype({"bits": int})
-        ends = both_ends(ends[[*KEYS, "ci_low", "ci_high"]].dropna())
-        ends["low"], ends["high"] = ends.pop("ci_low") * POINTS, ends.pop("ci_high") * POINTS
-        drawn = drawn.drop(columns=["low", "high"]).merge(ends, on=KEYS)
+    ends = pd.concat([over, alone[alone["method"] == "ptq"]]).dropna(subset=["k", "ci_low"])
+    ends = ends.assign(low=ends["ci_low"] * POINTS, high=ends["ci_high"] * POINTS)
+    ends = both_ends(ends.astype({"bits": int, "k": int}))
+    drawn = drawn.drop(columns=["low", "high"]).merge(ends[[*KEYS, "low", "high"]], on=KEYS)
     tuned = alone.loc[alone["variant"] == Point("tuned").variant, "value"] * POINTS
     fresh = both_ends(points_table(today)).query("method == 'qat'")  # ringed
     if today is table or not same_settings(table, today):
@@ -121,42 +115,37 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
             axis.set_ylabel(f"accuracy minus float's\n(points{compressed(axis, 'y')})")
         for axis in axes[1]:
             axis.set_xlabel("k, layers quantized")
-        bars = "95 % intervals" if judged else "lowest to highest of the seeds"
-        told = f"{about(table)}\nBars: {bars}; grey: float, fine-tuned as long, all seeds"
-        canvas.suptitle(told, fontsize=10)
-        legend(canvas, _kinds(drawn))
+        told = "Bars: 95 % intervals; grey: float, fine-tuned as long, all seeds"
+        canvas.suptitle(f"{about(table)}\n{told}", fontsize=10)
+        legend(canvas, list(STYLE))
 
 
 def size_by_k(table: pd.DataFrame, profile: str) -> None:
     """Bytes of the files over k, from either end, with the bytes of the weights by arithmetic."""
     weights = records.pick(table, "size_analytic_bytes").rename(columns={"value": "analytic_bytes"})
     points = points_table(table).merge(weights[[*KEYS, "analytic_bytes"]], on=KEYS)
-    points = both_ends(points[points["method"] == "qat"])
-    drawn = points.drop_duplicates(["where", "k", "bits"])
+    drawn = both_ends(points.query("method == 'qat'")).drop_duplicates(KEYS)
+    start = drawn.drop_duplicates(["where", "bits"]).assign(k=0, size_bytes=float_bytes(table))
+    each = pd.concat([start.assign(analytic_bytes=np.nan), drawn])
+    each = each.rename(columns={"size_bytes": "file", "analytic_bytes": "weights and scales alone"})
+    each = each.melt(KEYS, ["file", "weights and scales alone"], "bytes of", "kilobytes").dropna()
+    look = {"x": "k", "y": "kilobytes", "hue": "bits", "style": "bytes of", "markers": True}
+    look["palette"] = {bits: STYLE["qat", bits][0] for bits in BITS}
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 4)}
     with plot.figure("qat_size_by_k", profile, drawn, **layout) as (canvas, axes):
         for axis, (where, label) in zip(axes, SIDES.items(), strict=True):
-            for bits in BITS:
-                line = drawn[(drawn["where"] == where) & (drawn["bits"] == bits)].sort_values("k")
-                colour, marker, _ = STYLE["qat", bits]
-                sizes = np.array([float_bytes(table), *line["size_bytes"]]) / 1e3
-                file, alone = f"file, {bits}-bit weights", f"weights and scales alone, {bits} bits"
-                axis.plot([0, *line["k"]], sizes, color=colour, marker=marker, ms=5, label=file)
-                axis.plot(
-                    line["k"], line["analytic_bytes"] / 1e3, color=colour, ls=":", label=alone
-                )
-            axis.set(xlabel="k, layers quantized", title=label, ylim=(0, None))
-        axes[0].set_ylabel("size (10³ bytes)")
+            one = each[each["where"] == where].assign(kilobytes=lambda t: t["kilobytes"] / 1e3)
+            sns.lineplot(one, **look, ax=axis, legend=where == "last")
+            axis.set(xlabel="k, layers quantized", ylabel="10³ bytes", title=label, ylim=(0, None))
         canvas.suptitle(table["model"].iloc[0], fontsize=10)
-        _below(canvas, axes[0].lines, ncols=2)
 
 
 def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: dict) -> None:
     """The loss of quantizing one layer alone, by place; its size beside it."""
     if not (table["where"] == "only").any():
         return print("Each layer alone is measured by sweep='long'; here it was not.")
-    whole, points = len(layers), points_table(table)
-    drawn = over_seeds(each_alone(points.assign(change=-points["loss"] * POINTS), whole), "change")
+    whole, points = len(layers), each_alone(points_table(table), len(layers))
+    drawn = over_seeds(points.assign(change=-points["loss"] * POINTS), "change")
     drawn["layer"] = [layers[k - 1] for k in drawn["k"]]
     drawn["parameters"] = [sizes[name] for name in drawn["layer"]]
     layout = {"ncols": 3, "sharey": True, "figsize": (10, 0.9 + 0.34 * whole)}
@@ -174,37 +163,33 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
         axes[0].set_ylim(whole + 0.6, 0.4)
         told = "One layer quantized, all others float, from the input (top) to the output"
         canvas.suptitle(f"{about(table)}\n{told}", fontsize=10)
-        legend(canvas, _kinds(drawn))
+        legend(canvas, list(STYLE))
 
 
 def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int, told: str) -> None:
     """Fitted loss over k and size over the quantized share, with 95 % prediction bands."""
-    drawn = [pd.DataFrame(columns=["x", "value", "low", "high", "where", "bits", "quantity"])]
+    drawn, points = [], both_ends(points).assign(of_layers=lambda t: t["k"] / layers)
     for (where, bits), pair in found.items():
-        for name, fit, start in zip(("loss", "size"), pair, (pair[0].lowest, 0.0), strict=True):
-            x = np.linspace(start, fit.highest, 60)
+        for quantity, fit in zip(("loss", "size"), pair, strict=True):
+            x = np.linspace(0, fit.highest, 60)
             curve = dict(zip(("value", "low", "high"), fit.predict(x), strict=True))
-            drawn.append(
-                pd.DataFrame({"x": x, **curve}).assign(where=where, bits=bits, quantity=name)
-            )
-    drawn, layout = pd.concat(drawn[1:] or drawn), {"ncols": 2, "figsize": (9.6, 4.2)}
-    with plot.figure("qat_fits", profile, drawn, **layout) as (canvas, axes):
-        for (where, bits, name), curve in drawn.groupby(["where", "bits", "quantity"], sort=False):
-            axis, scale = (axes[0], POINTS) if name == "loss" else (axes[1], 1e-3)
-            colour, solid = STYLE["qat", bits][0], where == "last"
-            label = f"{SIDES[where]}, {bits} bits"
-            curve, at = curve.set_index("x")[["value", "low", "high"]] * scale, both_ends(points)
-            axis.plot(curve["value"], "-" if solid else "--", color=colour, label=label)
-            axis.fill_between(
-                curve.index, curve["low"], curve["high"], color=colour, alpha=0.12, lw=0
-            )
-            at = at[(at["where"] == where) & (at["bits"] == bits)]
-            x, y = (
-                (at["k"] / layers, at["loss"])
-                if name == "loss"
-                else (at["share"], at["size_bytes"])
-            )
-            axis.plot(x, y * scale, "o", ms=4, mec=colour, mfc=colour if solid else "white")
+            named = {"where": where, "bits": bits, "quantity": quantity}
+            drawn.append(pd.DataFrame({"x": x, **curve, **named}))
+    table = pd.concat(drawn) if drawn else pd.DataFrame(columns=["x", "value", "low", "high"])
+    layout = {"ncols": 2, "figsize": (9.6, 4.2)}
+    with plot.figure("qat_fits", profile, table, **layout) as (canvas, axes):
+        sides = {"loss": (axes[0], "of_layers", "loss", POINTS)}
+        sides["size"] = (axes[1], "share", "size_bytes", 1e-3)
+        for curve in drawn:
+            where, bits, quantity = curve[["where", "bits", "quantity"]].iloc[0]
+            (axis, x, y, scale), colour = sides[quantity], STYLE["qat", bits][0]
+            solid, label = where == "last", f"{SIDES[where]}, {bits} bits"
+            ends = curve["low"] * scale, curve["high"] * scale
+            ls = "-" if solid else "--"
+            axis.plot(curve["x"], curve["value"] * scale, ls, color=colour, label=label)
+            axis.fill_between(curve["x"], *ends, color=colour, alpha=0.12, lw=0)
+            at = points[(points["where"] == where) & (points["bits"] == bits)]
+            axis.plot(at[x], at[y] * scale, "o", ms=4, mec=colour, mfc=colour if solid else "w")
         axes[0].set(xlabel="share of the layers quantized, k / N", ylabel="accuracy lost (points)")
         axes[1].set(xlabel="share of the weights quantized", ylabel="size (10³ bytes)")
         axes[1].set_ylim(0, None)
@@ -221,32 +206,28 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     drawn = drawn[drawn["condition"].notna()].astype({"strength": int})
     several = drawn["variant"].isin(drawn.loc[drawn["metric"] == over, "variant"])
     drawn = drawn[~several | (drawn["metric"] == over)].replace({"metric": {over: names[1]}})
-    usual = records.pick(table, names[1], condition=None).groupby("variant")["value"].mean()
-    broken = [v for v in usual[usual < -BROKEN].index if v in set(drawn["variant"])]
-    drawn = drawn[~drawn["variant"].isin(broken)]  # they would set the scale
-    variants = list(dict.fromkeys(drawn.loc[drawn["metric"] == names[1], "variant"]))
-    kinds = list(dict.fromkeys(drawn["condition"]))
+    judged, kinds = drawn[drawn["metric"] == names[1]], drawn["condition"].unique()
     layout = {"nrows": 2, "ncols": len(kinds), "sharey": "row", "sharex": True}
     layout |= {"figsize": (2.5 * len(kinds) + 0.6, 5.6), "squeeze": False}
     with plot.figure("qat_robustness", profile, drawn, **layout) as (canvas, axes):
         for (top, bottom), kind in zip(axes.T, kinds, strict=True):
-            one = drawn[drawn["condition"] == kind]
-            floats = records.pick(one, "accuracy", variant=PARENT).sort_values("strength")
-            top.plot(floats["strength"], floats["value"], marker="o", color="#000000")
+            floats = records.pick(drawn, "accuracy", variant=PARENT, condition=kind)
+            floats.sort_values("strength").plot("strength", "value", ax=top, c="k", marker="o")
             top.set(title=kind, ylim=(0, 1))
             bottom.axhline(0, color="#000000", lw=1)
-            for at, variant in enumerate(variants):
-                line = records.pick(one, "accuracy_difference", variant=variant)
-                x = line["strength"] + (at - (len(variants) - 1) / 2) * 0.14
+            each = judged[judged["condition"] == kind].groupby("variant", sort=False)
+            for at, (variant, line) in enumerate(each):
+                x = line["strength"] + (at - (len(each) - 1) / 2) * 0.14
                 value, low, high = (line[c] * POINTS for c in ("value", "ci_low", "ci_high"))
                 style = {"color": plot.PALETTE[(at + 1) % 7], "marker": plot.MARKERS[at % 8]}
                 bars = {"yerr": [value - low, high - value], "capsize": 2, "ls": "", "ms": 5}
                 bottom.errorbar(x, value, label=variant, **bars, **style)
-            bottom.set(xlabel="strength", xticks=sorted(set(one["strength"])))
-        far = f"\nNot drawn, broken on clean images: {', '.join(broken)}" if broken else ""
-        canvas.suptitle(f"{about(table)}{far}", fontsize=10)
+            bottom.set(xlabel="strength", xticks=floats["strength"])
+            top.legend().remove()
+        canvas.suptitle(about(table), fontsize=10)
         axes[0][0].set_ylabel("accuracy of float")
-        axes[1][0].set_ylabel("accuracy minus float's\n(points, 95 % interval)")
+        more = compressed(axes[1][0], "y")
+        axes[1][0].set_ylabel(f"accuracy minus float's\n(points, 95 % interval{more})")
         _below(canvas, axes[1][0].get_legend_handles_labels()[0], ncols=4)
 
 
@@ -254,31 +235,22 @@ def network(table: pd.DataFrame, profile: str) -> None:
     """Bytes sent in a federated round over k, and, where they were counted, at a training step."""
     step = records.pick(table, ["network_step_bytes", "network_step_analytic_bytes"])
     step = step[step["method"].isna() | (step["method"] == "qat")]  # not with layers frozen
-    step = step.assign(k=step["k"].fillna(0).astype(int)).sort_values("k")
+    step = step.assign(k=step["k"].fillna(0), label=step["metric"].map(NETWORK))
     update = records.pick(table, "update_bytes")
-    update = update.astype({"bits": int, "k": int}).sort_values("k")
-    panels = 2 if len(step) else 1
-    layout = {"ncols": panels, "figsize": (4.8 * panels, 3.8), "squeeze": False}
-    with plot.figure("qat_network", profile, pd.concat([step, update]), **layout) as (canvas, axes):
+    update = update.assign(label=[f"{bits} bits" for bits in update["bits"]])
+    panels = [
+        (step, "bytes a step, two workers", "At each step of data-parallel training"),
+        (update, "bytes an update, reckoned", "In a round that sends only those layers"),
+    ][len(step) == 0 :]
+    drawn, layout = pd.concat([step, update]), {"ncols": len(panels), "squeeze": False}
+    layout["figsize"] = (4.8 * len(panels), 3.8)
+    look = {"x": "k", "y": "kilobytes", "hue": "label", "style": "label", "markers": True}
+    with plot.figure("qat_network", profile, drawn, **layout) as (canvas, axes):
         canvas.suptitle(table["model"].iloc[0], fontsize=10)
-        *left, right = axes[0]
-        for axis in left:
-            kinds = {"network_step_analytic_bytes": ("k:", "gradients and ranges, by the formula")}
-            kinds["network_step_bytes"] = ("o", "counted")
-            for metric, (style, label) in kinds.items():
-                line = step[step["metric"] == metric]
-                axis.plot(line["k"], line["value"] / 1e3, style, label=label)
-            axis.set(xlabel="k, last layers quantized", ylabel="10³ bytes a step, two workers")
-            axis.set_title("At each step of data-parallel training")
-        for bits, at in ((32, 0), (8, 1), (4, 3)):
-            line = update[update["bits"] == bits]
-            style = {"color": plot.PALETTE[at], "marker": plot.MARKERS[at], "ms": 4}
-            right.plot(line["k"], line["value"] / 1e3, label=f"{bits} bits", **style)
-        right.set(xlabel="k, last layers trained and sent", ylabel="10³ bytes an update, reckoned")
-        right.set_title("In a round that sends only those layers")
-        for axis in axes[0]:
-            axis.set_ylim(0, None)
-            axis.legend(frameon=False)
+        for axis, (rows, what, title) in zip(axes[0], panels, strict=True):
+            rows = rows.assign(k=rows["k"].astype(int), kilobytes=rows["value"] / 1e3)
+            sns.lineplot(rows, **look, ax=axis)
+            axis.set(xlabel="k, last layers", ylabel=f"10³ {what}", title=title, ylim=(0, None))
 
 
 def wrappers(tables: dict[str, pd.DataFrame], profile: str, model: str) -> None:

@@ -79,7 +79,9 @@ def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder):
 def test_model_and_data_that_do_not_belong_together_are_refused(home, folder):
     with pytest.raises(QlabError, match="answers with 3 classes"):
         prepare(of_own(folder, 3))
-    with pytest.raises(QlabError, match=r"images of \(16, 16, 3\) .* images of \(32, 32, 3\) in 10"):
+    with pytest.raises(
+        QlabError, match=r"images of \(16, 16, 3\) .* images of \(32, 32, 3\) in 10"
+    ):
         prepare(of_own(folder, 10, data="", profile="smoke"))
     (folder / "val" / "dog").rename(folder / "val" / "elk")
     with pytest.raises(QlabError, match="has a folder 'elk', which is not among the 2 classes"):

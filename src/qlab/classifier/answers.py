@@ -33,12 +33,9 @@ def keras_probabilities(model, images: np.ndarray, batch: int = 256) -> np.ndarr
 def tflite_probabilities(
     file: Path, images: np.ndarray, threads: int = 2, batch: int = 64
 ) -> np.ndarray:
-    """Class probabilities by a .tflite file; see `as_probabilities`.
-
-    Images go in `batch` at a time where the file leaves that open, else as many as it takes. 4-bit
-    weights are read as the same numbers in 8 bits, whose kernels are fast.
-    """
-    run, batch = _runner(widened(file), threads, batch)
+    """Class probabilities by a .tflite file; see `as_probabilities`. Images go in `batch` at a time
+    where the file leaves that open."""
+    run, batch = _runner(widened(file), threads, batch)  # kernels for 4 bits are slow
     parts = [run(images[at : at + batch]) for at in range(0, len(images), batch)]
     return as_probabilities(np.concatenate(parts), file.name)
 
@@ -70,19 +67,14 @@ def _runner(content: bytes, threads: int, batch: int) -> tuple[Callable, int]:
 
 
 def _encoded(values: np.ndarray, end: dict) -> np.ndarray:
-    """Real values as an input holds them: itself, or round(value / scale) + zero point."""
     if end["dtype"] == np.float32:
         return values
-    scale, zero = end["quantization"]
-    limits = np.iinfo(end["dtype"])
+    (scale, zero), limits = end["quantization"], np.iinfo(end["dtype"])
     return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(end["dtype"])
 
 
 def _decoded(codes: np.ndarray, end: dict) -> np.ndarray:
-    """The real values of an output."""
-    if end["dtype"] == np.float32:
-        return codes
-    scale, zero = end["quantization"]
+    scale, zero = (1, 0) if end["dtype"] == np.float32 else end["quantization"]
     return ((codes.astype(np.float32) - zero) * scale).astype(np.float32)
 
 
@@ -122,12 +114,11 @@ def correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def calibration_error(
     confidence: np.ndarray, right: np.ndarray, bins: int = 15, draws: int = 1000
 ) -> Estimate:
-    """ECE, 0 to 1, with its bias-corrected bootstrap 95 % interval over images.
+    """ECE with its bootstrap 95 % interval over images (Guo et al., arXiv 1706.04599, equation 3).
 
-    `confidence` [n] is the probability of the likeliest class, `right` [n] whether it is the label:
-    the mean distance of accuracy and confidence over bins of equal width, closed above, that weigh
-    as much as they have images (Guo et al., arXiv 1706.04599, equation 3, with their 15 bins). Few
-    images give too high an ECE, for noise in a bin never cancels: compare on the same images only.
+    The mean distance of `confidence` [n], the probability of the likeliest class, and of `right`
+    [n], whether it is the label, over bins of equal width, closed above. Few images give too high
+    an ECE, for noise in a bin never cancels: compare on the same images only.
     """
     confidence = confidence.astype(float)
     column = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

@@ -1,8 +1,7 @@
-"""ResNet-20 and -32 of CIFAR-10 from PyTorch checkpoints, rebuilt in Keras 2.
+"""ResNet-20 and -32 of CIFAR-10 from akamaster's PyTorch checkpoints (BSD-2), rebuilt in Keras 2.
 
-The checkpoints are akamaster's (github.com/akamaster/pytorch_resnet_cifar10, BSD-2). Their networks
-are He et al.'s (arXiv 1512.03385, section 4.2) with option A's shortcuts, which take every other
-pixel and add channels of zeros on both sides: here 1x1 convolutions of ones and zeros.
+They are He et al.'s (arXiv 1512.03385, section 4.2) with option A's shortcuts, which take every
+other pixel and add channels of zeros on both sides: here 1x1 convolutions of ones and zeros.
 """
 
 from collections.abc import Mapping

@@ -31,10 +31,7 @@ _ADMITTED: dict[tuple[str, str], Callable] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes numpy arrays and built-in containers; refuses every other name before it is looked up.
-
-    numpy's own object arrays could hold further objects, but these too only of admitted kinds.
-    """
+    """Makes numpy arrays and built-in containers; refuses other names before they are looked up."""
 
     def find_class(self, module: str, name: str) -> Callable:
         if (module, name) not in _ADMITTED:
@@ -61,19 +58,15 @@ def read_batch(path: Path) -> LabelledImages:
 
 
 def load(folder: Path, split: str) -> LabelledImages:
-    """The split `train` or `test` of the official layout in `folder` or in the folder above it.
-
-    Training batches that are missing are said, and the others used without them. QlabError: no
-    batch of the split, or one that `read_batch` refuses.
-    """
+    """The split `train` or `test` of the official layout in `folder` or in the folder above it;
+    missing batches are said, and the others used. QlabError: none, or see `read_batch`."""
     folder = folder if folder.name == FOLDER else folder / FOLDER
     there = [name for name in SPLITS[split] if (folder / name).is_file()]
     missing = ", ".join(name for name in SPLITS[split] if name not in there)
     if not there:
         raise QlabError(
             f"There is no {missing} in {folder}, so there are no images to {split} on; unpack the "
-            "official cifar-10-python.tar.gz there, or leave the parameter 'data' empty in the "
-            "profile full, which downloads it."
+            "official cifar-10-python.tar.gz there, or leave the parameter 'data' empty."
         )
     if missing:
         log.warning("CIFAR-10 in %s lacks %s; used without.", folder.name, missing)

@@ -44,12 +44,10 @@ MLPERF_TINY = (
 class Parameters(parameters.Parameters):
     """Those of notebook 03.
 
-    `model` is an embedded or a PUBLISHED model's name, the path of a Keras 2 h5 file or SavedModel,
-    `ResNet50` or `ResNet50V2` with ImageNet weights, or one of TOYS, which are first trained on the
-    training images. `data` is a folder with CIFAR-10's batches, or with `train/` and `val/`, each
-    with a folder of images per class. Left empty they are the embedded ResNet-8 and shapes32, or a
-    model of USUAL and CIFAR-10, from QLAB_DATA or downloaded. `leave_float` names layers, with
-    commas between.
+    `model` is a name of EMBEDDED, PUBLISHED or TOYS (first trained on the training images),
+    `ResNet50` or `ResNet50V2` of ImageNet, or the path of a Keras 2 h5 file or SavedModel.
+    `data` is a folder with CIFAR-10's batches, or with `train/` and `val/`, each with a folder of
+    images per class. Left empty, they are embedded, or one of USUAL and CIFAR-10.
     """
 
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
@@ -102,20 +100,20 @@ class Task:
 def prepare(given: Parameters) -> Task:
     """The task that the parameters name. QlabError: model, data and layers do not fit together."""
     profile, data = given.profile, None
-    if given.model in TOYS:  # trained on the images, so these come first
+    if (name := given.model) in TOYS:  # trained on the images, so these come first
         data = _images(given, (32, 32))
-        name, file = given.model, _toy(given.model, data["train"])
+        train = data["train"]
+        file = _kept("toy", name, lambda: toys.trained(TOYS[name], train), train=train.sha256)
     else:
-        name, file = _model(given.model, profile)
+        name, file = _model(name, profile)
     model = keras_classifier.load(file)
     *size, channels = model.input_shape[1:]
     data = data or _images(given, tuple(size))
     if channels == 1:
         data |= {part: data[part].grey() for part in IMAGES}
         data["notes"].append("Images were turned to grey.")
-    test, dataset = data["test"], data["dataset"]
-    wanted = (*model.input_shape[1:], model.output_shape[1])
-    there = (*test.images.shape[1:], len(test.classes))
+    wanted, dataset = (*model.input_shape[1:], model.output_shape[1]), data["dataset"]
+    there = (*data["test"].images.shape[1:], len(data["test"].classes))
     if any(one not in (None, other) for one, other in zip(wanted, there, strict=True)):
         raise QlabError(
             f"{file} takes images of {wanted[:3]} and answers with {wanted[3]} classes; {dataset} "
@@ -171,13 +169,7 @@ def _model(model: str, profile: str) -> tuple[str, Path]:
         return model, embedded.resnet_file(model)
     if (name := model.lower()) in keras_classifier.IMAGENET:
         return name, _kept("imagenet", name, lambda: keras_classifier.imagenet(name))
-    path = Path(model).expanduser()
-    return path.stem, path
-
-
-def _toy(name: str, train: LabelledImages) -> Path:
-    """A toy network trained on the training images."""
-    return _kept("toy", name, lambda: toys.trained(TOYS[name], train), train=train.sha256)
+    return Path(model).stem, Path(model).expanduser()
 
 
 def _kept(kind: str, name: str, make, **recipe) -> Path:
@@ -198,7 +190,7 @@ def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
     if not given.data and given.profile not in USUAL:
         parts = {name: shapes32.kept(name, count[given.profile]) for name, count in IMAGES.items()}
         return {"dataset": "shapes32", "notes": [], **parts}
-    own = Path(given.data).expanduser() if given.data else None
+    own = given.data and Path(given.data).expanduser()
     folder = own or _local("cifar10") or cifar10.downloaded()
     if not (folder / "train").is_dir():
         return split("cifar10", *(cifar10.load(folder, part) for part in ("train", "test")))
@@ -214,11 +206,8 @@ def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def split(dataset: str, train: LabelledImages, test: LabelledImages) -> dict[str, Any]:
-    """Fields of a `Task` of a data set without calibration images.
-
-    They are the last of the training ones, a quarter at most, which then do not train. Training
-    images that are test images too are left out.
-    """
+    """Fields of a `Task`: the last training images, a quarter at most, calibrate and do not train;
+    those that are test images too are left out."""
     kept = train.without(test)
     cut = len(kept) - min(CALIBRATION, len(kept) // 4)
     notes = [f"Calibration images are the last {len(kept) - cut} training images."]

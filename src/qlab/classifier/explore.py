@@ -4,15 +4,12 @@ import html
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
 from qlab.classifier.data import Task
 from qlab.classifier.points import Answer, Point
 from qlab.core import live, plot
-
-SHOWN = 5  # classes of an image
 
 
 def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
@@ -43,7 +40,11 @@ def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
             f"{len(labels):,} images {(old != new).sum():,} get another class than from float: "
             f"{lost.sum():,} lost, {gained.sum():,} gained."
         )
-        return text, _picture(task, at, pd.DataFrame({"float": before[at], name: after[at]}))
+        plot.use_style()
+        canvas, axis = subplots(figsize=(3, 3))
+        axis.imshow(task.test.images[at], cmap="gray", interpolation="none")
+        axis.set_axis_off()
+        return text, canvas
 
     most = max(there, key=lambda name: (there[name].argmax(1) != before.argmax(1)).sum())
     controls = [
@@ -51,21 +52,3 @@ def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
         live.counter(1, len(labels), "image, other class first"),
     ]
     return live.follow(show, controls)
-
-
-def _picture(task: Task, at: int, shares: pd.DataFrame) -> Figure:
-    """The image, and its most probable classes by each column of `shares` [classes]."""
-    plot.use_style()
-    canvas, (left, right) = subplots(ncols=2, figsize=(8.4, 3.2))
-    left.set_axis_off()
-    left.imshow(task.test.images[at], interpolation="none")
-    shares = shares.set_axis(task.test.classes)
-    true = task.test.classes[task.test.labels[at]]
-    shares = shares.loc[shares.max(axis=1).nlargest(SHOWN).index][::-1]
-    shares.rename({true: f"{true} (true)"}).plot.barh(
-        ax=right, color=plot.PALETTE[:4:3], width=0.8, xlim=(0, 1), xlabel="probability"
-    )
-    for label in right.get_yticklabels():
-        label.set_parse_math(False)
-    right.grid(axis="y", visible=False)
-    return canvas

@@ -86,7 +86,6 @@ def analytic_bytes(model: keras.Model, layers: Sequence[str], bits: Mapping[str,
 
 def update_bytes(model: keras.Model, layers: Sequence[str], bits: int) -> int:
     """Bytes of one worker's update of some layers in a round of federated averaging (McMahan et
-    al., arXiv 1602.05629): kernels once a round, with scales; bias and normalization in float32.
-    """
+    al., arXiv 1602.05629): kernels with their scales; bias and normalization in float32."""
     weights = [weight for name in layers for weight in model.get_layer(name).weights]
     return sum(_bytes(w, bits if "kernel" in part(w) else 32) for w in weights)

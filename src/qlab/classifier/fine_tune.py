@@ -65,10 +65,7 @@ def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Ste
 
 
 def run(model: keras.Model, steps: Iterable[Step], settings: Settings, images: int) -> None:
-    """Take steps with a compiled model, of so many training `images`, at the settings' rates.
-
-    Raises Diverged where the loss is no finite number.
-    """
+    """Take steps with a compiled model, of so many training `images`; Diverged: see there."""
     for step, batch in enumerate(steps, 1):
         model.optimizer.learning_rate.assign(settings.rate_at(step, images))
         if not np.isfinite(model.train_on_batch(*batch)):

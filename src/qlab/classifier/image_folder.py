@@ -10,22 +10,17 @@ from qlab.core.errors import QlabError
 from qlab.core.images import read_image
 from qlab.core.labelled_images import LabelledImages
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}  # files that are read as images
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")  # files that are read as images
 JUDGED = ("val", "valid", "validation", "test")  # names of the folder of images that judge
-# The centre that counts, as a share of the shorter side: 224 of 256 pixels, the crop at which the
-# ImageNet scores of Keras' ResNets are stated (He et al., arXiv 1512.03385, section 3.4).
-CROP = 0.875
-
+CROP = 0.875  # of the shorter side: 224 of 256 pixels (He et al., arXiv 1512.03385, section 3.4)
 Size = tuple[int, int]  # height and width, pixels
 
 
 def load(folder: Path, size: Size, classes: Sequence[str] = (), limit: int = 0) -> LabelledImages:
-    """The images of a folder of class folders, cut and resized by `centre`.
+    """The images of a folder of class folders, cut and resized by `centre`; `limit` at most.
 
-    Labels count the class folders in the order of their sorted names, as Keras does; `classes` are
-    those of another folder, to be labelled alike. The first image of every class comes before the
-    second of any, so that any first part is as even as the folder allows; no more than `limit`, if
-    given, are read.
+    Labels count the sorted names, or `classes`, those of another folder. The first image of every
+    class comes before the second of any, so that any first part is as even as the folder allows.
     QlabError: no class folder, an empty one, one that `classes` lacks, a damaged image.
     """
     inner = sorted(f for f in folder.glob("*/") if not f.name.startswith("."))
@@ -40,8 +35,8 @@ def load(folder: Path, size: Size, classes: Sequence[str] = (), limit: int = 0) 
         )
     if empty := [name for name, files in found.items() if not files]:
         raise QlabError(
-            f"The class folder '{empty[0]}' in {folder} has no images "
-            f"({', '.join(sorted(SUFFIXES))}); fill it, or remove it if it is no class."
+            f"The class folder '{empty[0]}' in {folder} has no images ({', '.join(SUFFIXES)}); "
+            "fill it, or remove it if it is no class."
         )
     files = sorted((i, names.index(name), f) for name in found for i, f in enumerate(found[name]))
     files = files[: limit or None]
@@ -62,11 +57,8 @@ def _is_image(file: Path) -> bool:
 
 
 def centre(image: np.ndarray, size: Size, crop: float = CROP) -> np.ndarray:
-    """The centre of an image, uint8 [h, w, 3], resized to [*size, 3].
-
-    It is `crop` times the largest part of that shape: of a square the same as to resize the shorter
-    side to `size / crop` pixels and to cut out the centre, in one bilinear step.
-    """
+    """The centre of an image, uint8 [h, w, 3], resized to [*size, 3]: `crop` times the largest part
+    of that shape, in one bilinear step."""
     middle = np.array(image.shape[:2]) / 2
     half = crop * (middle / size).min() * np.array(size)
     (top, left), (bottom, right) = middle - half, middle + half

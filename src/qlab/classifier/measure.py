@@ -4,11 +4,10 @@ Each function measures one thing and returns records; nothing is drawn here.
 """
 
 import gzip
-import itertools
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from qlab.classifier import export, network, partial_qat, points
 from qlab.classifier.data import Task
 from qlab.classifier.metrics import GRAPHS, RECORD, Answers, Worse, recorded
 from qlab.classifier.points import FLOAT, Answer, Bench, Point
-from qlab.classifier.repeats import hits_of, outcomes_of, seeds_of
+from qlab.classifier.repeats import hits_of, minus, outcomes_of, seeds_of
 from qlab.core import corruptions, provenance, stats
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.records import Record
@@ -37,28 +36,26 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
     was fine-tuned from the same seed (`accuracy_minus_tuned`). Of what failed or diverged there is
     a record of that alone.
     """
-    labels = task.test.labels
-    hits = {p: hits_of(a, labels) for p, a in answers.items()}
-    before = hits_of(parent, labels)
-    found = recorded(task, FLOAT, _judged(parent, before))
-    for point, answer in answers.items():
-        if "failed" in answer.facts:
-            found += recorded(task, point, {"failed": 1})
+    found, whole = [], {FLOAT: parent, **answers}
+    hits = {p: hits_of(a, task.test.labels) for p, a in whole.items()}
+    for point, answer in whole.items():
+        if gone := {"failed", "diverged_at_step"} & set(answer.facts):
+            facts = {name: 1 if name == "failed" else answer.facts[name] for name in gone}
+            found += recorded(task, point, facts)
             continue
-        if "diverged_at_step" in answer.facts:
-            at = answer.facts["diverged_at_step"]
-            found += recorded(task, point, {"diverged_at_step": at})
-            continue
-        numbers = _judged(answer, hits[point])
+        here = hits[point]["tflite"]
+        numbers = {GRAPHS[graph]: _share(h) for graph, h in hits[point].items()}
+        confidence = answer.probabilities["tflite"].max(1)
+        numbers["calibration_error"] = classification.calibration_error(confidence, here)
         if "steps" in answer.facts:
             numbers["train_steps"] = answer.facts["steps"]
         control = hits.get(Point("tuned", seed=point.seed))
         if point.method in ("qat", "qatcold") and control:
-            flips = stats.paired(control["tflite"], hits[point]["tflite"])
-            numbers["accuracy_minus_tuned"] = flips.difference
+            numbers["accuracy_minus_tuned"] = stats.paired(control["tflite"], here).difference
         found += recorded(task, point, numbers)
-        flips = stats.paired(before["tflite"], hits[point]["tflite"])
-        found += RECORD.compared(task, point.variant, "accuracy", flips, **point.drawn)
+        if point != FLOAT:
+            flips = stats.paired(hits[FLOAT]["tflite"], here)
+            found += RECORD.compared(task, point.variant, "accuracy", flips, **point.drawn)
     return found
 
 
@@ -66,21 +63,14 @@ def _share(hits: np.ndarray) -> Estimate:
     return stats.proportion(int(hits.sum()), len(hits))
 
 
-def _judged(answer: Answer, hits: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
-    confidence = answer.probabilities["tflite"].max(1)
-    error = classification.calibration_error(confidence, hits["tflite"])
-    return {GRAPHS[g]: _share(h) for g, h in hits.items()} | {"calibration_error": error}
-
-
 def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
     """Bytes of each file, raw and gzip-compressed, and what its weights need by arithmetic.
 
     One seed's file stands for a variant: the sizes of the others differ by some bytes at most.
     """
-    files = {FLOAT: bench.float_file}
-    files |= {p: a.file for p, a in answers.items() if p.seed == 0 and p.method != "tuned"}
+    files = {p: a.file for p, a in answers.items() if p.seed == 0 and p.method != "tuned"}
     found, each = [], partial_qat.parameters(bench.model, bench.layers)
-    for point, file in files.items():
+    for point, file in {FLOAT: bench.float_file, **files}.items():
         if file is None:
             continue
         content, chosen = file.read_bytes(), bench.chosen(point)  # k is 0 of the parent
@@ -102,20 +92,16 @@ def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, prog
 
     Of the float parent, the float control and the points with all layers quantized.
     """
-    files = {FLOAT: bench.float_file}
-    files |= {
-        p: a.file
-        for p, a in answers.items()
-        if a.file and (p.method == "tuned" or p.k == len(bench.layers)) and not p.rounding
-    }
-    found = {}
-    kinds = list(itertools.product(corruptions.KINDS, corruptions.STRENGTHS))
-    for kind, strength in progress(kinds):
+    found, files = {}, {FLOAT: bench.float_file}
+    for point, answer in answers.items():
+        whole = point.method == "tuned" or point.k == len(bench.layers)
+        if answer.file and whole and not point.rounding:
+            files[point] = answer.file
+    for kind, strength in progress(list(product(corruptions.KINDS, corruptions.STRENGTHS))):
         images = [corruptions.corrupt(x, kind, strength, i) for i, x in enumerate(task.test.images)]
-        images = np.stack(images)
-        found[kind, strength] = {
-            p: classification.tflite_probabilities(f, images, threads) for p, f in files.items()
-        }
+        ask = (np.stack(images), threads)
+        answered = {p: classification.tflite_probabilities(f, *ask) for p, f in files.items()}
+        found[kind, strength] = answered
     return found
 
 
@@ -131,8 +117,7 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
                 numbers["accuracy_difference"] = stats.paired(hits[FLOAT], one).difference
             found += recorded(task, point, numbers, **about)
         for point, seeds in seeds_of(hits).items():
-            each = outcomes_of(hits, point, seeds)
-            e = stats.difference_over_seeds(each, np.broadcast_to(hits[FLOAT], each.shape))
+            e = minus(outcomes_of(hits, point, seeds), hits[FLOAT])
             over = {"accuracy_difference_over_seeds": e}
             found += recorded(task, point, over, seeded=False, **about)
     return found
@@ -179,10 +164,10 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
 def update_records(task: Task, bench: Bench) -> list[Record]:
     """Bytes of one federated update of the last k layers, by arithmetic."""
     found = []
-    for k, bits in itertools.product(range(1, len(bench.layers) + 1), UPDATE_BITS):
+    for k, bits in product(range(1, len(bench.layers) + 1), UPDATE_BITS):
         chosen = partial_qat.choose(bench.layers, "last", k)
         about = {"method": "update", "bits": bits, "where": "last", "k": k}
-        reckoned = export.update_bytes(bench.model, chosen, bits)
-        here = (task, f"update_w{bits}_last{k}", "update_bytes")
-        found.append(RECORD.counted(*here, reckoned, **about))
+        sent = export.update_bytes(bench.model, chosen, bits)
+        name = f"update_w{bits}_last{k}"
+        found.append(RECORD.counted(task, name, "update_bytes", sent, **about))
     return found

@@ -1,8 +1,8 @@
 """Classifiers from Keras 2 files, rebuilt from their description without running their code.
 
 A model file can carry code: a Lambda layer's bytecode, a call of any TensorFlow function, a
-SavedModel's graph, a module to be imported. (Keras' `safe_mode` looks after Keras 3's archives
-only.) Here a file gives only the description of its layers, which must be Keras' own, and weights.
+SavedModel's graph, a module to be imported. (Keras' `safe_mode` is of Keras 3's archives alone.)
+So a file gives only weights and the description of its layers, which must be Keras' own.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 
-from qlab.core import fetch, quiet
+from qlab.core import quiet
 from qlab.core.errors import QlabError
 from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
 
@@ -20,7 +20,6 @@ with quiet.quiet():
     import tf_keras as keras
     from tf_keras import applications, layers
     from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
-    from tf_keras.src.applications import resnet as weights_source
 
 # Networks with published weights.
 IMAGENET = {"resnet50": applications.ResNet50, "resnet50v2": applications.ResNet50V2}
@@ -42,9 +41,8 @@ def load(path: Path | str, raw: bool = False) -> keras.Model:
     """A classifier from a Keras 2 .h5 file or SavedModel folder, not compiled.
 
     In: images [n, h, w, 1 or 3], the model's own preprocessing in it; out: [n, classes]. But for
-    `raw`, a pooling over all of its input is a mean over it, see `with_means`.
-    QlabError: nothing there, no description of layers (Keras 3, weights only, a detector's
-    SavedModel), code of its own (Lambda, custom layers), a damaged file, other inputs or outputs.
+    `raw`, see `with_means`. QlabError: nothing there, no description of layers (Keras 3, weights
+    alone), code of its own (Lambda, custom layers), a damaged file, other inputs or outputs.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -69,9 +67,8 @@ def load(path: Path | str, raw: bool = False) -> keras.Model:
         raise QlabError(f"Keras cannot rebuild the model in {path}: {error}") from error
     if inner := [x.name for x in model.layers if isinstance(x, keras.Model)]:
         raise QlabError(
-            f"{path}: the layer '{inner[0]}' is a model of its own, whose layers cannot be chosen "
-            "one by one. Build it on your input (Keras' applications take `input_tensor`) and save "
-            "the model again."
+            f"{path}: the layer '{inner[0]}' is a model of its own. Build it on your input (Keras' "
+            "applications take `input_tensor`), so that its layers can be chosen, and save again."
         )
     inputs, outputs = ([list(t.shape) for t in ends] for ends in (model.inputs, model.outputs))
     fits = len(inputs) == len(outputs) == 1 and len(inputs[0]) == 4 and len(outputs[0]) == 2
@@ -147,8 +144,7 @@ def _check_layers(config: dict, path: Path) -> None:
         name = part.get("name") or settings.get("name") or "without a name"
         raise QlabError(
             f"{path}: the layer '{name}' {what}, not one of Keras' own layers; code from a model "
-            "file is never run. Express it with Keras' own layers (Rescaling, Normalization for "
-            "preprocessing) and save the model again."
+            "file is never run. Use Keras' own (Rescaling to preprocess) and save the model again."
         )
 
 
@@ -161,20 +157,17 @@ def _parts(config) -> Iterator[dict]:
             yield from _parts(part)
 
 
-def imagenet(name: str, weights: Path | None = None, size: int = 224) -> keras.Model:
+def imagenet(name: str, weights: str = "imagenet", size: int = 224) -> keras.Model:
     """ResNet-50 (`resnet50`, `resnet50v2`) trained on ImageNet, its preprocessing built in.
 
-    In: RGB 0..255 [n, size, size, 3]; out: probabilities [n, 1000]. `weights` is tf_keras' own
-    file of them, else downloaded (100 MB) and checked against the md5 sum that tf_keras carries.
+    In: RGB 0..255 [n, size, size, 3]; out: probabilities [n, 1000]. `weights` are a file of them,
+    or downloaded by tf_keras (100 MB), which checks their md5 sum.
     """
-    if weights is None:
-        url = f"{weights_source.BASE_WEIGHTS_PATH}{name}_weights_tf_dim_ordering_tf_kernels.h5"
-        weights = fetch.fetch(url, f"md5:{weights_source.WEIGHTS_HASHES[name][0]}")
     bgr = name == "resnet50"
     scale, offset = (1.0, [-mean for mean in _CAFFE_MEAN]) if bgr else (1 / 127.5, -1.0)
     image = keras.Input((size, size, 3), name="image")
     scaled = layers.Rescaling(scale, offset, name="preprocess")(image)
-    model = IMAGENET[name](weights=str(weights), input_tensor=scaled)
+    model = IMAGENET[name](weights=weights, input_tensor=scaled)
     if bgr:  # its first kernel takes BGR
         first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
         kernel, *bias = first.get_weights()

@@ -2,11 +2,10 @@
 
 A weighted layer is quantized together with the batch normalization and the activation that follow
 it, because the converter folds the three into one operator. A layer without weights is quantized
-where everything it reads is. tfmot adds one thing of its own: where a quantized layer reads from a
-float one, the float one's output gets a quantizer, for an integer operator must read integers
-(`requires_output_quantize` in tfmot's `quantize_apply`). So the layer before shows up wrapped too.
-tfmot does so only for kinds of layers that it knows; for the others (such as Rescaling) it is
-done here.
+where everything it reads is. Where a quantized layer reads from a float one, tfmot gives the float
+one's output a quantizer, for an integer operator must read integers (`requires_output_quantize` in
+its `quantize_apply`): so the layer before shows up wrapped too. It does so for kinds of layers that
+it knows; for the others (such as Rescaling) it is done here.
 """
 
 from collections.abc import Sequence
@@ -26,11 +25,8 @@ with quiet.quiet():
     from tf_keras import layers as kinds
 
 qat = tfmot.quantization.keras
-# Which layers tfmot quantizes, and how.
-KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
-# Quantizes what a layer puts out, and no weights.
+KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()  # layers tfmot quantizes
 OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
-
 BITS = (8, 4)  # of the weights; activations have 8
 WHERE = ("last", "first", "only")  # ends of the network to count layers from
 WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
@@ -41,12 +37,9 @@ MOVERS += (kinds.MaxPooling2D,)
 
 
 def weighted_layers(model: keras.Model) -> list[str]:
-    """Names of the layers with a kernel, by their longest path from the input.
-
-    Of two at the same depth the one nearer the output comes first: a residual block's shortcut
-    before the block's own convolutions. In another order the converter would find a float layer
-    between two quantized tensors, and quantize it unasked.
-    """
+    """Names of the layers with a kernel, by their longest path from the input; of two as deep the
+    one nearer the output first, a shortcut before its block's convolutions. In another order the
+    converter would find a float layer between quantized tensors, and quantize it unasked."""
 
     @cache
     def longest(layer: keras.layers.Layer, neighbours) -> int:
@@ -72,10 +65,7 @@ def readers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
-    """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input.
-
-    QlabError: more layers than there are.
-    """
+    """The last k of `layers`, the first k, or only the k-th from 1; QlabError: there are fewer."""
     least = 1 if where == "only" else 0
     if not least <= k <= len(layers):
         raise QlabError(
@@ -91,10 +81,9 @@ def quantized(
 ) -> keras.Model:
     """A copy of a functional model in which tfmot quantizes `layers`; not compiled.
 
-    It starts from the model's weights. Weights get `weight_bits` of BITS, symmetric, per channel in
-    convolutions and per tensor in dense layers; activations 8 bits, by moving averages of their
-    range. With no layers it is a plain copy. Layers in `leave_float` are never wrapped. QlabError
-    names a layer that tfmot cannot wrap.
+    Weights get `weight_bits` of BITS, symmetric, per channel in convolutions and per tensor in
+    dense layers; activations 8 bits, by moving averages of their range. Layers in `leave_float` are
+    never wrapped. QlabError names a layer that tfmot cannot wrap.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -156,10 +145,8 @@ def _folded(layer: keras.layers.Layer) -> set[str]:
 
 
 def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
-    """Names of unmarked layers that weighted ones among the marked read, of kinds unknown to tfmot.
-
-    It would leave their outputs, and so the layers that read them in the file, in float.
-    """
+    """Names of unmarked layers of kinds unknown to tfmot that weighted ones among the marked read.
+    It would leave their outputs, and so the layers that read them in the file, in float."""
     weighted = [x for x in model.layers if x.name in marked and isinstance(x, WEIGHTED)]
     read = [source for layer in weighted for source in _feeding(layer)]
     # tfmot puts a quantizer behind inputs by itself.

@@ -6,13 +6,11 @@ intervals are those of one new model (`formulas.Fit.predict`).
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from qlab.classifier.formulas import Fits
-from qlab.core import live, plot
+from qlab.core import live
 from qlab.core.errors import QlabError
 
 
@@ -76,42 +74,24 @@ def describe(plan: pd.Series) -> str:
     return f"Nothing measured gives {asked}. Closest: quantize {what}; {result}."
 
 
-def picture(table: pd.DataFrame, plan: pd.Series) -> Figure:
-    """Predicted loss against size of all `options`, the bounds, and the plan as a ring."""
-    plot.use_style()
-    canvas, axis = plt.subplots(figsize=(5.4, 3.4))
-    for i, ((where, bits), curve) in enumerate(table.groupby(["where", "bits"], sort=False)):
-        style = {"color": plot.PALETTE[1 + i % 7], "marker": plot.MARKERS[i % 8], "ms": 4}
-        label = f"{where} k, {bits} bit"
-        axis.plot(curve["size"] / 1e3, 100 * curve["loss"], label=label, **style)
-    axis.axvline(plan.max_bytes / 1e3, color="black", ls="--", lw=1)
-    axis.axhline(100 * plan.max_loss, color="black", ls="--", lw=1)
-    ring = "black" if plan.feasible else plot.PALETTE[3]
-    axis.plot(plan["size"] / 1e3, 100 * plan.loss, "o", ms=13, mfc="none", mec=ring, mew=2)
-    axis.set(xlabel="size (KB)", ylabel="accuracy loss (points)")
-    axis.legend(frameon=False)
-    return canvas
-
-
 def widget(formulas: Fits, layers: Sequence[int]):
-    """Sliders for both bounds and a choice of the curve; text and picture follow at once.
+    """A choice of the curve and sliders for both bounds; the plan in words follows at once.
 
     A box (`live.follow`) whose children are curve, budget (KB), bound (points), text, image.
     """
     table = options(formulas, layers)
     curves = [(f"{where} k layers, {bits} bit", [(where, bits)]) for where, bits in formulas]
 
-    def show(curve: list, budget: float, bound: float) -> tuple[str, Figure]:
+    def show(curve: list, budget: float, bound: float):
         chosen = {key: formulas[key] for key in curve}
-        found = plan(chosen, layers, 1e3 * budget, bound / 100)
-        return describe(found), picture(options(chosen, layers), found)
+        return describe(plan(chosen, layers, 1e3 * budget, bound / 100)), live.nothing()
 
     kilobytes, points = table["size"] / 1e3, 100 * table["loss"]
-    least, most = float(kilobytes.min()) * 0.9, float(kilobytes.max()) * 1.05
-    low, top = min(float(points.min()), 0.0), max(float(points.max()), 0.0) + 0.1
+    low, top = min(points.min(), 0.0), max(points.max(), 0.0) + 0.1
+    ends = 0.9 * kilobytes.min(), 1.05 * kilobytes.max(), 0.1
     controls = [
         live.choice([("all", list(formulas)), *curves], "quantize"),
-        live.slider(float(kilobytes.median()), least, most, 0.1, "KB at most"),
+        live.slider(kilobytes.median(), *ends, "KB at most"),
         live.slider(top, low, top, (top - low) / 100, "points at most"),
     ]
     return live.follow(show, controls)

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from qlab.classifier.formulas import Fits
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Point
+from qlab.classifier.quantizers import picture as wrappers  # noqa: F401
 from qlab.classifier.sweep import POINTS, both_ends, float_bytes, same_settings
 from qlab.core import plot, records
 from qlab.core.places import each_alone, points_table
@@ -23,7 +24,6 @@ STYLE = {  # (method, bits of the weights): colour, marker, label
 }
 SIDES = {"last": "the last k layers", "first": "the first k layers"}
 KEYS = ["method", "bits", "where", "k"]
-NETWORK = {"network_step_bytes": "counted", "network_step_analytic_bytes": "by the ring's formula"}
 
 
 def over_seeds(points: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -71,16 +71,15 @@ def _bars(axis, drawn: pd.DataFrame, method: str, bits: int, shift: float | None
     axis.errorbar(**ends, color=colour, marker=marker, ms=5, capsize=2, **more)
 
 
-def compressed(axes, which: str) -> str:
-    """Make an axis of points logarithmic where it goes far below 0; says so for its label."""
-    axis = getattr(axes, f"{which}axis")
-    low, high = axis.get_view_interval()
-    if low > -10:
-        return ""
-    getattr(axes, f"set_{which}scale")("symlog", linthresh=1, linscale=0.6)
-    getattr(axes, f"set_{which}lim")(1.25 * low, max(high, 0.3))
-    axis.set_ticks(ticks := [-50, -10, -5, -2, -1, 0], ticks)
-    return ", log beyond -1"
+def _of_points(axes, which: str, label: str) -> None:
+    """Label an axis of percentage points; make it logarithmic where it goes far below 0."""
+    axis, (low, high) = getattr(axes, f"{which}axis"), getattr(axes, f"get_{which}lim")()
+    if low < -10:
+        getattr(axes, f"set_{which}scale")("symlog", linthresh=1, linscale=0.6)
+        getattr(axes, f"set_{which}lim")(1.25 * low, max(high, 0.3))
+        axis.set_ticks(ticks := [-50, -10, -5, -2, -1, 0], ticks)
+        label += ", log beyond -1"
+    axis.set_label_text(label)
 
 
 def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> None:
@@ -112,7 +111,7 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
             axis.plot(one["k"], -one["loss"] * POINTS, "ko", ms=11, mfc="none")
             axis.set_title(f"{SIDES[where]}, {bits}-bit weights", fontsize=10)
         for axis in axes[:, 0]:
-            axis.set_ylabel(f"accuracy minus float's\n(points{compressed(axis, 'y')})")
+            _of_points(axis, "y", "points minus float's")
         for axis in axes[1]:
             axis.set_xlabel("k, layers quantized")
         told = "Bars: 95 % intervals; grey: float, fine-tuned as long, all seeds"
@@ -127,16 +126,15 @@ def size_by_k(table: pd.DataFrame, profile: str) -> None:
     drawn = both_ends(points.query("method == 'qat'")).drop_duplicates(KEYS)
     start = drawn.drop_duplicates(["where", "bits"]).assign(k=0, size_bytes=float_bytes(table))
     each = pd.concat([start.assign(analytic_bytes=np.nan), drawn])
-    each = each.rename(columns={"size_bytes": "file", "analytic_bytes": "weights and scales alone"})
-    each = each.melt(KEYS, ["file", "weights and scales alone"], "bytes of", "kilobytes").dropna()
-    look = {"x": "k", "y": "kilobytes", "hue": "bits", "style": "bytes of", "markers": True}
+    each = each.rename(columns={"size_bytes": "file", "analytic_bytes": "weights and scales"})
+    each = each.melt(KEYS, ["file", "weights and scales"], "of", "bytes").dropna()
+    look = {"x": "k", "y": "bytes", "hue": "bits", "style": "of", "markers": True}
     look["palette"] = {bits: STYLE["qat", bits][0] for bits in BITS}
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 4)}
     with plot.figure("qat_size_by_k", profile, drawn, **layout) as (canvas, axes):
         for axis, (where, label) in zip(axes, SIDES.items(), strict=True):
-            one = each[each["where"] == where].assign(kilobytes=lambda t: t["kilobytes"] / 1e3)
-            sns.lineplot(one, **look, ax=axis, legend=where == "last")
-            axis.set(xlabel="k, layers quantized", ylabel="10³ bytes", title=label, ylim=(0, None))
+            sns.lineplot(each[each["where"] == where], **look, ax=axis, legend=where == "last")
+            axis.set(xlabel="k, layers quantized", title=label, ylim=(0, None))
         canvas.suptitle(table["model"].iloc[0], fontsize=10)
 
 
@@ -155,7 +153,7 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
             axis.axvline(0, color="#000000", lw=1)
             for method, shift in (("ptq", -0.14), ("qat", 0.14)):
                 _bars(axis, drawn, method, bits, shift, ls="")
-            axis.set_xlabel(f"accuracy minus float's (points{compressed(axis, 'x')})")
+            _of_points(axis, "x", "points minus float's")
             axis.set_title(f"{bits}-bit weights", fontsize=10)
         axes[2].barh(range(1, whole + 1), [sizes[n] / 1e3 for n in layers], color="#999999")
         axes[2].set_xlabel("weights (10³)")
@@ -168,31 +166,29 @@ def each_layer(table: pd.DataFrame, profile: str, layers: Sequence[str], sizes: 
 
 def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int, told: str) -> None:
     """Fitted loss over k and size over the quantized share, with 95 % prediction bands."""
-    drawn, points = [], both_ends(points).assign(of_layers=lambda t: t["k"] / layers)
+    curves = []
     for (where, bits), pair in found.items():
         for quantity, fit in zip(("loss", "size"), pair, strict=True):
             x = np.linspace(0, fit.highest, 60)
-            curve = dict(zip(("value", "low", "high"), fit.predict(x), strict=True))
-            named = {"where": where, "bits": bits, "quantity": quantity}
-            drawn.append(pd.DataFrame({"x": x, **curve, **named}))
-    table = pd.concat(drawn) if drawn else pd.DataFrame(columns=["x", "value", "low", "high"])
-    layout = {"ncols": 2, "figsize": (9.6, 4.2)}
-    with plot.figure("qat_fits", profile, table, **layout) as (canvas, axes):
-        sides = {"loss": (axes[0], "of_layers", "loss", POINTS)}
-        sides["size"] = (axes[1], "share", "size_bytes", 1e-3)
-        for curve in drawn:
+            curve = dict(zip(("x", "value", "low", "high"), (x, *fit.predict(x)), strict=True))
+            curves.append(pd.DataFrame(curve).assign(where=where, bits=bits, quantity=quantity))
+    drawn = pd.concat(curves) if curves else pd.DataFrame(columns=["x", "value", "low", "high"])
+    points, layout = both_ends(points), {"ncols": 2, "figsize": (9.6, 4.2)}
+    with plot.figure("qat_fits", profile, drawn, **layout) as (canvas, axes):
+        sides = {"loss": (axes[0], points["k"] / layers, points["loss"], POINTS)}
+        sides["size"] = (axes[1], points["share"], points["size_bytes"], 1e-3)
+        for curve in curves:
             where, bits, quantity = curve[["where", "bits", "quantity"]].iloc[0]
-            (axis, x, y, scale), colour = sides[quantity], STYLE["qat", bits][0]
-            solid, label = where == "last", f"{SIDES[where]}, {bits} bits"
-            ends = curve["low"] * scale, curve["high"] * scale
-            ls = "-" if solid else "--"
-            axis.plot(curve["x"], curve["value"] * scale, ls, color=colour, label=label)
-            axis.fill_between(curve["x"], *ends, color=colour, alpha=0.12, lw=0)
-            at = points[(points["where"] == where) & (points["bits"] == bits)]
-            axis.plot(at[x], at[y] * scale, "o", ms=4, mec=colour, mfc=colour if solid else "w")
+            axis, x, y, scale = sides[quantity]
+            look = {"color": STYLE["qat", bits][0], "ls": "-" if where == "last" else "--"}
+            label, here = f"{SIDES[where]}, {bits} bits", (points["where"] == where)
+            axis.plot(curve["x"], curve["value"] * scale, label=label, **look)
+            ends = curve["x"], curve["low"] * scale, curve["high"] * scale
+            axis.fill_between(*ends, color=look["color"], alpha=0.12, lw=0)
+            at, mark = here & (points["bits"] == bits), "o" if where == "last" else "x"
+            axis.plot(x[at], y[at] * scale, mark, ms=4, color=look["color"])
         axes[0].set(xlabel="share of the layers quantized, k / N", ylabel="accuracy lost (points)")
         axes[1].set(xlabel="share of the weights quantized", ylabel="size (10³ bytes)")
-        axes[1].set_ylim(0, None)
         few = "" if found else ": too few values of k in this sweep"
         canvas.suptitle(f"{told}\nFitted formulas with 95 % prediction bands{few}", fontsize=10)
         _below(canvas, axes[0].get_legend_handles_labels()[0], ncols=2)
@@ -212,7 +208,8 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
     with plot.figure("qat_robustness", profile, drawn, **layout) as (canvas, axes):
         for (top, bottom), kind in zip(axes.T, kinds, strict=True):
             floats = records.pick(drawn, "accuracy", variant=PARENT, condition=kind)
-            floats.sort_values("strength").plot("strength", "value", ax=top, c="k", marker="o")
+            floats = floats.sort_values("strength")
+            top.plot(floats["strength"], floats["value"], "ko-")
             top.set(title=kind, ylim=(0, 1))
             bottom.axhline(0, color="#000000", lw=1)
             each = judged[judged["condition"] == kind].groupby("variant", sort=False)
@@ -223,11 +220,9 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
                 bars = {"yerr": [value - low, high - value], "capsize": 2, "ls": "", "ms": 5}
                 bottom.errorbar(x, value, label=variant, **bars, **style)
             bottom.set(xlabel="strength", xticks=floats["strength"])
-            top.legend().remove()
         canvas.suptitle(about(table), fontsize=10)
         axes[0][0].set_ylabel("accuracy of float")
-        more = compressed(axes[1][0], "y")
-        axes[1][0].set_ylabel(f"accuracy minus float's\n(points, 95 % interval{more})")
+        _of_points(axes[1][0], "y", "points minus float's")
         _below(canvas, axes[1][0].get_legend_handles_labels()[0], ncols=4)
 
 
@@ -235,46 +230,18 @@ def network(table: pd.DataFrame, profile: str) -> None:
     """Bytes sent in a federated round over k, and, where they were counted, at a training step."""
     step = records.pick(table, ["network_step_bytes", "network_step_analytic_bytes"])
     step = step[step["method"].isna() | (step["method"] == "qat")]  # not with layers frozen
-    step = step.assign(k=step["k"].fillna(0), label=step["metric"].map(NETWORK))
+    step = step.assign(k=step["k"].fillna(0))
     update = records.pick(table, "update_bytes")
-    update = update.assign(label=[f"{bits} bits" for bits in update["bits"]])
     panels = [
-        (step, "bytes a step, two workers", "At each step of data-parallel training"),
-        (update, "bytes an update, reckoned", "In a round that sends only those layers"),
+        (step, "metric", "bytes a step, two workers", "At each step of data-parallel training"),
+        (update, "bits", "bytes an update, reckoned", "In a round that sends only those layers"),
     ][len(step) == 0 :]
     drawn, layout = pd.concat([step, update]), {"ncols": len(panels), "squeeze": False}
     layout["figsize"] = (4.8 * len(panels), 3.8)
-    look = {"x": "k", "y": "kilobytes", "hue": "label", "style": "label", "markers": True}
     with plot.figure("qat_network", profile, drawn, **layout) as (canvas, axes):
         canvas.suptitle(table["model"].iloc[0], fontsize=10)
-        for axis, (rows, what, title) in zip(axes[0], panels, strict=True):
-            rows = rows.assign(k=rows["k"].astype(int), kilobytes=rows["value"] / 1e3)
-            sns.lineplot(rows, **look, ax=axis)
-            axis.set(xlabel="k, last layers", ylabel=f"10³ {what}", title=title, ylim=(0, None))
-
-
-def wrappers(tables: dict[str, pd.DataFrame], profile: str, model: str) -> None:
-    """Which quantizers each layer carries, for each choice of layers, from the first that has one:
-    a picture of a table."""
-    rows = pd.concat([t.assign(chosen=name) for name, t in tables.items()])
-    # The longest: tfmot adds a layer behind the input where a first layer is quantized.
-    names = list(max(tables.values(), key=len)["layer"])
-    marks = {"weights": (-0.27, plot.PALETTE[3], "s"), "inputs": (0.0, plot.PALETTE[2], "<"),
-             "outputs": (0.27, plot.PALETTE[1], ">")}  # fmt: skip
-    marked = set(rows.loc[rows[list(marks)].any(axis=1), "layer"])
-    names = names[next(i for i, name in enumerate(names) if name in marked) :]
-    rows, columns = rows[rows["layer"].isin(names)], list(tables)
-    layout = {"figsize": (2.6 + 0.95 * len(tables), 1.8 + 0.24 * len(names))}
-    with plot.figure("qat_wrappers", profile, rows, **layout) as (canvas, axis):
-        for what, (shift, colour, marker) in marks.items():
-            there = rows[rows[what]]
-            x = [columns.index(name) + shift for name in there["chosen"]]
-            y = [names.index(name) for name in there["layer"]]
-            axis.plot(x, y, ls="", marker=marker, ms=6, color=colour, label=what)
-        axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.set_xticks(range(len(columns)), columns)
-        axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(len(names) - 0.4, -0.6))
-        axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-        axis.grid(axis="x", visible=False)
-        canvas.suptitle(f"{model}, the end of the network", fontsize=10)
-        _below(canvas, axis.lines, ncols=3, title="quantizers at")
+        for axis, (rows, kind, what, title) in zip(axes[0], panels, strict=True):
+            rows = rows.sort_values(kind).astype({"k": int, kind: str})
+            look = {"hue": kind, "style": kind, "markers": True, "errorbar": None}
+            sns.lineplot(rows, x="k", y="value", **look, ax=axis)
+            axis.set(xlabel="k, last layers", ylabel=what, title=title, ylim=(0, None))

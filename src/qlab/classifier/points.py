@@ -1,6 +1,6 @@
 """The points of notebook 03: quantize some layers of a classifier, with or without fine-tuning.
 
-A point is kept by content, so an interrupted sweep goes on with the points that are missing.
+A point is kept by content: an interrupted sweep goes on with those that are missing.
 """
 
 import json
@@ -44,18 +44,14 @@ class Point:
     @property
     def variant(self) -> str:
         """Its name in the records, such as `qat_w4a8_first2`; of the float control `fp32_tuned`."""
-        name = f"{self._made}_w{self.bits}a8_{self.where}{self.k}"
-        return FLOATS.get(self.method, name)
-
-    @property
-    def _made(self) -> str:
-        """The method, how it rounds, and whether poolings are as they were."""
-        return "_".join(filter(None, (self.method, self.rounding, "raw" if self.raw else "")))
+        name = "{method}_w{bits}a8_{where}{k}"
+        return FLOATS.get(self.method) or name.format(**self.columns)
 
     @property
     def columns(self) -> dict[str, Any]:
         """What its records are about, by column, whatever the seed."""
-        about = {"method": self._made, "bits": self.bits, "where": self.where, "k": self.k}
+        made = "_".join(filter(None, (self.method, self.rounding, "raw" if self.raw else "")))
+        about = {"method": made, "bits": self.bits, "where": self.where, "k": self.k}
         return {"bits": 32} if self.method in FLOATS else about
 
     @property
@@ -95,8 +91,8 @@ class Bench:
 
     def quantized(self, point: Point) -> keras.Model:
         """The model with a point's layers wrapped."""
-        chosen = self.chosen(point)
-        return partial_qat.quantized(self.model, chosen, point.bits, self.task.leave_float)
+        how = self.chosen(point), point.bits, self.task.leave_float
+        return partial_qat.quantized(self.model, *how)
 
     @cached_property
     def raw(self) -> "Bench":
@@ -128,8 +124,7 @@ def parent(bench: Bench, threads: int) -> Answer:
 
 
 def tried(points: Iterable[Point], bench: Bench, threads: int) -> dict[Point, Answer]:
-    """What each point gives; of one that cannot be made, such as where the converter does not do
-    what is asked, the reason: `facts["failed"]`."""
+    """What each point gives; of one that cannot be made the reason, `facts["failed"]`."""
     from tensorflow.lite.python.convert_phase import ConverterError
 
     found = {}
@@ -146,8 +141,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """Make a point, or read it if it was made before.
 
     Probabilities on the test images: `float` of the trained weights without quantizers,
-    `fake_quant` of the graph with tfmot's, `tflite` of the file. Raises `WrongTypes` where the
-    file's weights are not as asked.
+    `fake_quant` of the graph with tfmot's, `tflite` of the file. WrongTypes: see `export.check`.
     """
     bench = bench.raw if point.raw else bench
     task = bench.task
@@ -163,8 +157,12 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     }
 
     def make(folder: Path) -> None:
-        made_by = _ptq if point.method == "ptq" else _tuned
-        content, probabilities, facts = made_by(point, bench, threads)
+        if point.method == "ptq":
+            images, left = task.calibration.images, task.leave_float
+            how = (bench.chosen(point), point.bits, images, threads, left, point.rounding)
+            content, probabilities, facts = ptq.quantize(bench.float_file, *how), {}, {}
+        else:
+            content, probabilities, facts = _tuned(point, bench)
         if content:
             file = folder / "model.tflite"
             file.write_bytes(content)
@@ -182,17 +180,8 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     return Answer(file if file.is_file() else None, probabilities, facts)
 
 
-Made = tuple[bytes, dict[str, np.ndarray], dict[str, Any]]  # .tflite, other graphs' answers, facts
-
-
-def _ptq(point: Point, bench: Bench, threads: int) -> Made:
-    images, left = bench.task.calibration.images, bench.task.leave_float
-    how = (bench.chosen(point), point.bits, images, threads, left, point.rounding)
-    return ptq.quantize(bench.float_file, *how), {}, {}
-
-
-def _tuned(point: Point, bench: Bench, threads: int) -> Made:
-    """Fine-tune with quantizers, or, as a control, without."""
+def _tuned(point: Point, bench: Bench) -> tuple[bytes, dict[str, np.ndarray], dict[str, Any]]:
+    """Fine-tune with quantizers, or, as a control, without: .tflite, other answers, facts."""
     task, test = bench.task, bench.task.test.images
     keras.utils.set_random_seed(point.seed)
     model = bench.quantized(point)

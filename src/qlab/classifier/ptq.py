@@ -28,9 +28,7 @@ def quantize(
     """A .tflite whose `chosen` layers compute in integers, from the float32 file.
 
     Weights get `bits` (8 or 4), symmetric, one scale a channel of a convolution, one a dense layer,
-    as in tfmot; activations 8. Operators without weights follow where all they read comes from
-    quantized ones, but for those of the layers `leave_float`. `calibration`, images
-    uint8 [n, h, w, c], gives the activations' ranges.
+    as in tfmot; activations 8, their ranges those on `calibration`, images uint8 [n, h, w, c].
     """
     from ai_edge_quantizer import qtyping, quantizer
 
@@ -55,11 +53,8 @@ def quantize(
 def followers(
     file: Path, quantized: Iterable[Operator], leave_float: Sequence[str] = ()
 ) -> list[Operator]:
-    """The operators without weights that read nothing but what quantized ones write.
-
-    One whose output carries the name of a layer in `leave_float` is not among them, nor what reads
-    it.
-    """
+    """The operators without weights that read nothing but what quantized ones write; not those of
+    layers in `leave_float`, nor what reads these."""
     known = {name for operator in quantized for name in operator.outputs}
     fixed, found = tflite_graph.constants(file), []
     for operator in tflite_graph.operators(file):

@@ -1,7 +1,7 @@
 """What a clock says: of a training step, of one image through a file; and peak memory.
 
 `python -m qlab.classifier.speed JSON` measures in a process of its own: JSON has the arguments of
-`file_rounds`, or those of `step_rounds`, of no rounds to say the peak memory alone.
+`file_rounds` or of `step_rounds`, whose 0 rounds ask for the peak memory.
 """
 
 import itertools
@@ -23,8 +23,7 @@ from qlab.core import provenance, stats, timing
 from qlab.core.records import Record
 
 REPEATS = {"smoke": 6, "mini": 30, "small": 100, "full": 100}  # timed inferences
-PROCESSES = {"smoke": 0, "mini": 0, "small": 5, "full": 5}  # fresh ones that are timed; 0: this one
-LONG = 5  # the same of a long sweep
+PROCESSES = 5  # fresh ones that are timed; at smoke and mini, if not of a long sweep, this one
 STEPS = 10  # timed training steps of each model, in each of them
 MEMORY_STEPS = 4  # the first two trace and allocate; memory was seen to be level after the third
 
@@ -34,9 +33,10 @@ def _times(
 ) -> Iterator[tuple[Point, list[np.ndarray], list[np.ndarray]]]:
     """Of each point: milliseconds by round, of this process or of several, and their ratios to the
     first point's. `measure(**told)` gives seconds [points][rounds]."""
-    count = LONG if task.given.sweep == "long" else PROCESSES[task.given.profile]
-    here = count == 0
-    runs = [measure(**told)] if here else timing.in_processes(__name__, told, count, progress)
+    if task.given.sweep == "short" and task.given.profile in ("smoke", "mini"):
+        runs = [measure(**told)]
+    else:
+        runs = timing.in_processes(__name__, told, PROCESSES, progress)
     for place, point in enumerate(points):
         each = [np.array(run[place]) for run in runs]
         ratios = [one / run[0] for one, run in zip(each, runs, strict=True)]
@@ -46,10 +46,7 @@ def _times(
 def latency_records(
     task: Task, bench: Bench, answers: Answers, timed: Sequence[Point], threads: int, progress=iter
 ) -> list[Record]:
-    """Milliseconds of one image on LiteRT, files taken in turn; the graph alone is timed.
-
-    Where PROCESSES are timed, `n` counts them, and value and interval are of their figures.
-    """
+    """Milliseconds of one image on LiteRT, files taken in turn; see `stats.of_rounds`."""
     files = {FLOAT: bench.float_file}
     files |= {p: answers[p].file for p in timed if p in answers and answers[p].file}
     told = {"files": [str(file) for file in files.values()], "threads": threads}
@@ -68,10 +65,7 @@ def latency_records(
 def step_records(
     task: Task, bench: Bench, answers: Answers, threads: int, progress=iter
 ) -> list[Record]:
-    """Time of a training step and its ratio to float's, models in turn, of `step_points`.
-
-    Where PROCESSES are timed, `n` counts them, and value and interval are of their figures.
-    """
+    """Time of a training step and its ratio to float's, of `step_points`, taken in turn."""
     points = [p for p in step_points(task, bench) if p in answers]
     points = [p for p in points if "failed" not in answers[p].facts]
     told = _steps(task, bench, points, STEPS)
@@ -101,10 +95,7 @@ def step_points(task: Task, bench: Bench) -> list[Point]:
 
 
 def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
-    """Peak bytes of a process that fine-tunes: float, the last layer, the first, all layers.
-
-    Interpreter and TensorFlow are in them.
-    """
+    """Peak bytes of a process that fine-tunes float, the last layer, the first, or all of them."""
     places = [("last", 1), ("first", 1), ("last", len(bench.layers))]
     trained = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in places]
     found = []

@@ -42,10 +42,10 @@ def sweep_points(task: Task, bench: Bench) -> list[Point]:
 
 
 def real_sweep(layers: int, seeds: int) -> list[Point]:
-    """All layers, and the first and the last k of four k, 8 and 4 bits, several seeds; hours.
+    """All layers, and the first and the last k of `some_ends`, 8 and 4 bits, several seeds; hours.
 
-    Seeds come in turn; the largest k, which a formula is tested on, has three at most. All layers
-    at 4 bits are rounded in other ways too.
+    The largest k, which a formula is tested on, has FEW. All layers at 4 bits are rounded in other
+    ways too.
     """
     few, chosen = some_ends(layers)
     ptq = [Point("ptq", *p, bits) for bits, p in product(BITS, chosen)]
@@ -55,8 +55,8 @@ def real_sweep(layers: int, seeds: int) -> list[Point]:
 
 
 def _in_turn(points: list[Point], seeds: int, seldom: Collection[Point]) -> list[Point]:
-    """Every point from each seed, all of a seed before the next; of those that no verdict hangs on
-    FEW at most."""
+    """Points from each seed, all of a seed before the next, so that an interrupted sweep has the
+    first seeds whole; of those that no verdict hangs on, FEW."""
     found = [replace(p, seed=seed) for seed, p in product(range(seeds), points)]
     return [p for p in found if p.seed < FEW or replace(p, seed=0) not in seldom]
 
@@ -70,9 +70,8 @@ def some_ends(layers: int) -> tuple[list[int], list[tuple[str, int]]]:
 def long_sweep(layers: int, seeds: int) -> list[Point]:
     """Every k from either end and each layer alone, 8 and 4 bits, several seeds; hours.
 
-    The first layer alone is `first1`, the last alone `last1`, all layers are `last{layers}`. Seeds
-    come in turn, so that an interrupted sweep has the first of them whole. What is not among the
-    points of `real_sweep` has FEW.
+    The first layer alone is `first1`, the last alone `last1`, all layers are `last{layers}`. What
+    is not among the points of `real_sweep` has FEW.
     """
     chosen = [("last", k) for k in range(1, layers + 1)]
     chosen += [("first", k) for k in range(1, layers)]
@@ -91,8 +90,8 @@ def whole_points(bench: Bench) -> list[Point]:
 
 
 def raw_points(bench: Bench) -> list[Point]:
-    """What TFLite makes of a pooling over all of its input: all layers in 8 bits without training,
-    and the last one with; none where the model has no such pooling."""
+    """Points of a model with a pooling over all of its input, as TFLite has that: all layers in 8
+    bits without training, and the last one with."""
     mended, as_saved = ([type(layer) for layer in b.model.layers] for b in (bench, bench.raw))
     if mended == as_saved:
         return []
@@ -101,10 +100,8 @@ def raw_points(bench: Bench) -> list[Point]:
 
 
 def long_table(task: Task) -> pd.DataFrame | None:
-    """Records of the long sweep of the task's model on its data, where there are any.
-
-    The committed one is of all layers, so a task that leaves some float has to sweep by itself.
-    """
+    """Records of the long sweep of the task's model on its data, where there are any. The committed
+    one is of all layers: a task that leaves some float has to sweep by itself."""
     own = task.place if task.given.sweep == "long" else f"{task.place}-long"
     for place in [own] if task.leave_float else [own, LONG]:
         if records.csv_path(EXPERIMENT, place).is_file():
@@ -122,17 +119,14 @@ def whole_sweep(task: Task, here: pd.DataFrame) -> pd.DataFrame:
 
 def same_settings(whole: pd.DataFrame, here: pd.DataFrame) -> bool:
     """Whether two tables of records train as many steps and judge by as many images."""
-    tables = (whole, here)
-    images = {int(records.pick(t, "accuracy", variant=PARENT)["n"].iloc[0]) for t in tables}
-    steps = {n for t in tables for n in records.pick(t, "train_steps")["value"]}
-    return len(images) == len(steps) == 1
+    both = pd.concat([whole, here])
+    images = records.pick(both, "accuracy", variant=PARENT, condition=None)["n"]
+    return images.nunique() == records.pick(both, "train_steps")["value"].nunique() == 1
 
 
 def formulas(points: pd.DataFrame, layers: int) -> Fits:
-    """Loss over k / N and size over the share of weights, fitted to QAT, by where and bits.
-
-    Bit widths with fewer values of k than a formula needs are left out.
-    """
+    """Loss over k / N and size over the share of weights, fitted to QAT, by where and bits; not of
+    bit widths with fewer than FEWEST values of k."""
     found = {}
     trained = points[(points["method"] == "qat") & (points["where"] != "only")]
     for bits, one in trained.groupby("bits"):
@@ -152,21 +146,17 @@ def both_ends(points: pd.DataFrame) -> pd.DataFrame:
 
 def verdicts(points: pd.DataFrame, layers: int) -> str:
     """First against last layers, a paragraph for each method and bit width."""
-    told = []
-    series = points[points["where"] != "only"]
+    told, series = [], points[points["where"] != "only"]
     whole = pd.concat([series, places.each_alone(points, layers)], ignore_index=True)
     for method, bits in product(("ptq", "qat"), BITS):
-        one = whole[(whole["method"] == method) & (whole["bits"] == bits)]
-        judges = [places.by_number, places.by_share, places.by_depth]
-        if one["seed"].nunique() < 2:  # shares are compared over seeds, and PTQ has none
-            judges.remove(places.by_share)
-        told.append(f"{method.upper()}, {bits}-bit weights")
-        for judge in judges:
+        told.append(f"\n{method.upper()}, {bits}-bit weights")
+        for judge in (places.by_number, places.by_share, places.by_depth):
             try:
-                told[-1] += f"\n{judge(one, layers).sentence}"
+                one = whole[(whole["method"] == method) & (whole["bits"] == bits)]
+                told.append(judge(one, layers).sentence)
             except QlabError as error:
-                told[-1] += f"\nNot judged: {error}"
-    return "\n\n".join(told)
+                told.append(f"Not judged: {error}")
+    return "\n".join(told).strip()
 
 
 def float_bytes(table: pd.DataFrame) -> float:

@@ -130,6 +130,7 @@ def size_by_k(table: pd.DataFrame, profile: str) -> None:
     each = each.melt(KEYS, ["file", "weights and scales"], "of", "bytes").dropna()
     look = {"x": "k", "y": "bytes", "hue": "bits", "style": "of", "markers": True}
     look["palette"] = {bits: STYLE["qat", bits][0] for bits in BITS}
+    look["dashes"] = ["", (1, 1)]  # solid the file, dotted the others
     layout = {"ncols": 2, "sharey": True, "figsize": (9, 4)}
     with plot.figure("qat_size_by_k", profile, drawn, **layout) as (canvas, axes):
         for axis, (where, label) in zip(axes, SIDES.items(), strict=True):

@@ -14,11 +14,14 @@ def test_parameters_resolve_to_a_task(home):
     task = prepare(Parameters(profile="smoke"))
     assert (task.model, task.dataset, task.place) == ("resnet8_shapes32", "shapes32", "smoke")
     assert (len(task.train), len(task.calibration), len(task.test)) == (256, 32, 200)
-    assert task.load().output_shape == (None, 10) and task.notes == ()
+    assert task.notes == ()
     changed = prepare(Parameters(profile="smoke", epochs=3))
     assert changed.training.epochs == 3
     assert changed.place == "smoke-resnet8_shapes32-543da7ab"  # as records lie since long
     assert prepare(Parameters(profile="smoke", sweep="long", seeds=1)).place == "smoke-long"
+    # Another number of seeds of a real run has a folder of its own.
+    given = [Parameters(profile="small", seeds=seeds) for seeds in (0, 1)]
+    assert [g.place("m", without=("sweep",)) == "small" for g in given] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,7 @@ def test_parameters_resolve_to_a_task(home):
         ({"threads": 0}, "'threads': .* greater than or equal to 1"),
         ({"model": "nowhere.h5"}, "There is no model at nowhere.h5"),
         ({"leave_float": "pool, dens"}, "'leave_float' names the layer 'dens'; .*dense"),
+        ({"train_limit": 20}, "32 images a step, and there are 20 .*'train_limit'"),
     ],
 )
 def test_bad_parameters(home, given, sentence):
@@ -49,14 +53,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def of_own(folder, classes: int = 2) -> Parameters:
+def of_own(folder, classes: int = 2, **given) -> Parameters:
     layers = [
         keras.layers.Conv2D(4, 3, input_shape=(16, 16, 3)),
         keras.layers.GlobalAveragePooling2D(),
         keras.layers.Dense(classes, "softmax"),
     ]
     keras.Sequential(layers).save(folder / "own.h5", include_optimizer=False)
-    return Parameters(model=str(folder / "own.h5"), data=str(folder))
+    return Parameters(**({"model": str(folder / "own.h5"), "data": str(folder)} | given))
 
 
 def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder):
@@ -73,9 +77,13 @@ def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder):
     assert len(set(images)) == len(images)
 
 
-def test_classes_that_do_not_belong_together_are_refused(home, folder):
+def test_model_and_data_that_do_not_belong_together_are_refused(home, folder):
     with pytest.raises(QlabError, match="answers with 3 classes"):
         prepare(of_own(folder, 3))
+    with pytest.raises(
+        QlabError, match=r"images of \(16, 16, 3\) .* images of \(32, 32, 3\) in 10"
+    ):
+        prepare(of_own(folder, 10, data="", profile="smoke"))
     (folder / "val" / "dog").rename(folder / "val" / "elk")
     with pytest.raises(QlabError, match="has a folder 'elk', which is not among the 2 classes"):
         prepare(of_own(folder))

@@ -51,10 +51,8 @@ def test_an_activation_that_tfmot_does_not_know_is_a_failed_point(home, tmp_path
 def test_layers_that_are_not_counted_are_told(home, tmp_path):
     made = bench(functional(L.SeparableConv2D(8, 3, name="apart")), tmp_path)
     assert made.layers == ["d"]
-    assert (
-        "left float, because tfmot does not know them: apart (SeparableConv2D)"
-        in (made.task.notes[0])
-    )
+    told = "left float, because tfmot does not know them: apart (SeparableConv2D)"
+    assert told in made.task.notes[0]
 
 
 def test_a_model_inside_a_model_is_refused(home, tmp_path):
@@ -96,17 +94,6 @@ def test_any_part_of_an_uneven_folder_has_all_classes(home, tmp_path):
     assert len(set(task.calibration.labels)) > 1  # not the large class alone
 
 
-def test_fewer_training_images_than_a_step_takes_are_refused(home):
-    with pytest.raises(QlabError, match="32 images a step, and there are 20 .*'train_limit'"):
-        data.prepare(data.Parameters(profile="smoke", train_limit=20))
-
-
-def test_another_number_of_seeds_of_a_real_run_has_a_folder_of_its_own():
-    given = [data.Parameters(profile="small", seeds=seeds) for seeds in (0, 1)]
-    assert [g.place("m", without=("sweep",)) for g in given][0] == "small"
-    assert given[1].place("m", without=("sweep",)) != "small"
-
-
 @pytest.mark.slow
 def test_grey_images_of_another_shape_run_to_the_end(home, tmp_path):
     x = inputs = L.Input((24, 40, 1))
@@ -136,7 +123,5 @@ def test_a_pooling_over_all_is_a_mean_and_no_other_function(home, tmp_path):
     assert "all" in [x.name for x in made.raw.model.layers if isinstance(x, L.AveragePooling2D)]
     images = made.task.test.images.astype(np.float32)
     assert np.allclose(*(m(images) for m in (given, made.model)), atol=1e-6)
-    assert sweep.raw_points(made) == [
-        Point("ptq", "last", 2, raw=True),
-        Point("qat", "last", 1, raw=True),
-    ]
+    raw = [Point("ptq", "last", 2, raw=True), Point("qat", "last", 1, raw=True)]
+    assert sweep.raw_points(made) == raw

@@ -1,4 +1,4 @@
-"""Records over seeds: what is resampled, what is compared, and what a small case must give."""
+"""Records of points and over seeds: what is compared, and what a small case must give."""
 
 from types import SimpleNamespace
 
@@ -14,39 +14,49 @@ LABELS = np.random.default_rng(0).integers(0, 4, N)
 TASK = SimpleNamespace(model="m", dataset="d", test=SimpleNamespace(labels=LABELS))
 
 
-def answer(wrong: slice) -> Answer:
-    """Sure answers, some of which are wrong."""
-    given = LABELS.copy()
-    given[wrong] = (given[wrong] + 1) % 4
+def answer(wrong: int) -> Answer:
+    """Sure answers, the first `wrong` of which are wrong."""
+    given = np.where(np.arange(N) < wrong, (LABELS + 1) % 4, LABELS)
     return Answer(None, {"tflite": np.eye(4, dtype=np.float32)[given] * 0.96 + 0.01}, {})
 
 
-PARENT = answer(slice(0, 40))
+PARENT = answer(40)
 LAST = {s: Point("qat", "last", 2, 4, s) for s in (0, 1, 2)}
 FIRST = {s: Point("qat", "first", 2, 4, s) for s in (0, 1, 2)}
 ANSWERS = {
-    **{Point("tuned", seed=s): answer(slice(0, 30 + s)) for s in LAST},
-    **{p: answer(slice(0, 50 + 10 * s)) for s, p in LAST.items()},
-    **{p: answer(slice(0, 80)) for p in FIRST.values()},
-    Point("ptq", "last", 2, 4): answer(slice(0, 44)),
-    Point("ptq", "last", 2, 4, raw=True): answer(slice(0, 100)),  # no control
-    Point("ptq", "last", 2, 4, rounding="octav"): answer(slice(0, 10)),  # no control
-    Point("qat", "last", 1): answer(slice(0, 40)),  # of one seed
+    **{Point("tuned", seed=s): answer(30 + s) for s in LAST},
+    **{p: answer(50 + 10 * s) for s, p in LAST.items()},
+    **{p: answer(80) for p in FIRST.values()},
+    Point("ptq", "last", 2, 4): answer(44),
+    Point("ptq", "last", 2, 4, raw=True): answer(100),  # no control
+    Point("ptq", "last", 2, 4, rounding="octav"): answer(10),  # no control
+    Point("qat", "last", 1): answer(40),  # of one seed
     Point("qat", "last", 3): Answer(None, {}, {"failed": "no"}),
-    Point("qat", "last", 4): answer(slice(0, 40)),
-    Point("qat", "last", 4, seed=1): Answer(None, {}, {"failed": "no"}),
+    Point("qat", "last", 4): answer(40),
+    Point("qat", "last", 4, seed=1): Answer(None, {}, {"diverged_at_step": 3}),
 }
+POINTS = records.as_table(measure.accuracy_records(TASK, PARENT, ANSWERS))
+SEEDS = records.as_table(repeats.seed_records(TASK, PARENT, ANSWERS))
 
 
 def over(metric: str, variant: str) -> tuple:
-    table = records.as_table(repeats.seed_records(TASK, PARENT, ANSWERS))
-    records.check(table, "test")
-    [row] = table[(table["metric"] == metric) & (table["variant"] == variant)].to_dict("records")
+    records.check(SEEDS, "test")
+    [row] = records.pick(SEEDS, f"{metric}_over_seeds", variant=variant).to_dict("records")
     return row["value"], row["ci_low"], row["ci_high"], row["n"]
 
 
+def test_a_point_is_compared_with_the_parent_and_with_the_control_of_its_seed():
+    records.check(POINTS, "test")
+    one = POINTS[(POINTS["variant"] == "qat_w4a8_last2") & (POINTS["seed"] == 1)]
+    one = one.set_index("metric")["value"]
+    assert one["accuracy"] == pytest.approx(1 - 60 / N)
+    assert one["accuracy_difference"] == pytest.approx(-20 / N) and one["flips_lost"] == 20
+    assert one["accuracy_minus_tuned"] == pytest.approx(-29 / N)
+    assert records.pick(POINTS, "accuracy_minus_tuned", method="ptq").empty
+
+
 def test_a_difference_over_seeds_is_the_mean_and_resamples_seeds_and_images():
-    found = over("accuracy_difference_over_seeds", "qat_w4a8_last2")
+    found = over("accuracy_difference", "qat_w4a8_last2")
     right = [ANSWERS[p].probabilities["tflite"].argmax(1) == LABELS for p in LAST.values()]
     before = PARENT.probabilities["tflite"].argmax(1) == LABELS
     assert found == stats.over_seeds(np.stack(right).astype(float) - before)
@@ -54,24 +64,24 @@ def test_a_difference_over_seeds_is_the_mean_and_resamples_seeds_and_images():
 
 
 def test_controls_are_of_the_same_seeds_and_ptq_is_the_repaired_one():
-    minus = over("accuracy_minus_tuned_over_seeds", "qat_w4a8_last2")[0]
-    assert minus == pytest.approx(-29 / N)  # 20, 29 and 38 more than the control of that seed
-    assert over("accuracy_minus_ptq_over_seeds", "qat_w4a8_last2")[0] == pytest.approx(-16 / N)
-    assert over("accuracy_minus_last_over_seeds", "qat_w4a8_first2")[0] == pytest.approx(-20 / N)
-    ends = over("accuracy_minus_last_over_seeds", "qat_w4a8_first_minus_last")
+    # 20, 29 and 38 more than the control of that seed
+    assert over("accuracy_minus_tuned", "qat_w4a8_last2")[0] == pytest.approx(-29 / N)
+    assert over("accuracy_minus_ptq", "qat_w4a8_last2")[0] == pytest.approx(-16 / N)
+    assert over("accuracy_minus_last", "qat_w4a8_first2")[0] == pytest.approx(-20 / N)
+    ends = over("accuracy_minus_last", "qat_w4a8_first_minus_last")
     assert ends[0] == pytest.approx(-20 / N) and ends[3] == 3
 
 
 def test_one_seed_has_an_interval_over_images_though_nothing_differs():
-    value, low, high, n = over("accuracy_difference_over_seeds", "qat_w8a8_last1")
+    value, low, high, n = over("accuracy_difference", "qat_w8a8_last1")
     assert (value, n) == (0, N) and low < -0.005 and high > 0.005  # no flips is not nothing
 
 
 def test_what_failed_is_a_record_of_that_alone():
-    table = records.as_table(measure.accuracy_records(TASK, PARENT, ANSWERS))
-    assert table[table["variant"] == "qat_w8a8_last3"]["metric"].tolist() == ["failed"]
-    table = records.as_table(repeats.seed_records(TASK, PARENT, ANSWERS))
-    assert not {"qat_w8a8_last3", "qat_w8a8_last4"} & set(table["variant"])  # a seed is missing
+    assert POINTS[POINTS["variant"] == "qat_w8a8_last3"]["metric"].tolist() == ["failed"]
+    gone = POINTS[(POINTS["variant"] == "qat_w8a8_last4") & (POINTS["seed"] == 1)]
+    assert gone[["metric", "value"]].to_numpy().tolist() == [["diverged_at_step", 3]]
+    assert not {"qat_w8a8_last3", "qat_w8a8_last4"} & set(SEEDS["variant"])  # a seed is missing
 
 
 def test_worse_images_are_judged_over_seeds_too():
@@ -96,21 +106,13 @@ def test_a_point_that_cannot_be_made_is_told_and_the_others_go_on(monkeypatch, c
     assert "ptq_w8a8_last2 is not there: the converter left it float" in caplog.text
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3, 7])
-def test_a_small_network_has_no_point_twice(layers):
-    found = sweep.real_sweep(layers, 2)
+@pytest.mark.parametrize("layers", [1, 2, 3, 7, 22])
+def test_a_real_sweep_has_each_choice_once_and_its_seeds_in_turn(layers):
+    found = sweep.real_sweep(layers, 3)
     assert len(set(found)) == len(found)
     assert not [p for p in found if p.where == "first" and p.k == layers]
-
-
-def test_a_real_sweep_has_each_choice_once_and_its_seeds_in_turn():
-    found = sweep.real_sweep(22, 3)
-    assert len(set(found)) == len(found)
     trained = [p for p in found if p.method == "qat"]
-    assert {p.k for p in trained if p.where == "first"} == {1, 6, 11, 16}
-    assert {p.k for p in trained if p.where == "last"} == {1, 6, 11, 16, 22}
     assert [p.seed for p in trained] == sorted(p.seed for p in trained)
-    assert {p.variant for p in found if p.rounding} == {
-        "ptq_mse_w4a8_last22",
-        "ptq_octav_w4a8_last22",
-    }
+    assert {p.rounding for p in found if p.bits == 4 and p.k == layers} == {"", "mse", "octav"}
+    if layers == 22:
+        assert {p.k for p in trained if p.where == "first"} == {1, 6, 11, 16}

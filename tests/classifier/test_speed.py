@@ -9,7 +9,6 @@ import pytest
 
 from qlab.classifier import answers, resnet, speed
 from qlab.classifier.fine_tune import Settings
-from qlab.classifier.partial_qat import keras
 from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.core import records, timing
 from qlab.core.tf import tf
@@ -19,7 +18,6 @@ from qlab.core.tf import tf
 def made(tmp_path_factory):
     """An embedded network, as .h5 and as .tflite."""
     folder = tmp_path_factory.mktemp("made")
-    keras.utils.set_random_seed(0)
     model = resnet.build("resnet8")
     model.save(folder / "m.h5")
     content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
@@ -28,14 +26,18 @@ def made(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_fresh_process_times_steps_of_each_model(made):
+def test_a_fresh_process_times_steps_of_each_model_or_says_its_memory(made):
     told = {"file": str(made / "m.h5"), "models": [((), 8), (("dense",), 4)], "leave_float": []}
     told |= {"settings": Settings(1, 4, frozen=True), "logits": False, "rounds": 2}
     [seconds] = timing.in_processes(speed.__name__, told, 1)
     assert np.shape(seconds) == (2, 2) and np.min(seconds) > 0
+    [peak] = timing.in_processes(speed.__name__, told | {"rounds": 0}, 1)
+    assert 1e8 < peak < 1e10
 
 
-def test_a_file_of_twice_the_work_takes_longer_in_the_same_rounds(made, monkeypatch):
+def test_a_file_of_more_work_takes_longer_in_the_same_rounds(made, monkeypatch):
+    assert answers.one_image(made / "m.tflite", np.zeros((1, 32, 32, 3), np.uint8))() is not None
+
     def slow(file, image, threads):
         return lambda: time.sleep(0.02 if file.name == "b" else 0.005)
 
@@ -57,15 +59,12 @@ def test_several_processes_have_one_figure_each(made, monkeypatch):
     given = SimpleNamespace(profile="small", sweep="short")
     task = SimpleNamespace(model="m", dataset="d", test=SimpleNamespace(images=image), given=given)
     bench, point = SimpleNamespace(float_file=made / "m.tflite"), Point("ptq", "last", 10)
-    found = speed.latency_records(task, bench, {point: Answer(made / "m.tflite", {}, {})},
-                                  [point, Point("qat", "last", 10)], 2)  # fmt: skip
-    table = records.as_table(found)
+    answer = {point: Answer(made / "m.tflite", {}, {})}
+    timed = [point, Point("qat", "last", 10)]
+    table = records.as_table(speed.latency_records(task, bench, answer, timed, 2))
     ratio = records.pick(table, "latency_ratio", variant=point.variant).iloc[0]
     # Medians over rounds are 4/2 and 4/4; their geometric mean.
     assert ratio["value"] == pytest.approx(2**0.5) and ratio["n"] == 2
-    assert records.pick(table, "latency_ms_p50", variant=FLOAT.variant)["value"].iloc[0] == (
-        pytest.approx(8**0.5)
-    )
+    assert records.value(table, FLOAT.variant, "latency_ms_p50") == pytest.approx(8**0.5)
     [(module, told, count)] = asked
     assert (module, count) == (speed.__name__, 5) and len(told["files"]) == 2
-    assert answers.one_image(made / "m.tflite", image)() is not None

@@ -1,8 +1,7 @@
-"""ResNet-20 and -32 of CIFAR-10 from PyTorch checkpoints, rebuilt in Keras 2.
+"""ResNet-20 and -32 of CIFAR-10 from akamaster's PyTorch checkpoints (BSD-2), rebuilt in Keras 2.
 
-The checkpoints are akamaster's (github.com/akamaster/pytorch_resnet_cifar10, BSD-2). Their networks
-are He et al.'s (arXiv 1512.03385, section 4.2) with option A's shortcuts, which take every other
-pixel and add channels of zeros on both sides: here 1x1 convolutions of ones and zeros.
+They are He et al.'s (arXiv 1512.03385, section 4.2) with option A's shortcuts, which take every
+other pixel and add channels of zeros on both sides: here 1x1 convolutions of ones and zeros.
 """
 
 from collections.abc import Mapping
@@ -17,10 +16,7 @@ from qlab.core.errors import QlabError
 
 HOME = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
 # As torch.hub has it, a name ends in the first digits of the file's sha256.
-FILES = {
-    "resnet20_cifar10": "resnet20-12fca82f.th",
-    "resnet32_cifar10": "resnet32-d509ac18.th",
-}
+FILES = {"resnet20_cifar10": "resnet20-12fca82f.th", "resnet32_cifar10": "resnet32-d509ac18.th"}
 # Torchvision's usual ones of ImageNet, R, G, B in 0..1.
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -49,9 +45,6 @@ def weights(file: Path) -> dict[str, np.ndarray]:
 
 def rebuilt(held: Mapping[str, np.ndarray]) -> keras.Model:
     """The network of a checkpoint: RGB 0..255 [n, 32, 32, 3] to probabilities [n, 10]."""
-    inputs = keras.Input((32, 32, 3))
-    scale, offset = 1 / (255 * DEVIATION), -MEAN / DEVIATION
-    x = layers.Rescaling(list(scale), list(offset), name="normalize")(inputs)
     given: dict[str, list[np.ndarray]] = {}  # weights by layer
 
     def conv(x, name: str, theirs: str, norm: str, stride: int = 1):
@@ -64,6 +57,9 @@ def rebuilt(held: Mapping[str, np.ndarray]) -> keras.Model:
         given[name], given[f"{name}_bn"] = [kernel], [held[f"{norm}.{part}"] for part in parts]
         return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
 
+    inputs = keras.Input((32, 32, 3))
+    scale, offset = list(1 / (255 * DEVIATION)), list(-MEAN / DEVIATION)
+    x = layers.Rescaling(scale, offset, name="normalize")(inputs)
     x = layers.ReLU(name="conv1_relu")(conv(x, "conv1", "conv1", "bn1"))
     for block in sorted({name.rpartition(".conv1")[0] for name in held if ".conv1." in name}):
         stack, number = (int(part) for part in block.removeprefix("layer").split("."))

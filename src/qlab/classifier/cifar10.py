@@ -1,15 +1,13 @@
 """CIFAR-10 as its author gives it: a folder of Python pickles, or some of them.
 
 Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. A pickle is a program, so
-these are read by an unpickler that knows the names of numpy's arrays and nothing else: no other
-pickle gets as far as running anything.
+these are read by an unpickler that knows the names of numpy's arrays and nothing else.
 """
 
 import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy._core import multiarray
@@ -21,12 +19,8 @@ from qlab.core.labelled_images import LabelledImages
 log = logging.getLogger(__name__)
 
 FOLDER = "cifar-10-batches-py"  # of the official archive
-CLASSES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
-SIZE = 32  # pixels, width and height
-TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))  # files with training images
-SPLITS = {"train": TRAIN, "test": ("test_batch",)}  # files of each split
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SPLITS = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 # What the official files ask for, by the names of numpy 1 and 2.
 _ADMITTED: dict[tuple[str, str], Callable] = {
     ("numpy.core.multiarray", "_reconstruct"): multiarray._reconstruct,
@@ -37,10 +31,7 @@ _ADMITTED: dict[tuple[str, str], Callable] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes numpy arrays and built-in containers; refuses every other name before it is looked up.
-
-    numpy's own object arrays could hold further objects, but these too only of admitted kinds.
-    """
+    """Makes numpy arrays and built-in containers; refuses other names before they are looked up."""
 
     def find_class(self, module: str, name: str) -> Callable:
         if (module, name) not in _ADMITTED:
@@ -48,61 +39,40 @@ class _Unpickler(pickle.Unpickler):
         return _ADMITTED[module, name]
 
 
-def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """One batch file: images uint8 [n, 32, 32, 3] RGB and labels int64 [n].
+def read_batch(path: Path) -> LabelledImages:
+    """One batch file, images [n, 32, 32, 3].
 
-    QlabError: no pickle or one that is not a CIFAR batch (refused before anything in it runs),
-    wrong sizes, labels that are no classes.
+    QlabError: no pickle or one that is not a CIFAR-10 batch, refused before anything in it runs.
     """
     try:
         with path.open("rb") as stream:
-            batch: Any = _Unpickler(stream, encoding="bytes").load()
+            batch = _Unpickler(stream, encoding="bytes").load()
+        planes = batch[b"data"].reshape(-1, 3, 32, 32)  # one colour after the other
+        images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+        return LabelledImages(images, np.array(batch[b"labels"], np.int64), CLASSES)
     except Exception as error:  # damaged pickles raise nearly every kind
         raise QlabError(
-            f"{path} is no CIFAR-10 batch, and nothing in it was run: {error or 'it ends early'}. "
-            "Get the official cifar-10-python.tar.gz again."
+            f"{path} is no CIFAR-10 batch, and nothing in it was run: {error or 'it ends early'} "
+            f"({type(error).__name__}). Get the official cifar-10-python.tar.gz again."
         ) from error
-    data = batch.get(b"data") if isinstance(batch, dict) else None
-    labels = batch.get(b"labels") if isinstance(batch, dict) else None
-    if not isinstance(data, np.ndarray) or not isinstance(labels, list):
-        raise QlabError(
-            f"{path} is no CIFAR-10 batch: expected a dictionary with the array 'data' and the "
-            "list 'labels'. (CIFAR-100 has 'fine_labels' instead.)"
-        )
-    right = all(isinstance(x, int) and 0 <= x < len(CLASSES) for x in labels)
-    if data.dtype != np.uint8 or data.shape != (len(labels), 3 * SIZE**2) or not right:
-        raise QlabError(
-            f"{path}: 'data' is {data.dtype} {list(data.shape)} with {len(labels)} labels; a "
-            f"CIFAR-10 image is a row of {3 * SIZE**2} uint8 numbers with a label of 0 to 9."
-        )
-    planes = data.reshape(-1, 3, SIZE, SIZE)  # one colour after the other
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.array(labels, np.int64)
 
 
 def load(folder: Path, split: str) -> LabelledImages:
-    """The split `train` or `test` of the official layout in `folder` or in the folder above it.
-
-    Training batches that are missing are said, and the others used without them. QlabError: no
-    such folder, no batch of the split, or one that `read_batch` refuses.
-    """
+    """The split `train` or `test` of the official layout in `folder` or in the folder above it;
+    missing batches are said, and the others used. QlabError: none, or see `read_batch`."""
     folder = folder if folder.name == FOLDER else folder / FOLDER
-    if not folder.is_dir():
-        raise QlabError(
-            f"There is no folder {FOLDER} in {folder.parent}; unpack the official "
-            "cifar-10-python.tar.gz there, or leave the parameter empty in the profile full, which "
-            "downloads it."
-        )
     there = [name for name in SPLITS[split] if (folder / name).is_file()]
-    missing = [name for name in SPLITS[split] if name not in there]
+    missing = ", ".join(name for name in SPLITS[split] if name not in there)
     if not there:
         raise QlabError(
-            f"{folder} has none of {', '.join(missing)}, so there are no images to {split} on; "
-            "unpack the official cifar-10-python.tar.gz there."
+            f"There is no {missing} in {folder}, so there are no images to {split} on; unpack the "
+            "official cifar-10-python.tar.gz there, or leave the parameter 'data' empty."
         )
     if missing:
-        log.warning("CIFAR-10 in %s lacks %s; used without.", folder.name, ", ".join(missing))
-    images, labels = zip(*(read_batch(folder / name) for name in there), strict=True)
-    return LabelledImages(np.concatenate(images), np.concatenate(labels), CLASSES)
+        log.warning("CIFAR-10 in %s lacks %s; used without.", folder.name, missing)
+    found = [read_batch(folder / name) for name in there]
+    parts = ([getattr(batch, part) for batch in found] for part in ("images", "labels"))
+    return LabelledImages(*map(np.concatenate, parts), CLASSES)
 
 
 def downloaded() -> Path:

@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qlab.classifier.partial_qat import inner, keras, parameters
+import numpy as np
+
+from qlab.classifier.partial_qat import inner, keras, part
 from qlab.core import quiet, tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.tf import tf
@@ -31,7 +33,7 @@ def convert(model: keras.Model) -> bytes:
 
 
 def operators_of(file: Path, layers: Sequence[str]) -> dict[str, tflite_graph.Operator]:
-    """The operator of each of the named layers; QlabError where one is missing or ambiguous."""
+    """The operator of each of the named layers; WrongTypes where one is missing or ambiguous."""
     weighted = [o for o in tflite_graph.operators(file) if o.kind in tflite_graph.WEIGHTED]
     found = {}
     for layer in layers:
@@ -41,8 +43,7 @@ def operators_of(file: Path, layers: Sequence[str]) -> dict[str, tflite_graph.Op
         if len(named) != 1:
             raise WrongTypes(
                 f"{file.name}: {len(named)} operators with weights carry the name of the layer "
-                f"{layer}; expected one. Layers that are applied twice, or not at all, cannot be "
-                "told apart in the file."
+                f"{layer}; expected one. A layer may be applied twice, or not at all."
             )
         found[layer] = named[0]
     return found
@@ -61,24 +62,30 @@ def weight_types(file: Path, layers: Sequence[str]) -> dict[str, str]:
 
 def check(file: Path, layers: Sequence[str], chosen: Sequence[str], bits: int = 8) -> None:
     """WrongTypes, naming the layers, unless just the `chosen` of `layers` have integer weights."""
-    expected = {layer: bits if layer in chosen else 32 for layer in layers}
-    found = {layer: BITS.get(t, 0) for layer, t in weight_types(file, layers).items()}
-    if wrong := {layer: found[layer] for layer in layers if found[layer] != expected[layer]}:
-        told = ", ".join(
-            f"{k} has {v or 'other'} bits instead of {expected[k]}" for k, v in wrong.items()
-        )
-        raise WrongTypes(f"{file.name}: the weights in the file are not as asked: {told}.")
+    wrong = []
+    for layer, kind in weight_types(file, layers).items():
+        expected, found = bits if layer in chosen else 32, BITS.get(kind, "other")
+        if found != expected:
+            wrong.append(f"{layer} has {found} bits instead of {expected}")
+    if wrong:
+        raise WrongTypes(f"{file.name}: weights in the file are not as asked: {', '.join(wrong)}.")
+
+
+def _bytes(weight, bits: int) -> int:
+    """Bytes of a weight at a width; of fewer than 32 bits with a float32 scale per channel."""
+    count, name = int(np.prod(weight.shape)), part(weight)
+    channels = weight.shape[-2:] if name.startswith("depthwise") else weight.shape[-1:]
+    return -(-count * bits // 8) + (4 * int(np.prod(channels)) if bits < 32 else 0)
 
 
 def analytic_bytes(model: keras.Model, layers: Sequence[str], bits: Mapping[str, int]) -> int:
-    """Bytes of the weights of `layers` at their bit widths, with a float32 scale per channel.
+    """Bytes of the kernels of `layers` at their bit widths, with scales; not in `bits`: 32."""
+    kernels = {name: model.get_layer(name).weights[0] for name in layers}
+    return sum(_bytes(kernel, bits.get(name, 32)) for name, kernel in kernels.items())
 
-    Layers not in `bits` have 32 bits and no scales. Biases are left out.
-    """
-    total = 0
-    for name, count in parameters(model, layers).items():
-        width = bits.get(name, 32)
-        total += -(-count * width // 8)
-        if width < 32:
-            total += 4 * model.get_layer(name).weights[0].shape[-1]
-    return total
+
+def update_bytes(model: keras.Model, layers: Sequence[str], bits: int) -> int:
+    """Bytes of one worker's update of some layers in a round of federated averaging (McMahan et
+    al., arXiv 1602.05629): kernels with their scales; bias and normalization in float32."""
+    weights = [weight for name in layers for weight in model.get_layer(name).weights]
+    return sum(_bytes(w, bits if "kernel" in part(w) else 32) for w in weights)

@@ -1,24 +1,15 @@
-"""Fine-tuning a classifier step by step.
+"""Fine-tuning a classifier step by step."""
 
-`python -m qlab.classifier.fine_tune FILE SETTINGS` takes a few steps and prints the peak memory of
-its process; SETTINGS is JSON: layers to quantize, bits, leave_float, batch.
-"""
-
-import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from qlab.classifier.partial_qat import inner, keras
-from qlab.core import timing
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
 Step = tuple[np.ndarray, np.ndarray]  # images float32 [batch, h, w, c], labels int64 [batch]
-MEMORY_STEPS = 4  # the first two trace and allocate; memory was seen to be level after the third
 
 
 class Settings(NamedTuple):
@@ -42,13 +33,10 @@ class Settings(NamedTuple):
 
 
 class Diverged(QlabError):
-    """The loss stopped being a number."""
+    """The loss stopped being a number, at `step`."""
 
     def __init__(self, step: int) -> None:
-        super().__init__(
-            f"The loss was no finite number at step {step}; fine-tuning was stopped there. Try a "
-            "smaller learning rate."
-        )
+        super().__init__(f"The loss was no finite number at step {step}; try a smaller rate.")
         self.step = step
 
 
@@ -62,57 +50,23 @@ def compiled(model: keras.Model, settings: Settings, logits: bool = False) -> ke
     return model
 
 
-def mirrored(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A copy of images [n, h, w, c], about half of them flipped left to right."""
-    flipped = rng.random(len(images)) < 0.5
-    return np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
-
-
 def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Step]:
-    """What each step learns from; shuffled anew every epoch."""
+    """What each step learns from; shuffled anew, and mirrored by chance, every epoch."""
     rng = np.random.default_rng(seed)
     for _ in range(settings.epochs):
         order = rng.permutation(len(data))
         for start in range(0, len(data) - settings.batch + 1, settings.batch):
             some = order[start : start + settings.batch]
-            images = mirrored(data.images[some], rng) if settings.mirror else data.images[some]
+            images = data.images[some]
+            if settings.mirror:
+                flipped = rng.random(len(images)) < 0.5
+                images = np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
             yield images.astype(np.float32), data.labels[some]
 
 
 def run(model: keras.Model, steps: Iterable[Step], settings: Settings, images: int) -> None:
-    """Take steps with a compiled model, of so many training `images`, at the settings' rates.
-
-    Raises Diverged where the loss is no finite number.
-    """
+    """Take steps with a compiled model, of so many training `images`; Diverged: see there."""
     for step, batch in enumerate(steps, 1):
         model.optimizer.learning_rate.assign(settings.rate_at(step, images))
         if not np.isfinite(model.train_on_batch(*batch)):
             raise Diverged(step)
-
-
-def peak_memory(
-    file: Path, layers: Sequence[str], bits: int, leave_float: Sequence[str], batch: int
-) -> int:
-    """Peak resident bytes of a fresh process that fine-tunes a classifier for a few steps.
-
-    `layers` are quantized; with none it is the float model. Interpreter and TensorFlow are in it.
-    """
-    settings = {"layers": list(layers), "bits": bits, "leave_float": list(leave_float)}
-    told = json.dumps(settings | {"batch": batch})
-    return timing.peak_memory(["-m", "qlab.classifier.fine_tune", str(file), told])
-
-
-def _few_steps(
-    file: Path, layers: Sequence[str], bits: int, leave_float: Sequence[str], batch: int
-) -> None:
-    from qlab.classifier import model, partial_qat
-
-    made = partial_qat.quantized(model.load(file), layers, bits, leave_float)
-    images = np.zeros((batch, *made.input_shape[1:]), np.float32)
-    settings, step = Settings(1, batch), (images, np.zeros(batch, np.int64))
-    run(compiled(made, settings), [step] * MEMORY_STEPS, settings, batch)
-
-
-if __name__ == "__main__":
-    _few_steps(Path(sys.argv[1]), **json.loads(sys.argv[2]))
-    timing.print_peak_memory()

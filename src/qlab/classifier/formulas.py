@@ -1,5 +1,8 @@
 """Accuracy loss and size as formulas of how much is quantized: k of N layers, or their share.
 
+Forms of the loss compete by cross-validation that leaves out one value of k with all its seeds,
+which share their layers: of those within one standard error of the best, the one with the fewest
+coefficients wins (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 7.10).
 Intervals hold for this float parent and these test items.
 """
 
@@ -11,23 +14,13 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy import stats
 
-from qlab.classifier.forms import (
-    ENDS,
-    FORMS,
-    NONE,
-    Data,
-    Form,
-    Z,
-    cross_validated,
-    lack_of_fit,
-    parameters,
-    redrawn,
-    solve,
-)
+from qlab.classifier.forms import FORMS, Data, Fitted, Form, parameters, solve
 from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate
 
 FEWEST = 4  # values of k; with three, a fold is left with two and any line through them fits
+DRAWS = 1000  # bootstrap refits behind an interval
+Z = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
 class Fit(NamedTuple):
@@ -40,70 +33,110 @@ class Fit(NamedTuple):
     n: int  # points it was fitted to
     lowest: float  # the measured range of x; outside, `predict` extrapolates
     highest: float  # upper end of that range
-    at: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]  # see `predict`
+    # From x to the value and its 95 % prediction interval, where one new model would lie: the
+    # curve's uncertainty, and the scatter of single models around it.
+    predict: Callable[[np.ndarray | float], tuple[np.ndarray, np.ndarray, np.ndarray]]
     lack: float = float("nan")  # p of `lack_of_fit`
     left_out: float = float("nan")  # root mean square of errors on values of k left out
 
-    def predict(self, x: np.ndarray | float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Value and 95 % prediction interval at x: where one new model would lie.
-
-        Holds the curve's uncertainty and the scatter of single models around it.
-        """
-        return self.at(np.atleast_1d(np.asarray(x, float)))
-
 
 Fits = dict[tuple[str, int], tuple[Fit, Fit]]  # where, bits -> loss over k/N, size over the share
+
+
+def cross_validated(data: Data) -> pd.DataFrame:
+    """Leave out each k in turn: form, parameters, cv_error, cv_se, left_out, chosen.
+
+    cv_error is in squared standard deviations of a point, cv_se its standard error over folds;
+    left_out is the root mean square of the errors, a share of the items. Forms that would go
+    through all places of a fold do not run.
+    """
+    rows, places = [], len(data.means(data.y)[1])
+    for form in (f for f in FORMS if parameters(f, data) < places - 1):
+        missed = np.zeros(len(data.y))  # at k = 0 every form is right
+        for k in np.unique(data.k[data.k > 0]):
+            kept, out = Data(*(column[data.k != k] for column in data)), data.k == k
+            found = solve(form, kept, kept.y[None]).at(data.x[out], data.first[out])[0]
+            missed[out] = data.y[out] - found
+        errors = pd.Series((missed / data.sigma) ** 2)[data.k > 0].groupby(data.k[data.k > 0])
+        squares, off = errors.mean(), np.sqrt(np.mean(missed[data.k > 0] ** 2))
+        rows.append((form, parameters(form, data), squares.mean(), squares.sem(), float(off)))
+    table = pd.DataFrame(rows, columns=["form", "parameters", "cv_error", "cv_se", "left_out"])
+    best = table.loc[table["cv_error"].idxmin()]
+    good = table[table["cv_error"] <= best["cv_error"] + best["cv_se"]]
+    chosen = good.sort_values(["parameters", "cv_error"]).index[0]
+    return table.assign(chosen=table.index == chosen)
+
+
+def lack_of_fit(data: Data, curve: np.ndarray, count: int) -> float:
+    """p of the F test that what a curve with `count` coefficients misses at the places is no more
+    than the scatter of seeds (Draper and Smith, Applied Regression Analysis, 2.1); NaN of one seed.
+    """
+    place, weight, means = data.means(data.y)
+    pure = (((data.y - means[place]) / data.sigma) ** 2).sum()
+    lack = (((means[place] - curve) / data.sigma) ** 2).sum()
+    free, repeats = len(weight) - count, len(data.y) - len(weight)
+    if min(free, repeats) < 1 or pure <= 0:
+        return float("nan")
+    return float(stats.f.sf((lack / free) / (pure / repeats), free, repeats))
+
+
+def redrawn(form: Form, data: Data, curve: np.ndarray, degrees: int, seed: int) -> Fitted:
+    """Refits to new means of each place around the curve (parametric bootstrap of the means).
+
+    Their scatter is that of the residuals of whole places, so what a form misses at one counts once
+    and not once a seed, enlarged by t/z for having few of them. Resampled groups and wild residuals
+    do not serve: the outermost group decides a shape, and they leave it out or find none there.
+    """
+    place, weight, means = data.means(data.y - curve)
+    scatter = np.sqrt((weight * means**2).sum() / degrees / weight)
+    scatter *= stats.t.ppf(0.975, degrees) / Z
+    normal = np.random.default_rng(seed).standard_normal((DRAWS, len(weight)))
+    return solve(form, data, curve + (scatter * normal)[:, place])
 
 
 def loss_formulas(points: pd.DataFrame, layers: int, seed: int = 0) -> dict[str, Fit]:
     """The formula of accuracy loss over k/N of one bit width, by end ("last", "first").
 
     `points` has the columns where, k, bits, seed, share, loss, loss_se; `layers` is N.
-    QlabError: several bit widths, fewer than four values of k, numbers missing.
+    QlabError: fewer than four values of k.
     """
     data = loss_data(points, layers)
     table = cross_validated(data)
     chosen = table[table["chosen"]].iloc[0]
-    form = next(f for f in FORMS if f.name == chosen["form"])
-    return fitted(form, data, layers, float(chosen["left_out"]), seed)
+    return fitted(chosen["form"], data, layers, float(chosen["left_out"]), seed)
 
 
 def fitted(
     form: Form, data: Data, layers: int, left_out: float = float("nan"), seed: int = 0
 ) -> dict[str, Fit]:
     """A form's formula of each end that there is."""
-    whole = solve(form, data, data.y[None])
-    curve, count = whole.at(form, data.x, data.first)[0], parameters(form, data)
-    degrees = data.places[1] - count
+    whole, count, n = solve(form, data, data.y[None]), parameters(form, data), len(data.y)
+    curve, degrees = whole.at(data.x, data.first)[0], len(data.means(data.y)[1]) - count
     draws = redrawn(form, data, curve, degrees, seed)
-    spread = np.sqrt(((data.y - curve) ** 2).sum() / (len(data.y) - count))
-    single = spread * stats.t.ppf(0.975, degrees) / Z
     missed, total = ((data.y - curve) ** 2).sum(), ((data.y - data.y.mean()) ** 2).sum()
+    single = np.sqrt(missed / (n - count)) * stats.t.ppf(0.975, degrees) / Z
     r2 = float(1 - missed / total) if total > 0 else np.nan
-    lack, n, found = lack_of_fit(data, curve, count), len(data.y), {}
-    for which, end in enumerate(ENDS):
+    lack, found = lack_of_fit(data, curve, count), {}
+    for which, end in enumerate(("last", "first")):
         if not (mine := data.first == bool(which)).any():
             continue
-        b = Estimate(float(whole.b[0]), *_around(float(whole.b[0]), draws.b), n)
-        c = float(whole.c[0, which])
-        shape = Estimate(c, *_around(c, draws.c[:, which]), n) if form.shaped else None
-        named = {} if form is NONE else {"b": b} | ({"c": shape} if shape else {})
+        pairs = {"b": (whole.b[0], draws.b), "c": (whole.c[0, which], draws.c[:, which])}
+        named = {name: _around(*pairs[name], n) for name in pairs if f"{{{name}}}" in form.text}
 
-        def at(x: np.ndarray, first=bool(which)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            side = np.full(len(x), first)
-            value = whole.at(form, x, side)[0]
-            error = Z * np.hypot(draws.at(form, x, side).std(0), single)
+        def predict(x, first=bool(which)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            side = np.full(len(x := np.atleast_1d(x)), first)
+            value, error = whole.at(x, side)[0], Z * np.hypot(draws.at(x, side).std(0), single)
             return value, value - error, value + error
 
         text = _sentence(form, named, layers, left_out, lack)
         highest = max(float(data.x[mine].max()), float(end == "first"))  # all N are the last N too
-        found[end] = Fit(form.name, text, named, r2, n, 0.0, highest, at, lack, left_out)
+        found[end] = Fit(form.name, text, named, r2, n, 0.0, highest, predict, lack, left_out)
     return found
 
 
 def _sentence(form: Form, named: dict, layers: int, left_out: float, lack: float) -> str:
-    words = {"b": _written(named["b"], 100, ".2f", " pp")} if "b" in named else {}
-    words |= {"c": _written(named["c"], 1, ".2f", "")} if "c" in named else {}
+    scales = {"b": (100, ".2f", " pp"), "c": (1, ".2f", "")}
+    words = {name: _written(e, *scales[name]) for name, e in named.items()}
     text = f"loss = {form.text.format(x=f'(k/{layers})', **words)}"
     if "b" in named and named["b"].low <= 0 <= named["b"].high:
         text += "; the data cannot tell it from zero"
@@ -114,28 +147,27 @@ def _sentence(form: Form, named: dict, layers: int, left_out: float, lack: float
 def size_formula(points: pd.DataFrame) -> Fit:
     """The line of the file's size in bytes over the share of weights, of one end and bit width.
 
-    Arithmetic says a line, but for the scales of the channels. QlabError as `loss_formulas`.
+    Arithmetic says a line, but for the scales of the channels.
     """
     points = points.drop_duplicates("k")
-    _checked(points, "size_bytes")
     share, y = (points[column].to_numpy(float) for column in ("share", "size_bytes"))
     line = sm.OLS(y, sm.add_constant(share, has_constant="add")).fit()
-    ends = (Estimate(float(v), *map(float, i), len(y)) for v, i in zip(
-        line.params, line.conf_int(), strict=True))  # fmt: skip
-    named = dict(zip("ab", ends, strict=True))
+    ends = zip(line.params, line.conf_int(), strict=True)
+    named = dict(zip("ab", (Estimate(v, *i, len(y)) for v, i in ends), strict=True))
     a, b = (_written(e, 1e-3, ",.1f", " KB") for e in named.values())
 
-    def at(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        told = line.get_prediction(sm.add_constant(x, has_constant="add")).summary_frame()
+    def predict(x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x = sm.add_constant(np.atleast_1d(x), has_constant="add")
+        told = line.get_prediction(x).summary_frame()
         return tuple(told[c].to_numpy() for c in ("mean", "obs_ci_lower", "obs_ci_upper"))
 
     text, r2 = f"size = {a} + {b} × share.", float(line.rsquared)
-    return Fit("line", text, named, r2, len(y), float(share.min()), float(share.max()), at)
+    return Fit("line", text, named, r2, len(y), float(share.min()), float(share.max()), predict)
 
 
-def _around(value: float, draws: np.ndarray) -> tuple[float, float]:
+def _around(value: float, draws: np.ndarray, n: int) -> Estimate:
     low, high = np.quantile(draws, [0.025, 0.975])
-    return min(float(low), value), max(float(high), value)
+    return Estimate(float(value), float(min(low, value)), float(max(high, value)), n)
 
 
 def _written(e: Estimate, scale: float, form: str, unit: str) -> str:
@@ -146,34 +178,19 @@ def _written(e: Estimate, scale: float, form: str, unit: str) -> str:
 
 def loss_data(points: pd.DataFrame, layers: int) -> Data:
     """Losses over k/N; one weighs by its standard error and the scatter of seeds beyond it."""
-    k = _checked(points, "loss", "loss_se")
-    y, error = points["loss"].to_numpy(float), points["loss_se"].to_numpy(float)
+    known = sorted(set(points["k"]))
+    if len(known) < FEWEST:
+        raise QlabError(
+            f"A formula needs at least {FEWEST} values of k; found {len(known)} "
+            f"({', '.join(map(str, known))}). Run the sweep with more of them."
+        )
+    k, y, error = points[["k", "loss", "loss_se"]].to_numpy(float).T
     seeds = points.groupby(["where", "k"])["loss"]
-    apart = seeds.transform(lambda v: v - v.mean())
-    repeats = len(y) - seeds.ngroups
-    between = float((apart**2).sum() / repeats) if repeats else 0.0
+    apart = y - seeds.transform("mean").to_numpy()
+    between = (apart**2).sum() / max(len(y) - seeds.ngroups, 1)
     beyond = max(between - np.mean(error**2), 0)  # moments, as in meta-analysis
     sigma = np.sqrt(error**2 + beyond)
     typical = np.sqrt(np.mean(sigma**2)) or 1.0
     # A point without flips has no standard error; none may count over four times the average one.
     first = (points["where"] == "first").to_numpy()
     return Data(k / layers, y, np.maximum(sigma, typical / 2), k, first)
-
-
-def _checked(points: pd.DataFrame, *columns: str) -> np.ndarray:
-    """k of each point; QlabError where no formula can come of them."""
-    found = sorted({int(b) for b in points["bits"]}), sorted(set(points["where"]))
-    if len(found[0]) != 1 or not set(found[1]) <= set(ENDS):
-        raise QlabError(
-            "A formula is fitted to the last and the first k layers at one bit width; found the "
-            f"bit widths {found[0]} and the places {', '.join(found[1])}. Select one of them."
-        )
-    if not np.isfinite(points[["k", "share", *columns]].to_numpy(float)).all():
-        raise QlabError("A point of the sweep has a number missing; take it out.")
-    k = points["k"].to_numpy(int)
-    if len(known := sorted(set(k.tolist()))) < FEWEST:
-        raise QlabError(
-            f"A formula needs at least {FEWEST} values of k; found {len(known)} "
-            f"({', '.join(map(str, known))}). Run the sweep with more of them."
-        )
-    return k

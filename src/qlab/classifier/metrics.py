@@ -1,4 +1,4 @@
-"""The metrics of experiment `resnet_qat`: unit, which way is better, whether a clock had a part."""
+"""The metrics of experiment `resnet_qat`, and how a point's numbers become records."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,8 @@ import numpy as np
 from qlab.classifier.points import Answer, Point
 from qlab.classifier.sweep import EXPERIMENT
 from qlab.core import records
-from qlab.core.records import Metric, Recorder
+from qlab.core.records import Metric, Record, Recorder
+from qlab.core.stats import Estimate
 
 # Which graph is judged: its metric.
 GRAPHS = {
@@ -40,3 +41,17 @@ METRICS = {
 RECORD = Recorder(EXPERIMENT, METRICS)
 Answers = Mapping[Point, Answer]  # what each point's file says
 Worse = dict[tuple[str, int], dict[Point, np.ndarray]]  # condition, strength -> probabilities
+
+
+def recorded(task, point: Point, found: Mapping, seeded: bool = True, **more) -> list[Record]:
+    """A record of each metric in `found`: of an Estimate with its interval, of a number without.
+
+    They are about the point, with its seed or whatever its seed, and `more` columns.
+    """
+    about = (point.drawn if seeded else point.columns) | more
+    return [
+        RECORD.estimated(task, point.variant, metric, e, **about)
+        if isinstance(e, Estimate)
+        else RECORD.counted(task, point.variant, metric, e, **about)
+        for metric, e in found.items()
+    ]

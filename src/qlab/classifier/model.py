@@ -1,20 +1,18 @@
 """Classifiers from Keras 2 files, rebuilt from their description without running their code.
 
 A model file can carry code: a Lambda layer's bytecode, a call of any TensorFlow function, a
-SavedModel's graph, a module to be imported. (Keras' `safe_mode` looks after its own archives only,
-which are Keras 3's.) Here a file gives only the description of its layers, which must be Keras'
-own, and their weights.
+SavedModel's graph, a module to be imported. (Keras' `safe_mode` is of Keras 3's archives alone.)
+So a file gives only weights and the description of its layers, which must be Keras' own.
 """
 
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from qlab.core import fetch, quiet
+from qlab.core import quiet
 from qlab.core.errors import QlabError
 from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
 
@@ -22,7 +20,6 @@ with quiet.quiet():
     import tf_keras as keras
     from tf_keras import applications, layers
     from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
-    from tf_keras.src.applications import resnet as weights_source
 
 # Networks with published weights.
 IMAGENET = {"resnet50": applications.ResNet50, "resnet50v2": applications.ResNet50V2}
@@ -38,21 +35,28 @@ _OWN = {"Functional", "Sequential", "Model", "Policy", "TensorShape", "__tuple__
 }
 _CALLS = {"TFOpLambda", "SlicingOpLambda"}  # a TensorFlow function in a functional model, by name
 _HARMLESS = ("math.", "nn.", "__operators__.", "cast", "concat", "reshape", "compat.v1.transpose")
-_SAVE_AGAIN = (
-    "Save it with Keras 2: TF_USE_LEGACY_KERAS=1, import tf_keras, model.save('model.h5')."
-)
 
 
 def load(path: Path | str, raw: bool = False) -> keras.Model:
     """A classifier from a Keras 2 .h5 file or SavedModel folder, not compiled.
 
     In: images [n, h, w, 1 or 3], the model's own preprocessing in it; out: [n, classes]. But for
-    `raw`, a pooling over all of its input is a mean over it, see `with_means`.
-    QlabError: nothing there, Keras 3, weights only, a SavedModel without Keras' description, code
-    of its own (Lambda, custom layers), a damaged file, other inputs or outputs.
+    `raw`, see `with_means`. QlabError: nothing there, no description of layers (Keras 3, weights
+    alone), code of its own (Lambda, custom layers), a damaged file, other inputs or outputs.
     """
     path = Path(path).expanduser()
-    config = _folder_config(path) if path.is_dir() else _file_config(path)
+    if not path.exists():
+        raise QlabError(
+            f"There is no model at {path}; expected a Keras 2 .h5 file or a SavedModel folder."
+        )
+    try:
+        config = _folder_config(path) if path.is_dir() else _file_config(path)
+    except (OSError, ValueError, KeyError, StopIteration) as error:
+        raise QlabError(
+            f"{path} holds no functional or sequential model of Keras 2 ({error}): it is damaged, "
+            "of Keras 3, or holds weights alone. Save the whole model with Keras 2: "
+            "TF_USE_LEGACY_KERAS=1, import tf_keras, model.save('model.h5')."
+        ) from error
     _check_layers(config, path)
     try:
         model = keras.models.model_from_json(json.dumps(_for_older(config)))
@@ -63,9 +67,8 @@ def load(path: Path | str, raw: bool = False) -> keras.Model:
         raise QlabError(f"Keras cannot rebuild the model in {path}: {error}") from error
     if inner := [x.name for x in model.layers if isinstance(x, keras.Model)]:
         raise QlabError(
-            f"{path}: the layer '{inner[0]}' is a model of its own, whose layers cannot be chosen "
-            "one by one. Build it on your input (Keras' applications take `input_tensor`) and save "
-            "the model again."
+            f"{path}: the layer '{inner[0]}' is a model of its own. Build it on your input (Keras' "
+            "applications take `input_tensor`), so that its layers can be chosen, and save again."
         )
     inputs, outputs = ([list(t.shape) for t in ends] for ends in (model.inputs, model.outputs))
     fits = len(inputs) == len(outputs) == 1 and len(inputs[0]) == 4 and len(outputs[0]) == 2
@@ -85,17 +88,17 @@ def with_means(model: keras.Model) -> keras.Model:
     it, whose largest value is many times the largest mean, gives it steps that are as coarse. A
     mean has steps of its own (https://ai.google.dev/edge/litert/models/quantization_spec).
     """
-    if not any(_pools_all(layer) for layer in model.layers):
+
+    def mended(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if _pools_all(layer):
+            return layers.GlobalAveragePooling2D(keepdims=True, name=layer.name)
+        return type(layer).from_config(layer.get_config())
+
+    if not any(map(_pools_all, model.layers)):
         return model
-    copy = keras.models.clone_model(model, clone_function=_mean_or_same)
+    copy = keras.models.clone_model(model, clone_function=mended)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def _mean_or_same(layer: keras.layers.Layer) -> keras.layers.Layer:
-    if _pools_all(layer):
-        return layers.GlobalAveragePooling2D(keepdims=True, name=layer.name)
-    return type(layer).from_config(layer.get_config())
 
 
 def _pools_all(layer: keras.layers.Layer) -> bool:
@@ -113,47 +116,17 @@ def _for_older(config: Any) -> Any:
 
 def _file_config(path: Path) -> dict:
     """The description in an .h5 file."""
-    if not path.is_file():
-        raise QlabError(
-            f"There is no model at {path}; expected a Keras 2 .h5 file or a SavedModel folder."
-        )
-    if zipfile.is_zipfile(path):
-        raise QlabError(f"{path} is a .keras archive, Keras 3's format. {_SAVE_AGAIN}")
-    try:
-        with h5py.File(path) as file:
-            version, config = (_text(file.attrs.get(k)) for k in ("keras_version", "model_config"))
-        described = json.loads(config or "{}")
-    except (OSError, ValueError) as error:
-        raise QlabError(f"{path} is damaged or no HDF5 file ({error}); get it again.") from error
-    if version.startswith("3"):
-        raise QlabError(f"{path} was saved by Keras {version}; qlab reads Keras 2. {_SAVE_AGAIN}")
-    if not described:
-        raise QlabError(
-            f"{path} holds weights alone, not the model they belong to; save the whole model "
-            "with model.save, not model.save_weights."
-        )
-    return described
-
-
-def _text(value: bytes | str | None) -> str:
-    return value.decode() if isinstance(value, bytes) else value or ""
+    with h5py.File(path) as file:
+        if str(version := file.attrs.get("keras_version", "")).startswith("3"):
+            raise ValueError(f"saved by Keras {version}")
+        return json.loads(file.attrs["model_config"])
 
 
 def _folder_config(path: Path) -> dict:
     """The description in a SavedModel; its graph is not loaded."""
-    if not (path / "saved_model.pb").is_file():
-        raise QlabError(f"{path} is no SavedModel: it has no saved_model.pb.")
-    described, roots = path / "keras_metadata.pb", []
-    if described.is_file():
-        nodes = SavedMetadata.FromString(described.read_bytes()).nodes
-        roots = [json.loads(node.metadata) for node in nodes if node.node_path == "root"]
-    if not roots or "config" not in roots[0]:
-        raise QlabError(
-            f"{path} is a SavedModel that describes no functional or sequential Keras model "
-            "(keras_metadata.pb; perhaps a detector, or an export of Keras 3), so its layers are "
-            f"unknown. {_SAVE_AGAIN}"
-        )
-    return {key: roots[0][key] for key in ("class_name", "config")}
+    nodes = SavedMetadata.FromString((path / "keras_metadata.pb").read_bytes()).nodes
+    root = json.loads(next(node.metadata for node in nodes if node.node_path == "root"))
+    return {key: root[key] for key in ("class_name", "config")}
 
 
 def _check_layers(config: dict, path: Path) -> None:
@@ -171,8 +144,7 @@ def _check_layers(config: dict, path: Path) -> None:
         name = part.get("name") or settings.get("name") or "without a name"
         raise QlabError(
             f"{path}: the layer '{name}' {what}, not one of Keras' own layers; code from a model "
-            "file is never run. Express it with Keras' own layers (Rescaling, Normalization for "
-            "preprocessing) and save the model again."
+            "file is never run. Use Keras' own (Rescaling to preprocess) and save the model again."
         )
 
 
@@ -185,26 +157,18 @@ def _parts(config) -> Iterator[dict]:
             yield from _parts(part)
 
 
-def imagenet(name: str, weights: Path | None = None, size: int = 224) -> keras.Model:
+def imagenet(name: str, weights: str = "imagenet", size: int = 224) -> keras.Model:
     """ResNet-50 (`resnet50`, `resnet50v2`) trained on ImageNet, its preprocessing built in.
 
-    In: RGB 0..255 [n, size, size, 3]; out: probabilities [n, 1000]. `weights` is tf_keras' own
-    file of them; without it, it is downloaded (100 MB) and checked against the md5 sum that
-    tf_keras carries.
+    In: RGB 0..255 [n, size, size, 3]; out: probabilities [n, 1000]. `weights` are a file of them,
+    or downloaded by tf_keras (100 MB), which checks their md5 sum.
     """
-    if weights is None:
-        file = f"{name}_weights_tf_dim_ordering_tf_kernels.h5"
-        known = weights_source.WEIGHTS_HASHES[name][0]
-        weights = fetch.fetch(weights_source.BASE_WEIGHTS_PATH + file, f"md5:{known}")
+    bgr = name == "resnet50"
+    scale, offset = (1.0, [-mean for mean in _CAFFE_MEAN]) if bgr else (1 / 127.5, -1.0)
     image = keras.Input((size, size, 3), name="image")
-    if name == "resnet50":
-        offset, scale = [-mean for mean in _CAFFE_MEAN], 1.0
-    else:
-        offset, scale = -1.0, 1 / 127.5
     scaled = layers.Rescaling(scale, offset, name="preprocess")(image)
-    model = IMAGENET[name](weights=None, input_tensor=scaled)
-    model.load_weights(weights)
-    if name == "resnet50":  # its first kernel takes BGR
+    model = IMAGENET[name](weights=weights, input_tensor=scaled)
+    if bgr:  # its first kernel takes BGR
         first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
         kernel, *bias = first.get_weights()
         first.set_weights([kernel[:, :, ::-1], *bias])

@@ -16,41 +16,20 @@ from functools import partial
 from pathlib import Path
 from shutil import which
 from subprocess import PIPE, Popen, run
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import psutil
 
 from qlab.core.errors import QlabError
-from qlab.core.labelled_images import LabelledImages
 
-if TYPE_CHECKING:
-    import tf_keras as keras
-
-UPDATE_BITS = (4, 8, 32)  # in which a weight is sent
 STEPS, WARMUP, BATCH = 6, 2, 8  # steps counted, steps before, images of each worker at a step
 NAMESPACE = ["unshare", "--net", "--map-root-user"]
 # The interface of a new namespace is down: SIOCSIFFLAGS, IFF_UP of netdevice(7).
 UP = """import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))"""
 ADDRESSES = ["127.0.0.1:40001", "127.0.0.1:40002"]  # free: the namespace is new
-
-
-class Configuration(NamedTuple):
-    """What is trained: a model with some layers fake-quantized to 8 bits, and some frozen."""
-
-    layers: tuple[str, ...] = ()  # fake-quantized (`partial_qat.quantized`)
-    trained: tuple[str, ...] | None = None  # the layers that are not frozen; None: all
-    leave_float: tuple[str, ...] = ()  # never wrapped
-
-
-class Traffic(NamedTuple):
-    """What a configuration's training sends, over both workers."""
-
-    step_bytes: list[int]  # counted on the interface at each step, headers of TCP and IP too
-    analytic_bytes: int  # by the ring's formula, 2 (n - 1) times gradients and ranges
-    gradient_bytes: int  # float32 gradients of one worker
-    messages: int  # all-reduces at a step
+# Layers to fake-quantize in 8 bits; those that are not frozen, None: all; those never wrapped.
+Configuration = tuple[Sequence[str], Sequence[str] | None, Sequence[str]]
 
 
 def possible() -> bool:
@@ -58,43 +37,28 @@ def possible() -> bool:
     return bool(which("unshare")) and not run([*NAMESPACE, "true"], capture_output=True).returncode
 
 
-def measure(
-    model: Path, configurations: list[Configuration], data: LabelledImages, progress=iter
-) -> list[Traffic]:
-    """Train each configuration on two workers for a few steps, and count what they send."""
-    with tempfile.TemporaryDirectory() as made:
-        np.savez(Path(made, "data.npz"), images=data.images, labels=data.labels)
-        told = {"model": str(model), "configurations": [c._asdict() for c in configurations]}
-        Path(made, "told.json").write_text(json.dumps(told))
-        with (first := _worker(0, made)):
+def measure(model: Path, configurations: list[Configuration], progress=iter) -> list[dict]:
+    """What training each configuration for a few steps sends, over both workers.
+
+    `step_bytes` are counted at each step, headers of TCP and IP too; `step_analytic_bytes` by the
+    ring's formula, 2 (n - 1) times gradients and ranges; `gradient_bytes` are the float32
+    gradients of one worker; `messages` the all-reduces at a step. QlabError: a worker failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        told = {"model": str(model), "configurations": configurations}
+        Path(folder, "told.json").write_text(json.dumps(told))
+        with (first := _worker(0, folder)):
             try:
                 pairs = zip(progress(configurations), first.stdout, strict=False)
-                found = [Traffic(*json.loads(line)) for _, line in pairs]
+                found = [json.loads(line) for _, line in pairs]
             except BaseException:  # an interrupt too: nobody waits for it any more
                 first.kill()
                 raise
         if first.returncode != 0:
-            logs = [log.read_text(errors="replace").strip() for log in Path(made).glob("*.log")]
+            logs = [log.read_text(errors="replace").strip() for log in Path(folder).glob("*.log")]
             last = "; ".join(log.split("\n")[-1] for log in logs)
             raise QlabError(f"Training on two workers failed. Their logs end: {last}")
         return found
-
-
-def update_bytes(model: "keras.Model", layers: Sequence[str], bits: int) -> int:
-    """Bytes of one worker's update of some layers in a round of federated averaging (McMahan et
-    al., arXiv 1602.05629): weights once a round, at the width that they have.
-
-    Kernels have `bits` each and a float32 scale per output channel, of 32 bits none; all else that
-    a layer has (bias, normalization) is float32.
-    """
-    total = 0
-    for weight in (w for name in layers for w in model.get_layer(name).weights):
-        if bits < 32 and "kernel" in (name := weight.name.split("/")[-1]):
-            channels = weight.shape[-2:] if name.startswith("depthwise") else weight.shape[-1:]
-            total += -(-int(np.prod(weight.shape)) * bits // 8) + 4 * int(np.prod(channels))
-        else:
-            total += 4 * int(np.prod(weight.shape))
-    return total
 
 
 def _worker(index: int, folder: str) -> Popen:
@@ -114,12 +78,9 @@ def _work(index: int, folder: str) -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log
     told = json.loads(Path(folder, "told.json").read_text())
-    with np.load(Path(folder, "data.npz")) as data:
-        own = (np.arange(BATCH) + index * BATCH) % len(data["labels"])
-        batch = data["images"][own].astype(np.float32), data["labels"][own]
     other = _worker(1, folder) if index == 0 else None
     counter = partial(psutil.net_io_counters, pernic=True, nowrap=False)  # of this namespace
-    for train, gradients, sent in _trainings(told, batch):
+    for train, gradients, sent in _trainings(**told, seed=index):
         counted = []
         for _ in range(WARMUP + STEPS):  # neither starts a step before both have ended the last
             before = counter()["lo"].bytes_sent
@@ -128,15 +89,17 @@ def _work(index: int, folder: str) -> None:
                 other.stdin.flush()
             elif not sys.stdin.readline():
                 sys.exit("the first worker is gone")
-            train(*batch)
+            train()
             other.stdout.readline() if other else print("done", file=out)
             counted.append(counter()["lo"].bytes_sent - before)
         if other:
             reduced = 2 * (len(ADDRESSES) - 1) * sum(sent)
-            print(json.dumps([counted[WARMUP:], reduced, gradients, len(sent)]), file=out)
+            found = {"step_bytes": counted[WARMUP:], "step_analytic_bytes": reduced}
+            found |= {"gradient_bytes": gradients, "messages": len(sent)}
+            print(json.dumps(found), file=out)
 
 
-def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
+def _trainings(model: str, configurations: list, seed: int):
     """Of each configuration: its step, bytes of gradients, and of each tensor all-reduced."""
     from qlab.classifier import partial_qat
     from qlab.classifier.model import keras, load, tf
@@ -145,31 +108,33 @@ def _trainings(told: dict, batch: tuple[np.ndarray, np.ndarray]):
     ring = tf.distribute.experimental.CommunicationImplementation.RING
     options = tf.distribute.experimental.CommunicationOptions(implementation=ring)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    for c in told["configurations"]:
+    given, rng = load(model), np.random.default_rng(seed)
+    images = rng.integers(0, 256, (BATCH, *given.input_shape[1:])).astype(np.float32)
+    batch = tf.constant(images), tf.constant(rng.integers(0, given.output_shape[1], BATCH))
+    for layers, trained, leave_float in configurations:
         # Each variable made in the scope is sent to the other: so wrap outside, mirror the result.
-        local = partial_qat.quantized(load(told["model"]), c["layers"], 8, c["leave_float"])
+        local = partial_qat.quantized(given, layers, 8, leave_float)
         kinds = {type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")}
         known = partial_qat.qat.quantize_scope({kind.__name__: kind for kind in kinds})
         with known, strategy.scope():
-            model = keras.models.clone_model(local)
-            model.set_weights(local.get_weights())
-            for layer in model.layers if c["trained"] is not None else ():
-                layer.trainable = partial_qat.inner(layer).name in c["trained"]
-            variables = model.trainable_variables
+            made = keras.models.clone_model(local)
+            made.set_weights(local.get_weights())
+            for layer in made.layers if trained is not None else ():
+                layer.trainable = partial_qat.inner(layer).name in trained
             optimizer = keras.optimizers.Adam(1e-4, jit_compile=False)
-            optimizer.build(variables)
+            optimizer.build(made.trainable_variables)
 
-        def step(images, labels, model=model, optimizer=optimizer, variables=variables):
+        def step(images, labels, model=made, optimizer=optimizer):
             with tf.GradientTape() as tape:
                 found = model(images, training=True)
                 loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, found))
-            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            optimizer.minimize(loss, model.trainable_variables, tape)
 
-        train = tf.function(lambda *b, s=step: strategy.run(s, args=b))
-        nodes = train.get_concrete_function(*map(tf.constant, batch)).graph.get_operations()
+        train = tf.function(lambda s=step: strategy.run(s, args=batch))
+        nodes = train.get_concrete_function().graph.get_operations()
         sent = [op.inputs[0] for op in nodes if op.type.startswith("CollectiveReduce")]
         sizes = [t.shape.num_elements() * t.dtype.size for t in sent]
-        yield train, 4 * sum(v.shape.num_elements() for v in variables), sizes
+        yield train, 4 * sum(v.shape.num_elements() for v in made.trainable_variables), sizes
 
 
 if __name__ == "__main__":

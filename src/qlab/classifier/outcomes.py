@@ -1,6 +1,5 @@
 """What became of each test image: the rows that every interval on images can be computed from."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,13 @@ from qlab.core import items
 
 FILE = "tflite"  # the graph that the file computes
 MANY = 2_000  # images; of more, only what files answer on the images as they are is kept
-LABELS = ("variant", "graph", "condition")  # of which there are few
 
 
 def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.DataFrame:
-    """One row per image, variant (with seed), graph and condition.
+    """One row per image, variant (with seed), graph (of `metrics.GRAPHS`) and condition.
 
-    Columns: variant, seed, graph (a key of `metrics.GRAPHS`), condition and strength (none of the
-    images as they are), image (its place in the test set), label, predicted (class), confidence
-    (probability of that) and of_label (of the label), the last two float32 as the graph gave them.
+    Further columns: strength, image (its place), label, predicted, confidence (the probability of
+    that) and of_label (of the label), these two float32 as the graph gave them.
     """
     given, many = {FLOAT: parent, **answers}.items(), len(task.test) > MANY
     of_all = [(p, g, x) for p, a in given for g, x in a.probabilities.items()]
@@ -29,36 +26,23 @@ def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.Data
     for drawn, judged in () if many else worse.items():
         found += [_rows(task, point, FILE, x, *drawn) for point, x in judged.items()]
     whole = pd.concat(found, ignore_index=True)
-    return whole.astype({"seed": "Int16", "strength": "Int8"} | dict.fromkeys(LABELS, "category"))
+    few = dict.fromkeys(("variant", "graph", "condition"), "category")
+    return whole.astype({"seed": "Int16", "strength": "Int8"} | few)
 
 
-def _rows(
-    task: Task, point: Point, graph: str, probabilities: np.ndarray,
-    condition: str | None = None, strength: int | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    small = np.min_scalar_type(probabilities.shape[1] - 1)  # uint8 up to 256 classes
-    labels = task.test.labels
-    columns: Mapping = {
-        "variant": point.variant,
-        "seed": point.drawn.get("seed"),
-        "graph": graph,
-        "condition": condition,
-        "strength": strength,
-        "image": np.arange(len(labels), dtype=np.uint32),
-        "label": labels.astype(small),
-        "predicted": probabilities.argmax(1).astype(small),
-        "confidence": probabilities.max(1),
-        "of_label": probabilities[np.arange(len(labels)), labels],
-    }
-    return pd.DataFrame(columns)
+def _rows(task: Task, point: Point, graph: str, found: np.ndarray, *worse) -> pd.DataFrame:
+    condition, strength = worse or (None, None)
+    small = np.min_scalar_type(found.shape[1] - 1)  # uint8 up to 256 classes
+    places, labels = np.arange(len(found), dtype=np.uint32), task.test.labels
+    about = {"variant": point.variant, "seed": point.drawn.get("seed"), "graph": graph}
+    about |= {"condition": condition, "strength": strength, "image": places}
+    about |= {"label": labels.astype(small), "predicted": found.argmax(1).astype(small)}
+    about |= {"confidence": found.max(1), "of_label": found[places, labels]}
+    return pd.DataFrame(about)
 
 
 def write(task: Task, parent: Answer, answers: Answers, worse: Worse) -> Path | None:
-    """Keep the rows beside the records, `items/resnet_qat.parquet` of the run's place.
-
-    A long sweep has none, the committed one neither: 1.5 million rows would take more than an
-    experiment's items may.
-    """
+    """Keep the rows beside the records; none of a long sweep, whose 1.5 million are too many."""
     if task.given.sweep == "long":
         return None
     return items.write(EXPERIMENT, task.place, table(task, parent, answers, worse))

@@ -2,14 +2,14 @@
 
 A weighted layer is quantized together with the batch normalization and the activation that follow
 it, because the converter folds the three into one operator. A layer without weights is quantized
-where everything it reads is. tfmot adds one thing of its own: where a quantized layer reads from a
-float one, the float one's output gets a quantizer, for an integer operator must read integers
-(`requires_output_quantize` in tfmot's `quantize_apply`). So the layer before shows up wrapped too.
-tfmot does so only for kinds of layers that it knows; for the others (such as Rescaling) it is
-done here.
+where everything it reads is. Where a quantized layer reads from a float one, tfmot gives the float
+one's output a quantizer, for an integer operator must read integers (`requires_output_quantize` in
+its `quantize_apply`): so the layer before shows up wrapped too. It does so for kinds of layers that
+it knows; for the others (such as Rescaling) it is done here.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 from qlab.core import quiet
 from qlab.core.errors import QlabError
@@ -25,11 +25,8 @@ with quiet.quiet():
     from tf_keras import layers as kinds
 
 qat = tfmot.quantization.keras
-# Which layers tfmot quantizes, and how.
-KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
-# Quantizes what a layer puts out, and no weights.
+KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()  # layers tfmot quantizes
 OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
-
 BITS = (8, 4)  # of the weights; activations have 8
 WHERE = ("last", "first", "only")  # ends of the network to count layers from
 WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
@@ -40,16 +37,16 @@ MOVERS += (kinds.MaxPooling2D,)
 
 
 def weighted_layers(model: keras.Model) -> list[str]:
-    """Names of the layers with a kernel, by their longest path from the input.
+    """Names of the layers with a kernel, by their longest path from the input; of two as deep the
+    one nearer the output first, a shortcut before its block's convolutions. In another order the
+    converter would find a float layer between quantized tensors, and quantize it unasked."""
 
-    Of two at the same depth the one nearer the output comes first: a residual block's shortcut
-    before the block's own convolutions. In another order the converter would find a float layer
-    between two quantized tensors, and quantize it unasked.
-    """
+    @cache
+    def longest(layer: keras.layers.Layer, neighbours) -> int:
+        return 1 + max((longest(n, neighbours) for n in neighbours(layer)), default=0)
+
     found = [layer for layer in model.layers if isinstance(layer, WEIGHTED)]
-    depth = {layer: _longest(layer, sources) for layer in found}
-    rest = {layer: _longest(layer, readers) for layer in found}
-    return [layer.name for layer in sorted(found, key=lambda x: (depth[x], rest[x]))]
+    return [x.name for x in sorted(found, key=lambda x: (longest(x, sources), longest(x, readers)))]
 
 
 def parameters(model: keras.Model, layers: Sequence[str]) -> dict[str, int]:
@@ -67,31 +64,16 @@ def readers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [node.layer for node in layer.outbound_nodes]
 
 
-def _longest(layer: keras.layers.Layer, neighbours, known: dict | None = None) -> int:
-    """Layers on the longest path from a layer onwards, or backwards."""
-    known = {} if known is None else known
-    if layer not in known:
-        known[layer] = 1 + max(
-            (_longest(n, neighbours, known) for n in neighbours(layer)), default=0
-        )
-    return known[layer]
-
-
 def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
-    """The last k of `layers`, the first k, or only the k-th, counted from 1 at the input.
-
-    QlabError: another end, or more layers than there are.
-    """
-    if where not in WHERE:
-        raise QlabError(f"Layers are chosen by {', '.join(WHERE)}; got '{where}'.")
+    """The last k of `layers`, the first k, or only the k-th from 1; QlabError: there are fewer."""
     least = 1 if where == "only" else 0
     if not least <= k <= len(layers):
         raise QlabError(
             f"The model has {len(layers)} layers with weights, {layers[0]} to {layers[-1]}, so "
             f"'{where} {k}' does not exist; choose {least} to {len(layers)}."
         )
-    start = {"last": len(layers) - k, "first": 0, "only": k - 1}[where]
-    return list(layers[start : start + (1 if where == "only" else k)])
+    places = {"last": slice(len(layers) - k, None), "first": slice(k), "only": slice(k - 1, k)}
+    return list(layers[places[where]])
 
 
 def quantized(
@@ -99,10 +81,9 @@ def quantized(
 ) -> keras.Model:
     """A copy of a functional model in which tfmot quantizes `layers`; not compiled.
 
-    It starts from the model's weights. Weights get `weight_bits`, symmetric, per channel in
-    convolutions and per tensor in dense layers; activations 8 bits, by moving averages of their
-    range. With no layers it is a plain copy. Layers in `leave_float` are never wrapped. QlabError
-    names a layer that tfmot cannot wrap.
+    Weights get `weight_bits` of BITS, symmetric, per channel in convolutions and per tensor in
+    dense layers; activations 8 bits, by moving averages of their range. Layers in `leave_float` are
+    never wrapped. QlabError names a layer that tfmot cannot wrap.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -110,6 +91,10 @@ def quantized(
         return copy
     marked = companions(copy, layers, leave_float)
     only_output = _unknown_before(copy, marked)
+    scheme = qat.default_8bit.Default8BitQuantizeScheme()
+    if weight_bits != 8:
+        n_bit = qat.experimental.default_n_bit.DefaultNBitQuantizeScheme
+        scheme = n_bit(num_bits_weight=weight_bits, num_bits_activation=8)
 
     def mark(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.name in only_output:
@@ -119,7 +104,7 @@ def quantized(
     try:
         with qat.quantize_scope({OUTPUT_ONLY.__name__: OUTPUT_ONLY}):
             annotated = keras.models.clone_model(copy, clone_function=mark)
-            return qat.quantize_apply(annotated, _scheme(weight_bits))
+            return qat.quantize_apply(annotated, scheme)
     except (RuntimeError, ValueError) as error:
         if "support" not in str(error):
             raise
@@ -129,25 +114,16 @@ def quantized(
         ) from error
 
 
-def _scheme(weight_bits: int):
-    """tfmot's scheme; other widths than 8 are its experimental n-bit one."""
-    if weight_bits == 8:
-        return qat.default_8bit.Default8BitQuantizeScheme()
-    if weight_bits in BITS:
-        n_bit = qat.experimental.default_n_bit.DefaultNBitQuantizeScheme
-        return n_bit(num_bits_weight=weight_bits, num_bits_activation=8)
-    raise QlabError(
-        f"Weights are quantized to {' or '.join(map(str, BITS))} bits; not {weight_bits}."
-    )
-
-
 def companions(
     model: keras.Model, chosen: Sequence[str], leave_float: Sequence[str] = ()
 ) -> set[str]:
     """Names of the layers to quantize for `chosen` to be: see the text at the top."""
     marked: set[str] = set()
-    for name in chosen:
-        marked |= _folded(model.get_layer(name)) | _movers_before(model.get_layer(name))
+    for layer in map(model.get_layer, chosen):
+        marked |= _folded(layer)
+        while len(before := sources(layer)) == 1 and moves(before[0]):
+            layer = before[0]
+            marked.add(layer.name)
     marked -= set(leave_float)
     for layer in model.layers:  # in the order of execution
         before = sources(layer)
@@ -169,27 +145,18 @@ def _folded(layer: keras.layers.Layer) -> set[str]:
 
 
 def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
-    """Names of unmarked layers that weighted ones among the marked read, of kinds unknown to tfmot.
-
-    It would leave their outputs, and so the layers that read them in the file, in float.
-    """
-    read = {
-        source
-        for layer in model.layers
-        if layer.name in marked and isinstance(layer, WEIGHTED)
-        for source in feeding(model, layer.name)
-    }
-    layers = [model.get_layer(name) for name in read - marked]
-    float_inputs = (kinds.InputLayer,)  # tfmot puts a quantizer behind these by itself
-    return {x.name for x in layers if not isinstance(x, float_inputs) and not KNOWN.supports(x)}
+    """Names of unmarked layers of kinds unknown to tfmot that weighted ones among the marked read.
+    It would leave their outputs, and so the layers that read them in the file, in float."""
+    weighted = [x for x in model.layers if x.name in marked and isinstance(x, WEIGHTED)]
+    read = [source for layer in weighted for source in _feeding(layer)]
+    # tfmot puts a quantizer behind inputs by itself.
+    unknown = [x for x in read if not isinstance(x, kinds.InputLayer) and not KNOWN.supports(x)]
+    return {x.name for x in unknown} - marked
 
 
-def feeding(model: keras.Model, layer: str) -> list[str]:
-    """Names of the layers whose values a layer reads, past those that only move values."""
-    found = sources(model.get_layer(layer))
-    while any(moves(x) for x in found):
-        found = [y for x in found for y in (sources(x) if moves(x) else [x])]
-    return [x.name for x in found]
+def _feeding(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers whose values a layer reads, past those that only move values."""
+    return [y for x in sources(layer) for y in (_feeding(x) if moves(x) else [x])]
 
 
 def moves(layer: keras.layers.Layer) -> bool:
@@ -198,15 +165,6 @@ def moves(layer: keras.layers.Layer) -> bool:
     is to show as tfmot has it."""
     pools = isinstance(layer, kinds.AveragePooling2D) and layer.output_shape[1:3] != (1, 1)
     return pools or isinstance(layer, MOVERS)
-
-
-def _movers_before(layer: keras.layers.Layer) -> set[str]:
-    """Layers in a row before a layer that only move values."""
-    found: set[str] = set()
-    while len(before := sources(layer)) == 1 and moves(before[0]):
-        layer = before[0]
-        found.add(layer.name)
-    return found
 
 
 def plain(trained: keras.Model, model: keras.Model) -> keras.Model:

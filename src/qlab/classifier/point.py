@@ -3,7 +3,7 @@
 Nothing is timed: points run beside each other.
 """
 
-import dataclasses
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from qlab.core.parameters import Count, Positive
@@ -48,14 +48,12 @@ def measure(point: Swept, profile: str, threads: int) -> "tuple[Task, list[Recor
 
     task = data.prepare(data.Parameters(profile=profile, model=point.model, threads=threads))
     bench = points.Bench(task)
-    parent = points.parent(bench, threads)
-    if point.method == "float":
-        found = notebook.accuracy_records(task, parent, {})
-        return task, found + notebook.size_records(task, bench, {}), notebook.PACKAGES
-    seed = getattr(point, "seed", None)
-    made = points.Point(point.method, point.where, point.k, point.bits, seed or 0)
-    answer = points.answer(made, bench, threads)
-    found = notebook.accuracy_records(task, parent, {made: answer})
-    sizes = notebook.size_records(task, bench, {dataclasses.replace(made, seed=0): answer})
-    found += [dataclasses.replace(record, seed=seed) for record in sizes]
-    return task, [r for r in found if r.variant == made.variant], notebook.PACKAGES
+    parent, seed, answers = points.parent(bench, threads), getattr(point, "seed", None), {}
+    if point.method != "float":
+        made = points.Point(point.method, point.where, point.k, point.bits, seed or 0)
+        answers[made] = points.answer(made, bench, threads)
+    found = notebook.accuracy_records(task, parent, answers)
+    sizes = {replace(made, seed=0): answer for made, answer in answers.items()}
+    found += [replace(r, seed=seed) for r in notebook.size_records(task, bench, sizes)]
+    variant = points.PARENT if point.method == "float" else point.variant
+    return task, [r for r in found if r.variant == variant], notebook.PACKAGES

@@ -1,6 +1,6 @@
 """The points of notebook 03: quantize some layers of a classifier, with or without fine-tuning.
 
-A point is kept by content, so an interrupted sweep goes on with the points that are missing.
+A point is kept by content: an interrupted sweep goes on with those that are missing.
 """
 
 import json
@@ -14,16 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qlab.classifier import answers, export, fine_tune, partial_qat, ptq, quantizers
+from qlab.classifier import model as keras_classifier
 from qlab.classifier.data import Task
-from qlab.classifier.fine_tune import Diverged
 from qlab.classifier.partial_qat import keras
-from qlab.core import provenance, tflite_graph
+from qlab.core import provenance
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 
 log = logging.getLogger(__name__)
 
-METHODS = ("tuned", "ptq", "qat", "qatcold")  # cold: from the ranges that tfmot starts with
 TRAINERS = ["tensorflow", "tf-keras", "tensorflow-model-optimization"]
 PACKAGES = [*TRAINERS, "ai-edge-litert", "ai-edge-quantizer"]
 PARENT = "fp32"  # the float variant
@@ -34,7 +33,7 @@ FLOATS = {"float": PARENT, "tuned": "fp32_tuned"}  # method -> variant
 class Point:
     """One way to quantize: which layers, in how many bits, by what method, from which seed."""
 
-    method: str
+    method: str  # tuned, ptq, qat, or qatcold: from the ranges that tfmot starts with
     where: str = "last"  # "last", "first" or "only"
     k: int = 0  # how many layers; of "only": the k-th, counted from 1
     bits: int = 8
@@ -45,23 +44,15 @@ class Point:
     @property
     def variant(self) -> str:
         """Its name in the records, such as `qat_w4a8_first2`; of the float control `fp32_tuned`."""
-        if self.method in FLOATS:
-            return FLOATS[self.method]
-        return f"{self.made}_w{self.bits}a8_{self.where}{self.k}"
-
-    @property
-    def made(self) -> str:
-        """The method, how it rounds, and whether poolings are as they were."""
-        parts = (self.method, self.rounding, "raw" if self.raw else "")
-        return "_".join(filter(None, parts))
+        name = "{method}_w{bits}a8_{where}{k}"
+        return FLOATS.get(self.method) or name.format(**self.columns)
 
     @property
     def columns(self) -> dict[str, Any]:
         """What its records are about, by column, whatever the seed."""
-        if self.method in FLOATS:
-            return {"bits": 32}
-        about = {"bits": self.bits, "where": self.where, "k": self.k}
-        return {"method": self.made, **about}
+        made = "_".join(filter(None, (self.method, self.rounding, "raw" if self.raw else "")))
+        about = {"method": made, "bits": self.bits, "where": self.where, "k": self.k}
+        return {"bits": 32} if self.method in FLOATS else about
 
     @property
     def drawn(self) -> dict[str, Any]:
@@ -85,7 +76,7 @@ class Bench:
 
     def __init__(self, task: Task, raw: bool = False) -> None:
         self.task, self.is_raw = task, raw
-        self.model = task.load(raw)
+        self.model = keras_classifier.load(task.file, raw)
         found = partial_qat.weighted_layers(self.model)
         self.layers = [name for name in found if name not in task.leave_float]
         few = task.calibration.images[:64].astype(np.float32)
@@ -94,10 +85,14 @@ class Bench:
             kinds = ", ".join(f"{x.name} ({type(x).__name__})" for x in self.model.layers)
             raise QlabError(f"{task.file} has no layer that can be quantized: {kinds}.")
 
-    def quantized(self, point: "Point") -> keras.Model:
+    def chosen(self, point: Point) -> list[str]:
+        """Names of a point's layers."""
+        return partial_qat.choose(self.layers, point.where, point.k)
+
+    def quantized(self, point: Point) -> keras.Model:
         """The model with a point's layers wrapped."""
-        chosen = partial_qat.choose(self.layers, point.where, point.k)
-        return partial_qat.quantized(self.model, chosen, point.bits, self.task.leave_float)
+        how = self.chosen(point), point.bits, self.task.leave_float
+        return partial_qat.quantized(self.model, *how)
 
     @cached_property
     def raw(self) -> "Bench":
@@ -129,8 +124,7 @@ def parent(bench: Bench, threads: int) -> Answer:
 
 
 def tried(points: Iterable[Point], bench: Bench, threads: int) -> dict[Point, Answer]:
-    """What each point gives; of one that cannot be made, such as where the converter does not do
-    what is asked, the reason: `facts["failed"]`."""
+    """What each point gives; of one that cannot be made the reason, `facts["failed"]`."""
     from tensorflow.lite.python.convert_phase import ConverterError
 
     found = {}
@@ -147,14 +141,9 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """Make a point, or read it if it was made before.
 
     Probabilities on the test images: `float` of the trained weights without quantizers,
-    `fake_quant` of the graph with tfmot's, `tflite` of the file. Raises `WrongTypes` where the
-    file's weights are not as asked.
-    QlabError: an unknown method.
+    `fake_quant` of the graph with tfmot's, `tflite` of the file. WrongTypes: see `export.check`.
     """
-    if point.method not in METHODS:
-        raise QlabError(f"The methods are {', '.join(METHODS)}; got '{point.method}'.")
     bench = bench.raw if point.raw else bench
-    partial_qat.choose(bench.layers, point.where, point.k)
     task = bench.task
     recipe = {
         "point": asdict(point),
@@ -168,10 +157,20 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     }
 
     def make(folder: Path) -> None:
-        file = folder / "model.tflite"
-        probabilities, facts = _MAKERS[point.method](point, bench, file, threads)
+        if point.method == "ptq":
+            images, left = task.calibration.images, task.leave_float
+            how = (bench.chosen(point), point.bits, images, threads, left, point.rounding)
+            content, probabilities, facts = ptq.quantize(bench.float_file, *how), {}, {}
+        else:
+            content, probabilities, facts = _tuned(point, bench)
+        if content:
+            file = folder / "model.tflite"
+            file.write_bytes(content)
+            export.check(file, bench.layers, bench.chosen(point), point.bits)
+            found = answers.tflite_probabilities(file, task.test.images, threads)
+            probabilities["tflite"] = found
         np.savez_compressed(folder / "probabilities.npz", **probabilities)
-        (folder / "facts.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
+        (folder / "facts.json").write_text(json.dumps(facts))
 
     folder = artefact("qat_point", recipe, make)
     with np.load(folder / "probabilities.npz") as kept:
@@ -181,21 +180,9 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     return Answer(file if file.is_file() else None, probabilities, facts)
 
 
-Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, and facts as JSON
-
-
-def _ptq(point: Point, bench: Bench, file: Path, threads: int) -> Made:
-    chosen = partial_qat.choose(bench.layers, point.where, point.k)
-    images, left = bench.task.calibration.images, bench.task.leave_float
-    how = (bench.float_file, chosen, point.bits, images, threads, left, point.rounding)
-    file.write_bytes(ptq.quantize(*how))
-    return {"tflite": _file_answers(file, bench, chosen, point.bits, threads)}, {}
-
-
-def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
-    """Fine-tune with quantizers, or, as a control, without."""
+def _tuned(point: Point, bench: Bench) -> tuple[bytes, dict[str, np.ndarray], dict[str, Any]]:
+    """Fine-tune with quantizers, or, as a control, without: .tflite, other answers, facts."""
     task, test = bench.task, bench.task.test.images
-    chosen = partial_qat.choose(bench.layers, point.where, point.k)
     keras.utils.set_random_seed(point.seed)
     model = bench.quantized(point)
     if point.method == "qat":
@@ -205,33 +192,9 @@ def _tuned(point: Point, bench: Bench, file: Path, threads: int) -> Made:
     steps = fine_tune.batches(task.train, task.training, point.seed)
     try:
         fine_tune.run(model, steps, task.training, len(task.train))
-    except Diverged as error:
-        return {}, facts | {"diverged_at_step": error.step}
-    plain = partial_qat.plain(model, bench.model)
-    found = {"float": answers.keras_probabilities(plain, test)}
-    if chosen:
+    except fine_tune.Diverged as error:
+        return b"", {}, facts | {"diverged_at_step": error.step}
+    found = {"float": answers.keras_probabilities(partial_qat.plain(model, bench.model), test)}
+    if point.k:
         found["fake_quant"] = answers.keras_probabilities(model, test)
-    file.write_bytes(export.convert(model))
-    found["tflite"] = _file_answers(file, bench, chosen, point.bits, threads)
-    return found, facts
-
-
-def _file_answers(
-    file: Path, bench: Bench, chosen: list[str], bits: int, threads: int
-) -> np.ndarray:
-    """Check a file's weights, then its probabilities on the test images."""
-    export.check(file, bench.layers, chosen, bits)
-    return answers.tflite_probabilities(fast(file), bench.task.test.images, threads)
-
-
-def fast(file: Path) -> Path:
-    """The same file with its 4-bit weights, if it has any, in 8 bits, whose kernels are fast."""
-    recipe = {"file": file_sha256(file), "code": code_sha256(tflite_graph.__name__)}
-
-    def make(folder: Path) -> None:
-        (folder / "model.tflite").write_bytes(tflite_graph.widened(file))
-
-    return artefact("int4_widened", recipe, make) / "model.tflite"
-
-
-_MAKERS = {"ptq": _ptq, "qat": _tuned, "qatcold": _tuned, "tuned": _tuned}
+    return export.convert(model), found, facts

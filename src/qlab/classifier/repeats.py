@@ -1,18 +1,18 @@
 """What comes of several seeds: differences over seeds and images, from the points' answers."""
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
 from qlab.classifier import answers as classification
-from qlab.classifier import partial_qat
 from qlab.classifier.data import Task
-from qlab.classifier.metrics import RECORD, Answers
+from qlab.classifier.metrics import RECORD, Answers, recorded
+from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import Answer, Point
-from qlab.core import stats
 from qlab.core.records import Record
+from qlab.core.stats import Estimate, difference_over_seeds
 
 
 def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
@@ -22,40 +22,44 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     """
     hits = {p: hits_of(a, task.test.labels).get("tflite") for p, a in answers.items()}
     hits = {p: h for p, h in hits.items() if h is not None}
-    before, found = hits_of(parent, task.test.labels)["tflite"], []
-    asked = seeds_of(answers)
-    there = {p: seeds for p, seeds in seeds_of(hits).items() if seeds == asked[p]}
-    for one, seeds in there.items():
-        each, pairs = outcomes_of(hits, one, seeds), {"difference": before[None]}
+    before, asked = hits_of(parent, task.test.labels)["tflite"], seeds_of(answers)
+    found = []
+    for one, seeds in seeds_of(hits).items():
+        if seeds != asked[one]:
+            continue
+        others = {"difference": before[None]}
         if one.method == "qat":
-            pairs["minus_tuned"] = outcomes_of(hits, Point("tuned"), seeds)
-            pairs["minus_ptq"] = outcomes_of(hits, replace(one, method="ptq"), [0])
+            others["minus_tuned"] = outcomes_of(hits, Point("tuned"), seeds)
+            others["minus_ptq"] = outcomes_of(hits, replace(one, method="ptq"), [0])
         if one.where == "first":
-            pairs["minus_last"] = outcomes_of(hits, replace(one, where="last"), seeds)
-        for name, other in pairs.items():
-            if other is not None:
-                about = (task, one.variant, f"accuracy_{name}_over_seeds")
-                e = stats.difference_over_seeds(each, np.broadcast_to(other, each.shape))
-                found.append(RECORD.estimated(*about, e, **one.columns))
+            others["minus_last"] = outcomes_of(hits, replace(one, where="last"), seeds)
+        each = outcomes_of(hits, one, seeds)
+        there = {name: other for name, other in others.items() if other is not None}
+        numbers = {f"accuracy_{name}_over_seeds": minus(each, x) for name, x in there.items()}
+        found += recorded(task, one, numbers, seeded=False)
     return found + _end_records(task, hits)
 
 
 def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
     """First k layers minus last k, the mean over every k that both ends have."""
     found = []
-    for method, bits in itertools.product(("ptq", "qat"), partial_qat.BITS):
+    for method, bits in product(("ptq", "qat"), BITS):
         firsts = [p for p in hits if (p.method, p.bits, p.where) == (method, bits, "first")]
         seeds = sorted({p.seed for p in firsts})
         pairs = [(p, replace(p, where="last")) for p in firsts if p.seed == 0]
         both = [[outcomes_of(hits, p, seeds) for p in pair] for pair in pairs]
         both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
         if both:
-            first, last = np.mean(np.array(both, float), axis=0)
-            e = stats.difference_over_seeds(first, last)
+            e = difference_over_seeds(*np.mean(np.array(both, float), axis=0))
             about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
             columns = {"method": method, "bits": bits, "where": "first"}
             found.append(RECORD.estimated(*about, e, **columns))
     return found
+
+
+def minus(each: np.ndarray, other: np.ndarray) -> Estimate:
+    """Outcomes [seeds, images] minus others of as many seeds, or of one for all."""
+    return difference_over_seeds(each, np.broadcast_to(other, each.shape))
 
 
 def seeds_of(points: Iterable[Point]) -> dict[Point, list[int]]:

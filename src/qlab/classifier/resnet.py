@@ -2,9 +2,8 @@
 
 He et al., "Deep Residual Learning for Image Recognition" (arXiv 1512.03385), section 4.2. `resnet8`
 has the layers of MLPerf Tiny's image classifier (Banbury et al., arXiv 2106.07597), with one
-residual block a stack; `resnet20` is the paper's n = 3. tf_keras, because
-tensorflow-model-optimization knows only Keras 2; convolution, batch normalization and ReLU are
-layers of their own, so that it can fold and quantize them.
+residual block a stack; `resnet20` is the paper's n = 3. Convolution, batch normalization and ReLU
+are layers of their own, so that tensorflow-model-optimization can fold and quantize them.
 """
 
 from qlab.core import quiet
@@ -24,22 +23,14 @@ def _conv(x, width: int, size: int, stride: int, name: str):
     return layers.Conv2D(width, size, stride, "same", kernel_initializer="he_normal", name=name)(x)
 
 
-def _norm(x, place: str, number: int):
-    return layers.BatchNormalization(name=f"{place}_bn{number}")(x)
-
-
-def _relu(x, place: str, number: int):
-    return layers.ReLU(name=f"{place}_relu{number}")(x)
-
-
 def _block(x, width: int, stride: int, place: str):
     """Two 3x3 convolutions beside a shortcut, 1x1 where the shape changes (option B)."""
-    y = _norm(_conv(x, width, 3, stride, f"{place}_conv1"), place, 1)
-    y = _conv(_relu(y, place, 1), width, 3, 1, f"{place}_conv2")
-    y = _norm(y, place, 2)
+    y = _conv(x, width, 3, stride, f"{place}_conv1")
+    y = layers.ReLU(name=f"{place}_relu1")(layers.BatchNormalization(name=f"{place}_bn1")(y))
+    y = layers.BatchNormalization(name=f"{place}_bn2")(_conv(y, width, 3, 1, f"{place}_conv2"))
     if stride != 1:
         x = _conv(x, width, 1, stride, f"{place}_shortcut")
-    return _relu(layers.Add(name=f"{place}_add")([x, y]), place, 2)
+    return layers.ReLU(name=f"{place}_relu2")(layers.Add(name=f"{place}_add")([x, y]))
 
 
 def build(name: str, classes: int = 10, size: int = 32) -> keras.Model:
@@ -51,8 +42,8 @@ def build(name: str, classes: int = 10, size: int = 32) -> keras.Model:
     if name not in BLOCKS:
         raise QlabError(f"The embedded classifiers are {', '.join(BLOCKS)}; there is no '{name}'.")
     inputs = keras.Input((size, size, 3), name="image")
-    x = _norm(_conv(inputs, WIDTHS[0], 3, 1, "stem_conv"), "stem", 1)
-    x = _relu(x, "stem", 1)
+    x = layers.BatchNormalization(name="stem_bn1")(_conv(inputs, WIDTHS[0], 3, 1, "stem_conv"))
+    x = layers.ReLU(name="stem_relu1")(x)
     for stack, width in enumerate(WIDTHS, 1):
         for block in range(1, BLOCKS[name] + 1):
             place = f"stack{stack}" if BLOCKS[name] == 1 else f"stack{stack}_block{block}"

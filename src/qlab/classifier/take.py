@@ -10,10 +10,9 @@ from qlab.core.take import along, card
 
 
 def keep(folder: str | Path, task: Task, file: Path, rows: pd.DataFrame, source: dict) -> Path:
-    """Write model.tflite, labels.txt (a class a line) and card.json of a variant to `folder`, anew
-    where such a folder is there; returns it.
+    """Write model.tflite, labels.txt (a class a line) and card.json of a variant to `folder`.
 
-    `rows`, its records, and `source`, their provenance, go to the card. QlabError: as `along`.
+    `rows`, its records, and `source`, their provenance, go to the card. See `along`.
     """
 
     def write(part: Path) -> None:

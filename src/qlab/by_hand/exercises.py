@@ -87,6 +87,7 @@ def clip(answer: float | None, weight: np.ndarray) -> str:
     """A share of the range whose weight error, at 2 bits per tensor, is at most a fiftieth above
     the smallest. QlabError: not above 0 to 1."""
     best = min(np.linspace(0.2, 1, 401), key=lambda share: _off(weight, 2, clip=share))
+    answer = answer if answer is None else float(answer)
     least, reached = (_off(weight, 2, clip=c) for c in (best, 1 if answer is None else answer))
     return Exercise(
         answer if reached < 1.02 * least else best,

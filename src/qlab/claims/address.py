@@ -63,11 +63,12 @@ class Address(Checked):
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The records of the one figure, a row for each seed."""
-        own = dict(zip(("model", "dataset"), subject(table), strict=True))
-        chosen = {key: value for key, value in own.items() if value} | self._named
+        model, dataset = subject(table)
+        own = {"model": model, "dataset": dataset} if model else {}
+        chosen = {"condition": None} | own | self._named
         if self.variant:
             chosen["variant"] = spelled(self.variant, table)
-        return records.pick(table, **{"condition": None} | chosen)
+        return records.pick(table, **chosen)
 
     def find(self, table: pd.DataFrame, exact: bool) -> Found:
         """What the records say of the one figure.
@@ -86,10 +87,9 @@ class Address(Checked):
             raise QlabError(f"There are several records of {self.name}; name part, k or strength.")
         if rows["ci_low"].isna().any() and not exact:
             raise NotTested(f"{self.name} was recorded without an interval.")
-        low = rows["ci_low"].fillna(rows["value"]).min()
-        high = rows["ci_high"].fillna(rows["value"]).max()
-        value, n = float(rows["value"].mean()), int(rows["n"].min())
-        found = Estimate(value, float(low), float(high), n)
+        low, high = rows["ci_low"].fillna(rows["value"]), rows["ci_high"].fillna(rows["value"])
+        ends = float(rows["value"].mean()), float(low.min()), float(high.max())
+        found = Estimate(*ends, int(rows["n"].min()))
         return Found(found, rows["unit"].iloc[0], bool(rows["clock"].any()))
 
     @property
@@ -114,14 +114,9 @@ def spelled(variant: str, table: pd.DataFrame) -> str:
     """A variant's name with all layers, or half of them, as the number that this model has."""
     for part, (where, by) in PARTS.items():
         if part in variant:
-            return variant.replace(part, f"{where}{round(layers(table) / by)}")
+            layers = table.loc[table["where"] == "last", "k"].dropna().max()
+            return variant.replace(part, f"{where}{0 if pd.isna(layers) else round(layers / by)}")
     return variant
-
-
-def layers(table: pd.DataFrame) -> int:
-    """The most layers of a network that its records quantize from the output; 0: of none."""
-    known = table.loc[table["where"] == "last", "k"].dropna()
-    return int(known.max()) if len(known) else 0
 
 
 def subject(table: pd.DataFrame) -> tuple[str | None, str | None]:

@@ -5,11 +5,10 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from qlab.claims import claims, paired
+from qlab.claims import paired
 from qlab.claims.address import NotTested, subject
 from qlab.claims.claims import EMBEDDED, NOTEBOOKS, Claim
 from qlab.core import items, parameters, paths, records
-from qlab.core.errors import QlabError
 
 
 class Parameters(parameters.Parameters):
@@ -50,8 +49,9 @@ class Evidence:
             file = paths.figures(place) / f"{figure}.csv"
             table = self._read(file, claim, f"The numbers of the figure {figure}", pd.read_csv)
         compared = rule.kind in ("ratio", "difference") and claim.experiment in paired.ITEM
-        read = compared and not rule.exact and kept.is_file()
-        rows = self._read(kept, claim, "", pd.read_parquet) if read else None
+        rows = None
+        if compared and not rule.exact and kept.is_file():
+            rows = self._read(kept, claim, "", pd.read_parquet)
         return Facts(table, rows, file, model, dataset)
 
     def _read(self, file: Path, claim: Claim, what: str, read=records.read_file) -> pd.DataFrame:
@@ -61,10 +61,3 @@ class Evidence:
         if file not in self.used:
             self.used[file] = read(file)
         return self.used[file]
-
-
-def prepare(given: Parameters) -> Evidence:
-    """The evidence, of which nothing is read yet. QlabError: no such example."""
-    if given.example not in [claim.id for claim in claims.read().claims]:
-        raise QlabError(f"There is no claim '{given.example}' in data/claims.yaml.")
-    return Evidence()

@@ -18,9 +18,7 @@ from scipy import stats
 
 from qlab.core.stats import Estimate
 
-HOLDS, NOT, UNDECIDED, UNTESTED = VERDICTS = (
-    "holds", "does_not_hold", "undecided", "not_tested",
-)  # fmt: skip
+VERDICTS = HOLDS, NOT, UNDECIDED, UNTESTED = "holds", "does_not_hold", "undecided", "not_tested"
 _Z = float(stats.norm.ppf(0.975))
 # A true distance from the bound of so many half intervals is seen with 80 % power.
 _SEEN = float(1 + stats.norm.ppf(0.8) / _Z)
@@ -97,9 +95,7 @@ def decide(terms: list[Term], quantifier: str = "all") -> Decision:
     decisive = [t for t in terms if t.verdict(len(terms)) == single]
     verdict = whole if not open_ else single if decisive else UNDECIDED
     deciding = {whole: terms, single: decisive, UNDECIDED: open_}[verdict]
-    known = [t.p for t in deciding if t.p is not None]
-    if verdict == single:  # one of so many looks
-        p = min(1.0, len(terms) * min(known)) if known else None
-    else:
-        p = max(known, default=None)
+    p = max((t.p for t in deciding if t.p is not None), default=None)
+    if verdict == single and p is not None:  # the clearest of so many looks
+        p = min(1.0, len(terms) * min(t.p for t in deciding if t.p is not None))
     return Decision(verdict, worst(deciding, key=lambda t: t.margin), p)

@@ -37,11 +37,8 @@ class Found(NamedTuple):
 
 
 class Address(Checked):
-    """Which records, by their columns; several values are several figures.
-
-    Model and data set are the experiment's own where they are not named, and a condition that is
-    not named is none: the plain data.
-    """
+    """Which records, by their columns; several values are several figures. Model and data set are
+    the experiment's own where they are not named; without a condition the plain data is meant."""
 
     metric: Texts | None = None
     variant: Texts | None = None
@@ -63,19 +60,18 @@ class Address(Checked):
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The records of the one figure, a row for each seed."""
-        model, dataset = subject(table)
-        own = {"model": model, "dataset": dataset} if model else {}
-        chosen = {"condition": None} | own | self._named
+        own = dict(zip(("model", "dataset"), subject(table), strict=True))
+        chosen = {key: value for key, value in own.items() if value} | self._named
         if self.variant:
             chosen["variant"] = spelled(self.variant, table)
-        return records.pick(table, **chosen)
+        return records.pick(table, **{"condition": None} | chosen)
 
     def find(self, table: pd.DataFrame, exact: bool) -> Found:
         """What the records say of the one figure.
 
         Of several seeds the record over seeds, where there is one; else their mean, and an interval
-        as wide as theirs together. A figure without interval is taken only if it is called exact.
-        NotTested where there is none; QlabError where the records differ in more than the seed.
+        as wide as theirs together. NotTested where there is none, or one without interval that is
+        not called exact; QlabError where the records differ in more than the seed.
         """
         rows = self.but(Address(metric=f"{self.metric}{SEEDS}")).rows(table)
         rows = self.rows(table) if rows.empty else rows

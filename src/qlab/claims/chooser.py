@@ -41,16 +41,12 @@ KINDS = {kind.name: kind for kind in (
 
 
 def read_all(*profiles: str) -> dict[str, pd.DataFrame]:
-    """`variants` by the kind's name, each from the first of the profiles that has its records.
-
-    Of a profile its long sweep is taken, where there is one.
-    """
+    """`variants` by the kind's name, each from the first profile, or long sweep, with records."""
     found = {}
     for name, kind in KINDS.items():
-        places = [profile + part for profile in profiles for part in (LONG, "")]
-        there = [p for p in places if records.csv_path(kind.experiment, p).is_file()]
-        if there:
-            found[name] = variants(kind, records.read(kind.experiment, there[0]))
+        for place in (profile + part for profile in profiles for part in (LONG, "")):
+            if name not in found and records.csv_path(kind.experiment, place).is_file():
+                found[name] = variants(kind, records.read(kind.experiment, place))
     return found
 
 

@@ -1,8 +1,4 @@
-"""The claims of the four sources, read from data/claims.yaml and checked; nothing is judged here.
-
-A claim is a source's statement in our words and a rule that judges it from records. The file says
-how it is written; what each kind of rule does is in `rules`.
-"""
+"""The claims of the four sources, read from data/claims.yaml and checked; none is judged here."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -11,7 +7,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from qlab.claims.address import Checked, Text
-from qlab.claims.rules import Counted, Depth, Difference, Published, Ratio, Trend, Value
+from qlab.claims.rules import Compared, Counted, Depth, Published, Trend, Value
 from qlab.core import paths
 from qlab.core.errors import QlabError
 
@@ -24,7 +20,7 @@ NOTEBOOKS = {  # experiment: the notebook that writes its records
 TIERS = ("mini", "small", "full")  # profiles whose records judge, by how near they are to a source
 EMBEDDED = TIERS[0]
 Rule = Annotated[
-    Value | Ratio | Difference | Published | Trend | Depth | Counted, Field(discriminator="kind")
+    Value | Compared | Published | Trend | Depth | Counted, Field(discriminator="kind")
 ]
 
 
@@ -43,12 +39,7 @@ class Scope(Checked):
 
 
 class Claim(Checked):
-    """A statement of a source and the rule that judges it, from this profile on.
-
-    Its kind: `identity`, bytes that are counted and no sample could change; `replay`, a source's
-    table recomputed; `measured`. Where nothing recorded could judge it, there is no rule, and
-    `untested` says why. `needs` says what a judgement would take that is not at hand here.
-    """
+    """A statement of a source and the rule that judges it; data/claims.yaml explains the keys."""
 
     id: str = Field(pattern="^[a-z][a-z0-9_]*$")  # the variant of its record
     kind: Literal["identity", "replay", "measured"]
@@ -96,10 +87,7 @@ def path() -> Path:
 
 
 def read(file: Path | None = None) -> File:
-    """The `sources` and `scopes` by id, and the `claims`, checked; in the file's order.
-
-    QlabError names the file, the claim and the key of what is wrong.
-    """
+    """The file, checked; QlabError names the claim and the key of what is wrong."""
     file = file or path()
     try:
         given = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -80,45 +80,39 @@ class Value(Bounded):
             raise NotTested(f"There is no record of {self.metric} of any of its variants.")
         return found
 
-    def compared(self, table, items, other: Address | str) -> list[Term]:
-        """Terms of each figure with each of the others: item by item where the outcomes of both
-        are kept; else from both intervals, the widest, over 95 %."""
-        ones, made, ratio = self.figures(table), [], self.kind == "ratio"
-        how, word = (truediv, "over") if ratio else (sub, "minus")
+
+class Compared(Value):
+    """The metric over that of another variant, or minus another: of another variant, metric or
+    condition, or the next one. Item by item where the outcomes of both are kept; else from both
+    intervals, the widest, over 95 %."""
+
+    kind: Literal["ratio", "difference"]
+    over: Address | None = None
+    minus: Address | Literal["next"] | None = None
+
+    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
+        ones, other, made = self.figures(table), self.over or self.minus, []
+        how, word, draw = (truediv, "over", paired.ratio) if self.over else (
+            sub, "minus", paired.difference)  # fmt: skip
         several = () if other == "next" else [(a, b) for a in ones for b in a.but(other).each()]
         for pair in several or pairwise(ones):
             (a, _, clock), (b, unit, more) = (one.find(table, self.exact) for one in pair)
-            if ratio and b.low <= 0 <= b.high:
+            if self.over and b.low <= 0 <= b.high:
                 raise NotTested(f"{pair[1].name} may be 0: there is no ratio to it.")
             ends = [how(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
             e = Estimate(how(a.value, b.value), min(ends), max(ends), min(a.n, b.n))
             kept = None if items is None else paired.both(items, table, pair)
-            e = kept and (paired.ratio if ratio else paired.difference)(*kept) or e
-            name = f"{pair[0].name} {word} {pair[1].name}"
-            form = "x" if ratio else "points" if unit == "1" else "plain"
-            term = self.term(name, Found(e, unit, clock or more), form)
-            made.append(term._replace(unit="1") if ratio else term)
+            found = Found(kept and draw(*kept) or e, unit, clock or more)
+            form = "x" if self.over else "points" if unit == "1" else "plain"
+            term = self.term(f"{pair[0].name} {word} {pair[1].name}", found, form)
+            made.append(term._replace(unit="1") if self.over else term)
         return made
 
-
-class Ratio(Value):
-    """The metric over that of another variant."""
-
-    kind: Literal["ratio"]
-    over: Address
-
-    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
-        return self.compared(table, items, self.over)
-
-
-class Difference(Value):
-    """The metric minus another: of another variant, metric or condition; or minus the next one."""
-
-    kind: Literal["difference"]
-    minus: Address | Literal["next"]
-
-    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
-        return self.compared(table, items, self.minus)
+    @model_validator(mode="after")
+    def _one_other(self) -> Self:
+        if (bool(self.over), bool(self.minus)) != (self.kind == "ratio", self.kind != "ratio"):
+            raise ValueError("a ratio must have 'over', a difference 'minus'")
+        return self
 
 
 class Published(Bounded):

@@ -26,7 +26,7 @@ class Kind(NamedTuple):
     name: str  # as the reader is told, "detector"
     experiment: str  # whose records it is judged by
     quality: str  # metric: difference of the score to float, on the same items
-    score: str
+    score: str  # as the reader is told, "AP"
     items: str  # what was judged: "images", "passages"
     time: str  # metric: ratio to float
     is_speed: bool = False  # the ratio is of speeds, so that its inverse is of times

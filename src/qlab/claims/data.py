@@ -39,7 +39,7 @@ class Evidence:
         """What the claim's rule reads; NotTested where that is missing, or no tier may judge."""
         if claim.profile == "full" != tier:
             raise NotTested("It takes the source's own model and data: profile full.")
-        place, rule = claim.profile if tier == EMBEDDED else tier, claim.rule
+        place, rule, rows = claim.profile if tier == EMBEDDED else tier, claim.rule, None
         file, kept = (of(claim.experiment, place) for of in (records.csv_path, items.path))
         table = self._read(file, claim, f"The records of {claim.experiment}")
         own, dataset = subject(table)
@@ -48,9 +48,8 @@ class Evidence:
         if figure := getattr(rule, "figure", ""):
             file = paths.figures(place) / f"{figure}.csv"
             table = self._read(file, claim, f"The numbers of the figure {figure}", pd.read_csv)
-        compared = rule.kind in ("ratio", "difference") and claim.experiment in paired.ITEM
-        rows = None
-        if compared and not rule.exact and kept.is_file():
+        compared = rule.kind in ("ratio", "difference") and not rule.exact
+        if compared and claim.experiment in paired.ITEM and kept.is_file():
             rows = self._read(kept, claim, "", pd.read_parquet)
         return Facts(table, rows, file, model, dataset)
 

@@ -24,7 +24,8 @@ _FORMS = {  # of a figure: its factor, how it is written, its unit
     "x": (1, ".2f", " x"), "points": (100, "+.2f", " points"), "share": (100, ".1f", " %"),
     "r": (1, ".2f", ""),
 }  # fmt: skip
-_NOTHING = {"term": None, "facts": None, "figure": "", "records": "", "half": "", "twice": ""}
+_NUMBERS = ("p", "value", "unit", "ci_low", "ci_high", "n", "smallest_effect", "term", "facts")
+_NOTHING = dict.fromkeys(_NUMBERS) | dict.fromkeys(("figure", "records", "half", "twice"), "")
 
 
 def judge(claim: Claim, evidence: Evidence, tier: str) -> dict:
@@ -69,9 +70,7 @@ def judge_all(evidence: Evidence, file: Path | None = None) -> pd.DataFrame:
         for tier in TIERS:
             here = {"tier": tier, "inside": tier in scope.tiers}
             rows.append(about | here | judge(claim, evidence, tier))
-    more = ["p", "value", "unit", "ci_low", "ci_high", "n", "smallest_effect"]
     table = pd.DataFrame(rows).set_index(["id", "tier"])
-    table = table.reindex(columns=table.columns.union(more, sort=False))
     measured = table[(table["kind"] == "measured") & table["p"].notna()]
     family = measured.astype({"p": float}).groupby(["source", "tier"])["p"]
     holm = family.transform(lambda p: multipletests(p, method="holm")[1]).reindex(table.index)

@@ -37,20 +37,21 @@ class Bounded(Address):
 
     def scaled(self, factor: float) -> Self:
         """The same rule with bounds so many times as wide; itself where nothing says how wide."""
-        if self.between:
-            middle, half = sum(self.between) / 2, factor * (self.between[1] - self.between[0]) / 2
-            return self.model_copy(update={"between": [middle - half, middle + half]})
-        if self.nominal is None:
+        middle = sum(self.between) / 2 if self.between else self.nominal
+        if middle is None:
             return self
-        side = "above" if math.isfinite(self.above) else "below"
-        bound = self.nominal + factor * (getattr(self, side) - self.nominal)
-        return self.model_copy(update={side: bound})
+        ends = [middle + factor * (end - middle) for end in self.range]
+        return self.model_copy(update={"between": ends})
+
+    @property
+    def range(self) -> list[float]:
+        """From where to where, maybe at infinity."""
+        return self.between or [self.above, self.below]
 
     def term(self, name: str, found: Found, form: str) -> Term:
         """An estimate, and the range in which the rule wants it."""
-        low, high = self.between or (self.above, self.below)
         timed = found.clock and found.unit != "byte"  # bytes are a meter's
-        return Term(name, found.estimate, low, high, form, found.unit, found.clock, timed)
+        return Term(name, found.estimate, *self.range, form, found.unit, found.clock, timed)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:

@@ -73,10 +73,9 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
         found[[name, f"{name}_low", f"{name}_high"]] = ends
     if kind.is_speed:
         found[["time", "time_high", "time_low"]] = 1 / found[["time", "time_low", "time_high"]]
-    own = records.pick(plain, kind.quality, model=model, dataset=dataset)
-    judged = own.groupby("variant")["n"].agg(["min", "size"])
-    found["n"] = found["variant"].map(judged["min"]).fillna(judged["min"].max())
-    found["seeds"] = found["variant"].map(judged["size"]).fillna(1)
+    judged = records.pick(plain, kind.quality, model=model, dataset=dataset).groupby("variant")["n"]
+    found["n"] = found["variant"].map(judged.min()).fillna(judged.min().max())
+    found["seeds"] = found["variant"].map(judged.size()).fillna(1)
     found = found.dropna(subset="quality")  # what was not judged is no choice
     found = found.astype({"n": int, "seeds": int})
     return found.sort_values(["size", "variant"], ignore_index=True)

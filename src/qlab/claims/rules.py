@@ -93,8 +93,8 @@ class Compared(Value):
 
     def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
         ones, other, made = self.figures(table), self.over or self.minus, []
-        how, word, draw = (truediv, "over", paired.ratio) if self.over else (
-            sub, "minus", paired.difference)  # fmt: skip
+        over, minus = (truediv, "over", paired.ratio), (sub, "minus", paired.difference)
+        how, word, draw = over if self.over else minus
         several = () if other == "next" else [(a, b) for a in ones for b in a.but(other).each()]
         for pair in several or pairwise(ones):
             (a, _, clock), (b, unit, more) = (one.find(table, self.exact) for one in pair)
@@ -183,13 +183,10 @@ class Trend(Bounded):
         r = float(stats.spearmanr(means.index.astype(int), means).statistic)
         half = 1.959964 * math.sqrt((1 + r**2 / 2) / (n - 3))
         z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
-        low, high = np.tanh([z - half, z + half])
-        e = Estimate(
-            r, min(float(low), r), max(float(high), r), n
-        )  # at 1 and -1 rounding cuts r off
+        ends = [r, *map(float, np.tanh([z - half, z + half]))]  # at 1 and -1 rounding cuts r off
+        found = Found(Estimate(r, min(ends), max(ends), n), "1", bool(rows["clock"].any()))
         told = f"{self.method}, {self.bits} bits, {self.where} k"
-        name = f"rank correlation of {self.metric} with k ({told})"
-        return [self.term(name, Found(e, "1", bool(rows["clock"].any())), "r")]
+        return [self.term(f"rank correlation of {self.metric} with k ({told})", found, "r")]
 
 
 class Depth(Bounded):

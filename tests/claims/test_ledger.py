@@ -1,17 +1,14 @@
 """The ledger, from the committed records: whole, repeatable, and no verdict changes unseen."""
 
 import io
-import json
 import shutil
 import subprocess
 import tarfile
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import ROOT
 
-from qlab.claims import claims
 from qlab.claims import ledger as claims_ledger
 from qlab.claims.data import Evidence
 from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS
@@ -37,7 +34,7 @@ def judged():
 
 @pytest.fixture(scope="module")
 def ledger(judged):
-    return claims_ledger.table(judged)
+    return claims_ledger.table(judged).set_index("id")
 
 
 @pytest.fixture
@@ -65,9 +62,10 @@ def test_committed_verdicts_follow_from_the_committed_records(tmp_path, monkeypa
         kept = [m for m in archive if m.name.endswith((".csv", ".yaml", ".parquet"))]
         archive.extractall(tmp_path, kept, filter="data")
     monkeypatch.setenv("QLAB_HOME", str(tmp_path))
-    before = pd.read_csv(tmp_path / COMMITTED)
-    changed = changes(before, verdicts(claims_ledger.judge_all(Evidence())))
+    before, again = pd.read_csv(tmp_path / COMMITTED), claims_ledger.judge_all(Evidence())
+    changed = changes(before, verdicts(again))
     assert changed.empty, f"run `make figures` and look: {changed[['metric_was', 'metric_is']]}"
+    records.check(verdicts(again), "here")
 
 
 def committed_before(file: str) -> list[bytes]:
@@ -90,25 +88,28 @@ def test_a_verdict_that_changed_is_named_in_the_changelog():
     assert not [name for name in sorted(changed | gone) if f"`{name}`" not in told]
 
 
-def edit(home: Path, experiment: str, variant: str, metric: str, k=None, **new) -> None:
-    file = home / "data" / "results" / "mini" / f"{experiment}.csv"
+def test_changed_records_change_their_verdicts_alone_and_the_nearest_tier_decides(copy, judged):
+    file = copy / "data" / "results" / "mini" / "centernet_ptq.csv"
     table = pd.read_csv(file, keep_default_na=False, na_values=[""])
-    hit = (table["variant"] == variant) & (table["metric"] == metric)
-    if k:
-        hit &= table["k"] == k
-    assert hit.any()
-    table.loc[hit, list(new)] = list(new.values())
-    table.to_csv(file, index=False)
-
-
-def test_a_changed_record_changes_its_verdict_alone(copy, judged):
-    edit(copy, "centernet_ptq", "fp16", "size_bytes", value=3_000_000)
+    hit = (table["variant"] == "fp16") & (table["metric"] == "size_bytes")
+    table.assign(value=table["value"].mask(hit, 3_000_000)).to_csv(file, index=False)
     found = changes(verdicts(judged), verdicts(claims_ledger.judge_all(Evidence())))
     assert list(found.index) == ["fp16_halves_the_file"]
-    row = found.iloc[0]
-    assert row["part"] == "mini"
-    assert (row["metric_was"], row["metric_is"]) == (HOLDS, NOT)
-    assert row["value_is"] == pytest.approx(0.8094, abs=1e-4)
+    told = found[["part", "metric_was", "metric_is"]].iloc[0].tolist()
+    assert told == ["mini", HOLDS, NOT] and found["value_is"].iloc[0] == pytest.approx(0.8094, 1e-4)
+    own = copy / "data" / "results" / "full"
+    own.mkdir()
+    table.assign(model="r50", dataset="coco_val2017").to_csv(own / file.name, index=False)
+    file = copy / "data" / "results" / "mini" / "llama_gptq.csv"
+    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    hit = (table["variant"] == "gptq_w8_g64") & (table["k"] == 5)
+    hit &= table["metric"] == "top_first_token_difference"
+    table.assign(ci_low=table["ci_low"].mask(hit, -0.02)).to_csv(file, index=False)
+    again = claims_ledger.judge_all(Evidence())
+    shown = claims_ledger.table(again).set_index("id").loc["int8_quarters_the_file"]
+    assert shown[["verdict", "tier", "small"]].tolist() == [HOLDS, "full", NOT]
+    wider = again.loc[("int8_keeps_top5", "mini")]
+    assert wider["verdict"] == UNDECIDED and 0.01 < wider["smallest_effect"] < 0.02
 
 
 def test_a_verdict_that_rests_on_a_clock_says_so_and_is_none_of_an_embedded_model(judged):
@@ -117,120 +118,64 @@ def test_a_verdict_that_rests_on_a_clock_says_so_and_is_none_of_an_embedded_mode
     assert "dynamic_int8_doubles_the_time" in timed.index
     assert [*timed.index[timed["part"] == "mini"]] == ["network_bytes_fall_with_k"]  # a meter's
     assert not table.loc["synthesis_inference_latency", "clock"].any()
-    told = {one.claim.id: one.tiers["mini"].reason for one in judged}
-    assert "rests on a clock" in told["qat_costs_more_training"]
+    assert "rests on a clock" in judged.loc[("qat_costs_more_training", "mini"), "reason"]
 
 
-def test_a_wider_interval_leaves_a_claim_undecided(copy):
-    edit(copy, "llama_gptq", "gptq_w8_g64", "top_first_token_difference", k=5, ci_low=-0.02)
-    found = {one.claim.id: one for one in claims_ledger.judge_all(Evidence())}["int8_keeps_top5"]
-    assert found.tiers["mini"].verdict == "undecided"
-    assert 0.01 < found.tiers["mini"].term.smallest_effect < 0.02
-
-
-def test_a_verdict_is_of_the_tiers_that_its_source_speaks_of(judged):
-    tiers = {name: scope.tiers for name, scope in claims.read().scopes.items()}
-    for one in judged:
-        inside = [one.tiers[t].verdict for t in tiers[one.claim.scope]]
-        tested = [v for v in inside if v != UNTESTED]
-        assert one.verdict == (tested[-1] if tested else UNTESTED), one.claim.id
-    by_id = {one.claim.id: one for one in judged}
-    quarter = by_id["int8_quarters_the_file"]  # which the real detector is not
-    assert (quarter.verdict, quarter.tiers["mini"].verdict) == (NOT, HOLDS)
-    alone = by_id["article_calibration_matters"]
-    assert (alone.verdict, alone.shown.verdict, alone.shown.tier) == (UNTESTED, HOLDS, "mini")
-    assert "no record of accuracy_difference of qatcold_w8a8_last" in alone.reason
+def test_a_verdict_is_of_the_tiers_that_its_source_speaks_of(judged, ledger):
+    for name, of in judged.groupby(level="id", sort=False):
+        tested = of[of["inside"] & (of["verdict"] != UNTESTED)]["verdict"]
+        assert ledger.at[name, "verdict"] == (tested.iloc[-1] if len(tested) else UNTESTED), name
+    quarter = ledger.loc["int8_quarters_the_file"]  # which the real detector is not
+    assert quarter[["verdict", "mini"]].tolist() == [NOT, HOLDS]
+    alone = ledger.loc["article_calibration_matters"]
+    assert alone[["verdict", "mini", "tier"]].tolist() == [UNTESTED, HOLDS, "mini"]
+    assert "no record of accuracy_difference of qatcold_w8a8_last" in alone["reason"]
 
 
 def test_measured_claims_of_a_source_are_a_family(judged):
     """Holm's: the smallest p value times the number of claims, and so on; as reckoned here."""
-    family = [
-        one.tiers["mini"] for one in judged
-        if one.claim.source == "qat_midterm" and one.claim.kind == "measured"
-    ]  # fmt: skip
-    family = sorted((j for j in family if j.p is not None), key=lambda j: j.p)
+    measured = judged[(judged["kind"] == "measured") & judged["p"].notna()]
+    assert ((measured["p"] < 0.05) & (measured["p_holm"] >= 0.05)).any()
+    family = measured[measured["source"] == "qat_midterm"].xs("mini", level="tier")
     assert len(family) > 8
     least = 0.0
-    for i, j in enumerate(family):
-        least = max(least, min(1.0, j.p * (len(family) - i)))
-        assert j.p_holm == pytest.approx(least)
-        assert least < 0.05 or j.verdict == UNDECIDED
-    assert any(j.p < 0.05 <= j.p_holm for one in judged for j in one.tiers.values() if j.p)
+    for i, row in enumerate(family.sort_values("p").itertuples()):
+        least = max(least, min(1.0, row.p * (len(family) - i)))
+        assert row.p_holm == pytest.approx(least)
+        assert least < 0.05 or row.verdict == UNDECIDED
 
 
 def test_the_ledger_is_whole(ledger):
-    assert list(ledger.columns) == claims_ledger.COLUMNS
-    assert set(ledger["verdict"]) <= set(VERDICTS) and ledger["id"].is_unique
+    assert ledger.reset_index().columns.tolist() == claims_ledger.COLUMNS
+    assert set(ledger["verdict"]) <= set(VERDICTS) and ledger.index.is_unique
     assert (ledger["reason"].str.len() > 20).all()
-    for row in ledger[ledger["tier"] != ""].itertuples():
-        assert row.figure and row.n >= 1 and (ROOT / row.records).is_file(), row.id
-        assert pd.isna(row.ci_low) or row.ci_low <= row.value <= row.ci_high, row.id
-        assert pd.isna(row.ci_low) == pd.isna(row.smallest_effect), row.id
-    for row in ledger[ledger["tier"] == ""].itertuples():
-        assert row.verdict == UNTESTED and row.figure == "" and pd.isna(row.value), row.id
+    shown = ledger[ledger["tier"] != ""]
+    assert (shown["figure"] != "").all() and (shown["n"] >= 1).all()
+    assert all((ROOT / file).is_file() for file in shown["records"])
+    sure = shown.dropna(subset="ci_low")
+    assert (sure["ci_low"] <= sure["value"]).all() and (sure["value"] <= sure["ci_high"]).all()
+    assert shown["ci_low"].isna().equals(shown["smallest_effect"].isna())
+    rest = ledger[ledger["tier"] == ""]
+    assert (rest["verdict"] == UNTESTED).all() and rest["value"].isna().all()
     assert (ledger["mini"] != UNTESTED).sum() >= 40 and (ledger["small"] != UNTESTED).sum() >= 12
-
-
-def test_verdicts_that_do_not_depend_on_machines_or_chance(ledger):
-    """Arithmetic on sizes: reckoned here from the records by hand."""
-    table = records.read("centernet_ptq", "small")
-    size = records.pick(table, "size_bytes").set_index("variant")["value"]
-    row = ledger.set_index("id").loc["int8_quarters_the_file"]
+    size = records.pick(records.read("centernet_ptq", "small"), "size_bytes")
+    size, row = size.set_index("variant")["value"], ledger.loc["int8_quarters_the_file"]
     assert row["value"] == pytest.approx(size["int8_dynamic"] / size["fp32"])
-    assert row["verdict"] == NOT and row["figure"] == f"{row['value']:.2f} x"
-    assert row["notebook"] == "notebooks/01_compress_centernet_with_tflite_ptq.ipynb"
+    assert row["figure"] == f"{row['value']:.2f} x"
 
 
-def test_records_keep_the_schema_and_repeat(copy):
-    written = []
-    for _ in range(2):
-        evidence = Evidence()
-        found = claims_ledger.judge_all(evidence)
-        path = claims_ledger.write(found, evidence, "smoke", 0.0)
-        written.append(path.read_bytes())
-    assert written[0] == written[1]
-    table = records.read("claims", "smoke")
-    assert set(table["variant"]) == {one.claim.id for one in found}
-    assert set(table["metric"]) <= set(VERDICTS)
-    assert (table.loc[table["metric"] == UNTESTED, "unit"] == "record").all()
-    inputs = json.loads(path.with_suffix(".provenance.json").read_text())["inputs"]
-    assert {"data/claims.yaml", "data/results/mini-long/resnet_qat.csv"} <= set(inputs)
-
-
-def test_missing_records_are_a_reason_and_no_error(copy):
+def test_what_is_missing_is_a_reason_and_no_error(copy, judged):
+    shutil.rmtree(copy / "figures")
+    found = claims_ledger.judge_all(Evidence())
+    gone = found[(found["verdict"] != judged["verdict"])].index.unique("id")
+    assert list(gone) == ["int2_answers_in_fragments", "layer_before_gets_a_quantizer"]
+    told = found.loc[(gone[1], "small"), "reason"]
+    assert told.startswith("The numbers of the figure qat_wrappers are missing for small; note")
     for file in (copy / "data" / "results").rglob("*.csv"):
         file.unlink()
     found = claims_ledger.judge_all(Evidence())
-    assert {one.shown.verdict for one in found} == {UNTESTED}
-    told = next(one for one in found if one.claim.id == "fp16_halves_the_file").reason
+    table = claims_ledger.table(found).set_index("id")
+    assert set(table["verdict"]) == {UNTESTED} == set(found["verdict"])
+    told = table.loc["fp16_halves_the_file", "reason"]
     assert told.startswith("The records of centernet_ptq are missing for small; notebook 01_")
     records.write(claims_ledger.as_records(found), "mini", {})
-
-
-def test_missing_numbers_of_a_figure_are_a_reason_and_no_error(copy, judged):
-    shutil.rmtree(copy / "figures")
-    found = claims_ledger.judge_all(Evidence())
-    gone = [
-        one.claim.id for one, before in zip(found, judged, strict=True)
-        if one.shown.verdict != before.shown.verdict
-    ]  # fmt: skip
-    assert gone == ["int2_answers_in_fragments", "layer_before_gets_a_quantizer"]
-    told = next(one for one in found if one.claim.id == gone[1]).reason
-    assert told.startswith("The numbers of the figure qat_wrappers are missing for small; note")
-
-
-def test_the_nearest_tier_decides(copy):
-    own = copy / "data" / "results" / "full"
-    own.mkdir()
-    table = pd.read_csv(copy / "data" / "results" / "mini" / "centernet_ptq.csv")
-    data = table["dataset"].str.replace("mini_coco", "coco_val2017")
-    table.assign(model="centernet_resnet50", dataset=data).to_csv(
-        own / "centernet_ptq.csv", index=False
-    )
-    evidence = Evidence()
-    found = {one.claim.id: one for one in claims_ledger.judge_all(evidence)}
-    one = found["int8_quarters_the_file"]
-    assert one.shown.facts[2:4] == (own / "centernet_ptq.csv", "centernet_resnet50")
-    assert (one.verdict, one.tiers["small"].verdict) == (HOLDS, NOT)
-    read = {file.parent.name for file in evidence.used if file.suffix == ".csv"}
-    assert read == {"full", "small", "mini", "mini-long"}

@@ -1,62 +1,59 @@
-"""Dempster's rule: worked examples and laws."""
+"""Dempster's rule: worked examples and laws; the scale of seven on which it works."""
 
 import math
 from itertools import permutations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qlab.core.errors import QlabError
-from qlab.evidence import dempster
-from qlab.evidence.intensity import FRAME, SCALE, parse
+from qlab.evidence import dempster, intensity
+from qlab.evidence.intensity import CUTS, FRAME, SCALE, parse
 
-THETA = FRAME
+PLACES = ["IF", "IF-WP", "WP", "WP-PO", "PO", "PO-SP", "SP"]
+MIRRORED = ["IF", "WN-IF", "WN", "NE-WN", "NE", "SN-NE", "SN"]
 
 
 def support(text: str, belief: float) -> dict:
     return dempster.simple_support(parse(text), belief, FRAME)
 
 
-def test_two_overlapping_pairs():
-    found = dempster.combine([support("PO-SP", 0.65), support("WP-PO", 0.40)])
+def test_worked_examples():
+    """Two overlapping pairs; a third that contradicts; Zadeh's."""
+    two = [support("PO-SP", 0.65), support("WP-PO", 0.40)]
+    found = dempster.combine(two)
     assert found.conflict == pytest.approx(0, abs=1e-12)
     assert found.mass == pytest.approx(
-        {parse("PO-SP"): 0.39, parse("PO"): 0.26, parse("WP-PO"): 0.14, THETA: 0.21}
+        {parse("PO-SP"): 0.39, parse("PO"): 0.26, parse("WP-PO"): 0.14, FRAME: 0.21}
     )
-
-
-def test_a_third_that_contradicts():
-    found = dempster.combine([support("PO-SP", 0.65), support("WP-PO", 0.40), support("SP", 0.90)])
+    found = dempster.combine([*two, support("SP", 0.90)])
     assert found.conflict == pytest.approx(0.36)
     assert found.mass == pytest.approx({
         parse("SP"): 0.84375, parse("PO-SP"): 0.0609375, parse("PO"): 0.040625,
-        parse("WP-PO"): 0.021875, THETA: 0.0328125,
+        parse("WP-PO"): 0.021875, FRAME: 0.0328125,
     })  # fmt: skip
-    assert dempster.belief(found.mass, parse("PO-SP")) == pytest.approx(
-        0.84375 + 0.0609375 + 0.040625
-    )
+    assert dempster.belief(found.mass, parse("PO-SP")) == pytest.approx(0.9453125)
     assert dempster.plausibility(found.mass, parse("PO")) == pytest.approx(1 - 0.84375)
-
-
-def test_zadehs_example():
     a, b, c = (frozenset(x) for x in "ABC")
     found = dempster.combine([{a: 0.99, b: 0.01}, {c: 0.99, b: 0.01}])
     assert found.mass == pytest.approx({b: 1.0}) and found.conflict == pytest.approx(0.9999)
 
 
-def test_total_conflict_is_an_error():
-    with pytest.raises(QlabError, match="contradicts itself totally"):
-        dempster.combine([support("SN", 1.0), support("SP", 1.0)])
-
-
-def test_what_is_no_evidence_is_refused():
-    with pytest.raises(QlabError, match="at least one"):
-        dempster.combine([])
-    with pytest.raises(QlabError, match="between 0 and 1"):
-        support("SP", 1.1)
-    with pytest.raises(QlabError, match="Evidence is for some of"):
-        dempster.simple_support(frozenset(), 0.5, FRAME)
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: dempster.combine([support("SN", 1.0), support("SP", 1.0)]), "itself totally"),
+        (lambda: dempster.combine([]), "at least one"),
+        (lambda: support("SP", 1.1), "between 0 and 1"),
+        (lambda: dempster.simple_support(frozenset(), 0.5, FRAME), "Evidence is for some of"),
+        *((lambda text=t: parse(text), "joined by '-'") for t in ("", "XX", "PO-WP", "SN-NE-WN")),
+        (lambda: intensity.relative_improvement(1, 0, True), "baseline other than 0"),
+    ],
+)
+def test_what_is_no_evidence_is_refused(make, told):
+    with pytest.raises(QlabError, match=told):
+        make()
 
 
 sets = st.sets(st.sampled_from(SCALE), min_size=1).map(frozenset)
@@ -65,10 +62,10 @@ sets = st.sets(st.sampled_from(SCALE), min_size=1).map(frozenset)
 @st.composite
 def mass_functions(draw):
     """Up to four random focal sets and something on the frame, so that no conflict is total."""
-    focal = draw(st.lists(sets, min_size=1, max_size=4, unique=True))
-    weights = draw(st.lists(st.floats(0.01, 1), min_size=len(focal) + 1, max_size=len(focal) + 1))
-    mass = dict.fromkeys([*focal, THETA], 0.0)
-    for answers, weight in zip([*focal, THETA], weights, strict=True):
+    focal = [*draw(st.lists(sets, min_size=1, max_size=4, unique=True)), FRAME]
+    weights = draw(st.lists(st.floats(0.01, 1), min_size=len(focal), max_size=len(focal)))
+    mass = dict.fromkeys(focal, 0.0)
+    for answers, weight in zip(focal, weights, strict=True):
         mass[answers] += weight / math.fsum(weights)
     return mass
 
@@ -78,58 +75,26 @@ def same(first, second) -> bool:
     return all(math.isclose(first.get(k, 0), second.get(k, 0), abs_tol=1e-9) for k in keys)
 
 
-quick = settings(max_examples=60, deadline=None)
-
-
-@quick
-@given(mass_functions(), mass_functions())
-def test_combination_is_commutative_and_masses_sum_to_1(a, b):
-    one, other = dempster.combine([a, b]), dempster.combine([b, a])
-    assert same(one.mass, other.mass)
+@given(mass_functions(), mass_functions(), mass_functions(), sets)
+def test_laws_of_the_combination(a, b, c, answers):
+    combine = dempster.combine
+    one = combine([a, b])
+    assert same(one.mass, combine([b, a]).mass)
     assert math.fsum(one.mass.values()) == pytest.approx(1) and min(one.mass.values()) >= 0
     assert frozenset() not in one.mass and 0 <= one.conflict < 1
-
-
-@quick
-@given(mass_functions(), mass_functions(), mass_functions())
-def test_combination_is_associative(a, b, c):
-    left = dempster.combine([dempster.combine([a, b]).mass, c]).mass
-    right = dempster.combine([a, dempster.combine([b, c]).mass]).mass
-    assert same(left, right) and same(left, dempster.combine([a, b, c]).mass)
-
-
-@quick
-@given(mass_functions())
-def test_vacuous_evidence_changes_nothing(a):
-    found = dempster.combine([a, {THETA: 1.0}])
-    assert same(found.mass, a) and found.conflict == pytest.approx(0, abs=1e-9)
-
-
-@quick
-@given(mass_functions(), mass_functions(), mass_functions())
-def test_the_conflict_of_all_is_the_product_of_the_steps_in_any_order(a, b, c):
-    for order in permutations([a, b, c]):
-        first = dempster.combine(order[:2])
-        last = dempster.combine([first.mass, order[2]])
-        steps = 1 - (1 - first.conflict) * (1 - last.conflict)
-        assert dempster.combine(order).conflict == pytest.approx(steps)
-
-
-@quick
-@given(mass_functions(), sets)
-def test_belief_is_below_plausibility_and_its_complement(a, answers):
+    right = combine([a, combine([b, c]).mass]).mass
+    whole = combine([a, b, c])
+    assert same(combine([one.mass, c]).mass, right) and same(right, whole.mass)
+    vacuous = combine([a, {FRAME: 1.0}])
+    assert same(vacuous.mass, a) and vacuous.conflict == pytest.approx(0, abs=1e-9)
+    for order in permutations([a, b, c]):  # the conflict of all is the product of the steps
+        first = combine(order[:2])
+        last = combine([first.mass, order[2]]).conflict
+        assert 1 - (1 - first.conflict) * (1 - last) == pytest.approx(whole.conflict)
+        assert min(abs(last - k) for k in dempster.last_step_conflicts([a, b, c])) < 1e-9
     belief, plausibility = dempster.belief(a, answers), dempster.plausibility(a, answers)
     assert belief <= plausibility + 1e-12
     assert plausibility == pytest.approx(1 - dempster.belief(a, FRAME - answers))
-
-
-@quick
-@given(st.lists(mass_functions(), min_size=2, max_size=5))
-def test_last_steps_are_those_of_the_orders(parts):
-    found = dempster.last_step_conflicts(parts)
-    for i, part in enumerate(parts):
-        rest = dempster.combine(parts[:i] + parts[i + 1 :]).mass
-        assert found[i] == pytest.approx(dempster.combine([rest, part]).conflict, abs=1e-9)
 
 
 def test_the_mean_of_pairs_does_not_grow_with_their_number():
@@ -138,3 +103,23 @@ def test_the_mean_of_pairs_does_not_grow_with_their_number():
     assert dempster.pairwise_conflict(pair * 4) == pytest.approx(16 * 0.25 / 28)
     assert dempster.combine(pair * 4).conflict > 0.8
     assert dempster.pairwise_conflict(pair[:1]) == 0 == dempster.last_step_conflicts(pair[:1])[0]
+
+
+@pytest.mark.parametrize("kind", CUTS)
+def test_upper_bounds_are_inclusive_and_the_sign_gives_the_side(kind):
+    for step, cut in enumerate(CUTS[kind]):
+        for sign, places in ((1, PLACES), (-1, MIRRORED)):
+            on = intensity.from_improvement(sign * cut, CUTS[kind])
+            above = intensity.from_improvement(sign * (cut + 0.001), CUTS[kind])
+            assert (intensity.label(on), intensity.label(above)) == (places[step], places[step + 1])
+
+
+def test_the_scale_is_written_and_read_and_an_improvement_is_positive_where_better():
+    for text in [*PLACES, *MIRRORED]:
+        assert intensity.label(parse(text)) == text
+        assert intensity.between(*intensity.ends(parse(text))) == parse(text)
+    assert intensity.ends(parse("NE-WN")) == (-2, -1)
+    assert [intensity.side(*e) for e in ((-2, -1), (-1, 0), (0, 0), (0, 1), (3, 3))] == [
+        "worse", "worse", "none", "better", "better"]  # fmt: skip
+    assert intensity.relative_improvement(0.9, 1.0, more_is_better=True) == pytest.approx(-10)
+    assert intensity.relative_improvement(25, 100, more_is_better=False) == pytest.approx(75)

@@ -71,68 +71,51 @@ def models(table: pd.DataFrame, profile: str = "small") -> pd.DataFrame:
     return evidence_models.completed(own.of(table, profile, EXPERIMENTS["resnet_qat"]))
 
 
-def test_improvements_are_those_of_the_records():
-    found = models(resnet()).set_index(["configuration", "effect"])
-    accuracy = found.loc[("qat_w8a8_last10", "accuracy")]
+def test_improvements_are_those_of_the_records_of_whole_networks():
+    table = models(resnet())
+    assert dict(zip(table["configuration"], table["technique"], strict=True)) == {
+        "qat_w8a8_last10": "qat", "ptq_w8a8_last10": "int8_static"}  # fmt: skip
+    found = table.set_index(["configuration", "effect"]).loc["qat_w8a8_last10"]
+    accuracy = found.loc["accuracy"]
     assert accuracy["improvement"] == pytest.approx(-5) and accuracy["intensity"] == "WN-IF"
     assert accuracy["standard_error"] == pytest.approx(100 * 0.04 / 3.919928 / 0.8)
-    assert found.at[("qat_w8a8_last10", "storage_size"), "improvement"] == pytest.approx(70)
-    assert found.at[("qat_w8a8_last10", "inference_latency"), "improvement"] == pytest.approx(50)
-    assert set(found["belief"]) == {0.625} and set(found["study"]) == {"m"}
+    assert found.at["storage_size", "improvement"] == pytest.approx(70)
+    assert found.at["inference_latency", "improvement"] == pytest.approx(50)
+    assert set(table["belief"]) == {0.625} and set(table["study"]) == {"m"}
     assert set(models(resnet(), "mini")["belief"]) == {0.375}
+    with pytest.raises(QlabError, match="no single float parent.*Run its notebook again"):
+        models(resnet().query("variant != 'fp32'"))
 
 
-def test_parts_of_a_network_and_other_conditions_are_left_out():
-    found = models(resnet())
-    assert set(found["configuration"]) == {"qat_w8a8_last10", "ptq_w8a8_last10"}
-    assert dict(zip(found["configuration"], found["technique"], strict=True)) == {
-        "qat_w8a8_last10": "qat", "ptq_w8a8_last10": "int8_static"}  # fmt: skip
-
-
-def test_seeds_are_runs_of_one_configuration():
-    found = models(resnet(seeds=(0, 1, 2))).query("effect == 'accuracy'").iloc[0]
+def test_seeds_are_runs_of_one_configuration_with_the_error_over_seeds_and_items():
+    seeds = resnet(seeds=(0, 1, 2))
+    found = models(seeds).query("effect == 'accuracy'").iloc[0]
     assert found["runs"] == 3 and found["improvement"] == pytest.approx(-3.75)
     assert found["iqr"] == pytest.approx(1.25) and found["std"] == pytest.approx(1.25)
     assert np.isnan(found["standard_error"])
     assert found["belief"] == pytest.approx(0.625 * np.exp(-0.1 * 1.25 / 3.75))
-
-
-def test_the_error_over_seeds_is_that_of_seeds_and_items():
     about = {"method": "qat", "bits": 8, "where": "last", "k": 10}
     of = ("resnet_qat", "m", "d", "qat_w8a8_last10", "accuracy_difference_over_seeds")
     over = records.as_table([Record(*of, -0.03, "1", -0.05, -0.01, 3, **about)])
-    found = models(pd.concat([resnet(seeds=(0, 1, 2)), over], ignore_index=True))
+    found = models(pd.concat([seeds, over], ignore_index=True))
     (error,) = found.query("configuration == 'qat_w8a8_last10' and runs == 3")["standard_error"]
     assert error == pytest.approx(100 * 0.04 / 3.919928 / 0.8)
 
 
-def test_a_speed_is_turned_into_a_time():
+def test_times_and_energy():
     one = Record("llama_gptq", "m", "d", "x", "tokens_per_s_ratio", 0.5, "1", 0.4, 0.8, better=1)
     improvement, error = own._latency(records.as_table([one]))
-    assert improvement.item() == pytest.approx(-100)  # twice the time
+    assert improvement.item() == pytest.approx(-100)  # a speed turned into twice the time
     assert error.item() == pytest.approx(100 * (1 / 0.4 - 1 / 0.8) / 3.919928)
-
-
-def test_times_of_the_embedded_models_are_no_evidence():
     table = resnet()
-    table["clock"] = table["metric"] == "latency_ratio"
+    table["clock"] = table["metric"] == "latency_ratio"  # of embedded models no evidence
     assert "inference_latency" in set(models(table, "small")["effect"])
     assert set(models(table, "mini")["effect"]) == {"accuracy", "storage_size"}
-
-
-def test_energy_enters_where_it_was_measured():
     more = [Record("resnet_qat", "m", "d", v, "energy_j", j, "J")
             for v, j in (("fp32", 4), ("qat_w8a8_last10", 3))]  # fmt: skip
     table = pd.concat([resnet(), records.as_table(more)], ignore_index=True)
     found = models(table).query("effect == 'inference_energy'")
     assert found[["configuration", "improvement"]].values.tolist() == [["qat_w8a8_last10", 25]]
-    assert models(resnet()).query("effect == 'inference_energy'").empty
-
-
-def test_records_without_a_parent_are_refused():
-    table = resnet()
-    with pytest.raises(QlabError, match="no single float parent.*Run its notebook again"):
-        models(table[table["variant"] != "fp32"])
 
 
 def test_which_records_are_weighed(evidence_home):
@@ -161,30 +144,16 @@ def test_without_any_records_the_six_studies_are_weighed(evidence_home):
     assert made.task.tiers == {} and made.task.ours.empty
 
 
-@pytest.fixture(scope="module")
-def committed(tmp_path_factory):
-    """A home with the committed records of the first three experiments."""
-    home = tmp_path_factory.mktemp("committed")
-    shutil.copytree(ROOT / "data" / "evidence", home / "data" / "evidence")
-    for tier in ("small", "mini"):
-        for experiment in EXPERIMENTS:
-            source = ROOT / "data" / "results" / tier / f"{experiment}.csv"
-            target = home / "data" / "results" / tier / source.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, target)
-    return home
-
-
 @pytest.fixture
-def at_home(committed, monkeypatch):
-    monkeypatch.setenv("QLAB_HOME", str(committed))
+def at_home(shared_home, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(shared_home))
 
 
 @pytest.fixture(scope="module")
-def weighed(committed):
-    """What notebook 04 makes of them."""
+def weighed(shared_home):
+    """What notebook 04 makes of the committed records."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QLAB_HOME", str(committed))
+        patch.setenv("QLAB_HOME", str(shared_home))
         return notebook04.run(WEIGHED, profile="mini")
 
 
@@ -210,11 +179,7 @@ def test_a_study_of_ours_has_one_belief_in_all_ways_but_the_papers(weighed):
             assert (said.max() > 0.63) == (way == ALL), way
     most = wide(weighed.here, OURS, ALL).at["accuracy", "models"]
     assert most == (ours["effect"] == "accuracy").sum()
-
-
-def test_parts_of_ours_are_counted_and_all_is_weighed_in_every_way(weighed):
-    for body in (REAL, EMBEDDED):
-        assert weighed.WAYS[body] == list(COUNTINGS)
+    assert weighed.WAYS[REAL] == weighed.WAYS[EMBEDDED] == list(COUNTINGS)
     parts = [wide(weighed.here, body, SPLIT)["studies"] for body in (REAL, EMBEDDED, OURS)]
     assert parts[0].add(parts[1], fill_value=0).to_dict() == parts[2].to_dict()
 
@@ -251,15 +216,10 @@ def test_our_base_belief_is_tried_otherwise(weighed):
     assert there == {*weighed.WAYS[BOTH], *techniques, measure.RANDOM_EFFECTS}
 
 
-def test_a_clock_had_a_part_in_what_we_measured_and_in_nothing_published(weighed):
-    table = weighed.here
-    timed = table[table["clock"]]
+def test_countings_say_what_hangs_on_them_and_clocks_are_ours(weighed):
+    timed = weighed.here[weighed.here["clock"]]
     assert set(timed["part"]) == {"inference_latency", "inference_energy"}
     assert set(timed["model"]) == {REAL, OURS, BOTH}
-    assert set(table[table["part"] == "inference_latency"]["clock"]) == {True, False}
-
-
-def test_countings_say_what_hangs_on_them(weighed):
     names = vars(weighed)
     exec(next(cell for cell in notebook04.CODE if "def countings(" in cell), names)
     found = names["countings"](SIX)["hangs on counting"]

@@ -17,7 +17,7 @@ MOVES = {
     "04_weigh_the_evidence": [(-1, "threshold", Keys.END, "threshold 100%")],
     "05_judge_the_claims": [
         (0, "points lost", Keys.ARROW_LEFT, "4.75 points"),
-        (-1, "verdict", "does not hold", "does not hold: Weights of 8 bits"),
+        (-1, "claim", "does not hold: int8_quarters_the_file", "does not hold: Weights of 8 bits"),
     ],
 }
 

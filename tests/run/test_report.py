@@ -10,7 +10,6 @@ import yaml
 from conftest import ROOT
 
 from qlab.claims import chooser
-from qlab.claims.chooser import KINDS
 from qlab.core.errors import QlabError
 from qlab.run import site
 
@@ -74,7 +73,7 @@ def test_nothing_is_cut_off(browser, report, width, height, media):
 
 def test_the_answer_follows_the_records():
     found = chooser.read_all("mini")
-    share = chooser.choose(KINDS["detector"], found["detector"], max_loss=0.01).taken["share"]
+    share = chooser.choose(found["detector"], max_loss=0.01, prefer="size")["share"].iloc[0]
     assert f"{share:.0%} (detector)" in " ".join(site.headline(found))
     slow = {
         name: table.assign(time_high=9.0).query("variant != 'fp16'")

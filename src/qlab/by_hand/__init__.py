@@ -1,6 +1,5 @@
-"""Notebook 00: quantization by hand, in numpy, on one small layer.
+"""Notebook 00: quantization by hand, in numpy, on one small layer; no framework is loaded.
 
 Start with `grid` (scales, zero-points, rounding), then `gptq` and `training`. `data` is the layer
-and what it sees, `measure` makes records and items of it, `plots` and `widgets` show it,
-`exercises` judges the reader's answers. No framework is loaded here.
+and what it sees, `measure` makes records and items, `exercises` judges the reader's answers.
 """

@@ -1,11 +1,9 @@
 """The layer that notebook 00 takes apart: an embedded classifier's first convolution.
 
-Its 16 filters look at 3x3 pixels in three colours: a matrix of 16 rows and 27 columns, small
-enough to be looked at, and its inputs are pieces of images. numpy and h5py only.
+Its 16 filters look at 3x3 pixels in three colours: a matrix of 16 rows and 27 columns.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -13,8 +11,6 @@ from qlab.core import embedded, shapes32
 from qlab.core.cache import file_sha256
 from qlab.core.parameters import Parameters as Checked
 
-LAYER, NORM = "stem_conv", "stem_bn1"
-SIDE, COLOURS = 3, 3
 _EPSILON = 1e-3  # Keras' default, which the models were built with
 # Images by profile: (calibration split, test split).
 COUNTS = {"smoke": (16, 32), "mini": (64, 256), "full": (512, 2000)}
@@ -27,8 +23,7 @@ class Parameters(Checked):
     model: Literal["resnet8_shapes32", "resnet20_shapes32"] = "resnet8_shapes32"
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(NamedTuple):
     """A convolution as a matrix: outputs = max(weight @ patch + bias, 0), pixels from 0 to 1."""
 
     weight: np.ndarray  # float64 [16, 27]; columns by row, column and colour of the pixel
@@ -39,40 +34,27 @@ class Layer:
         return np.maximum(patches @ self.weight.T + self.bias, 0)
 
 
-@dataclass(frozen=True)
-class World:
-    """The layer, and what it sees: patches [images, positions, 27] and moments [images, 27, 27]."""
+class World(NamedTuple):
+    """The layer, and what it sees: patches [images, positions, 27] and their moments."""
 
     model: str  # its name in the records
     place: str  # folder name of its records and figures
     layer: Layer
     calibration: np.ndarray  # patches
     test: np.ndarray  # patches of other images
-    seen: np.ndarray  # moments of the calibration patches
-    judged: np.ndarray  # moments of the test patches
+    hessian: np.ndarray  # H of the calibration images, [27, 27]
+    judged: np.ndarray  # moments of the test images, [images, 27, 27]
+    inputs: dict[str, str]  # hash of the file that was read
     dataset: str = "shapes32"  # in the records
-
-    @property
-    def hessian(self) -> np.ndarray:
-        """H of the calibration images, [27, 27]."""
-        return self.seen.mean(0)
-
-    def settings(self) -> dict:
-        """The parameters, for the provenance."""
-        images = {"calibration_images": len(self.calibration), "test_images": len(self.test)}
-        return {"model": self.model, "place": self.place, **images}
-
-    def inputs(self) -> dict[str, str]:
-        """Hashes of the files that were read."""
-        return {self.model: file_sha256(embedded.resnet_file(self.model))}
 
 
 def prepare(given: Parameters) -> World:
     """The layer of an embedded classifier, and images of the two splits, drawn from their seeds."""
     splits = zip(("calibration", "test"), COUNTS[given.profile], strict=True)
     seen, judged = (patches(shapes32.kept(*s).images) for s in splits)
-    layer, place = first_layer(given.model), given.place(given.model)
-    return World(given.model, place, layer, seen, judged, moments(seen), moments(judged))
+    inputs = {given.model: file_sha256(embedded.resnet_file(given.model))}
+    here = (given.model, given.place(given.model), first_layer(given.model))
+    return World(*here, seen, judged, moments(seen).mean(0), moments(judged), inputs)
 
 
 def first_layer(model: str) -> Layer:
@@ -84,27 +66,28 @@ def first_layer(model: str) -> Layer:
     import h5py
 
     with h5py.File(embedded.resnet_file(model)) as file:
-        kernel, bias = (_tensor(file, LAYER, name) for name in ("kernel", "bias"))
-        names = ("gamma", "beta", "moving_mean", "moving_variance")
-        gamma, beta, mean, variance = (_tensor(file, NORM, name) for name in names)
+        kernel, bias = _tensors(file, "stem_conv", "kernel", "bias")
+        gamma, beta, mean, variance = _tensors(
+            file, "stem_bn1", "gamma", "beta", "moving_mean", "moving_variance"
+        )
     gain = gamma / np.sqrt(variance + _EPSILON)
     weight = kernel.reshape(-1, kernel.shape[-1]).T * gain[:, None] * 255
     return Layer(weight, beta + (bias - mean) * gain)
 
 
-def _tensor(file, layer: str, name: str) -> np.ndarray:
-    return file[f"model_weights/{layer}/{layer}/{name}:0"][:].astype(float)
+def _tensors(file, layer: str, *names: str) -> list[np.ndarray]:
+    return [file[f"model_weights/{layer}/{layer}/{n}:0"][:].astype(float) for n in names]
 
 
 def patches(images: np.ndarray) -> np.ndarray:
-    """What the layer sees of uint8 images [n, h, w, 3]: float64 [n, h * w, 27], from 0 to 1.
+    """The 3x3 pixels around each of uint8 images [n, h, w, 3]: float64 [n, h * w, 27], 0 to 1.
 
-    A patch around each pixel; beyond the edge all is 0.
+    Beyond the edge all is 0.
     """
     padded = np.pad(images / 255, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), axis=(1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     ordered = windows.transpose(0, 1, 2, 4, 5, 3)  # colour last, as in the kernel
-    return ordered.reshape(len(images), -1, SIDE * SIDE * COLOURS)
+    return ordered.reshape(len(images), -1, 27)
 
 
 def moments(seen: np.ndarray) -> np.ndarray:

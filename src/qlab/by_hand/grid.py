@@ -8,7 +8,7 @@ arXiv 1712.05877, equation 1; Nagel et al. 2021, arXiv 2106.08295, section 2):
 Weights are float [out, in], a row for each output channel; errors are shares (1 is 100 %).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from qlab.core.errors import QlabError
 BITS = range(2, 17)
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """The numbers that can be stored: scale * (q - zero) for the integers q from low to high."""
 
     scale: np.ndarray  # the step between neighbours; [1, 1] for all weights or [out, 1], a row each
@@ -34,11 +33,10 @@ class Grid:
 def symmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: float = 1) -> Grid:
     """The same reach to both sides: zero is 0, and the largest magnitude takes the last level.
 
-    One level of 2^bits stays unused, so that none is without its negative (Jacob et al. 2018,
-    section 3.1). `clip` keeps that share of the range. QlabError: bits outside 2 to 16, a clip
-    outside 0 to 1, weights that are no matrix or not finite.
+    One level of 2^bits stays unused, so that each has its negative (Jacob et al. 2018, section
+    3.1). `clip` keeps that share of the range. QlabError: bits not 2 to 16, clip not above 0 to 1.
     """
-    _check(weight, bits, clip)
+    _check(bits, clip)
     high = 2 ** (bits - 1) - 1
     reach = clip * np.abs(weight).max(1 if per_channel else None, keepdims=True)
     scale = _step(reach, high)
@@ -48,12 +46,10 @@ def symmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: fl
 def asymmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: float = 1) -> Grid:
     """From the smallest to the largest weight; an integer, the zero-point, stands for exactly 0.
 
-    The range is stretched to contain 0 (Jacob et al. 2018, section 2.1: padding must cost nothing);
-    all 2^bits levels are used. `clip` and errors as in `symmetric`.
+    The range is stretched to contain 0 (padding must cost nothing); all 2^bits levels are used.
     """
-    _check(weight, bits, clip)
-    high = 2**bits - 1
-    axis = 1 if per_channel else None
+    _check(bits, clip)
+    high, axis = 2**bits - 1, 1 if per_channel else None
     bottom = clip * np.minimum(weight.min(axis, keepdims=True), 0)
     top = clip * np.maximum(weight.max(axis, keepdims=True), 0)
     scale = _step(top - bottom, high)
@@ -103,12 +99,8 @@ def _step(reach: np.ndarray, steps: int) -> np.ndarray:
     return np.where(reach > 0, reach, steps) / steps
 
 
-def _check(weight: np.ndarray, bits: int, clip: float) -> None:
+def _check(bits: int, clip: float) -> None:
     if bits not in BITS:
         raise QlabError(f"A grid has {BITS[0]} to {BITS[-1]} bits; {bits} were asked for.")
     if not 0 < clip <= 1:
         raise QlabError(f"clip is the share of the range that is kept, above 0 to 1; not {clip}.")
-    if weight.ndim != 2 or not weight.size:
-        raise QlabError(f"Weights are a matrix [out, in]; these have the shape {weight.shape}.")
-    if not np.isfinite(weight).all():
-        raise QlabError("Some weights are infinite or not a number; no grid can hold them.")

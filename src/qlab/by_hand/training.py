@@ -7,17 +7,14 @@ section 4).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from qlab.by_hand.grid import Grid, inside, output_error, round_trip
 
-Gradient = Callable[[np.ndarray, np.ndarray, Grid], np.ndarray]
 
-
-@dataclass(frozen=True)
-class Trained:
+class Trained(NamedTuple):
     """What training leaves behind."""
 
     latent: np.ndarray  # the float weights that learned, [out, in]
@@ -30,27 +27,16 @@ def straight_through(latent: np.ndarray, upstream: np.ndarray, grid: Grid) -> np
     return upstream * inside(latent, grid)
 
 
-def true_gradient(latent: np.ndarray, upstream: np.ndarray, grid: Grid) -> np.ndarray:
-    """What calculus says of rounding: 0."""
-    return np.zeros_like(latent)
-
-
-def train(
-    weight: np.ndarray,
-    moments: np.ndarray,
-    grid: Grid,
-    gradient: Gradient = straight_through,
-    steps: int = 300,
-    rate: float = 0.05,
-) -> Trained:
+def train(weight: np.ndarray, moments: np.ndarray, grid: Grid,
+          gradient: Callable = straight_through, steps: int = 300) -> Trained:  # fmt: skip
     """Teach the rounded layer to answer as the float one: least squares by gradient descent.
 
     The loss is tr(D H D^T) / 2 with D = round_trip(latent) - weight and H the `moments` of the
-    inputs; its gradient at the rounded weights is D H. The step is `rate` over H's largest
+    inputs; its gradient at the rounded weights is D H. The step is 0.05 over H's largest
     eigenvalue, and sinks to 0 linearly, or the weights would hop over rounding's edges for ever.
     """
     latent, errors = weight.astype(float), []
-    pace = rate / np.linalg.eigvalsh(moments)[-1]
+    pace = 0.05 / np.linalg.eigvalsh(moments)[-1]
     for step in range(steps):
         rounded = round_trip(latent, grid)
         errors.append(output_error(weight, rounded, moments))

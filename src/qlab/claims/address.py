@@ -37,11 +37,8 @@ class Found(NamedTuple):
 
 
 class Address(Checked):
-    """Which records, by their columns; several values are several figures.
-
-    Model and data set are the experiment's own where they are not named, and a condition that is
-    not named is none: the plain data.
-    """
+    """Which records, by their columns; several values are several figures. Model and data set are
+    the experiment's own where they are not named; without a condition the plain data is meant."""
 
     metric: Texts | None = None
     variant: Texts | None = None
@@ -73,8 +70,8 @@ class Address(Checked):
         """What the records say of the one figure.
 
         Of several seeds the record over seeds, where there is one; else their mean, and an interval
-        as wide as theirs together. A figure without interval is taken only if it is called exact.
-        NotTested where there is none; QlabError where the records differ in more than the seed.
+        as wide as theirs together. NotTested where there is none, or one without interval that is
+        not called exact; QlabError where the records differ in more than the seed.
         """
         rows = self.but(Address(metric=f"{self.metric}{SEEDS}")).rows(table)
         rows = self.rows(table) if rows.empty else rows
@@ -86,10 +83,9 @@ class Address(Checked):
             raise QlabError(f"There are several records of {self.name}; name part, k or strength.")
         if rows["ci_low"].isna().any() and not exact:
             raise NotTested(f"{self.name} was recorded without an interval.")
-        low = rows["ci_low"].fillna(rows["value"]).min()
-        high = rows["ci_high"].fillna(rows["value"]).max()
-        value, n = float(rows["value"].mean()), int(rows["n"].min())
-        found = Estimate(value, float(low), float(high), n)
+        low, high = rows["ci_low"].fillna(rows["value"]), rows["ci_high"].fillna(rows["value"])
+        ends = float(rows["value"].mean()), float(low.min()), float(high.max())
+        found = Estimate(*ends, int(rows["n"].min()))
         return Found(found, rows["unit"].iloc[0], bool(rows["clock"].any()))
 
     @property
@@ -114,14 +110,9 @@ def spelled(variant: str, table: pd.DataFrame) -> str:
     """A variant's name with all layers, or half of them, as the number that this model has."""
     for part, (where, by) in PARTS.items():
         if part in variant:
-            return variant.replace(part, f"{where}{round(layers(table) / by)}")
+            layers = table.loc[table["where"] == "last", "k"].dropna().max()
+            return variant.replace(part, f"{where}{0 if pd.isna(layers) else round(layers / by)}")
     return variant
-
-
-def layers(table: pd.DataFrame) -> int:
-    """The most layers of a network that its records quantize from the output; 0: of none."""
-    known = table.loc[table["where"] == "last", "k"].dropna()
-    return int(known.max()) if len(known) else 0
 
 
 def subject(table: pd.DataFrame) -> tuple[str | None, str | None]:

@@ -1,18 +1,13 @@
-"""The claims of the four sources, read from data/claims.yaml and checked; nothing is judged here.
-
-A claim is a source's statement in our words and a rule that judges it from records. The file says
-how it is written; what each kind of rule does is in `rules`.
-"""
+"""The claims of the four sources, read from data/claims.yaml and checked; none is judged here."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from qlab.claims.address import Checked, Text
-from qlab.claims.rules import Counted, Difference, Published, Ratio, Value
-from qlab.claims.sweeps import Depth, Trend
+from qlab.claims.rules import Compared, Counted, Depth, Published, Trend, Value
 from qlab.core import paths
 from qlab.core.errors import QlabError
 
@@ -22,12 +17,10 @@ NOTEBOOKS = {  # experiment: the notebook that writes its records
     "resnet_qat": "03_recover_resnet_with_partial_qat",
     "evidence_synthesis": "04_weigh_the_evidence",
 }
-
 TIERS = ("mini", "small", "full")  # profiles whose records judge, by how near they are to a source
 EMBEDDED = TIERS[0]
 Rule = Annotated[
-    Value | Ratio | Difference | Published | Trend | Depth | Counted,
-    Field(discriminator="kind"),
+    Value | Compared | Published | Trend | Depth | Counted, Field(discriminator="kind")
 ]
 
 
@@ -46,12 +39,7 @@ class Scope(Checked):
 
 
 class Claim(Checked):
-    """A statement of a source and the rule that judges it, from this profile on.
-
-    Its kind: `identity`, bytes that are counted and no sample could change; `replay`, a source's
-    table recomputed; `measured`. Where nothing recorded could judge it, there is no rule, and
-    `untested` says why. `needs` says what a judgement would take that is not at hand here.
-    """
+    """A statement of a source and the rule that judges it; data/claims.yaml explains the keys."""
 
     id: str = Field(pattern="^[a-z][a-z0-9_]*$")  # the variant of its record
     kind: Literal["identity", "replay", "measured"]
@@ -80,25 +68,17 @@ class File(Checked):
     claims: list[Claim]
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> Self:
-        ids = [claim.id for claim in self.claims]
-        for i, claim in enumerate(self.claims):
-            for what, known in (("source", self.sources), ("scope", self.scopes)):
-                if (named := getattr(claim, what)) not in known:
-                    raise ValueError(f"claim '{claim.id}': there is no {what} '{named}'")
-            if claim.id in ids[:i]:
-                raise ValueError(f"the id '{claim.id}' is given twice; ids are unique")
+    def _whole(self) -> Self:
+        seen = set()
+        for one in self.claims:
+            if one.source not in self.sources or one.scope not in self.scopes:
+                raise ValueError(
+                    f"claim '{one.id}': no source '{one.source}' or scope '{one.scope}'"
+                )
+            if one.id in seen:
+                raise ValueError(f"the id '{one.id}' is given twice; ids are unique")
+            seen.add(one.id)
         return self
-
-
-class _Strict(yaml.SafeLoader):
-    """YAML's safe loader, which takes the last of two equal keys without a word: this refuses."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        if twice := [k for i, k in enumerate(keys) if k in keys[:i]]:
-            raise yaml.YAMLError(f"the key '{twice[0]}' stands twice{node.start_mark}")
-        return super().construct_mapping(node, deep)
 
 
 def path() -> Path:
@@ -107,28 +87,19 @@ def path() -> Path:
 
 
 def read(file: Path | None = None) -> File:
-    """The `sources` and `scopes` by id, and the `claims`, checked; in the file's order.
-
-    QlabError names the file, the claim and the keys of what is wrong.
-    """
+    """The file, checked; QlabError names the claim and the key of what is wrong."""
     file = file or path()
-    if not file.is_file():
-        raise QlabError(f"There are no claims at {file}; get the file again with git checkout.")
     try:
-        given = yaml.load(file.read_text(encoding="utf-8"), Loader=_Strict)
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
         return File.model_validate(given)
-    except yaml.YAMLError as error:
-        raise QlabError(f"{file} is no YAML: {error}") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise QlabError(f"{file} is no YAML of claims: {error}") from None
     except ValidationError as error:
-        told = [_told(one, given) for one in error.errors()[:3]]
-        raise QlabError(f"{file.name}, {'; '.join(told)}.") from None
-
-
-def _told(error: dict, given: Any) -> str:
-    """One mistake: which claim, which key, pydantic's words for it."""
-    keys = list(error["loc"])
-    if keys[:1] == ["claims"] and len(keys) > 1:
-        one = given["claims"][keys[1]]
-        keys[:2] = [f"claim '{one.get('id', '?') if isinstance(one, dict) else one}'"]
-    where = f"{', '.join(map(str, keys))}: " if keys else ""
-    return f"{where}{error['msg'].removeprefix('Value error, ')}"
+        (first, *_), where = error.errors(), ""
+        if keys := list(first["loc"]):
+            if keys[0] == "claims":
+                keys[:2] = [f"claim {given['claims'][keys[1]].get('id', keys[1])!r}"]
+            where = f"{', '.join(map(str, keys))}: "
+        raise QlabError(
+            f"{file.name}, {where}{first['msg'].removeprefix('Value error, ')}."
+        ) from None

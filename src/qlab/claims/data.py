@@ -5,11 +5,10 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from qlab.claims import claims, paired
+from qlab.claims import paired
 from qlab.claims.address import NotTested, subject
 from qlab.claims.claims import EMBEDDED, NOTEBOOKS, Claim
 from qlab.core import items, parameters, paths, records
-from qlab.core.errors import QlabError
 
 
 class Parameters(parameters.Parameters):
@@ -40,7 +39,7 @@ class Evidence:
         """What the claim's rule reads; NotTested where that is missing, or no tier may judge."""
         if claim.profile == "full" != tier:
             raise NotTested("It takes the source's own model and data: profile full.")
-        place, rule = claim.profile if tier == EMBEDDED else tier, claim.rule
+        place, rule, rows = claim.profile if tier == EMBEDDED else tier, claim.rule, None
         file, kept = (of(claim.experiment, place) for of in (records.csv_path, items.path))
         table = self._read(file, claim, f"The records of {claim.experiment}")
         own, dataset = subject(table)
@@ -49,9 +48,9 @@ class Evidence:
         if figure := getattr(rule, "figure", ""):
             file = paths.figures(place) / f"{figure}.csv"
             table = self._read(file, claim, f"The numbers of the figure {figure}", pd.read_csv)
-        compared = rule.kind in ("ratio", "difference") and claim.experiment in paired.ITEM
-        read = compared and not rule.exact and kept.is_file()
-        rows = self._read(kept, claim, "", pd.read_parquet) if read else None
+        compared = rule.kind in ("ratio", "difference") and not rule.exact
+        if compared and claim.experiment in paired.ITEM and kept.is_file():
+            rows = self._read(kept, claim, "", pd.read_parquet)
         return Facts(table, rows, file, model, dataset)
 
     def _read(self, file: Path, claim: Claim, what: str, read=records.read_file) -> pd.DataFrame:
@@ -61,10 +60,3 @@ class Evidence:
         if file not in self.used:
             self.used[file] = read(file)
         return self.used[file]
-
-
-def prepare(given: Parameters) -> Evidence:
-    """The evidence, of which nothing is read yet. QlabError: no such example."""
-    if given.example not in [claim.id for claim in claims.read().claims]:
-        raise QlabError(f"There is no claim '{given.example}' in data/claims.yaml.")
-    return Evidence()

@@ -1,23 +1,21 @@
-"""All claims judged, tier by tier: the ledger as a table and as records."""
+"""All claims judged, tier by tier: a table of verdicts, the ledger and the records."""
 
 import math
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from qlab.claims import claims
 from qlab.claims.address import NotTested
-from qlab.claims.claims import EMBEDDED, TIERS, Claim, Scope
-from qlab.claims.data import Evidence, Facts
+from qlab.claims.claims import EMBEDDED, TIERS, Claim
+from qlab.claims.data import Evidence
 from qlab.claims.verdicts import UNDECIDED, UNTESTED, Term, decide
-from qlab.core import paths, provenance, records
-from qlab.core.cache import file_sha256
+from qlab.core import paths
 from qlab.core.records import Record
 
 EXPERIMENT = "claims"  # in the records
-COLUMNS = [
+COLUMNS = [  # of the ledger
     "id", "kind", "source", "place", "scope", "statement", "verdict", *TIERS, "tier", "figure",
     "value", "unit", "ci_low", "ci_high", "n", "p", "p_holm", "half", "twice", "smallest_effect",
     "reason", "experiment", "notebook", "records",
@@ -26,36 +24,12 @@ _FORMS = {  # of a figure: its factor, how it is written, its unit
     "x": (1, ".2f", " x"), "points": (100, "+.2f", " points"), "share": (100, ".1f", " %"),
     "r": (1, ".2f", ""),
 }  # fmt: skip
+_NUMBERS = ("p", "value", "unit", "ci_low", "ci_high", "n", "smallest_effect", "term", "facts")
+_NOTHING = dict.fromkeys(_NUMBERS) | dict.fromkeys(("figure", "records", "half", "twice"), "")
 
 
-class Judged(NamedTuple):
-    """A claim judged by one tier's models; one not tested has no term, and `reason` says why."""
-
-    claim: Claim
-    tier: str  # whose models judged it
-    verdict: str  # one of VERDICTS
-    reason: str  # what was wanted, or why it was not tested
-    term: Term | None = None  # that the verdict hangs on
-    p: float | None = None  # at which the verdict would turn; None for counted figures
-    p_holm: float | None = None  # the same, of all measured claims of this source and tier
-    half: str = ""  # the verdict with bounds half as wide; empty where nothing says how wide
-    twice: str = ""  # and twice as wide
-    facts: Facts | None = None  # that were read
-
-
-class Ruling(NamedTuple):
-    """A claim over all tiers: what the nearest tier of its scope says, or that none was tested."""
-
-    claim: Claim
-    scope: Scope  # of which models the source speaks
-    verdict: str  # one of VERDICTS
-    reason: str  # what was wanted, or why no tier of the scope was tested
-    shown: Judged  # what decided; where nothing in scope did, the nearest of the other tiers
-    tiers: dict[str, Judged]  # what each says
-
-
-def judge(claim: Claim, evidence: Evidence, tier: str) -> Judged:
-    """The verdict on one claim from what is recorded of a tier's models."""
+def judge(claim: Claim, evidence: Evidence, tier: str) -> dict:
+    """What is recorded of a tier's models says of a claim, as a row of `judge_all`."""
     needs = f" Needs: {claim.needs}." if claim.needs else ""
     try:
         if claim.untested:
@@ -65,92 +39,74 @@ def judge(claim: Claim, evidence: Evidence, tier: str) -> Judged:
         if tier == EMBEDDED and any(t.timed for t in terms):
             raise NotTested("It rests on a clock, and times of the embedded models do not travel.")
     except NotTested as error:
-        return Judged(claim, tier, UNTESTED, f"{error}{needs}")
+        return _NOTHING | {"verdict": UNTESTED, "reason": f"{error}{needs}"}
     verdict, term, p = decide(terms, claim.rule.quantifier)
-    wider = []
-    for factor in (0.5, 2.0):
+    found = _NOTHING | {"verdict": verdict, "term": term, "facts": facts, "p": p}
+    for name, factor in (("half", 0.5), ("twice", 2.0)):
         other = claim.rule.scaled(factor)
-        again = [] if other == claim.rule else other.terms(facts.table, facts.items)
-        wider.append(decide(again, other.quantifier).verdict if again else "")
-    reason = f"Wanted {wanted(term)}: {term.name}.{needs}"
-    return Judged(claim, tier, verdict, reason, term, p, p, *wider, facts)
-
-
-def judge_all(evidence: Evidence, file: Path | None = None) -> list[Ruling]:
-    """The rulings on all claims, in the file's order.
-
-    Measured claims of one source and tier are a family: one whose p value does not stand Holm's
-    allowance for their number is undecided.
-    """
-    told = claims.read(file)
-    judged = [judge(claim, evidence, tier) for claim in told.claims for tier in TIERS]
-    families: dict[tuple, list[int]] = {}
-    for i, j in enumerate(judged):
-        if j.claim.kind == "measured" and j.p is not None:
-            families.setdefault((j.claim.source, j.tier), []).append(i)
-    for at in families.values():
-        adjusted = multipletests([judged[i].p for i in at], method="holm")[1]
-        for i, p in zip(at, adjusted, strict=True):
-            verdict = judged[i].verdict if p < 0.05 else UNDECIDED
-            judged[i] = judged[i]._replace(p_holm=float(p), verdict=verdict)
-    each = [judged[i : i + len(TIERS)] for i in range(0, len(judged), len(TIERS))]
-    return [_ruling({j.tier: j for j in of}, told.scopes[of[0].claim.scope]) for of in each]
-
-
-def _ruling(tiers: dict[str, Judged], scope: Scope) -> Ruling:
-    tested = [t for t in reversed(TIERS) if tiers[t].verdict != UNTESTED]
-    inside = [t for t in tested if t in scope.tiers]
-    shown = tiers[(inside or tested or scope.tiers)[0]]
-    decides = shown if inside else tiers[scope.tiers[0]]
-    verdict = shown.verdict if inside else UNTESTED
-    return Ruling(shown.claim, scope, verdict, decides.reason, shown, tiers)
-
-
-def table(rulings: list[Ruling]) -> pd.DataFrame:
-    """The ledger: a row per claim, with the columns of `COLUMNS`."""
-    return pd.DataFrame([_row(one) for one in rulings], columns=COLUMNS).astype({"n": "Int64"})
-
-
-def _row(one: Ruling) -> dict:
-    claim, judged, term = one.claim, one.shown, one.shown.term
-    row = claim.model_dump(include={"id", "kind", "source", "place", "statement", "experiment"})
-    row |= {"scope": one.scope.said, "verdict": one.verdict, "reason": one.reason}
-    row |= {tier: j.verdict for tier, j in one.tiers.items()}
-    row |= {"notebook": f"notebooks/{claims.NOTEBOOKS[claim.experiment]}.ipynb"}
-    if term is None:
-        return row | {"tier": "", "figure": "", "records": ""}
+        if other != claim.rule:
+            again = other.terms(facts.table, facts.items)
+            found[name] = decide(again, other.quantifier).verdict
     value, low, high, n = term.estimate
     sure = {"ci_low": low, "ci_high": high} if low < high else {}
-    row |= {"tier": judged.tier, "figure": written(term), "value": value, "n": n, **sure}
-    row |= {name: getattr(judged, name) for name in ("p", "p_holm", "half", "twice")}
-    row |= {"smallest_effect": term.smallest_effect, "unit": term.unit}
-    return row | {"records": relative(judged.facts.file)}
+    found |= {"figure": written(term), "value": value, "unit": term.unit, "n": n, **sure}
+    found |= {"smallest_effect": term.smallest_effect, "records": relative(facts.file)}
+    return found | {"reason": f"Wanted {wanted(term)}: {term.name}.{needs}"}
 
 
-def as_records(rulings: list[Ruling]) -> list[Record]:
+def judge_all(evidence: Evidence, file: Path | None = None) -> pd.DataFrame:
+    """A row a claim and tier, by `id` and `tier`, in the file's order.
+
+    The columns of the ledger, and: the `claim`; whether the tier is `inside` of its scope; the
+    `term` that the verdict hangs on and the `facts` that were read, None where it was not tested;
+    `p`, at which it would turn, and `p_holm`, the same of all measured claims of a source and tier:
+    they are a family, and one that does not stand Holm's allowance is undecided.
+    """
+    told, rows = claims.read(file), []
+    for claim in told.claims:
+        scope, about = told.scopes[claim.scope], claim.model_dump(exclude={"rule"})
+        about |= {"claim": claim, "scope": scope.said}
+        about |= {"notebook": f"notebooks/{claims.NOTEBOOKS[claim.experiment]}.ipynb"}
+        for tier in TIERS:
+            here = {"tier": tier, "inside": tier in scope.tiers}
+            rows.append(about | here | judge(claim, evidence, tier))
+    table = pd.DataFrame(rows).set_index(["id", "tier"])
+    measured = table[(table["kind"] == "measured") & table["p"].notna()]
+    family = measured.astype({"p": float}).groupby(["source", "tier"])["p"]
+    holm = family.transform(lambda p: multipletests(p, method="holm")[1]).reindex(table.index)
+    verdict = table["verdict"].mask(holm >= 0.05, UNDECIDED)
+    return table.assign(p_holm=holm.fillna(table["p"]), verdict=verdict)
+
+
+def table(judged: pd.DataFrame) -> pd.DataFrame:
+    """The ledger: a row per claim, with the columns of `COLUMNS`.
+
+    The nearest tier of its scope decides, and is shown; where none of these was tested, the nearest
+    of the others is shown, and decides nothing.
+    """
+    rows = []
+    for name, of in judged.groupby(level="id", sort=False):
+        tiers = of.droplevel("id").iloc[::-1]  # the nearest first
+        tested = tiers[tiers["verdict"] != UNTESTED]
+        inside, first = tested[tested["inside"]], tiers[tiers["inside"]].iloc[[-1]]
+        shown = next(some.iloc[0] for some in (inside, tested, first) if len(some))
+        decides = (inside if len(inside) else first).iloc[0]
+        row = {"id": name, "tier": shown.name if shown["term"] else "", **tiers["verdict"]}
+        rows.append(dict(shown) | row | dict(decides[["verdict", "reason"]]))
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+
+
+def as_records(judged: pd.DataFrame) -> list[Record]:
     """One per claim and tier that judged it: variant its id, part the tier, metric the verdict,
     value the figure; of a claim that no tier judged, 0 record."""
-    made = []
-    for one in rulings:
-        tested = [j for j in one.tiers.values() if j.term]
-        if not tested:
-            told = ("none", "none", one.claim.id, UNTESTED, 0.0, "record")
-            made.append(Record(EXPERIMENT, *told))
-        for j in tested:
-            here = (EXPERIMENT, j.facts.model, j.facts.dataset, j.claim.id, j.verdict)
-            value, low, high, n = j.term.estimate
-            ends = (low, high) if low < high else (None, None)
-            more = {"clock": j.term.clock, "part": j.tier}
-            made.append(Record(*here, value, j.term.unit, *ends, n, **more))
-    return made
-
-
-def write(rulings: list[Ruling], evidence: Evidence, profile: str, started: float) -> Path:
-    """Keep the records with the hashes of everything that was read; returns the csv's path."""
-    inputs = {relative(file): file_sha256(file) for file in (claims.path(), *evidence.used)}
-    packages = ["pandas", "scipy", "statsmodels"]
-    origin = provenance.collect({"profile": profile}, inputs, packages, started)
-    return records.write(as_records(rulings), profile, origin)
+    tested = judged[judged["verdict"] != UNTESTED]
+    made = [
+        Record(EXPERIMENT, row.facts.model, row.facts.dataset, row.Index[0], row.verdict,
+               row.value, row.unit, row.ci_low, row.ci_high, int(row.n), clock=row.term.clock,
+               part=row.Index[1]) for row in tested.itertuples()
+    ]  # fmt: skip
+    none = judged.index.unique("id").difference(tested.index.unique("id"))
+    return made + [Record(EXPERIMENT, "none", "none", i, UNTESTED, 0.0, "record") for i in none]
 
 
 def written(term: Term) -> str:

@@ -29,12 +29,11 @@ def outcomes(items: pd.DataFrame, table: pd.DataFrame, one: Address) -> pd.DataF
     variants = [spelled(one.variant, table)]
     if metric != one.metric:
         variants += records.parents(table, one.metric)
-    here = {"condition": one.condition, "strength": one.strength}
-    here |= {"model": one.model or subject(table)[0], "graph": "tflite"}
-    for column, wanted in here.items():
-        if column in items:
-            known = items[column].isna() if wanted is None else items[column] == wanted
-            items = items[known]
+    here = {"condition": one.condition, "strength": one.strength, "graph": "tflite"}
+    here |= {"model": one.model or subject(table)[0]}
+    for column in here.keys() & set(items):
+        wanted = here[column]
+        items = items[items[column].isna() if wanted is None else items[column] == wanted]
     found = []
     for variant in variants:
         rows = items[items["variant"] == variant]

@@ -1,49 +1,34 @@
 """Terms of a claim, and how a verdict follows from them.
 
-A term is an estimate with its 95 % interval, and the range in which the claim wants the truth.
-Inside of the range with its whole interval it holds; wholly outside it does not hold; an interval
-that straddles a bound decides nothing. So "no difference" holds only as equivalence to a stated
-margin (Schuirmann 1987), never because none was seen.
+A term holds if its whole 95 % interval lies in the range that the claim wants, and does not hold if
+all of it lies outside; one that straddles a bound decides nothing. So "no difference" holds only as
+equivalence to a stated margin (Schuirmann 1987), never because none was seen.
 
 A claim of several terms holds if all do, which needs no allowance for their number (Berger 1982);
 one term refutes it, with its interval widened for their number (Bonferroni). With the quantifier
-"any" it is the other way round. Each verdict has the p value at which it turns, so that a family of
-claims can be allowed for (Holm 1979).
+"any" it is the other way round. Each verdict has the p value at which it turns (for Holm 1979).
 """
 
-from functools import cache
 from typing import NamedTuple
 
 from scipy import stats
 
 from qlab.core.stats import Estimate
 
-HOLDS, NOT, UNDECIDED, UNTESTED = VERDICTS = (
-    "holds", "does_not_hold", "undecided", "not_tested",
-)  # fmt: skip
+VERDICTS = HOLDS, NOT, UNDECIDED, UNTESTED = "holds", "does_not_hold", "undecided", "not_tested"
 _Z = float(stats.norm.ppf(0.975))
 # A true distance from the bound of so many half intervals is seen with 80 % power.
 _SEEN = float(1 + stats.norm.ppf(0.8) / _Z)
 
 
-@cache
-def _wider(tests: int) -> float:
-    """Factor on a 95 % interval that is one of so many (Bonferroni)."""
-    return float(stats.norm.ppf(1 - 0.025 / tests)) / _Z
-
-
 class Term(NamedTuple):
-    """One estimate and the open range (low, high) in which the claim wants it.
-
-    `form` says how it is written: x (a ratio), points (a difference of shares), share, r (a
-    correlation), plain.
-    """
+    """One estimate and the open range (low, high) in which the claim wants it."""
 
     name: str  # what was estimated, as the ledger calls it
     estimate: Estimate
     low: float
     high: float
-    form: str
+    form: str  # x (a ratio), points (a difference of shares), share, r (a correlation), plain
     unit: str = "1"  # of the estimate, as in its records
     clock: bool = False  # whether a clock or a meter had a part in it
     timed: bool = False  # a clock, and no meter of bytes
@@ -76,7 +61,8 @@ class Term(NamedTuple):
     def verdict(self, tests: int = 1) -> str:
         """The verdict on this term alone, as one of so many."""
         value, low, high, _ = self.estimate
-        low, high = (value + _wider(tests) * (end - value) for end in (low, high))
+        wider = float(stats.norm.ppf(1 - 0.025 / tests)) / _Z  # Bonferroni
+        low, high = (value + wider * (end - value) for end in (low, high))
         if self.low < low and high < self.high:
             return HOLDS
         return NOT if high <= self.low or low >= self.high else UNDECIDED
@@ -97,9 +83,7 @@ def decide(terms: list[Term], quantifier: str = "all") -> Decision:
     decisive = [t for t in terms if t.verdict(len(terms)) == single]
     verdict = whole if not open_ else single if decisive else UNDECIDED
     deciding = {whole: terms, single: decisive, UNDECIDED: open_}[verdict]
-    known = [t.p for t in deciding if t.p is not None]
-    if verdict == single:  # one of so many looks
-        p = min(1.0, len(terms) * min(known)) if known else None
-    else:
-        p = max(known, default=None)
+    p = max((t.p for t in deciding if t.p is not None), default=None)
+    if verdict == single and p is not None:  # the clearest of so many looks
+        p = min(1.0, len(terms) * min(t.p for t in deciding if t.p is not None))
     return Decision(verdict, worst(deciding, key=lambda t: t.margin), p)

@@ -114,14 +114,14 @@ def headline(found: Mapping[str, pd.DataFrame]) -> list[str]:
 
     def best(loss: float, prefer: str) -> dict[str, pd.Series]:
         choose = functools.partial(chooser.choose, max_loss=loss, prefer=prefer)
-        return {name: choose(KINDS[name], table).taken for name, table in found.items()}
+        return {name: choose(table).iloc[0] for name, table in found.items()}
 
     told = []
     for words, loss in LOSSES.items():
         shares = [f"{row['share']:.0%} ({name})" for name, row in best(loss, "size").items()]
         told.append(f"At most {words} lost: the file shrinks, of float's, to {', '.join(shares)}.")
     rows = best(LOSSES["one point"], "time")
-    quick = [f"{chooser.time(r)} ({n})" for n, r in rows.items() if not r["parent"]]
+    quick = [f"{_time(r)} ({n})" for n, r in rows.items() if not r["parent"]]
     if quick:
         told.append(
             f"At most one point lost: the fastest takes {', '.join(quick)} of float's time."
@@ -133,17 +133,42 @@ def headline(found: Mapping[str, pd.DataFrame]) -> list[str]:
 def _front(name: str, table: pd.DataFrame) -> dict[str, Any]:
     """The smallest within each loss, in words; and what nothing beats on size or on time."""
     kind = KINDS[name]
-    chosen = [chooser.choose(kind, table, max_loss=loss, prefer="size") for loss in LOSSES.values()]
     costs = {"size": "share", "time": "time"}
     best = {words: chooser.standing(table, cost) == "unbeaten" for words, cost in costs.items()}
     rows = [
         row.to_dict()
-        | {"quality_words": chooser.quality(row), "time_words": chooser.time(row)}
+        | {"quality_words": _quality(row), "time_words": _time(row)}
         | {"on": " and ".join(words for words in costs if best[words][i])}
         for i, row in table[best["size"] | best["time"]].iterrows()
     ]
-    advice = [chooser.sentence(choice) for choice in chosen]
+    chosen = {w: chooser.choose(table, max_loss=b, prefer="size") for w, b in LOSSES.items()}
+    advice = [_advice(kind, words, fitting) for words, fitting in chosen.items()]
     return {"kind": kind, "rows": rows, "all": len(table), "advice": advice}
+
+
+def _advice(kind: chooser.Kind, words: str, fitting: pd.DataFrame) -> str:
+    """The smallest within a loss, what to expect of it, and what comes next."""
+    row, *rest = (row for _, row in fitting.iterrows())
+    timed = "time not measured" if pd.isna(row["time"]) else f"{_time(row)} of the time"
+    after = f"next: {rest[0]['variant']}, {rest[0]['share']:.1%}" if rest else "no other keeps it"
+    return (
+        f"For at most {words} of {kind.score} lost: take {row['variant']}; expect {row['size']:,} "
+        f"bytes ({row['share']:.1%} of float's), {kind.score} {_quality(row)} points on "
+        f"{row['n']:,} {kind.items}, {timed}; the smallest of {len(fitting)} ({after})."
+    )
+
+
+def _quality(row: pd.Series) -> str:
+    """Difference to float in points, with its interval; float's own is 0."""
+    ends = (f"{100 * row[f'quality{end}']:+z.2f}" for end in ("", "_low", "_high"))
+    return "0" if row["parent"] else "{} [{}, {}]".format(*ends)
+
+
+def _time(row: pd.Series) -> str:
+    """Ratio to float's time, with its interval; float's own is 1, one not measured a dash."""
+    if row["parent"] or pd.isna(row["time"]):
+        return "1" if row["parent"] else "–"
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*row[["time", "time_low", "time_high"]])
 
 
 def ledger(profile: str) -> pd.DataFrame | None:
@@ -220,7 +245,7 @@ def readme(text: str, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
     for profile, name, variant in wanted:
         row = tables[profile][name].set_index("variant").loc[variant]
         seeds = f", {row['seeds']:.0f} seeds" if row["seeds"] > 1 else ""
-        told = f"{chooser.time(row)} | {chooser.quality(row)} | {row['n']:,.0f} {KINDS[name].items}"
+        told = f"{_time(row)} | {_quality(row)} | {row['n']:,.0f} {KINDS[name].items}"
         rows.append(f"| `{profile}` | {name} | `{variant}` | {row['share']:.3f} | {told}{seeds} |")
     return marked.sub(lambda _: TABLE.format(rows="\n".join(rows)), text)
 

@@ -1,8 +1,7 @@
-"""What a clock or a meter says, on made-up graphs, clocks and meters."""
+"""What a clock says of each variant, on a made-up clock."""
 
 import json
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -51,19 +50,3 @@ def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(
         assert not len(records.pick(table, name, variant="fp32"))
     assert table["clock"].all() and (table["better"] == -1).all() and (table["n"] == n).all()
     assert table["device"].str.endswith(", 2 threads").all() and table["condition"].isna().all()
-
-
-def test_energy_is_joules_of_one_image_and_absent_without_a_meter(task, monkeypatch):
-    spent = [0.0]
-
-    def used(joules):
-        return lambda *_: spent.append(spent.pop() + joules)
-
-    fake = Mock(side_effect=used(100), invoke=used(0.5))  # the warm-up is not counted
-    monkeypatch.setattr(speed.detect, "Detector", lambda *_: fake)
-    monkeypatch.setattr(speed.images, "read_image", lambda path: None)
-    monkeypatch.setattr(speed.timing, "METERS", {"rapl": lambda: spent[0]})
-    (made,) = speed.energy_records(task[0], {"fp32": Path("a")}, repeats=4)
-    assert (made.value, made.unit, made.n, made.metric) == (0.5, "J", 4, "energy_j")
-    monkeypatch.setattr(speed.timing, "METERS", {})
-    assert speed.energy_records(task[0], {"fp32": Path("a")}) == []

@@ -1,14 +1,16 @@
-"""What experiment `centernet_ptq` measures, on made-up detections."""
+"""What experiment `centernet_ptq` measures, on made-up detections and by a made-up clock."""
 
+import json
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from tiny_coco import perfect, value
 
-from qlab.core import records, stats
+from qlab.core import corruptions, records, stats
 from qlab.core.errors import QlabError
-from qlab.detector import measure, pictures
+from qlab.detector import measure, pictures, robustness, speed
 
 
 def accuracy(work, found):
@@ -100,3 +102,80 @@ def test_variants_that_do_not_run_are_left_out_but_never_the_parent(monkeypatch)
     broken[files["fp32"]] = broken[files["int16x8"]]
     with pytest.raises(RuntimeError, match="no kernel"):
         measure.running(files, 1)
+
+
+def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypatch):
+    monkeypatch.setitem(robustness.LIMIT, "smoke", 6)
+    monkeypatch.setitem(robustness.STRENGTHS, "smoke", (1, 3))
+    work, _ = task
+    asked = []
+
+    def detected(files, images, threads, change, name):
+        asked.append(name)
+        assert list(images) == sorted(work.images)[:6]
+        if change is not None:  # a corruption hurts the quantized one only
+            one, same, other = (change(np.full((8, 8, 3), 99, np.uint8), i) for i in (1, 1, 2))
+            assert (one == same).all() and ("noise" not in name or (one != other).any())
+        worse = [file.name == "b" and change is not None for file in files]
+        kept = [perfect(work)[:: 3 if one else 1] for one in worse]
+        return [[r for r in results if r["image_id"] in images] for results in kept]
+
+    monkeypatch.setattr(robustness.detect, "detect_each", detected)
+    files = {"fp32": Path("a"), "int8_static": Path("b"), "int16x8": Path("c")}
+    made = robustness.robustness_records(work, robustness.score(work, files))
+    table = records.check(records.as_table(made), "here")
+    assert set(table["variant"]) == {"fp32", "int8_static"}
+    worse = {(kind, s) for kind in corruptions.KINDS for s in (1, 3)}
+    assert set(zip(table["condition"], table["strength"], strict=True)) == worse | {("clean", 0)}
+    change = records.pick(table, "ap_difference").set_index(["condition", "strength"])
+    assert (change.loc[("clean", 0), ["value", "ci_low", "ci_high"]] == 0).all()
+    for condition in worse:
+        row = change.loc[condition]
+        assert row["ci_low"] <= row["value"] < 0 and row["ci_high"] < 0 and row["n"] == 6
+    # Other code of the corruptions makes other images, which have another name.
+    monkeypatch.setattr(robustness, "code_sha256", lambda module: {module: "other"})
+    before = set(asked)
+    robustness.score(work, files)
+    assert len(before) == 9 and before & set(asked[9:]) == {"none"}
+
+
+ROUNDS = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])
+FILES = {"fp32": Path("a"), "int8_static": Path("b")}
+
+
+def timed(files, pictures, threads, xnnpack, repeats, seed=0, progress=iter):
+    """Rounds of 1..9 s for the parent and twice that for the others, `seed` + 1 times as slow."""
+    stages = ("invoke", "preprocess") if xnnpack else ("invoke",)
+    seconds = {(v, s): ROUNDS * (2 if v == "int8_static" else 1) for v in files for s in stages}
+    seconds |= {("image", "decode"): ROUNDS} if xnnpack else {}
+    return {of: (seed + 1) * values for of, values in seconds.items()}
+
+
+def by_process(module, told, count, progress):
+    assert module == "qlab.detector.detect"
+    answers = [timed(**json.loads(json.dumps(told)), seed=seed) for seed in range(count)]
+    return [[[*of, values.tolist()] for of, values in answer.items()] for answer in answers]
+
+
+@pytest.mark.parametrize(("processes", "slowdown", "n"), [(1, 1, 9), (2, 2**0.5, 2)])
+def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(
+    task, monkeypatch, processes, slowdown, n
+):
+    """The second of two processes is twice as slow: that moves times, and no ratio."""
+    monkeypatch.setattr(speed, "PROCESSES", {"smoke": processes})
+    monkeypatch.setattr(speed.detect, "rounds", timed)
+    monkeypatch.setattr(speed.timing, "in_processes", by_process)
+    table = records.check(records.as_table(speed.time_records(task[0], FILES)), "here")
+    expected = {"ms_p50": 5000, "ms_p90": 8200, "builtin_ms_p50": 5000, "decode_ms_p50": 5000}
+    for name, ms in expected.items():
+        variant = "image" if "decode" in name else "fp32"
+        found = value(table, variant, f"latency_{name}")["value"]
+        assert found == pytest.approx(ms * slowdown), name
+    row = value(table, "int8_static", "latency_preprocess_ms_p50")
+    assert row["value"] == pytest.approx(10000 * slowdown) and row["ci_low"] < row["value"]
+    for name in ("latency_ratio_p50", "latency_builtin_ratio_p50"):
+        row = value(table, "int8_static", name)
+        assert row[["value", "ci_low", "ci_high"]].tolist() == pytest.approx([2, 2, 2])
+        assert not len(records.pick(table, name, variant="fp32"))
+    assert table["clock"].all() and (table["better"] == -1).all() and (table["n"] == n).all()
+    assert table["device"].str.endswith(", 2 threads").all() and table["condition"].isna().all()

@@ -1,4 +1,4 @@
-"""The network against what is known of it: parameter counts, equal twins, targets that decode."""
+"""The network against what is known of it: an equal twin, targets that decode, its losses."""
 
 from types import SimpleNamespace
 

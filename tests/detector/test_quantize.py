@@ -147,7 +147,7 @@ def test_only_one_by_one_of_stride_one_changes_and_activations_stay_fused(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("strides", "groups", "turned"), [((1, 1), 1, 2), ((1, 2), 1, 0), ((1, 1), 2, 0)]
+    ("strides", "groups", "turned"), [((1, 1), 1, 2), ((1, [1, 2]), 1, 0), ((1, 1), 2, 0)]
 )
 def test_weights_shared_by_layers_change_for_all_or_none_and_groups_stay(
     tmp_path, strides, groups, turned

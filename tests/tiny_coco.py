@@ -21,49 +21,32 @@ def random_world(seed: int, images: int = 6, objects: int = 4, copies: Sequence[
     `copies` repeats each image that often, detections with it.
     """
     rng = np.random.default_rng(seed)
-    truth: list[tuple[int, dict]] = []
-    answers: list[tuple[int, dict]] = []
+    truth: list[list[dict]] = [[] for _ in range(images)]
+    answers: list[list[dict]] = [[] for _ in range(images)]
     for i in range(images):
         for _ in range(objects):
             x, y = rng.integers(0, 300, 2)
             w, h = rng.integers(5, 200, 2)
             category = int(rng.integers(1, 4))
-            truth.append(
-                (i, {"category_id": category, "bbox": [float(v) for v in (x, y, w, h)],
-                     "area": float(w * h), "iscrowd": int(rng.random() < 0.1)})
-            )  # fmt: skip
+            box, crowd = [float(v) for v in (x, y, w, h)], int(rng.random() < 0.1)
+            about = {"category_id": category, "bbox": box, "area": float(w * h), "iscrowd": crowd}
+            truth[i].append(about)
             for _ in range(int(rng.integers(0, 3))):
                 dx, dy, dw, dh = rng.normal(0, 6, 4)
-                box = np.round([x + dx, y + dy, max(1, w + dw), max(1, h + dh)], 3)
+                near = np.round([x + dx, y + dy, max(1, w + dw), max(1, h + dh)], 3).tolist()
                 named = category if rng.random() < 0.8 else int(rng.integers(1, 4))
-                answers.append(
-                    (i, {"category_id": named, "bbox": [float(v) for v in box],
-                         "score": round(float(rng.random()), 6)})
-                )  # fmt: skip
-    copies = [1] * images if copies is None else list(copies)
-    place = [(i, c) for i in range(images) for c in range(copies[i])]
-    annotations = [
-        {"id": 0, "image_id": n, **a}
-        for n, (i, _) in enumerate(place, 1)
-        for j, a in truth
-        if i == j
-    ]
-    for number, a in enumerate(annotations, 1):
-        a["id"] = number
-    world = quiet_coco(
-        {
-            "images": [
-                {"id": n, "file_name": f"{n}.png", "width": 500, "height": 500}
-                for n in range(1, len(place) + 1)
-            ],
-            "annotations": annotations,
-            "categories": [{"id": c, "name": str(c)} for c in (1, 2, 3)],
-        }
-    )
-    results = [
-        {"image_id": n, **r} for n, (i, _) in enumerate(place, 1) for j, r in answers if i == j
-    ]
-    return world, results
+                score = round(float(rng.random()), 6)
+                answers[i].append({"category_id": named, "bbox": near, "score": score})
+    copies = [1] * images if copies is None else copies
+    shown = dict(enumerate((i for i in range(images) for _ in range(copies[i])), 1))  # by id
+    size = {"width": 500, "height": 500}
+    annotations = [{"image_id": n, **a} for n, i in shown.items() for a in truth[i]]
+    world = quiet_coco({
+        "images": [{"id": n, "file_name": f"{n}.png", **size} for n in shown],
+        "annotations": [{"id": number, **a} for number, a in enumerate(annotations, 1)],
+        "categories": [{"id": c, "name": str(c)} for c in (1, 2, 3)],
+    })  # fmt: skip
+    return world, [{"image_id": n, **r} for n, i in shown.items() for r in answers[i]]
 
 
 def written_world(folder: Path, count: int, size: tuple[int, int]) -> dict[str, str]:

@@ -16,29 +16,26 @@ MADE_AGAIN = [*records.KEY, "value", "ci_low", "ci_high", "n"]
 
 def results_of(rows: pd.DataFrame) -> list[dict]:
     """Kept detections as entries of a COCO results file; where no box is kept, it is a point."""
+    boxes = rows[average_precision.BOX].fillna(0).to_numpy(float) / average_precision.PIXEL
     found = rows[["image", "category"]].set_axis(["image_id", "category_id"], axis=1)
-    found["bbox"] = (
-        rows[average_precision.BOX].fillna(0).to_numpy(float) / average_precision.PIXEL
-    ).tolist()
-    return found.assign(score=rows["score"] / average_precision.SCORE).to_dict("records")
+    found = found.assign(bbox=boxes.tolist(), score=rows["score"] / average_precision.SCORE)
+    return found.to_dict("records")
 
 
 def again(task: data.Task, kept: pd.DataFrame) -> list[records.Record]:
     """The records that are judged on items, from the kept items and the annotations alone."""
-    found = {
-        str(v): results_of(rows)
-        for v, rows in kept[kept["condition"].isna()].groupby("variant", sort=False)
-    }
-    under: robustness.Under = {}
-    worse = kept[kept["condition"].notna()]
-    for (kind, strength, v), rows in worse.groupby(
-        ["condition", "strength", "variant"], sort=False
-    ):
-        ids = sorted(task.images)[: robustness.LIMIT[task.given.profile]]
-        how = (measure.DRAWS[task.given.profile], task.given.seed)
-        one = average_precision.judged(task.coco, results_of(rows), ids, *how, overall=True)
-        under.setdefault((kind, strength), {})[v] = one
-    made = measure.accuracy_records(task, found, measure.score(task, found))
+    profile, clean, under = task.given.profile, {}, {}
+    ids = sorted(task.images)[: robustness.LIMIT[profile]]
+    how = (measure.DRAWS[profile], task.given.seed)
+    about = ["condition", "strength", "variant"]
+    for (kind, strength, v), rows in kept.groupby(about, sort=False, dropna=False, observed=True):
+        results = results_of(rows)
+        if pd.isna(kind):
+            clean[v] = results
+        else:
+            one = average_precision.judged(task.coco, results, ids, *how, overall=True)
+            under.setdefault((kind, strength), {})[v] = one
+    made = measure.accuracy_records(task, clean, measure.score(task, clean))
     return made + robustness.robustness_records(task, under)
 
 

@@ -1,28 +1,27 @@
-"""What experiment `centernet_ptq` measures, on made-up detections and graphs."""
+"""What experiment `centernet_ptq` measures, on made-up detections and by a made-up clock."""
 
+import json
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
-import pandas as pd
 import pytest
 from tiny_coco import perfect, value
 
-from qlab.core import records, stats
+from qlab.core import corruptions, records, stats
 from qlab.core.errors import QlabError
-from qlab.detector import measure
+from qlab.detector import measure, pictures, robustness, speed
 
 
 def accuracy(work, found):
-    return measure.accuracy_records(work, found, measure.score(work, found))
+    return records.as_table(measure.accuracy_records(work, found, measure.score(work, found)))
 
 
 def test_equal_detections_differ_by_exactly_nothing_wherever_they_stand(task, monkeypatch):
     """The slow variant sees fewer images; what comes after it is compared on all of them again."""
     monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
     work, results = task
-    found = {"fp32": results, measure.SLOW: results, "int8_static": results}
-    table = records.as_table(accuracy(work, found))
+    table = accuracy(work, dict.fromkeys(("fp32", measure.SLOW, "int8_static"), results))
     for variant, n in ((measure.SLOW, 5), ("int8_static", 12)):
         row = value(table, variant, "ap_difference")
         assert (row["value"], row["ci_low"], row["ci_high"], row["n"]) == (0, 0, 0, n)
@@ -34,24 +33,25 @@ def test_losing_the_answers_of_half_the_images_is_seen(task):
     work, _ = task
     answers = perfect(work)
     found = {"fp32": answers, "int8_static": [r for r in answers if r["image_id"] <= 6]}
-    table = records.check(records.as_table(accuracy(work, found | {"fp16": []})), "here")
+    table = records.check(accuracy(work, found | {"fp16": []}), "here")
     assert value(table, "fp16", "ap")["value"] == 0  # no detections at all are a result
     assert value(table, "int8_static", "ap_difference")["ci_high"] < 0
     lost = sum(not a["iscrowd"] for a in work.coco.anns.values() if a["image_id"] > 6)
     assert value(table, "int8_static", "flips_lost")["value"] == lost
     assert value(table, "int8_static", "flips_gained")["value"] == 0
+    flips = [pictures.flips(work, found, "int8_static", [i], 0.3) for i in work.images]
+    assert sum((one == "lost").sum() for one in flips) == lost
     difference = value(table, "int8_static", "found_share_difference")["value"]
     assert difference == pytest.approx(-value(table, "int8_static", "flip_rate")["value"])
 
 
-@pytest.mark.parametrize("variant", [measure.SLOW, *measure.FEW])
+@pytest.mark.parametrize("variant", [measure.SLOW, measure.FEW[0]])
 def test_slow_variants_and_those_of_few_bits_are_judged_on_the_images_they_saw(
     task, monkeypatch, variant
 ):
     limits = measure.SLOW_LIMIT if variant == measure.SLOW else measure.FEW_LIMIT
     monkeypatch.setitem(limits, "smoke", 5)
-    work, _ = task
-    asked = {}
+    work, asked = task[0], {}
 
     def detected(files, images, threads):
         asked[files[0].name] = list(images)
@@ -60,59 +60,27 @@ def test_slow_variants_and_those_of_few_bits_are_judged_on_the_images_they_saw(
     monkeypatch.setattr(measure.detectors, "detect_each", detected)
     found = measure.detect(work, {"fp32": Path("a"), variant: Path("b")})
     assert asked == {"a": sorted(work.images), "b": sorted(work.images)[:5]}
-    table = records.as_table(accuracy(work, found))
+    table = accuracy(work, found)
     assert value(table, variant, "found_share")["value"] == 1
     assert value(table, variant, "ap")["bits"] == (8 if variant == measure.SLOW else 4)
-    monkeypatch.setitem(limits, "smoke", 0)  # none
-    assert measure.judged_ids(work, variant) == sorted(work.images)
 
 
 def test_a_float_model_with_other_labels_is_refused_a_quantized_one_is_a_finding(task, monkeypatch):
-    work, _ = task
-    strange = [{**r, "category_id": 77} for r in perfect(work)]
-    answers = {"good": perfect(work), "strange": strange}
-    monkeypatch.setattr(measure.detectors, "detect_each", lambda f, *_: [answers[f[0].name]])
     good, other = Path("good"), Path("strange")
-    assert measure.detect(work, {"fp32": good, "int8_static": other})
+    answers = {good: perfect(task[0])}
+    answers[other] = [{**r, "category_id": 77} for r in answers[good]]
+    monkeypatch.setattr(measure.detectors, "detect_each", lambda f, *_: [answers[f[0]]])
+    assert measure.detect(task[0], {"fp32": good, "int8_static": other})
     with pytest.raises(QlabError, match="category 77, which the annotations do not know"):
-        measure.detect(work, {"fp32": other})
-
-
-def test_sizes_are_of_the_file_and_of_its_gzip(task, tmp_path):
-    work, _ = task
-    (tmp_path / "a").write_bytes(b"0" * 5000)
-    made = measure.size_records(work, {"fp32": tmp_path / "a", "int8_static": tmp_path / "a"})
-    sizes = {r.metric: r.value for r in made}
-    assert sizes["size_bytes"] == 5000 and 10 < sizes["size_gzip_bytes"] < 100
-    assert {r.unit for r in made} == {"byte"}
-    assert {(r.variant, r.bits) for r in made} == {("fp32", 32), ("int8_static", 8)}
-
-
-def test_noise_is_named_by_part_place_and_kind(task):
-    work, _ = task
-    arriving = pd.DataFrame({
-        "depth": [0, 2, 3], "operator": ["a", "c", "d"], "kind": ["CONV_2D", "TOPK_V2", "ADD"],
-        "where": ["network", "decoding", "network"], "db": [30.0, -1.0, np.nan], "n": 4,
-    })  # fmt: skip
-    own = {"own_db": 41.0, "end_db": 7.0, "mended_db": 52.0, "n": 2}
-    alone = arriving[:1].drop(columns="db").assign(**own)
-    made = measure.noise_records(work, arriving, alone)
-    assert {(r.metric, r.where, r.depth, r.part): (r.value, r.unit, r.n) for r in made} == {
-        ("snr_db", "network", 0, "CONV_2D"): (30.0, "dB", 4),
-        ("snr_db", "decoding", 2, "TOPK_V2"): (-1.0, "dB", 4),
-        ("snr_own_db", "network", 0, "CONV_2D"): (41.0, "dB", 2),
-        ("snr_end_db", "network", 0, "CONV_2D"): (7.0, "dB", 2),
-        ("snr_end_mended_db", "network", 0, "CONV_2D"): (52.0, "dB", 2),
-    }
+        measure.detect(task[0], {"fp32": other})
 
 
 def test_every_figure_of_coco_has_a_paired_difference(task):
     """Its value is one figure minus the other; its interval is that of the same resamples."""
     work, results = task
     found = {"fp32": results, "fp16": results[::2]}
-    scores = measure.score(work, found)
-    table = records.as_table(measure.accuracy_records(work, found, scores))
-    before, after = (scores[v, 12] for v in found)
+    table = accuracy(work, found)
+    before, after = (measure.score(work, found)[v, 12] for v in found)
     assert len(before.figures) > 10
     for metric in before.figures:
         row = value(table, "fp16", f"{metric}_difference")
@@ -125,17 +93,93 @@ def test_every_figure_of_coco_has_a_paired_difference(task):
 
 
 def test_variants_that_do_not_run_are_left_out_but_never_the_parent(monkeypatch):
-    broken = {"int16x8"}
-
-    def detector(file, threads):
-        if file.name in broken:
-            raise RuntimeError(f"no kernel for {file}")
-        return SimpleNamespace(invoke=lambda: None)
-
     files = {v: Path(v) for v in ("fp32", "int16x8", "fp16")}
-    monkeypatch.setattr(measure.detectors, "Detector", detector)
+    broken = {files["int16x8"]: Mock(side_effect=RuntimeError("no kernel"))}
+    fine = Mock()
+    made = lambda file, threads: Mock(invoke=broken.get(file, fine))  # noqa: E731
+    monkeypatch.setattr(measure.detectors, "Detector", made)
     assert list(measure.running(files, 1)) == ["fp32", "fp16"]
-    broken.add("fp32")
-    with pytest.raises(RuntimeError, match="no kernel for fp32"):
+    broken[files["fp32"]] = broken[files["int16x8"]]
+    with pytest.raises(RuntimeError, match="no kernel"):
         measure.running(files, 1)
-    assert measure.parent_of(files) == "fp32" and measure.parent_of({"as_is": 0}) == "as_is"
+
+
+def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypatch):
+    """On clean images the quantized one loses; on worse ones both find the same."""
+    monkeypatch.setitem(robustness.LIMIT, "smoke", 6)
+    monkeypatch.setitem(robustness.STRENGTHS, "smoke", (1, 3))
+    work, _ = task
+    asked = []
+
+    def detected(files, images, threads, change, name):
+        asked.append(name)
+        assert list(images) == sorted(work.images)[:6]
+        if change is not None:
+            one, same, other = (change(np.full((8, 8, 3), 99, np.uint8), i) for i in (1, 1, 2))
+            assert (one == same).all() and ("noise" not in name or (one != other).any())
+        steps = [2 if change else 3 if file.name == "b" else 1 for file in files]
+        return [[r for r in perfect(work)[::n] if r["image_id"] in images] for n in steps]
+
+    monkeypatch.setattr(robustness.detect, "detect_each", detected)
+    files = {"fp32": Path("a"), "int8_static": Path("b"), "int16x8": Path("c")}
+    made = robustness.robustness_records(work, robustness.score(work, files))
+    table = records.check(records.as_table(made), "here")
+    assert set(table["variant"]) == {"fp32", "int8_static"} and set(table["n"]) == {6}
+    worse = {(kind, s) for kind in corruptions.KINDS for s in (1, 3)}
+    assert set(zip(table["condition"], table["strength"], strict=True)) == worse | {("clean", 0)}
+    change, extra = (
+        records.pick(table, metric).set_index(["condition", "strength"])
+        for metric in ("ap_difference", "ap_difference_extra")
+    )
+    clean = change.loc[("clean", 0)]
+    assert clean["ci_low"] <= clean["value"] < 0 and clean["ci_high"] < 0
+    ends = ["value", "ci_low", "ci_high"]
+    assert (change.drop(("clean", 0))[ends] == 0).all(axis=None)
+    assert set(extra.index) == worse and (extra["value"] == -clean["value"]).all()
+    # Other code of the corruptions makes other images, which have another name.
+    monkeypatch.setattr(robustness, "code_sha256", lambda module: {module: "other"})
+    before = set(asked)
+    robustness.score(work, files)
+    assert len(before) == 9 and before & set(asked[9:]) == {"none"}
+
+
+ROUNDS = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])
+FILES = {"fp32": Path("a"), "int8_static": Path("b")}
+
+
+def timed(files, pictures, threads, xnnpack, repeats, seed=0, progress=iter):
+    """Rounds of 1..9 s for the parent and twice that for the others, `seed` + 1 times as slow."""
+    stages = ("invoke", "preprocess") if xnnpack else ("invoke",)
+    seconds = {(v, s): ROUNDS * (2 if v == "int8_static" else 1) for v in files for s in stages}
+    seconds |= {("image", "decode"): ROUNDS} if xnnpack else {}
+    return {of: (seed + 1) * values for of, values in seconds.items()}
+
+
+def by_process(module, told, count, progress):
+    assert module == "qlab.detector.detect"
+    answers = [timed(**json.loads(json.dumps(told)), seed=seed) for seed in range(count)]
+    return [[[*of, values.tolist()] for of, values in answer.items()] for answer in answers]
+
+
+@pytest.mark.parametrize(("processes", "slowdown", "n"), [(1, 1, 9), (2, 2**0.5, 2)])
+def test_latencies_are_milliseconds_and_ratios_are_of_the_same_round(
+    task, monkeypatch, processes, slowdown, n
+):
+    """The second of two processes is twice as slow: that moves times, and no ratio."""
+    monkeypatch.setattr(speed, "PROCESSES", {"smoke": processes})
+    monkeypatch.setattr(speed.detect, "rounds", timed)
+    monkeypatch.setattr(speed.timing, "in_processes", by_process)
+    table = records.check(records.as_table(speed.time_records(task[0], FILES)), "here")
+    expected = {"ms_p50": 5000, "ms_p90": 8200, "builtin_ms_p50": 5000, "decode_ms_p50": 5000}
+    for name, ms in expected.items():
+        variant = "image" if "decode" in name else "fp32"
+        found = value(table, variant, f"latency_{name}")["value"]
+        assert found == pytest.approx(ms * slowdown), name
+    row = value(table, "int8_static", "latency_preprocess_ms_p50")
+    assert row["value"] == pytest.approx(10000 * slowdown) and row["ci_low"] < row["value"]
+    for name in ("latency_ratio_p50", "latency_builtin_ratio_p50"):
+        row = value(table, "int8_static", name)
+        assert row[["value", "ci_low", "ci_high"]].tolist() == pytest.approx([2, 2, 2])
+        assert not len(records.pick(table, name, variant="fp32"))
+    assert table["clock"].all() and (table["better"] == -1).all() and (table["n"] == n).all()
+    assert table["device"].str.endswith(", 2 threads").all() and table["condition"].isna().all()

@@ -1,5 +1,7 @@
 """What notebook 01 says of its committed runs, held to their records."""
 
+from collections.abc import Iterator
+
 import committed
 import nbformat
 import pytest
@@ -10,102 +12,88 @@ from qlab.core import records
 NOTEBOOK = ROOT / "notebooks" / "01_compress_centernet_with_tflite_ptq.ipynb"
 CELLS = nbformat.read(NOTEBOOK, 4).cells
 PROSE = " ".join(" ".join(c.source for c in CELLS if c.cell_type == "markdown").split())
-POINTS, TIMES, SHARE = "{:+.1f} [{:+.1f}, {:+.1f}]", "{:.2f} [{:.2f}, {:.2f}]", "{:.3f}"
-LOST, TIME = "ap_difference", "latency_ratio_p50"
-SAID = [  # profile, variant, metric, how it is written
-    *(("small", v, LOST, POINTS) for v in ("fp16", "int8_dynamic", "int8_static", "int16x8")),
-    *(("small", v, LOST, POINTS) for v in ("int8_selective", "int8_dynamic_depthwise_fp32")),
-    *(("small", v, LOST, POINTS) for v in ("int4", "int4_octav", "int4_mixed", "int4_gptq")),
-    *(("mini", v, LOST, POINTS) for v in ("int8_static", "int8_selective", "int4_mixed")),
-    *(("small", v, TIME, TIMES) for v in ("int8_dynamic", "int8_dynamic_depthwise_fp32")),
-    *(("small", v, TIME, TIMES) for v in ("int8_selective", "int8_static")),
-    ("small", "int8_dynamic", "latency_builtin_ratio_p50", TIMES),
-    ("mini", "int8_dynamic", TIME, TIMES),
-    ("mini", "int8_dynamic", "latency_builtin_ratio_p50", TIMES),
-    *(("small", v, "size_bytes", SHARE) for v in ("int8_selective", "int4_mixed")),
-]
+POINTS, TIMES = "{:+.1f} [{:+.1f}, {:+.1f}]", "{:.2f} [{:.2f}, {:.2f}]"
+LOST, TIME, BUILTIN = "ap_difference", "latency_ratio_p50", "latency_builtin_ratio_p50"
+STATED = {  # variants by profile and metric, each with its interval
+    ("small", LOST): "fp16 int8_dynamic int8_static int16x8 int8_selective int4 int4_octav "
+    "int8_dynamic_depthwise_fp32 int4_mixed int4_gptq",
+    ("small", TIME): "int8_dynamic int8_dynamic_depthwise_fp32 int8_selective int8_static",
+    ("small", BUILTIN): "int8_dynamic",
+    ("mini", LOST): "int8_static int8_selective int4_mixed",
+    ("mini", TIME): "int8_dynamic",
+    ("mini", BUILTIN): "int8_dynamic",
+}
+TABLES = {profile: committed.table("centernet_ptq", profile) for profile in ("mini", "small")}
 
 
-def told(profile: str, variant: str, metric: str, form: str, condition=None, strength=None) -> str:
-    """A record as the prose writes it: AP in points, bytes as a share of float's."""
-    table = records.pick(committed.table("centernet_ptq", profile), metric, condition=condition)
-    table = table if strength is None else table[table["strength"] == strength]
-    row = table[table["variant"] == variant].iloc[0]
-    if metric == "size_bytes":
-        return form.format(row["value"] / table.loc[table["variant"] == "fp32", "value"].iloc[0])
-    scale = 100 if metric == LOST else 1
+def told(rows) -> str:
+    """The one record as the prose writes it: AP in points, a time as a share of float's."""
+    [row] = rows.to_dict("records")
+    scale, form = (100, POINTS) if row["metric"] == LOST else (1, TIMES)
     return form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
 
 
-@pytest.mark.parametrize(("profile", "variant", "metric", "form"), SAID)
-def test_a_number_in_the_prose_is_a_committed_record(profile, variant, metric, form):
-    assert f"`{variant}` {told(profile, variant, metric, form)}" in PROSE
+def sentences() -> Iterator[str]:
+    """What the prose says with a number, from the records."""
+    for (profile, metric), variants in STATED.items():
+        for v in variants.split():
+            clean = records.pick(TABLES[profile], metric, variant=v, condition=None)
+            yield f"`{v}` {told(clean)}"
+    small = TABLES["small"]
 
+    def value(variant: str, metric: str) -> float:
+        return records.value(small, variant, metric)
 
-def test_the_noise_that_the_prose_tells():
-    table = committed.table("centernet_ptq", "small")
-    alone = records.pick(table, "snr_end_db").set_index("depth")["value"]
-    mended = records.pick(table, "snr_end_mended_db").set_index("depth")["value"]
+    # Noise.
+    ends = ("snr_end_db", "snr_end_mended_db")
+    alone, mended = (records.pick(small, m).set_index("depth")["value"] for m in ends)
     broken = alone[(alone < 20) & (mended - alone > 10)]
-    assert f"{len(broken)} convolutions of the squeeze-and-excite gates" in PROSE
-    assert f"at most {broken.max():.1f} dB" in PROSE
-    assert f"at least {mended[broken.index].min():.0f} dB" in PROSE
-    assert f"{int((mended < 20).sum())} operators still add more" in PROSE
+    yield f"{len(broken)} convolutions of the squeeze-and-excite gates"
+    yield f"at most {broken.max():.1f} dB"
+    yield f"at least {mended[broken.index].min():.0f} dB"
+    yield f"{int((mended < 20).sum())} operators still add more"
+    # Worse images.
+    for kind, strength in (("jpeg", 2), ("blur", 1)):
+        rows = records.pick(small, LOST, variant="int8_selective", condition=kind)
+        yield f"{kind} {strength}: {told(rows[rows['strength'] == strength])}"
+    for profile, v in (("small", "int8_selective"), ("small", "int8_dynamic"),
+                       ("mini", "int8_selective")):  # fmt: skip
+        extra = records.pick(TABLES[profile], "ap_difference_extra", variant=v)
+        yield f"`{v}` in {(extra['ci_high'] < 0).sum()} of 12"
+    rows = records.pick(small, LOST, variant="int8_dynamic")
+    least = rows.loc[rows["strength"] > 0, "value"].min()
+    yield f"never more than {-100 * least:.1f} points below float"
+    rows = records.pick(small, "ap_difference_extra", variant="fp16").query("ci_high < 0")
+    yield f"`fp16` is named in {len(rows)} of 12, by at most {-100 * rows['value'].min():.2f}"
+    # Sizes.
+    for v in ("int8_selective", "int4_mixed"):
+        yield f"`{v}` {value(v, 'size_bytes') / value('fp32', 'size_bytes'):.3f}"
+    for table in TABLES.values():
+        sizes = (records.value(table, "fp32", f"size_{kind}") for kind in ("gzip_bytes", "bytes"))
+        yield f"`fp32` {next(sizes) / next(sizes):.2f}"
+    kinds = ("size_gzip_bytes", "size_bytes")
+    packed, plain = (value("int8_dynamic", m) / value("fp32", m) for m in kinds)
+    yield f"`int8_dynamic` has {packed:.2f} of float's bytes"
+    yield f"not {plain:.2f}"
+    # Objects.
+    lost, won = (value("int8_selective", f"flips_{way}") for way in ("lost", "gained"))
+    yield f"of {records.pick(small, 'flips_lost')['n'].max()} objects"
+    yield f"`int8_selective` loses {lost:.0f} and gains {won:.0f}"
 
 
-def test_the_silent_regression_that_the_prose_tells():
-    for condition, strength in (("jpeg", 2), ("blur", 1)):
-        lost = told("small", "int8_selective", LOST, POINTS, condition, strength)
-        assert f"{condition} {strength}: {lost}" in PROSE
-    for profile, variant in (("small", "int8_selective"), ("small", "int8_dynamic"),
-                             ("mini", "int8_selective")):  # fmt: skip
-        assert f"`{variant}` in {worse(profile, variant)} of 12" in PROSE
-    table = records.pick(committed.table("centernet_ptq", "small"), LOST, variant="int8_dynamic")
-    least = 100 * table.loc[table["strength"] > 0, "value"].min()
-    assert f"never more than {-least:.1f} points below float" in PROSE
+@pytest.mark.parametrize("sentence", list(sentences()))
+def test_a_number_in_the_prose_is_a_committed_record(sentence):
+    assert sentence in PROSE
 
 
-def test_the_sizes_that_the_prose_tells():
-    for profile in ("mini", "small"):
-        table = committed.table("centernet_ptq", profile)
-        share = records.value(table, "fp32", "size_gzip_bytes") / records.value(
-            table, "fp32", "size_bytes"
-        )
-        assert f"`fp32` {share:.2f}" in PROSE
-    packed, plain = (
-        records.value(table, "int8_dynamic", m) / records.value(table, "fp32", m)
-        for m in ("size_gzip_bytes", "size_bytes")
+def test_three_quarters_of_the_mixed_weights_have_four_bits():
+    widths = {"int4": 0.5, "int8": 1, "float32": 4}
+    four, *others = (
+        records.value(TABLES["small"], "int4_mixed", f"size_{kind}_bytes") / width
+        for kind, width in widths.items()
     )
-    assert f"`int8_dynamic` has {packed:.2f} of float's bytes" in PROSE
-    assert f"not {plain:.2f}" in PROSE
-    four, eight, full = (
-        records.value(table, "int4_mixed", f"size_{kind}_bytes") / width
-        for kind, width in (("int4", 0.5), ("int8", 1), ("float32", 4))
-    )
-    assert four / (four + eight + full) == pytest.approx(0.75, abs=0.01)
+    assert four / (four + sum(others)) == pytest.approx(0.75, abs=0.01)
     assert "three quarters of its weights" in PROSE
-
-
-def test_the_regression_that_nobody_sees():
-    table = records.pick(committed.table("centernet_ptq", "small"), "ap_difference_extra")
-    rows = table[(table["variant"] == "fp16") & (table["ci_high"] < 0)]
-    most = f"`fp16` is named in {len(rows)} of 12, by at most {-100 * rows['value'].min():.2f}"
-    assert most in PROSE
-
-
-def test_the_objects_that_the_prose_counts():
-    table = committed.table("centernet_ptq", "small")
-    lost, won = (
-        records.value(table, "int8_selective", f"flips_{way}") for way in ("lost", "gained")
-    )
-    assert f"of {records.pick(table, 'flips_lost')['n'].max()} objects" in PROSE
-    assert f"`int8_selective` loses {lost:.0f} and gains {won:.0f}" in PROSE
-
-
-def worse(profile: str, variant: str) -> int:
-    """Conditions in which a variant loses more than on clean images."""
-    table = records.pick(committed.table("centernet_ptq", profile), "ap_difference_extra")
-    return int((table[table["variant"] == variant]["ci_high"] < 0).sum())
 
 
 def test_the_executed_copy_is_of_these_cells():

@@ -5,17 +5,15 @@ import re
 import numpy as np
 import pytest
 from ai_edge_quantizer import qtyping, recipe
-from notebook01 import CELLS
+from notebook01 import CELLS, converted
 
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
-from qlab.core.litert import interpreter
+from qlab.core.litert import interpreter, values
 from qlab.core.tf import tf
-from qlab.detector import measure, quantize, speed
+from qlab.detector import quantize, speed
 from qlab.detector.detect import Detector
 
-VARIANTS = ("fp32", "fp16", "int8_dynamic", "int8_dynamic_deconv_fp32", "int8_dynamic_subpixel")
-VARIANTS += ("int8_static", "int8_selective")
 DECONV = "TRANSPOSE_CONV"
 
 
@@ -35,34 +33,9 @@ def test_static_is_int8_throughout_and_selective_only_up_to_the_ends(tiny):
     of = tflite_graph.tensor_types(tiny.files["int8_selective"])
     convolutions = {o.outputs[0] for o in tiny.operators if o.kind == "CONV_2D"}
     floats = {name for name in convolutions if of[name] == "FLOAT32"}
-    assert floats == set(tflite_graph.ends(tiny.float_file))
-
-
-def test_the_ends_are_where_decoding_reads_the_network(tiny):
-    """Scores, offsets and sizes: the last layers of the three heads, and all weights before."""
-    heads = [n.split("/")[1] for n in tflite_graph.ends(tiny.float_file)]
-    assert heads == ["heat", "offset", "size"]
-    after = set(tiny.decoding)
-    for o in tiny.operators:
-        if o.kind in tflite_graph.WEIGHTED:
-            assert not after & set(o.outputs)
-        if o.kind in {"LOGISTIC", "TOPK_V2", "GATHER", "PACK"}:
-            assert after >= set(o.outputs)
-
-
-def test_deconv_fp32_leaves_only_the_transposed_convolutions_float(tiny):
-    found = tflite_graph.weight_types(tiny.files["int8_dynamic_deconv_fp32"].read_bytes())
-    float_ones = {n for n, (kind, _) in found.items() if kind == "FLOAT32"}
-    assert float_ones == set(tiny.left(DECONV)) and len(found) > len(float_ones) > 0
-
-
-def test_the_interface_stays_what_it_was(tiny):
-    for variant, file in tiny.files.items():
-        details = interpreter(file.read_bytes(), 1).get_signature_runner()
-        assert details.get_input_details()["input_tensor"]["dtype"] == np.uint8
-        kinds = {k: d["dtype"] for k, d in details.get_output_details().items()}
-        assert set(kinds) == set(quantize.OUTPUTS), variant
-        assert set(kinds.values()) == {np.float32}, variant
+    assert floats == set(ends := tflite_graph.ends(tiny.float_file))
+    # Where decoding reads the network: the last layers of the three heads.
+    assert [n.split("/")[1] for n in ends] == ["heat", "offset", "size"]
 
 
 def test_a_rule_fits_one_operator_to_the_letter_with_all_its_outputs(tiny):
@@ -73,17 +46,10 @@ def test_a_rule_fits_one_operator_to_the_letter_with_all_its_outputs(tiny):
     odd = tflite_graph.Operator("CONV_2D", (), ("map/a.b(c)+d",)).rule
     for scope in ("map/a.b(c)+d1;", "x/map/a.b(c)+d;", "map/a_b(c)+d;", "map/a.b(c)+d;e;"):
         assert re.search(odd, "map/a.b(c)+d;") and not re.search(odd, scope)
-
-
-def test_operators_of_several_outputs_stay_float_or_it_is_said(tiny):
     [several] = [o for o in tiny.operators if o.kind == "TOPK_V2"]
     assert len(several.outputs) == 2
     content = tiny.requantize(recipe.static_wi8_ai8(), several.outputs[:1])
     assert tflite_graph.tensor_types(content)[several.outputs[0]] == "FLOAT32"
-    static = tiny.files["int8_static"].read_bytes()
-    first = tiny.left("CONV_2D")[:1]
-    with pytest.raises(QlabError, match=f"{first[0]} should be float and is INT8: the rule"):
-        quantize.check(static, "INT8", first)
 
 
 def test_what_adds_noise_by_itself_stays_float_and_what_noise_reached_does_not(tiny):
@@ -100,83 +66,97 @@ def test_what_adds_noise_by_itself_stays_float_and_what_noise_reached_does_not(t
 
 def test_every_operator_runs_alone_and_computes_the_same(tiny):
     file = tiny.files["int8_static"]
-    model = tflite_graph.read(file)
+    operators, content = tflite_graph.operators(file), file.read_bytes()
     spent = speed.time_operators(file, 1, True, repeats=2)
-    kinds = [o.kind for o in tflite_graph.operators(file)]
-    assert set(spent["kind"]) == set(kinds) and (spent["ms"] > 0).all()
-    kept = interpreter(file.read_bytes(), 1, keep=True)
+    assert set(spent["kind"]) == {o.kind for o in operators} and (spent["ms"] > 0).all()
+    [(index, name)] = [(i, o.outputs[0]) for i, o in enumerate(operators) if o.kind == DECONV]
+    kept = interpreter(content, 1, keep=True)
     kept.set_tensor(kept.get_input_details()[0]["index"], tiny.samples[0]["input_tensor"])
     kept.invoke()
-    place = {t["name"]: t["index"] for t in kept.get_tensor_details()}
-    index = kinds.index(DECONV)
-    alone = interpreter(tflite_graph.single_operator(model, index), 1)
-    entry = alone.get_input_details()[0]
-    alone.set_tensor(entry["index"], kept.get_tensor(place[entry["name"]]))
+    held = {t["name"]: t["index"] for t in kept.get_tensor_details()}
+    alone = interpreter(tflite_graph.single_operator(tflite_graph.read(file), index), 1)
+    entry, end = alone.get_input_details()[0], alone.get_output_details()[0]
+    alone.set_tensor(entry["index"], kept.get_tensor(held[entry["name"]]))
     alone.invoke()
-    got = alone.get_tensor(alone.get_output_details()[0]["index"])
-    name = tflite_graph.operators(file)[index].outputs[0]
-    np.testing.assert_array_equal(got, kept.get_tensor(place[name]))
-
-
-def test_a_variant_that_litert_refuses_is_left_out_and_said(tiny, caplog):
-    files = {v: tiny.folder / f"{v}.tflite" for v in ("fp32", "int16x8")}
-    assert types(files["int16x8"])["CONV_2D"] >= {"INT16"}
-    assert list(measure.running(files, 1)) == ["fp32"]
-    assert "int16x8 is left out: LiteRT does not run it" in caplog.text
+    np.testing.assert_array_equal(alone.get_tensor(end["index"]), kept.get_tensor(held[name]))
 
 
 def test_a_file_is_what_its_name_says_or_is_refused(tiny):
-    content = {v: f.read_bytes() for v, f in tiny.files.items()}
-    assert set(content) == set(VARIANTS)
+    content, deconv = {v: f.read_bytes() for v, f in tiny.files.items()}, "int8_dynamic_deconv_fp32"
     assert DECONV not in types(tiny.files["int8_dynamic_subpixel"])
-    for variant, kind in (("fp32", "FLOAT32"), ("fp16", "FLOAT16"), ("int8_dynamic", "INT8"),
-                          ("int8_static", None)):  # fmt: skip
+    right = {"fp32": "FLOAT32", "fp16": "FLOAT16", "int8_dynamic": "INT8", "int8_static": None}
+    for variant, kind in right.items():
         assert quantize.check(content[variant], kind) is content[variant]
-    deconv = "int8_dynamic_deconv_fp32"
     assert quantize.check(content[deconv], "INT8", tiny.left(DECONV)) is content[deconv]
-    for variant, kind in (("fp32", "INT8"), ("fp16", "INT8"), ("fp16", "FLOAT32"),
-                          ("int8_static", "INT4"), (deconv, "INT8")):  # fmt: skip
+    wrong = {"fp32": "INT8", "fp16": "FLOAT32", "int8_static": "INT4", deconv: "INT8"}
+    for variant, kind in wrong.items():
         with pytest.raises(QlabError, match=f"Weights should be {kind}, but .* operators have"):
             quantize.check(content[variant], kind)
-    kinds = tflite_graph.weight_types(content["int8_dynamic"]).values()
-    assert {n < quantize.SMALL for t, n in kinds if t == "FLOAT32"} == {True}
-
-
-def test_a_recipe_that_does_not_fit_the_graph_is_refused(tiny):
-    blocks = qtyping.QuantGranularity.BLOCKWISE_32
+    first = tiny.left("CONV_2D")[:1]
+    with pytest.raises(QlabError, match=f"{first[0]} should be float and is INT8: the rule"):
+        quantize.check(content["int8_static"], "INT8", first)
+    blocks = qtyping.QuantGranularity.BLOCKWISE_32  # for which the graph is too narrow
     rules = tiny.connected(4, "min_max_uniform_quantize", granularity=blocks)
     with pytest.raises(QlabError, match="quantized nothing here"):
         tiny.requantize(rules, kind=None)
 
 
-def saved(folder, entry: str, kind: str):
-    """A SavedModel with one input of shape [1, 4, 4, 3] and the output num_detections."""
-
-    @tf.function(input_signature=[tf.TensorSpec((1, 4, 4, 3), kind, entry)])
-    def serve(image):
-        return {"num_detections": tf.cast(tf.size(image), tf.float32)}
-
-    holder = tf.Module()
-    holder.serve = serve
-    tf.saved_model.save(holder, str(folder), signatures={"serving_default": serve})
-    return folder
-
-
 def test_bad_models_and_files_are_sentences(tmp_path):
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "saved_model.pb").write_bytes(b"\x08\x01garbage")
+    other = tf.Module()
+    spec = tf.TensorSpec((1, 4, 4, 3), tf.float32, "features")
+    other.serve = tf.function(lambda image: {"y": image}, input_signature=[spec])
+    tf.saved_model.save(other, str(tmp_path / "other"), signatures={"serving_default": other.serve})
     (tmp_path / "bad.tflite").write_bytes(b"not a flatbuffer at all")
-    other, floats = (saved(tmp_path / n, n, "float32") for n in ("features", "input_tensor"))
-    lacking = saved(tmp_path / "lacking", "input_tensor", "uint8")
     for call, sentence in (
         (lambda: quantize.load(tmp_path / "none"), "SavedModel at .*none: .*does not exist"),
-        (lambda: quantize.load(tmp_path / "bad"), "TensorFlow cannot load the SavedModel"),
-        (lambda: quantize.load(other), "expected one input 'input_tensor', uint8 .* 'features'"),
-        (lambda: quantize.load(floats), "found inputs 'input_tensor' float32"),
-        (lambda: quantize.load(lacking), "found inputs .* and outputs num_detections"),
+        (lambda: quantize.load(tmp_path / "other"), "'features' float32 .* and outputs y"),
         (lambda: quantize.calibration_samples([]), "The calibration set is empty"),
         (lambda: Detector(tmp_path / "none.tflite", 1), "cannot be run by LiteRT: .* No such file"),
         (lambda: Detector(tmp_path / "bad.tflite", 1), "cannot be run by LiteRT"),
     ):
         with pytest.raises(QlabError, match=sentence):
             call()
+
+
+def compared(folder, function):
+    """Kinds of operators after, and the convolutions' answers before and after."""
+    file = converted(folder, function)
+    (folder / "a.tflite").write_bytes(quantize.fully_connected(file))
+    before, after = (tflite_graph.operators(f) for f in (file, folder / "a.tflite"))
+    assert [o.outputs for o in after] == [o.outputs for o in before]  # nothing was added
+    names = [o.outputs[0] for o in before if o.kind == "CONV_2D"]
+    samples = [{"x": np.random.default_rng(0).normal(0, 3, (1, 8, 8, 2)).astype(np.float32)}]
+    pair = (
+        np.concatenate([np.ravel(a) for a in values(f.read_bytes(), names, samples, 1).values()])
+        for f in (file, folder / "a.tflite")
+    )
+    np.testing.assert_allclose(*pair, rtol=1e-5, atol=1e-5)
+    return before, [o.kind for o in after]
+
+
+def test_only_one_by_one_of_stride_one_changes_and_activations_stay_fused(tmp_path):
+    tf.random.set_seed(1)
+    weights = [tf.random.normal((k, k, 2, 2)) for k in (1, 3, 1)]
+
+    def serve(x):
+        one = tf.nn.relu6(tf.nn.conv2d(x, 5 * weights[0], 1, "SAME") + [0.5, -0.5])
+        three = tf.nn.relu(tf.nn.conv2d(one, weights[1], 1, "SAME"))
+        return {"one": one, "last": tf.nn.conv2d(three, weights[2], 2, "SAME")}
+
+    assert compared(tmp_path, serve)[1] == ["FULLY_CONNECTED", "CONV_2D", "CONV_2D"]
+
+
+@pytest.mark.parametrize(
+    ("strides", "groups", "turned"), [((1, 1), 1, 2), ((1, [1, 2]), 1, 0), ((1, 1), 2, 0)]
+)
+def test_weights_shared_by_layers_change_for_all_or_none_and_groups_stay(
+    tmp_path, strides, groups, turned
+):
+    weights = tf.random.stateless_normal((1, 1, 2 // groups, 2), (0, 1))
+
+    def serve(x):
+        return {f"y{i}": tf.nn.conv2d(x + i, weights, s, "SAME") for i, s in enumerate(strides)}
+
+    before, kinds = compared(tmp_path, serve)
+    assert len({o.inputs[1] for o in before if o.kind == "CONV_2D"}) == 1
+    assert kinds.count("FULLY_CONNECTED") == turned

@@ -5,7 +5,7 @@ import pytest
 from conftest import fresh_home
 
 from qlab.core import records
-from qlab.detector import biases, data, measure, mini_coco, quantize, robustness
+from qlab.detector import data, measure, mini_coco, robustness
 
 pytestmark = pytest.mark.real_data
 
@@ -22,9 +22,11 @@ def study(real_data, tmp_path_factory):
     patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("real") / "home")))
     calibration = mini_coco.kept("calibration", 32) / "calibration"
     given = data.Parameters(
+        profile="smoke",  # of intervals by fewer resamples
         model=str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model"),
         **images(real_data),
         calibration_images=str(calibration),
+        calibration_limit=32,
         limit=128,
         input_size=352,
     )
@@ -64,27 +66,11 @@ def test_whole_graph_int8_collapses_and_selective_rescues_it(study):
 )
 def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name, low, high):
     model = str(real_data / "detector" / name)
-    task = data.prepare(data.Parameters(model=model, **images(real_data)))
+    given = data.Parameters(profile="smoke", limit=128, model=model, **images(real_data))
+    task = data.prepare(given)
     assert len(task.images) == 128 and not task.calibration
     files = notebook01.run(task, *notebook01.TOOLS).files
     assert list(files) == ["as_is"]
     found = measure.detect(task, files)
     table = records.as_table(measure.accuracy_records(task, found, measure.score(task, found)))
     assert low < records.pick(table, "ap")["value"].iloc[0] < high
-
-
-def test_squeeze_and_excite_filters_of_the_real_centernet_have_biases_cut_off(
-    home, real_data, tmp_path
-):
-    """After weight decay they are next to zero, and so are their scales; four photos show it."""
-    folder = real_data / "detector" / "centernet_mobilenetv3_512_coco17" / "saved_model"
-    given = {"model": str(folder), **images(real_data), "input_size": 512}
-    task = data.prepare(data.Parameters(**given, calibration_limit=4, limit=1))
-    made = notebook01.run(task, *notebook01.TOOLS)
-    content = made.requantize(made.recipe.static_wi8_ai8())
-    file = quantize.keep(tmp_path, "int8_static", content)
-    cut = biases.cut_off(file, made.float_file)
-    excite = cut["operator"].str.extract(r"conv_(\d+)/squeeze_excite/(Conv_1|Conv)/")
-    assert excite.head(2).values.tolist() == [["3", "Conv"], ["3", "Conv_1"]]
-    assert 14 <= excite[0].notna().sum() >= len(cut) - 2
-    assert cut["cut"][1] == cut["channels"][1] and cut["most_steps"].idxmax() == 1  # all forgotten

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from qlab.core.records import Record
 from qlab.detector import take
 from qlab.detector.detect import Detector
 
-USE = Path(__file__).with_name("use_without_qlab.py")
 ALONE = """import json, sys
 class Without:
     def find_spec(self, name, *_):
@@ -27,61 +25,41 @@ sys.meta_path.insert(0, Without())
 exec(sys.argv[1])
 print(json.dumps([boxes.tolist(), kinds.tolist(), found["detection_scores"][0].tolist()]))
 """
+ABOUT = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1", "metric": "ap"}
+ROWS = records.as_table([Record(**ABOUT, variant="fp16", value=0.5)])
 
 
-@pytest.fixture
-def table():
-    about = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1"}
-    made = [Record(**about, variant=v, metric="ap", value=0.5) for v in ("fp32", "fp16")]
-    return records.as_table(made)
-
-
-def test_a_folder_holds_the_file_and_all_that_is_to_know_of_it(task, table, tmp_path, monkeypatch):
-    work, _ = task
+def test_a_folder_holds_the_file_and_all_that_is_to_know_of_it(task, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", token := "hf_" + 30 * "x")
-    file = tmp_path / "a.tflite"
+    file, folder = tmp_path / "a.tflite", tmp_path / "mine" / "x"
+    source = {"commit": "c", "parameters": {"model": token}}
     for content, recipe in ((b"old", None), (b"new", [{"regex": ".*"}])):  # written anew
         file.write_bytes(content)
-        source = {"commit": "c", "parameters": {"model": token}}
-        rows = table[table["variant"] == "fp16"]
-        made = take.keep(tmp_path / "mine" / "x", work, file, recipe, rows, source)
+        assert take.keep(folder, task[0], file, recipe, ROWS, source) == folder
     names = ["card.json", "labels.txt", "model.tflite", "recipe.json"]
-    assert sorted(p.name for p in made.iterdir()) == names
-    assert (made / "model.tflite").read_bytes() == b"new"
-    assert (made / "labels.txt").read_text() == "1 1\n2 2\n3 3\n"
-    recipe, card = (json.loads((made / f"{n}.json").read_text()) for n in ("recipe", "card"))
+    assert sorted(p.name for p in folder.iterdir()) == names
+    assert (folder / "model.tflite").read_bytes() == b"new"
+    assert (folder / "labels.txt").read_text() == "1 1\n2 2\n3 3\n"
+    recipe, card = (json.loads((folder / f"{n}.json").read_text()) for n in ("recipe", "card"))
     assert recipe == {"variant": "fp16", "recipe": [{"regex": ".*"}]}
     assert [(r["variant"], r["value"]) for r in card["records"]] == [("fp16", 0.5)]
-    assert card["provenance"]["commit"] == "c" and token not in (made / "card.json").read_text()
+    assert card["provenance"]["commit"] == "c" and token not in (folder / "card.json").read_text()
+    (folder / "thesis.txt").touch()  # somebody's
+    with pytest.raises(QlabError, match=r"x holds something else .* Name a folder"):
+        take.keep(folder, task[0], file, None, ROWS, {})
 
 
-@pytest.mark.parametrize("other", ["model.tflite", "thesis.txt", "card.json", "card.json/.."])
-def test_what_lies_there_already_is_left_alone(task, table, tmp_path, other):
-    folder = tmp_path / "mine"
-    if other.endswith(".."):
-        folder.write_text("a file")
-    else:
-        folder.mkdir()
-        (folder / other).write_text("somebody's")
-    with pytest.raises(QlabError, match=r"mine holds something else .* Name a folder"):
-        take.keep(folder, task[0], tmp_path / "a", None, table, {})
-    assert folder.is_file() or (folder / other).read_text() == "somebody's"
-
-
-def test_the_lines_are_those_that_the_notebook_shows():
+def test_the_lines_that_the_notebook_shows_find_the_same_boxes_without_qlab(task, tiny, tmp_path):
     [shown] = [c.source for c in CELLS if "without qlab" in c.source or "no qlab" in c.source]
-    assert shown.partition("```python\n")[2].partition("```")[0] == USE.read_text()
-
-
-def test_the_lines_without_qlab_find_the_same_boxes(task, table, tiny, tmp_path):
+    lines = shown.partition("```python\n")[2].partition("```")[0]
     noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     Image.fromarray(np.rot90(noise)).save(tmp_path / "photo.png", exif=exif)
-    folder = take.keep(tmp_path / "mine", task[0], tiny.float_file, None, table, {})
+    folder = take.keep(tmp_path / "mine", task[0], tiny.float_file, None, ROWS, {})
 
     named = f"folder, picture = Path({str(folder)!r}), {str(tmp_path / 'photo.png')!r}"
-    lines, found = re.subn("^folder, picture = .*$", named, USE.read_text(), flags=re.M)
+    lines, found = re.subn("^folder, picture = .*$", named, lines, flags=re.M)
     assert found == 1
     call = [sys.executable, "-I", "-c", ALONE, lines]
     done = subprocess.run(call, capture_output=True, text=True)

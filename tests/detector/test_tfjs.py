@@ -1,7 +1,5 @@
 """A TensorFlow.js file becomes the same network in TensorFlow; another one becomes a sentence."""
 
-import logging
-
 import numpy as np
 import pytest
 from tiny_tfjs import RNG, write
@@ -34,6 +32,7 @@ def test_fused_and_quantized_is_what_tensorflow_computes(empty_home, kind, depth
     raw = convolve(image[None].astype(np.float32), weights, [1, 1, 1, 1], "SAME") + bias
     x1, y1, x2, y2, score, number = STEPS[step](raw).numpy().reshape(32, 6).T
     found = answers(file, image)
+    assert tfjs.opened(empty_home) == tfjs.opened(file) == tfjs.saved_model(file)
     boxes = np.stack([y1 / 4, x1 / 8, y2 / 4, x2 / 8], 1)
     np.testing.assert_allclose(found["detection_boxes"][0], boxes, atol=1e-5)
     np.testing.assert_allclose(found["detection_scores"][0], score, atol=1e-5)
@@ -42,49 +41,18 @@ def test_fused_and_quantized_is_what_tensorflow_computes(empty_home, kind, depth
 
 
 def test_classes_are_numbered_as_coco_numbers_them():
-    names = {"person": (0, 1), "stop sign": (11, 13), "umbrella": (25, 28), "wine glass": (40, 46)}
-    names |= {"dining table": (60, 67), "toilet": (61, 70), "tv": (62, 72), "toothbrush": (79, 90)}
-    assert {n: (i, tfjs.COCO_IDS[i]) for n, (i, _) in names.items()} == names
+    known = {0: 1, 11: 13, 25: 28, 40: 46, 60: 67, 61: 70, 62: 72, 79: 90}  # person to toothbrush
+    assert {i: tfjs.COCO_IDS[i] for i in known} == known
     assert len(tfjs.COCO_IDS) == 80 and sorted({*tfjs.COCO_IDS}) == tfjs.COCO_IDS
-
-
-def test_it_is_made_once_and_alike_and_found_in_its_folder(empty_home, monkeypatch):
-    file, *_ = write(empty_home)
-    made = tfjs.saved_model(file)
-    assert tfjs.saved_model(file) == made
-    serve = quantize.load(made).signatures["serving_default"]
-    assert serve.structured_input_signature[1]["input_tensor"].shape == (1, 4, 8, 3)
-    content = {p.name: p.read_bytes() for p in made.rglob("*") if p.is_file()}
-    monkeypatch.setenv("QLAB_HOME", str(empty_home / "other"))
-    again = tfjs.saved_model(file)
-    assert {p.name: p.read_bytes() for p in again.rglob("*") if p.is_file()} == content
-    assert tfjs.opened(empty_home) == again == tfjs.opened(file)
-    (empty_home / "other.json").touch()
-    (made / "some.json").touch()
-    others = [empty_home, made, empty_home / "x.tflite"]
-    assert [tfjs.opened(path) for path in others] == others
-
-
-def test_what_fails_while_it_is_saved_leaves_warnings_on(empty_home, monkeypatch):
-    def full(*_):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(tf.compat.v1.saved_model, "simple_save", full)
-    with pytest.raises(QlabError, match="no space left"):
-        tfjs.saved_model(write(empty_home)[0])
-    assert logging.root.isEnabledFor(logging.WARNING)
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda f: write(f, steps=["Prelu"]), "Op type not registered 'Prelu'"),
-        (lambda f: write(f, modelTopology={"model_config": {}}), "no field named .model_config"),
+        (lambda f: write(f, steps=["Prelu"]), "the operator Prelu at conv is not known"),
         (lambda f: write(f, weightsManifest=[]), r"output \[1, N, 6\].*KeyError"),
         (lambda f: write(f)[0].write_text("[" * 99), "is no graph model of TensorFlow.js"),
         (lambda f: (write(f), (f / "b.bin").unlink()), "FileNotFound.*b.bin"),
-        (lambda f: (write(f), (f / "b.bin").write_bytes(b"")), "buffer is smaller"),
-        (lambda f: write(f, modelTopology={"node": []}), "one output"),
         (lambda f: write(f, sides=(4, -1)), "one input"),
     ],
 )

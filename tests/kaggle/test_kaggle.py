@@ -101,18 +101,6 @@ def test_a_session_made_ready(kaggle, monkeypatch):
         list(session.prepare(ROOT))
 
 
-def test_a_p100_is_refused_by_its_capability():
-    """Kaggle's P100 is sm_60, for which its PyTorch has no kernels; its T4, sm_75, has them."""
-    from qlab.language import device
-
-    built = ("sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120")
-    p100 = device.Gpu("Tesla P100-PCIE-16GB", (6, 0), 16 << 30, built)
-    assert "6.0, for which this PyTorch has no kernels" in device.introduce(p100)
-    assert device.introduce(p100._replace(name="Tesla T4", capability=(7, 5))).startswith(
-        "The GPU is"
-    )
-
-
 def listed(name: str) -> dict[str, str]:
     lines = (ROOT / name).read_text().splitlines()
     pairs = (line.split("==") for line in lines if "==" in line and not line.startswith("#"))

@@ -1,15 +1,20 @@
-"""What `make sweep` runs and leaves alone, what becomes of points that fail, what is refused."""
+"""What `make sweep` runs and leaves alone, what becomes of points that fail, what is refused.
+
+On a toy project with the real Makefile, workflow and sweep modules, whose points take no time: in
+the place of what `qlab.language.point` measures stands one that does what the file `orders` says.
+"""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import toy_sweep
 import yaml
-from toy_sweep import ROOT, make, orders, ran
+from conftest import ROOT
 
 from qlab.core import records
 from qlab.core.errors import QlabError
@@ -18,17 +23,95 @@ from qlab.core.records import Record
 sys.path.insert(0, str(ROOT / "workflow"))
 import sweep  # noqa: E402
 
+SWEEPS = """
+toy:
+  experiment: llama_gptq
+  profile: smoke
+  axes: {method: [rtn], bits: [4, 2], group: [64], model: [m], seed: [0]}
+  resources: {mem_mb: 100, runtime: 5}
+"""
+MEASURE = """
+import json, os, signal
+from pathlib import Path
+
+from qlab.core.errors import QlabError
+from qlab.core.records import Record
+
+
+class Task:
+    def settings(self):
+        return {"model": "m"}
+
+    def inputs(self):
+        return {"model": "0"}
+
+
+def measure(point, profile, threads):
+    from qlab.language import toy_deep
+
+    name = point.variant
+    with open("log", "a") as log:
+        print(name, file=log)
+    order = json.loads(Path("orders").read_text()).get(name, "")
+    if order == "refuse":
+        raise QlabError("It did not like it.")
+    if order == "memory":
+        raise MemoryError("3 GB")
+    if order == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    value = float("nan") if order == "nan" else float(getattr(point, "bits", 32))
+    return Task(), [Record("llama_gptq", point.model, "d", name, "acc", value, "1")], []
+"""
 ALL = ["float", "rtn_w2_g64", "rtn_w4_g64"]
 TABLE = Path("data/results/smoke-sweep-toy/llama_gptq.csv")
-DESCRIBED = yaml.safe_load((ROOT / "workflow" / "sweeps.yaml").read_text())
+DESCRIBED = Path("workflow/sweeps.yaml")
+
+
+def orders(project: Path, **by_variant: str) -> None:
+    """What measuring a variant does: refuse, memory, nan or kill; else it goes well."""
+    (project / "orders").write_text(json.dumps(by_variant))
+
+
+def make(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """`make sweep SWEEP=toy`; `-o`, because its .venv is the one the tests run in."""
+    (project / "log").unlink(missing_ok=True)
+    call = ["make", "-o", ".venv/.installed", "sweep", "SWEEP=toy", *arguments]
+    # The toy's modules stand before the installed ones.
+    its = {k: v for k, v in os.environ.items() if k != "QLAB_HOME"} | {"PYTHONPATH": "src"}
+    done = subprocess.run(call, cwd=project, env=its, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def ran(project: Path) -> list[str]:
+    """The variants that the last `make` measured, sorted."""
+    log = project / "log"
+    return sorted(log.read_text().split()) if log.exists() else []
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """The toy project after its first `make sweep`."""
-    project = toy_sweep.project(tmp_path_factory.mktemp("finished") / "project")
-    done = make(project)
-    assert done.returncode == 0, done.stderr
+    project, real = tmp_path_factory.mktemp("finished") / "project", ROOT / "src" / "qlab"
+    for part in ("core", "run"):
+        shutil.copytree(real / part, project / "src" / "qlab" / part)
+    shutil.copytree(ROOT / "workflow" / "profiles", project / "workflow" / "profiles")
+    for name in ("Makefile", *(f"workflow/{n}" for n in ("sweep.smk", "sweep.py", "exclusive.py"))):
+        shutil.copy(ROOT / name, project / name)
+    # What can be swept is the real room's; only measuring is not.
+    head, _, _ = (real / "language" / "point.py").read_text().partition("def measure")
+    texts = {"__init__": "", "__main__": (real / "__main__.py").read_text()}
+    texts |= {f"language/{name}": "" for name in ("__init__", "toy_deep", "toy_other")}
+    texts |= {"language/point": head + MEASURE}
+    files = {f"src/qlab/{name}.py": text for name, text in texts.items()}
+    files |= {str(DESCRIBED): SWEEPS, "requirements.lock": "", "pyproject.toml": ""}
+    files |= {"data/mini_lambada.yaml": "", "data/models/llama_mini/weights": ""}
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    (project / ".venv").symlink_to(sys.prefix)
+    orders(project)
+    make(project)
     assert ran(project) == ALL
     return project
 
@@ -43,37 +126,31 @@ def table(project: Path) -> pd.DataFrame:
     return records.read_file(project / TABLE)
 
 
-def told(project: Path) -> dict:
-    return json.loads(records.provenance_path(project / TABLE).read_text())
+def failed(project: Path) -> dict:
+    """Why points failed."""
+    return json.loads(records.provenance_path(project / TABLE).read_text())["failed"]
 
 
 def test_the_table_is_the_union_of_the_points_and_a_mere_touch_runs_none(finished):
     points = sorted(finished.glob("build/sweep/llama_gptq/smoke/*.csv"))
     union = pd.concat([records.read_file(point) for point in points], ignore_index=True)
-    assert len(union) == 3
+    assert len(union) == 3 and failed(finished) == {}
     pd.testing.assert_frame_equal(table(finished), union, check_like=True)
-    assert told(finished)["failed"] == {}
     for file in finished.rglob("src/qlab/**/*.py"):
         file.touch()
     before = (finished / TABLE).stat().st_mtime_ns
-    assert make(finished).returncode == 0
+    make(finished)
     assert (ran(finished), (finished / TABLE).stat().st_mtime_ns) == ([], before)
-
-
-def changed(file: Path, before: str, after: str) -> None:
-    text = file.read_text()
-    assert before in text
-    file.write_text(text.replace(before, after))
 
 
 def test_only_points_that_are_new_or_depend_on_a_change_run(project):
     for edited, expected in (("toy_other", []), ("toy_deep", ALL)):
         (project / f"src/qlab/language/{edited}.py").write_text("changed = True\n")
-        assert make(project).returncode == 0
+        make(project)
         assert ran(project) == expected
-    for before, after, expected in (("4, 2", "8, 2", ["rtn_w8_g64"]), ("8, 2", "2", [])):
-        changed(project / "workflow" / "sweeps.yaml", f"bits: [{before}]", f"bits: [{after}]")
-        assert make(project).returncode == 0
+    for bits, expected in (("8, 2", ["rtn_w8_g64"]), ("2", [])):
+        (project / DESCRIBED).write_text(SWEEPS.replace("4, 2", bits))
+        make(project)
         assert ran(project) == expected
     assert list(table(project)["variant"]) == ["float", "rtn_w2_g64"]
 
@@ -82,25 +159,29 @@ def test_only_points_that_are_new_or_depend_on_a_change_run(project):
 def test_failed_points_are_records_and_alone_run_again(project):
     (project / "src" / "qlab" / "language" / "toy_deep.py").write_text("changed = True\n")
     orders(project, float="nan", rtn_w4_g64="kill", rtn_w2_g64="refuse")
-    done = make(project)
-    assert done.returncode == 0, done.stderr
+    make(project)
     assert ran(project) == sorted([*ALL, "rtn_w4_g64"])  # a killed one is started again
-    found = table(project)
-    assert list(found["metric"]) == [sweep.FAILED] * 3
-    reasons = told(project)["failed"]
+    assert list(table(project)["metric"]) == [sweep.FAILED] * 3
+    reasons = failed(project)
     assert "column 'value' must not be empty" in reasons["m-float"]
     assert reasons["m-rtn_w2_g64"] == "It did not like it."
     assert reasons["m-rtn_w4_g64"].startswith("killed 2 times")
-
     orders(project, rtn_w2_g64="memory")
-    assert make(project).returncode == 0
-    assert told(project)["failed"] == {"m-rtn_w2_g64": "MemoryError: 3 GB"}
+    make(project)
+    assert failed(project) == {"m-rtn_w2_g64": "MemoryError: 3 GB"}
     assert sorted(table(project)["metric"]) == ["acc", "acc", "failed"]
-
     orders(project)
-    assert make(project).returncode == 0
+    make(project)
     assert ran(project) == ["rtn_w2_g64"]
     assert list(table(project)["metric"]) == ["acc"] * 3
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm", "kubernetes"])
+def test_snakemake_and_its_plugins_take_every_profile(project, profile):
+    (project / DESCRIBED).write_text(SWEEPS.replace("4, 2", "4, 3"))
+    done = make(project, f"SWEEP_PROFILE={profile}", "ARGS=--dry-run")
+    assert "m-rtn_w3_g64" in done.stdout + done.stderr
+    assert ran(project) == []
 
 
 def entry(**axes) -> dict:
@@ -118,46 +199,35 @@ def test_axes_that_a_method_does_not_have_are_left_out_and_paths_are_short_hashe
 
 
 def test_described_sweeps_are_sweeps_and_points_are_read_back_from_their_command():
-    for name, described in DESCRIBED.items():
+    for name, described in yaml.safe_load((ROOT / DESCRIBED).read_text()).items():
         found = sweep.sweep(name, described)
         for point in found.points.values():
             given = [f"{axis}={value}" for axis, value in point.model_dump().items()]
             assert sweep.parsed(found.experiment, given) == point
 
 
-def write_point(folder: Path, name: str, variant: str, commit: str = "c") -> None:
-    one = Record("llama_gptq", "m", "d", variant, "acc", 0.5, "1", n=10)
-    origin = {"hardware": {}, "versions": {}, "inputs": {}, "parameters": {"model": "m"}}
-    origin |= {"commit": commit, "duration_s": 2.0}
-    records.write_to(folder / f"{name}.csv", records.as_table([one]), origin)
-
-
-def merged(folder: Path, bits: list[int]) -> bytes:
-    sweep.merge(sweep.sweep("s", entry(bits=bits)), folder, folder / "merged.csv")
-    return (folder / "merged.csv").read_bytes()
-
-
 def test_the_order_of_points_does_not_matter_and_a_number_from_two_is_refused(tmp_path):
-    for name in ("float", "rtn_w4_g64", "rtn_w2_g64"):
-        write_point(tmp_path, f"m-{name}", name, "other" if name == "float" else "c")
-    before = merged(tmp_path, [2, 4])
-    assert merged(tmp_path, [4, 2]) == before
+    def written(name: str, variant: str, commit: str = "c") -> None:
+        one = Record("llama_gptq", "m", "d", variant, "acc", 0.5, "1", n=10)
+        origin = {"hardware": {}, "versions": {}, "inputs": {}, "parameters": {"model": "m"}}
+        origin |= {"commit": commit, "duration_s": 2.0}
+        records.write_to(tmp_path / f"{name}.csv", records.as_table([one]), origin)
+
+    def merged(*bits: int) -> bytes:
+        sweep.merge(sweep.sweep("s", entry(bits=[*bits])), tmp_path, tmp_path / "merged.csv")
+        return (tmp_path / "merged.csv").read_bytes()
+
+    for name in ALL:
+        written(f"m-{name}", name, "other" if name == "float" else "c")
+    before = merged(2, 4)
+    assert merged(4, 2) == before
     origin = json.loads((tmp_path / "merged.provenance.json").read_text())
     groups = {group["commit"]: group["what"] for group in origin["merged_from"]}
     assert groups == {"other": ["m-float"], "c": ["m-rtn_w2_g64", "m-rtn_w4_g64"]}
     assert origin["duration_s"] == 6
-    write_point(tmp_path, "m-float", "rtn_w4_g64")
+    written("m-float", "rtn_w4_g64")
     with pytest.raises(QlabError, match="must not be there twice"):
-        merged(tmp_path, [4])
+        merged(4)
     with pytest.raises(QlabError, match=r"not merged: .*m-rtn_w3_g64.csv is missing"):
-        merged(tmp_path, [3])
+        merged(3)
     assert (tmp_path / "merged.csv").read_bytes() == before
-
-
-@pytest.mark.parametrize("profile", ["local", "slurm", "kubernetes"])
-def test_snakemake_and_its_plugins_take_every_profile(project, profile):
-    changed(project / "workflow" / "sweeps.yaml", "bits: [4, 2]", "bits: [4, 3]")
-    done = make(project, f"SWEEP_PROFILE={profile}", "ARGS=--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "m-rtn_w3_g64" in done.stdout + done.stderr
-    assert ran(project) == []

@@ -1,7 +1,8 @@
-"""Running notebooks: what is refused before a kernel starts, and what is left behind after."""
+"""Running notebooks: what is left behind after an end of any kind, on machines of any kind."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,14 +30,16 @@ SOURCE = Path(notebook.__file__).parents[1]
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    """A home whose name has spaces and letters beyond ASCII."""
+    folder = tmp_path / "données à côté 数据"
+    monkeypatch.setenv("QLAB_HOME", str(folder))
     monkeypatch.setenv("HF_TOKEN", SECRET)
     # Temporary files count among those a run may leave; `tempfile` asks the variable only once.
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    for folder in ("notebooks", "tmp"):
-        (tmp_path / folder).mkdir()
-    return tmp_path
+    monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+    for name in ("notebooks", "tmp"):
+        (folder / name).mkdir(parents=True)
+    return folder
 
 
 def _notebook(home, *sources, name="01_look"):
@@ -50,15 +53,13 @@ def _notebook(home, *sources, name="01_look"):
 
 def _printed(path):
     """What the code cells of an executed notebook wrote to stdout."""
-    cells = nbformat.read(path, 4).cells
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
     return "".join(o.text for o in outputs if o.get("name") == "stdout")
 
 
 def _left(home):
     """Files outside notebooks/ by name, without the locks, which are empty."""
-    files = [p for p in home.rglob("*") if p.is_file() and p.parent.name != "notebooks"]
-    files += [p for p in home.glob("build/*/notebooks/*") if p.is_file()]
+    files = [p for p in home.rglob("*") if p.is_file() and p.parent != home / "notebooks"]
     assert all(p.stat().st_size == 0 for p in files if p.suffix == ".lock")
     return sorted(p.name for p in files if p.suffix != ".lock")
 
@@ -71,11 +72,11 @@ def _assert_no_secret(home, *texts):
         assert quote(SECRET, safe="") not in text
 
 
-def _cli(*arguments):
-    """`python -m qlab` in a process of its own, as yet without an end."""
+def _cli(before=(), **environment):
+    """`python -m qlab run 01` in a process of its own, as yet without an end."""
     return subprocess.Popen(
-        [sys.executable, "-m", "qlab", *arguments],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        [*before, sys.executable, "-m", "qlab", "run", "01"],
+        env={**os.environ, "PYTHONPATH": str(SOURCE.parent), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -116,8 +117,6 @@ def test_good_run(home, monkeypatch):
     tags = [cell["metadata"] for cell in executed["cells"]]
     assert tags[:3] == [{}, {"tags": ["parameters"]}, {"tags": ["injected-parameters"]}]
     assert _left(home) == ["01_look.ipynb", "kernel.json"]
-    assert os.listdir(home / "notebooks") == ["01_look.ipynb"]
-    assert Path.cwd() == home
 
 
 def test_failing_cell_keeps_the_earlier_output(home, capsys):
@@ -140,7 +139,7 @@ def test_failing_cell_keeps_the_earlier_output(home, capsys):
 def test_dead_kernel(home):
     cells = "import os; print('so far', os.environ['HF_TOKEN'])", "os.kill(os.getpid(), 9)"
     _notebook(home, *cells, "print(3)")
-    process = _cli("run", "01")  # what loggers print, they print in a fresh process
+    process = _cli()  # what loggers print, they print in a fresh process
     said = process.communicate(timeout=120)
     failed = home / "build/mini/notebooks/01_look.failed.ipynb"
     assert process.returncode == 1 and said[0] == ""
@@ -181,7 +180,7 @@ def test_a_secret_is_in_no_file_and_no_message(home, monkeypatch, capfd):
 def _started(home, *sources):
     """`qlab run` of a notebook in its own process, once its last cell has begun."""
     _notebook(home, *sources, "open('begun', 'w').close(); import time; time.sleep(60)")
-    process = _cli("run", "01")
+    process = _cli()
     deadline = time.monotonic() + 120
     while not (home / "notebooks/begun").exists():
         assert process.poll() is None and time.monotonic() < deadline, "it did not begin"
@@ -210,3 +209,50 @@ def test_a_killed_run_leaves_nothing_takes_its_kernel_along_and_blocks_no_other(
     assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
     _notebook(home, "print(1)")
     notebook.run("01")
+
+
+DRAW = """
+import pandas as pd
+from qlab.core import plot
+with plot.figure("bars", profile, pd.DataFrame({"x": [1]})) as (canvas, axes):
+    axes.plot([1, 2])
+"""
+
+
+def test_a_run_needs_no_home_and_no_cache(home, tmp_path, monkeypatch):
+    (locked := tmp_path / "locked").mkdir(mode=0o555)
+    powerless = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("root may write anywhere, and there is no setpriv to prevent it")
+    monkeypatch.delenv("HOME", raising=False)
+    places = "XDG_CACHE_HOME MPLCONFIGDIR HF_HOME IPYTHONDIR JUPYTER_RUNTIME_DIR JUPYTER_DATA_DIR"
+    _notebook(home, DRAW)
+    closed = {name: str(locked / name) for name in places.split()}
+    process = _cli(() if os.geteuid() else powerless, **closed)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert list(locked.iterdir()) == [] and (home / "figures/mini/bars.png").is_file()
+
+
+BIG = """
+from qlab.core.cache import artefact
+artefact("big", {"size": 1}, lambda folder: (folder / "x").write_bytes(bytes(2_000_000)))
+"""
+
+
+def test_a_disk_that_runs_full_in_a_run_loses_nothing(home, capsys):
+    """build/ is a real disk of half a megabyte; needs root on Linux."""
+    (build := home / "build").mkdir()
+    call = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(build)]
+    if subprocess.run(call, capture_output=True).returncode != 0:
+        pytest.skip("mounting a file system is not allowed here")
+    try:
+        _notebook(home, "print(1)")
+        before = (target := notebook.run("01")).read_bytes()
+        _notebook(home, BIG)
+        assert cli.main(["run", "01"]) == 1
+        assert "QlabError: The disk ran full while writing" in capsys.readouterr().err
+        assert target.read_bytes() == before
+        assert not [*build.rglob(".part-*"), *build.glob("artefacts/big/*")]
+    finally:
+        subprocess.run(["umount", str(build)], check=True)

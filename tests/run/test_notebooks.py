@@ -60,68 +60,40 @@ def home(tmp_path_factory) -> Path:
     return fresh_home(tmp_path_factory.mktemp("first") / "home")
 
 
-@pytest.fixture(scope="module")
-def executed(home):
-    """Runs a notebook at smoke, once, and returns the executed file."""
-    done: dict[str, Path] = {}
-
-    def run(notebook: Path) -> Path:
-        if notebook.stem not in done:
-            call = [sys.executable, "-m", "qlab", "run", str(notebook), "-p", "profile=smoke"]
-            result = subprocess.run(
-                call, env=env(home), capture_output=True, text=True, timeout=SMOKE_SECONDS
-            )
-            assert result.returncode == 0, result.stderr[-3000:]
-            done[notebook.stem] = home / "build" / "smoke" / "notebooks" / notebook.name
-        return done[notebook.stem]
-
-    return run
+def python(home: Path, *arguments: str, seconds: float = 900) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "QLAB_HOME": str(home), "CI": "true"}
+    options = {"env": environment, "capture_output": True, "text": True, "timeout": seconds}
+    return subprocess.run([sys.executable, "-m", *arguments], **options)
 
 
-def env(home: Path) -> dict[str, str]:
-    return {**os.environ, "QLAB_HOME": str(home), "CI": "true"}
+def nbval(notebook: Path, home: Path) -> str:
+    """What pytest says of a notebook whose outputs are those of another run."""
+    shutil.copy(ROOT / "notebooks" / "conftest.py", notebook.parent)
+    how = ["-q", "-p", "no:cacheprovider", "--nbval-cell-timeout", "600"]
+    place = ["--rootdir", str(notebook.parent), "--nbval", str(notebook)]
+    return python(home, "pytest", *how, *place).stdout
 
 
 @each
-def test_runs_at_smoke(notebook, executed):
-    cells = code_cells(executed(notebook))
+def test_runs_at_smoke_and_again_with_the_same_numbers(notebook, home, tmp_path):
+    """What papermill produced, executed again; what is expensive to make is there by then."""
+    done = python(home, "qlab", "run", str(notebook), "-p", "profile=smoke", seconds=SMOKE_SECONDS)
+    assert done.returncode == 0, done.stderr[-3000:]
+    executed = home / "build" / "smoke" / "notebooks" / notebook.name
+    cells = code_cells(executed)
     assert all(c.execution_count for c in cells)
     text = json.dumps([c.get("outputs") for c in cells])
     assert str(ROOT) not in text and os.path.expanduser("~") + "/" not in text
     assert any(o.get("data", {}).get("image/png") for c in cells for o in c.outputs)
-
-
-@each
-def test_nbval_finds_what_papermill_found(notebook, executed, home, tmp_path):
-    """What papermill produced, executed again; what is expensive to make is there by now."""
-    shown = [c for c in code_cells(executed(notebook)) if c.outputs]
+    shown = [c for c in cells if c.outputs]
     compared = [c for c in shown if "nbval-ignore-output" not in c.metadata.get("tags", [])]
     assert compared, "nbval would pass on nothing"
-    copy = shutil.copy(executed(notebook), tmp_path / notebook.name)
-    shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
-    result = nbval(copy, home)
-    assert result.returncode == 0, result.stdout[-4000:]
-
-
-def nbval(notebook: Path, home: Path) -> subprocess.CompletedProcess:
-    call = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval",
-        str(notebook),
-        "-q",
-        "-p",
-        "no:cacheprovider",
-    ]
-    call += ["--rootdir", str(notebook.parent), "--nbval-cell-timeout", "600"]
-    options = {"env": env(home), "cwd": notebook.parent, "timeout": 900}
-    return subprocess.run(call, capture_output=True, text=True, **options)
+    said = nbval(Path(shutil.copy(executed, tmp_path)), home)
+    assert " passed" in said and " failed" not in said, said[-4000:]
 
 
 def test_nbval_would_notice_another_number(tmp_path):
     """The comparison itself can fail: one changed output is one failure, stderr is none."""
-    shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
     cell = nbformat.v4.new_code_cell("import sys\nprint(0.758)\nprint('new', file=sys.stderr)")
     cell.execution_count = 1
     texts = {"stdout": "0.757\n", "stderr": "old\n"}
@@ -129,4 +101,4 @@ def test_nbval_would_notice_another_number(tmp_path):
     for number, said in (("0.757", "1 failed"), ("0.758", "1 passed")):
         cell.outputs[0]["text"] = f"{number}\n"
         nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "changed.ipynb")
-        assert said in nbval(tmp_path / "changed.ipynb", tmp_path).stdout
+        assert said in nbval(tmp_path / "changed.ipynb", tmp_path)

@@ -1,15 +1,11 @@
 """README's table says what the records say, and cannot go stale unseen."""
 
-import io
-import subprocess
-
-import pandas as pd
+import committed
 import pytest
 from conftest import ROOT
 
 from qlab.claims import chooser
 from qlab.claims.chooser import KINDS, LONG
-from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.run import site
 
@@ -17,21 +13,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 HERE = {profile: chooser.read_all(profile) for profile in site.ROWS}
 
 
-def committed(kind, profile: str) -> pd.DataFrame:
+def at_head(name: str, profile: str):
     """A kind's variants from the last commit, for `make figures` times every machine anew."""
-    for place in (profile + LONG, profile):
-        path = f"HEAD:data/results/{place}/{kind.experiment}.csv"
-        done = subprocess.run(["git", "-C", ROOT, "show", path], capture_output=True, text=True)
-        if done.returncode == 0:
-            table = pd.read_csv(io.StringIO(done.stdout), keep_default_na=False, na_values=[""])
-            return chooser.variants(kind, records.check(table, path))
-    pytest.skip("these records are not README's, and git gives no committed ones")
+    long = ROOT / "data" / "results" / (profile + LONG) / f"{KINDS[name].experiment}.csv"
+    place = profile + LONG if long.is_file() else profile
+    return chooser.variants(KINDS[name], committed.table(KINDS[name].experiment, place))
 
 
 def test_readme_agrees_with_the_records():
     """With those here, or, once `make figures` has timed this machine, with those committed."""
     if site.readme(README, HERE) != README:
-        tables = {p: {k: committed(KINDS[k], p) for k in kinds} for p, kinds in site.ROWS.items()}
+        tables = {p: {name: at_head(name, p) for name in kinds} for p, kinds in site.ROWS.items()}
         assert site.readme(README, tables) == README, "stale: run make report"
 
 

@@ -65,8 +65,9 @@ def test_copies_judge_once_and_never_calibrate_too_and_exif_is_read(own, tmp_pat
     assert task.notes[1] == "Left out as photos that calibrate: 1 of 7, such as 7.png."
     other.mkdir()
     (other / "b.PNG").write_bytes((images / "9.png").read_bytes())
-    with pytest.raises(QlabError, match=r"b\.PNG is among the evaluation images too"):
-        prepared(**own, calibration_images=str(other))
+    task = prepared(**own, calibration_images=str(other))
+    assert len(task.calibration) == 1 and 9 not in task.images
+    assert task.notes[-1] == "Left out as photos that calibrate: 1 of 23, such as b.PNG."
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_copies_judge_once_and_never_calibrate_too_and_exif_is_read(own, tmp_pat
     [
         ({"annotations": ""}, "'annotations' and 'images' come together"),
         ({"images": "/no/such/images"}, "/no/such/images lacks 10 of the 10 annotated images"),
-        ({"calibration_limit": 40}, "No image is left to evaluate"),
+        ({"calibration_limit": 40}, "The 0 images left to evaluate"),
         ({"input_size": 0}, "of any x any pixels .* 'input_size' asks for none: give"),
         ({"model": "a.tflite", "input_size": 64}, "of 8 x 8 pixels .* asks for 64"),
     ],
@@ -89,12 +90,12 @@ def test_images_without_any_object_but_crowds_judge_nothing(own):
     world = json.loads(file.read_text())
     world["annotations"] = world["annotations"][-1:]  # of the last photo
     file.write_text(json.dumps(world))
-    with pytest.raises(QlabError, match="None of the 24 images .* 'limit', or give"):
+    with pytest.raises(QlabError, match=r"The 24 images left .* no object .* 'limit', or give"):
         prepared(**own)
     assert len(prepared(**own, limit=40).images) == 30
     world["annotations"][0]["iscrowd"] = 1
     file.write_text(json.dumps(world))
-    with pytest.raises(QlabError, match="None of the 30 images"):
+    with pytest.raises(QlabError, match="The 30 images left"):
         prepared(**own, limit=40)
 
 

@@ -123,14 +123,15 @@ def test_answers_are_kept_for_the_same_question_only(tmp_path, monkeypatch):
     for model in models:
         model.write_text(model.name)
     stored = {i: AsStored(p) for i, p in images.items()}  # EXIF, unread, may hold another photo
-    change = (lambda image, image_id: image + image_id), "brighter"
-    found = detect.detect_each(models, images, 1, *change)
+    monkeypatch.setattr(detect, "corrupt", lambda image, kind, strength, seed: image + seed)
+    worse = ("brighter", 1, 0)
+    found = detect.detect_each(models, images, 1, worse)
     assert seen == [6, 6, 8, 8] and found[0] == found[1]
     boxes = {3: [8.0, 2.0, 28.0, 8.0], 4: [2.0, 3.0, 7.0, 12.0]}
     assert {r["image_id"]: r["bbox"] for r in found[0]} == boxes
-    assert detect.detect_each(models, images, 1, *change) == found and len(seen) == 4
-    for other in (models, images, 1, change[0], "other"), (models, stored, 1, *change):
+    assert detect.detect_each(models, images, 1, worse) == found and len(seen) == 4
+    for other in (models, images, 1, ("brighter", 2, 0)), (models, stored, 1, worse):
         detect.detect_each(*other)
     models[0].write_text("another")
-    detect.detect_each(models, images, 1, *change)
+    detect.detect_each(models, images, 1, worse)
     assert len(seen) == 16

@@ -5,9 +5,10 @@ import pytest
 from conftest import fresh_home
 
 from qlab.core import records
-from qlab.detector import data, measure, mini_coco, robustness
+from qlab.detector import data, measure, mini_coco
 
 pytestmark = pytest.mark.real_data
+SHOWN = ("fp32", "fp16", "int8_dynamic", "int8_static", "int8_selective")
 
 
 def images(real_data) -> dict[str, str]:
@@ -32,7 +33,7 @@ def study(real_data, tmp_path_factory):
     )
     task = data.prepare(given)
     made = notebook01.run(task, *notebook01.TOOLS, *notebook01.VARIANTS)
-    files = {v: f for v, f in made.files.items() if v in robustness.VARIANTS}
+    files = {v: f for v, f in made.files.items() if v in SHOWN}
     found = measure.detect(task, files)
     numbers = measure.accuracy_records(task, found, measure.score(task, found))
     yield task, found, records.as_table(numbers)

@@ -49,7 +49,7 @@ def test_classes_are_numbered_as_coco_numbers_them():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda f: write(f, steps=["Prelu"]), "the operator Prelu at conv is not known"),
+        (lambda f: write(f, steps=["Prelu"]), "Op type not registered 'Prelu'"),
         (lambda f: write(f, weightsManifest=[]), r"output \[1, N, 6\].*KeyError"),
         (lambda f: write(f)[0].write_text("[" * 99), "is no graph model of TensorFlow.js"),
         (lambda f: (write(f), (f / "b.bin").unlink()), "FileNotFound.*b.bin"),

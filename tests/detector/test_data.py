@@ -67,7 +67,7 @@ def test_copies_judge_once_and_never_calibrate_too_and_exif_is_read(own, tmp_pat
     (other / "b.PNG").write_bytes((images / "9.png").read_bytes())
     task = prepared(**own, calibration_images=str(other))
     assert len(task.calibration) == 1 and 9 not in task.images
-    assert task.notes[-1] == "Left out as photos that calibrate: 1 of 23, such as b.PNG."
+    assert task.notes[-1] == "Left out as photos that calibrate: 1 of 24, such as b.PNG."
 
 
 @pytest.mark.parametrize(

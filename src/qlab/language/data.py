@@ -23,6 +23,7 @@ MODELS = {
     "full": ("meta-llama/Llama-3.2-3B",),
 }
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
+TWIN_PASSAGES = 500  # that judge a twin
 EVEN_MODEL = EMBEDDED_MODEL + "_even"  # the same function without outlier channels
 
 
@@ -130,8 +131,8 @@ def embedded_task(parameters: Parameters, task: Task) -> Task:
 
 
 def twin(task: Task, strength: float) -> Task:
-    """The same task on the embedded Llama with outlier channels of another strength, 0: without
-    any, the even twin. QlabError for another model."""
+    """The task, TWIN_PASSAGES at most, on the embedded Llama with outlier channels of another
+    strength, 0: without any, the even twin. QlabError for another model."""
     if task.model != EMBEDDED_MODEL:
         raise QlabError(f"Only {EMBEDDED_MODEL} has twins; {task.model} has none.")
     recipe = {"model": task.parent, "strength": strength, "code": cache.code_sha256(__name__)}
@@ -146,7 +147,8 @@ def twin(task: Task, strength: float) -> Task:
 
     folder = cache.artefact("llama_spread", recipe, make) / "model"
     name = EVEN_MODEL if strength == 0 else f"{EMBEDDED_MODEL}_{strength:g}"
-    return dataclasses.replace(task, folder=folder, model=name)
+    judging = {part: getattr(task, part)[:TWIN_PASSAGES] for part in ("passages", "encoded")}
+    return dataclasses.replace(task, folder=folder, model=name, **judging)
 
 
 def _subject(name: str, folder: Path) -> str:

@@ -9,7 +9,7 @@ from qlab.language import lambada, mini_lambada
 from qlab.language.lambada import Passage
 
 # Passages per profile; 0 means all of the file.
-EVALUATION = {"smoke": 100, "mini": mini_lambada.COUNTS["test"], "small": 1000, "full": 0}
+EVALUATION = {"smoke": 100, "mini": 1000, "small": 1000, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 128, "small": 128, "full": 128}
 TRAINING = {"smoke": 64, "mini": 4000, "small": 2000, "full": 4000}  # for adapters
 EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split

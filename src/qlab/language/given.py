@@ -57,7 +57,7 @@ def from_gguf(file: Path) -> Path:
         try:
             parts = GGUFReader(file)
             model = AutoModelForCausalLM.from_pretrained(file.parent, **named)
-        except (ValueError, KeyError, NotImplementedError) as error:
+        except (ValueError, LookupError, NotImplementedError) as error:
             raise QlabError(
                 f"{file} could not be read as a GGUF file of a causal decoder: {error}. Get it "
                 "again, or give the Hugging Face folder it was made from."

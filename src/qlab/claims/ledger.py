@@ -70,9 +70,9 @@ def judge_all(evidence: Evidence, file: Path | None = None) -> pd.DataFrame:
         for tier in TIERS:
             here = {"tier": tier, "inside": tier in scope.tiers}
             rows.append(about | here | judge(claim, evidence, tier))
-    table = pd.DataFrame(rows).set_index(["id", "tier"])
+    table = pd.DataFrame(rows).set_index(["id", "tier"]).astype({"p": float})
     measured = table[(table["kind"] == "measured") & table["p"].notna()]
-    family = measured.astype({"p": float}).groupby(["source", "tier"])["p"]
+    family = measured.groupby(["source", "tier"])["p"]
     holm = family.transform(lambda p: multipletests(p, method="holm")[1]).reindex(table.index)
     verdict = table["verdict"].mask(holm >= 0.05, UNDECIDED)
     return table.assign(p_holm=holm.fillna(table["p"]), verdict=verdict)

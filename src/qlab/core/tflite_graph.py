@@ -2,7 +2,6 @@
 
 import copy
 import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,14 +98,6 @@ def constants(file: Path) -> set[str]:
     """Names of the main graph's tensors whose values the file holds."""
     model = read(file)
     return {t.name.decode() for t in model.subgraphs[0].tensors if _held(model, t)}
-
-
-def weight_bytes(file: Path) -> dict[str, int]:
-    """Bytes of constant tensors by data type, such as {"INT8": 900000, "FLOAT32": 3000}."""
-    model, total = read(file), Counter()
-    for tensor in model.subgraphs[0].tensors:
-        total[type_of(tensor)] += _held(model, tensor)
-    return dict(+total)
 
 
 def weight_types(content: bytes) -> dict[str, tuple[str, int]]:

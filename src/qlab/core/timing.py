@@ -3,7 +3,6 @@
 Machines drift and are shared, so what is compared runs in turn, round after round.
 """
 
-import contextlib
 import json
 import random
 import re
@@ -11,9 +10,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,6 @@ import numpy as np
 from qlab.core.errors import QlabError
 
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")  # of the whole processor package
-METERS = {"rapl": lambda: int(RAPL.read_text()) / 1e6}  # joules that a meter has counted
 STATUS = Path("/proc/self/status")
 
 
@@ -84,25 +81,22 @@ def print_peak_memory() -> None:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def _joules() -> dict[str, float]:
-    """What each meter that this process may read has counted, by its name."""
-    found = {}
-    for name, read in METERS.items():
-        with contextlib.suppress(OSError):  # no file, or one for root alone
-            found[name] = read()
-    return found
+def energy(call: Callable[[], object], seconds: float = 30) -> tuple[float, int] | None:
+    """Joules of a call by RAPL beyond what the idle processor takes in its time, and the number of
+    calls, `seconds` in all, that this is the mean of; None where the meter cannot be read."""
+    try:
+        idle, waited, _ = _spent(lambda: time.sleep(seconds / 300), seconds / 3)
+        used, lasted, calls = _spent(call, seconds)
+    except OSError:  # no file, or one for root alone
+        return None
+    wrapped = min(idle, used) < 0  # the counter began anew: no measurement
+    return None if wrapped else ((used - idle * lasted / waited) / calls, calls)
 
 
-def readable_meters() -> list[str]:
-    """Names of the energy meters that this process may read."""
-    return list(_joules())
-
-
-@contextlib.contextmanager
-def energy() -> Iterator[SimpleNamespace]:
-    """Measure a block: `joules` by readable meter."""
-    used, before = SimpleNamespace(joules={}), _joules()
-    yield used
-    spent = {name: end - before[name] for name, end in _joules().items() if name in before}
-    # RAPL's counter wraps around: a negative difference is no measurement.
-    used.joules |= {name: joules for name, joules in spent.items() if joules >= 0}
+def _spent(call: Callable[[], object], seconds: float) -> tuple[float, float, int]:
+    """Joules and seconds of as many calls as fill `seconds`, and their number."""
+    before, start, calls = int(RAPL.read_text()), time.perf_counter(), 0
+    while (lasted := time.perf_counter() - start) < seconds:
+        call()
+        calls += 1
+    return (int(RAPL.read_text()) - before) / 1e6, lasted, calls

@@ -56,17 +56,14 @@ def memory_records(task: Task, files: Files) -> list[Record]:
     return [_counted(task, v, "peak_memory_bytes", peak) for v, peak in peaks.items()]
 
 
-def energy_records(task: Task, files: Files, repeats: int = 20) -> list[Record]:
-    """Joules per image by RAPL (the whole processor package); none where no meter is readable."""
-    records = []
-    for variant, file in files.items() if "rapl" in timing.readable_meters() else ():
+def energy_records(task: Task, files: Files) -> list[Record]:
+    """Joules an image by `timing.energy`; none where no meter is readable."""
+    records, seconds = [], 1 if task.given.profile == "smoke" else 30
+    for variant, file in files.items():
         detector = detect.Detector(file, task.given.threads)
         detector(images.read_image(next(iter(task.images.values()))))  # warm-up
-        with timing.energy() as used:
-            for _ in range(repeats):
-                detector.invoke()
-        if spent := used.joules.get("rapl"):
-            records.append(_counted(task, variant, "energy_j", spent / repeats, repeats))
+        if spent := timing.energy(detector.invoke, seconds):
+            records.append(_counted(task, variant, "energy_j", *spent))
     return records
 
 

@@ -114,7 +114,7 @@ def test_the_disk_decides_and_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path,
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=30 * 10**9))
     assert disk.free(paths.build() / "not" / "there" / "yet") == 30 * 10**9
     disk.refuse(28 * 10**9, "It", "Take less")
-    with pytest.raises(QlabError, match="It will take about 29.0GB in .*, where 30.0GB can be"):
+    with pytest.raises(QlabError, match="It will take about 29,000 MB in .*, where 30,000"):
         disk.refuse(29 * 10**9, "It", "Take less")
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))

@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-from tqdm import tqdm
-
 from qlab.core import paths
 from qlab.core.errors import QlabError
 
@@ -29,7 +27,7 @@ def used(folder: Path) -> int:
 def refuse(needed: int, what: str, instead: str) -> None:
     """QlabError where build/ has no room for `needed` bytes of `what`; `instead` is a way out."""
     if 1.05 * needed > (left := free(paths.build())):  # and for headers, records, figures
-        needs, has = (tqdm.format_sizeof(n, "B") for n in (needed, left))
+        needs, has = (f"{n / 1e6:,.0f} MB" for n in (needed, left))
         raise QlabError(
             f"{what} will take about {needs} in {paths.build()}, where {has} can be written. "
             f"{instead}, free some space, or set QLAB_HOME to a folder with more."

@@ -118,3 +118,16 @@ def choose(table: pd.DataFrame, max_share: float = math.inf, max_loss: float = m
     table = table.assign(loss=-table["quality_low"])
     kept = table[(table["share"] <= max_share) & (table["loss"] <= max_loss)]
     return kept.sort_values(PREFER[prefer], kind="stable")
+
+
+def quality(row: pd.Series) -> str:
+    """Difference to float in points, with its interval; float's own is 0."""
+    ends = (f"{POINTS * row[f'quality{end}']:+z.2f}" for end in ("", "_low", "_high"))
+    return "0" if row["parent"] else "{} [{}, {}]".format(*ends)
+
+
+def time(row: pd.Series) -> str:
+    """Ratio to float's time, with its interval; float's own is 1, one not measured a dash."""
+    if row["parent"] or pd.isna(row["time"]):
+        return "1" if row["parent"] else "–"
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*row[["time", "time_low", "time_high"]])

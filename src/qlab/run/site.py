@@ -121,7 +121,7 @@ def headline(found: Mapping[str, pd.DataFrame]) -> list[str]:
         shares = [f"{row['share']:.0%} ({name})" for name, row in best(loss, "size").items()]
         told.append(f"At most {words} lost: the file shrinks, of float's, to {', '.join(shares)}.")
     rows = best(LOSSES["one point"], "time")
-    quick = [f"{_time(r)} ({n})" for n, r in rows.items() if not r["parent"]]
+    quick = [f"{chooser.time(r)} ({n})" for n, r in rows.items() if not r["parent"]]
     if quick:
         told.append(
             f"At most one point lost: the fastest takes {', '.join(quick)} of float's time."
@@ -137,7 +137,7 @@ def _front(name: str, table: pd.DataFrame) -> dict[str, Any]:
     best = {words: chooser.standing(table, cost) == "unbeaten" for words, cost in costs.items()}
     rows = [
         row.to_dict()
-        | {"quality_words": _quality(row), "time_words": _time(row)}
+        | {"quality_words": chooser.quality(row), "time_words": chooser.time(row)}
         | {"on": " and ".join(words for words in costs if best[words][i])}
         for i, row in table[best["size"] | best["time"]].iterrows()
     ]
@@ -147,28 +147,15 @@ def _front(name: str, table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _advice(kind: chooser.Kind, words: str, fitting: pd.DataFrame) -> str:
-    """The smallest within a loss, what to expect of it, and what comes next."""
-    row, *rest = (row for _, row in fitting.iterrows())
-    timed = "time not measured" if pd.isna(row["time"]) else f"{_time(row)} of the time"
-    after = f"next: {rest[0]['variant']}, {rest[0]['share']:.1%}" if rest else "no other keeps it"
-    return (
+    """The smallest within a loss, and what to expect of it."""
+    row = fitting.iloc[0]
+    told = (
         f"For at most {words} of {kind.score} lost: take {row['variant']}; expect {row['size']:,} "
-        f"bytes ({row['share']:.1%} of float's), {kind.score} {_quality(row)} points on "
-        f"{row['n']:,} {kind.items}, {timed}; the smallest of {len(fitting)} ({after})."
     )
-
-
-def _quality(row: pd.Series) -> str:
-    """Difference to float in points, with its interval; float's own is 0."""
-    ends = (f"{100 * row[f'quality{end}']:+z.2f}" for end in ("", "_low", "_high"))
-    return "0" if row["parent"] else "{} [{}, {}]".format(*ends)
-
-
-def _time(row: pd.Series) -> str:
-    """Ratio to float's time, with its interval; float's own is 1, one not measured a dash."""
-    if row["parent"] or pd.isna(row["time"]):
-        return "1" if row["parent"] else "–"
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*row[["time", "time_low", "time_high"]])
+    told += f"bytes ({row['share']:.1%} of float's), {kind.score} {chooser.quality(row)} points on "
+    return (
+        told + f"{row['n']:,} {kind.items}, time {chooser.time(row)}; of {len(fitting)} that fit."
+    )
 
 
 def ledger(profile: str) -> pd.DataFrame | None:
@@ -245,7 +232,7 @@ def readme(text: str, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
     for profile, name, variant in wanted:
         row = tables[profile][name].set_index("variant").loc[variant]
         seeds = f", {row['seeds']:.0f} seeds" if row["seeds"] > 1 else ""
-        told = f"{_time(row)} | {_quality(row)} | {row['n']:,.0f} {KINDS[name].items}"
+        told = f"{chooser.time(row)} | {chooser.quality(row)} | {row['n']:,.0f} {KINDS[name].items}"
         rows.append(f"| `{profile}` | {name} | `{variant}` | {row['share']:.3f} | {told}{seeds} |")
     return marked.sub(lambda _: TABLE.format(rows="\n".join(rows)), text)
 

@@ -69,9 +69,10 @@ def test_what_the_real_models_say_is_what_the_prose_says():
     hangs = {e: len({of[e] for of in direction.values()}) > 1 for e in direction[ALL].index}
     assert [e for e, turns in hangs.items() if not turns] == ["storage_size"]
     assert {of["storage_size"] for of in by(REAL, "intensity").values()} == {"SP"}
-    for way, words in ((SPLIT, "strongly positive"), (ALL, "strongly negative")):
+    for way, words in ((SPLIT, "strongly positive"), (ALL, "negative to weakly negative")):
         said = told[way]["inference_latency"]
-        assert said in PROSE and said[:2] == {"strongly positive": "SP"}.get(words, "SN")
+        assert f'"{words}"' in PROSE and said in PROSE
+        assert said.split()[0] == {"strongly positive": "SP"}.get(words, "NE-WN")
     strength = by(REAL, "intensity")
     assert strength[ALL]["accuracy"] == "IF" and strength[ONE_EACH]["accuracy"] == "SN"
 

@@ -29,6 +29,9 @@ def package(tmp_path, monkeypatch) -> Path:
     for name, code in MODULES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(code)
+    # As in site-packages, where other packages lie beside it.
+    (root.parent / "numpy").mkdir()
+    (root.parent / "numpy" / "__init__.py").write_text("")
     monkeypatch.setattr(closure, "PACKAGE", root)
     return root
 

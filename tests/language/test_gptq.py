@@ -100,6 +100,7 @@ def test_inputs_that_overflowed_contradict_each_other_or_are_missing():
     infinite.add_batch(torch.full((1, 5, 128), float("inf")), None)
     indefinite.add_batch(inputs(), None)
     indefinite.H[7, 8] = indefinite.H[8, 7] = 1e4
-    for observer in (infinite, indefinite):
-        with pytest.raises(QlabError, match="no positive definite Hessian: they overflowed"):
+    told = "inputs of a layer overflowed", "no positive definite Hessian: they are too few"
+    for observer, sentence in zip((infinite, indefinite), told, strict=True):
+        with pytest.raises(QlabError, match=sentence):
             method.quantize(weight, observer)

@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def prepare(project: Path) -> Iterator[str]:
     """The steps of `start` behind the installation, each giving the sentences about it."""
     from tqdm import tqdm
 
-    from qlab.core import disk, hub, paths
+    from qlab.core import disk, hub, paths, progress
 
     kaggle = paths.kaggle()
     if kaggle is None:
@@ -87,18 +88,24 @@ def prepare(project: Path) -> Iterator[str]:
     yield gpu()
     if not os.environ.get("QLAB_STOP_AT"):
         os.environ["QLAB_STOP_AT"] = str(int(time.time() + LIMIT - SPARE))
-    left = (float(os.environ["QLAB_STOP_AT"]) - time.time()) / 3600
+    left = (progress.stop_at() - time.time()) / 3600
     yield f"No piece of work is begun after {left:.1f} hours from now (QLAB_STOP_AT)."
     yield f"Results go to {home}, where {tqdm.format_sizeof(disk.free(home), 'B')} can be written."
 
 
 def online() -> bool:
-    """Whether the hub may be asked and its server answers within seconds."""
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
-        return False
-    with contextlib.suppress(OSError), socket.create_connection(("huggingface.co", 443), 8):
-        return True
-    return False
+    """Whether the hub may be asked and its server answers within seconds. Asked in a thread of its
+    own, because looking up a name knows no time-out."""
+    from qlab.core.secrets import hub_offline
+
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError), socket.create_connection(("huggingface.co", 443), 8):
+            answered.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return not hub_offline() and answered.wait(8)
 
 
 def copy(source: Path, target: Path, how=shutil.copyfile) -> None:

@@ -36,7 +36,7 @@ def symmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: fl
     One level of 2^bits stays unused, so that each has its negative (Jacob et al. 2018, section
     3.1). `clip` keeps that share of the range. QlabError: bits not 2 to 16, clip not above 0 to 1.
     """
-    _check(bits, clip)
+    _check(weight, bits, clip)
     high = 2 ** (bits - 1) - 1
     reach = clip * np.abs(weight).max(1 if per_channel else None, keepdims=True)
     scale = _step(reach, high)
@@ -48,7 +48,7 @@ def asymmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: f
 
     The range is stretched to contain 0 (padding must cost nothing); all 2^bits levels are used.
     """
-    _check(bits, clip)
+    _check(weight, bits, clip)
     high, axis = 2**bits - 1, 1 if per_channel else None
     bottom = clip * np.minimum(weight.min(axis, keepdims=True), 0)
     top = clip * np.maximum(weight.max(axis, keepdims=True), 0)
@@ -99,7 +99,9 @@ def _step(reach: np.ndarray, steps: int) -> np.ndarray:
     return np.where(reach > 0, reach, steps) / steps
 
 
-def _check(bits: int, clip: float) -> None:
+def _check(weight: np.ndarray, bits: int, clip: float) -> None:
+    if weight.ndim != 2 or not np.isfinite(weight).all():
+        raise QlabError("Weights are a matrix [out, in] of finite numbers; these are not.")
     if bits not in BITS:
         raise QlabError(f"A grid has {BITS[0]} to {BITS[-1]} bits; {bits} were asked for.")
     if not 0 < clip <= 1:

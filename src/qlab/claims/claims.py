@@ -97,8 +97,9 @@ def read(file: Path | None = None) -> File:
     except ValidationError as error:
         (first, *_), where = error.errors(), ""
         if keys := list(first["loc"]):
-            if keys[0] == "claims":
-                keys[:2] = [f"claim {given['claims'][keys[1]].get('id', keys[1])!r}"]
+            if keys[0] == "claims" and len(keys) > 1:
+                one = given["claims"][keys[1]]
+                keys[:2] = [f"claim {one.get('id', '?') if isinstance(one, dict) else one!r}"]
             where = f"{', '.join(map(str, keys))}: "
         raise QlabError(
             f"{file.name}, {where}{first['msg'].removeprefix('Value error, ')}."

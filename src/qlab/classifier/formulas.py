@@ -184,7 +184,10 @@ def loss_data(points: pd.DataFrame, layers: int) -> Data:
             f"A formula needs at least {FEWEST} values of k; found {len(known)} "
             f"({', '.join(map(str, known))}). Run the sweep with more of them."
         )
-    k, y, error = points[["k", "loss", "loss_se"]].to_numpy(float).T
+    numbers = points[["k", "loss", "loss_se"]].to_numpy(float)
+    if points["bits"].nunique() > 1 or not np.isfinite(numbers).all():
+        raise QlabError("A formula is of one bit width, and of points without a missing number.")
+    k, y, error = numbers.T
     seeds = points.groupby(["where", "k"])["loss"]
     apart = y - seeds.transform("mean").to_numpy()
     between = (apart**2).sum() / max(len(y) - seeds.ngroups, 1)

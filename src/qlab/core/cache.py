@@ -81,6 +81,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     except OSError as error:
         place = Path(error.filename or folder)
         ours = place.is_relative_to(folder) or folder.is_relative_to(place)
+        ours = ours or error.errno in (errno.ENOSPC, errno.EDQUOT)  # a full disk, wherever it is
         if error.errno not in _UNWRITABLE or not ours:
             raise
         raise QlabError(

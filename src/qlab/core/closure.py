@@ -18,10 +18,19 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def imported(code: str, name: str = "code") -> list[Path]:
     """Files of the qlab modules that a piece of Python imports, transitively, sorted. Imports
     inside functions count. SyntaxError of the code, which has this name, or of a module."""
-    finder = ModuleFinder([str(PACKAGE.parent)])  # what lies elsewhere is not followed
+    finder = _Finder()
     finder.load_module("__main__", io.StringIO(code), name, ("", "r", 1))  # 1: source
     del finder.modules["__main__"]
     return sorted(Path(module.__file__) for module in finder.modules.values() if module.__file__)
+
+
+class _Finder(ModuleFinder):
+    """Follows the package's own modules alone, whatever is installed beside it."""
+
+    def find_module(self, name, path, parent=None):
+        if path is None and name != PACKAGE.name:  # a top level
+            raise ImportError(name)
+        return super().find_module(name, path or [str(PACKAGE.parent)], parent)
 
 
 def module_files(notebook: Path) -> list[Path]:

@@ -30,11 +30,20 @@ def bar(name: str) -> Callable[[Iterable], Iterable]:
     return wrap
 
 
+def stop_at() -> float:
+    """The time from `QLAB_STOP_AT`; infinity where a run may take as long as it needs."""
+    text = os.environ.get("QLAB_STOP_AT") or "inf"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise QlabError(f"QLAB_STOP_AT is in seconds since 1970, not {text!r}.") from error
+
+
 def check_time() -> None:
     """Return while there is time, else end the notebook: a QlabError. On Kaggle, where the output
     of a version that failed cannot be attached, papermill takes `SystemExit(0)` for an end, but not
     under `qlab run`, which needs to know."""
-    if time.time() < float(os.environ.get("QLAB_STOP_AT") or "inf"):
+    if time.time() < stop_at():
         return
     told = "The time is up (QLAB_STOP_AT): stopped between two pieces of work. What was made is "
     told += f"kept in {paths.build()}"

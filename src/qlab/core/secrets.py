@@ -24,10 +24,15 @@ def known() -> list[str]:
     return secret_values({**os.environ, "KAGGLE_HF_TOKEN": kaggle_secret("HF_TOKEN")})
 
 
+def hub_offline() -> bool:
+    """Whether Hugging Face's own switch, HF_HUB_OFFLINE, forbids asking the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
 def kaggle_secret(label: str) -> str:
     """A secret attached to a Kaggle notebook, or an empty text: elsewhere, or none attached. It is
     kept in this process only: in no variable that a child would inherit."""
-    if paths.kaggle() is None or os.environ.get("HF_HUB_OFFLINE") == "1":
+    if paths.kaggle() is None or hub_offline():
         return ""  # the client would wait 40 s for a network
     try:
         from kaggle_secrets import UserSecretsClient

@@ -49,7 +49,7 @@ def _counted(task: Task, *what, **more) -> Record:
 
 
 def memory_records(task: Task, files: Files) -> list[Record]:
-    """Peak resident memory of a fresh process that runs a variant once; 55 MB are Python's."""
+    """Peak resident memory of a fresh process that runs a variant once; some 60 MB are Python's."""
     told, same = ["-m", detect.__name__], {"threads": task.given.threads}
     asked = {v: [*told, json.dumps(same | {"file": str(file)})] for v, file in files.items()}
     peaks = {v: timing.peak_memory(arguments) for v, arguments in asked.items()}

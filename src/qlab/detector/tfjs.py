@@ -32,6 +32,8 @@ def saved_model(file: Path) -> Path:
         files = [file_sha256(file.parent / name) for name in parts]
         recipe = {"files": files, "code": code_sha256(__name__), "versions": versions("tensorflow")}
         return artefact("tfjs", recipe, lambda at: _write(model, file, str(at / "model"))) / "model"
+    except QlabError:
+        raise
     except Exception as error:  # TensorFlow raises many kinds
         why = f"one input [1, H, W, 3], one output [1, N, 6]; {type(error).__name__}: {error}"
         raise QlabError(f"{file} is no graph model of TensorFlow.js with {why}") from error

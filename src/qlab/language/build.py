@@ -165,7 +165,7 @@ def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settin
 def load(task: Task, variant: Variant):
     """The model that stands for a variant's accuracy: dense weights, with an adapter's product
     (Hu et al., arXiv 2106.09685) added; a method that rounds inputs too runs on its own kernels."""
-    if not variant.weight_only:
+    if not variant.weight_only and not variant.adapter and variant.layers is None:
         return streaming.load_packed(variant.folder, task.choice.device)
     where = (task.choice.dtype, task.choice.device)
     made = streaming.load_dense(variant.folder, *where, variant.method)

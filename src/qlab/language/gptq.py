@@ -111,13 +111,18 @@ class Gptq(RoundToNearest):
         """The observed layer quantized and packed; QlabError: too few inputs, or infinite ones."""
         if observer is None or observer.nsamples == 0:
             raise QlabError("GPTQ needs inputs to calibrate on; give it some passages.")
+        if not torch.isfinite(observer.H).all():
+            raise QlabError(
+                "The inputs of a layer overflowed, so it cannot be calibrated; use float32, or "
+                "bfloat16 where float16 was used."
+            )
         try:
             with auto_gptq_compat.quantizing():
                 made = observer.fasterquant(percdamp=DAMPING, group_size=self.group_size)
         except torch.linalg.LinAlgError as error:
             raise QlabError(
-                "A layer's inputs give no positive definite Hessian: they overflowed (use float32, "
-                "or bfloat16 where float16 was used), or they are too few (give more passages)."
+                "A layer's inputs give no positive definite Hessian: they are too few; give more "
+                "passages."
             ) from error
         observer.free()
         return self._packed(observer.layer.weight.detach(), *made[:2])

@@ -157,7 +157,8 @@ def fingerprint(experiment: str) -> str:
     files = {name: paths.home() / "data" / name for name in module.FILES}
     lock = Path(__file__).resolve().parents[1] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
-    files |= {"sweep.py": Path(__file__)}
+    tables = Path(module.__file__).parent.glob("*.yaml")  # units and directions of metrics
+    files |= {one.name: one for one in (Path(__file__), *tables)}
     hashes = {name: file_sha256(file) for name, file in files.items()}
     return hash_json(hashes | {"code": code_sha256(module.__name__)})
 

@@ -77,16 +77,14 @@ def _of_points(axes, which: str, label: str) -> None:
     if low < -10:
         getattr(axes, f"set_{which}scale")("symlog", linthresh=1, linscale=0.6)
         getattr(axes, f"set_{which}lim")(1.25 * low, max(high, 0.3))
-        axis.set_ticks(ticks := [-50, -10, -5, -2, -1, 0], ticks)
-        label += ", log beyond -1"
+        axis.set_ticks(ticks := [-50, -10, -5, -2, -1, 0, *(t for t in (1, 2) if t < high)], ticks)
+        label += "\n(log beyond 1)"
     axis.set_label_text(label)
 
 
 def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> None:
-    """Accuracy minus the float parent's over k, from either end; `today` are points run afresh.
-
-    Bars are 95 % intervals, of QAT over seeds and images, of PTQ over images.
-    """
+    """Accuracy minus the float parent's over k, from either end, with 95 % intervals (QAT's over
+    seeds and images); `today` are points run afresh."""
     points = both_ends(points_table(table))
     drawn = over_seeds(points.assign(change=-points["loss"] * POINTS), "change")
     over = records.pick(table, "accuracy_difference_over_seeds", condition=None)
@@ -196,14 +194,15 @@ def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int, told: str
 
 
 def robustness(table: pd.DataFrame, profile: str) -> None:
-    """Accuracy on corrupted examples: of float, and the difference of the quantized ones, over
-    seeds where there are several."""
+    """Accuracy on corrupted examples: float's, and minus it the others', over their seeds."""
     names = ["accuracy", "accuracy_difference", over := "accuracy_difference_over_seeds"]
     drawn = records.pick(table, names)
     drawn = drawn[drawn["condition"].notna()].astype({"strength": int})
     several = drawn["variant"].isin(drawn.loc[drawn["metric"] == over, "variant"])
     drawn = drawn[~several | (drawn["metric"] == over)].replace({"metric": {over: names[1]}})
     judged, kinds = drawn[drawn["metric"] == names[1]], drawn["condition"].unique()
+    broken = judged.groupby("variant")["value"].median() < -0.1  # they would set the scale
+    far, judged = ", ".join(broken.index[broken]), judged[~judged["variant"].map(broken)]
     layout = {"nrows": 2, "ncols": len(kinds), "sharey": "row", "sharex": True}
     layout |= {"figsize": (2.5 * len(kinds) + 0.6, 5.6), "squeeze": False}
     with plot.figure("qat_robustness", profile, drawn, **layout) as (canvas, axes):
@@ -221,7 +220,7 @@ def robustness(table: pd.DataFrame, profile: str) -> None:
                 bars = {"yerr": [value - low, high - value], "capsize": 2, "ls": "", "ms": 5}
                 bottom.errorbar(x, value, label=variant, **bars, **style)
             bottom.set(xlabel="strength", xticks=floats["strength"])
-        canvas.suptitle(about(table), fontsize=10)
+        canvas.suptitle(f"{about(table)}{'; far below, not drawn: ' * bool(far)}{far}", fontsize=10)
         axes[0][0].set_ylabel("accuracy of float")
         _of_points(axes[1][0], "y", "points minus float's")
         _below(canvas, axes[1][0].get_legend_handles_labels()[0], ncols=4)
@@ -237,12 +236,15 @@ def network(table: pd.DataFrame, profile: str) -> None:
         (step, "metric", "bytes a step, two workers", "At each step of data-parallel training"),
         (update, "bits", "bytes an update, reckoned", "In a round that sends only those layers"),
     ][len(step) == 0 :]
+    words = {"network_step_bytes": "counted", "network_step_analytic_bytes": "reckoned"}
     drawn, layout = pd.concat([step, update]), {"ncols": len(panels), "squeeze": False}
     layout["figsize"] = (4.8 * len(panels), 3.8)
     with plot.figure("qat_network", profile, drawn, **layout) as (canvas, axes):
         canvas.suptitle(table["model"].iloc[0], fontsize=10)
         for axis, (rows, kind, what, title) in zip(axes[0], panels, strict=True):
-            rows = rows.sort_values(kind).astype({"k": int, kind: str})
+            rows = rows.sort_values(kind).astype({"k": int, kind: str}).replace({kind: words})
             look = {"hue": kind, "style": kind, "markers": True, "errorbar": None}
             sns.lineplot(rows, x="k", y="value", **look, ax=axis)
-            axis.set(xlabel="k, last layers", ylabel=what, title=title, ylim=(0, None))
+            axis.set(xlabel="k, last layers", ylabel=what, title=title)
+            axis.set_ylim(0, 1.08 * rows["value"].max())
+            axis.get_legend().set_title("" if kind == "metric" else kind)

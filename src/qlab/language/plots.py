@@ -47,7 +47,8 @@ def _panels(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = 
         for axis, of in zip(axes[0], parts, strict=True):
             axis.set_title("" if panel == "metric" else of.replace(" minus ", "\nminus "), size=9)
         yield canvas, list(zip(axes[0], parts.values(), strict=True))
-        n = f", n = {rows['n'].max():,}" if rows["n"].max() > 1 else ""
+        least, most = rows["n"].min(), rows["n"].max()
+        n = f", n = {least:,} to {most:,}" if least < most else f", n = {most:,}" * int(most > 1)
         sure = ", 95 % intervals" if "ci_low" in rows and rows["ci_low"].notna().any() else ""
         first, *others = rows["model"].unique()
         models = ", ".join([first, *(others if len(others) < 2 else [f"{len(others)} others"])])

@@ -75,7 +75,7 @@ class Task:
     calibration: LabelledImages = field(repr=False)  # sets the ranges of activations
     test: LabelledImages = field(repr=False)  # judges; no image is in two of the three
     training: Settings  # how long and how fast
-    given: Parameters = field(repr=False)
+    given: Parameters = field(repr=False)  # as the notebook's cell has them
     leave_float: tuple[str, ...]  # names of layers that are not to be quantized
     place: str  # folder name of its records and figures
     notes: tuple[str, ...]  # sentences to tell the reader

@@ -15,7 +15,7 @@ import numpy as np
 class Form(NamedTuple):
     """A family of curves over x = k/N: `at(x, c)` is 0 at x = 0 and 1 at x = 1."""
 
-    name: str
+    name: str  # as the tables say it
     at: Callable[[np.ndarray, float], np.ndarray]
     text: str  # the formula, with {x}, {b} and {c} in braces
     shapes: Sequence[float] = (np.nan,)  # values of c to try; one NaN where there is no c
@@ -38,7 +38,7 @@ class Data(NamedTuple):
     x: np.ndarray  # k/N, 0..1
     y: np.ndarray  # loss as a share of the items
     sigma: np.ndarray  # standard deviation of each y, up to a factor
-    k: np.ndarray
+    k: np.ndarray  # layers quantized
     first: np.ndarray  # whether layers are counted from the input
 
     def means(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

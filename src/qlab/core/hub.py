@@ -9,7 +9,7 @@ from qlab.core.errors import QlabError
 from qlab.core.progress import quiet
 from qlab.core.secrets import kaggle_secret
 
-# The same bytes as https://openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl.
+# The same bytes as openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl.
 LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
 LAMBADA = (
     "https://huggingface.co/datasets/EleutherAI/lambada_openai/resolve/"

@@ -14,11 +14,11 @@ class StepsBar(keras.callbacks.LambdaCallback):
     def __init__(self, name: str, steps: int, epochs: int):
         self.left = None
 
-        def begin(epoch: int, _logs) -> None:
+        def begin(epoch: int, *_, **_logs) -> None:
             self.left = self.left or iter(bar(name)(range((epochs - epoch) * steps)))
 
         super().__init__(
             on_epoch_begin=begin,
-            on_batch_end=lambda _batch, _logs: next(self.left, None),
-            on_train_end=lambda _logs: list(self.left or ()),  # closes the bar
+            on_batch_end=lambda *_, **_logs: next(self.left, None),
+            on_train_end=lambda *_, **_logs: list(self.left or ()),  # closes the bar
         )

@@ -19,8 +19,8 @@ class Operator:
     """One operator: its kind and the names of the tensors it reads and writes."""
 
     kind: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[str, ...]  # names of tensors
+    outputs: tuple[str, ...]  # names of tensors
 
     @property
     def rule(self) -> str:

@@ -43,7 +43,7 @@ class Variant:
     """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
 
     name: str  # as in the records
-    about: About
+    about: About  # its columns there
     folder: Path
     adapter: Path | None = None
     weight_only: bool = True  # whether its dense weights behave as it runs

@@ -16,8 +16,8 @@ Shapes = Mapping[str, tuple[int, int]]  # linear layer -> (outputs, inputs)
 class Quantized(NamedTuple):
     """What is stored for one linear layer, and its weight then, float32 [out, in]."""
 
-    tensors: Tensors
-    dense: torch.Tensor
+    tensors: Tensors  # by their names in the file
+    dense: torch.Tensor  # the weight then
 
 
 class Method:
@@ -76,9 +76,9 @@ class Library:
     folder `target`. Its text and settings are part of its name in build/: edited, it runs again."""
 
     kind: str | None  # the column `method` of its records; None: float
-    bits: int
-    group_size: int | None
+    bits: int  # of a weight
+    group_size: int | None  # weights that share a scale, where it is told
     make: Callable[..., None]
     settings: Mapping[str, Any] = field(default_factory=dict)  # of `make`
     check: Callable[[Shapes], None] = lambda shapes: None  # QlabError for widths it cannot take
-    weight_only: bool = True
+    weight_only: bool = True  # whether inputs stay as they are

@@ -80,7 +80,7 @@ def test_bad_batches_say_what_is_wrong(folder):
     whole = pickle.dumps(good)
     for content, said in {
         pickle.dumps(good | {b"labels": [3, 0, 10, 1]}): "labels are 0 to 9; found 0 to 10",
-        pickle.dumps(good | {b"labels": [3, 0]}): "needs one int64 label",
+        pickle.dumps(good | {b"labels": [3, 0]}): "one int64 label each",
         pickle.dumps(good | {b"labels": None}): "int",
         pickle.dumps({b"fine_labels": []}): "data",  # CIFAR-100
         pickle.dumps(good | {b"data": np.zeros((4, 3000), np.uint8)}): "reshape",

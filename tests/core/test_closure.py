@@ -32,7 +32,7 @@ def package(tmp_path, monkeypatch) -> Path:
     # As in site-packages, where other packages lie beside it.
     (root.parent / "numpy").mkdir()
     (root.parent / "numpy" / "__init__.py").write_text("")
-    monkeypatch.setattr(closure, "PACKAGE", root)
+    monkeypatch.setattr(closure, "package", lambda: root)
     return root
 
 

@@ -12,7 +12,10 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from qlab.core.errors import QlabError
 
-PACKAGE = Path(__file__).resolve().parents[1]
+
+def package() -> Path:
+    """The folder of the qlab package."""
+    return Path(__file__).resolve().parents[1]
 
 
 def imported(code: str, name: str = "code") -> list[Path]:
@@ -28,9 +31,9 @@ class _Finder(ModuleFinder):
     """Follows the package's own modules alone, whatever is installed beside it."""
 
     def find_module(self, name, path, parent=None):
-        if path is None and name != PACKAGE.name:  # a top level
+        if path is None and name != package().name:  # a top level
             raise ImportError(name)
-        return super().find_module(name, path or [str(PACKAGE.parent)], parent)
+        return super().find_module(name, path or [str(package().parent)], parent)
 
 
 def module_files(notebook: Path) -> list[Path]:

@@ -44,8 +44,8 @@ def symmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: fl
 
 
 def asymmetric(weight: np.ndarray, bits: int, per_channel: bool = False, clip: float = 1) -> Grid:
-    """From the smallest to the largest weight, and to 0, for which an integer, the zero-point, stands
-    exactly (padding must cost nothing); all 2^bits levels are used."""
+    """From the smallest to the largest weight, and to 0, for which an integer, the zero-point,
+    stands exactly (padding must cost nothing); all 2^bits levels are used."""
     _check(weight, bits, clip)
     high, axis = 2**bits - 1, 1 if per_channel else None
     bottom = clip * np.minimum(weight.min(axis, keepdims=True), 0)

@@ -19,7 +19,7 @@ from qlab.claims.address import Address, Found, NotTested, Text, Texts, listed
 from qlab.claims.verdicts import Term
 from qlab.core import places, records
 from qlab.core.errors import QlabError
-from qlab.core.stats import Estimate, proportion
+from qlab.core.stats import Estimate, Z, proportion
 
 Items = pd.DataFrame | None
 
@@ -181,7 +181,7 @@ class Trend(Bounded):
         if (n := len(means)) < 5:
             raise NotTested(f"A trend takes 5 values of k; the records have {n}.")
         r = float(stats.spearmanr(means.index.astype(int), means).statistic)
-        half = 1.959964 * math.sqrt((1 + r**2 / 2) / (n - 3))
+        half = Z * math.sqrt((1 + r**2 / 2) / (n - 3))
         z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
         ends = [r, *map(float, np.tanh([z - half, z + half]))]  # at 1 and -1 rounding cuts r off
         found = Found(Estimate(r, min(ends), max(ends), n), "1", bool(rows["clock"].any()))

@@ -16,11 +16,10 @@ from scipy import stats
 
 from qlab.classifier.forms import FORMS, Data, Fitted, Form, parameters, solve
 from qlab.core.errors import QlabError
-from qlab.core.stats import Estimate
+from qlab.core.stats import Estimate, Z
 
 FEWEST = 4  # values of k; with three, a fold is left with two and any line through them fits
 DRAWS = 1000  # bootstrap refits behind an interval
-Z = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
 class Fit(NamedTuple):

@@ -28,7 +28,6 @@ qat = tfmot.quantization.keras
 KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()  # layers tfmot quantizes
 OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 BITS = (8, 4)  # of the weights; activations have 8
-WHERE = ("last", "first", "only")  # ends of the network to count layers from
 WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
 ACTIVATIONS = (kinds.ReLU, kinds.Activation)  # layers that belong to the one before
 # They hand on values in the steps in which they read them: a quantizer belongs before them.

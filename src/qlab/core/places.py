@@ -18,7 +18,7 @@ from statsmodels.stats.power import TTestPower
 
 from qlab.core import records
 from qlab.core.errors import QlabError
-from qlab.core.stats import Estimate, student
+from qlab.core.stats import Estimate, Z, student
 
 _FLIPS = 6  # differences that an exact sign-flip test needs to reach 5 %: 2 x 0.5^6 = 0.031
 
@@ -63,7 +63,7 @@ def points_table(table: pd.DataFrame) -> pd.DataFrame:
         name: found["variant"].map(records.pick(plain, metric).set_index("variant")["value"])
         for name, metric in {"share": "quantized_share", "size_bytes": "size_bytes"}.items()
     }
-    spread = (found["ci_high"] - found["ci_low"]) / (2 * 1.959964)
+    spread = (found["ci_high"] - found["ci_low"]) / (2 * Z)
     found = found.assign(loss=-found["value"], loss_se=spread, seed=found["seed"].fillna(0), **of)
     columns = ["method", "where", "k", "bits", "seed", "share", "loss", "loss_se", "size_bytes"]
     whole = dict.fromkeys(("k", "bits", "seed"), int)

@@ -8,6 +8,8 @@ from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+Z = 1.959964  # two-sided 95 % quantile of the normal distribution
+
 
 class Estimate(NamedTuple):
     """A value with its 95 % interval and the number of items behind it."""

@@ -16,6 +16,7 @@ import yaml
 
 from qlab.core import records
 from qlab.core.errors import QlabError
+from qlab.core.stats import Z
 from qlab.evidence import models
 from qlab.evidence.intensity import relative_improvement
 
@@ -111,4 +112,4 @@ def _less(one: pd.DataFrame, parent: pd.DataFrame, metric: str) -> tuple[pd.Seri
 
 def _error(rows: pd.DataFrame) -> pd.Series:
     """The standard error behind a 95 % interval."""
-    return (rows["ci_high"] - rows["ci_low"]).abs() / (2 * 1.959964)
+    return (rows["ci_high"] - rows["ci_low"]).abs() / (2 * Z)

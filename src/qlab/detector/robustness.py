@@ -10,7 +10,7 @@ from qlab.detector.average_precision import Judged, difference, judged
 from qlab.detector.data import Task
 from qlab.detector.measure import DRAWS, RECORD, parent_of, shared
 
-LIMIT = {"smoke": 8, "mini": 100, "small": 128, "full": 500}  # images
+LIMIT = {"smoke": 8, "mini": 50, "small": 128, "full": 500}  # images
 STRENGTHS = {"smoke": (2,), **dict.fromkeys(("mini", "small", "full"), corruptions.STRENGTHS)}
 CLEAN = ("clean", 0)  # the same images as they are
 Under = dict[tuple[str, int], dict[str, Judged]]  # by condition and strength, then by variant

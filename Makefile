@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything runs from .venv, which `make install` builds from the lock.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install figures sweep test report docs lab train bench lint lock clean
+.PHONY: help install figures sweep test report site docs lab train bench lint lock clean
 
 # smoke (a minute a notebook), mini (embedded models), small (published ones on real data, without a
 # GPU) or full (the sources' own models and data).
@@ -81,6 +81,9 @@ test: $(INSTALLED) ## run the tests
 
 report: $(INSTALLED) ## write build/report/report.html, and README's results table
 	@$(PY) -m qlab.run.site --profile $(PROFILE) $(ARGS)
+
+site: $(INSTALLED) ## build the site from what `make figures` ran, build/site/index.html
+	@CUDA_VISIBLE_DEVICES= $(PY) workflow/site/make.py --profile $(PROFILE) $(ARGS)
 
 # Importing the modules imports TensorFlow and PyTorch, which need no GPU for that.
 docs: $(INSTALLED) ## write the package's API pages, build/docs/index.html

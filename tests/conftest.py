@@ -58,7 +58,7 @@ def real_data() -> Path:
     """The folder of small real data that `QLAB_DATA` names; without it the test is skipped."""
     chosen = os.environ.get("QLAB_DATA")
     if not chosen:
-        pytest.skip("needs QLAB_DATA, a folder of real data (README: Real data from a folder)")
+        pytest.skip("needs QLAB_DATA, a folder of real data (docs/site/reference.md)")
     folder = Path(chosen)
     assert folder.is_dir(), f"QLAB_DATA names {folder}, which is no folder"
     return folder

@@ -86,7 +86,7 @@ def write(folder: Path) -> None:
     warnings.filterwarnings("ignore", "Error parsing type annotation .* jupyter_client")
     modules = {name: doc.Module.from_name(name) for name in extract.walk_specs(["qlab"])}
     shutil.rmtree(folder, ignore_errors=True)
-    render.configure(docformat="markdown", footer_text="qlab")
+    render.configure(docformat="markdown", footer_text="qlab", favicon="data:,")
     for name, module in modules.items():
         document(module)
         page = folder / f"{name.replace('.', '/')}.html"

@@ -31,5 +31,8 @@ def test_the_changelog_keeps_its_form_and_knows_the_version():
     dated = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", title) for title in released]
     assert dated[0][1] == project["version"]
     assert [d[2] for d in dated] == sorted((d[2] for d in dated), reverse=True)
+    for name in ("CITATION.cff", "codemeta.json", ".zenodo.json"):
+        said = re.search(r'^ *"?version"?: "?([\d.]+)', (ROOT / name).read_text(), re.M)
+        assert said[1] == project["version"], name
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert set(re.findall(r"^### (.+)$", text, re.M)) <= kinds

@@ -1,0 +1,117 @@
+"""The site in a real browser: each page whole, without another host, on a phone, for any reader."""
+
+import functools
+import http.server
+import importlib.util
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin
+
+import chromium
+import pytest
+from conftest import ROOT
+
+SITE = ROOT / "build" / "site"
+NOT_OURS = ("api/", "genindex", "search.html")  # pdoc's and the theme's: opened, not judged by axe
+# Only the machine itself can be reached, so that a request to another host is an error in the log.
+ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+LOOK = """return {
+  width: document.documentElement.scrollWidth,
+  bare: [...document.images].filter(i => !i.alt.trim() || !i.naturalWidth).map(i => i.src),
+  links: [...document.links].map(a => a.href),
+  ids: [...document.querySelectorAll('[id]')].map(e => e.id),
+  loaded: performance.getEntriesByType('resource').map(e => e.name),
+}"""
+AXE = """const done = arguments[0];
+axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']}).then(r => done(
+  r.violations.map(v => [v.id, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))])))"""
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and writes no log."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The site as a server gives it out; skipped where `make site` has not been run."""
+    if not (SITE / "index.html").is_file():
+        pytest.skip("There is no build/site: make figures site")
+    handler = functools.partial(Quiet, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(address):
+    with chromium.opened(ALONE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def seen(address, browser):
+    """What every page shows, asks for and links to, at the width of a phone."""
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    pages = {}
+    for file in sorted(SITE.rglob("*.html")):
+        name = file.relative_to(SITE).as_posix()
+        if "_static" not in name:
+            browser.get(address + name)
+            errors = [e["message"] for e in browser.get_log("browser") if e["level"] != "INFO"]
+            pages[name] = browser.execute_script(LOOK) | {"errors": errors}
+    return pages
+
+
+def test_every_page_is_whole_and_asks_no_other_host(seen, address):
+    assert len(seen) > 30
+    for name, page in seen.items():
+        assert page["errors"] == [], name
+        assert page["bare"] == [], name
+        assert [u for u in page["loaded"] if not u.startswith((address, "data:"))] == [], name
+        assert page["width"] <= 360 or name.startswith("api/"), name
+
+
+def test_every_link_of_the_site_leads_somewhere(seen, address):
+    for name, page in seen.items():
+        for link in page["links"]:
+            target, anchor = urldefrag(urljoin(address + name, link))
+            if target.startswith(address):
+                place = unquote(target.removeprefix(address)) or "index.html"
+                assert (SITE / place).exists(), f"{name}: {link}"
+                if anchor and place in seen and not name.startswith("api/"):
+                    assert unquote(anchor) in seen[place]["ids"], f"{name}: {link}"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(theme, seen, address, browser):
+    """WCAG 2.1 A and AA, contrast among them, in both themes."""
+    script = Path(importlib.util.find_spec("axe_core_python").origin).with_name("axe.min.js")
+    feature = {"name": "prefers-color-scheme", "value": theme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    found = {}
+    for name in (name for name in seen if not name.startswith(NOT_OURS)):
+        browser.get(address + name)
+        browser.execute_script(script.read_text(encoding="utf-8"))
+        if faults := browser.execute_async_script(AXE):
+            found[name] = faults
+    assert found == {}
+
+
+def test_a_table_sorts_and_filters(address, browser):
+    browser.get(address + "chooser.html")
+    script = browser.execute_script
+    shown = "return [...document.querySelectorAll('.sheet tbody tr:not([hidden])')]"
+    script("""const field = document.querySelector('.filter input');
+      field.value = 'small detector'; field.dispatchEvent(new Event('input'));""")
+    sizes = f"{shown}.map(r => Number(r.cells[4].dataset.sort))"
+    assert 5 < len(script(sizes)) < 20
+    header = "document.querySelectorAll('.sheet th button')[4]"
+    script(f"{header}.click()")
+    assert script(sizes) == sorted(script(sizes))
+    script(f"{header}.click()")
+    assert script(sizes) == sorted(script(sizes), reverse=True)

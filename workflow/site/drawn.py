@@ -1,0 +1,82 @@
+"""The committed figures, and what stands under each: caption, origin, numbers, the command."""
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import yaml
+
+TIERS = ("small", "mini")  # small first: it is of real models
+
+
+class Drawn(NamedTuple):
+    """One figure of one profile."""
+
+    name: str
+    profile: str
+    notebook: str  # its file's name without .ipynb
+    experiment: str  # whose records it draws
+    caption: str
+
+    @property
+    def label(self) -> str:
+        """By which pages of the site link to it."""
+        return f"{self.profile}-{self.name}".replace("_", "-")
+
+
+def listed(root: Path) -> dict[str, dict]:
+    """workflow/notebooks.yaml: entries by the notebook's name."""
+    return yaml.safe_load((root / "workflow" / "notebooks.yaml").read_text(encoding="utf-8"))
+
+
+def figures(root: Path) -> dict[tuple[str, str], Drawn]:
+    """All figures that lie in figures/mini and figures/small, by profile and name."""
+    return {
+        (profile, name): Drawn(name, profile, notebook, entry["experiment"], caption)
+        for notebook, entry in listed(root).items()
+        for name, caption in entry["figures"].items()
+        for profile in TIERS
+        if (root / "figures" / profile / f"{name}.png").is_file()
+    }
+
+
+def origin(one: Drawn, root: Path) -> dict[str, str]:
+    """Commit, processor and n of a figure, as its records' provenance and its numbers say."""
+    place = root / "data" / "results" / one.profile / one.experiment
+    said = json.loads(place.with_suffix(".provenance.json").read_text(encoding="utf-8"))
+    table = pd.read_csv(root / "figures" / one.profile / f"{one.name}.csv", low_memory=False)
+    if "n" not in table or table["n"].max() <= 1:  # bytes, or what was computed from records
+        table = pd.read_csv(place.with_suffix(".csv"), low_memory=False)
+        table = table[table["ci_low"].notna()]
+    low, high = int(table["n"].min()), int(table["n"].max())
+    return {
+        "commit": said["commit"][:7],
+        "processor": said["hardware"]["processor"],
+        "n": f"{high:,}" if low == high else f"{low:,} to {high:,}",
+    }
+
+
+def about(one: Drawn, root: Path, where: str) -> str:
+    """The lines under a figure, in Markdown; `where` says which cell draws it."""
+    told = origin(one, root)
+    file = f"/figures/{one.profile}/{one.name}"
+    command = f"make figures PROFILE={one.profile} ARGS=notebook_{one.notebook}"
+    return (
+        f":::{{container}} about-figure\n{one.caption}\n\n{where}; "
+        f"{{download}}`numbers (CSV) <{file}.csv>`, {{download}}`SVG <{file}.svg>`. Commit "
+        f"`{told['commit']}`, {told['processor']}, n = {told['n']}. Again: `{command}`\n:::\n"
+    )
+
+
+def embedded(one: Drawn, root: Path) -> str:
+    """The figure itself and what stands under it, for a page that is no notebook."""
+    folder = "small" if one.profile == "small" else "notebooks"
+    title = re.sub(r"_.*", "", one.notebook)
+    where = f"Drawn by [notebook {title}](/{folder}/{one.notebook}.ipynb#{one.label})"
+    alt = one.caption.replace("\n", " ")
+    return (
+        f"```{{image}} /figures/{one.profile}/{one.name}.png\n:alt: {alt}\n```\n"
+        f"{about(one, root, where)}"
+    )

@@ -1,0 +1,146 @@
+"""The site's tables, from records: methods, the chooser, claims, model cards. As HTML."""
+
+import html
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from qlab.claims import chooser
+from qlab.core import records
+
+COSTS = {"size": "share", "time": "time"}
+
+
+def table(name: str, headers: Sequence[str], rows: Iterable[Sequence], filters: bool = True) -> str:
+    """An HTML table that static/tables.js makes sortable, and with `filters` searchable.
+
+    A cell is a text, or a pair of a text and the number that it is sorted by.
+    """
+    lines = []
+    for row in rows:
+        cells = [cell if isinstance(cell, tuple) else (cell, None) for cell in row]
+        tags = ["th scope='row'", *["td"] * (len(cells) - 1)]
+        lines.append("<tr>" + "".join(
+            f"<{tag}{'' if key is None else f' data-sort={key!s}'}>{text}</{tag[:2]}>"
+            for tag, (text, key) in zip(tags, cells, strict=True)
+        ) + "</tr>")  # fmt: skip
+    head = "".join(f"<th scope='col'>{header}</th>" for header in headers)
+    return (
+        "```{raw} html\n"
+        f"<div class='sheet{' filtered' if filters else ''}' tabindex='0' role='region' "
+        f"aria-label='{html.escape(name, quote=True)}, a table that scrolls'>\n"
+        f"<table><caption>{html.escape(name)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n"
+        + "\n".join(lines) + "\n</tbody></table></div>\n```\n"
+    )  # fmt: skip
+
+
+def code(text: str) -> str:
+    """A name as HTML."""
+    return f"<code>{html.escape(str(text))}</code>"
+
+
+def number(value: float, form: str) -> tuple[str, float | str]:
+    """A number and its key; a dash, sorted last, where there is none."""
+    return ("–", "''") if value is None or math.isnan(value) else (format(value, form), value)
+
+
+def estimate(row: pd.Series) -> tuple:
+    """Quality minus float in points with its interval, and what it is sorted by."""
+    return chooser.quality(row), row["quality"]
+
+
+def choices(profiles: Sequence[str]) -> str:
+    """Every variant of every kind of model that was judged, with what it costs and brings."""
+    rows = []
+    for profile in profiles:
+        for name, found in chooser.read_all(profile).items():
+            kind = chooser.KINDS[name]
+            best = {w: chooser.standing(found, cost) == "unbeaten" for w, cost in COSTS.items()}
+            for i, row in found.iterrows():
+                on = " and ".join(words for words in COSTS if best[words][i]) or "–"
+                rows.append([
+                    code(row["variant"]), profile, name, html.escape(row["model"]),
+                    (f"{row['size']:,}", row["size"]), number(row["share"], ".3f"),
+                    (chooser.time(row), "''" if pd.isna(row["time"]) else row["time"]),
+                    estimate(row), (f"{100 * row['quality_low']:+z.2f}", row["quality_low"]),
+                    (f"{row['n']:,} {kind.items}", row["n"]), on,
+                ])  # fmt: skip
+    headers = ["variant", "profile", "kind", "model", "bytes", "size", "time", "quality, points",
+               "at worst", "judged on", "unbeaten on"]  # fmt: skip
+    return table("Every variant that was judged", headers, rows)
+
+
+def methods(file: Path) -> str:
+    """The capability table: what a method needs and can, beside what was measured of it."""
+    rows = []
+    for one in yaml.safe_load(file.read_text(encoding="utf-8")):
+        found = _measured(one["kind"], one["profile"]).set_index("variant")
+        row = found.loc[one["variant"]]
+        needs = [one[key] for key in ("calibration", "cpu", "serializable", "library")]
+        rows.append([
+            html.escape(one["method"]), code(one["variant"]), (str(one["bits"]), one["bits"]),
+            *map(html.escape, needs), number(row["share"], ".3f"),
+            (chooser.time(row), "''" if pd.isna(row["time"]) else row["time"]), estimate(row),
+            f"{one['kind']}, {one['profile']}, n = {row['n']:,}",
+        ])  # fmt: skip
+    headers = ["method", "variant", "bits", "needs calibration", "runs on a CPU", "serializable",
+               "library", "size", "time", "quality, points", "measured on"]  # fmt: skip
+    return table("Methods: what they need, what they cost, what they bring", headers, rows)
+
+
+def _measured(kind: str, profile: str) -> pd.DataFrame:
+    """`chooser.variants` of a kind; of the transformer, which has no file, the same columns."""
+    if kind != "transformer":
+        return chooser.read_all(profile)[kind]
+    table = records.read("transformer_qat", profile)
+    table = table[table["model"] == table["model"].iloc[0]]
+    picked = {m: records.pick(table, m).groupby("variant").first() for m in (
+        "accuracy_difference", "accuracy_difference_over_seeds", "size_bytes")}  # fmt: skip
+    quality = picked["accuracy_difference_over_seeds"].combine_first(picked["accuracy_difference"])
+    found = quality.rename(columns={
+        "value": "quality", "ci_low": "quality_low", "ci_high": "quality_high"
+    })  # fmt: skip
+    sizes = picked["size_bytes"]["value"]
+    found["share"] = (sizes / sizes["fp32"]).reindex(found.index)
+    return found.assign(time=math.nan, parent=False).reset_index()
+
+
+def claims(root: Path, profile: str) -> str:
+    """The ledger that notebook 05 writes, whole."""
+    ledger = pd.read_csv(root / "figures" / profile / "claims_ledger.csv").fillna("")
+    rows = []
+    for _, row in ledger.iterrows():
+        verdict = row["verdict"].replace("_", " ")
+        words = [html.escape(str(row[key])) for key in ("statement", "source", "place", "kind")]
+        tiers = [html.escape(row[key].replace("_", " ")) for key in ("small", "mini")]
+        n = (f"{int(row['n']):,}", int(row["n"])) if row["n"] != "" else ("–", "''")
+        rows.append([
+            f"{words[0]}<br>{code(row['id'])}",
+            f"<span class='{row['verdict'].replace('_', '-')}'>{verdict}</span>",
+            words[1].replace("_", " "), words[2], words[3], html.escape(row["figure"]) or "–", n,
+            html.escape(row["scope"]), *tiers, html.escape(row["reason"]),
+        ])  # fmt: skip
+    headers = ["statement", "verdict", "source", "place", "kind", "figure", "n", "of which models",
+               "small", "mini", "rule"]  # fmt: skip
+    return table("The ledger of claims", headers, rows)
+
+
+def cards(root: Path) -> str:
+    """The embedded models' cards, one row each."""
+    rows = []
+    for file in sorted((root / "data" / "models").glob("*/card.json")):
+        card = json.loads(file.read_text(encoding="utf-8"))
+        score = {k: v for k, v in card["score"].items() if isinstance(v, float) and "ci" not in k}
+        metric, value = next(iter(score.items()))
+        rows.append([
+            code(file.parent.name), html.escape(card["model"]),
+            (f"{card['parameters']:,}", card["parameters"]), html.escape(card["data"]),
+            f"{metric} {value:.3f} on {html.escape(card['score']['dataset'])}", str(card["seed"]),
+            code(card["weights_sha256"][:12]), card["licence"],
+        ])  # fmt: skip
+    headers = ["model", "what", "parameters", "trained on", "score", "seed", "sha256", "licence"]
+    return table("Embedded models", headers, rows, filters=False)

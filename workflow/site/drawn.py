@@ -77,6 +77,7 @@ def embedded(one: Drawn, root: Path) -> str:
     where = f"Drawn by [notebook {title}](/{folder}/{one.notebook}.ipynb#{one.label})"
     alt = one.caption.replace("\n", " ")
     return (
-        f"```{{image}} /figures/{one.profile}/{one.name}.png\n:alt: {alt}\n```\n"
+        f"::::{{container}} picture\n```{{image}} /figures/{one.profile}/{one.name}.png\n"
+        f":alt: {alt}\n```\n::::\n"
         f"{about(one, root, where)}"
     )

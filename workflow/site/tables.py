@@ -48,9 +48,10 @@ def number(value: float, form: str) -> tuple[str, float | str]:
     return ("–", "''") if value is None or math.isnan(value) else (format(value, form), value)
 
 
-def estimate(row: pd.Series) -> tuple:
-    """Quality minus float in points with its interval, and what it is sorted by."""
-    return chooser.quality(row), row["quality"]
+def told(row: pd.Series) -> tuple[tuple, tuple]:
+    """Time and quality of one of `chooser.variants`, each with what it is sorted by."""
+    time = (chooser.time(row), "''" if pd.isna(row["time"]) else row["time"])
+    return time, (chooser.quality(row), row["quality"])
 
 
 def choices(profiles: Sequence[str]) -> str:
@@ -63,14 +64,13 @@ def choices(profiles: Sequence[str]) -> str:
             for i, row in found.iterrows():
                 on = " and ".join(words for words in COSTS if best[words][i]) or "–"
                 rows.append([
-                    code(row["variant"]), profile, name, html.escape(row["model"]),
-                    (f"{row['size']:,}", row["size"]), number(row["share"], ".3f"),
-                    (chooser.time(row), "''" if pd.isna(row["time"]) else row["time"]),
-                    estimate(row), (f"{100 * row['quality_low']:+z.2f}", row["quality_low"]),
-                    (f"{row['n']:,} {kind.items}", row["n"]), on,
+                    code(row["variant"]), profile, name, number(row["share"], ".3f"), *told(row),
+                    (f"{100 * row['quality_low']:+z.2f}", row["quality_low"]), on,
+                    (f"{row['size']:,}", row["size"]), (f"{row['n']:,} {kind.items}", row["n"]),
+                    html.escape(row["model"]),
                 ])  # fmt: skip
-    headers = ["variant", "profile", "kind", "model", "bytes", "size", "time", "quality, points",
-               "at worst", "judged on", "unbeaten on"]  # fmt: skip
+    headers = ["variant", "profile", "kind", "size", "time", "quality, points", "at worst",
+               "unbeaten on", "bytes", "judged on", "model"]  # fmt: skip
     return table("Every variant that was judged", headers, rows)
 
 
@@ -82,20 +82,22 @@ def methods(file: Path) -> str:
         row = found.loc[one["variant"]]
         needs = [one[key] for key in ("calibration", "cpu", "serializable", "library")]
         rows.append([
-            html.escape(one["method"]), code(one["variant"]), (str(one["bits"]), one["bits"]),
-            *map(html.escape, needs), number(row["share"], ".3f"),
-            (chooser.time(row), "''" if pd.isna(row["time"]) else row["time"]), estimate(row),
+            html.escape(one["method"]), code(one["variant"]), (f"{row['bits']:.0f}", row["bits"]),
+            number(row["share"], ".3f"), *told(row), *map(html.escape, needs),
             f"{one['kind']}, {one['profile']}, n = {row['n']:,}",
         ])  # fmt: skip
-    headers = ["method", "variant", "bits", "needs calibration", "runs on a CPU", "serializable",
-               "library", "size", "time", "quality, points", "measured on"]  # fmt: skip
+    headers = ["method", "variant", "bits", "size", "time", "quality, points", "needs calibration",
+               "runs on a CPU", "serializable", "library", "measured on"]  # fmt: skip
     return table("Methods: what they need, what they cost, what they bring", headers, rows)
 
 
 def _measured(kind: str, profile: str) -> pd.DataFrame:
-    """`chooser.variants` of a kind; of the transformer, which has no file, the same columns."""
+    """`chooser.variants` of a kind, and their bits; of the transformer, which has no file, as much
+    of the same columns as there is."""
     if kind != "transformer":
-        return chooser.read_all(profile)[kind]
+        found = chooser.read_all(profile)[kind]
+        bits = records.read(chooser.KINDS[kind].experiment, profile).groupby("variant")["bits"]
+        return found.assign(bits=found["variant"].map(bits.first()))
     table = records.read("transformer_qat", profile)
     table = table[table["model"] == table["model"].iloc[0]]
     picked = {m: records.pick(table, m).groupby("variant").first() for m in (

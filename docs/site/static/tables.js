@@ -44,6 +44,6 @@ for (const sheet of document.querySelectorAll(".sheet")) {
   filter();
 }
 // What scrolls can be reached with the keyboard.
-for (const box of document.querySelectorAll("pre, .output.text_html, .pst-scrollable-table-container")) {
+for (const box of document.querySelectorAll("pre, .output, .picture, .pst-scrollable-table-container")) {
   if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 }

@@ -1,0 +1,69 @@
+"""What the site is made of: figures and the cells that draw them, tables, one-click starts."""
+
+import re
+import sys
+
+import nbformat
+import pytest
+import yaml
+from conftest import ROOT
+
+from qlab.core.errors import QlabError
+
+for folder in ("workflow/site", "workflow"):
+    sys.path.append(str(ROOT / folder))
+import drawn  # noqa: E402
+import executed  # noqa: E402
+import make as site  # noqa: E402
+import tables  # noqa: E402
+from launch import make as launch  # noqa: E402
+
+FIGURES = drawn.figures(ROOT)
+BY_CALL = executed.drawing(ROOT, {name for _, name in FIGURES})
+COPIES = sorted((ROOT / "docs" / "executed" / "small").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("file", COPIES, ids=lambda file: file.stem[:2])
+def test_every_figure_stands_under_its_cell_with_its_origin(file):
+    own = {n: f for (p, n), f in FIGURES.items() if (p, f.notebook) == ("small", file.stem)}
+    book = executed.page(file, own, BY_CALL, ROOT, "Start it")
+    assert book.cells[0].source.splitlines()[2] == "Start it"
+    text = "\n".join(cell.source for cell in book.cells)
+    for one in own.values():
+        assert text.count(f"({one.label})=\n") == 1, one.name
+    pictures = 0
+    for cell in book.cells:
+        data = [o.data for o in cell.get("outputs", []) if "data" in o]
+        assert all(executed.WIDGET not in d for d in data)
+        if any("image/png" in d for d in data):
+            pictures += 1
+            assert cell.metadata["mystnb"]["image"]["alt"].strip()
+    assert pictures >= len(own)
+    told = drawn.about(next(iter(own.values())), ROOT, "here")
+    assert re.search(r"Commit `[0-9a-f]{7}`, .+, n = [\d,]+", told)
+    assert f"make figures PROFILE=small ARGS=notebook_{file.stem}`" in told
+
+
+def test_missing_notebooks_are_named_and_every_method_is_of_the_records(monkeypatch, tmp_path):
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow" / "notebooks.yaml").write_text("00_a: {experiment: a}\n")
+    with pytest.raises(QlabError, match="lacks 00_a.ipynb: run make figures PROFILE=mini first"):
+        site.notebooks("mini")
+    listed = yaml.safe_load((ROOT / "docs" / "site" / "methods.yaml").read_text())
+    shown = tables.methods(ROOT / "docs" / "site" / "methods.yaml")
+    assert shown.count("<tr>") == len(listed) + 1 and "nan" not in shown
+
+
+def test_starts_have_their_first_cell_and_readme_has_their_addresses(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    services = launch.services()
+    for file in launch.write(tmp_path):
+        book = nbformat.read(file, 4)
+        [place] = [i for i, cell in enumerate(book.cells) if cell.id == "launch"]
+        assert "parameters" in book.cells[place + 1].metadata["tags"]
+        if file.parent.name != "lite":
+            compile(book.cells[place].source, file.name, "exec")
+            assert services["colab"]["repository"] in book.cells[place].source
+    for name in ("colab", "kaggle", "binder"):
+        assert all(address in readme for address in services[name]["addresses"].values())

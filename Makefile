@@ -1,7 +1,7 @@
 # `make` lists the targets. Everything runs from .venv, which `make install` builds from the lock.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install figures sweep test report site docs lab train bench lint lock clean
+.PHONY: help install figures sweep test table site docs lab train bench lint lock clean
 
 # smoke (a minute a notebook), mini (embedded models), small (published ones on real data, without a
 # GPU) or full (the sources' own models and data).
@@ -79,8 +79,8 @@ test: export OMP_WAIT_POLICY ?= PASSIVE
 test: $(INSTALLED) ## run the tests
 	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
-report: $(INSTALLED) ## write build/report/report.html, and README's results table
-	@$(PY) -m qlab.run.site --profile $(PROFILE) $(ARGS)
+table: $(INSTALLED) ## write README's results table from the records
+	@$(PY) -m qlab.run.table
 
 site: $(INSTALLED) ## build the site from what `make figures` ran, build/site/index.html
 	@CUDA_VISIBLE_DEVICES= $(PY) workflow/site/make.py --profile $(PROFILE) $(ARGS)

@@ -5,7 +5,7 @@ A room for each experiment, over a small core: `by_hand` (notebook 00), `detecto
 what is worked on, `measure` goes from results to records, `plots` draws; every other module is one
 idea.
 `core` is what rooms share: records, statistics, timing, cache. `run` executes notebooks, compares
-runs and writes the report. CONTRIBUTING has a table of the rooms.
+runs and writes README's table. CONTRIBUTING has a table of the rooms.
 """
 
 import contextlib

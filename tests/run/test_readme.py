@@ -14,6 +14,7 @@ def test_readme_names_every_room_and_only_targets_and_files_that_there_are():
     commands = set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.M))
     assert commands <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     assert all((ROOT / link).exists() for link in re.findall(r"\]\(([^)#:]+)\)", README))
+    assert len(README.splitlines()) <= 150
 
 
 def test_start_has_every_notebook_and_only_files_that_there_are():

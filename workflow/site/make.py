@@ -54,7 +54,7 @@ def notebooks(profile: str) -> dict[str, list[Path]]:
 
 def words(profile: str, lite: str) -> dict[str, Callable | str]:
     """What pages of docs/site/ can say in double braces."""
-    found = {tier: chooser.read_all(tier) for tier in drawn.TIERS}
+    found = {tier: tables.read_all(tier) for tier in drawn.TIERS}
     figures = drawn.figures(ROOT)
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -87,6 +87,9 @@ def words(profile: str, lite: str) -> dict[str, Callable | str]:
         "choices": lambda: tables.choices(drawn.TIERS),
         "methods": lambda: tables.methods(ROOT / "docs" / "site" / "methods.yaml"),
         "claims": lambda: tables.claims(ROOT, profile),
+        "counts": lambda: tables.counts(ROOT, profile),
+        "headline": tables.headline,
+        "origins": lambda: tables.origins(ROOT),
         "cards": lambda: tables.cards(ROOT),
         "figures": list(figures.values()),
         "listed": drawn.listed(ROOT),

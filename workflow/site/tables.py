@@ -1,5 +1,6 @@
 """The site's tables, from records: methods, the chooser, claims, model cards. As HTML."""
 
+import functools
 import html
 import json
 import math
@@ -13,6 +14,7 @@ from qlab.claims import chooser
 from qlab.core import records
 
 COSTS = {"size": "share", "time": "time"}
+LOSSES = {"one point": 0.01, "five points": 0.05}  # bounds that the advice is given for
 
 
 def table(name: str, headers: Sequence[str], rows: Iterable[Sequence], filters: bool = True) -> str:
@@ -58,7 +60,7 @@ def choices(profiles: Sequence[str]) -> str:
     """Every variant of every kind of model that was judged, with what it costs and brings."""
     rows = []
     for profile in profiles:
-        for name, found in chooser.read_all(profile).items():
+        for name, found in read_all(profile).items():
             kind = chooser.KINDS[name]
             best = {w: chooser.standing(found, cost) == "unbeaten" for w, cost in COSTS.items()}
             for i, row in found.iterrows():
@@ -78,7 +80,7 @@ def methods(file: Path) -> str:
     """The capability table: what a method needs and can, beside what was measured of it."""
     rows = []
     for one in yaml.safe_load(file.read_text(encoding="utf-8")):
-        found = _measured(one["kind"], one["profile"]).set_index("variant")
+        found = read_all(one["profile"])[one["kind"]].set_index("variant")
         row = found.loc[one["variant"]]
         needs = [one[key] for key in ("calibration", "cpu", "serializable", "library")]
         rows.append([
@@ -91,24 +93,64 @@ def methods(file: Path) -> str:
     return table("Methods: what they need, what they cost, what they bring", headers, rows)
 
 
-def _measured(kind: str, profile: str) -> pd.DataFrame:
-    """`chooser.variants` of a kind, and their bits; of the transformer, which has no file, as much
-    of the same columns as there is."""
-    if kind != "transformer":
-        found = chooser.read_all(profile)[kind]
-        bits = records.read(chooser.KINDS[kind].experiment, profile).groupby("variant")["bits"]
-        return found.assign(bits=found["variant"].map(bits.first()))
-    table = records.read("transformer_qat", profile)
-    table = table[table["model"] == table["model"].iloc[0]]
-    picked = {m: records.pick(table, m).groupby("variant").first() for m in (
-        "accuracy_difference", "accuracy_difference_over_seeds", "size_bytes")}  # fmt: skip
-    quality = picked["accuracy_difference_over_seeds"].combine_first(picked["accuracy_difference"])
-    found = quality.rename(columns={
-        "value": "quality", "ci_low": "quality_low", "ci_high": "quality_high"
-    })  # fmt: skip
-    sizes = picked["size_bytes"]["value"]
-    found["share"] = (sizes / sizes["fp32"]).reindex(found.index)
-    return found.assign(time=math.nan, parent=False).reset_index()
+@functools.cache
+def read_all(profile: str) -> dict[str, pd.DataFrame]:
+    """`chooser.read_all` of a profile, with each variant's bits."""
+    found = chooser.read_all(profile)
+    for name, table in found.items():
+        places = [profile + chooser.LONG, profile]
+        experiment = chooser.KINDS[name].experiment
+        place = next(p for p in places if records.csv_path(experiment, p).is_file())
+        bits = records.read(experiment, place).groupby("variant")["bits"].first()
+        found[name] = table.assign(bits=table["variant"].map(bits))
+    return found
+
+
+def headline(profile: str) -> str:
+    """What quantization buys within each loss, as a list: the smallest files, the fastest."""
+    lines = []
+    for words, loss in LOSSES.items():
+        for prefer, said in {"size": "smallest", "time": "fastest"}.items():
+            best = {
+                name: chooser.choose(table, max_loss=loss, prefer=prefer).iloc[0]
+                for name, table in read_all(profile).items()
+            }
+            cost = {n: f"{r['share']:.2f}" if prefer == "size" else chooser.time(r)
+                    for n, r in best.items()}  # fmt: skip
+            named = [f"{n} `{r['variant']}` ({cost[n]})" for n, r in best.items()]
+            lines.append(f"- At most {words} lost, {said}: {', '.join(named)}.")
+    return "\n".join(lines)
+
+
+def counts(root: Path, profile: str) -> str:
+    """How many claims have which verdict, in a sentence."""
+    verdicts = pd.read_csv(root / "figures" / profile / "claims_ledger.csv")["verdict"]
+    n = verdicts.value_counts()
+    return (
+        f"Of {len(verdicts)} claims {n['holds']} hold of models that the source speaks of, "
+        f"{n['does_not_hold']} do not, {n['undecided']} are undecided, and {n['not_tested']} were "
+        "tested on no such model."
+    )
+
+
+def origins(root: Path) -> str:
+    """Where each experiment's records come from: commit, machine, time, parameters, versions."""
+    rows = []
+    for file in sorted((root / "data" / "results").glob("*/*.provenance.json")):
+        said = json.loads(file.read_text(encoding="utf-8"))
+        parts = {
+            key: html.escape(", ".join(f"{k} {v}" for k, v in said[key].items() if v))
+            for key in ("parameters", "versions")
+        }
+        hardware = said["hardware"]
+        machine = f"{hardware['processor']}, {hardware['cores']} cores"
+        name = file.name.partition(".")[0]
+        rows.append([
+            code(name), file.parent.name, code(said["commit"][:7]), html.escape(machine),
+            (f"{said['duration_s']:,.0f} s", said["duration_s"]), *parts.values(),
+        ])  # fmt: skip
+    headers = ["records", "profile", "commit", "machine", "duration", "parameters", "versions"]
+    return table("Where the records come from", headers, rows)
 
 
 def claims(root: Path, profile: str) -> str:

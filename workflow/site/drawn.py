@@ -49,7 +49,7 @@ def origin(one: Drawn, root: Path) -> dict[str, str]:
     table = pd.read_csv(root / "figures" / one.profile / f"{one.name}.csv", low_memory=False)
     if "n" not in table or table["n"].max() <= 1:  # bytes, or what was computed from records
         table = pd.read_csv(place.with_suffix(".csv"), low_memory=False)
-        table = table[table["ci_low"].notna()]
+        table = table[table["n"] == table.loc[table["ci_low"].notna(), "n"].mode()[0]]
     low, high = int(table["n"].min()), int(table["n"].max())
     return {
         "commit": said["commit"][:7],

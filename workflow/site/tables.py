@@ -107,13 +107,17 @@ def read_all(profile: str) -> dict[str, pd.DataFrame]:
 
 
 def headline(profile: str) -> str:
-    """What quantization buys within each loss, as a list: the smallest files, the fastest."""
+    """What quantization buys within each loss, as a list: the smallest files, the fastest.
+
+    Without adapters, for these learned the task besides.
+    """
     lines = []
+    whole = {n: t[~t["variant"].str.endswith("_lora")] for n, t in read_all(profile).items()}
     for words, loss in LOSSES.items():
         for prefer, said in {"size": "smallest", "time": "fastest"}.items():
             best = {
                 name: chooser.choose(table, max_loss=loss, prefer=prefer).iloc[0]
-                for name, table in read_all(profile).items()
+                for name, table in whole.items()
             }
             cost = {n: f"{r['share']:.2f}" if prefer == "size" else chooser.time(r)
                     for n, r in best.items()}  # fmt: skip

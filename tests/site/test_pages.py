@@ -11,6 +11,7 @@ import chromium
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
 SITE = ROOT / "build" / "site"
 NOT_OURS = ("api/", "genindex", "search.html")  # pdoc's and the theme's: opened, not judged by axe
 # Only the machine itself can be reached, so that a request to another host is an error in the log.

@@ -79,15 +79,12 @@ def written_whole(target: Path) -> Iterator[Path]:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
     except OSError as error:
-        place = Path(error.filename or folder)
-        ours = place.is_relative_to(folder) or folder.is_relative_to(place)
-        ours = ours or error.errno in (errno.ENOSPC, errno.EDQUOT)  # a full disk, wherever it is
-        if error.errno not in _UNWRITABLE or not ours:
+        if error.errno not in _UNWRITABLE:
             raise
         raise QlabError(
-            f"{target} could not be written ({error.strerror}); what was there before is untouched."
-            " Free some space (build/ can go at any time), or set QLAB_HOME to a folder with more "
-            "room that is yours, and run again."
+            f"{target} could not be written ({error}); what was there before is untouched. Free "
+            "some space (build/ can go at any time), or set QLAB_HOME to a folder with more room "
+            "that is yours, and run again."
         ) from error
 
 

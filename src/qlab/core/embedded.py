@@ -43,8 +43,3 @@ def model_folder(name: str) -> Path:
         f"The embedded model '{name}' is not whole ({why}); git checkout gets it again, or set "
         "QLAB_HOME to a checkout."
     )
-
-
-def resnet_file(name: str) -> Path:
-    """An embedded classifier, a whole Keras 2 model: `resnet8_shapes32` or `resnet20_shapes32`."""
-    return model_folder(name) / "weights.h5"

@@ -7,9 +7,7 @@ session there. One that a notebook has another way (typed in a cell, encoded) is
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterable
 
 from qlab.core import paths
 
@@ -20,8 +18,11 @@ _SHORTEST = 6  # a shorter value ("1", "true") is a switch, and its word stands 
 
 
 def known() -> list[str]:
-    """The values to hide in this process: the environment's and, in a session there, Kaggle's."""
-    return secret_values({**os.environ, "KAGGLE_HF_TOKEN": kaggle_secret("HF_TOKEN")})
+    """The values to hide in this process: of its variables that are named like secrets, but for
+    switches ("true"), and, in a session there, Kaggle's."""
+    variables = {**os.environ, "KAGGLE_HF_TOKEN": kaggle_secret("HF_TOKEN")}
+    named = {v.strip() for name, v in variables.items() if _NAMED.search(name)}
+    return [v for v in named if len(v) >= _SHORTEST]
 
 
 def hub_offline() -> bool:
@@ -42,33 +43,9 @@ def kaggle_secret(label: str) -> str:
         return ""
 
 
-def secret_values(environ: Mapping[str, str]) -> list[str]:
-    """The values to hide, longest first: of variables named like secrets, no switches ("true")."""
-    named = {v.strip() for name, v in environ.items() if _NAMED.search(name)}
-    return sorted((v for v in named if len(v) >= _SHORTEST), key=lambda v: (-len(v), v))
-
-
 def redact(text: str, values: Iterable[str]) -> str:
-    """`text` with each secret, also as JSON, Python or a URL has it, replaced by `***SECRET***`."""
-    for value in sorted(values, key=len, reverse=True):
-        python = value.encode("unicode_escape").decode("ascii")  # so papermill writes parameters
-        forms = [value, *(json.dumps(value, ensure_ascii=a)[1:-1] for a in (False, True)), python]
-        forms += [
-            python.replace('"', '\\"'),
-            quote(value.encode("utf-8", "surrogateescape"), safe=""),
-        ]
-        for form in forms:
+    """`text` with each secret, as it is or as JSON has it, replaced by `***SECRET***`."""
+    for value in sorted(values, key=len, reverse=True):  # the whole before a part of it
+        for form in (value, json.dumps(value)[1:-1]):
             text = text.replace(form, MARKER)
     return text
-
-
-def redacted(content: Any, values: Iterable[str]) -> Any:
-    """A copy of nested lists and dicts, such as a notebook, without the secrets (keys neither)."""
-    if isinstance(content, str):
-        return redact(content, values)
-    if isinstance(content, list):
-        return [redacted(item, values) for item in content]
-    if isinstance(content, dict):
-        pairs = ((redact(str(k), values), redacted(v, values)) for k, v in content.items())
-        return type(content)(pairs)
-    return content

@@ -81,7 +81,7 @@ def test_two_makers_at_once_agree():
 def test_a_full_or_locked_disk_is_a_sentence_and_the_old_file_stays(empty_home, number):
     target = empty_home / "a.txt"
     target.write_text("old")
-    why = rf"could not be written \(.*{os.strerror(number)}\).*untouched"
+    why = f"could not be written .{os.strerror(number)}.*untouched"
     with pytest.raises(QlabError, match=why), cache.written_whole(target) as part:
         part.write_text("half")
         raise OSError(number, os.strerror(number))

@@ -81,8 +81,9 @@ def written_whole(target: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
+        why = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         raise QlabError(
-            f"{target} could not be written ({error}); what was there before is untouched. Free "
+            f"{target} could not be written ({why}); what was there before is untouched. Free "
             "some space (build/ can go at any time), or set QLAB_HOME to a folder with more room "
             "that is yours, and run again."
         ) from error

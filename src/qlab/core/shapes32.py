@@ -5,14 +5,12 @@ smaller shapes behind it, mostly one before it, uneven light and noise; its labe
 shape's.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from qlab.core import shapes
-from qlab.core.cache import artefact, code_sha256, versions
-from qlab.core.errors import QlabError
+from qlab.core.cache import artefact, check_drawn, code_sha256, versions
 from qlab.core.labelled_images import LabelledImages
 from qlab.core.progress import bar
 
@@ -89,11 +87,7 @@ def load(split: str, count: int, progress=iter) -> LabelledImages:
     """The first `count` images of a split; QlabError on a machine that draws other pixels."""
     made = [draw(split, index) for index in progress(range(max(count, 64)))]
     told = [image.tobytes() for image, _ in made[:64]] + [bytes(label for _, label in made[:64])]
-    if hashlib.sha256(b"".join(told)).hexdigest() != DIGESTS[split]:
-        raise QlabError(
-            f"shapes32 '{split}' came out different here (its first 64 images hash to another "
-            "sha256); install the exact versions of requirements.lock, Pillow and numpy above all."
-        )
+    check_drawn(f"shapes32 '{split}'", b"".join(told), DIGESTS[split])
     images, labels = zip(*made[:count], strict=True)
     return LabelledImages(np.stack(images), np.array(labels, np.int64), CLASSES)
 

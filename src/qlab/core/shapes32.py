@@ -92,13 +92,13 @@ def load(split: str, count: int, progress=iter) -> LabelledImages:
     return LabelledImages(np.stack(images), np.array(labels, np.int64), CLASSES)
 
 
-def kept(split: str, count: int, progress=None) -> LabelledImages:
+def kept(split: str, count: int) -> LabelledImages:
     """The same, drawn once and kept."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
     recipe["versions"] = versions("numpy", "pillow")
 
     def make(folder: Path) -> None:
-        made = load(split, count, progress or bar("images"))
+        made = load(split, count, bar("images"))
         np.savez(folder / "drawn.npz", images=made.images, labels=made.labels)
 
     with np.load(artefact("shapes32", recipe, make) / "drawn.npz") as stored:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from qlab.core.steps_bar import keras
+from qlab.core.keras import keras
 from qlab.core.tf import tf
 from qlab.detector import centernet
 from qlab.detector.data import Parameters, Task

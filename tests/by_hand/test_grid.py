@@ -147,7 +147,7 @@ def test_the_matrix_computes_what_the_networks_first_layer_does(model):
     from qlab.core.tf import tf
 
     images = shapes32.kept("test", 3).images
-    network = resnet.keras.models.load_model(embedded.resnet_file(model))
+    network = resnet.keras.models.load_model(embedded.model_folder(model) / "weights.h5")
     first = resnet.keras.Model(network.input, network.get_layer("stem_relu1").output)
     theirs = first(tf.constant(images, tf.float32)).numpy().reshape(3, -1, 16)
     layer = data.first_layer(model)

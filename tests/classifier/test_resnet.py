@@ -40,7 +40,7 @@ def test_resnet8_is_the_published_model(real_data):
 
 @pytest.mark.parametrize("name, most", [("resnet8", 0.95), ("resnet20", 0.98)])
 def test_the_kept_model_scores_what_its_card_says(name, most):
-    file = embedded.resnet_file(f"{name}_shapes32")
+    file = embedded.model_folder(f"{name}_shapes32") / "weights.h5"
     model = keras.models.load_model(file)  # a whole Keras 2 model, without an optimizer
     score = json.loads(file.with_name("card.json").read_text())["score"]
     assert [x.name for x in model.layers] == [x.name for x in resnet.build(name).layers]

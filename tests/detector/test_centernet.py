@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from notebook01 import network
 
-from qlab.core.steps_bar import keras
+from qlab.core.keras import keras
 from qlab.core.tf import tf
 from qlab.detector import centernet, mini_coco
 

@@ -29,5 +29,5 @@ def test_the_last_word_was_told_before_but_not_next_door():
 
 def test_a_machine_that_draws_others_is_refused(monkeypatch):
     monkeypatch.setitem(mini_lambada.DIGESTS, "test", "0" * 64)
-    with pytest.raises(QlabError, match="'test' came out different here .* than 3.11 did"):
+    with pytest.raises(QlabError, match="'test' came out different here .*requirements.lock"):
         mini_lambada.texts("test", 5)

@@ -166,7 +166,7 @@ def _model(model: str, profile: str) -> tuple[str, Path]:
     if model in PUBLISHED:
         return model, fetch.fetch(*MLPERF_TINY)
     if model in EMBEDDED:
-        return model, embedded.resnet_file(model)
+        return model, embedded.model_folder(model) / "weights.h5"
     if (name := model.lower()) in keras_classifier.IMAGENET:
         return name, _kept("imagenet", name, lambda: keras_classifier.imagenet(name))
     return Path(model).stem, Path(model).expanduser()
@@ -213,5 +213,5 @@ def split(dataset: str, train: LabelledImages, test: LabelledImages) -> dict[str
     notes = [f"Calibration images are the last {len(kept) - cut} training images."]
     if lost := len(train) - len(kept):
         notes.append(f"{lost} training images are test images too and were left out.")
-    parts = {"train": kept.part(0, cut), "calibration": kept.part(cut, len(kept)), "test": test}
-    return {"dataset": dataset, "notes": notes, **parts}
+    parts = {"train": kept.taken(slice(cut)), "calibration": kept.taken(slice(cut, None))}
+    return {"dataset": dataset, "notes": notes, **parts, "test": test}

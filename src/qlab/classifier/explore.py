@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping
 
+import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
@@ -48,7 +49,7 @@ def samples(task: Task, parent: Answer, answers: Mapping[Point, Answer]):
 
     most = max(there, key=lambda name: (there[name].argmax(1) != before.argmax(1)).sum())
     controls = [
-        live.choice(list(there), "variant", most),
-        live.counter(1, len(labels), "image, other class first"),
+        ipywidgets.Dropdown(options=list(there), value=most, description="variant"),
+        ipywidgets.IntSlider(1, 1, len(labels), description="image, other class first"),
     ]
     return live.follow(show, controls)

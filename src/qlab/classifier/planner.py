@@ -6,6 +6,7 @@ intervals are those of one new model (`formulas.Fit.predict`).
 
 from collections.abc import Sequence
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 
@@ -84,14 +85,15 @@ def widget(formulas: Fits, layers: Sequence[int]):
 
     def show(curve: list, budget: float, bound: float):
         chosen = {key: formulas[key] for key in curve}
-        return describe(plan(chosen, layers, 1e3 * budget, bound / 100)), live.nothing()
+        return describe(plan(chosen, layers, 1e3 * budget, bound / 100)), None
 
     kilobytes, points = table["size"] / 1e3, 100 * table["loss"]
     low, top = min(points.min(), 0.0), max(points.max(), 0.0) + 0.1
-    ends = 0.9 * kilobytes.min(), 1.05 * kilobytes.max(), 0.1
+    size = {"min": 0.9 * kilobytes.min(), "max": 1.05 * kilobytes.max(), "step": 0.1}
+    lost = {"min": low, "max": top, "step": (top - low) / 100}
     controls = [
-        live.choice([("all", list(formulas)), *curves], "quantize"),
-        live.slider(kilobytes.median(), *ends, "KB at most"),
-        live.slider(top, low, top, (top - low) / 100, "points at most"),
+        ipywidgets.Dropdown(options=[("all", list(formulas)), *curves], description="quantize"),
+        ipywidgets.FloatSlider(kilobytes.median(), **size, description="KB at most"),
+        ipywidgets.FloatSlider(top, **lost, description="points at most"),
     ]
     return live.follow(show, controls)

@@ -101,7 +101,7 @@ def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     found = []
     for point in progress([Point("tuned"), *trained]):
         told = json.dumps(_steps(task, bench, [point], rounds=0))
-        peak = timing.peak_memory(["-m", __name__, told])
+        peak = int(timing.fresh(["-m", __name__, told]))
         found += recorded(task, point, {"train_peak_memory_bytes": peak}, seeded=False)
     return found
 

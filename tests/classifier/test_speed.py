@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab.classifier import answers, resnet, speed
+from qlab.classifier import answers, speed
 from qlab.classifier.fine_tune import Settings
+from qlab.classifier.model import keras
 from qlab.classifier.points import FLOAT, Answer, Point
-from qlab.core import records, timing
+from qlab.core import embedded, records, timing
 from qlab.core.tf import tf
 
 
@@ -18,8 +19,8 @@ from qlab.core.tf import tf
 def made(tmp_path_factory):
     """An embedded network, as .h5 and as .tflite."""
     folder = tmp_path_factory.mktemp("made")
-    model = resnet.build("resnet8")
-    model.save(folder / "m.h5")
+    (folder / "m.h5").write_bytes(embedded.resnet_file("resnet8_shapes32").read_bytes())
+    model = keras.models.load_model(folder / "m.h5")
     content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
     (folder / "m.tflite").write_bytes(content)
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.classifier.resnet import keras, layers
+from qlab.classifier.model import keras, layers
 from qlab.core import fetch
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError

@@ -44,10 +44,10 @@ MLPERF_TINY = (
 class Parameters(parameters.Parameters):
     """Those of notebook 03.
 
-    `model` is a name of EMBEDDED, PUBLISHED or TOYS (first trained on the training images),
-    `ResNet50` or `ResNet50V2` of ImageNet, or the path of a Keras 2 h5 file or SavedModel.
-    `data` is a folder with CIFAR-10's batches, or with `train/` and `val/`, each with a folder of
-    images per class. Left empty, they are embedded, or one of USUAL and CIFAR-10.
+    `model` is a name of EMBEDDED, PUBLISHED or TOYS (first trained on the training images), or the
+    path of a Keras 2 h5 file or SavedModel. `data` is a folder with CIFAR-10's batches, or with
+    `train/` and `val/`, each with a folder of images per class. Left empty, they are embedded, or
+    one of USUAL and CIFAR-10.
     """
 
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
@@ -167,8 +167,6 @@ def _model(model: str, profile: str) -> tuple[str, Path]:
         return model, fetch.fetch(*MLPERF_TINY)
     if model in EMBEDDED:
         return model, embedded.resnet_file(model)
-    if (name := model.lower()) in keras_classifier.IMAGENET:
-        return name, _kept("imagenet", name, lambda: keras_classifier.imagenet(name))
     return Path(model).stem, Path(model).expanduser()
 
 

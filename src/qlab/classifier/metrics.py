@@ -37,6 +37,8 @@ METRICS = {
     **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
     "network_messages": Metric("message", -1),
     "update_bytes": _BYTES,
+    "formula_left_out_error": Metric("pp"),  # measured minus predicted, in percentage points
+    "formula_fits": Metric("1"),  # p of lack of fit
 }
 RECORD = Recorder(EXPERIMENT, METRICS)
 Answers = Mapping[Point, Answer]  # what each point's file says

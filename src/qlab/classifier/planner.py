@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from qlab.classifier.formulas import Fits
-from qlab.core import live
 from qlab.core.errors import QlabError
 
 
@@ -72,26 +71,3 @@ def describe(plan: pd.Series) -> str:
     if plan.feasible:
         return f"For {asked}: quantize {what}. Predicted: {result}."
     return f"Nothing measured gives {asked}. Closest: quantize {what}; {result}."
-
-
-def widget(formulas: Fits, layers: Sequence[int]):
-    """A choice of the curve and sliders for both bounds; the plan in words follows at once.
-
-    A box (`live.follow`) whose children are curve, budget (KB), bound (points), text, image.
-    """
-    table = options(formulas, layers)
-    curves = [(f"{where} k layers, {bits} bit", [(where, bits)]) for where, bits in formulas]
-
-    def show(curve: list, budget: float, bound: float):
-        chosen = {key: formulas[key] for key in curve}
-        return describe(plan(chosen, layers, 1e3 * budget, bound / 100)), live.nothing()
-
-    kilobytes, points = table["size"] / 1e3, 100 * table["loss"]
-    low, top = min(points.min(), 0.0), max(points.max(), 0.0) + 0.1
-    ends = 0.9 * kilobytes.min(), 1.05 * kilobytes.max(), 0.1
-    controls = [
-        live.choice([("all", list(formulas)), *curves], "quantize"),
-        live.slider(kilobytes.median(), *ends, "KB at most"),
-        live.slider(top, low, top, (top - low) / 100, "points at most"),
-    ]
-    return live.follow(show, controls)

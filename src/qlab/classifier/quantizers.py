@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from qlab.classifier.partial_qat import inner, keras, moves, part, sources
-from qlab.core import plot
 
 
 def calibrate(
@@ -84,30 +83,3 @@ def _gives_codes(layer: keras.layers.Layer) -> bool:
     if moves(inner(layer)):
         return all(map(_gives_codes, sources(layer)))
     return any("kernel" not in name for name in _ranges(layer))
-
-
-def picture(tables: dict[str, pd.DataFrame], profile: str, model: str) -> None:
-    """Which quantizers each layer carries, for each choice of layers, from the first that has one:
-    a picture of a table."""
-    rows = pd.concat([t.assign(chosen=name) for name, t in tables.items()])
-    # The longest: tfmot adds a layer behind the input where a first layer is quantized.
-    names = list(max(tables.values(), key=len)["layer"])
-    marks = {"weights": (-0.27, plot.PALETTE[3], "s"), "inputs": (0.0, plot.PALETTE[2], "<"),
-             "outputs": (0.27, plot.PALETTE[1], ">")}  # fmt: skip
-    marked = set(rows.loc[rows[list(marks)].any(axis=1), "layer"])
-    names = names[next(i for i, name in enumerate(names) if name in marked) :]
-    rows, columns = rows[rows["layer"].isin(names)], list(tables)
-    layout = {"figsize": (2.6 + 0.95 * len(tables), 1.8 + 0.24 * len(names))}
-    with plot.figure("qat_wrappers", profile, rows, **layout) as (canvas, axis):
-        for what, (shift, colour, marker) in marks.items():
-            there = rows[rows[what]]
-            x = [columns.index(name) + shift for name in there["chosen"]]
-            y = [names.index(name) for name in there["layer"]]
-            axis.plot(x, y, ls="", marker=marker, ms=6, color=colour, label=what)
-        axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.set_xticks(range(len(columns)), columns)
-        axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(len(names) - 0.4, -0.6))
-        axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-        axis.grid(axis="x", visible=False)
-        canvas.suptitle(f"{model}, the end of the network", fontsize=10)
-        canvas.legend(loc="outside lower center", ncols=3, frameon=False, title="quantizers at")

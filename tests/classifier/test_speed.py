@@ -27,13 +27,11 @@ def made(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_fresh_process_times_steps_of_each_model_or_says_its_memory(made):
+def test_a_fresh_process_times_steps_of_each_model(made):
     told = {"file": str(made / "m.h5"), "models": [((), 8), (("dense",), 4)], "leave_float": []}
     told |= {"settings": Settings(1, 4, frozen=True), "logits": False, "rounds": 2}
     [seconds] = timing.in_processes(speed.__name__, told, 1)
     assert np.shape(seconds) == (2, 2) and np.min(seconds) > 0
-    [peak] = timing.in_processes(speed.__name__, told | {"rounds": 0}, 1)
-    assert 1e8 < peak < 1e10
 
 
 def test_a_file_of_more_work_takes_longer_in_the_same_rounds(made, monkeypatch):

@@ -22,11 +22,10 @@ FOLDER = "cifar-10-batches-py"  # of the official archive
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 # What the official files ask for, by the names of numpy 1 and 2.
-_ADMITTED: dict[tuple[str, str], Callable] = {
-    ("numpy.core.multiarray", "_reconstruct"): multiarray._reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): multiarray._reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+_ADMITTED = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+_ADMITTED |= {
+    (f"numpy.{core}.multiarray", "_reconstruct"): multiarray._reconstruct
+    for core in ("core", "_core")
 }
 
 

@@ -12,11 +12,10 @@ for this float parent and these test items.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
 
 from qlab.core.stats import Estimate, Z
@@ -30,17 +29,17 @@ class Form(NamedTuple):
 
     name: str  # as the tables say it
     at: Callable[[np.ndarray, float], np.ndarray]
-    text: str  # the formula, with {x}, {b} and {c} in braces
+    text: str  # the formula; x is k/N
     shapes: Sequence[float] = (np.nan,)  # values of c to try; one NaN where there is no c
 
 
 _RATES = np.geomspace(0.3, 15, 40)
 NONE = Form("none", lambda x, c: 0 * x, "0")
-PROPORTIONAL = Form("proportional", lambda x, c: x, "{b} × {x}")
-POWER = Form("power", lambda x, c: x**c, "{b} × {x}^c, c = {c}", np.geomspace(0.15, 8, 80))
+PROPORTIONAL = Form("proportional", lambda x, c: x, "b x")
+POWER = Form("power", lambda x, c: x**c, "b x^c", np.geomspace(0.15, 8, 80))
 EXPONENTIAL = Form(  # of a negative c it saturates
     "exponential", lambda x, c: np.expm1(c * x) / np.expm1(c),
-    "{b} × (exp(c {x}) - 1) / (exp(c) - 1), c = {c}", np.concatenate([-_RATES[::-1], _RATES]),
+    "b (exp(c x) - 1) / (exp(c) - 1)", np.concatenate([-_RATES[::-1], _RATES]),
 )  # fmt: skip
 FORMS = (NONE, PROPORTIONAL, POWER, EXPONENTIAL)
 
@@ -78,20 +77,19 @@ class Fit(NamedTuple):
     """A formula with its intervals and what speaks for and against it."""
 
     name: str  # of the form
-    formula: str  # a sentence with the numbers; loss in percentage points, size in KB
-    coefficients: dict[str, Estimate]  # in shares and bytes
+    formula: str  # in b and c of x, which is k/N
+    coefficients: dict[str, Estimate]  # b as a share of the items
     r2: float  # share of the variance that the curve explains
     n: int  # points it was fitted to
-    lowest: float  # the measured range of x; outside, `predict` extrapolates
-    highest: float  # upper end of that range
+    highest: float  # end of the measured range of x, from 0; beyond, `predict` extrapolates
     # From x to the value and its 95 % prediction interval, where one new model would lie: the
     # curve's uncertainty, and the scatter of single models around it.
     predict: Callable[[np.ndarray | float], tuple[np.ndarray, np.ndarray, np.ndarray]]
-    lack: float = float("nan")  # p of `lack_of_fit`
-    left_out: float = float("nan")  # root mean square of errors on values of k left out
+    lack: float  # p of `lack_of_fit`
+    left_out: float  # root mean square of errors on values of k left out
 
 
-Fits = dict[tuple[str, int], tuple[Fit, Fit]]  # where, bits -> loss over k/N, size over the share
+Fits = dict[tuple[str, int], tuple[Fit, Any]]  # where, bits -> loss over k/N, `size_line`
 
 
 def solve(form: Form, data: Data, y: np.ndarray) -> Fitted:
@@ -174,12 +172,10 @@ def loss_formulas(points: pd.DataFrame, layers: int, seed: int = 0) -> dict[str,
     data = loss_data(points, layers)
     table = cross_validated(data)
     chosen = table[table["chosen"]].iloc[0]
-    return fitted(chosen["form"], data, layers, float(chosen["left_out"]), seed)
+    return fitted(chosen["form"], data, float(chosen["left_out"]), seed)
 
 
-def fitted(
-    form: Form, data: Data, layers: int, left_out: float = float("nan"), seed: int = 0
-) -> dict[str, Fit]:
+def fitted(form: Form, data: Data, left_out: float = np.nan, seed: int = 0) -> dict[str, Fit]:
     """A form's formula of each end that there is."""
     whole, count, n = solve(form, data, data.y[None]), parameters(form, data), len(data.y)
     curve, degrees = whole.at(data.x, data.first)[0], len(data.means(data.y)[1]) - count
@@ -192,59 +188,27 @@ def fitted(
         if not (mine := data.first == bool(which)).any():
             continue
         pairs = {"b": (whole.b[0], draws.b), "c": (whole.c[0, which], draws.c[:, which])}
-        named = {name: _around(*pairs[name], n) for name in pairs if f"{{{name}}}" in form.text}
+        named = {}
+        for name in "bc"[: (form is not NONE) + (len(form.shapes) > 1)]:
+            value, drawn = pairs[name]
+            low, high = np.quantile(drawn, [0.025, 0.975])
+            named[name] = Estimate(float(value), min(low, value), max(high, value), n)
 
         def predict(x, first=bool(which)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             side = np.full(len(x := np.atleast_1d(x)), first)
             value, error = whole.at(x, side)[0], Z * np.hypot(draws.at(x, side).std(0), single)
             return value, value - error, value + error
 
-        text = _sentence(form, named, layers, left_out, lack)
         highest = max(float(data.x[mine].max()), float(end == "first"))  # all N are the last N too
-        found[end] = Fit(form.name, text, named, r2, n, 0.0, highest, predict, lack, left_out)
+        found[end] = Fit(form.name, form.text, named, r2, n, highest, predict, lack, left_out)
     return found
 
 
-def _sentence(form: Form, named: dict, layers: int, left_out: float, lack: float) -> str:
-    scales = {"b": (100, ".2f", " pp"), "c": (1, ".2f", "")}
-    words = {name: _written(e, *scales[name]) for name, e in named.items()}
-    text = f"loss = {form.text.format(x=f'(k/{layers})', **words)}"
-    if "b" in named and named["b"].low <= 0 <= named["b"].high:
-        text += "; the data cannot tell it from zero"
-    text += f"; lack of fit p = {lack:.2g}" if np.isfinite(lack) else ""
-    return f"{text}; off by {100 * left_out:.2f} pp on k left out."
-
-
-def size_formula(points: pd.DataFrame) -> Fit:
-    """The line of the file's size in bytes over the share of weights, of one end and bit width.
-
-    Arithmetic says a line, but for the scales of the channels.
-    """
+def size_line(points: pd.DataFrame):
+    """scipy's `linregress` of the file's bytes over the share of weights, of one end and bit width.
+    Arithmetic says a line, but for the scales of the channels."""
     points = points.drop_duplicates("k")
-    share, y = (points[column].to_numpy(float) for column in ("share", "size_bytes"))
-    line = sm.OLS(y, sm.add_constant(share, has_constant="add")).fit()
-    ends = zip(line.params, line.conf_int(), strict=True)
-    named = dict(zip("ab", (Estimate(v, *i, len(y)) for v, i in ends), strict=True))
-    a, b = (_written(e, 1e-3, ",.1f", " KB") for e in named.values())
-
-    def predict(x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        x = sm.add_constant(np.atleast_1d(x), has_constant="add")
-        told = line.get_prediction(x).summary_frame()
-        return tuple(told[c].to_numpy() for c in ("mean", "obs_ci_lower", "obs_ci_upper"))
-
-    text, r2 = f"size = {a} + {b} × share.", float(line.rsquared)
-    return Fit("line", text, named, r2, len(y), float(share.min()), float(share.max()), predict)
-
-
-def _around(value: float, draws: np.ndarray, n: int) -> Estimate:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(float(value), float(min(low, value)), float(max(high, value)), n)
-
-
-def _written(e: Estimate, scale: float, form: str, unit: str) -> str:
-    value, low, high = (f"{scale * v:{form}}" for v in e[:3])
-    text = f"{value} [{low}, {high}]{unit}"
-    return f"({text})" if value.startswith("-") else text
+    return stats.linregress(points["share"].to_numpy(float), points["size_bytes"].to_numpy(float))
 
 
 def loss_data(points: pd.DataFrame, layers: int) -> Data:

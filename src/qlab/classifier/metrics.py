@@ -32,7 +32,6 @@ METRICS = {
     "failed": Metric("point", -1),  # could not be made: the log says why
     **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
     **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
-    "train_peak_memory_bytes": _BYTES._replace(clock=True),
     "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
     **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
     "network_messages": Metric("message", -1),

@@ -22,8 +22,12 @@ def calibrate(
         # What tfmot puts behind the input has no layer of that name.
         there = known.get(inner(layer).name) or known[sources(layer)[0].name]
         for name, pair in _ranges(layer).items():
-            if "kernel" in name:
-                _measure_weights(layer, name, *pair)
+            if "kernel" in name:  # one a channel or one in all, symmetric
+                kernel = next(v for v in layer.weights if part(v) == name).numpy()
+                axes = tuple(range(kernel.ndim - 1)) if pair[0].shape.rank else None
+                limit = np.abs(kernel).max(axes)
+                pair[0].assign(-limit)
+                pair[1].assign(limit)
             else:
                 ends.append(pair)
                 tensors.append(_watched(there, name))
@@ -37,14 +41,6 @@ def calibrate(
     for pair, limits in zip(ends, np.mean(seen, axis=0), strict=True):
         for variable, limit in zip(pair, limits, strict=True):
             variable.assign(limit)
-
-
-def _measure_weights(layer: keras.layers.Layer, name: str, low, high) -> None:
-    """Set the range of a wrapper's kernel, one a channel or one in all, symmetric."""
-    kernel = next(v for v in layer.weights if part(v) == name).numpy()
-    limit = np.abs(kernel).max(tuple(range(kernel.ndim - 1)) if low.shape.rank else None)
-    low.assign(-limit)
-    high.assign(limit)
 
 
 def _watched(layer: keras.layers.Layer, name: str):

@@ -1,12 +1,14 @@
 """Which points notebook 03 runs, and what comes back from their records."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from qlab.classifier.data import Task
-from qlab.classifier.formulas import FEWEST, Fits, loss_formulas, size_formula
+from qlab.classifier.formulas import FEWEST, Fits, loss_formulas, size_line
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Bench, Point
 from qlab.classifier.ptq import ROUNDINGS
@@ -114,8 +116,27 @@ def formulas(points: pd.DataFrame, layers: int) -> Fits:
             continue
         whole = both_ends(one)
         for where, fit in loss_formulas(one, layers).items():
-            found[where, bits] = fit, size_formula(whole[whole["where"] == where])
+            found[where, bits] = fit, size_line(whole[whole["where"] == where])
     return found
+
+
+def options(formulas: Fits, layers: Sequence[int]) -> pd.DataFrame:
+    """Every k that the formulas cover, with its prediction; `layers` are their parameters, from
+    the input on.
+
+    Columns where, bits, k, size in bytes, loss, loss_low, loss_high as a share, and left_out (by
+    how much the loss's formula was off on k that it had not seen).
+    """
+    k, found = np.arange(len(layers) + 1), [pd.DataFrame(columns=["size", "loss"])]
+    for (where, bits), (loss, line) in formulas.items():
+        ordered = layers if where == "first" else layers[::-1]
+        share = np.concatenate([[0], np.cumsum(ordered)]) / np.sum(layers)
+        table = pd.DataFrame({"where": where, "bits": bits, "k": k})
+        table["size"] = line.intercept + line.slope * share
+        table["loss"], table["loss_low"], table["loss_high"] = loss.predict(k / len(layers))
+        table["left_out"] = loss.left_out
+        found.append(table[k / len(layers) <= loss.highest + 1e-9])
+    return pd.concat(found[len(found) > 1 :], ignore_index=True)
 
 
 def both_ends(points: pd.DataFrame) -> pd.DataFrame:

@@ -85,7 +85,7 @@ def test_intervals_come_from_the_kept_rows(home):
     made = measure.accuracy_records(task, parent, found)
     made += measure.seed_records(task, parent, found) + measure.robustness_records(task, worse)
     records.write(made, task.place, {})
-    outcomes.write(task, parent, found, worse)
+    items.write(sweep.EXPERIMENT, task.place, outcomes.table(task, parent, found, worse))
     rows = items.read(sweep.EXPERIMENT, task.place)
     assert rows["predicted"].dtype == "uint8" and rows["confidence"].dtype == "float32"
     assert compare(rows, records.read(sweep.EXPERIMENT, task.place)) > 60

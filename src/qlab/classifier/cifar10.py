@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy._core import multiarray
 
-from qlab.core import fetch
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
@@ -72,8 +71,3 @@ def load(folder: Path, split: str) -> LabelledImages:
     found = [read_batch(folder / name) for name in there]
     parts = ([getattr(batch, part) for batch in found] for part in ("images", "labels"))
     return LabelledImages(*map(np.concatenate, parts), CLASSES)
-
-
-def downloaded() -> Path:
-    """The official archive's folder, downloaded once (170 MB) and checked by its md5 sum."""
-    return fetch.fetch(*fetch.CIFAR10, unpack=True) / FOLDER

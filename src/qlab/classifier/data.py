@@ -181,7 +181,7 @@ def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
         parts = {name: shapes32.kept(name, count[given.profile]) for name, count in IMAGES.items()}
         return {"dataset": "shapes32", "notes": [], **parts}
     own = given.data and Path(given.data).expanduser()
-    folder = own or _local("cifar10") or cifar10.downloaded()
+    folder = own or _local("cifar10") or fetch.fetch(*fetch.CIFAR10, unpack=True)
     if not (folder / "train").is_dir():
         return split("cifar10", *(cifar10.load(folder, part) for part in ("train", "test")))
     few = _limit(given, "train")

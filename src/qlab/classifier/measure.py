@@ -186,25 +186,18 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
 
 def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     """Bytes that fine-tuning sends on two worker processes, counted, and reckoned; by k of `last`.
-
-    `..._trained_only` freezes all layers but the quantized. None where this machine lets nobody
-    make a network namespace, which is logged.
-    """
+    None where this machine lets nobody make a network namespace, which is logged."""
     if not network.possible():
         log.warning("Bytes on the network were not counted: `unshare --net` is not to be had here.")
         return []
-    whole, found = len(bench.layers), []
-    made = [(k, False) for k in range(whole + 1)] + [(1, True), (max(2, whole // 3), True)]
-    told = [(partial_qat.choose(bench.layers, "last", k), frozen) for k, frozen in made]
-    told = [(chosen, chosen if frozen else None, task.leave_float) for chosen, frozen in told]
-    about = {"seeded": False, "device": provenance.device("2 workers")}
-    for (k, frozen), sent in zip(made, network.measure(task.file, told, progress), strict=True):
-        point = Point("qat", "last", k) if k else FLOAT
+    points = [FLOAT, *(Point("qat", "last", k + 1) for k in range(len(bench.layers)))]
+    found, about = [], {"seeded": False, "device": provenance.device("2 workers")}
+    chosen = [bench.chosen(point) for point in points]
+    counted = network.measure(task.file, chosen, task.leave_float, progress)
+    for point, sent in zip(points, counted, strict=True):
         numbers = {f"network_{name}": count for name, count in sent.items()}
         numbers["network_step_bytes"] = stats.median(np.array(sent["step_bytes"]))
-        rows = recorded(task, point, numbers, **about)
-        new = {"variant": f"{point.variant}_trained_only", "method": "qat_trained_only"}
-        found += [replace(row, **new) if frozen else row for row in rows]
+        found += recorded(task, point, numbers, **about)
     return found
 
 

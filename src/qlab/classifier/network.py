@@ -28,8 +28,6 @@ NAMESPACE = ["unshare", "--net", "--map-root-user"]
 UP = """import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))"""
 ADDRESSES = ["127.0.0.1:40001", "127.0.0.1:40002"]  # free: the namespace is new
-# Layers to fake-quantize in 8 bits; those that are not frozen, None: all; those never wrapped.
-Configuration = tuple[Sequence[str], Sequence[str] | None, Sequence[str]]
 
 
 def possible() -> bool:
@@ -37,17 +35,21 @@ def possible() -> bool:
     return bool(which("unshare")) and not run([*NAMESPACE, "true"], capture_output=True).returncode
 
 
-def measure(model: Path, configurations: list[Configuration], progress=iter) -> list[dict]:
-    """What training each configuration for a few steps sends, over both workers.
+def measure(
+    model: Path, chosen: Sequence[Sequence[str]], leave_float: Sequence[str] = (), progress=iter
+) -> list[dict]:
+    """What training for a few steps sends, over both workers, with each choice of layers in 8 bits.
 
     `step_bytes` are counted at each step, headers of TCP and IP too; `step_analytic_bytes` by the
     ring's formula, 2 (n - 1) times gradients and ranges; `gradient_bytes` are the float32
     gradients of one worker; `messages` the all-reduces at a step. QlabError: a worker failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        told = json.dumps({"model": str(model), "configurations": configurations})
-        with (first := _worker(0, told, folder)):  # interrupted, it ends when it next tells
-            pairs = zip(progress(configurations), first.stdout, strict=False)
+        told = {"model": str(model), "chosen": chosen, "leave_float": leave_float}
+        with (
+            first := _worker(0, json.dumps(told), folder)
+        ):  # interrupted, it ends as it next tells
+            pairs = zip(progress(chosen), first.stdout, strict=False)
             found = [json.loads(line) for _, line in pairs]
         if first.returncode != 0:
             logs = [log.read_text(errors="replace").strip() for log in Path(folder).glob("*.log")]
@@ -69,7 +71,7 @@ def _worker(index: int, told: str, folder: str) -> Popen:
 
 
 def _work(index: int, told: str, folder: str) -> None:
-    """Train all configurations in step with the other worker; the first counts and tells."""
+    """Train every choice in step with the other worker; the first counts and tells."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log
     other = _worker(1, told, folder) if index == 0 else None
@@ -90,8 +92,8 @@ def _work(index: int, told: str, folder: str) -> None:
             print(json.dumps({"step_bytes": counted[WARMUP:]} | found), file=out)
 
 
-def _trainings(model: str, configurations: list, seed: int):
-    """Of each configuration its step, and what is reckoned of it."""
+def _trainings(model: str, chosen: list, leave_float: list, seed: int):
+    """Of each choice its step, and what is reckoned of it."""
     from qlab.classifier import partial_qat
     from qlab.classifier.model import keras, load, tf
 
@@ -102,7 +104,7 @@ def _trainings(model: str, configurations: list, seed: int):
     given, rng = load(model), np.random.default_rng(seed)
     images = rng.integers(0, 256, (BATCH, *given.input_shape[1:])).astype(np.float32)
     batch = tf.constant(images), tf.constant(rng.integers(0, given.output_shape[1], BATCH))
-    for layers, trained, leave_float in configurations:
+    for layers in chosen:
         # Each variable made in the scope is sent to the other: so wrap outside, mirror the result.
         local = partial_qat.quantized(given, layers, 8, leave_float)
         kinds = {type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")}
@@ -110,8 +112,6 @@ def _trainings(model: str, configurations: list, seed: int):
         with known, strategy.scope():
             made = keras.models.clone_model(local)
             made.set_weights(local.get_weights())
-            for layer in made.layers if trained is not None else ():
-                layer.trainable = partial_qat.inner(layer).name in trained
             optimizer = keras.optimizers.Adam(1e-4, jit_compile=False)
             optimizer.build(made.trainable_variables)
 

@@ -66,11 +66,6 @@ def seeded_sweep(layers: int, seeds: int, long: bool = False) -> list[Point]:
     return ptq + [p for p, rare in zip(found, seldom, strict=True) if p.seed < FEW or not rare]
 
 
-def whole_points(bench: Bench) -> list[Point]:
-    """All layers in 8 bits, without training and with; inference is timed."""
-    return [Point(method, "last", len(bench.layers)) for method in ("ptq", "qat")]
-
-
 def raw_points(bench: Bench) -> list[Point]:
     """Points of a model with a pooling over all of its input, as TFLite has that: all layers in 8
     bits without training, and the last one with."""
@@ -91,12 +86,6 @@ def long_table(task: Task) -> pd.DataFrame | None:
             if (table["model"].iloc[0], table["dataset"].iloc[0]) == (task.model, task.dataset):
                 return table
     return None
-
-
-def whole_sweep(task: Task, here: pd.DataFrame) -> pd.DataFrame:
-    """Records of the long sweep of this model, or, where there is none, of this run."""
-    table = long_table(task)
-    return here if table is None else table
 
 
 def same_settings(whole: pd.DataFrame, here: pd.DataFrame) -> bool:
@@ -143,8 +132,3 @@ def both_ends(points: pd.DataFrame) -> pd.DataFrame:
     """Points with what both series share: all layers are the last N and the first N."""
     shared = points[(points["where"] == "last") & (points["k"] == points["k"].max())]
     return pd.concat([points, shared.assign(where="first")], ignore_index=True)
-
-
-def float_bytes(table: pd.DataFrame) -> float:
-    """Size of the float32 file."""
-    return float(records.pick(table, "size_bytes", variant=PARENT)["value"].iloc[0])

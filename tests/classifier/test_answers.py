@@ -30,12 +30,10 @@ def test_a_file_answers_as_its_model_does(model, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_logits_get_a_softmax_and_it_is_said_once(caplog):
+def test_logits_get_a_softmax():
     logits = np.random.default_rng(2).normal(0, 3, (5, 4)).astype(np.float32)
-    for _ in range(2):
-        found = answers.as_probabilities(logits, "a model with logits")
+    found = answers.as_probabilities(logits, "a model with logits")
     np.testing.assert_allclose(found, softmax(logits.astype(float), 1), atol=1e-6)
-    assert caplog.text.count("a model with logits answers with logits") == 1
     kept = np.float32([[0.99, 0.0], [0.5, 0.5], [0.25, 0.76]])  # as eight bits leave them
     assert answers.as_probabilities(kept, "m").tolist() == kept.tolist()
 

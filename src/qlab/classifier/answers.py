@@ -4,9 +4,7 @@ Images uint8 [n, h, w, c] go in as they are, for preprocessing is the model's ow
 float32 [n, classes], come out of a Keras model and of a .tflite file alike.
 """
 
-import logging
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,6 @@ from qlab.core.errors import QlabError
 from qlab.core.litert import interpreter
 from qlab.core.stats import Estimate, bootstrap_interval, resamples
 from qlab.core.tflite_graph import widened
-
-log = logging.getLogger(__name__)
 
 
 def keras_probabilities(model, images: np.ndarray, batch: int = 256) -> np.ndarray:
@@ -81,13 +77,7 @@ def as_probabilities(outputs: np.ndarray, name: str) -> np.ndarray:
         )
     if are_probabilities(outputs):
         return outputs.astype(np.float32)
-    _say_softmax(name)
     return softmax(outputs.astype(np.float64), axis=1).astype(np.float32)
-
-
-@cache  # once per model, not once per pass
-def _say_softmax(name: str) -> None:
-    log.warning("%s answers with logits, not probabilities: they get a softmax.", name)
 
 
 def correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

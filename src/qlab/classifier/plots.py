@@ -4,12 +4,10 @@ from records and kept with the numbers drawn."""
 from collections.abc import Sequence
 from itertools import product
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
-from qlab.classifier.formulas import Fits
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Point
 from qlab.classifier.sweep import POINTS, both_ends, same_settings
@@ -49,12 +47,8 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 def legend(canvas, styles: Sequence[tuple[str, int]]) -> None:
     """What the colours and markers of some methods and bit widths mean, below all."""
     shown = [dict(zip(("color", "marker", "label"), STYLE[s], strict=True)) for s in styles]
-    below(canvas, [Line2D([], [], ms=5, **one) for one in shown], 4)
-
-
-def below(canvas, handles: Sequence, columns: int) -> None:
-    """A legend below all."""
-    canvas.legend(handles=handles, loc="outside lower center", frameon=False, ncols=columns)
+    handles = [Line2D([], [], ms=5, **one) for one in shown]
+    canvas.legend(handles=handles, loc="outside lower center", frameon=False, ncols=4)
 
 
 def series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str) -> None:
@@ -122,25 +116,3 @@ def shaded(
         sns.heatmap(points, annot=shown["told"].fillna(""), **look, ax=axis)
         axis.set(xlabel=", ".join(columns), ylabel="")
         canvas.suptitle(f"{title}\n{MINUS_FLOAT}, with 95 % intervals", fontsize=10)
-
-
-def fits(points: pd.DataFrame, found: Fits, profile: str, layers: int, told: str) -> None:
-    """Points of QAT and the formulas of their loss over k, with 95 % prediction bands."""
-    x, curves = np.linspace(0, 1, 60), [pd.DataFrame(columns=["where", "bits"])]
-    for (where, bits), (fit, _) in found.items():
-        ends = dict(zip(("lost", "low", "high"), fit.predict(x), strict=True))
-        curves.append(pd.DataFrame({"where": where, "bits": bits, "x": x, **ends}))
-    drawn, points = pd.concat(curves[len(curves) > 1 :]), both_ends(points)
-    with plot.figure("qat_fits", profile, drawn, figsize=(7.2, 4.6)) as (canvas, axis):
-        for where, bits in found:
-            line, one = (t[(t["where"] == where) & (t["bits"] == bits)] for t in (drawn, points))
-            dash, mark = ("-", "o") if where == "last" else ("--", "x")
-            look = {"color": STYLE["qat", bits][0], "label": f"{SIDES[where]}, {bits} bits"}
-            axis.plot(line["x"], line["lost"] * POINTS, dash, **look)
-            axis.plot(one["k"] / layers, one["loss"] * POINTS, mark, ms=4, color=look["color"])
-            band = {"alpha": 0.12, "lw": 0, "color": look["color"]}
-            axis.fill_between(line["x"], line["low"] * POINTS, line["high"] * POINTS, **band)
-        axis.set(xlabel="share of the layers quantized, k / N", ylabel="accuracy lost (points)")
-        few = "" if found else ": too few values of k in this sweep"
-        canvas.suptitle(f"{told}\nFitted formulas with 95 % prediction bands{few}", fontsize=10)
-        below(canvas, axis.get_legend_handles_labels()[0], 2)

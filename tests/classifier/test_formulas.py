@@ -1,12 +1,17 @@
 """Formulas find the truth of made-up sweeps, and say when there is none to find."""
 
+from types import SimpleNamespace as Given
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import qat_world
+from conftest import NOTEBOOKS
 from scipy.optimize import curve_fit
 
-from qlab.classifier import formulas
+from qlab.classifier import formulas, measure, sweep
+from qlab.core import records, stats
 
 FEW = [1, 2, 4, 7, 10]  # of 10 layers
 
@@ -109,3 +114,24 @@ def test_points_without_flips_do_not_outweigh_all_others():
     exact = points.assign(loss_se=0.0, loss=0.02 * points["k"] / 20)
     found = formulas.loss_formulas(exact, 20)["last"]
     assert found.coefficients["b"].value == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.05])
+def test_how_a_formula_predicts_what_it_has_not_seen_is_a_record(moved):
+    """In cells of the notebook: the interval holds 0 where what was left out lies in the band."""
+    [notebook] = [p for p in NOTEBOOKS if p.name.startswith("03_")]
+    code = [c.source for c in nbformat.read(notebook, 4).cells if c.cell_type == "code"]
+    points = both(lambda x: 0.02 * x, lambda x: 0.02 * x).assign(method="qat")
+    points["loss"] += moved * (points["k"] == 8)
+    scope = {"places": Given(points_table=lambda table: points), "count": 10, "found": []}
+    scope |= {"task": Given(model="m", dataset="d"), "qat_sweep": sweep, "measure": measure}
+    scope |= {"records": records, "stats": stats, "np": np, "pd": pd}
+    for cell in [c for c in code if "def held_out" in c or "formula_left_out_error" in c]:
+        exec(cell, scope)
+    table = records.check(records.as_table(scope["found"]), "test")
+    rows = records.pick(table, "formula_left_out_error")
+    assert sorted(rows["where"]) == ["first", "last"] and set(rows["k"]) == {8}
+    assert (rows["value"] - 100 * moved).abs().max() < 0.5 and (rows["n"] == 3).all()
+    assert ((rows["ci_low"] < 0) & (rows["ci_high"] > 0)).tolist() == [not moved] * 2
+    fits = records.pick(table, "formula_fits")
+    assert len(fits) == 2 and ((fits["value"] > 0.01) == (not moved)).all()

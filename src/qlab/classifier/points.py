@@ -116,10 +116,8 @@ class Bench:
 def parent(bench: Bench, threads: int) -> Answer:
     """The float model as it is: its Keras graph's answers and its file's."""
     test = bench.task.test.images
-    found = {
-        "float": answers.keras_probabilities(bench.model, test),
-        "tflite": answers.tflite_probabilities(bench.float_file, test, threads),
-    }
+    found = {"float": answers.keras_probabilities(bench.model, test)}
+    found["tflite"] = answers.tflite_probabilities(bench.float_file, test, threads)
     return Answer(bench.float_file, found, {})
 
 
@@ -173,11 +171,9 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
         (folder / "facts.json").write_text(json.dumps(facts))
 
     folder = artefact("qat_point", recipe, make)
+    file, facts = folder / "model.tflite", json.loads((folder / "facts.json").read_text())
     with np.load(folder / "probabilities.npz") as kept:
-        probabilities = dict(kept)
-    file = folder / "model.tflite"
-    facts = json.loads((folder / "facts.json").read_text())
-    return Answer(file if file.is_file() else None, probabilities, facts)
+        return Answer(file if file.is_file() else None, dict(kept), facts)
 
 
 def _tuned(point: Point, bench: Bench) -> tuple[bytes, dict[str, np.ndarray], dict[str, Any]]:

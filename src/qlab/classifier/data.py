@@ -27,18 +27,25 @@ SOUND = Settings(1, 64, 3e-4, cosine=True, mirror=True, frozen=True)
 TRAINING = {"smoke": Settings(1), "mini": Settings(2), "small": SOUND, "full": SOUND}
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
 TOYS = {"toy_mlp": "mlp", "toy_cnn": "cnn"}  # the midterm's: the names in `toys`
+TINY = "mlperf_tiny_resnet8"
 # Published classifiers of CIFAR-10, by the names that `model` takes: files below QLAB_DATA.
 PUBLISHED = {
     "resnet20_cifar10": "cifar_resnet/resnet20_cifar10.h5",
     "resnet32_cifar10": "cifar_resnet/resnet32_cifar10.h5",
-    "mlperf_tiny_resnet8": "mlperf_tiny/pretrainedResnet.h5",
+    TINY: "mlperf_tiny/pretrainedResnet.h5",
 }
-USUAL = {"small": "resnet20_cifar10", "full": "mlperf_tiny_resnet8"}  # else EMBEDDED's first
-MLPERF_TINY = (
+USUAL = {"small": "resnet20_cifar10", "full": TINY}  # else EMBEDDED's first
+_MLPERF_TINY = (
     "https://github.com/mlcommons/tiny/raw/master/benchmark/training/image_classification/"
-    "trained_models/pretrainedResnet.h5",
-    "sha256:5f938a8eea605438cc7360aa13c987bc6d7bd0c8d931b2917361ae7ae4eeda2f",
+    "trained_models/"
 )
+# Files of the ResNet-8 there, with their hashes: the float model, and its makers' int8 file.
+MLPERF_TINY = {
+    "pretrainedResnet.h5": "5f938a8eea605438cc7360aa13c987bc6d7bd0c8d931b2917361ae7ae4eeda2f",
+    "pretrainedResnet_quant.tflite": (
+        "3c002613d1b2475eb51dd78dfb85a546c8ae658dee71cf6ade43b022fe205415"
+    ),
+}
 
 
 class Parameters(parameters.Parameters):
@@ -158,8 +165,20 @@ def _model(model: str, profile: str) -> tuple[str, Path]:
     if local := _local(PUBLISHED[model]):
         return model, local
     if model not in checkpoints.FILES:
-        return model, fetch.fetch(*MLPERF_TINY)
+        return model, _mlperf_tiny(Path(PUBLISHED[model]).name)
     return model, _kept("checkpoint", model, lambda: checkpoints.downloaded(model))
+
+
+def peer(task: Task) -> Path | None:
+    """The int8 file that the makers of the task's model published; None of most models."""
+    return _mlperf_tiny("pretrainedResnet_quant.tflite") if task.model == TINY else None
+
+
+def _mlperf_tiny(name: str) -> Path:
+    """A file of MLPerf Tiny's, from QLAB_DATA or the network."""
+    return _local(f"mlperf_tiny/{name}") or fetch.fetch(
+        _MLPERF_TINY + name, f"sha256:{MLPERF_TINY[name]}"
+    )
 
 
 def _kept(kind: str, name: str, make, **recipe) -> Path:

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from qlab.classifier import answers as classification
-from qlab.classifier import export, network, partial_qat, points
+from qlab.classifier import data, export, network, partial_qat, points
 from qlab.classifier.data import Task
 from qlab.classifier.metrics import GRAPHS, RECORD, Answers, Worse, recorded
 from qlab.classifier.points import FLOAT, Answer, Bench, Point
@@ -146,6 +146,22 @@ def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
         }
         found += recorded(task, point, counts, seeded=False)
     return found
+
+
+def peer_records(task: Task, parent: Answer, threads: int) -> list[Record]:
+    """Bytes and accuracy of the int8 file that the model's makers published, if they did."""
+    file = data.peer(task)
+    if file is None:
+        return []
+    says = classification.tflite_probabilities(file, task.test.images, threads)
+    theirs = classification.correct(says, task.test.labels)
+    name, about = "published_int8", {"method": "published", "bits": 8}
+    flips = stats.paired(hits_of(parent, task.test.labels)["tflite"], theirs)
+    return [
+        RECORD.counted(task, name, "size_bytes", file.stat().st_size, **about),
+        RECORD.estimated(task, name, "accuracy", _share(theirs), **about),
+        *RECORD.compared(task, name, "accuracy", flips, **about),
+    ]
 
 
 def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, progress=iter) -> Worse:

@@ -18,7 +18,7 @@ EXPERIMENT = "resnet_qat"  # in the records
 LONG = "mini-long"  # where the embedded model's long sweep lies
 POINTS = 100  # percentage points of a share
 FEW = 3  # seeds of points that no verdict hangs on
-SEEDS = {"short": 3, "long": 5}  # of the others, where the parameter does not say
+SEEDS = {"short": 10, "long": 5}  # of the others, where the parameter does not say
 
 
 def sweep_points(task: Task, bench: Bench) -> list[Point]:

@@ -13,7 +13,7 @@ from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
 
-DETECTOR, LLAMA, _ = KINDS.values()
+DETECTOR, LLAMA, *_ = KINDS.values()
 TABLES = chooser.read_all("mini")
 
 
@@ -39,7 +39,9 @@ def made(sizes: dict, losses: dict, times=(), kind=DETECTOR, **more) -> pd.DataF
     here = (kind.experiment, "m", "d")
     rows = [Record(*here, v, "size_bytes", s, "byte") for v, s in sizes.items()]
     for metric, table in ((kind.quality, losses), (kind.time, dict(times))):
-        rows += [Record(*here, v, metric, e[0], "1", *e[1:], 400) for v, e in table.items()]
+        better = int("per_s" in metric)
+        rows += [Record(*here, v, metric, e[0], "1", *e[1:], 400, better=better)
+                 for v, e in table.items()]  # fmt: skip
     twin = Record(kind.experiment, "twin", "d", "half", kind.quality, -0.9, "1", -1, -0.8, 9)
     return chooser.variants(kind, records.as_table([*rows, twin, *more.get("further", [])]))
 
@@ -53,7 +55,7 @@ def test_the_parent_is_what_is_compared_to_none_whatever_its_name(name):
     assert found.loc["half", ["share", "quality"]].tolist() == [0.5, -0.001]  # the twin's is -0.9
     assert found.loc[name, ["n", "seeds", "quality", "time"]].tolist() == [400, 1, 0, 1]
     for wrong, told in (({"half": 1}, "none"), ({"p": 4, "half": 2, "q": 4}, "p, q")):
-        with pytest.raises(QlabError, match=f"the float parent; found {told}. Run its notebook"):
+        with pytest.raises(QlabError, match=f"no single float parent.*found {told}. Run their"):
             made(wrong, loss)
 
 

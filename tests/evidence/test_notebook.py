@@ -103,7 +103,7 @@ def test_how_slow_int16x8_is_is_what_the_prose_says():
 def test_how_thin_the_evidence_is_is_what_the_prose_says():
     studies = records.pick(TABLE, "studies", model=BOTH, variant=list(TECHNIQUES))["value"]
     assert f"{(studies == 1).sum()} of {len(studies)} cells" in PROSE
-    assert (studies == 1).mean() == 0.5 and "Half of the cells rest on one study" in PROSE
+    assert (studies == 1).mean() > 0.5 and "More than half of the cells rest on one stu" in PROSE
     assert f"all but {(studies > 2).sum()} of {len(studies)} on two at most" in PROSE
     six = records.pick(TABLE, "studies", model=SIX, variant=list(TECHNIQUES))
     assert set(six[six["value"] > 1]["variant"]) == {"qat"} and six["value"].max() == 2

@@ -1,11 +1,13 @@
 """From what a rule names to what the records say of it: addresses and the figures found there."""
 
+import re
 from itertools import product
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from qlab.claims.verdicts import Term
 from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate
@@ -26,14 +28,6 @@ class Checked(BaseModel):
     """What is read from data/claims.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Found(NamedTuple):
-    """What the records say of one figure."""
-
-    estimate: Estimate  # value, interval, items
-    unit: str  # as its record has it
-    clock: bool  # whether a clock or a meter had a part in it
 
 
 class Address(Checked):
@@ -66,8 +60,8 @@ class Address(Checked):
             chosen["variant"] = spelled(self.variant, table)
         return records.pick(table, **{"condition": None} | chosen)
 
-    def find(self, table: pd.DataFrame, exact: bool) -> Found:
-        """What the records say of the one figure.
+    def find(self, table: pd.DataFrame, exact: bool) -> Term:
+        """What the records say of the one figure, which nothing is wanted of yet.
 
         Of several seeds the record over seeds, where there is one; else their mean, and an interval
         as wide as theirs together. NotTested where there is none, or one without interval that is
@@ -85,8 +79,10 @@ class Address(Checked):
             raise NotTested(f"{self.name} was recorded without an interval.")
         low, high = rows["ci_low"].fillna(rows["value"]), rows["ci_high"].fillna(rows["value"])
         ends = float(rows["value"].mean()), float(low.min()), float(high.max())
-        found = Estimate(*ends, int(rows["n"].min()))
-        return Found(found, rows["unit"].iloc[0], bool(rows["clock"].any()))
+        unit, clock = rows["unit"].iloc[0], bool(rows["clock"].any())
+        differs = re.search("_difference|_minus_|gap_growth", self.metric) and unit == "1"
+        form = "x" if "_ratio" in self.metric else "points" if differs else "plain"
+        return Term(self.name, Estimate(*ends, int(rows["n"].min())), form, unit, clock)
 
     @property
     def _named(self) -> dict:

@@ -1,4 +1,4 @@
-"""Which variant to take: at most this size, at most this loss, from the records of experiments 1-3.
+"""Which variant to take: at most this size, at most this loss, from the experiments' records.
 
 A loss counts by its interval's bad end: a variant keeps a bound only if the whole 95 % interval of
 its difference to float does. So few items make a variant harder to choose, not easier.
@@ -7,12 +7,12 @@ its difference to float does. So few items make a variant harder to choose, not 
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from qlab.claims import address
 from qlab.claims.address import Address, NotTested
 from qlab.core import records
-from qlab.core.errors import QlabError
 
 LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds
 POINTS = 100  # percentage points of a share
@@ -28,15 +28,15 @@ class Kind(NamedTuple):
     quality: str  # metric: difference of the score to float, on the same items
     score: str  # as the reader is told, "AP"
     items: str  # what was judged: "images", "passages"
-    time: str  # metric: ratio to float
-    is_speed: bool = False  # the ratio is of speeds, so that its inverse is of times
+    time: str  # metric: ratio to float, of times or of speeds
 
 
 KINDS = {kind.name: kind for kind in (
     Kind("detector", "centernet_ptq", "ap_difference", "AP", "images", "latency_ratio_p50"),
-    Kind("language model", "llama_gptq", "acc_difference", "acc", "passages", "tokens_per_s_ratio",
-         is_speed=True),
+    Kind("language model", "llama_gptq", "acc_difference", "acc", "passages", "tokens_per_s_ratio"),
     Kind("classifier", "resnet_qat", "accuracy_difference", "accuracy", "images", "latency_ratio"),
+    Kind("sentence classifier", "transformer_qat", "accuracy_difference", "accuracy", "sentences",
+         "latency_ratio"),
 )}  # fmt: skip
 
 
@@ -55,23 +55,19 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
 
     Columns: model, dataset, variant, parent (whether it is), size (bytes), share (of float's
     bytes), quality and its ends (difference to float, a share), time and its ends (ratio to float;
-    NaN where not timed), n (items), seeds. QlabError: not one parent, see `records.parents`.
+    NaN where not timed), n (items), seeds. QlabError: not one parent, see `records.parent`.
     """
     plain = table[table["condition"].isna()]
     model, dataset = address.subject(plain)
     sizes = records.pick(plain, "size_bytes").set_index("variant")["value"].astype(int)
-    if len(parents := records.parents(plain, kind.quality)) != 1:
-        raise QlabError(
-            f"One variant with a size in the records of {kind.experiment} has no {kind.quality}: "
-            f"the float parent; found {', '.join(parents) or 'none'}. Run its notebook again."
-        )
+    parent = records.parent(plain, kind.quality)
     found = pd.DataFrame({"model": model, "dataset": dataset, "variant": sizes.index})
-    found["parent"] = found["variant"] == parents[0]
-    found["size"], found["share"] = sizes.to_numpy(), sizes.to_numpy() / sizes[parents[0]]
+    found["parent"] = found["variant"] == parent
+    found["size"], found["share"] = sizes.to_numpy(), sizes.to_numpy() / sizes[parent]
     for name, metric, own in (("quality", kind.quality, 0.0), ("time", kind.time, 1.0)):
-        ends = [_ends(plain, v, metric, own if v == parents[0] else math.nan) for v in sizes.index]
+        ends = [_ends(plain, v, metric, own if v == parent else math.nan) for v in sizes.index]
         found[[name, f"{name}_low", f"{name}_high"]] = ends
-    if kind.is_speed:
+    if (records.pick(plain, kind.time)["better"] > 0).any():  # a speed, whose inverse is a time
         found[["time", "time_high", "time_low"]] = 1 / found[["time", "time_low", "time_high"]]
     judged = records.pick(plain, kind.quality, model=model, dataset=dataset).groupby("variant")["n"]
     found["n"] = found["variant"].map(judged.min()).fillna(judged.min().max())
@@ -96,16 +92,14 @@ def standing(table: pd.DataFrame, cost: str = "share") -> pd.Series:
     beaten": another costs less and is better even by the bad ends of its intervals and the good
     ends of this one's; "unknown": its cost was not measured.
     """
-    low, high = {"share": ("share", "share"), "time": ("time_low", "time_high")}[cost]
-    told = table[cost].isna().map({True: "unknown", False: "unbeaten"}).rename("standing")
-    for i, row in table[table[cost].notna()].iterrows():
-        as_good = (table[cost] <= row[cost]) & (table["quality"] >= row["quality"])
-        better = (table[cost] < row[cost]) | (table["quality"] > row["quality"])
-        if (as_good & better).any():
-            told[i] = "beaten"
-        if ((table[high] < row[low]) & (table["quality_low"] > row["quality_high"])).any():
-            told[i] = "surely beaten"
-    return told
+    ends = {"share": ("share", "share"), "time": ("time_low", "time_high")}[cost]
+    names = (cost, *ends, "quality", "quality_low", "quality_high")
+    c, low, high, q, worst, best = (table[name].to_numpy()[:, None] for name in names)
+    as_good, better = (c >= c.T) & (q <= q.T), (c > c.T) | (q < q.T)
+    surely = (low > high.T) & (best < worst.T)
+    told = [table[cost].isna(), surely.any(axis=1), (as_good & better).any(axis=1)]
+    words = np.select(told, ["unknown", "surely beaten", "beaten"], "unbeaten")
+    return pd.Series(words, table.index, name="standing")
 
 
 def choose(table: pd.DataFrame, max_share: float = math.inf, max_loss: float = math.inf,

@@ -7,21 +7,15 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from qlab.claims.address import Checked, Text
-from qlab.claims.rules import Compared, Counted, Depth, Published, Trend, Value
+from qlab.claims.rules import Counted, Published, Trend, Value
 from qlab.core import paths
 from qlab.core.errors import QlabError
 
-NOTEBOOKS = {  # experiment: the notebook that writes its records
-    "centernet_ptq": "01_compress_centernet_with_tflite_ptq",
-    "llama_gptq": "02_compress_llama_with_gptq",
-    "resnet_qat": "03_recover_resnet_with_partial_qat",
-    "evidence_synthesis": "04_weigh_the_evidence",
-}
 TIERS = ("mini", "small", "full")  # profiles whose records judge, by how near they are to a source
 EMBEDDED = TIERS[0]
-Rule = Annotated[
-    Value | Compared | Published | Trend | Depth | Counted, Field(discriminator="kind")
-]
+EXPERIMENTS = ("centernet_ptq", "llama_gptq", "resnet_qat", "evidence_synthesis", "transformer_qat")
+Rule = Annotated[Value | Published | Trend | Counted, Field(discriminator="kind")]
+Id = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]  # the variant of a claim's record
 
 
 class Source(Checked):
@@ -41,13 +35,12 @@ class Scope(Checked):
 class Claim(Checked):
     """A statement of a source and the rule that judges it; data/claims.yaml explains the keys."""
 
-    id: str = Field(pattern="^[a-z][a-z0-9_]*$")  # the variant of its record
     kind: Literal["identity", "replay", "measured"]
     source: Text
     scope: Text
     place: Text
     statement: Text
-    experiment: Literal[*NOTEBOOKS]
+    experiment: Literal[*EXPERIMENTS]
     profile: Literal["mini", "mini-long", "full"]
     rule: Rule | None = None
     untested: str = ""
@@ -65,20 +58,27 @@ class File(Checked):
 
     sources: dict[str, Source]
     scopes: dict[str, Scope]
-    claims: list[Claim]
+    claims: dict[Id, Claim]
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        seen = set()
-        for one in self.claims:
+        for name, one in self.claims.items():
             if one.source not in self.sources or one.scope not in self.scopes:
-                raise ValueError(
-                    f"claim '{one.id}': no source '{one.source}' or scope '{one.scope}'"
-                )
-            if one.id in seen:
-                raise ValueError(f"the id '{one.id}' is given twice; ids are unique")
-            seen.add(one.id)
+                raise ValueError(f"{name}: no source '{one.source}' or scope '{one.scope}'")
         return self
+
+
+class KeysOnce(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would silently take the last."""
+
+    def compose_mapping_node(self, anchor):
+        node, seen = super().compose_mapping_node(anchor), set()
+        for key, _ in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"the key '{key.value}' in line {line} is given twice.")
+            seen.add(key.value)
+        return node
 
 
 def path() -> Path:
@@ -90,17 +90,10 @@ def read(file: Path | None = None) -> File:
     """The file, checked; QlabError names the claim and the key of what is wrong."""
     file = file or path()
     try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return File.model_validate(given)
+        return File.model_validate(yaml.load(file.read_text(encoding="utf-8"), KeysOnce))
     except (OSError, yaml.YAMLError) as error:
         raise QlabError(f"{file} is no YAML of claims: {error}") from None
     except ValidationError as error:
-        (first, *_), where = error.errors(), ""
-        if keys := list(first["loc"]):
-            if keys[0] == "claims" and len(keys) > 1:
-                one = given["claims"][keys[1]]
-                keys[:2] = [f"claim {one.get('id', '?') if isinstance(one, dict) else one!r}"]
-            where = f"{', '.join(map(str, keys))}: "
-        raise QlabError(
-            f"{file.name}, {where}{first['msg'].removeprefix('Value error, ')}."
-        ) from None
+        first = error.errors()[0]
+        where, what = map(str, first["loc"]), first["msg"].removeprefix("Value error, ")
+        raise QlabError(f"{', '.join([file.name, *where])}: {what}.") from None

@@ -7,7 +7,7 @@ import pandas as pd
 
 from qlab.claims import paired
 from qlab.claims.address import NotTested, subject
-from qlab.claims.claims import EMBEDDED, NOTEBOOKS, Claim
+from qlab.claims.claims import EMBEDDED, Claim
 from qlab.core import items, parameters, paths, records
 
 
@@ -41,7 +41,7 @@ class Evidence:
             raise NotTested("It takes the source's own model and data: profile full.")
         place, rule, rows = claim.profile if tier == EMBEDDED else tier, claim.rule, None
         file, kept = (of(claim.experiment, place) for of in (records.csv_path, items.path))
-        table = self._read(file, claim, f"The records of {claim.experiment}")
+        table = self._read(file, claim, "The records")
         own, dataset = subject(table)
         model = rule.model or own
         dataset = dataset or table.loc[table["model"] == model, "dataset"].iloc[0]
@@ -49,13 +49,13 @@ class Evidence:
             file = paths.figures(place) / f"{figure}.csv"
             table = self._read(file, claim, f"The numbers of the figure {figure}", pd.read_csv)
         compared = rule.kind in ("ratio", "difference") and not rule.exact
-        if compared and claim.experiment in paired.ITEM and kept.is_file():
+        if compared and claim.experiment in paired.KEPT and kept.is_file():
             rows = self._read(kept, claim, "", pd.read_parquet)
         return Facts(table, rows, file, model, dataset)
 
     def _read(self, file: Path, claim: Claim, what: str, read=records.read_file) -> pd.DataFrame:
         if not file.is_file():
-            notebook = f"notebook {NOTEBOOKS[claim.experiment]} writes them"
+            notebook = f"the notebook of {claim.experiment} writes them"
             raise NotTested(f"{what} are missing for {file.parent.name}; {notebook}.")
         if file not in self.used:
             self.used[file] = read(file)

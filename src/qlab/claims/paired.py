@@ -1,7 +1,7 @@
 """Two figures compared item by item, where what single items came to is kept.
 
-Two intervals, put together, forget that both figures are of the same images or passages; so they
-are too wide. Seeds and items are drawn together for both figures, as `stats.over_seeds` does.
+Two intervals, put together, forget that both figures are of the same items; so they are too wide.
+Seeds and items are drawn together for both figures, as `stats.over_seeds` does.
 """
 
 import numpy as np
@@ -11,38 +11,32 @@ from qlab.claims.address import Address, spelled, subject
 from qlab.core import records, stats
 from qlab.core.stats import Estimate, bootstrap_interval, resamples
 
-# Of an experiment's items: the metric that is the mean of their outcomes, and those outcomes.
-OUTCOMES = {
-    ("resnet_qat", "accuracy"): lambda rows, k: rows["predicted"] == rows["label"],
-    ("llama_gptq", "acc"): lambda rows, k: rows["acc"],
-    ("llama_gptq", "top_first_token"): lambda rows, k: rows["first_token"] < k,
-}
-ITEM = {"resnet_qat": "image", "llama_gptq": "passage"}  # the column that names one
+# Of an experiment's items: the metric that is the mean of their outcomes, and what names an item.
+KEPT = {"resnet_qat": ("accuracy", "image"), "transformer_qat": ("accuracy", "sentence"),
+        "llama_gptq": ("acc", "passage")}  # fmt: skip
 _LEAST = 1e-12  # a spread below is rounding
 
 
 def outcomes(items: pd.DataFrame, table: pd.DataFrame, one: Address) -> pd.DataFrame | None:
     """What a figure of `table` is the mean of: a row a seed, a column an item; None: not kept."""
-    experiment, metric = table["experiment"].iloc[0], one.metric.removesuffix("_difference")
-    if (experiment, metric) not in OUTCOMES or one.part:
+    metric, item = KEPT[table["experiment"].iloc[0]]
+    if one.metric.removesuffix("_difference") != metric or one.part:
         return None
-    variants = [spelled(one.variant, table)]
-    if metric != one.metric:
-        variants += records.parents(table, one.metric)
-    here = {"condition": one.condition, "strength": one.strength, "graph": "tflite"}
-    here |= {"model": one.model or subject(table)[0]}
-    for column in here.keys() & set(items):
-        wanted = here[column]
-        items = items[items[column].isna() if wanted is None else items[column] == wanted]
-    found = []
-    for variant in variants:
+    wanted = {"condition": one.condition, "strength": one.strength, "graph": "tflite"}
+    wanted |= {"model": one.model or subject(table)[0]}
+    for column in wanted.keys() & set(items):
+        value = wanted[column]
+        items = items[items[column].isna() if value is None else items[column] == value]
+    right = items["acc"] if metric == "acc" else items["predicted"] == items["label"]
+    seeds = items["seed"].astype(float).fillna(-1) if "seed" in items else -1
+    items = items.assign(seed=seeds, right=right.astype(float))
+
+    def of(variant: str) -> pd.DataFrame:
         rows = items[items["variant"] == variant]
-        seed = rows["seed"].astype(float).fillna(-1) if "seed" in rows else -1.0
-        right = OUTCOMES[experiment, metric](rows, one.k).astype(float)
-        rows = pd.DataFrame({"seed": seed, "item": rows[ITEM[experiment]], "right": right})
-        found.append(rows.pivot(index="seed", columns="item", values="right"))
-    own, *parent = found
-    return own - parent[0].iloc[0] if parent else own
+        return rows.pivot(index="seed", columns=item, values="right")
+
+    own = of(spelled(one.variant, table))
+    return own if metric == one.metric else own - of(records.parent(table, one.metric)).iloc[0]
 
 
 def both(items: pd.DataFrame, table: pd.DataFrame, pair: tuple[Address, Address]):

@@ -15,10 +15,9 @@ from pydantic import model_validator
 from scipy import stats
 
 from qlab.claims import paired
-from qlab.claims.address import Address, Found, NotTested, Text, Texts, listed
+from qlab.claims.address import Address, NotTested, Text, Texts, listed
 from qlab.claims.verdicts import Term
-from qlab.core import places, records
-from qlab.core.errors import QlabError
+from qlab.core import records
 from qlab.core.stats import Estimate, Z, proportion
 
 Items = pd.DataFrame | None
@@ -40,18 +39,14 @@ class Bounded(Address):
         middle = sum(self.between) / 2 if self.between else self.nominal
         if middle is None:
             return self
-        ends = [middle + factor * (end - middle) for end in self.range]
-        return self.model_copy(update={"between": ends})
+        ends = self.between or [self.above, self.below]
+        wider = [middle + factor * (end - middle) for end in ends]
+        return self.model_copy(update={"between": wider})
 
-    @property
-    def range(self) -> list[float]:
-        """From where to where, maybe at infinity."""
-        return self.between or [self.above, self.below]
-
-    def term(self, name: str, found: Found, form: str) -> Term:
-        """An estimate, and the range in which the rule wants it."""
-        timed = found.clock and found.unit != "byte"  # bytes are a meter's
-        return Term(name, found.estimate, *self.range, form, found.unit, found.clock, timed)
+    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
+        """What the rule judges by: the figures that it finds, with the range that it wants."""
+        low, high = self.between or (self.above, self.below)
+        return [term._replace(low=low, high=high) for term in self.found(table, items)]
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
@@ -63,55 +58,44 @@ class Bounded(Address):
 
 
 class Value(Bounded):
-    """The metric itself: each variant's in the range."""
+    """A metric itself; or over that of another variant, or minus another: of another variant,
+    metric or condition, or the next one. These item by item where the outcomes of both are kept;
+    else from both intervals, the widest, over 95 %."""
 
-    kind: Literal["value"]
+    kind: Literal["value", "ratio", "difference"]
     metric: Texts
     variant: Texts
     recorded: bool = False  # of the variants only those that this model has records of
-
-    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
-        found = [(one, one.find(table, self.exact)) for one in self.figures(table)]
-        return [self.term(one.name, f, _form(one.metric, f.unit)) for one, f in found]
-
-    def figures(self, table: pd.DataFrame) -> list[Address]:
-        """The addresses of all figures; NotTested where none of them is recorded."""
-        found = [one for one in self.each() if not self.recorded or one.rows(table).size]
-        if not found:
-            raise NotTested(f"There is no record of {self.metric} of any of its variants.")
-        return found
-
-
-class Compared(Value):
-    """The metric over that of another variant, or minus another: of another variant, metric or
-    condition, or the next one. Item by item where the outcomes of both are kept; else from both
-    intervals, the widest, over 95 %."""
-
-    kind: Literal["ratio", "difference"]
     over: Address | None = None
     minus: Address | Literal["next"] | None = None
 
-    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
-        ones, other, made = self.figures(table), self.over or self.minus, []
+    def found(self, table: pd.DataFrame, items: Items) -> list[Term]:
+        ones = [one for one in self.each() if not self.recorded or one.rows(table).size]
+        if not ones:
+            raise NotTested(f"There is no record of {self.metric} of any of its variants.")
+        if self.kind == "value":
+            return [one.find(table, self.exact) for one in ones]
+        other = self.over or self.minus
+        several = () if other == "next" else [(a, b) for a in ones for b in a.but(other).each()]
+        return [self._compared(pair, table, items) for pair in several or pairwise(ones)]
+
+    def _compared(self, pair: tuple[Address, Address], table: pd.DataFrame, items: Items) -> Term:
+        one, other = (address.find(table, self.exact) for address in pair)
+        a, b, clock = one.estimate, other.estimate, one.clock or other.clock
+        if self.over and b.low <= 0 <= b.high:
+            raise NotTested(f"{other.name} may be 0: there is no ratio to it.")
         over, minus = (truediv, "over", paired.ratio), (sub, "minus", paired.difference)
         how, word, draw = over if self.over else minus
-        several = () if other == "next" else [(a, b) for a in ones for b in a.but(other).each()]
-        for pair in several or pairwise(ones):
-            (a, _, clock), (b, unit, more) = (one.find(table, self.exact) for one in pair)
-            if self.over and b.low <= 0 <= b.high:
-                raise NotTested(f"{pair[1].name} may be 0: there is no ratio to it.")
-            ends = [how(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
-            e = Estimate(how(a.value, b.value), min(ends), max(ends), min(a.n, b.n))
-            kept = None if items is None else paired.both(items, table, pair)
-            found = Found(kept and draw(*kept) or e, unit, clock or more)
-            form = "x" if self.over else "points" if unit == "1" else "plain"
-            term = self.term(f"{pair[0].name} {word} {pair[1].name}", found, form)
-            made.append(term._replace(unit="1") if self.over else term)
-        return made
+        ends = [how(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
+        e = Estimate(how(a.value, b.value), min(ends), max(ends), min(a.n, b.n))
+        kept = None if items is None else paired.both(items, table, pair)
+        found = kept and draw(*kept) or e
+        form = "x" if self.over else "points" if other.unit == "1" else "plain"
+        return Term(f"{one.name} {word} {other.name}", found, form, other.unit, clock)
 
     @model_validator(mode="after")
     def _one_other(self) -> Self:
-        if (bool(self.over), bool(self.minus)) != (self.kind == "ratio", self.kind != "ratio"):
+        if (bool(self.over), bool(self.minus)) != (self.kind == "ratio", self.kind == "difference"):
             raise ValueError("a ratio must have 'over', a difference 'minus'")
         return self
 
@@ -120,9 +104,6 @@ class Published(Bounded):
     """Metrics against published values, each to within the tolerance."""
 
     kind: Literal["published"]
-    variant: Text
-    model: Text
-    part: Text
     values: dict[Text, float]
     tolerance: float
 
@@ -130,13 +111,11 @@ class Published(Bounded):
         return self.model_copy(update={"tolerance": factor * self.tolerance})
 
     def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
-        made = []
         span = self.tolerance * (1 + 1e-9)  # a hair more, for values just at the tolerance
-        for metric, value in self.values.items():
-            found = self.but(Address(metric=metric)).find(table, exact=True)
-            term = self.term(f"{self.part} {metric} of {self.model}", found, "plain")
-            made.append(term._replace(low=value - span, high=value + span))
-        return made
+        found = {m: self.but(Address(metric=m)).find(table, exact=True) for m in self.values}
+        name = f"{self.part} {{}} of {self.model}"
+        return [found[m]._replace(name=name.format(m), low=v - span, high=v + span)
+                for m, v in self.values.items()]  # fmt: skip
 
 
 class Counted(Bounded):
@@ -145,23 +124,21 @@ class Counted(Bounded):
 
     kind: Literal["count", "share"]
     figure: Text
-    variant: Texts | None = None
     where: dict[Text, Any]
 
-    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
+    def found(self, table: pd.DataFrame, items: Items) -> list[Term]:
         made, told = [], ", ".join(f"{column} {value}" for column, value in self.where.items())
         for variant in listed(self.variant):
             rows = table if variant is None else table[table["variant"] == variant]
             if rows.empty:
                 raise NotTested(f"The figure {self.figure} does not show {variant}.")
             hit = np.logical_and.reduce([rows[c].isin(listed(v)) for c, v in self.where.items()])
-            n = int(hit.sum())
+            n, name = int(hit.sum()), f"{self.kind} with {told}{f', {variant}' if variant else ''}"
             e, form, unit = Estimate(n, n, n, len(rows)), "plain", "row"
             if self.kind == "share":
                 hits, of = (int(part["count"].sum()) for part in (rows[hit], rows))
                 e, form, unit = proportion(hits, of), "share", "1"
-            name = f"{self.kind} with {told}{f', {variant}' if variant else ''}"
-            made.append(self.term(name, Found(e, unit, False), form))
+            made.append(Term(name, e, form, unit))
         return made
 
 
@@ -174,7 +151,7 @@ class Trend(Bounded):
     bits: int
     where: Text
 
-    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
+    def found(self, table: pd.DataFrame, items: Items) -> list[Term]:
         series = {"method": self.method, "bits": self.bits, "where": self.where}
         rows = records.pick(self.rows(table), self.metric, **series)
         means = rows.groupby("k")["value"].mean()
@@ -184,33 +161,6 @@ class Trend(Bounded):
         half = Z * math.sqrt((1 + r**2 / 2) / (n - 3))
         z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
         ends = [r, *map(float, np.tanh([z - half, z + half]))]  # at 1 and -1 rounding cuts r off
-        found = Found(Estimate(r, min(ends), max(ends), n), "1", bool(rows["clock"].any()))
         told = f"{self.method}, {self.bits} bits, {self.where} k"
-        return [self.term(f"rank correlation of {self.metric} with k ({told})", found, "r")]
-
-
-class Depth(Bounded):
-    """Layers quantized alone: the loss of the first minus that of the last at equal size, by the
-    regression of `core.places.by_depth`, whose unit is the layer."""
-
-    kind: Literal["depth"]
-    method: Text
-    bits: int
-
-    def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
-        points = places.points_table(table)
-        chosen, layers = points.query("method == @self.method and bits == @self.bits"), points["k"]
-        try:
-            found = places.by_depth(places.each_alone(chosen, layers.max()), int(layers.max()))
-        except QlabError as error:
-            raise NotTested(str(error)) from None
-        name = f"loss of the first minus loss of the last, {found.method}"
-        return [self.term(name, Found(found.difference, "1", False), "points")]
-
-
-def _form(metric: str, unit: str) -> str:
-    """How a metric is written, as in `Term`."""
-    if "_ratio" in metric:
-        return "x"
-    differs = "_difference" in metric or "_minus_" in metric or "gap_growth" in metric
-    return "points" if differs and unit == "1" else "plain"
+        name, clock = f"rank correlation of {self.metric} with k ({told})", rows["clock"].any()
+        return [Term(name, Estimate(r, min(ends), max(ends), n), "r", "1", bool(clock))]

@@ -9,6 +9,7 @@ one term refutes it, with its interval widened for their number (Bonferroni). Wi
 "any" it is the other way round. Each verdict has the p value at which it turns (for Holm 1979).
 """
 
+import math
 from typing import NamedTuple
 
 from scipy import stats
@@ -26,12 +27,11 @@ class Term(NamedTuple):
 
     name: str  # what was estimated, as the ledger calls it
     estimate: Estimate
-    low: float
-    high: float
-    form: str  # x (a ratio), points (a difference of shares), share, r (a correlation), plain
-    unit: str = "1"  # of the estimate, as in its records
+    form: str = "plain"  # or x (a ratio), points (a difference of shares), share, r (a correlation)
+    unit: str = "1"  # of what was recorded; a ratio of it has none
     clock: bool = False  # whether a clock or a meter had a part in it
-    timed: bool = False  # a clock, and no meter of bytes
+    low: float = -math.inf
+    high: float = math.inf
 
     @property
     def margin(self) -> float:

@@ -184,12 +184,18 @@ def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
     return float(rows["value"].iloc[0]) if len(rows) else None
 
 
-def parents(table: pd.DataFrame, difference: str) -> list[str]:
-    """Variants with a size but not this difference to a parent; of several those judged at all."""
+def parent(table: pd.DataFrame, difference: str) -> str:
+    """The float parent: the variant with a size but not this difference to a parent; of several the
+    one that is judged at all. QlabError where that is not one."""
     metrics = (difference, difference.removesuffix("_difference"), "size_bytes")
     compared, judged, sized = (set(pick(table, metric)["variant"]) for metric in metrics)
     alone = sized - compared
-    return sorted(alone & judged or alone)
+    if len(found := sorted(alone & judged or alone)) != 1:
+        raise QlabError(
+            f"The records have no single float parent, the one variant with a size and without "
+            f"{difference}; found {', '.join(found) or 'none'}. Run their notebook again."
+        )
+    return found[0]
 
 
 def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:

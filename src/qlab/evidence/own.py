@@ -15,7 +15,6 @@ import pandas as pd
 import yaml
 
 from qlab.core import records
-from qlab.core.errors import QlabError
 from qlab.core.stats import Z
 from qlab.evidence import models
 from qlab.evidence.intensity import relative_improvement
@@ -44,16 +43,11 @@ def weigh(profile: str, named: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
 def of(table: pd.DataFrame, profile: str, how: Mapping) -> list[dict]:
     """Rows of an experiment without belief and intensity; `how` is its part of `own.yaml`.
 
-    QlabError where no one variant is the float parent: with a size, and without a difference.
+    QlabError: not one float parent, see `records.parent`.
     """
-    experiment, change = table["experiment"].iloc[0], f"{how['correctness']}_difference"
-    sizes, floats = records.pick(table, "size_bytes"), records.parents(table, change)
-    if len(floats) != 1:
-        raise QlabError(
-            f"The records of '{experiment}' have no single float parent, the one variant with a "
-            f"size and without '{change}'; found {floats}. Run its notebook again."
-        )
-    parent = sizes[sizes["variant"] == floats[0]].iloc[0]
+    sizes = records.pick(table, "size_bytes")
+    named = records.parent(table, f"{how['correctness']}_difference")
+    parent = sizes[sizes["variant"] == named].iloc[0]
     here = (table["model"] == parent["model"]) & (table["dataset"] == parent["dataset"])
     timed = ~table["clock"] | (profile != "mini")
     main = table[here & timed & table["condition"].isna()]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qlab.classifier import answers, data, export, quantizers
+from qlab.classifier import answers, data, export, measure, quantizers
 from qlab.classifier import points as qat_sweep
 from qlab.classifier.points import Bench, Point
 
@@ -58,3 +58,8 @@ def test_bytes_follow_the_number_of_layers(bench):
     sizes = [qat_sweep.answer(p, bench, 2).file.stat().st_size for p in points]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 310_000 and sizes[-1] < 110_000
+
+
+def test_the_makers_own_int8_file_answers_as_published(bench):
+    found = measure.peer_records(bench.task, qat_sweep.parent(bench, 2), 2)
+    assert {r.metric: r.value for r in found}["accuracy"] == pytest.approx(0.878)

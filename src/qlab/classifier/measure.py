@@ -17,6 +17,7 @@ from qlab.classifier.data import Task
 from qlab.classifier.metrics import GRAPHS, RECORD, Answers, Worse, recorded
 from qlab.classifier.points import FLOAT, Answer, Bench, Point
 from qlab.core import corruptions, provenance, stats
+from qlab.core.litert import interpreter
 from qlab.core.records import Record
 from qlab.core.stats import Estimate, difference_over_seeds
 
@@ -153,8 +154,14 @@ def peer_records(task: Task, parent: Answer, threads: int) -> list[Record]:
     file = data.peer(task)
     if file is None:
         return []
-    says = classification.tflite_probabilities(file, task.test.images, threads)
-    theirs = classification.correct(says, task.test.labels)
+    model, codes = interpreter(file.read_bytes(), threads), []
+    [source], [target] = model.get_input_details(), model.get_output_details()
+    scale, zero = source["quantization"]  # its ends are int8, of one image
+    for image in np.clip(np.rint(task.test.images / scale) + zero, -128, 127).astype(np.int8):
+        model.set_tensor(source["index"], image[None])
+        model.invoke()
+        codes.append(model.get_tensor(target["index"])[0])
+    theirs = classification.correct(np.array(codes), task.test.labels)
     name, about = "published_int8", {"method": "published", "bits": 8}
     flips = stats.paired(hits_of(parent, task.test.labels)["tflite"], theirs)
     return [

@@ -32,13 +32,6 @@ def drawn(name):
     return pd.read_csv(file)["variant"].tolist()
 
 
-def test_rows_are_ordered_and_those_of_a_variant_stay_as_they_are():
-    both = pd.concat([rows(k=2), rows(k=1)], ignore_index=True)
-    ordered = plots.in_order(both)
-    assert list(ordered["variant"].unique()) == ORDER
-    assert ordered["k"].tolist() == [2, 1] * len(ORDER)
-
-
 @pytest.mark.parametrize("model", ["llama_mini", "SmolLM2"])
 def test_the_model_itself_is_neither_twin_nor_embedded_one_nor_part_nor_last_sentence(model):
     """The one whose sizes are recorded; profile small judges the embedded model beside it."""

@@ -100,32 +100,6 @@ def test_a_killed_run_ends_with_the_same_adapter(folder, recovered, tmp_path, mo
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
 
 
-def test_a_killed_training_of_all_weights_ends_with_the_same(tmp_path, monkeypatch):
-    """As the embedded Llama's; its head is its embedding, which is kept once."""
-    monkeypatch.setattr(training, "EVERY", 2)
-
-    def trained(steps: Training):
-        model = tiny_llama.write(tmp_path / "float")
-        optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (step + 1))
-        for step in steps.steps(model, optimizer, schedule, 6):
-            tokens = torch.tensor([tiny_llama.PASSAGES[step]])
-            loss = model(tokens, labels=tokens).loss
-            steps.after(loss)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        return model.state_dict(), steps.losses
-
-    expected, losses = trained(Training(tmp_path / "whole"))
-    with pytest.raises(Killed):
-        trained(Training(tmp_path / "killed", progress=killed_at(5)))
-    found, again = trained(Training(tmp_path / "killed"))
-    assert again == losses and len(losses) == 6
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-
-
 def test_padding_does_not_change_the_loss(fitted, tmp_path):
     def total(some) -> tuple[float, int]:
         [(tokens, targets)] = Training(tmp_path / "t", some).batches(*fitted, 1, 2, 0)

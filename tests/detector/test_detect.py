@@ -87,14 +87,6 @@ def test_a_float_input_gets_pixels_from_minus_one_to_one(detector):
     assert (given[0, 0] == 1).all() and (given[0, 1:] == -1).all()
 
 
-def test_the_whole_image_is_squeezed_not_cropped():
-    image = np.zeros((10, 40, 3), np.uint8)
-    image[:, 20:] = 200
-    small = detect.resized(image, (4, 8))
-    assert small.shape == (4, 8, 3)
-    assert (small[:, :3] == 0).all() and (small[:, 5:] == 200).all()
-
-
 def test_boxes_become_pixels_padding_is_dropped_and_no_number_is_refused():
     expected = {"image_id": 7, "category_id": 2, "bbox": [40.0, 10.0, 140.0, 40.0], "score": 0.75}
     for boxes in (BOXES, BOXES * [[1], [np.nan]]):

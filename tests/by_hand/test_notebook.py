@@ -2,15 +2,15 @@
 
 import re
 
-import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT, fresh_home
+import shown
+from conftest import fresh_home
 
 from qlab.by_hand import exercises, measure
 from qlab.core import items, live, records, stats
 
-CELLS = nbformat.read(ROOT / "notebooks" / "00_quantize_one_layer_by_hand.ipynb", 4).cells
+CELLS = shown.cells("00_")
 
 
 @pytest.fixture(scope="module")

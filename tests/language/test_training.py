@@ -1,10 +1,9 @@
 """Adapters, trained by notebook 02's own cell on a tiny Llama; what happens after a kill."""
 
-import nbformat
 import pytest
+import shown
 import tiny_llama
 import torch
-from conftest import ROOT
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
 
@@ -13,7 +12,6 @@ from qlab.language import streaming, training
 from qlab.language.gptq import RoundToNearest
 from qlab.language.training import NO_TARGET, Training
 
-CELLS = nbformat.read(ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb", 4).cells
 SETTINGS = {"steps": 30, "seed": 5, "where": ("float32", "cpu"), "rank": 4, "rate": 1e-2}
 # Counting from some number, in steps of one: easily learned; lengths differ.
 PASSAGES = [[(start + i) % 64 for i in range(10 + start % 7)] for start in range(0, 60, 2)]
@@ -39,7 +37,7 @@ def recover(folder, steps: Training) -> None:
     """An adapter as the notebook trains it."""
     names = {"torch": torch, "streaming": streaming, "cross_entropy": cross_entropy}
     names |= {"LoraConfig": LoraConfig, "get_peft_model": get_peft_model}
-    exec(next(c.source for c in CELLS if "def recover(" in c.source), names)
+    exec(next(c.source for c in shown.cells("02_") if "def recover(" in c.source), names)
     training.save_adapter(names["recover"](folder, steps, **SETTINGS), steps)
 
 

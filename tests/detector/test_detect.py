@@ -102,7 +102,7 @@ def test_boxes_become_pixels_padding_is_dropped_and_no_number_is_refused():
 def test_answers_are_kept_for_the_same_question_only(tmp_path, monkeypatch):
     """Two grey images of different size, and two detectors that count their calls."""
     monkeypatch.setenv("QLAB_HOME", str(tmp_path / "home"))
-    seen, images = [], {i: tmp_path / f"{i}.png" for i in (3, 4)}
+    seen, images = [], {3: tmp_path / "3.png", 4: tmp_path / "4.png"}
     for (i, path), size in zip(images.items(), ((40, 20), (10, 30)), strict=True):
         Image.new("RGB", size, (i, i, i)).save(path)
 
@@ -111,19 +111,17 @@ def test_answers_are_kept_for_the_same_question_only(tmp_path, monkeypatch):
         return BOXES, np.array([2, 1]), np.array([0.75, 0.0])
 
     monkeypatch.setattr(detect, "Detector", lambda file, threads: answer)
-    models = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
+    monkeypatch.setattr(detect, "corrupt", lambda image, kind, strength, seed: image + seed)
+    models, worse = [tmp_path / "a.tflite", tmp_path / "b.tflite"], ("brighter", 1, 0)
     for model in models:
         model.write_text(model.name)
-    stored = {i: AsStored(p) for i, p in images.items()}  # EXIF, unread, may hold another photo
-    monkeypatch.setattr(detect, "corrupt", lambda image, kind, strength, seed: image + seed)
-    worse = ("brighter", 1, 0)
-    found = detect.detect_each(models, images, 1, worse)
-    assert seen == [6, 6, 8, 8] and found[0] == found[1]
+    found = [detect.detect_each(models, images, 1, worse) for _ in range(2)]
+    assert seen == [6, 6, 8, 8] and found[0] == found[1] and found[0][0] == found[0][1]
     boxes = {3: [8.0, 2.0, 28.0, 8.0], 4: [2.0, 3.0, 7.0, 12.0]}
-    assert {r["image_id"]: r["bbox"] for r in found[0]} == boxes
-    assert detect.detect_each(models, images, 1, worse) == found and len(seen) == 4
-    for other in (models, images, 1, ("brighter", 2, 0)), (models, stored, 1, worse):
-        detect.detect_each(*other)
+    assert {r["image_id"]: r["bbox"] for r in found[0][0]} == boxes
+    stored = {i: AsStored(p) for i, p in images.items()}  # EXIF, unread, may hold another photo
+    detect.detect_each(models, images, 1, ("brighter", 2, 0))
+    detect.detect_each(models, stored, 1, worse)
     models[0].write_text("another")
     detect.detect_each(models, images, 1, worse)
     assert len(seen) == 16

@@ -95,10 +95,8 @@ def test_a_number_in_the_prose_is_a_committed_record(sentence):
 
 
 def test_three_quarters_of_the_mixed_weights_have_four_bits():
-    copy = (ROOT / "docs" / "executed" / "small" / shown.notebook("01_").name).read_text(
-        encoding="utf-8"
-    )
-    [share] = {*re.findall(r"int4_mixed +[\d.]+% FLOAT32, ([\d.]+)% INT4", copy)}
+    [copy] = (ROOT / "docs" / "executed" / "small").glob("01_*")
+    [share] = {*re.findall(r"int4_mixed +[\d.]+% FLOAT32, ([\d.]+)% INT4", copy.read_text("utf-8"))}
     assert float(share) == pytest.approx(75, abs=1) and "three quarters of its weights" in PROSE
 
 

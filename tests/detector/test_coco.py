@@ -1,4 +1,4 @@
-"""Annotations and photos as people have them: read right, or refused in one clear sentence."""
+"""Annotations and photos as people have them; mini_coco is true COCO."""
 
 import copy
 import json
@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as rle
 from tiny_coco import perfect, random_world, summary
 
 from qlab.core.errors import QlabError
-from qlab.core.images import AsStored
-from qlab.detector import coco
+from qlab.core.images import AsStored, read_image
+from qlab.detector import coco, mini_coco
 
 GOOD = {
     "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}],
@@ -168,3 +169,33 @@ def test_crowds_are_no_objects(task):
     found = coco.found_objects(world, perfect(task[0]), sorted(world.imgs), score=0.3)
     crowds = sum(a["iscrowd"] for a in world.anns.values())
     assert 0 < crowds == len(world.anns) - len(found) and found.all()
+
+
+@pytest.mark.parametrize("split", mini_coco.SEEDS)
+def test_pixels_are_those_of_every_machine(split):
+    assert mini_coco.digest(split) == mini_coco.DIGESTS[split]
+
+
+def test_written_folder_is_true_coco(tmp_path):
+    world = coco.load_annotations(mini_coco.write_coco(tmp_path, "val", 6))
+    paths = coco.image_paths(world, sorted(world.imgs), tmp_path / "val")
+    for index, path in paths.items():
+        scene = mini_coco.draw_scene("val", index)
+        assert (read_image(path) == scene.pixels).all()
+        entries = world.loadAnns(world.getAnnIds([index]))
+        for entry, mask in zip(entries, scene.masks, strict=True):
+            assert (rle.decode(entry["segmentation"]).astype(bool) == mask).all()
+            assert entry["area"] == mask.sum()
+            rows, columns = np.nonzero(mask)
+            x, y, w, h = entry["bbox"]
+            assert (x, y) == (columns.min(), rows.min())
+            assert (x + w, y + h) == (columns.max() + 1, rows.max() + 1)
+
+
+def test_splits_share_no_image_and_order_does_not_matter():
+    pixels = {
+        mini_coco.draw_scene(s, i).pixels.tobytes() for s in mini_coco.SEEDS for i in range(4)
+    }
+    assert len(pixels) == 12
+    later = mini_coco.draw_scene("val", 3).pixels
+    assert later.tobytes() in pixels

@@ -1,4 +1,4 @@
-"""Laws of GPTQ and round-to-nearest."""
+"""Laws of GPTQ and round-to-nearest, and of the format in which they are packed."""
 
 import pytest
 import torch
@@ -58,3 +58,60 @@ def test_inputs_that_overflowed_contradict_each_other_or_are_missing():
     ):
         with pytest.raises(QlabError, match=sentence):
             method.quantize(WEIGHT, observer)
+
+
+def on_a_grid(bits: int, factor: float = 1):
+    """Random integers, scales in float16 times a factor, zero-points and the weights [32, 128]
+    that they make."""
+    random = torch.Generator().manual_seed(0)
+    levels = torch.randint(0, 2**bits, (32, 128), generator=random)
+    zeros = torch.randint(1, 2**bits, (32, 2), generator=random).float()
+    scales = (torch.rand(32, 2, generator=random) * 0.01 + 0.001).half().float() * factor
+    wide = [t.repeat_interleave(64, 1) for t in (scales, zeros)]
+    return levels, scales, zeros, wide[0] * (levels - wide[1])
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_what_is_packed_is_read_back_exactly(bits):
+    levels, scales, zeros, weight = on_a_grid(bits)
+    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
+    assert tensors["scales"].dtype == torch.float16
+    assert torch.equal(gptq_format.integers(tensors["qweight"], bits), levels.t().int())
+    torch.testing.assert_close(gptq_format.unpack(tensors, bits), weight, rtol=1e-6, atol=0)
+    gptq_format.check_packed(tensors, weight, bits)
+
+
+def test_a_zero_point_of_0_is_refused():
+    _, scales, zeros, weight = on_a_grid(2)
+    zeros[3, 1] = 0
+    with pytest.raises(QlabError, match=r"zero-points of 1 to 4 in 2 bits; these are 0 to"):
+        gptq_format.pack(weight, scales, zeros, 2, 64)
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_scales_that_float16_rounds_are_within_the_tolerance_and_a_wrong_integer_is_not(bits):
+    _, scales, zeros, weight = on_a_grid(bits, 1.0003)  # between two float16 numbers
+    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
+    gptq_format.check_packed(tensors, weight, bits)
+    tensors["qweight"][5, 7] ^= 1
+    with pytest.raises(QlabError, match=f"1 of {weight.numel()} weights, packed to {bits} bits"):
+        gptq_format.check_packed(tensors, weight, bits)
+
+
+def test_integers_fit_the_scale_as_it_is_stored():
+    """A tiny scale loses 0.7 % in float16, which makes 200 steps from zero more than 201."""
+    levels, scales, zeros, _ = on_a_grid(8)
+    scales[:], zeros[:] = 60.4 * 2**-24, 128
+    weight = scales[0, 0] * (levels - 128)
+    found = gptq_format.unpack(gptq_format.pack(weight, scales, zeros, 8, 64), 8)
+    steps = (found - weight).abs() / scales[0, 0]
+    within = (levels > 1) & (levels < 254)
+    assert steps[within].max() < 0.51 and steps.max() < 1.02  # the outermost have nowhere to go
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1e9])
+def test_scales_beyond_float16_are_seen(factor):
+    _, scales, zeros, weight = on_a_grid(4, factor)
+    tensors = gptq_format.pack(weight, scales, zeros, 4, 64)
+    with pytest.raises(QlabError, match="read back otherwise"):
+        gptq_format.check_packed(tensors, weight, 4)

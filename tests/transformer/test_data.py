@@ -1,4 +1,4 @@
-"""A model and sentences come as given and apart; what is wrong gets a sentence."""
+"""A model and sentences come as given and apart, or wrong in a sentence; so do reviews."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from transformer_world import PAIRS, bert, save, sst2
 from transformers import AutoModel, DistilBertConfig, GPT2Config, RobertaConfig
 
 from qlab.core.errors import QlabError
-from qlab.transformer import sentences
+from qlab.transformer import mini_reviews, sentences
 from qlab.transformer.data import Parameters, prepare
 
 MORE = [("very very good", 1), ("not bad", 1), ("bad bad", 0)]
@@ -91,3 +91,31 @@ def test_what_is_wrong_gets_a_sentence(tmp_path, spoil, words):
     with pytest.raises(QlabError, match=words) as caught:
         prepare(given(model, data))
     assert "\n" not in str(caught.value)
+
+
+REVIEWS = {split: mini_reviews.reviews(split, 500) for split in mini_reviews.COUNTS}
+
+
+def test_splits_share_no_review_and_each_is_as_often_for_as_against():
+    texts = {split: {text for text, _ in pairs} for split, pairs in REVIEWS.items()}
+    assert len(set.union(*texts.values())) == sum(map(len, texts.values()))
+    assert mini_reviews.reviews("test", 3) == REVIEWS["test"][:3]
+    assert all(0.4 < sum(label for _, label in p) / 500 < 0.6 for p in REVIEWS.values())
+
+
+def test_good_words_alone_do_not_decide():
+    good, bad = (set(mini_reviews.words()[kind]) for kind in ("good", "bad"))
+
+    def counted(text):
+        return sum((w in good) - (w in bad) for w in text.split())
+
+    guesses = [(counted(text) > 0) == label for text, label in REVIEWS["test"] if counted(text)]
+    ties = sum(counted(text) == 0 for text, _ in REVIEWS["test"])
+    assert sum(guesses) / len(guesses) < 0.85 and ties > 100
+
+
+def test_another_order_of_the_words_is_refused(monkeypatch):
+    changed = mini_reviews.words() | {"good": mini_reviews.words()["good"][::-1]}
+    monkeypatch.setattr(mini_reviews, "words", lambda: changed)
+    with pytest.raises(QlabError, match="mini_reviews 'test' came out different here"):
+        mini_reviews.reviews("test", 1)

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import numpy as np
+import pytest
 import tiny_llama
 
 from qlab.language import build, speed
@@ -31,7 +33,21 @@ def test_each_metric_counts_what_it_says(tmp_path, monkeypatch):
 def test_fresh_processes_measure_packed_variants_and_their_memory(source, made):
     found = {"fp32": build.Variant("fp32", ABOUT, source)}
     found["rtn"] = build.Variant("rtn", ABOUT, made(RoundToNearest(4, 64)))
-    rates = speed.in_processes(TASK, found, PASSAGES, count=2)
-    assert {len(values) for of in rates.values() for values in of.values()} == {2}
+    rates = speed.in_processes(TASK, found, PASSAGES, count=1)
+    assert {len(values) for of in rates.values() for values in of.values()} == {1}
     (peak,) = speed.memory_records(TASK, {"rtn": found["rtn"]}, PASSAGES)
     assert 1e8 < peak.value < 1e10
+
+
+@pytest.mark.parametrize("count", [5, 8])
+def test_few_processes_have_an_interval_too(count):
+    """Order statistics give five values none."""
+    found = {n: build.Variant(n, ABOUT, None) for n in ("fp32", "half")}
+    rng = np.random.default_rng(0)
+    one = {m: 100 * np.exp(0.1 * rng.normal(size=count)) for m in speed.COUNTS}
+    rates = {"fp32": one, "half": {m: values / 2 for m, values in one.items()}}
+    made = {(r.variant, r.metric): r for r in speed.records(TASK, found, rates)}
+    for metric in speed.COUNTS:
+        whole, ratio = made["fp32", metric], made["half", f"{metric}_ratio"]
+        assert whole.ci_low < whole.value < whole.ci_high and whole.n == count
+        assert (ratio.value, ratio.ci_low) == pytest.approx((0.5, 0.5))

@@ -30,5 +30,7 @@ def test_samples_begin_with_what_lost_most_and_say_what_was_scored():
         says = "says" if one.greedy[at] else "does not say"
         said = f"{name} {says} it ({np.exp(one.log_likelihood[at]):.1%})"
         assert (said in told) == (name != "rtn_w2_g64")
+    still = box._repr_mimebundle_()  # of a page without widgets
+    assert still["image/png"].startswith("iVBOR") and f"a < {at} w3" in still["text/plain"]
     box.children[1].value = N
     assert box.children[-2].value != told

@@ -1,11 +1,12 @@
-"""Errors of layers and outlier channels, against the layers themselves."""
+"""Errors of layers, outlier channels and bytes by part, against layers and files themselves."""
 
 import pytest
 import tiny_llama
 import torch
+from safetensors.torch import save_file
 from scipy import stats
 
-from qlab.language import decoder, layer_errors, outliers, streaming
+from qlab.language import decoder, layer_errors, outliers, sizes, streaming
 from qlab.language.gptq import RoundToNearest
 
 PASSAGES = tiny_llama.PASSAGES
@@ -72,3 +73,20 @@ def test_kurtosis_is_that_of_the_layers_weights_and_inputs(tmp_path):
         )
         assert row["inputs"] == pytest.approx(stats.kurtosis(torch.cat(seen)), rel=1e-3)
     assert found[0.7]["weights"].mean() > 1 + found[0.0]["weights"].mean()
+
+
+def test_parts_add_up_to_the_files(tmp_path):
+    tensors = {
+        "model.embed_tokens.weight": torch.zeros(10, 4, dtype=torch.bfloat16),
+        "model.layers.0.mlp.up_proj.qweight": torch.zeros(3, dtype=torch.int32),
+        "model.layers.0.mlp.up_proj.scales": torch.zeros(5, dtype=torch.float16),
+        "model.layers.0.mlp.up_proj.qzeros": torch.zeros(2, dtype=torch.int32),
+        "model.norm.weight": torch.zeros(4),
+    }
+    files = [tmp_path / "model.safetensors", tmp_path / "config.json"]
+    save_file(tensors, files[0])
+    files[1].write_text('{"a": 1}')
+    (tmp_path / "tokenizer.json").write_text("long" * 100)
+    found = sizes.split(tmp_path)
+    assert found["embedding"] == 80 and found["scales"] == 18 and found["body"] == 12 + 16
+    assert sum(found.values()) == sum(f.stat().st_size for f in files)

@@ -9,8 +9,9 @@ from qlab.language import plots
 
 MADE = {  # variant -> method, bits, group size
     "rtn_w4_g64": ("rtn", 4, 64), "fp32": (None, 32, None), "own": ("ternary", 2, 64),
-    "gptq_w4_g128": ("gptq", 4, 128), "gptq_w4_g64": ("gptq", 4, 64),
+    "gptq_w4_g128": ("gptq", 4, 128), "gptq_w4_g64": ("gptq", 4, 64), "rtn_w8": ("rtn", 8, 64),
 }  # fmt: skip
+ORDER = ["fp32", "rtn_w8", "gptq_w4_g128", "gptq_w4_g64", "rtn_w4_g64", "own"]
 
 
 def rows(metric="acc_difference", variants=MADE, **more):
@@ -45,7 +46,7 @@ def test_the_model_itself_is_neither_twin_nor_embedded_one_nor_part_nor_last_sen
 @pytest.mark.parametrize(("draw", "over"), [(plots.dots, []), (plots.curves, ["k"])])
 def test_a_figure_keeps_its_rows_in_order_and_of_none_there_is_no_figure(empty_home, draw, over):
     draw("some", "smoke", rows(k=3), "A title", *over)
-    assert drawn("some") == ["fp32", "gptq_w4_g128", "gptq_w4_g64", "rtn_w4_g64", "own"]
+    assert drawn("some") == ORDER
     draw("none", "smoke", rows()[:0], "A title", *over)
     assert not (paths.figures("smoke") / "none.csv").exists()
 

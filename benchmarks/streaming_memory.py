@@ -136,7 +136,7 @@ def measure(options: argparse.Namespace) -> list[Record]:
         for name, layers in ((RTN, shape["num_hidden_layers"]), (GPTQ, options.layers)):
             print(f"{name}: {layers} of {shape['num_hidden_layers']} layers ...", flush=True)
             arguments = ["--child", str(work / "model"), name, str(layers), str(options.passages)]
-            peak = timing.peak_memory([str(Path(__file__).resolve()), *arguments])
+            peak = int(timing.fresh([str(Path(__file__).resolve()), *arguments]))
             found += [
                 _record(name, "peak_memory_bytes", peak, layers),
                 _record(name, "peak_memory_ratio", peak / size, layers),

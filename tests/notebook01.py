@@ -3,28 +3,20 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT
+import shown
 
-from qlab.core.steps_bar import keras
+from qlab.core.keras import keras
 from qlab.core.tf import tf
 from qlab.detector import centernet
 from qlab.detector.data import Parameters, Task
 from qlab.detector.detect import Size
 
-CELLS = nbformat.read(ROOT / "notebooks" / "01_compress_centernet_with_tflite_ptq.ipynb", 4).cells
+CELLS = shown.cells("01_", "code")
 # What the cells are known by, in order: up to the functions that convert, and to the variants.
-TOOLS = (
-    "import COCOeval",
-    "started = ",
-    "def convert(",
-    "float_file = ",
-    "def calibrate(",
-    "ranges = ",
-)
-TOOLS += ("def requantize(", "def weights_only(")
+TOOLS = ("import COCOeval", "started = ", "def convert(", "float_file = ", "def calibrate(")
+TOOLS += ("ranges = ", "def requantize(", "def weights_only(")
 VARIANTS = ("VARIANTS = ", "arriving = ", "FLOOR = ", "def left(", "twin = ")
 
 
@@ -32,8 +24,7 @@ def run(task: Task, *wanted: str) -> SimpleNamespace:
     """What the cells that hold such texts define, `prepare`'s task given."""
     names = {"task": task, "given": task.given}
     for text in wanted:
-        [cell, *_] = [c.source for c in CELLS if c.cell_type == "code" and text in c.source]
-        exec(cell, names)
+        exec(next(c.source for c in CELLS if text in c.source), names)
     return SimpleNamespace(**names)
 
 

@@ -40,6 +40,7 @@ _WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
 _BOTH = ["sliding_attention", "full_attention"]
 FAMILIES = {
     "llama": hf.LlamaConfig(**PACKED),
+    "untied": hf.LlamaConfig(**PACKED | {"tie_word_embeddings": False}, attention_bias=True),
     "qwen2": hf.Qwen2Config(**PACKED),
     "qwen3": hf.Qwen3Config(**PACKED, head_dim=32),
     "mistral": hf.MistralConfig(**PACKED, **_WINDOW),

@@ -2,15 +2,15 @@
 
 import re
 
-import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT, fresh_home
+import shown
+from conftest import fresh_home
 
 from qlab.by_hand import exercises, measure
 from qlab.core import items, live, records, stats
 
-CELLS = nbformat.read(ROOT / "notebooks" / "00_quantize_one_layer_by_hand.ipynb", 4).cells
+CELLS = shown.cells("00_")
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +104,3 @@ def test_an_exercise_knows_the_answer_and_the_usual_mistakes(ran, name):
     for wrong, told in mistakes.items():
         with pytest.raises(AssertionError, match=re.escape(told)):
             check(wrong, *more)
-
-
-def test_every_exercise_waits_for_an_answer_and_its_solution_is_folded():
-    asked = [i for i, c in enumerate(CELLS) if c.source.startswith("answer = None")]
-    solved = [i for i, c in enumerate(CELLS) if "solution" in c.metadata.get("tags", [])]
-    assert [i + 1 for i in asked] == solved and len(asked) == len(EXERCISES)
-    for place in asked:
-        name = re.search(r"exercise\.(\w+)\(answer", CELLS[place].source)[1]
-        assert f"exercise.{name}(" in CELLS[place + 1].source and name in EXERCISES
-        assert CELLS[place + 1].metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}

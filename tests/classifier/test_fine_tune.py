@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from qlab.classifier import fine_tune, resnet, training
+from qlab.classifier import fine_tune
 from qlab.classifier.fine_tune import Settings
+from qlab.core import embedded, parameters
 from qlab.core.labelled_images import LabelledImages
 
 RNG = np.random.default_rng(0)
@@ -27,7 +28,8 @@ def test_an_epoch_shows_each_image_once_and_the_next_in_another_order():
     assert len(found) == 10 * settings.steps(64) == 120 and not any(turned for _, turned in found)
     first, second = found[:60], found[60:]
     assert len(set(first)) == len(set(second)) == 60 and first != second
-    endless = training.batches(DATA, 8, 0)  # of the embedded models' training
+    # As the embedded models are trained.
+    endless = fine_tune.batches(DATA, Settings(parameters.ENDLESS, 8, mirror=True), 0)
     some = seen(itertools.islice(endless, 8))
     assert sorted(i for i, _ in some) == list(range(64)) and 16 < sum(t for _, t in some) < 48
     assert len(seen(itertools.islice(endless, 8))) == 64
@@ -54,7 +56,8 @@ def test_the_rate_falls_along_a_cosine_or_stays():
 
 
 def test_frozen_norms_keep_what_they_have():
-    model = resnet.build("resnet8")
+    file = embedded.model_folder("resnet8_shapes32") / "weights.h5"
+    model = fine_tune.keras.models.load_model(file)
     settings = Settings(1, 8, 0.1, mirror=True, frozen=True)
     fine_tune.compiled(model, settings)
     norm = model.get_layer("stem_bn1")

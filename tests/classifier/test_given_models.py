@@ -42,7 +42,7 @@ def test_a_sequential_model_with_max_pooling_that_answers_with_logits(home, tmp_
 def test_an_activation_that_tfmot_does_not_know_is_a_failed_point(home, tmp_path):
     made = bench(functional(L.Conv2D(8, 3, activation="elu", name="c")), tmp_path)
     one, two = Point("qat", "last", 1), Point("qat", "last", 2)
-    found = points.tried([two, one], made, 2)
+    found = {point: points.tried(point, made, 2) for point in (two, one)}
     assert "failed" not in found[one].facts
     assert "Only some Keras activations" in found[two].facts["failed"]
     assert "leave_float" in found[two].facts["failed"]
@@ -106,7 +106,7 @@ def test_grey_images_of_another_shape_run_to_the_end(home, tmp_path):
     task = data.prepare(data.Parameters(profile="smoke", **about))
     assert task.train.images.shape[1:] == (24, 40, 1) and "turned to grey" in task.notes[-1]
     made = points.Bench(task)
-    found = points.tried([Point("ptq", "last", 3), Point("qat", "last", 2)], made, 2)
+    found = points.made([Point("ptq", "last", 3), Point("qat", "last", 2)], task, 2)
     assert not any("failed" in answer.facts for answer in found.values())
     worse = measure.worse_answers(task, made, found, 2)
     assert len(worse) == 12

@@ -9,7 +9,7 @@ import pytest
 
 from qlab.classifier import answers, toys
 from qlab.classifier import model as classifier
-from qlab.classifier.resnet import keras, layers, tf
+from qlab.classifier.model import keras, layers, tf
 from qlab.core.errors import QlabError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
@@ -127,20 +127,6 @@ def test_other_inputs_and_outputs_are_spelt(shape, found, tmp_path):
     branched(*shape).save(tmp_path / "model.h5")
     with pytest.raises(QlabError, match=f"no image classifier: .* found .*{found}"):
         classifier.load(tmp_path / "model.h5")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet50", "resnet50v2"])
-def test_imagenet_models_prepare_their_own_images(name, tmp_path):
-    from tf_keras import applications
-
-    family = {"resnet50": applications.resnet50, "resnet50v2": applications.resnet_v2}[name]
-    plain = classifier.IMAGENET[name](weights=None, input_shape=(32, 32, 3))
-    plain.save_weights(tmp_path / "weights.h5")
-    images = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
-    expected = plain.predict_on_batch(family.preprocess_input(images.copy()))
-    found = classifier.imagenet(name, str(tmp_path / "weights.h5"), 32).predict_on_batch(images)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
 
 
 def test_a_newer_tf_keras_default_is_left_out_of_the_description():

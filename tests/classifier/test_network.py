@@ -33,8 +33,8 @@ def test_bytes_of_an_update_are_those_of_a_hand_count():
 
 @pytest.mark.slow
 @needs_namespace
-def test_two_workers_send_the_gradients_of_what_is_trained(tmp_path):
-    """A float model; only its last layer trained; the same, fake-quantized."""
+def test_two_workers_send_the_gradients_and_the_ranges(tmp_path):
+    """A float model, and the same with its last layer fake-quantized."""
     from qlab.classifier.model import keras
 
     x = inputs = keras.Input((32, 32, 3))
@@ -48,17 +48,14 @@ def test_two_workers_send_the_gradients_of_what_is_trained(tmp_path):
     ):
         x = layer(x)
     keras.Model(inputs, x).save(tmp_path / "tiny.h5")
-    configurations = [((), None, ()), ((), ["dense"], ()), (["dense"], ["dense"], ())]
-    every, last, wrapped = network.measure(tmp_path / "tiny.h5", configurations)
-    dense = 4 * (32 * 32 * 8 * 4 + 4)
-    assert last["gradient_bytes"] == wrapped["gradient_bytes"] == dense
-    assert every["gradient_bytes"] == dense + 4 * (3 * 3 * 3 * 8 + 2 * 8)
-    assert (every["messages"], last["messages"]) == (1, 1)
+    plain, wrapped = network.measure(tmp_path / "tiny.h5", [(), ("dense",)])
+    gradients = 4 * (32 * 32 * 8 * 4 + 4 + 3 * 3 * 3 * 8 + 2 * 8)
+    assert plain["gradient_bytes"] == wrapped["gradient_bytes"] == gradients
     # Each quantizer of activations: minimum and maximum, a message of one float32 each.
-    assert wrapped["messages"] > 1
-    ranges = (0, 0, 4 * (wrapped["messages"] - 1))
-    for sent, more in zip((every, last, wrapped), ranges, strict=True):
-        assert sent["step_analytic_bytes"] == 2 * (sent["gradient_bytes"] + more)
+    assert plain["messages"] == 1 and wrapped["messages"] > 1
+    for sent in (plain, wrapped):
+        ranges = 4 * (sent["messages"] - 1)
+        assert sent["step_analytic_bytes"] == 2 * (gradients + ranges)
         assert len(sent["step_bytes"]) == network.STEPS
         assert 0 < np.median(sent["step_bytes"]) / sent["step_analytic_bytes"] - 1 < 0.1
 
@@ -67,4 +64,4 @@ def test_two_workers_send_the_gradients_of_what_is_trained(tmp_path):
 @needs_namespace
 def test_a_worker_that_fails_is_told_of(tmp_path):
     with pytest.raises(QlabError, match=r"two workers failed. .*There is no model at .*none\.h5"):
-        network.measure(tmp_path / "none.h5", [((), None, ())])
+        network.measure(tmp_path / "none.h5", [()])

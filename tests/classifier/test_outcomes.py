@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qlab.classifier import answers, data, measure, metrics, outcomes, points, repeats, sweep
+from qlab.classifier import answers, data, measure, metrics, outcomes, points, sweep
 from qlab.classifier.points import PARENT
 from qlab.core import items, records, stats
 
@@ -83,9 +83,9 @@ def test_intervals_come_from_the_kept_rows(home):
     found = {p: points.answer(p, bench, 2) for p in sweep.sweep_points(task, bench)}
     worse = measure.worse_answers(task, bench, found, 2)
     made = measure.accuracy_records(task, parent, found)
-    made += repeats.seed_records(task, parent, found) + measure.robustness_records(task, worse)
+    made += measure.seed_records(task, parent, found) + measure.robustness_records(task, worse)
     records.write(made, task.place, {})
-    outcomes.write(task, parent, found, worse)
+    items.write(sweep.EXPERIMENT, task.place, outcomes.table(task, parent, found, worse))
     rows = items.read(sweep.EXPERIMENT, task.place)
     assert rows["predicted"].dtype == "uint8" and rows["confidence"].dtype == "float32"
     assert compare(rows, records.read(sweep.EXPERIMENT, task.place)) > 60

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from resnets import build
 
 from qlab.classifier import export, partial_qat, ptq, quantizers, toys
 from qlab.classifier.answers import tflite_probabilities
 from qlab.classifier.partial_qat import keras
-from qlab.classifier.resnet import build
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.litert import interpreter

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from resnets import build
 
-from qlab.classifier import answers, resnet
-from qlab.classifier.resnet import keras
+from qlab.classifier import answers
+from qlab.classifier.model import keras
 from qlab.core import embedded, shapes32, stats
 
 
@@ -20,7 +21,7 @@ def weighted(model) -> list[tuple[int, ...]]:
     [("resnet8", 78_666, 8, 2), ("resnet20", 274_442, 20, 2)],
 )
 def test_the_layers_are_the_published_ones(name, parameters, wide, narrow):
-    model = resnet.build(name)
+    model = build(name)
     small = [k[:2] == (1, 1) for k in weighted(model)]
     assert (small.count(False), small.count(True)) == (wide, narrow)
     assert model.count_params() == parameters and weighted(model)[-1] == (64, 10)
@@ -29,7 +30,7 @@ def test_the_layers_are_the_published_ones(name, parameters, wide, narrow):
 @pytest.mark.real_data
 def test_resnet8_is_the_published_model(real_data):
     theirs = keras.models.load_model(real_data / "mlperf_tiny" / "pretrainedResnet.h5")
-    mine = resnet.build("resnet8")
+    mine = build("resnet8")
     assert sorted(weighted(mine)) == sorted(weighted(theirs))
     kinds = [
         sorted(type(x).__name__.replace("ReLU", "Activation") for x in m.layers)
@@ -40,10 +41,10 @@ def test_resnet8_is_the_published_model(real_data):
 
 @pytest.mark.parametrize("name, most", [("resnet8", 0.95), ("resnet20", 0.98)])
 def test_the_kept_model_scores_what_its_card_says(name, most):
-    file = embedded.resnet_file(f"{name}_shapes32")
+    file = embedded.model_folder(f"{name}_shapes32") / "weights.h5"
     model = keras.models.load_model(file)  # a whole Keras 2 model, without an optimizer
     score = json.loads(file.with_name("card.json").read_text())["score"]
-    assert [x.name for x in model.layers] == [x.name for x in resnet.build(name).layers]
+    assert [x.name for x in model.layers] == [x.name for x in build(name).layers]
     assert 0.85 <= score["accuracy"] <= most
     test = shapes32.load("test", 400)
     right = answers.correct(answers.keras_probabilities(model, test.images), test.labels)

@@ -13,9 +13,9 @@ POINTS = places.points_table(TABLE)
 
 
 def test_the_long_sweep_has_each_choice_once_and_five_seeds_of_what_verdicts_hang_on():
-    found = sweep.long_sweep(N, seeds=3)
+    found = sweep.seeded_sweep(N, 3, long=True)
     assert len(set(found)) == len(found) == 27 * 2 * 4 + 3 * 3
-    trained = [p for p in sweep.long_sweep(N, seeds=5) if p.method == "qat"]
+    trained = [p for p in sweep.seeded_sweep(N, 5, long=True) if p.method == "qat"]
     assert [p.seed for p in trained] == sorted(p.seed for p in trained)
     assert sum((p.where, p.bits, p.seed) == ("only", 8, 0) for p in trained) == 8
     often = {(p.where, p.k) for p in trained if p.seed == 4}
@@ -26,7 +26,7 @@ def test_the_long_sweep_has_each_choice_once_and_five_seeds_of_what_verdicts_han
 def test_the_committed_sweep_is_whole():
     """Every k from both ends and every layer alone, twice, in the seeds that it should have."""
     trained = POINTS[POINTS["method"] == "qat"]
-    wanted = [p for p in sweep.long_sweep(N, sweep.SEEDS["long"]) if p.method == "qat"]
+    wanted = [p for p in sweep.seeded_sweep(N, sweep.SEEDS["long"], long=True) if p.method == "qat"]
     columns = [trained[c] for c in ("where", "k", "bits", "seed")]
     assert sorted(zip(*columns, strict=True)) == sorted(
         (p.where, p.k, p.bits, p.seed) for p in wanted

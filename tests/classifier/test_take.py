@@ -1,10 +1,12 @@
 """A classifier taken along runs where qlab is not, and answers what it answers here."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import SimpleNamespace as Given
 
 import nbformat
 import numpy as np
@@ -12,13 +14,15 @@ import pytest
 from conftest import NOTEBOOKS
 from PIL import Image
 
-from qlab.classifier import answers, resnet, take
+from qlab.classifier import answers, points
 from qlab.classifier.partial_qat import keras
-from qlab.core import records
+from qlab.core import embedded, paths, records
 from qlab.core.records import Record
+from qlab.core.take import along, card
 from qlab.core.tf import tf
 
 USE = Path(__file__).with_name("use_without_qlab.py")
+RESNET = embedded.model_folder("resnet8_shapes32") / "weights.h5"
 NAMES = tuple(f"class {i}" for i in range(10))
 ALONE = """import json, sys
 class Without:
@@ -31,23 +35,35 @@ print(json.dumps([labels, scores.tolist()]))
 """
 
 
+CELLS = [c for p in NOTEBOOKS if p.name.startswith("03_") for c in nbformat.read(p, 4).cells]
+
+
 def test_the_lines_are_those_that_the_notebook_shows():
-    [notebook] = [p for p in NOTEBOOKS if p.name.startswith("03_")]
-    texts = [c.source for c in nbformat.read(notebook, 4).cells if "no qlab" in c.source]
-    [shown] = texts
+    [shown] = [c.source for c in CELLS if "no qlab" in c.source]
     assert shown.partition("```python\n")[2].partition("```")[0] == USE.read_text()
 
 
-def test_the_lines_without_qlab_say_the_same(tmp_path):
-    keras.utils.set_random_seed(0)
-    converter = tf.lite.TFLiteConverter.from_keras_model(resnet.build("resnet8"))
+def test_the_lines_without_qlab_say_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+    model = keras.models.load_model(RESNET)
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
     (tmp_path / "a.tflite").write_bytes(converter.convert())
-    about = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1", "variant": "fp32"}
-    rows = records.as_table([Record(**about, metric="accuracy", value=0.5)])
-    task = SimpleNamespace(model="m", test=SimpleNamespace(classes=NAMES))
-    made = take.keep(tmp_path / "mine", task, tmp_path / "a.tflite", rows, {"commit": "c"})
+    about = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1"}
+    point = points.Point("qat", "last", 3, seed=1)
+    one = Record(**about, variant=point.variant, metric="accuracy", value=0.5, seed=1)
+    here = records.as_table([one, replace(one, variant="fp32", seed=None)])
+    task = Given(model="m", place="p", test=Given(classes=NAMES))
+    answered = {point: Given(file=tmp_path / "a.tflite")}
+    code = [c.source for c in CELLS if c.cell_type == "code"]
+    [start] = [i for i, cell in enumerate(code) if "labels.txt" in cell]
+    scope = {"answers": answered, "here": here, "task": task, "origin": {"commit": "c"}, "count": 3}
+    scope |= {"qat_points": points, "paths": paths, "shutil": shutil, "along": along, "card": card}
+    for cell in code[start : start + 2]:
+        exec(cell, scope)
+    made = scope["taken"]
     assert sorted(p.name for p in made.iterdir()) == ["card.json", "labels.txt", "model.tflite"]
-    assert json.loads((made / "card.json").read_text())["records"][0]["value"] == 0.5
+    [told] = json.loads((made / "card.json").read_text())["records"]
+    assert told["value"] == 0.5 and told["variant"] == point.variant
 
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "photo.png")

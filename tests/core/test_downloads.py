@@ -177,14 +177,3 @@ def test_offline_takes_what_is_there_or_says_so(monkeypatch, tmp_path):
     assert hub.model("o/m") == there
     with pytest.raises(QlabError, match=r"did not give o/x \(LocalEntryNotFound.* network"):
         hub.model("o/x")
-
-
-def test_lambada_is_taken_only_as_published(server, monkeypatch):
-    folder, address = server
-    (folder / "lambada_test.jsonl").write_text('{"text": "a b"}\n')
-    monkeypatch.setattr(hub, "LAMBADA", f"{address}/lambada_test.jsonl")
-    with pytest.raises(QlabError, match=r"the known hash: expected sha256:4aa8d02.*abdb226"):
-        hub.lambada()
-    own = file_sha256(folder / "lambada_test.jsonl")
-    monkeypatch.setattr(hub, "LAMBADA_SHA256", own)
-    assert hub.lambada().read_text() == '{"text": "a b"}\n'

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from qlab.core import embedded, items, paths, plot, quiet, stats
 from qlab.core.errors import QlabError
@@ -28,14 +29,9 @@ def test_items_come_back_with_their_types_and_give_the_same_interval():
     assert stats.difference(*after) == stats.difference(*before)
 
 
-def test_what_is_too_large_to_be_committed_is_refused_and_leaves_the_old_file(monkeypatch):
-    items.write("e", "mini", pd.DataFrame({"x": [1]}))
-    monkeypatch.setattr(items, "LIMIT", 2000)
-    large = pd.DataFrame({"x": np.random.default_rng(0).random(1000)})
-    with pytest.raises(QlabError, match="items of e take .* bytes; 2,000 are committed at most"):
-        items.write("e", "mini", large)
-    assert items.read("e", "mini")["x"].tolist() == [1]
-    items.write("e", "full", large)  # is not committed
+def test_committed_items_are_small():
+    sizes = [p.stat().st_size for p in (ROOT / "data" / "results").glob("*/items/*")]
+    assert max(sizes) < 5e6 and sum(sizes) < 30e6
 
 
 def test_a_kept_model_is_found_by_its_hash_and_a_changed_one_refused(empty_home):

@@ -10,13 +10,6 @@ from scipy import stats as scipy_stats
 from qlab.core import stats
 
 
-def test_resamples_keep_the_number_of_items_and_repeat_with_the_seed():
-    rows = stats.resamples(7, 50, seed=3)
-    assert rows.shape == (50, 7) and (rows.sum(axis=1) == 7).all()
-    assert (rows == stats.resamples(7, 50, seed=3)).all()
-    assert (rows != stats.resamples(7, 50, seed=4)).any()
-
-
 def test_bootstrap_interval_of_a_mean_agrees_with_scipy():
     data = np.random.default_rng(0).exponential(size=200)
     weights = stats.resamples(200, 4000, seed=1)

@@ -2,23 +2,22 @@
 
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
+import shown
 from conftest import ROOT
 from notebook01 import network
 
-from qlab.core.steps_bar import keras
+from qlab.core.keras import keras
 from qlab.core.tf import tf
 from qlab.detector import centernet, mini_coco
 
 NETWORK = ("block", "backbone", "heads", "model")
-CELLS = nbformat.read(ROOT / "notebooks" / "training" / "train_centernet.ipynb", 4).cells
 
 
 def trained(*ids: str, **names) -> SimpleNamespace:
     """What cells of the training notebook define, its imports and targets first."""
-    known = {c.id: c.source for c in CELLS}
+    known = {c.id: c.source for c in shown.cells("train_centernet")}
     names |= {"profile": "smoke", "seed": 7}
     exec("\n".join(known[i] for i in ("imports", "radius", "targets", *ids)), names)
     return SimpleNamespace(**names)

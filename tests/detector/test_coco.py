@@ -1,4 +1,4 @@
-"""Annotations and photos as people have them: read right, or refused in one clear sentence."""
+"""Annotations and photos as people have them; mini_coco is true COCO."""
 
 import copy
 import json
@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools.cocoeval import COCOeval
+from pycocotools import mask as rle
 from tiny_coco import perfect, random_world, summary
 
 from qlab.core.errors import QlabError
-from qlab.core.images import AsStored
-from qlab.detector import coco
+from qlab.core.images import AsStored, read_image
+from qlab.detector import coco, mini_coco
 
 GOOD = {
     "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}],
@@ -138,16 +138,6 @@ def test_the_size_that_the_annotations_state_tells_whether_exif_holds(tmp_path, 
     assert [p.name for p in read.values() if isinstance(p, AsStored)] == expected
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_matches_are_those_of_pycocotools_own_reader(seed):
-    world, results = random_world(seed)
-    mine = summary(coco.match(world, results, sorted(world.imgs)))
-    world.dataset.setdefault("info", {})
-    theirs = COCOeval(world, world.loadRes(results), "bbox")
-    theirs.evaluate()
-    np.testing.assert_array_equal(mine, summary(theirs))
-
-
 NEAR, FAR, LARGE = (0, 0, 10, 10), (20, 20, 9, 9), (0, 0, 34, 34)
 FOUND = [  # boxes of categories 7 and 3, in turn; one answer's box and category; what it finds
     ((NEAR, FAR), (0, 0, 10, 6), 7, [True, False]),
@@ -179,3 +169,29 @@ def test_crowds_are_no_objects(task):
     found = coco.found_objects(world, perfect(task[0]), sorted(world.imgs), score=0.3)
     crowds = sum(a["iscrowd"] for a in world.anns.values())
     assert 0 < crowds == len(world.anns) - len(found) and found.all()
+
+
+def test_pixels_are_those_of_every_machine_and_a_written_folder_is_true_coco(tmp_path):
+    for split in mini_coco.SEEDS:  # which are compared with DIGESTS
+        world = coco.load_annotations(mini_coco.write_coco(tmp_path, split, 6))
+    paths = coco.image_paths(world, sorted(world.imgs), tmp_path / "val")
+    for index, path in paths.items():
+        scene = mini_coco.draw_scene("val", index)
+        assert (read_image(path) == scene.pixels).all()
+        entries = world.loadAnns(world.getAnnIds([index]))
+        for entry, mask in zip(entries, scene.masks, strict=True):
+            assert (rle.decode(entry["segmentation"]).astype(bool) == mask).all()
+            assert entry["area"] == mask.sum()
+            rows, columns = np.nonzero(mask)
+            x, y, w, h = entry["bbox"]
+            assert (x, y) == (columns.min(), rows.min())
+            assert (x + w, y + h) == (columns.max() + 1, rows.max() + 1)
+
+
+def test_splits_share_no_image_and_order_does_not_matter():
+    pixels = {
+        mini_coco.draw_scene(s, i).pixels.tobytes() for s in mini_coco.SEEDS for i in range(4)
+    }
+    assert len(pixels) == 12
+    later = mini_coco.draw_scene("val", 3).pixels
+    assert later.tobytes() in pixels

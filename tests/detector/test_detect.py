@@ -1,16 +1,21 @@
-"""What a detector says, in COCO's terms."""
+"""What a detector says, in COCO's terms; SavedModels and files as people have them."""
 
+import dataclasses
 import itertools
+from types import SimpleNamespace
 from unittest.mock import Mock
 
+import notebook01
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_coco import written_world
 
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.images import AsStored, read_image
-from qlab.detector import detect
+from qlab.core.tf import tf
+from qlab.detector import data, detect
 from qlab.detector.detect import Detector
 
 BOXES = np.array([[0.1, 0.2, 0.5, 0.9], [0.0, 0.0, 1.0, 1.0]])
@@ -87,14 +92,6 @@ def test_a_float_input_gets_pixels_from_minus_one_to_one(detector):
     assert (given[0, 0] == 1).all() and (given[0, 1:] == -1).all()
 
 
-def test_the_whole_image_is_squeezed_not_cropped():
-    image = np.zeros((10, 40, 3), np.uint8)
-    image[:, 20:] = 200
-    small = detect.resized(image, (4, 8))
-    assert small.shape == (4, 8, 3)
-    assert (small[:, :3] == 0).all() and (small[:, 5:] == 200).all()
-
-
 def test_boxes_become_pixels_padding_is_dropped_and_no_number_is_refused():
     expected = {"image_id": 7, "category_id": 2, "bbox": [40.0, 10.0, 140.0, 40.0], "score": 0.75}
     for boxes in (BOXES, BOXES * [[1], [np.nan]]):
@@ -110,7 +107,7 @@ def test_boxes_become_pixels_padding_is_dropped_and_no_number_is_refused():
 def test_answers_are_kept_for_the_same_question_only(tmp_path, monkeypatch):
     """Two grey images of different size, and two detectors that count their calls."""
     monkeypatch.setenv("QLAB_HOME", str(tmp_path / "home"))
-    seen, images = [], {i: tmp_path / f"{i}.png" for i in (3, 4)}
+    seen, images = [], {3: tmp_path / "3.png", 4: tmp_path / "4.png"}
     for (i, path), size in zip(images.items(), ((40, 20), (10, 30)), strict=True):
         Image.new("RGB", size, (i, i, i)).save(path)
 
@@ -119,19 +116,76 @@ def test_answers_are_kept_for_the_same_question_only(tmp_path, monkeypatch):
         return BOXES, np.array([2, 1]), np.array([0.75, 0.0])
 
     monkeypatch.setattr(detect, "Detector", lambda file, threads: answer)
-    models = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
+    monkeypatch.setattr(detect, "corrupt", lambda image, kind, strength, seed: image + seed)
+    models, worse = [tmp_path / "a.tflite", tmp_path / "b.tflite"], ("brighter", 1, 0)
     for model in models:
         model.write_text(model.name)
-    stored = {i: AsStored(p) for i, p in images.items()}  # EXIF, unread, may hold another photo
-    monkeypatch.setattr(detect, "corrupt", lambda image, kind, strength, seed: image + seed)
-    worse = ("brighter", 1, 0)
-    found = detect.detect_each(models, images, 1, worse)
-    assert seen == [6, 6, 8, 8] and found[0] == found[1]
+    found = [detect.detect_each(models, images, 1, worse) for _ in range(2)]
+    assert seen == [6, 6, 8, 8] and found[0] == found[1] and found[0][0] == found[0][1]
     boxes = {3: [8.0, 2.0, 28.0, 8.0], 4: [2.0, 3.0, 7.0, 12.0]}
-    assert {r["image_id"]: r["bbox"] for r in found[0]} == boxes
-    assert detect.detect_each(models, images, 1, worse) == found and len(seen) == 4
-    for other in (models, images, 1, ("brighter", 2, 0)), (models, stored, 1, worse):
-        detect.detect_each(*other)
+    assert {r["image_id"]: r["bbox"] for r in found[0][0]} == boxes
+    stored = {i: AsStored(p) for i, p in images.items()}  # EXIF, unread, may hold another photo
+    detect.detect_each(models, images, 1, ("brighter", 2, 0))
+    detect.detect_each(models, stored, 1, worse)
     models[0].write_text("another")
     detect.detect_each(models, images, 1, worse)
     assert len(seen) == 16
+
+
+SAMPLES = [np.full((32, 64, 3), v, np.uint8) for v in (255, 90)]
+
+
+def saved(folder, also=lambda image: 0.0):
+    """A detector with the TF2 zoo's signature: one box, scored by how bright its image is."""
+    tf.random.set_seed(0)
+    holder = tf.Module()
+    holder.kernel = tf.Variable(tf.random.uniform((3, 3, 3, 4)))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 32, 64, 3), tf.uint8, "input_tensor")])
+    def serve(input_tensor):
+        image = tf.cast(input_tensor, tf.float32) / 255
+        bright = tf.reduce_mean(tf.nn.conv2d(image, holder.kernel, 2, "SAME"), (1, 2, 3)) / 20
+        boxes = tf.constant([[[0.25, 0.5, 0.75, 1.0]]])
+        scores = bright[:, None] + also(image)
+        return {"detection_boxes": boxes + 0 * bright, "detection_scores": scores,
+                "detection_classes": 1 + 0 * scores, "num_detections": 1 + 0 * bright}  # fmt: skip
+
+    tf.saved_model.save(holder, str(folder), signatures={"serving_default": serve})
+    return folder
+
+
+def test_a_detector_whose_input_is_no_square_runs_as_savedmodel_and_as_file(home, tmp_path):
+    folder, photos = saved(tmp_path / "net"), written_world(tmp_path, 8, (20, 10))
+    task = data.prepare(data.Parameters(profile="smoke", model=str(folder), **photos))
+    assert task.size == (32, 64) and str(task.size) == "32 x 64"
+    assert task.settings()["input_size"] == [32, 64]
+    assert [image.shape for image in task.calibration] == [(32, 64, 3)] * 2
+    task = dataclasses.replace(task, calibration=SAMPLES)
+    made = notebook01.run(task, *notebook01.TOOLS, "VARIANTS = ")
+    files, bright = [made.files[v] for v in ("fp32", "int8_static")], []
+    for file in files:
+        detector = Detector(file, 1)
+        assert detector.size == task.size
+        boxes, classes, scores = detector(np.full((10, 20, 3), 200, np.uint8))
+        np.testing.assert_allclose(boxes, [[0.25, 0.5, 0.75, 1.0]], atol=0.01)
+        assert classes.tolist() == [1]
+        bright.append(float(scores[0]))
+    assert bright[0] == pytest.approx(bright[1], abs=0.02) and 0.1 < bright[0] < 1
+    ready = data.prepare(data.Parameters(profile="smoke", model=str(files[0]), **photos))
+    assert ready.size == task.size and ready.ready
+    with pytest.raises(QlabError, match="of 32 x 64 pixels .* asks for 64"):
+        data.prepare(data.Parameters(profile="smoke", model=str(folder), input_size=64, **photos))
+
+
+def test_operators_that_litert_lacks_are_named_in_a_sentence(home, tmp_path):
+    def lacking(image):
+        odd = tf.raw_ops.Betainc(a=image + 1, b=image + 1, x=image)
+        return 1e-3 * tf.reduce_mean(odd + tf.image.adjust_hue(image, 0.1))
+
+    folder = saved(tmp_path / "net", lacking)
+    task = SimpleNamespace(ready=False, folder=folder, size=(32, 64), given=None)
+    convert = notebook01.run(task, "import COCOeval", "started = ", "def convert(").convert
+    with pytest.raises(QlabError) as told:
+        convert("FLOAT32")
+    assert "has no operator for AdjustHue, Betainc of this model" in str(told.value)
+    assert len(str(told.value)) < 200 and "\n" not in str(told.value)

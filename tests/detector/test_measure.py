@@ -17,12 +17,24 @@ def accuracy(work, found):
     return records.as_table(measure.accuracy_records(work, found, measure.score(work, found)))
 
 
-def test_equal_detections_differ_by_exactly_nothing_wherever_they_stand(task, monkeypatch):
-    """The slow variant sees fewer images; what comes after it is compared on all of them again."""
+def test_equal_detections_differ_by_exactly_nothing_on_the_images_that_a_variant_saw(
+    task, monkeypatch
+):
+    """Slow ones and those of few bits see fewer; what comes after is compared on all again."""
     monkeypatch.setitem(measure.SLOW_LIMIT, "smoke", 5)
-    work, results = task
-    table = accuracy(work, dict.fromkeys(("fp32", measure.SLOW, "int8_static"), results))
-    for variant, n in ((measure.SLOW, 5), ("int8_static", 12)):
+    monkeypatch.setitem(measure.FEW_LIMIT, "smoke", 7)
+    (work, results), asked = task, {}
+
+    def detected(files, images, threads):
+        asked[files[0].name] = list(images)
+        return [[r for r in results if r["image_id"] in images]]
+
+    monkeypatch.setattr(measure.detectors, "detect_each", detected)
+    judged = {"fp32": 12, measure.SLOW: 5, measure.FEW[0]: 7, "int8_static": 12}
+    table = accuracy(work, measure.detect(work, {v: Path(v) for v in judged}))
+    assert asked == {v: sorted(work.images)[:n] for v, n in judged.items()}
+    assert [value(table, v, "ap")["bits"] for v in judged] == [32, 8, 4, 8]
+    for variant, n in [*judged.items()][1:]:
         row = value(table, variant, "ap_difference")
         assert (row["value"], row["ci_low"], row["ci_high"], row["n"]) == (0, 0, 0, n)
         assert value(table, variant, "flip_rate")["value"] == 0
@@ -43,26 +55,6 @@ def test_losing_the_answers_of_half_the_images_is_seen(task):
     assert sum((one == "lost").sum() for one in flips) == lost
     difference = value(table, "int8_static", "found_share_difference")["value"]
     assert difference == pytest.approx(-value(table, "int8_static", "flip_rate")["value"])
-
-
-@pytest.mark.parametrize("variant", [measure.SLOW, measure.FEW[0]])
-def test_slow_variants_and_those_of_few_bits_are_judged_on_the_images_they_saw(
-    task, monkeypatch, variant
-):
-    limits = measure.SLOW_LIMIT if variant == measure.SLOW else measure.FEW_LIMIT
-    monkeypatch.setitem(limits, "smoke", 5)
-    work, asked = task[0], {}
-
-    def detected(files, images, threads):
-        asked[files[0].name] = list(images)
-        return [[r for r in perfect(work) if r["image_id"] in images]]
-
-    monkeypatch.setattr(measure.detectors, "detect_each", detected)
-    found = measure.detect(work, {"fp32": Path("a"), variant: Path("b")})
-    assert asked == {"a": sorted(work.images), "b": sorted(work.images)[:5]}
-    table = accuracy(work, found)
-    assert value(table, variant, "found_share")["value"] == 1
-    assert value(table, variant, "ap")["bits"] == (8 if variant == measure.SLOW else 4)
 
 
 def test_a_float_model_with_other_labels_is_refused_a_quantized_one_is_a_finding(task, monkeypatch):

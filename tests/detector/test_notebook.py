@@ -4,16 +4,14 @@ import re
 from collections.abc import Iterator
 
 import committed
-import nbformat
 import pytest
+import shown
 from conftest import ROOT
 
 from qlab.core import records
 from qlab.detector import plots
 
-NOTEBOOK = ROOT / "notebooks" / "01_compress_centernet_with_tflite_ptq.ipynb"
-CELLS = nbformat.read(NOTEBOOK, 4).cells
-PROSE = " ".join(" ".join(c.source for c in CELLS if c.cell_type == "markdown").split())
+PROSE = shown.prose("01_")
 POINTS, TIMES = "{:+.1f} [{:+.1f}, {:+.1f}]", "{:.2f} [{:.2f}, {:.2f}]"
 LOST, TIME, BUILTIN = "ap_difference", "latency_ratio_p50", "latency_builtin_ratio_p50"
 STATED = {  # variants by profile and metric, each with its interval
@@ -97,10 +95,10 @@ def test_a_number_in_the_prose_is_a_committed_record(sentence):
 
 
 def test_three_quarters_of_the_mixed_weights_have_four_bits():
-    copy = (ROOT / "docs" / "executed" / "small" / NOTEBOOK.name).read_text(encoding="utf-8")
-    [share] = {*re.findall(r"int4_mixed +[\d.]+% FLOAT32, ([\d.]+)% INT4", copy)}
+    [copy] = (ROOT / "docs" / "executed" / "small").glob("01_*")
+    [share] = {*re.findall(r"int4_mixed +[\d.]+% FLOAT32, ([\d.]+)% INT4", copy.read_text("utf-8"))}
     assert float(share) == pytest.approx(75, abs=1) and "three quarters of its weights" in PROSE
 
 
 def test_the_executed_copy_is_of_these_cells():
-    committed.assert_executed(NOTEBOOK)
+    committed.assert_executed(shown.notebook("01_"))

@@ -1,13 +1,10 @@
 """A detector taken along runs where qlab is not, and answers what it answers here."""
 
 import json
-import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from notebook01 import CELLS
+import shown
 from PIL import Image
 
 from qlab.core import records
@@ -16,15 +13,7 @@ from qlab.core.records import Record
 from qlab.detector import take
 from qlab.detector.detect import Detector
 
-ALONE = """import json, sys
-class Without:
-    def find_spec(self, name, *_):
-        if name.partition(".")[0] in ("qlab", "tensorflow", "torch"):
-            raise ImportError(f"{name} is not here")
-sys.meta_path.insert(0, Without())
-exec(sys.argv[1])
-print(json.dumps([boxes.tolist(), kinds.tolist(), found["detection_scores"][0].tolist()]))
-"""
+ALSO = 'print(json.dumps([v.tolist() for v in (boxes, kinds, found["detection_scores"][0])]))'
 ABOUT = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1", "metric": "ap"}
 ROWS = records.as_table([Record(**ABOUT, variant="fp16", value=0.5)])
 
@@ -50,21 +39,13 @@ def test_a_folder_holds_the_file_and_all_that_is_to_know_of_it(task, tmp_path, m
 
 
 def test_the_lines_that_the_notebook_shows_find_the_same_boxes_without_qlab(task, tiny, tmp_path):
-    [shown] = [c.source for c in CELLS if "without qlab" in c.source or "no qlab" in c.source]
-    lines = shown.partition("```python\n")[2].partition("```")[0]
     noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     Image.fromarray(np.rot90(noise)).save(tmp_path / "photo.png", exif=exif)
     folder = take.keep(tmp_path / "mine", task[0], tiny.float_file, None, ROWS, {})
-
-    named = f"folder, picture = Path({str(folder)!r}), {str(tmp_path / 'photo.png')!r}"
-    lines, found = re.subn("^folder, picture = .*$", named, lines, flags=re.M)
-    assert found == 1
-    call = [sys.executable, "-I", "-c", ALONE, lines]
-    done = subprocess.run(call, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    *said, last = done.stdout.splitlines()
+    without = ("qlab", "tensorflow", "torch")
+    *said, last = shown.alone("01_", [folder], ALSO, str(tmp_path / "photo.png"), without)
     boxes, kinds, scores = map(np.array, json.loads(last))
     expected, classes, sure = Detector(folder / "model.tflite", 2)(noise)
     np.testing.assert_allclose(boxes, expected * [40, 56, 40, 56], atol=1e-3)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from conftest import NOTEBOOKS, ROOT
 
-from qlab.core import cache, disk, paths
+from qlab.core import cache, disk, paths, secrets
 from qlab.core.errors import QlabError
 
 HERE = ROOT / "workflow" / "kaggle"
@@ -99,6 +99,21 @@ def test_a_session_made_ready(kaggle, monkeypatch):
     monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE")
     with pytest.raises(SystemExit, match="no session of Kaggle; elsewhere, use make install"):
         list(session.prepare(ROOT))
+
+
+def test_kaggles_secret_is_the_token_and_hidden_like_any(kaggle, tmp_path, monkeypatch):
+    module = (
+        "class UserSecretsClient:\n    def get_secret(self, label):\n        return f'of {label}'\n"
+    )
+    (tmp_path / "kaggle_secrets.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(session, "online", lambda: True)
+    said = "\n".join(session.prepare(ROOT))
+    assert os.environ["HF_TOKEN"] == "of HF_TOKEN" in secrets.known()
+    assert "of HF_TOKEN" not in said and "There is no HF_TOKEN" not in said
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setitem(sys.modules, "kaggle_secrets", None)
+    assert "There is no HF_TOKEN (Add-ons, Secrets)" in "\n".join(session.prepare(ROOT))
 
 
 def listed(name: str) -> dict[str, str]:

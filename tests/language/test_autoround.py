@@ -70,18 +70,3 @@ def test_rows_are_of_one_length():
     assert autoround.rows([[1, 2, 3], [4, 5], [6, 7]]) == [[1, 2, 3], [4, 5, 6]]
     with pytest.raises(QlabError, match="None of 2 calibration passages has two tokens"):
         autoround.rows([[1], [2]])
-
-
-def test_packed_weights_that_read_back_otherwise_are_refused(source, made, tmp_path):
-    folder, name = made(RoundToNearest(2, 64)), "model.layers.1.mlp.up_proj"
-    dense, target = streaming.load_dense(folder), tmp_path / "written"
-    layers = decoder.shapes(configuration.read(source))
-    meant = {n: dense.get_submodule(n).weight.detach().clone() for n in layers}
-    target.mkdir()
-    more = (configuration.Weights(folder), meant, {"bits": 2, "group_size": 64})
-    autoround._write(source, target, *more)
-    again = streaming.load_dense(target).get_submodule(name).weight
-    assert torch.equal(again, dense.get_submodule(name).weight)
-    meant[name][5, 7] += 0.1
-    with pytest.raises(QlabError, match="up_proj, packed by auto-round: 1 of 12288 weights"):
-        autoround._write(source, target, *more)

@@ -1,6 +1,7 @@
 """A model folder says what it is in old words or new ones; what it is not is one sentence."""
 
 import json
+import os
 
 import pytest
 import tiny_llama
@@ -23,7 +24,6 @@ LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_positio
 LLAMA3 |= {"rope_type": "llama3", "factor": 4.0}
 # In the words of transformers 4, and what transformers 5.9 writes of the same in `rope_parameters`.
 SPELLINGS = {
-    "plain": (hf.LlamaConfig(**SHAPE, rope_theta=5e3), BASE),
     "linear": (hf.LlamaConfig(**SHAPE, rope_theta=5e3, rope_scaling=LINEAR), BASE | LINEAR),
     "llama3": (hf.LlamaConfig(**SHAPE, rope_theta=5e3, rope_scaling=LLAMA3), BASE | LLAMA3),
     "yarn": (hf.Qwen2Config(**SHAPE, rope_theta=5e3, rope_scaling=YARN), BASE | YARN),
@@ -89,8 +89,7 @@ def test_what_transformers_4_cannot_mean_is_refused(tmp_path, config, rope):
 
 
 KINDS = [("bert", "BertForMaskedLM"), ("llama", "LlamaForSequenceClassification"),
-         ("t5", "T5ForConditionalGeneration"), ("gemma3", "Gemma3ForConditionalGeneration"),
-         ("qwen2_vl", "Qwen2VLForConditionalGeneration"), ("vit", "ViTModel")]  # fmt: skip
+         ("gemma3", "Gemma3ForConditionalGeneration")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "named"), KINDS)
@@ -127,36 +126,24 @@ def test_weights_that_are_not_the_configurations_are_never_drawn_at_random(folde
         decoder.load(folder)
 
 
-def spoilt(folder, name, content):
-    (folder / name).write_text(content)
-
-
 def missing_shard(folder):
     tiny_llama.write(folder, shard="20KB")
     next(folder.glob("model-00002*")).unlink()
 
 
-def pickle_only(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def cut_short(folder):
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[:-10])
-
-
+WEIGHTS = "model.safetensors"
 LEADS_AWAY = json.dumps({"weight_map": {"model.norm.weight": "/elsewhere/none.safetensors"}})
 SPOILT = [
     (lambda f: tiny_llama.write_tokenizer(f, 301), "has 301 words, the model only 300; take"),
     (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer, none of tokenizer.json,"),
     (lambda f: (f / "config.json").unlink(), "holds no config.json; expected a causal"),
-    (pickle_only, r"is no whole safetensors file \(No such file.* without pickles \(\.bin\)"),
+    (lambda f: (f / "tokenizer_config.json").write_text("[]"), "_config.json holds no JSON object"),
+    (lambda f: (f / WEIGHTS).rename(f / "pytorch_model.bin"),
+     r"is no whole safetensors file \(No such file.* without pickles \(\.bin\)"),
     (missing_shard, r"model-00002-of-.* is no whole safetensors file \(No such file"),
-    (lambda f: spoilt(f, "config.json", "{"), "config.json holds no JSON object"),
-    (lambda f: spoilt(f, "tokenizer_config.json", "[]"), "_config.json holds no JSON object"),
-    (lambda f: spoilt(f, INDEX, LEADS_AWAY), r"m/none\.safetensors is no whole safetensors file"),
-    (cut_short, r"model\.safetensors is no whole safetensors file \(Error"),
-]
+    (lambda f: (f / INDEX).write_text(LEADS_AWAY), r"m/none\.safetensors is no whole safetensors"),
+    (lambda f: os.truncate(f / WEIGHTS, 1000), r"model\.safetensors is no whole safetensors file"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("spoil", "sentence"), SPOILT)

@@ -36,9 +36,8 @@ def choose(monkeypatch):
     return chosen
 
 
-@pytest.mark.parametrize(
-    ("capability", "kernels", "fit"),
-    [
+def test_kernels_for_a_capability():
+    for capability, kernels, fit in (
         ((6, 0), ("sm_75", "sm_80"), False),  # the P100 that Kaggle had, and a cu128 wheel
         ((6, 0), ("sm_50", "sm_60", "sm_70"), True),  # the same with a cu126 wheel
         ((8, 9), ("sm_80",), True),  # machine code runs on later minors
@@ -46,10 +45,8 @@ def choose(monkeypatch):
         ((9, 0), ("sm_80",), False),  # nor on another major
         ((9, 0), ("compute_80",), True),  # portable code runs on all later ones
         ((12, 1), ("sm_120a",), False),
-    ],
-)
-def test_kernels_for_a_capability(capability, kernels, fit):
-    assert device.has_kernels(capability, kernels) == fit
+    ):
+        assert device.has_kernels(capability, kernels) == fit, (capability, kernels)
 
 
 def test_a_fit_gpu_is_taken_and_an_unfit_one_leaves_a_small_model_to_the_cpu(choose):

@@ -89,28 +89,21 @@ def write_gguf(source, file, **flags) -> None:
     writer.close()
 
 
-def test_a_gguf_file_is_its_weights_in_float32(tmp_path):
+@pytest.mark.parametrize("flags", [{"add_bos_token": True}, {"add_bos_token": False}, {}])
+def test_a_gguf_file_is_its_weights_in_float32_and_begins_texts_as_it_says(tmp_path, flags):
     parent = tiny_llama.write(tmp_path / "source")
-    write_gguf(tmp_path / "source", tmp_path / "mine.Q8_0.gguf", add_bos_token=False)
+    write_gguf(tmp_path / "source", tmp_path / "mine.Q8_0.gguf", **flags)
     task = prepare(tmp_path, model=str(tmp_path / "mine.Q8_0.gguf"))
     assert task.model == "mine.Q8_0" and task.as_is is None
     assert "whose weights were stored as Q8_0, F32" in " ".join(task.notes)
-    model = decoder.load(task.folder)
+    model, words = decoder.load(task.folder), configuration.load_tokenizer(task.folder)
     for name, weight in parent.named_parameters():
         off = (model.get_parameter(name) - weight).abs().max() / weight.abs().max()
         assert off < 0.57 / 127 and (off > 0) == (weight.ndim > 1), name
-    settings = configuration.read(task.folder)
-    assert (settings.num_key_value_heads, settings.max_position_embeddings) == (2, 64)
-
-
-@pytest.mark.parametrize("flags", [{"add_bos_token": True}, {"add_bos_token": False}, {}])
-def test_a_gguf_file_begins_texts_as_it_says(tmp_path, flags):
-    tiny_llama.write(tmp_path)
-    write_gguf(tmp_path, tmp_path / "m.gguf", **flags)
-    words = configuration.load_tokenizer(given.from_gguf(tmp_path / "m.gguf"))
+    assert (model.config.num_key_value_heads, model.config.max_position_embeddings) == (2, 64)
     assert lambada.begins(words) == flags.get("add_bos_token", False)
-    plain = configuration.load_tokenizer(tmp_path)("so it was")["input_ids"]
     assert (words.bos_token_id, words.eos_token_id) == (256, 257)
+    plain = configuration.load_tokenizer(tmp_path / "source")("so it was")["input_ids"]
     assert words("so it was", add_special_tokens=False)["input_ids"] == plain
 
 

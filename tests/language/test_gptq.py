@@ -1,106 +1,162 @@
-"""Laws of GPTQ and round-to-nearest, and damping."""
+"""Laws of GPTQ, of round-to-nearest and of their format; streaming against auto-gptq's own."""
 
 import pytest
+import tiny_llama
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import gptq_format
+from qlab.language import auto_gptq_compat, configuration, decoder, gptq_format
 from qlab.language.gptq import Gptq, RoundToNearest
 
-
-def weights(rows=64, columns=128) -> torch.Tensor:
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
-
-
-def inputs(columns=128, tokens=400, seed=1) -> torch.Tensor:
-    """Correlated, as a network's are: [1, tokens, columns] of rank columns / 4 and some noise."""
-    random = torch.Generator().manual_seed(seed)
-    mixing = torch.randn(columns // 4, columns, generator=random)
-    signal = torch.randn(tokens, columns // 4, generator=random) @ mixing
-    return (signal + 0.3 * torch.randn(tokens, columns, generator=random))[None]
-
-
-def quantized(method, weight, x=None):
-    observer = method.observe(weight)
-    if method.needs_inputs:
-        observer.add_batch(x, x @ weight.T)
-    return method.quantize(weight, observer)
-
-
-def output_error(dense, weight, x) -> float:
-    return float(((dense - weight) @ x[0].T).pow(2).sum())
+RANDOM = torch.Generator().manual_seed(0)
+WEIGHT = torch.randn(64, 128, generator=RANDOM)
+# Inputs, correlated as a network's are: of rank 32, and some noise.
+X = torch.randn(1, 400, 32, generator=RANDOM) @ torch.randn(32, 128, generator=RANDOM)
+X += 0.3 * torch.randn(1, 400, 128, generator=RANDOM)
 
 
 @pytest.mark.parametrize("bits", gptq_format.BITS)
-def test_gptq_is_no_worse_than_rounding_on_its_own_objective(bits):
-    weight, x = weights(), inputs()
-    ours = output_error(quantized(Gptq(bits, 64), weight, x).dense, weight, x)
-    nearest = output_error(quantized(RoundToNearest(bits, 64), weight, x).dense, weight, x)
-    assert ours < 0.7 * nearest
-    assert torch.equal(weight, weights())  # itself is not changed
-
-
-@pytest.mark.parametrize("bits", gptq_format.BITS)
-def test_with_an_identity_hessian_gptq_is_rounding(bits):
-    weight = weights()
-    method = Gptq(bits, 64)
-    observer = method.observe(weight)
-    observer.H, observer.nsamples = torch.eye(128), 1
-    found = method.quantize(weight, observer)
-    expected = quantized(RoundToNearest(bits, 64), weight)
-    for name, tensor in expected.tensors.items():
+def test_gptq_beats_rounding_and_with_an_identity_hessian_it_is_rounding(bits):
+    weight, method = WEIGHT.clone(), Gptq(bits, 64)
+    seen, blind = method.observe(weight), method.observe(weight)
+    seen.add_batch(X, None)
+    blind.H, blind.nsamples = torch.eye(128), 1
+    nearest = RoundToNearest(bits, 64).quantize(weight)
+    made = [method.quantize(weight, seen).dense, nearest.dense]
+    ours, theirs = (((dense - weight) @ X[0].T).pow(2).sum() for dense in made)
+    assert ours < 0.7 * theirs
+    found = method.quantize(weight, blind)
+    assert torch.equal(found.dense, nearest.dense) and torch.equal(weight, WEIGHT)
+    for name, tensor in nearest.tensors.items():
         assert torch.equal(found.tensors[name], tensor)
-    torch.testing.assert_close(found.dense, expected.dense, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("bits", gptq_format.BITS)
 def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
-    weight = weights()
-    first = quantized(RoundToNearest(bits, 128), weight)
+    method = RoundToNearest(bits, 128)
+    first = method.quantize(WEIGHT)
     scale = first.tensors["scales"].float().t()
-    off = (first.dense - weight).abs()
+    off = (first.dense - WEIGHT).abs()
     # The topmost level is one short of symmetric: there a weight may be off by a whole step.
-    inside = weight < scale * (2 ** (bits - 1) - 0.5)
+    inside = scale * (2 ** (bits - 1) - 0.5) > WEIGHT
     assert (off <= 0.501 * scale)[inside].all() and (off <= 1.002 * scale).all()
     levels = gptq_format.integers(first.tensors["qweight"], bits)
     if (levels == 0).any(0).all():  # else the grid of the rounded weights is another one
-        again = quantized(RoundToNearest(bits, 128), first.dense)
+        again = method.quantize(first.dense)
         assert torch.equal(again.tensors["qweight"], first.tensors["qweight"])
 
 
-def test_inputs_that_are_always_zero_do_no_harm():
-    weight, x = weights(), inputs()
-    x[..., 5] = 0
-    assert torch.isfinite(quantized(Gptq(4, 64), weight, x).dense).all()
-
-
-def test_columns_are_compensated_as_well_as_can_be():
-    """Against brute force: with the first column rounded, least squares over all others."""
-    weight, x = weights(32, 32), inputs(32)
-    observer = Gptq(2, 32).observe(weight)
-    observer.add_batch(x, None)
-    seen = []
-    grid = observer.quantizer
-    quantize = grid.quantize
-    grid.quantize = lambda column: seen.append(column.flatten().clone()) or quantize(column)
-    hessian = observer.H.double() + 0.01 * observer.H.diagonal().mean() * torch.eye(32)
-    Gptq(2, 32).quantize(weight, observer)
-    first, second = seen[:2]
-    torch.testing.assert_close(first, weight[:, 0])
-    moved = (quantize(first[:, None])[:, 0] - first).double()
-    best = torch.linalg.solve(hessian[1:, 1:], -hessian[1:, :1] * moved)
-    torch.testing.assert_close(second.double(), weight[:, 1] + best[0], rtol=1e-3, atol=1e-4)
-
-
 def test_inputs_that_overflowed_contradict_each_other_or_are_missing():
-    weight, method = weights(), Gptq(4, 64)
-    with pytest.raises(QlabError, match="needs inputs to calibrate on"):
-        method.quantize(weight, method.observe(weight))
-    infinite, indefinite = method.observe(weight), method.observe(weight)
+    method = Gptq(4, 64)
+    without, infinite, indefinite = (method.observe(WEIGHT) for _ in range(3))
     infinite.add_batch(torch.full((1, 5, 128), float("inf")), None)
-    indefinite.add_batch(inputs(), None)
+    indefinite.add_batch(X, None)
     indefinite.H[7, 8] = indefinite.H[8, 7] = 1e4
-    told = "inputs of a layer overflowed", "no positive definite Hessian: they are too few"
-    for observer, sentence in zip((infinite, indefinite), told, strict=True):
+    for observer, sentence in (
+        (without, "needs inputs to calibrate on"),
+        (infinite, "inputs of a layer overflowed"),
+        (indefinite, "no positive definite Hessian: they are too few"),
+    ):
         with pytest.raises(QlabError, match=sentence):
-            method.quantize(weight, observer)
+            method.quantize(WEIGHT, observer)
+
+
+def on_a_grid(bits: int, factor: float = 1):
+    """Random integers, scales in float16 times a factor, zero-points and the weights [32, 128]
+    that they make."""
+    random = torch.Generator().manual_seed(0)
+    levels = torch.randint(0, 2**bits, (32, 128), generator=random)
+    zeros = torch.randint(1, 2**bits, (32, 2), generator=random).float()
+    scales = (torch.rand(32, 2, generator=random) * 0.01 + 0.001).half().float() * factor
+    wide = [t.repeat_interleave(64, 1) for t in (scales, zeros)]
+    return levels, scales, zeros, wide[0] * (levels - wide[1])
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_what_is_packed_is_read_back_exactly(bits):
+    levels, scales, zeros, weight = on_a_grid(bits)
+    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
+    assert tensors["scales"].dtype == torch.float16
+    assert torch.equal(gptq_format.integers(tensors["qweight"], bits), levels.t().int())
+    torch.testing.assert_close(gptq_format.unpack(tensors, bits), weight, rtol=1e-6, atol=0)
+    gptq_format.check_packed(tensors, weight, bits)
+
+
+def test_a_zero_point_of_0_is_refused():
+    _, scales, zeros, weight = on_a_grid(2)
+    zeros[3, 1] = 0
+    with pytest.raises(QlabError, match=r"zero-points of 1 to 4 in 2 bits; these are 0 to"):
+        gptq_format.pack(weight, scales, zeros, 2, 64)
+
+
+@pytest.mark.parametrize("bits", gptq_format.BITS)
+def test_scales_that_float16_rounds_are_within_the_tolerance_and_a_wrong_integer_is_not(bits):
+    _, scales, zeros, weight = on_a_grid(bits, 1.0003)  # between two float16 numbers
+    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
+    gptq_format.check_packed(tensors, weight, bits)
+    tensors["qweight"][5, 7] ^= 1
+    with pytest.raises(QlabError, match=f"1 of {weight.numel()} weights, packed to {bits} bits"):
+        gptq_format.check_packed(tensors, weight, bits)
+
+
+def test_integers_fit_the_scale_as_it_is_stored():
+    """A tiny scale loses 0.7 % in float16, which makes 200 steps from zero more than 201."""
+    levels, scales, zeros, _ = on_a_grid(8)
+    scales[:], zeros[:] = 60.4 * 2**-24, 128
+    weight = scales[0, 0] * (levels - 128)
+    found = gptq_format.unpack(gptq_format.pack(weight, scales, zeros, 8, 64), 8)
+    steps = (found - weight).abs() / scales[0, 0]
+    within = (levels > 1) & (levels < 254)
+    assert steps[within].max() < 0.51 and steps.max() < 1.02  # the outermost have nowhere to go
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1e9])
+def test_scales_beyond_float16_are_seen(factor):
+    _, scales, zeros, weight = on_a_grid(4, factor)
+    tensors = gptq_format.pack(weight, scales, zeros, 4, 64)
+    with pytest.raises(QlabError, match="read back otherwise"):
+        gptq_format.check_packed(tensors, weight, 4)
+
+
+PASSAGES = tiny_llama.PASSAGES
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
+def test_streaming_packs_what_auto_gptq_packs(source, made, bits, monkeypatch):
+    ours = tiny_llama.stored(made(Gptq(bits, 64)))
+    auto_gptq = auto_gptq_compat.load()
+    from auto_gptq.modeling.llama import LlamaGPTQForCausalLM
+
+    for module in (auto_gptq.modeling._base, auto_gptq.modeling._utils):  # it knows only a GPU
+        monkeypatch.setattr(module, "CUDA_0", torch.device("cpu"))
+    settings = auto_gptq.BaseQuantizeConfig(bits=bits, group_size=64, desc_act=False)
+    whole = LlamaGPTQForCausalLM(decoder.load(source), False, settings)
+    rows = [torch.tensor([p]) for p in PASSAGES]
+    examples = [{"input_ids": r, "attention_mask": torch.ones_like(r)} for r in rows]
+    with auto_gptq_compat.quantizing():
+        whole.quantize(examples, batch_size=1)
+    packed = {n: t for n, t in whole.model.state_dict().items() if n.startswith("model.layers")}
+    compared = [name for name in packed if name in ours]
+    assert sum(name.endswith("qweight") for name in compared) == 14
+    for name in compared:
+        assert torch.equal(ours[name], packed[name].to(ours[name].dtype)), name
+    # Theirs alone has a bias of zeros for each layer.
+    assert {name.rpartition(".")[2] for name in packed.keys() - ours.keys()} == {"bias"}
+
+
+def test_the_folder_is_one_that_hugging_face_knows(source, made):
+    target = made(Gptq(2, 64), dtype="bfloat16")
+    kept, before = tiny_llama.stored(target), tiny_llama.stored(source)
+    assert EMBEDDING not in kept and torch.equal(kept[HEAD], before[EMBEDDING])
+    shards = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
+    assert sorted(path.name for path in target.glob("*.safetensors")) == shards
+    assert configuration.check(target).quantization_config["bits"] == 2
+    assert {path.name for path in source.glob("*token*")} <= {p.name for p in target.iterdir()}
+
+
+def test_work_that_cannot_be_done_names_the_layer(made):
+    with pytest.raises(QlabError, match="(up|q)_proj has 64 inputs, which groups of 48 do not"):
+        made(RoundToNearest(4, 48))
+    with pytest.raises(QlabError, match="q_proj: GPTQ needs inputs to calibrate on"):
+        made(Gptq(4, 64), [])

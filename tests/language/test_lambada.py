@@ -1,5 +1,6 @@
-"""Passages are read, split and tokenized as lm-evaluation-harness does it; bad ones are refused."""
+"""Passages are read, split and tokenized as lm-evaluation-harness does it; mini_lambada."""
 
+import itertools
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors, tra
 from transformers import PreTrainedTokenizerFast
 
 from qlab.core.errors import QlabError
-from qlab.language import lambada
+from qlab.language import lambada, mini_lambada
 
 TEXTS = [
     "Ann gave the red ball to Tom and went home. Later she asked for the ball",
@@ -89,30 +90,19 @@ def test_a_long_passage_loses_its_beginning_and_is_counted():
     assert (lambada.truncated(whole), lambada.truncated(cut)) == (0, 1)
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(tmp_path):
-    path = tmp_path / "w.jsonl"
-    path.write_bytes(b'\xef\xbb\xbf{"text": "a b"}\r\n{"text": "c d"}\r\n')
-    assert [passage.word for passage in lambada.read(path)] == ["b", "d"]
-
-
-def test_white_space_at_the_end_of_a_passage_is_taken_off_and_said(tmp_path, caplog):
+def test_a_byte_order_mark_windows_line_ends_and_white_space_after_the_word(tmp_path, caplog):
     ends = (" ", "\n", " \r\n", "\u00a0", "")
-    found = read(tmp_path, *(json.dumps({"text": f"they read the signs{end}"}) for end in ends))
-    assert set(found) == {lambada.split("they read the signs", "")}
+    lines = "".join(json.dumps({"text": f"they read the signs{end}"}) + "\r\n" for end in ends)
+    (tmp_path / "w.jsonl").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    found = lambada.read(tmp_path / "w.jsonl")
+    assert len(found) == 5 and set(found) == {lambada.split("they read the signs", "")}
     assert "4 passages of" in caplog.text and "white space, which was taken off" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        ('{"text": "a b"', "line 2: expected .*JSONDecodeError"),
-        ('{"text": 7}', "line 2: expected .*AttributeError"),
-        ('["a b"]', "line 2: expected .*TypeError"),
-        ('{"text": "alone"}', "line 2: a passage needs a context, a space and"),
-    ],
-)
-def test_a_line_that_is_no_passage_is_named(tmp_path, line, sentence):
-    with pytest.raises(QlabError, match=sentence):
+@pytest.mark.parametrize("line", ['{"text": "a b"', '{"text": 7}', '["a b"]', '{"text": "alone"}'])
+def test_a_line_that_is_no_passage_is_named(tmp_path, line):
+    wrong = "a passage needs a context, a space and" if "alone" in line else "expected .*Error"
+    with pytest.raises(QlabError, match=f"line 2: {wrong}"):
         read(tmp_path, '{"text": "a b"}', line)
 
 
@@ -148,3 +138,28 @@ def test_the_last_sentence_keeps_its_word():
         found = lambada.last_sentence(lambada.split(text, "here"))
         assert (found.text, found.word) == (expected, "Ann")
         assert found.text == f"{found.context} {found.word}"
+
+
+def test_splits_are_the_same_here_as_where_the_numbers_were_made_and_share_no_passage():
+    found = {split: mini_lambada.texts(split, 2000) for split in mini_lambada.COUNTS}
+    for split, texts in found.items():
+        assert len(texts) == 2000 and mini_lambada.texts(split, 3) == texts[:3]
+    for one, other in itertools.combinations(found.values(), 2):
+        assert not set(one) & set(other)
+    eighths = [set(e) for e in mini_lambada.EIGHTHS.values()]
+    assert sum(map(len, eighths)) == len(set.union(*eighths)) == 8
+
+
+def test_the_last_word_was_told_before_but_not_next_door():
+    """Named in an earlier sentence; the last two tell nothing about it but the question."""
+    for text in mini_lambada.texts("test", 500):
+        *told, aside, last = text.split(". ")
+        word = last.rsplit(" ", 1)[1]
+        assert any(word in sentence.split() for sentence in told), text
+        assert word not in aside.split() and word not in last.rsplit(" ", 1)[0].split(), text
+
+
+def test_a_machine_that_draws_others_is_refused(monkeypatch):
+    monkeypatch.setitem(mini_lambada.DIGESTS, "test", "0" * 64)
+    with pytest.raises(QlabError, match="'test' came out different here .*requirements.lock"):
+        mini_lambada.texts("test", 5)

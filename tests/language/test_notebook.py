@@ -1,16 +1,14 @@
 """What notebook 02 says of its committed runs, held to the records."""
 
 import committed
-import nbformat
 import pytest
+import shown
 from conftest import ROOT
 
 from qlab.core import records
 from qlab.language import measure
 
-NOTEBOOK = ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb"
-CELLS = nbformat.read(NOTEBOOK, 4).cells
-PROSE = " ".join(" ".join(c.source for c in CELLS if c.cell_type == "markdown").split())
+PROSE = shown.prose("02_")
 POINTS, NATS = "{:+.1f} [{:+.1f}, {:+.1f}]", "{:+.2f} [{:+.2f}, {:+.2f}]"
 LOST, SIDES, GROWTH = "acc_difference", "part_difference", "gap_growth_k1_k10"
 EIGHT, FOUR = ("gptq_w8_g64", "rtn_w8_g64"), ("gptq_w4_g64", "rtn_w4_g64", "bnb_nf4")
@@ -86,4 +84,4 @@ def test_the_conjecture_is_said_to_hold_where_the_records_say_so():
 
 
 def test_the_executed_copy_is_of_these_cells():
-    committed.assert_executed(NOTEBOOK)
+    committed.assert_executed(shown.notebook("02_"))

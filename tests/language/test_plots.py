@@ -9,9 +9,9 @@ from qlab.language import plots
 
 MADE = {  # variant -> method, bits, group size
     "rtn_w4_g64": ("rtn", 4, 64), "fp32": (None, 32, None), "own": ("ternary", 2, 64),
-    "gptq_w4_g128": ("gptq", 4, 128), "gptq_w4_g64": ("gptq", 4, 64),
+    "gptq_w4_g128": ("gptq", 4, 128), "gptq_w4_g64": ("gptq", 4, 64), "rtn_w8": ("rtn", 8, 64),
 }  # fmt: skip
-ORDER = ["fp32", "gptq_w4_g128", "gptq_w4_g64", "rtn_w4_g64", "own"]
+ORDER = ["fp32", "rtn_w8", "gptq_w4_g128", "gptq_w4_g64", "rtn_w4_g64", "own"]
 
 
 def rows(metric="acc_difference", variants=MADE, **more):
@@ -32,13 +32,6 @@ def drawn(name):
     return pd.read_csv(file)["variant"].tolist()
 
 
-def test_rows_are_ordered_and_those_of_a_variant_stay_as_they_are():
-    both = pd.concat([rows(k=2), rows(k=1)], ignore_index=True)
-    ordered = plots.in_order(both)
-    assert list(ordered["variant"].unique()) == ORDER
-    assert ordered["k"].tolist() == [2, 1] * len(ORDER)
-
-
 @pytest.mark.parametrize("model", ["llama_mini", "SmolLM2"])
 def test_the_model_itself_is_neither_twin_nor_embedded_one_nor_part_nor_last_sentence(model):
     """The one whose sizes are recorded; profile small judges the embedded model beside it."""
@@ -50,16 +43,12 @@ def test_the_model_itself_is_neither_twin_nor_embedded_one_nor_part_nor_last_sen
     pd.testing.assert_frame_equal(plots.whole(table), table[: 2 * len(MADE)])
 
 
-def test_a_figure_keeps_its_rows_and_of_none_there_is_no_figure(empty_home):
-    for draw, over in ((plots.dots, []), (plots.curves, ["k"])):
-        draw("some", "smoke", rows(k=3), "A title", *over)
-        assert drawn("some") == ORDER
-        draw("none", "smoke", rows()[:0], "A title", *over)
+@pytest.mark.parametrize(("draw", "over"), [(plots.dots, []), (plots.curves, ["k"])])
+def test_a_figure_keeps_its_rows_in_order_and_of_none_there_is_no_figure(empty_home, draw, over):
+    draw("some", "smoke", rows(k=3), "A title", *over)
+    assert drawn("some") == ORDER
+    draw("none", "smoke", rows()[:0], "A title", *over)
     assert not (paths.figures("smoke") / "none.csv").exists()
-    kinds = pd.DataFrame({"kind": ["fragment", "function word"], "count": [3, 1], "wrong": 4})
-    table = rows("acc")[["variant", "model", "dataset", "n"]].merge(kinds, how="cross")
-    plots.stacked("kinds", "smoke", table, "A title", "kind", "count")
-    assert set(drawn("kinds")) == set(ORDER)
 
 
 def test_outliers_are_drawn_for_what_every_twin_has(empty_home):

@@ -33,8 +33,8 @@ def test_each_metric_counts_what_it_says(tmp_path, monkeypatch):
 def test_fresh_processes_measure_packed_variants_and_their_memory(source, made):
     found = {"fp32": build.Variant("fp32", ABOUT, source)}
     found["rtn"] = build.Variant("rtn", ABOUT, made(RoundToNearest(4, 64)))
-    rates = speed.in_processes(TASK, found, PASSAGES, count=2)
-    assert {len(values) for of in rates.values() for values in of.values()} == {2}
+    rates = speed.in_processes(TASK, found, PASSAGES, count=1)
+    assert {len(values) for of in rates.values() for values in of.values()} == {1}
     (peak,) = speed.memory_records(TASK, {"rtn": found["rtn"]}, PASSAGES)
     assert 1e8 < peak.value < 1e10
 

@@ -1,10 +1,9 @@
 """Adapters, trained by notebook 02's own cell on a tiny Llama; what happens after a kill."""
 
-import nbformat
 import pytest
+import shown
 import tiny_llama
 import torch
-from conftest import ROOT
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
 
@@ -13,7 +12,6 @@ from qlab.language import streaming, training
 from qlab.language.gptq import RoundToNearest
 from qlab.language.training import NO_TARGET, Training
 
-CELLS = nbformat.read(ROOT / "notebooks" / "02_compress_llama_with_gptq.ipynb", 4).cells
 SETTINGS = {"steps": 30, "seed": 5, "where": ("float32", "cpu"), "rank": 4, "rate": 1e-2}
 # Counting from some number, in steps of one: easily learned; lengths differ.
 PASSAGES = [[(start + i) % 64 for i in range(10 + start % 7)] for start in range(0, 60, 2)]
@@ -39,7 +37,7 @@ def recover(folder, steps: Training) -> None:
     """An adapter as the notebook trains it."""
     names = {"torch": torch, "streaming": streaming, "cross_entropy": cross_entropy}
     names |= {"LoraConfig": LoraConfig, "get_peft_model": get_peft_model}
-    exec(next(c.source for c in CELLS if "def recover(" in c.source), names)
+    exec(next(c.source for c in shown.cells("02_") if "def recover(" in c.source), names)
     training.save_adapter(names["recover"](folder, steps, **SETTINGS), steps)
 
 
@@ -98,32 +96,6 @@ def test_a_killed_run_ends_with_the_same_adapter(folder, recovered, tmp_path, mo
     assert counted.losses == recovered.losses and list(tmp_path.iterdir()) == [target]
     ours, theirs = (tiny_llama.stored(t) for t in (target, recovered.target))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
-
-
-def test_a_killed_training_of_all_weights_ends_with_the_same(tmp_path, monkeypatch):
-    """As the embedded Llama's; its head is its embedding, which is kept once."""
-    monkeypatch.setattr(training, "EVERY", 2)
-
-    def trained(steps: Training):
-        model = tiny_llama.write(tmp_path / "float")
-        optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (step + 1))
-        for step in steps.steps(model, optimizer, schedule, 6):
-            tokens = torch.tensor([tiny_llama.PASSAGES[step]])
-            loss = model(tokens, labels=tokens).loss
-            steps.after(loss)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        return model.state_dict(), steps.losses
-
-    expected, losses = trained(Training(tmp_path / "whole"))
-    with pytest.raises(Killed):
-        trained(Training(tmp_path / "killed", progress=killed_at(5)))
-    found, again = trained(Training(tmp_path / "killed"))
-    assert again == losses and len(losses) == 6
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_padding_does_not_change_the_loss(fitted, tmp_path):

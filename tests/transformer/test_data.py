@@ -1,4 +1,4 @@
-"""A model and sentences come as given and apart; what is wrong gets a sentence."""
+"""A model and sentences come as given and apart, or wrong in a sentence; so do reviews."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from transformer_world import PAIRS, bert, save, sst2
 from transformers import AutoModel, DistilBertConfig, GPT2Config, RobertaConfig
 
 from qlab.core.errors import QlabError
-from qlab.transformer import sentences
+from qlab.transformer import mini_reviews, sentences
 from qlab.transformer.data import Parameters, prepare
 
 MORE = [("very very good", 1), ("not bad", 1), ("bad bad", 0)]
@@ -65,46 +65,57 @@ def test_a_limit_and_quotation_marks(tmp_path):
     assert sentences.read(tmp_path / "d" / "dev.tsv")[0] == ('" good', 1)
 
 
-WRONG = {
-    "no config.json": ("There is no config.json in .*nothing; the parameter 'model' takes", None),
-    "no linear layers": ("GPT2ForSequenceClassification in .* has no stack of linear layers", None),
-    "three classes": ("answers with 3 classes; d has 2 to train", None),
-    "no train.tsv": (r"train.tsv: expected the line 'sentence<TAB>label' .* found nothing", ""),
-    "another head": (r"train.tsv: expected the line .* found \['text", "text\tlabel\na\t1"),
-    "only a head": ("train.tsv: expected the line .* and sentences below it", "sentence\tlabel\n"),
-    "one column": ("train.tsv, line 3: expected a sentence, a tab and a label .* found 'bad'",
-                   "sentence\tlabel\ngood\t1\nbad\n"),
-    "three columns": ("line 2: expected a sentence, a tab", "sentence\tlabel\ngood\t1\t1\n"),
-    "a word as label": ("line 2: .* label from 0 on; found 'good\tyes'",
-                        "sentence\tlabel\ngood\tyes\n"),
-    "a negative label": ("line 2: .* label from 0 on", "sentence\tlabel\ngood\t-1\n"),
-    "a label that does not train": ("d has 2 to train, and no others may judge", None),
-}  # fmt: skip
+def tsv(lines: str):
+    """What writes these lines to train.tsv of a folder."""
+    return lambda folder: (folder / "d" / "train.tsv").write_text(lines)
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_gets_a_sentence(tmp_path, what):
-    words, text = WRONG[what]
+GPT2 = GPT2Config(vocab_size=10, n_embd=8, n_layer=2, n_head=2)
+WRONG = [
+    (lambda f: (f / "m" / "config.json").unlink(), "There is no config.json in .*m; the parameter"),
+    (lambda f: save(f / "m", GPT2), "GPT2ForSequenceClassification in .* has no stack of linear"),
+    (lambda f: save(f / "m", bert(num_labels=3)), "answers with 3 classes; d has 2 to train"),
+    (lambda f: sst2(f / "d", PAIRS, [("good", 2)]), "d has 2 to train, and no others may judge"),
+    (lambda f: (f / "d" / "train.tsv").unlink(), "train.tsv: expected .*<TAB>label' .* nothing"),
+    (tsv("text\tlabel\na\t1"), r"train.tsv: expected the line .* found \['text"),
+    (tsv("sentence\tlabel\n"), "train.tsv: expected the line .* and sentences below it"),
+    (tsv("sentence\tlabel\ngood\t1\nbad\n"), "line 3: expected a sentence, a tab .* found 'bad'"),
+    (tsv("sentence\tlabel\ngood\t-1\n"), "line 2: .* label from 0 on"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "words"), WRONG)
+def test_what_is_wrong_gets_a_sentence(tmp_path, spoil, words):
     model, data = save(tmp_path / "m"), sst2(tmp_path / "d")
-    if what == "no config.json":
-        model = tmp_path / "nothing"
-    if what == "no linear layers":
-        model = save(tmp_path / "g", GPT2Config(vocab_size=10, n_embd=8, n_layer=2, n_head=2))
-    if what == "three classes":
-        model = save(tmp_path / "t", bert(num_labels=3))
-    if what == "a label that does not train":
-        sst2(data, PAIRS, [("good", 2)])
-    if text is not None:
-        (data / "train.tsv").write_text(text) if text else (data / "train.tsv").unlink()
+    spoil(tmp_path)
     with pytest.raises(QlabError, match=words) as caught:
         prepare(given(model, data))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", [{"seeds": 0}, {"threads": 0}, {"steps": -1}, {"rate": -1.0}])
-def test_parameters_out_of_range_are_refused(wrong):
-    [name] = wrong
-    with pytest.raises(
-        QlabError, match=f"The parameter '{name}': Input should be greater than or equal to"
-    ):
-        Parameters.of(wrong)
+REVIEWS = {split: mini_reviews.reviews(split, 500) for split in mini_reviews.COUNTS}
+
+
+def test_splits_share_no_review_and_each_is_as_often_for_as_against():
+    texts = {split: {text for text, _ in pairs} for split, pairs in REVIEWS.items()}
+    assert len(set.union(*texts.values())) == sum(map(len, texts.values()))
+    assert mini_reviews.reviews("test", 3) == REVIEWS["test"][:3]
+    assert all(0.4 < sum(label for _, label in p) / 500 < 0.6 for p in REVIEWS.values())
+
+
+def test_good_words_alone_do_not_decide():
+    good, bad = (set(mini_reviews.words()[kind]) for kind in ("good", "bad"))
+
+    def counted(text):
+        return sum((w in good) - (w in bad) for w in text.split())
+
+    guesses = [(counted(text) > 0) == label for text, label in REVIEWS["test"] if counted(text)]
+    ties = sum(counted(text) == 0 for text, _ in REVIEWS["test"])
+    assert sum(guesses) / len(guesses) < 0.85 and ties > 100
+
+
+def test_another_order_of_the_words_is_refused(monkeypatch):
+    changed = mini_reviews.words() | {"good": mini_reviews.words()["good"][::-1]}
+    monkeypatch.setattr(mini_reviews, "words", lambda: changed)
+    with pytest.raises(QlabError, match="mini_reviews 'test' came out different here"):
+        mini_reviews.reviews("test", 1)

@@ -62,7 +62,7 @@ def prepare(project: Path) -> Iterator[str]:
     """The steps of `start` behind the installation, each giving the sentences about it."""
     from tqdm import tqdm
 
-    from qlab.core import disk, hub, paths, progress
+    from qlab.core import disk, paths, progress
 
     kaggle = paths.kaggle()
     if kaggle is None:
@@ -83,7 +83,9 @@ def prepare(project: Path) -> Iterator[str]:
     if not online():
         os.environ["HF_HUB_OFFLINE"] = "1"  # its libraries shall not try
         yield "The internet is off: nothing is downloaded."
-    elif not hub.token():
+    elif token := os.environ.get("HF_TOKEN") or secret("HF_TOKEN"):
+        os.environ["HF_TOKEN"] = token
+    else:
         yield "There is no HF_TOKEN (Add-ons, Secrets), which gated models such as Llama need."
     yield gpu()
     if not os.environ.get("QLAB_STOP_AT"):
@@ -96,8 +98,7 @@ def prepare(project: Path) -> Iterator[str]:
 def online() -> bool:
     """Whether the hub may be asked and its server answers within seconds. Asked in a thread of its
     own, because looking up a name knows no time-out."""
-    from qlab.core.secrets import hub_offline
-
+    forbidden = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     answered = threading.Event()
 
     def ask() -> None:
@@ -105,7 +106,17 @@ def online() -> bool:
             answered.set()
 
     threading.Thread(target=ask, daemon=True).start()
-    return not hub_offline() and answered.wait(8)
+    return not forbidden and answered.wait(8)
+
+
+def secret(label: str) -> str:
+    """A secret attached to the notebook, or an empty text. Without a network this takes 40 s."""
+    try:
+        from kaggle_secrets import UserSecretsClient
+
+        return (UserSecretsClient().get_secret(label) or "").strip()
+    except Exception:  # its errors for "not attached" have no common class
+        return ""
 
 
 def copy(source: Path, target: Path, how=shutil.copyfile) -> None:

@@ -52,7 +52,7 @@ def prepare(given: Parameters) -> World:
     """The layer of an embedded classifier, and images of the two splits, drawn from their seeds."""
     splits = zip(("calibration", "test"), COUNTS[given.profile], strict=True)
     seen, judged = (patches(shapes32.kept(*s).images) for s in splits)
-    inputs = {given.model: file_sha256(embedded.resnet_file(given.model))}
+    inputs = {given.model: file_sha256(embedded.model_folder(given.model) / "weights.h5")}
     here = (given.model, given.place(given.model), first_layer(given.model))
     return World(*here, seen, judged, moments(seen).mean(0), moments(judged), inputs)
 
@@ -65,7 +65,7 @@ def first_layer(model: str) -> Layer:
     """
     import h5py
 
-    with h5py.File(embedded.resnet_file(model)) as file:
+    with h5py.File(embedded.model_folder(model) / "weights.h5") as file:
         kernel, bias = _tensors(file, "stem_conv", "kernel", "bias")
         gamma, beta, mean, variance = _tensors(
             file, "stem_bn1", "gamma", "beta", "moving_mean", "moving_variance"

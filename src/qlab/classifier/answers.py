@@ -4,9 +4,7 @@ Images uint8 [n, h, w, c] go in as they are, for preprocessing is the model's ow
 float32 [n, classes], come out of a Keras model and of a .tflite file alike.
 """
 
-import logging
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,6 @@ from qlab.core.errors import QlabError
 from qlab.core.litert import interpreter
 from qlab.core.stats import Estimate, bootstrap_interval, resamples
 from qlab.core.tflite_graph import widened
-
-log = logging.getLogger(__name__)
 
 
 def keras_probabilities(model, images: np.ndarray, batch: int = 256) -> np.ndarray:
@@ -33,49 +29,33 @@ def keras_probabilities(model, images: np.ndarray, batch: int = 256) -> np.ndarr
 def tflite_probabilities(
     file: Path, images: np.ndarray, threads: int = 2, batch: int = 64
 ) -> np.ndarray:
-    """Class probabilities by a .tflite file; see `as_probabilities`. Images go in `batch` at a time
-    where the file leaves that open."""
-    run, batch = _runner(widened(file), threads, batch)  # kernels for 4 bits are slow
+    """Class probabilities by a .tflite file; see `as_probabilities`."""
+    run = _runner(widened(file), threads, batch)  # kernels for 4 bits are slow
     parts = [run(images[at : at + batch]) for at in range(0, len(images), batch)]
     return as_probabilities(np.concatenate(parts), file.name)
 
 
 def one_image(file: Path, image: np.ndarray, threads: int = 2) -> Callable[[], object]:
     """A call that runs a .tflite file on one image [1, h, w, c], for timing the graph."""
-    run, _ = _runner(file.read_bytes(), threads, 1)
+    run = _runner(file.read_bytes(), threads, 1)
     return lambda: run(image)
 
 
-def _runner(content: bytes, threads: int, batch: int) -> tuple[Callable, int]:
-    """A function from at most so many images to the file's real outputs; and how many."""
+def _runner(content: bytes, threads: int, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from at most so many images to the file's outputs."""
     model = interpreter(content, threads)
-    source, target = model.get_input_details()[0], model.get_output_details()[0]
-    if source["shape_signature"][0] == -1:
-        model.resize_tensor_input(source["index"], [batch, *source["shape"][1:]])
-        model.allocate_tensors()
-    else:
-        batch = int(source["shape"][0])
+    [source], [target] = model.get_input_details(), model.get_output_details()
+    model.resize_tensor_input(source["index"], [batch, *source["shape"][1:]])
+    model.allocate_tensors()
 
     def run(some: np.ndarray) -> np.ndarray:
         full = np.zeros((batch, *some.shape[1:]), np.float32)
         full[: len(some)] = some
-        model.set_tensor(source["index"], _encoded(full, source))
+        model.set_tensor(source["index"], full)
         model.invoke()
-        return _decoded(model.get_tensor(target["index"])[: len(some)], target)
+        return model.get_tensor(target["index"])[: len(some)]
 
-    return run, batch
-
-
-def _encoded(values: np.ndarray, end: dict) -> np.ndarray:
-    if end["dtype"] == np.float32:
-        return values
-    (scale, zero), limits = end["quantization"], np.iinfo(end["dtype"])
-    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(end["dtype"])
-
-
-def _decoded(codes: np.ndarray, end: dict) -> np.ndarray:
-    scale, zero = (1, 0) if end["dtype"] == np.float32 else end["quantization"]
-    return ((codes.astype(np.float32) - zero) * scale).astype(np.float32)
+    return run
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:
@@ -97,13 +77,7 @@ def as_probabilities(outputs: np.ndarray, name: str) -> np.ndarray:
         )
     if are_probabilities(outputs):
         return outputs.astype(np.float32)
-    _say_softmax(name)
     return softmax(outputs.astype(np.float64), axis=1).astype(np.float32)
-
-
-@cache  # once per model, not once per pass
-def _say_softmax(name: str) -> None:
-    log.warning("%s answers with logits, not probabilities: they get a softmax.", name)
 
 
 def correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.classifier.resnet import keras, layers
+from qlab.classifier.model import keras, layers
 from qlab.core import fetch
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
@@ -38,8 +38,7 @@ def weights(file: Path) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint by name; nothing in the file is run."""
     import torch
 
-    held = torch.load(file, map_location="cpu", weights_only=True)
-    held = held.get("state_dict", held)
+    held = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
     return {name.removeprefix("module."): tensor.numpy() for name, tensor in held.items()}
 
 

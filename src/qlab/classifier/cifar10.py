@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy._core import multiarray
 
-from qlab.core import fetch
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
@@ -22,11 +21,10 @@ FOLDER = "cifar-10-batches-py"  # of the official archive
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 # What the official files ask for, by the names of numpy 1 and 2.
-_ADMITTED: dict[tuple[str, str], Callable] = {
-    ("numpy.core.multiarray", "_reconstruct"): multiarray._reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): multiarray._reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+_ADMITTED = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+_ADMITTED |= {
+    (f"numpy.{core}.multiarray", "_reconstruct"): multiarray._reconstruct
+    for core in ("core", "_core")
 }
 
 
@@ -73,8 +71,3 @@ def load(folder: Path, split: str) -> LabelledImages:
     found = [read_batch(folder / name) for name in there]
     parts = ([getattr(batch, part) for batch in found] for part in ("images", "labels"))
     return LabelledImages(*map(np.concatenate, parts), CLASSES)
-
-
-def downloaded() -> Path:
-    """The official archive's folder, downloaded once (170 MB) and checked by its md5 sum."""
-    return fetch.fetch(*fetch.CIFAR10, unpack=True) / FOLDER

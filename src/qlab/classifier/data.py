@@ -27,27 +27,34 @@ SOUND = Settings(1, 64, 3e-4, cosine=True, mirror=True, frozen=True)
 TRAINING = {"smoke": Settings(1), "mini": Settings(2), "small": SOUND, "full": SOUND}
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
 TOYS = {"toy_mlp": "mlp", "toy_cnn": "cnn"}  # the midterm's: the names in `toys`
+TINY = "mlperf_tiny_resnet8"
 # Published classifiers of CIFAR-10, by the names that `model` takes: files below QLAB_DATA.
 PUBLISHED = {
     "resnet20_cifar10": "cifar_resnet/resnet20_cifar10.h5",
     "resnet32_cifar10": "cifar_resnet/resnet32_cifar10.h5",
-    "mlperf_tiny_resnet8": "mlperf_tiny/pretrainedResnet.h5",
+    TINY: "mlperf_tiny/pretrainedResnet.h5",
 }
-USUAL = {"small": "resnet20_cifar10", "full": "mlperf_tiny_resnet8"}  # else EMBEDDED's first
-MLPERF_TINY = (
+USUAL = {"small": "resnet20_cifar10", "full": TINY}  # else EMBEDDED's first
+_MLPERF_TINY = (
     "https://github.com/mlcommons/tiny/raw/master/benchmark/training/image_classification/"
-    "trained_models/pretrainedResnet.h5",
-    "sha256:5f938a8eea605438cc7360aa13c987bc6d7bd0c8d931b2917361ae7ae4eeda2f",
+    "trained_models/"
 )
+# Files of the ResNet-8 there, with their hashes: the float model, and its makers' int8 file.
+MLPERF_TINY = {
+    "pretrainedResnet.h5": "5f938a8eea605438cc7360aa13c987bc6d7bd0c8d931b2917361ae7ae4eeda2f",
+    "pretrainedResnet_quant.tflite": (
+        "3c002613d1b2475eb51dd78dfb85a546c8ae658dee71cf6ade43b022fe205415"
+    ),
+}
 
 
 class Parameters(parameters.Parameters):
     """Those of notebook 03.
 
-    `model` is a name of EMBEDDED, PUBLISHED or TOYS (first trained on the training images),
-    `ResNet50` or `ResNet50V2` of ImageNet, or the path of a Keras 2 h5 file or SavedModel.
-    `data` is a folder with CIFAR-10's batches, or with `train/` and `val/`, each with a folder of
-    images per class. Left empty, they are embedded, or one of USUAL and CIFAR-10.
+    `model` is a name of EMBEDDED, PUBLISHED or TOYS (first trained on the training images), or the
+    path of a Keras 2 h5 file or SavedModel. `data` is a folder with CIFAR-10's batches, or with
+    `train/` and `val/`, each with a folder of images per class. Left empty, they are embedded, or
+    one of USUAL and CIFAR-10.
     """
 
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
@@ -86,9 +93,8 @@ class Task:
             **self.given.model_dump(exclude=parameters.PATHS),
             **self.training._asdict(),
             **{"model": self.model, "dataset": self.dataset},
-            "training_images": len(self.train),
+            **{"training_images": len(self.train), "test_images": len(self.test)},
             "calibration_images": len(self.calibration),
-            "test_images": len(self.test),
         }
 
     def inputs(self) -> dict[str, str]:
@@ -122,10 +128,8 @@ def prepare(given: Parameters) -> Task:
     left = tuple(part.strip() for part in given.leave_float.split(",") if part.strip())
     known = [layer.name for layer in model.layers]
     if missing := [part for part in left if part not in known]:
-        raise QlabError(
-            f"The parameter 'leave_float' names the layer '{missing[0]}'; {file} has "
-            f"{', '.join(known)}."
-        )
+        told = f"names the layer '{missing[0]}'; {file} has {', '.join(known)}."
+        raise QlabError(f"The parameter 'leave_float' {told}")
     data |= {part: data[part].taken(slice(_limit(given, part) or None)) for part in IMAGES}
     training, images = TRAINING[profile], len(data["train"])
     if images < training.batch:
@@ -136,7 +140,11 @@ def prepare(given: Parameters) -> Task:
     changed = {k: v for k, v in {"epochs": given.epochs, "rate": given.rate}.items() if v}
     place = given.place(name, without=("sweep",) if profile in USUAL else ("sweep", "seeds"))
     place += "" if given.sweep == "short" else "-long"
-    notes = tuple(_uncounted(model) + data.pop("notes"))
+    counted = (*partial_qat.WEIGHTED, partial_qat.kinds.BatchNormalization)
+    other = [x for x in model.layers if x.weights and not isinstance(x, counted)]
+    told = ", ".join(f"{x.name} ({type(x).__name__})" for x in other)
+    notes = [f"Not counted, and left float, because tfmot does not know them: {told}."]
+    notes = tuple(notes * bool(other) + data.pop("notes"))
     about = {"given": given, "leave_float": left, "place": place, "notes": notes}
     return Task(name, file=file, training=training._replace(**changed), **data, **about)
 
@@ -147,29 +155,30 @@ def _limit(given: Parameters, part: str) -> int:
     return own.get(part, 0) or IMAGES[part][given.profile]
 
 
-def _uncounted(model) -> list[str]:
-    """A note on layers with weights of other kinds than are counted."""
-    known = (*partial_qat.WEIGHTED, partial_qat.kinds.BatchNormalization)
-    other = [x for x in model.layers if x.weights and not isinstance(x, known)]
-    told = ", ".join(f"{x.name} ({type(x).__name__})" for x in other)
-    note = f"Not counted, and left float, because tfmot does not know them: {told}."
-    return [note] if other else []
-
-
 def _model(model: str, profile: str) -> tuple[str, Path]:
     """Name and file of the classifier."""
     model = model or USUAL.get(profile, EMBEDDED[0])
-    if model in PUBLISHED and (local := _local(PUBLISHED[model])):
-        return model, local
-    if model in checkpoints.FILES:
-        return model, _kept("checkpoint", model, lambda: checkpoints.downloaded(model))
-    if model in PUBLISHED:
-        return model, fetch.fetch(*MLPERF_TINY)
     if model in EMBEDDED:
-        return model, embedded.resnet_file(model)
-    if (name := model.lower()) in keras_classifier.IMAGENET:
-        return name, _kept("imagenet", name, lambda: keras_classifier.imagenet(name))
-    return Path(model).stem, Path(model).expanduser()
+        return model, embedded.model_folder(model) / "weights.h5"
+    if model not in PUBLISHED:
+        return Path(model).stem, Path(model).expanduser()
+    if local := _local(PUBLISHED[model]):
+        return model, local
+    if model not in checkpoints.FILES:
+        return model, _mlperf_tiny(Path(PUBLISHED[model]).name)
+    return model, _kept("checkpoint", model, lambda: checkpoints.downloaded(model))
+
+
+def peer(task: Task) -> Path | None:
+    """The int8 file that the makers of the task's model published; None of most models."""
+    return _mlperf_tiny("pretrainedResnet_quant.tflite") if task.model == TINY else None
+
+
+def _mlperf_tiny(name: str) -> Path:
+    """A file of MLPerf Tiny's, from QLAB_DATA or the network."""
+    return _local(f"mlperf_tiny/{name}") or fetch.fetch(
+        _MLPERF_TINY + name, f"sha256:{MLPERF_TINY[name]}"
+    )
 
 
 def _kept(kind: str, name: str, make, **recipe) -> Path:
@@ -181,8 +190,8 @@ def _kept(kind: str, name: str, make, **recipe) -> Path:
 
 def _local(part: str) -> Path | None:
     """A file or folder below QLAB_DATA, if there is one."""
-    place = (paths.real_data() or Path()) / part
-    return place if paths.real_data() and place.exists() else None
+    home = paths.real_data()
+    return home / part if home and (home / part).exists() else None
 
 
 def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
@@ -191,7 +200,7 @@ def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
         parts = {name: shapes32.kept(name, count[given.profile]) for name, count in IMAGES.items()}
         return {"dataset": "shapes32", "notes": [], **parts}
     own = given.data and Path(given.data).expanduser()
-    folder = own or _local("cifar10") or cifar10.downloaded()
+    folder = own or _local("cifar10") or fetch.fetch(*fetch.CIFAR10, unpack=True)
     if not (folder / "train").is_dir():
         return split("cifar10", *(cifar10.load(folder, part) for part in ("train", "test")))
     few = _limit(given, "train")
@@ -213,5 +222,5 @@ def split(dataset: str, train: LabelledImages, test: LabelledImages) -> dict[str
     notes = [f"Calibration images are the last {len(kept) - cut} training images."]
     if lost := len(train) - len(kept):
         notes.append(f"{lost} training images are test images too and were left out.")
-    parts = {"train": kept.part(0, cut), "calibration": kept.part(cut, len(kept)), "test": test}
-    return {"dataset": dataset, "notes": notes, **parts}
+    parts = {"train": kept.taken(slice(cut)), "calibration": kept.taken(slice(cut, None))}
+    return {"dataset": dataset, "notes": notes, **parts, "test": test}

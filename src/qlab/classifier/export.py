@@ -62,26 +62,23 @@ def weight_types(file: Path, layers: Sequence[str]) -> dict[str, str]:
 
 def check(file: Path, layers: Sequence[str], chosen: Sequence[str], bits: int = 8) -> None:
     """WrongTypes, naming the layers, unless just the `chosen` of `layers` have integer weights."""
-    wrong = []
-    for layer, kind in weight_types(file, layers).items():
-        expected, found = bits if layer in chosen else 32, BITS.get(kind, "other")
-        if found != expected:
-            wrong.append(f"{layer} has {found} bits instead of {expected}")
-    if wrong:
-        raise WrongTypes(f"{file.name}: weights in the file are not as asked: {', '.join(wrong)}.")
+    asked = {layer: bits if layer in chosen else 32 for layer in layers}
+    found = {layer: BITS.get(kind, "other") for layer, kind in weight_types(file, layers).items()}
+    if wrong := [layer for layer in layers if found[layer] != asked[layer]]:
+        told = ", ".join(f"{x} has {found[x]} bits instead of {asked[x]}" for x in wrong)
+        raise WrongTypes(f"{file.name}: weights in the file are not as asked: {told}.")
 
 
 def _bytes(weight, bits: int) -> int:
     """Bytes of a weight at a width; of fewer than 32 bits with a float32 scale per channel."""
-    count, name = int(np.prod(weight.shape)), part(weight)
-    channels = weight.shape[-2:] if name.startswith("depthwise") else weight.shape[-1:]
-    return -(-count * bits // 8) + (4 * int(np.prod(channels)) if bits < 32 else 0)
+    channels = weight.shape[-2:] if part(weight).startswith("depthwise") else weight.shape[-1:]
+    scales = 4 * int(np.prod(channels)) if bits < 32 else 0
+    return -(-int(np.prod(weight.shape)) * bits // 8) + scales
 
 
 def analytic_bytes(model: keras.Model, layers: Sequence[str], bits: Mapping[str, int]) -> int:
     """Bytes of the kernels of `layers` at their bit widths, with scales; not in `bits`: 32."""
-    kernels = {name: model.get_layer(name).weights[0] for name in layers}
-    return sum(_bytes(kernel, bits.get(name, 32)) for name, kernel in kernels.items())
+    return sum(_bytes(model.get_layer(name).weights[0], bits.get(name, 32)) for name in layers)
 
 
 def update_bytes(model: keras.Model, layers: Sequence[str], bits: int) -> int:

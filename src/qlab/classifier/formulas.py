@@ -1,45 +1,116 @@
 """Accuracy loss and size as formulas of how much is quantized: k of N layers, or their share.
 
-Forms of the loss compete by cross-validation that leaves out one value of k with all its seeds,
-which share their layers: of those within one standard error of the best, the one with the fewest
-coefficients wins (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 7.10).
-Intervals hold for this float parent and these test items.
+Nothing quantized loses nothing, and all N layers are the same from either end: so every form of the
+loss is 0 at k = 0 and one value b at k = N, the same for the last and the first k; only its shape c
+differs by end. A form is linear in b, so the fit is weighted least squares at each shape of a grid,
+and the best of them (variable projection: Golub and Pereyra 1973); no optimizer can fail.
+
+Forms compete by cross-validation that leaves out one value of k with all its seeds, which share
+their layers: of those within one standard error of the best, the one with the fewest coefficients
+wins (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 7.10). Intervals hold
+for this float parent and these test items.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
 
-from qlab.classifier.forms import FORMS, Data, Fitted, Form, parameters, solve
-from qlab.core.errors import QlabError
 from qlab.core.stats import Estimate, Z
 
 FEWEST = 4  # values of k; with three, a fold is left with two and any line through them fits
 DRAWS = 1000  # bootstrap refits behind an interval
 
 
+class Form(NamedTuple):
+    """A family of curves over x = k/N: `at(x, c)` is 0 at x = 0 and 1 at x = 1."""
+
+    name: str  # as the tables say it
+    at: Callable[[np.ndarray, float], np.ndarray]
+    text: str  # the formula; x is k/N
+    shapes: Sequence[float] = (np.nan,)  # values of c to try; one NaN where there is no c
+
+
+_RATES = np.geomspace(0.3, 15, 40)
+NONE = Form("none", lambda x, c: 0 * x, "0")
+PROPORTIONAL = Form("proportional", lambda x, c: x, "b x")
+POWER = Form("power", lambda x, c: x**c, "b x^c", np.geomspace(0.15, 8, 80))
+EXPONENTIAL = Form(  # of a negative c it saturates
+    "exponential", lambda x, c: np.expm1(c * x) / np.expm1(c),
+    "b (exp(c x) - 1) / (exp(c) - 1)", np.concatenate([-_RATES[::-1], _RATES]),
+)  # fmt: skip
+FORMS = (NONE, PROPORTIONAL, POWER, EXPONENTIAL)
+
+
+class Data(NamedTuple):
+    """Losses of one bit width; all [n]."""
+
+    x: np.ndarray  # k/N, 0..1
+    y: np.ndarray  # loss as a share of the items
+    sigma: np.ndarray  # standard deviation of each y, up to a factor
+    k: np.ndarray  # layers quantized
+    first: np.ndarray  # whether layers are counted from the input
+
+    def means(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which place (k of an end) each point is of; each place's weight and weighted mean."""
+        _, place = np.unique(np.stack([self.k, self.first]), axis=1, return_inverse=True)
+        weight = np.bincount(place.ravel(), self.sigma**-2.0)
+        return place.ravel(), weight, np.bincount(place.ravel(), values / self.sigma**2) / weight
+
+
+class Fitted(NamedTuple):
+    """A form's coefficients for m outcomes."""
+
+    form: Form
+    b: np.ndarray  # [m], the loss of all N layers
+    c: np.ndarray  # [m, 2], the shape of the last and of the first k
+
+    def at(self, x: np.ndarray, first: np.ndarray) -> np.ndarray:
+        """The curves [m, n]."""
+        shape = np.where(first, self.c[:, [1]], self.c[:, [0]])
+        return self.b[:, None] * self.form.at(x[None], shape)
+
+
 class Fit(NamedTuple):
     """A formula with its intervals and what speaks for and against it."""
 
     name: str  # of the form
-    formula: str  # a sentence with the numbers; loss in percentage points, size in KB
-    coefficients: dict[str, Estimate]  # in shares and bytes
+    formula: str  # in b and c of x, which is k/N
+    coefficients: dict[str, Estimate]  # b as a share of the items
     r2: float  # share of the variance that the curve explains
     n: int  # points it was fitted to
-    lowest: float  # the measured range of x; outside, `predict` extrapolates
-    highest: float  # upper end of that range
+    highest: float  # end of the measured range of x, from 0; beyond, `predict` extrapolates
     # From x to the value and its 95 % prediction interval, where one new model would lie: the
     # curve's uncertainty, and the scatter of single models around it.
     predict: Callable[[np.ndarray | float], tuple[np.ndarray, np.ndarray, np.ndarray]]
-    lack: float = float("nan")  # p of `lack_of_fit`
-    left_out: float = float("nan")  # root mean square of errors on values of k left out
+    lack: float  # p of `lack_of_fit`
+    left_out: float  # root mean square of errors on values of k left out
 
 
-Fits = dict[tuple[str, int], tuple[Fit, Fit]]  # where, bits -> loss over k/N, size over the share
+Fits = dict[tuple[str, int], tuple[Fit, Any]]  # where, bits -> loss over k/N, `size_line`
+
+
+def solve(form: Form, data: Data, y: np.ndarray) -> Fitted:
+    """Weighted least squares of outcomes y [m, n] at the points of `data`."""
+    scaled, inner, outer = y / data.sigma, [], []
+    for end in (~data.first, data.first):
+        curves = np.stack([form.at(data.x, c) for c in form.shapes]) * end / data.sigma
+        inner.append(scaled @ curves.T)  # [m, shapes]
+        outer.append((curves**2).sum(1))  # [shapes]
+    top = inner[0][:, :, None] + inner[1][:, None, :]
+    below = np.maximum(outer[0][:, None] + outer[1][None, :], 1e-300)
+    best = (top**2 / below).reshape(len(y), -1).argmax(1)  # what it takes off the squares
+    last, first = np.unravel_index(best, below.shape)
+    b, shapes = top[np.arange(len(y)), last, first] / below[last, first], np.asarray(form.shapes)
+    return Fitted(form, b, np.stack([shapes[last], shapes[first]], 1))
+
+
+def parameters(form: Form, data: Data) -> int:
+    """How many numbers are fitted: none, b, or b and a shape for each end that there is."""
+    shapes = len(np.unique(data.first[data.x < 1])) if len(form.shapes) > 1 else 0
+    return 0 if form is NONE else 1 + shapes
 
 
 def cross_validated(data: Data) -> pd.DataFrame:
@@ -96,18 +167,15 @@ def redrawn(form: Form, data: Data, curve: np.ndarray, degrees: int, seed: int) 
 def loss_formulas(points: pd.DataFrame, layers: int, seed: int = 0) -> dict[str, Fit]:
     """The formula of accuracy loss over k/N of one bit width, by end ("last", "first").
 
-    `points` has the columns where, k, bits, seed, share, loss, loss_se; `layers` is N.
-    QlabError: fewer than four values of k.
+    `points` has the columns where, k, seed, share, loss, loss_se, at least FEWEST k; `layers` is N.
     """
     data = loss_data(points, layers)
     table = cross_validated(data)
     chosen = table[table["chosen"]].iloc[0]
-    return fitted(chosen["form"], data, layers, float(chosen["left_out"]), seed)
+    return fitted(chosen["form"], data, float(chosen["left_out"]), seed)
 
 
-def fitted(
-    form: Form, data: Data, layers: int, left_out: float = float("nan"), seed: int = 0
-) -> dict[str, Fit]:
+def fitted(form: Form, data: Data, left_out: float = np.nan, seed: int = 0) -> dict[str, Fit]:
     """A form's formula of each end that there is."""
     whole, count, n = solve(form, data, data.y[None]), parameters(form, data), len(data.y)
     curve, degrees = whole.at(data.x, data.first)[0], len(data.means(data.y)[1]) - count
@@ -120,73 +188,32 @@ def fitted(
         if not (mine := data.first == bool(which)).any():
             continue
         pairs = {"b": (whole.b[0], draws.b), "c": (whole.c[0, which], draws.c[:, which])}
-        named = {name: _around(*pairs[name], n) for name in pairs if f"{{{name}}}" in form.text}
+        named = {}
+        for name in "bc"[: (form is not NONE) + (len(form.shapes) > 1)]:
+            value, drawn = pairs[name]
+            low, high = np.quantile(drawn, [0.025, 0.975])
+            named[name] = Estimate(float(value), min(low, value), max(high, value), n)
 
         def predict(x, first=bool(which)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             side = np.full(len(x := np.atleast_1d(x)), first)
             value, error = whole.at(x, side)[0], Z * np.hypot(draws.at(x, side).std(0), single)
             return value, value - error, value + error
 
-        text = _sentence(form, named, layers, left_out, lack)
         highest = max(float(data.x[mine].max()), float(end == "first"))  # all N are the last N too
-        found[end] = Fit(form.name, text, named, r2, n, 0.0, highest, predict, lack, left_out)
+        found[end] = Fit(form.name, form.text, named, r2, n, highest, predict, lack, left_out)
     return found
 
 
-def _sentence(form: Form, named: dict, layers: int, left_out: float, lack: float) -> str:
-    scales = {"b": (100, ".2f", " pp"), "c": (1, ".2f", "")}
-    words = {name: _written(e, *scales[name]) for name, e in named.items()}
-    text = f"loss = {form.text.format(x=f'(k/{layers})', **words)}"
-    if "b" in named and named["b"].low <= 0 <= named["b"].high:
-        text += "; the data cannot tell it from zero"
-    text += f"; lack of fit p = {lack:.2g}" if np.isfinite(lack) else ""
-    return f"{text}; off by {100 * left_out:.2f} pp on k left out."
-
-
-def size_formula(points: pd.DataFrame) -> Fit:
-    """The line of the file's size in bytes over the share of weights, of one end and bit width.
-
-    Arithmetic says a line, but for the scales of the channels.
-    """
+def size_line(points: pd.DataFrame):
+    """scipy's `linregress` of the file's bytes over the share of weights, of one end and bit width.
+    Arithmetic says a line, but for the scales of the channels."""
     points = points.drop_duplicates("k")
-    share, y = (points[column].to_numpy(float) for column in ("share", "size_bytes"))
-    line = sm.OLS(y, sm.add_constant(share, has_constant="add")).fit()
-    ends = zip(line.params, line.conf_int(), strict=True)
-    named = dict(zip("ab", (Estimate(v, *i, len(y)) for v, i in ends), strict=True))
-    a, b = (_written(e, 1e-3, ",.1f", " KB") for e in named.values())
-
-    def predict(x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        x = sm.add_constant(np.atleast_1d(x), has_constant="add")
-        told = line.get_prediction(x).summary_frame()
-        return tuple(told[c].to_numpy() for c in ("mean", "obs_ci_lower", "obs_ci_upper"))
-
-    text, r2 = f"size = {a} + {b} × share.", float(line.rsquared)
-    return Fit("line", text, named, r2, len(y), float(share.min()), float(share.max()), predict)
-
-
-def _around(value: float, draws: np.ndarray, n: int) -> Estimate:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(float(value), float(min(low, value)), float(max(high, value)), n)
-
-
-def _written(e: Estimate, scale: float, form: str, unit: str) -> str:
-    value, low, high = (f"{scale * v:{form}}" for v in e[:3])
-    text = f"{value} [{low}, {high}]{unit}"
-    return f"({text})" if value.startswith("-") else text
+    return stats.linregress(points["share"].to_numpy(float), points["size_bytes"].to_numpy(float))
 
 
 def loss_data(points: pd.DataFrame, layers: int) -> Data:
     """Losses over k/N; one weighs by its standard error and the scatter of seeds beyond it."""
-    known = sorted(set(points["k"]))
-    if len(known) < FEWEST:
-        raise QlabError(
-            f"A formula needs at least {FEWEST} values of k; found {len(known)} "
-            f"({', '.join(map(str, known))}). Run the sweep with more of them."
-        )
-    numbers = points[["k", "loss", "loss_se"]].to_numpy(float)
-    if points["bits"].nunique() > 1 or not np.isfinite(numbers).all():
-        raise QlabError("A formula is of one bit width, and of points without a missing number.")
-    k, y, error = numbers.T
+    k, y, error = points[["k", "loss", "loss_se"]].to_numpy(float).T
     seeds = points.groupby(["where", "k"])["loss"]
     apart = y - seeds.transform("mean").to_numpy()
     between = (apart**2).sum() / max(len(y) - seeds.ngroups, 1)

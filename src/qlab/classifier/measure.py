@@ -4,24 +4,22 @@ Each function measures one thing and returns records; nothing is drawn here.
 """
 
 import gzip
-import json
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
 from qlab.classifier import answers as classification
-from qlab.classifier import export, network, partial_qat, points
+from qlab.classifier import data, export, network, partial_qat, points
 from qlab.classifier.data import Task
 from qlab.classifier.metrics import GRAPHS, RECORD, Answers, Worse, recorded
 from qlab.classifier.points import FLOAT, Answer, Bench, Point
-from qlab.classifier.repeats import hits_of, minus, outcomes_of, seeds_of
 from qlab.core import corruptions, provenance, stats
-from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.litert import interpreter
 from qlab.core.records import Record
-from qlab.core.stats import Estimate
+from qlab.core.stats import Estimate, difference_over_seeds
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +61,70 @@ def _share(hits: np.ndarray) -> Estimate:
     return stats.proportion(int(hits.sum()), len(hits))
 
 
+def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
+    """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
+    bits, and the first k layers minus the last k; the same of all k together, of PTQ too. See
+    `stats.difference_over_seeds`. None where a seed failed: the others may be better.
+    """
+    hits = {p: hits_of(a, task.test.labels).get("tflite") for p, a in answers.items()}
+    hits = {p: h for p, h in hits.items() if h is not None}
+    before, asked = hits_of(parent, task.test.labels)["tflite"], seeds_of(answers)
+    found = []
+    for one, seeds in seeds_of(hits).items():
+        if seeds != asked[one]:
+            continue
+        others = {"difference": before[None]}
+        if one.method == "qat":
+            others["minus_tuned"] = outcomes_of(hits, Point("tuned"), seeds)
+            others["minus_ptq"] = outcomes_of(hits, replace(one, method="ptq"), [0])
+        if one.where == "first":
+            others["minus_last"] = outcomes_of(hits, replace(one, where="last"), seeds)
+        each = outcomes_of(hits, one, seeds)
+        there = {name: other for name, other in others.items() if other is not None}
+        numbers = {
+            f"accuracy_{n}_over_seeds": difference_over_seeds(each, x) for n, x in there.items()
+        }
+        found += recorded(task, one, numbers, seeded=False)
+    return found + _end_records(task, hits)
+
+
+def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
+    """First k layers minus last k, the mean over every k that both ends have."""
+    found = []
+    for method, bits in product(("ptq", "qat"), partial_qat.BITS):
+        firsts = [p for p in hits if (p.method, p.bits, p.where) == (method, bits, "first")]
+        seeds = sorted({p.seed for p in firsts})
+        pairs = [(p, replace(p, where="last")) for p in firsts if p.seed == 0]
+        both = [[outcomes_of(hits, p, seeds) for p in pair] for pair in pairs]
+        both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
+        if both:
+            e = difference_over_seeds(*np.mean(np.array(both, float), axis=0))
+            about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
+            columns = {"method": method, "bits": bits, "where": "first"}
+            found.append(RECORD.estimated(*about, e, **columns))
+    return found
+
+
+def seeds_of(points: Iterable[Point]) -> dict[Point, list[int]]:
+    """The seeds of what was trained; the point with seed 0 stands for it."""
+    found: dict[Point, list[int]] = {}
+    for point in points:
+        if point.method in ("tuned", "qat"):
+            found.setdefault(replace(point, seed=0), []).append(point.seed)
+    return {point: sorted(seeds) for point, seeds in found.items()}
+
+
+def outcomes_of(hits: Mapping, point: Point, seeds: Sequence[int]) -> np.ndarray | None:
+    """Outcomes [seeds, images] of a point; None where a seed is missing."""
+    each = [hits.get(replace(point, seed=seed)) for seed in seeds]
+    return None if any(one is None for one in each) else np.stack(each)
+
+
+def hits_of(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Whether each graph is right, bool [images]."""
+    return {g: classification.correct(p, labels) for g, p in answer.probabilities.items()}
+
+
 def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
     """Bytes of each file, raw and gzip-compressed, and what its weights need by arithmetic.
 
@@ -85,6 +147,28 @@ def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
         }
         found += recorded(task, point, counts, seeded=False)
     return found
+
+
+def peer_records(task: Task, parent: Answer, threads: int) -> list[Record]:
+    """Bytes and accuracy of the int8 file that the model's makers published, if they did."""
+    file = data.peer(task)
+    if file is None:
+        return []
+    model, codes = interpreter(file.read_bytes(), threads), []
+    [source], [target] = model.get_input_details(), model.get_output_details()
+    scale, zero = source["quantization"]  # its ends are int8, of one image
+    for image in np.clip(np.rint(task.test.images / scale) + zero, -128, 127).astype(np.int8):
+        model.set_tensor(source["index"], image[None])
+        model.invoke()
+        codes.append(model.get_tensor(target["index"])[0])
+    theirs = classification.correct(np.array(codes), task.test.labels)
+    name, about = "published_int8", {"method": "published", "bits": 8}
+    flips = stats.paired(hits_of(parent, task.test.labels)["tflite"], theirs)
+    return [
+        RECORD.counted(task, name, "size_bytes", file.stat().st_size, **about),
+        RECORD.estimated(task, name, "accuracy", _share(theirs), **about),
+        *RECORD.compared(task, name, "accuracy", flips, **about),
+    ]
 
 
 def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, progress=iter) -> Worse:
@@ -117,7 +201,7 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
                 numbers["accuracy_difference"] = stats.paired(hits[FLOAT], one).difference
             found += recorded(task, point, numbers, **about)
         for point, seeds in seeds_of(hits).items():
-            e = minus(outcomes_of(hits, point, seeds), hits[FLOAT])
+            e = difference_over_seeds(outcomes_of(hits, point, seeds), hits[FLOAT][None])
             over = {"accuracy_difference_over_seeds": e}
             found += recorded(task, point, over, seeded=False, **about)
     return found
@@ -125,39 +209,18 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
 
 def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     """Bytes that fine-tuning sends on two worker processes, counted, and reckoned; by k of `last`.
-
-    `..._trained_only` freezes all layers but the quantized. None where this machine lets nobody
-    make a network namespace, which is logged.
-    """
+    None where this machine lets nobody make a network namespace, which is logged."""
     if not network.possible():
         log.warning("Bytes on the network were not counted: `unshare --net` is not to be had here.")
         return []
-    whole, left = len(bench.layers), task.leave_float
-    chosen = [partial_qat.choose(bench.layers, "last", k) for k in range(whole + 1)]
-    made = [(layers, None, left) for layers in chosen]
-    made += [(chosen[k], chosen[k], left) for k in (1, max(2, whole // 3))]
-    recipe = {
-        "model": file_sha256(task.file),
-        "configurations": made,
-        "code": code_sha256(__name__),
-        "versions": versions(*points.TRAINERS),
-    }
-
-    def make(folder: Path) -> None:
-        sent = network.measure(task.file, made, progress)
-        (folder / "traffic.json").write_text(json.dumps(sent, indent=1))
-
-    kept = artefact("qat_traffic", recipe, make) / "traffic.json"
+    points = [FLOAT, *(Point("qat", "last", k + 1) for k in range(len(bench.layers)))]
     found, about = [], {"seeded": False, "device": provenance.device("2 workers")}
-    for (layers, trained, _), sent in zip(made, json.loads(kept.read_text()), strict=True):
-        point = Point("qat", "last", len(layers)) if layers else FLOAT
+    chosen = [bench.chosen(point) for point in points]
+    counted = network.measure(task.file, chosen, task.leave_float, progress)
+    for point, sent in zip(points, counted, strict=True):
         numbers = {f"network_{name}": count for name, count in sent.items()}
         numbers["network_step_bytes"] = stats.median(np.array(sent["step_bytes"]))
-        rows = recorded(task, point, numbers, **about)
-        if trained is not None:
-            new = {"variant": f"{point.variant}_trained_only", "method": "qat_trained_only"}
-            rows = [replace(row, **new) for row in rows]
-        found += rows
+        found += recorded(task, point, numbers, **about)
     return found
 
 
@@ -165,9 +228,8 @@ def update_records(task: Task, bench: Bench) -> list[Record]:
     """Bytes of one federated update of the last k layers, by arithmetic."""
     found = []
     for k, bits in product(range(1, len(bench.layers) + 1), UPDATE_BITS):
-        chosen = partial_qat.choose(bench.layers, "last", k)
+        sent = export.update_bytes(bench.model, bench.layers[-k:], bits)
         about = {"method": "update", "bits": bits, "where": "last", "k": k}
-        sent = export.update_bytes(bench.model, chosen, bits)
         name = f"update_w{bits}_last{k}"
         found.append(RECORD.counted(task, name, "update_bytes", sent, **about))
     return found

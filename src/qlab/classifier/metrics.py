@@ -32,11 +32,12 @@ METRICS = {
     "failed": Metric("point", -1),  # could not be made: the log says why
     **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
     **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
-    "train_peak_memory_bytes": _BYTES._replace(clock=True),
     "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
     **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
     "network_messages": Metric("message", -1),
     "update_bytes": _BYTES,
+    "formula_left_out_error": Metric("pp"),  # measured minus predicted, in percentage points
+    "formula_fits": Metric("1"),  # p of lack of fit
 }
 RECORD = Recorder(EXPERIMENT, METRICS)
 Answers = Mapping[Point, Answer]  # what each point's file says

@@ -18,12 +18,9 @@ from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the 
 
 with quiet.quiet():
     import tf_keras as keras
-    from tf_keras import applications, layers
+    from tf_keras import layers
     from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
-# Networks with published weights.
-IMAGENET = {"resnet50": applications.ResNet50, "resnet50v2": applications.ResNet50V2}
-_CAFFE_MEAN = (123.68, 116.779, 103.939)  # of R, G, B, in grey levels: ResNet-50's own convention
 # They run code, or read files, that the model's file names.
 _REFUSED = {"Lambda", "TFSMLayer", "StringLookup", "IntegerLookup", "TextVectorization"}
 _HOMES = ("layers", "initializers", "regularizers", "constraints")
@@ -155,21 +152,3 @@ def _parts(config) -> Iterator[dict]:
     if isinstance(config, dict | list):
         for part in config.values() if isinstance(config, dict) else config:
             yield from _parts(part)
-
-
-def imagenet(name: str, weights: str = "imagenet", size: int = 224) -> keras.Model:
-    """ResNet-50 (`resnet50`, `resnet50v2`) trained on ImageNet, its preprocessing built in.
-
-    In: RGB 0..255 [n, size, size, 3]; out: probabilities [n, 1000]. `weights` are a file of them,
-    or downloaded by tf_keras (100 MB), which checks their md5 sum.
-    """
-    bgr = name == "resnet50"
-    scale, offset = (1.0, [-mean for mean in _CAFFE_MEAN]) if bgr else (1 / 127.5, -1.0)
-    image = keras.Input((size, size, 3), name="image")
-    scaled = layers.Rescaling(scale, offset, name="preprocess")(image)
-    model = IMAGENET[name](weights=weights, input_tensor=scaled)
-    if bgr:  # its first kernel takes BGR
-        first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
-        kernel, *bias = first.get_weights()
-        first.set_weights([kernel[:, :, ::-1], *bias])
-    return model

@@ -28,8 +28,6 @@ NAMESPACE = ["unshare", "--net", "--map-root-user"]
 UP = """import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))"""
 ADDRESSES = ["127.0.0.1:40001", "127.0.0.1:40002"]  # free: the namespace is new
-# Layers to fake-quantize in 8 bits; those that are not frozen, None: all; those never wrapped.
-Configuration = tuple[Sequence[str], Sequence[str] | None, Sequence[str]]
 
 
 def possible() -> bool:
@@ -37,23 +35,22 @@ def possible() -> bool:
     return bool(which("unshare")) and not run([*NAMESPACE, "true"], capture_output=True).returncode
 
 
-def measure(model: Path, configurations: list[Configuration], progress=iter) -> list[dict]:
-    """What training each configuration for a few steps sends, over both workers.
+def measure(
+    model: Path, chosen: Sequence[Sequence[str]], leave_float: Sequence[str] = (), progress=iter
+) -> list[dict]:
+    """What training for a few steps sends, over both workers, with each choice of layers in 8 bits.
 
     `step_bytes` are counted at each step, headers of TCP and IP too; `step_analytic_bytes` by the
     ring's formula, 2 (n - 1) times gradients and ranges; `gradient_bytes` are the float32
     gradients of one worker; `messages` the all-reduces at a step. QlabError: a worker failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        told = {"model": str(model), "configurations": configurations}
-        Path(folder, "told.json").write_text(json.dumps(told))
-        with (first := _worker(0, folder)):
-            try:
-                pairs = zip(progress(configurations), first.stdout, strict=False)
-                found = [json.loads(line) for _, line in pairs]
-            except BaseException:  # an interrupt too: nobody waits for it any more
-                first.kill()
-                raise
+        told = {"model": str(model), "chosen": chosen, "leave_float": leave_float}
+        with (
+            first := _worker(0, json.dumps(told), folder)
+        ):  # interrupted, it ends as it next tells
+            pairs = zip(progress(chosen), first.stdout, strict=False)
+            found = [json.loads(line) for _, line in pairs]
         if first.returncode != 0:
             logs = [log.read_text(errors="replace").strip() for log in Path(folder).glob("*.log")]
             last = "; ".join(log.split("\n")[-1] for log in logs)
@@ -61,9 +58,9 @@ def measure(model: Path, configurations: list[Configuration], progress=iter) -> 
         return found
 
 
-def _worker(index: int, folder: str) -> Popen:
+def _worker(index: int, told: str, folder: str) -> Popen:
     """Start a worker: the first makes the namespace, and starts the second in it."""
-    call = [sys.executable, "-m", "qlab.classifier.network", str(index), folder]
+    call = [sys.executable, "-m", "qlab.classifier.network", str(index), told, folder]
     if index == 0:
         call = [*NAMESPACE, "sh", "-c", '"$1" -c "$0" && exec "$@"', UP, *call]
     place = {"cluster": {"worker": ADDRESSES}, "task": {"type": "worker", "index": index}}
@@ -73,14 +70,13 @@ def _worker(index: int, folder: str) -> Popen:
         return Popen(call, stdin=PIPE, stdout=PIPE, stderr=log, env=os.environ | more)
 
 
-def _work(index: int, folder: str) -> None:
-    """Train all configurations in step with the other worker; the first counts and tells."""
+def _work(index: int, told: str, folder: str) -> None:
+    """Train every choice in step with the other worker; the first counts and tells."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log
-    told = json.loads(Path(folder, "told.json").read_text())
-    other = _worker(1, folder) if index == 0 else None
+    other = _worker(1, told, folder) if index == 0 else None
     counter = partial(psutil.net_io_counters, pernic=True, nowrap=False)  # of this namespace
-    for train, gradients, sent in _trainings(**told, seed=index):
+    for train, found in _trainings(**json.loads(told), seed=index):
         counted = []
         for _ in range(WARMUP + STEPS):  # neither starts a step before both have ended the last
             before = counter()["lo"].bytes_sent
@@ -93,14 +89,11 @@ def _work(index: int, folder: str) -> None:
             other.stdout.readline() if other else print("done", file=out)
             counted.append(counter()["lo"].bytes_sent - before)
         if other:
-            reduced = 2 * (len(ADDRESSES) - 1) * sum(sent)
-            found = {"step_bytes": counted[WARMUP:], "step_analytic_bytes": reduced}
-            found |= {"gradient_bytes": gradients, "messages": len(sent)}
-            print(json.dumps(found), file=out)
+            print(json.dumps({"step_bytes": counted[WARMUP:]} | found), file=out)
 
 
-def _trainings(model: str, configurations: list, seed: int):
-    """Of each configuration: its step, bytes of gradients, and of each tensor all-reduced."""
+def _trainings(model: str, chosen: list, leave_float: list, seed: int):
+    """Of each choice its step, and what is reckoned of it."""
     from qlab.classifier import partial_qat
     from qlab.classifier.model import keras, load, tf
 
@@ -111,7 +104,7 @@ def _trainings(model: str, configurations: list, seed: int):
     given, rng = load(model), np.random.default_rng(seed)
     images = rng.integers(0, 256, (BATCH, *given.input_shape[1:])).astype(np.float32)
     batch = tf.constant(images), tf.constant(rng.integers(0, given.output_shape[1], BATCH))
-    for layers, trained, leave_float in configurations:
+    for layers in chosen:
         # Each variable made in the scope is sent to the other: so wrap outside, mirror the result.
         local = partial_qat.quantized(given, layers, 8, leave_float)
         kinds = {type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")}
@@ -119,8 +112,6 @@ def _trainings(model: str, configurations: list, seed: int):
         with known, strategy.scope():
             made = keras.models.clone_model(local)
             made.set_weights(local.get_weights())
-            for layer in made.layers if trained is not None else ():
-                layer.trainable = partial_qat.inner(layer).name in trained
             optimizer = keras.optimizers.Adam(1e-4, jit_compile=False)
             optimizer.build(made.trainable_variables)
 
@@ -133,9 +124,11 @@ def _trainings(model: str, configurations: list, seed: int):
         train = tf.function(lambda s=step: strategy.run(s, args=batch))
         nodes = train.get_concrete_function().graph.get_operations()
         sent = [op.inputs[0] for op in nodes if op.type.startswith("CollectiveReduce")]
-        sizes = [t.shape.num_elements() * t.dtype.size for t in sent]
-        yield train, 4 * sum(v.shape.num_elements() for v in made.trainable_variables), sizes
+        reduced = sum(t.shape.num_elements() * t.dtype.size for t in sent)
+        gradients = 4 * sum(v.shape.num_elements() for v in made.trainable_variables)
+        ring = {"step_analytic_bytes": 2 * (len(ADDRESSES) - 1) * reduced}
+        yield train, ring | {"gradient_bytes": gradients, "messages": len(sent)}
 
 
 if __name__ == "__main__":
-    _work(int(sys.argv[1]), sys.argv[2])
+    _work(int(sys.argv[1]), *sys.argv[2:])

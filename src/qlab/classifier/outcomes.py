@@ -1,14 +1,11 @@
 """What became of each test image: the rows that every interval on images can be computed from."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from qlab.classifier.data import Task
-from qlab.classifier.metrics import EXPERIMENT, Answers, Worse
+from qlab.classifier.metrics import Answers, Worse
 from qlab.classifier.points import FLOAT, Answer, Point
-from qlab.core import items
 
 FILE = "tflite"  # the graph that the file computes
 MANY = 2_000  # images; of more, only what files answer on the images as they are is kept
@@ -39,10 +36,3 @@ def _rows(task: Task, point: Point, graph: str, found: np.ndarray, *worse) -> pd
     about |= {"label": labels.astype(small), "predicted": found.argmax(1).astype(small)}
     about |= {"confidence": found.max(1), "of_label": found[places, labels]}
     return pd.DataFrame(about)
-
-
-def write(task: Task, parent: Answer, answers: Answers, worse: Worse) -> Path | None:
-    """Keep the rows beside the records; none of a long sweep, whose 1.5 million are too many."""
-    if task.given.sweep == "long":
-        return None
-    return items.write(EXPERIMENT, task.place, table(task, parent, answers, worse))

@@ -104,25 +104,24 @@ def quantized(
         with qat.quantize_scope({OUTPUT_ONLY.__name__: OUTPUT_ONLY}):
             annotated = keras.models.clone_model(copy, clone_function=mark)
             return qat.quantize_apply(annotated, scheme)
-    except (RuntimeError, ValueError) as error:
-        if "support" not in str(error):
-            raise
-        raise QlabError(
-            f"tfmot cannot quantize a layer of this model: {error} To leave it float, name it in "
-            "the parameter 'leave_float'."
-        ) from error
+    except (RuntimeError, ValueError) as error:  # not supported, or a failure of tfmot's own
+        told = f"{error} To leave a layer float, name it in the parameter 'leave_float'."
+        raise QlabError(f"tfmot cannot quantize this model: {told}") from error
 
 
 def companions(
     model: keras.Model, chosen: Sequence[str], leave_float: Sequence[str] = ()
 ) -> set[str]:
     """Names of the layers to quantize for `chosen` to be: see the text at the top."""
-    marked: set[str] = set()
+    marked = set(chosen)
     for layer in map(model.get_layer, chosen):
-        marked |= _folded(layer)
+        last = layer  # and the batch normalization and the activation that alone read it
+        for kind in (kinds.BatchNormalization, ACTIVATIONS):
+            after = readers(last)
+            if len(after) == 1 and isinstance(after[0], kind):
+                marked.add((last := after[0]).name)
         while len(before := sources(layer)) == 1 and moves(before[0]):
-            layer = before[0]
-            marked.add(layer.name)
+            marked.add((layer := before[0]).name)
     marked -= set(leave_float)
     for layer in model.layers:  # in the order of execution
         before = sources(layer)
@@ -132,30 +131,18 @@ def companions(
     return marked
 
 
-def _folded(layer: keras.layers.Layer) -> set[str]:
-    """A layer, and the batch normalization and the activation that alone read it, in this order."""
-    found = {layer.name}
-    for kind in (kinds.BatchNormalization, ACTIVATIONS):
-        after = readers(layer)
-        if len(after) == 1 and isinstance(after[0], kind):
-            layer = after[0]
-            found.add(layer.name)
-    return found
-
-
 def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
     """Names of unmarked layers of kinds unknown to tfmot that weighted ones among the marked read.
     It would leave their outputs, and so the layers that read them in the file, in float."""
+
+    def feeding(layer: keras.layers.Layer) -> list[keras.layers.Layer]:  # past what moves values
+        return [y for x in sources(layer) for y in (feeding(x) if moves(x) else [x])]
+
     weighted = [x for x in model.layers if x.name in marked and isinstance(x, WEIGHTED)]
-    read = [source for layer in weighted for source in _feeding(layer)]
+    read = [source for layer in weighted for source in feeding(layer)]
     # tfmot puts a quantizer behind inputs by itself.
     unknown = [x for x in read if not isinstance(x, kinds.InputLayer) and not KNOWN.supports(x)]
     return {x.name for x in unknown} - marked
-
-
-def _feeding(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """The layers whose values a layer reads, past those that only move values."""
-    return [y for x in sources(layer) for y in (_feeding(x) if moves(x) else [x])]
 
 
 def moves(layer: keras.layers.Layer) -> bool:

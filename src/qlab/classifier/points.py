@@ -5,9 +5,10 @@ A point is kept by content: an interrupted sweep goes on with those that are mis
 
 import json
 import logging
-from collections.abc import Iterable
+import multiprocessing
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,12 @@ import numpy as np
 
 from qlab.classifier import answers, export, fine_tune, partial_qat, ptq, quantizers
 from qlab.classifier import model as keras_classifier
-from qlab.classifier.data import Task
+from qlab.classifier.data import Parameters, Task, prepare
 from qlab.classifier.partial_qat import keras
-from qlab.core import provenance
+from qlab.core import processes, provenance
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
+from qlab.core.tf import tf
 
 log = logging.getLogger(__name__)
 
@@ -116,25 +118,49 @@ class Bench:
 def parent(bench: Bench, threads: int) -> Answer:
     """The float model as it is: its Keras graph's answers and its file's."""
     test = bench.task.test.images
-    found = {
-        "float": answers.keras_probabilities(bench.model, test),
-        "tflite": answers.tflite_probabilities(bench.float_file, test, threads),
-    }
+    found = {"float": answers.keras_probabilities(bench.model, test)}
+    found["tflite"] = answers.tflite_probabilities(bench.float_file, test, threads)
     return Answer(bench.float_file, found, {})
 
 
-def tried(points: Iterable[Point], bench: Bench, threads: int) -> dict[Point, Answer]:
-    """What each point gives; of one that cannot be made the reason, `facts["failed"]`."""
+def made(points: Sequence[Point], task: Task, threads: int, progress=iter) -> dict[Point, Answer]:
+    """What each point gives; of one that cannot be made the reason, `facts["failed"]`.
+
+    Without a GPU, points share processes that train with one thread: so small a network trains no
+    faster with two, whose sums end in other digits.
+    """
+    gpu = tf.config.list_physical_devices("GPU")
+    calls = [(point, task.given, threads) for point in points]
+    given = processes.starmap(_tried, calls, 1 if gpu else max(2, threads), progress)
+    found = dict(zip(points, given, strict=True))
+    for point, one in found.items():
+        if reason := one.facts.get("failed"):
+            log.warning("%s is not there: %s", point.variant, reason)
+    return found
+
+
+@cache
+def _bench(given: Parameters, alone: bool) -> "Bench":
+    """What a process needs for a task's points, once."""
+    if alone:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    return Bench(prepare(given))
+
+
+def _tried(point: Point, given: Parameters, threads: int) -> Answer:
+    alone = multiprocessing.parent_process() is not None
+    return tried(point, _bench(given, alone), threads)
+
+
+def tried(point: Point, bench: Bench, threads: int) -> Answer:
+    """What a point gives, or `facts["failed"]`, why it cannot be made."""
     from tensorflow.lite.python.convert_phase import ConverterError
 
-    found = {}
-    for point in points:
-        try:
-            found[point] = answer(point, bench, threads)
-        except (QlabError, RuntimeError, ValueError, ConverterError) as error:
-            log.warning("%s is not there: %s", point.variant, error)
-            found[point] = Answer(None, {}, {"failed": str(error)})
-    return found
+    try:
+        return answer(point, bench, threads)
+    except (QlabError, RuntimeError, ValueError, ConverterError) as error:
+        return Answer(None, {}, {"failed": str(error)})
 
 
 def answer(point: Point, bench: Bench, threads: int) -> Answer:
@@ -173,11 +199,9 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
         (folder / "facts.json").write_text(json.dumps(facts))
 
     folder = artefact("qat_point", recipe, make)
+    file, facts = folder / "model.tflite", json.loads((folder / "facts.json").read_text())
     with np.load(folder / "probabilities.npz") as kept:
-        probabilities = dict(kept)
-    file = folder / "model.tflite"
-    facts = json.loads((folder / "facts.json").read_text())
-    return Answer(file if file.is_file() else None, probabilities, facts)
+        return Answer(file if file.is_file() else None, dict(kept), facts)
 
 
 def _tuned(point: Point, bench: Bench) -> tuple[bytes, dict[str, np.ndarray], dict[str, Any]]:

@@ -43,7 +43,8 @@ def quantize(
         made.add_static_config(operator.rule, kind.ALL_SUPPORTED, *widths, grains, **how)
     # Without this the interface itself turns int8.
     made.update_quantization_recipe(".*", kind.OUTPUT, algorithm_key="no_quantize")
-    inputs = tflite_graph.signature_inputs(float_file)
+    (signature,) = tflite_graph.read(float_file).signatureDefs
+    inputs = [entry.name.decode() for entry in signature.inputs]
     samples = [dict.fromkeys(inputs, image[None].astype(np.float32)) for image in calibration]
     with quiet_quantizer():
         ranges = made.calibrate({tflite_graph.SIGNATURE: samples}, num_threads=threads)

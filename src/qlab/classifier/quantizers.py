@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from qlab.classifier.partial_qat import inner, keras, moves, part, sources
-from qlab.core import plot
 
 
 def calibrate(
@@ -23,8 +22,12 @@ def calibrate(
         # What tfmot puts behind the input has no layer of that name.
         there = known.get(inner(layer).name) or known[sources(layer)[0].name]
         for name, pair in _ranges(layer).items():
-            if "kernel" in name:
-                _measure_weights(layer, name, *pair)
+            if "kernel" in name:  # one a channel or one in all, symmetric
+                kernel = next(v for v in layer.weights if part(v) == name).numpy()
+                axes = tuple(range(kernel.ndim - 1)) if pair[0].shape.rank else None
+                limit = np.abs(kernel).max(axes)
+                pair[0].assign(-limit)
+                pair[1].assign(limit)
             else:
                 ends.append(pair)
                 tensors.append(_watched(there, name))
@@ -38,14 +41,6 @@ def calibrate(
     for pair, limits in zip(ends, np.mean(seen, axis=0), strict=True):
         for variable, limit in zip(pair, limits, strict=True):
             variable.assign(limit)
-
-
-def _measure_weights(layer: keras.layers.Layer, name: str, low, high) -> None:
-    """Set the range of a wrapper's kernel, one a channel or one in all, symmetric."""
-    kernel = next(v for v in layer.weights if part(v) == name).numpy()
-    limit = np.abs(kernel).max(tuple(range(kernel.ndim - 1)) if low.shape.rank else None)
-    low.assign(-limit)
-    high.assign(limit)
 
 
 def _watched(layer: keras.layers.Layer, name: str):
@@ -84,30 +79,3 @@ def _gives_codes(layer: keras.layers.Layer) -> bool:
     if moves(inner(layer)):
         return all(map(_gives_codes, sources(layer)))
     return any("kernel" not in name for name in _ranges(layer))
-
-
-def picture(tables: dict[str, pd.DataFrame], profile: str, model: str) -> None:
-    """Which quantizers each layer carries, for each choice of layers, from the first that has one:
-    a picture of a table."""
-    rows = pd.concat([t.assign(chosen=name) for name, t in tables.items()])
-    # The longest: tfmot adds a layer behind the input where a first layer is quantized.
-    names = list(max(tables.values(), key=len)["layer"])
-    marks = {"weights": (-0.27, plot.PALETTE[3], "s"), "inputs": (0.0, plot.PALETTE[2], "<"),
-             "outputs": (0.27, plot.PALETTE[1], ">")}  # fmt: skip
-    marked = set(rows.loc[rows[list(marks)].any(axis=1), "layer"])
-    names = names[next(i for i, name in enumerate(names) if name in marked) :]
-    rows, columns = rows[rows["layer"].isin(names)], list(tables)
-    layout = {"figsize": (2.6 + 0.95 * len(tables), 1.8 + 0.24 * len(names))}
-    with plot.figure("qat_wrappers", profile, rows, **layout) as (canvas, axis):
-        for what, (shift, colour, marker) in marks.items():
-            there = rows[rows[what]]
-            x = [columns.index(name) + shift for name in there["chosen"]]
-            y = [names.index(name) for name in there["layer"]]
-            axis.plot(x, y, ls="", marker=marker, ms=6, color=colour, label=what)
-        axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.set_xticks(range(len(columns)), columns)
-        axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(len(names) - 0.4, -0.6))
-        axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-        axis.grid(axis="x", visible=False)
-        canvas.suptitle(f"{model}, the end of the network", fontsize=10)
-        canvas.legend(loc="outside lower center", ncols=3, frameon=False, title="quantizers at")

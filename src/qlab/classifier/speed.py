@@ -1,13 +1,13 @@
-"""What a clock says: of a training step, of one image through a file; and peak memory.
+"""What a clock says: of a training step, and of one image through a file.
 
 `python -m qlab.classifier.speed JSON` measures in a process of its own: JSON has the arguments of
-`file_rounds` or of `step_rounds`, whose 0 rounds ask for the peak memory.
+`file_rounds` or of `step_rounds`.
 """
 
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,6 @@ from qlab.core.records import Record
 REPEATS = {"smoke": 6, "mini": 30, "small": 100, "full": 100}  # timed inferences
 PROCESSES = 5  # fresh ones that are timed; at smoke and mini, if not of a long sweep, this one
 STEPS = 10  # timed training steps of each model, in each of them
-MEMORY_STEPS = 4  # the first two trace and allocate; memory was seen to be level after the third
-
-
-def _times(
-    task: Task, points: Iterable[Point], measure: Callable, told: dict[str, Any], progress
-) -> Iterator[tuple[Point, list[np.ndarray], list[np.ndarray]]]:
-    """Of each point: milliseconds by round, of this process or of several, and their ratios to the
-    first point's. `measure(**told)` gives seconds [points][rounds]."""
-    if task.given.sweep == "short" and task.given.profile in ("smoke", "mini"):
-        runs = [measure(**told)]
-    else:
-        runs = timing.in_processes(__name__, told, PROCESSES, progress)
-    for place, point in enumerate(points):
-        each = [np.array(run[place]) for run in runs]
-        ratios = [one / run[0] for one, run in zip(each, runs, strict=True)]
-        yield point, [one * 1e3 for one in each], ratios
 
 
 def latency_records(
@@ -51,15 +35,7 @@ def latency_records(
     files |= {p: answers[p].file for p in timed if p in answers and answers[p].file}
     told = {"files": [str(file) for file in files.values()], "threads": threads}
     told |= {"shape": [1, *task.test.images.shape[1:]], "repeats": REPEATS[task.given.profile]}
-    found, device = [], provenance.device(f"{threads} threads")
-    for point, spent, ratios in _times(task, files, file_rounds, told, progress):
-        estimates = {
-            "latency_ms_p50": stats.of_rounds(spent, 0.5),
-            "latency_ms_p90": stats.of_rounds(spent, 0.9),
-            "latency_ratio": stats.of_rounds(ratios, 0.5),
-        }
-        found += recorded(task, point, estimates, seeded=False, device=device)
-    return found
+    return _timed(task, files, file_rounds, told, "latency", (0.5, 0.9), threads, progress)
 
 
 def step_records(
@@ -68,21 +44,32 @@ def step_records(
     """Time of a training step and its ratio to float's, of `step_points`, taken in turn."""
     points = [p for p in step_points(task, bench) if p in answers]
     points = [p for p in points if "failed" not in answers[p].facts]
-    told = _steps(task, bench, points, STEPS)
-    found, device = [], provenance.device(f"{threads} threads")
-    for point, spent, ratios in _times(task, points, step_rounds, told, progress):
-        estimates = {"train_step_ms_p50": stats.of_rounds(spent, 0.5)}
-        if point != points[0]:
-            estimates["train_step_ratio"] = stats.of_rounds(ratios, 0.5)
-        found += recorded(task, point, estimates, seeded=False, device=device)
-    return found
-
-
-def _steps(task: Task, bench: Bench, points: list[Point], rounds: int) -> dict[str, Any]:
-    """Arguments of `step_rounds`."""
-    told = {"file": str(task.file), "leave_float": task.leave_float, "rounds": rounds}
+    told = {"file": str(task.file), "leave_float": task.leave_float, "rounds": STEPS}
     told |= {"settings": task.training, "logits": bench.logits}
-    return told | {"models": [(bench.chosen(point), point.bits) for point in points]}
+    told |= {"models": [(bench.chosen(point), point.bits) for point in points]}
+    return _timed(task, points, step_rounds, told, "train_step", (0.5,), threads, progress)
+
+
+def _timed(
+    task: Task, points: Iterable[Point], measure: Callable, told: dict[str, Any], what: str,
+    quantiles: Sequence[float], threads: int, progress,
+) -> list[Record]:  # fmt: skip
+    """Of each point quantiles of milliseconds by round, of this process or of several, and their
+    ratio to the first point's. `measure(**told)` gives seconds [points][rounds]."""
+    if task.given.sweep == "short" and task.given.profile in ("smoke", "mini"):
+        runs = [measure(**told)]
+    else:
+        runs = timing.in_processes(__name__, told, PROCESSES, progress)
+    found, device = [], provenance.device(f"{threads} threads")
+    for place, point in enumerate(points):
+        each = [np.array(run[place]) for run in runs]
+        ratios = [one / run[0] for one, run in zip(each, runs, strict=True)]
+        spent = [1e3 * one for one in each]
+        numbers = {f"{what}_ms_p{100 * q:.0f}": stats.of_rounds(spent, q) for q in quantiles}
+        if place or what == "latency":
+            numbers[f"{what}_ratio"] = stats.of_rounds(ratios, 0.5)
+        found += recorded(task, point, numbers, seeded=False, device=device)
+    return found
 
 
 def step_points(task: Task, bench: Bench) -> list[Point]:
@@ -92,18 +79,6 @@ def step_points(task: Task, bench: Bench) -> list[Point]:
         return [tuned, *(Point("qat", "last", *p) for p in ((1, 8), (whole, 8), (whole, 4)))]
     chosen = [("last", whole), *itertools.product(("last", "first"), (1, whole // 2))]
     return [tuned, *(Point("qat", *p, bits) for bits in partial_qat.BITS for p in chosen)]
-
-
-def memory_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
-    """Peak bytes of a process that fine-tunes float, the last layer, the first, or all of them."""
-    places = [("last", 1), ("first", 1), ("last", len(bench.layers))]
-    trained = [Point("qat", *p, bits) for bits in partial_qat.BITS for p in places]
-    found = []
-    for point in progress([Point("tuned"), *trained]):
-        told = json.dumps(_steps(task, bench, [point], rounds=0))
-        peak = timing.peak_memory(["-m", __name__, told])
-        found += recorded(task, point, {"train_peak_memory_bytes": peak}, seeded=False)
-    return found
 
 
 def file_rounds(
@@ -129,14 +104,9 @@ def step_rounds(
         made = partial_qat.quantized(model, layers, bits, leave_float)
         made = fine_tune.compiled(made, settings, logits)
         calls[place] = lambda made=made: made.train_on_batch(images, labels)
-    warmup = 2 if rounds else MEMORY_STEPS
-    return [t.tolist() for t in timing.interleaved(calls, rounds, warmup, seed=seed).values()]
+    return [t.tolist() for t in timing.interleaved(calls, rounds, seed=seed).values()]
 
 
 if __name__ == "__main__":
     told = json.loads(sys.argv[1])
-    found = file_rounds(**told) if "files" in told else step_rounds(**told)
-    if told.get("rounds") == 0:
-        timing.print_peak_memory()
-    else:
-        print(json.dumps(found))
+    print(json.dumps(file_rounds(**told) if "files" in told else step_rounds(**told)))

@@ -1,92 +1,69 @@
 """Which points notebook 03 runs, and what comes back from their records."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from qlab.classifier.data import Task
-from qlab.classifier.formulas import FEWEST, Fits, loss_formulas, size_formula
+from qlab.classifier.formulas import FEWEST, Fits, loss_formulas, size_line
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Bench, Point
 from qlab.classifier.ptq import ROUNDINGS
-from qlab.core import places, records
-from qlab.core.errors import QlabError
+from qlab.core import records
 
 EXPERIMENT = "resnet_qat"  # in the records
 LONG = "mini-long"  # where the embedded model's long sweep lies
 POINTS = 100  # percentage points of a share
 FEW = 3  # seeds of points that no verdict hangs on
-SEEDS = {"short": 3, "long": 5}  # of the others, where the parameter does not say
+SEEDS = {"short": 10, "long": 5}  # of the others, where the parameter does not say
 
 
 def sweep_points(task: Task, bench: Bench) -> list[Point]:
     """The points of the sweep that the task asks for."""
     layers, given = len(bench.layers), task.given
-    seeds, whole = given.seeds or SEEDS[given.sweep], ("last", layers)
-    few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3, 4))} - {0})
-    ptq = [Point("ptq", "last", k, bits) for bits, k in product(BITS, few)]
-    if given.sweep == "long":
-        found = long_sweep(layers, seeds)
-    elif given.profile == "smoke":
-        found = [Point("tuned"), Point("ptq", *whole), Point("qat", "last", 1)]
-    elif given.profile in ("small", "full"):
-        found = real_sweep(layers, seeds)
-    elif long_table(task) is not None:
-        found = [Point("tuned"), *ptq, *(Point("qat", *whole, bits) for bits in BITS)]
+    few, whole = quarters(layers), ("last", layers)
+    if given.sweep == "long" or given.profile in ("small", "full"):
+        seeds = given.seeds or SEEDS[given.sweep]
+        return seeded_sweep(layers, seeds, given.sweep == "long") + raw_points(bench)
+    if given.profile == "smoke":
+        found = [Point("ptq", *whole), Point("qat", "last", 1)]
     else:
         ends = [("last", k) for k in few] + [("first", k) for k in few if k < layers]
-        found = [Point("tuned"), *ptq, *(Point("qat", *p, bits) for bits, p in product(BITS, ends))]
-    return found + raw_points(bench)
+        chosen = ends if long_table(task) is None else [whole]
+        found = [Point("ptq", "last", k, bits) for bits, k in product(BITS, few)]
+        found += [Point("qat", *place, bits) for bits, place in product(BITS, chosen)]
+    return [Point("tuned"), *found, *raw_points(bench)]
 
 
-def real_sweep(layers: int, seeds: int) -> list[Point]:
-    """All layers, and the first and the last k of `some_ends`, 8 and 4 bits, several seeds; hours.
+def quarters(layers: int) -> list[int]:
+    """Values of k: one layer, and each quarter of the layers."""
+    return sorted({1, *(round(layers * part / 4) for part in (1, 2, 3, 4))} - {0})
 
-    The largest k, which a formula is tested on, has FEW. All layers at 4 bits are rounded in other
-    ways too.
+
+def seeded_sweep(layers: int, seeds: int, long: bool = False) -> list[Point]:
+    """8 and 4 bits, from several seeds; hours. All layers, and the first and the last k of
+    `quarters`, all layers at 4 bits rounded in other ways too; or, `long`, every k from either end,
+    each layer alone, and ranges as tfmot starts them.
+
+    The first layer alone is `first1`, the last alone `last1`, all layers are `last{layers}`. What a
+    `long` sweep has beyond, and the largest k, which a formula is tested on, has FEW seeds. All of
+    a seed come before the next, so that an interrupted sweep has the first seeds whole.
     """
-    few, chosen = some_ends(layers)
-    ptq = [Point("ptq", *p, bits) for bits, p in product(BITS, chosen)]
-    ptq += [Point("ptq", "last", layers, 4, rounding=how) for how in filter(None, ROUNDINGS)]
-    qat = [Point("qat", *p, bits) for bits, p in product(BITS, chosen)]
-    return ptq + _in_turn([Point("tuned"), *qat], seeds, [p for p in qat if p.k in few[-1:]])
-
-
-def _in_turn(points: list[Point], seeds: int, seldom: Collection[Point]) -> list[Point]:
-    """Points from each seed, all of a seed before the next, so that an interrupted sweep has the
-    first seeds whole; of those that no verdict hangs on, FEW."""
-    found = [replace(p, seed=seed) for seed, p in product(range(seeds), points)]
-    return [p for p in found if p.seed < FEW or replace(p, seed=0) not in seldom]
-
-
-def some_ends(layers: int) -> tuple[list[int], list[tuple[str, int]]]:
-    """Four k, fewer of a small network; and all layers, and these k from either end."""
-    few = sorted({1, *(round(layers * part / 4) for part in (1, 2, 3))} - {0, layers})
-    return few, [("last", layers), *product(("last", "first"), few)]
-
-
-def long_sweep(layers: int, seeds: int) -> list[Point]:
-    """Every k from either end and each layer alone, 8 and 4 bits, several seeds; hours.
-
-    The first layer alone is `first1`, the last alone `last1`, all layers are `last{layers}`. What
-    is not among the points of `real_sweep` has FEW.
-    """
-    chosen = [("last", k) for k in range(1, layers + 1)]
-    chosen += [("first", k) for k in range(1, layers)]
-    chosen += [("only", k) for k in range(2, layers)]
-    ptq = [Point("ptq", *p, bits) for p, bits in product(chosen, BITS)]
-    qat = [Point("qat", *p, bits) for bits, p in product(BITS, chosen)]
-    cold = [Point("qatcold", "last", layers, bits) for bits in BITS]
-    few, often = some_ends(layers)
-    seldom = [p for p in qat if (p.where, p.k) not in often or p.k in few[-1:]]
-    return ptq + _in_turn([Point("tuned"), *qat, *cold], seeds, seldom)
-
-
-def whole_points(bench: Bench) -> list[Point]:
-    """All layers in 8 bits, without training and with; inference is timed."""
-    return [Point(method, "last", len(bench.layers)) for method in ("ptq", "qat")]
+    few, whole = quarters(layers)[:-1], ("last", layers)
+    often = {whole, *product(("last", "first"), few[:-1])}
+    chosen = [whole, *product(("last", "first"), range(1, layers) if long else few)]
+    chosen += [("only", k) for k in range(2, layers)] if long else []
+    ptq, qat = ([Point(m, *p, bits) for bits, p in product(BITS, chosen)] for m in ("ptq", "qat"))
+    if long:
+        qat += [Point("qatcold", *whole, bits) for bits in BITS]
+    else:
+        ptq += [Point("ptq", *whole, 4, rounding=how) for how in filter(None, ROUNDINGS)]
+    found = [replace(p, seed=s) for s, p in product(range(seeds), [Point("tuned"), *qat])]
+    seldom = [p.method == "qat" and (p.where, p.k) not in often for p in found]
+    return ptq + [p for p, rare in zip(found, seldom, strict=True) if p.seed < FEW or not rare]
 
 
 def raw_points(bench: Bench) -> list[Point]:
@@ -111,12 +88,6 @@ def long_table(task: Task) -> pd.DataFrame | None:
     return None
 
 
-def whole_sweep(task: Task, here: pd.DataFrame) -> pd.DataFrame:
-    """Records of the long sweep of this model, or, where there is none, of this run."""
-    table = long_table(task)
-    return here if table is None else table
-
-
 def same_settings(whole: pd.DataFrame, here: pd.DataFrame) -> bool:
     """Whether two tables of records train as many steps and judge by as many images."""
     both = pd.concat([whole, here])
@@ -134,31 +105,30 @@ def formulas(points: pd.DataFrame, layers: int) -> Fits:
             continue
         whole = both_ends(one)
         for where, fit in loss_formulas(one, layers).items():
-            found[where, bits] = fit, size_formula(whole[whole["where"] == where])
+            found[where, bits] = fit, size_line(whole[whole["where"] == where])
     return found
+
+
+def options(formulas: Fits, layers: Sequence[int]) -> pd.DataFrame:
+    """Every k that the formulas cover, with its prediction; `layers` are their parameters, from
+    the input on.
+
+    Columns where, bits, k, size in bytes, loss, loss_low, loss_high as a share, and left_out (by
+    how much the loss's formula was off on k that it had not seen).
+    """
+    k, found = np.arange(len(layers) + 1), [pd.DataFrame(columns=["size", "loss"])]
+    for (where, bits), (loss, line) in formulas.items():
+        ordered = layers if where == "first" else layers[::-1]
+        share = np.concatenate([[0], np.cumsum(ordered)]) / np.sum(layers)
+        table = pd.DataFrame({"where": where, "bits": bits, "k": k})
+        table["size"] = line.intercept + line.slope * share
+        table["loss"], table["loss_low"], table["loss_high"] = loss.predict(k / len(layers))
+        table["left_out"] = loss.left_out
+        found.append(table[k / len(layers) <= loss.highest + 1e-9])
+    return pd.concat(found[len(found) > 1 :], ignore_index=True)
 
 
 def both_ends(points: pd.DataFrame) -> pd.DataFrame:
     """Points with what both series share: all layers are the last N and the first N."""
     shared = points[(points["where"] == "last") & (points["k"] == points["k"].max())]
     return pd.concat([points, shared.assign(where="first")], ignore_index=True)
-
-
-def verdicts(points: pd.DataFrame, layers: int) -> str:
-    """First against last layers, a paragraph for each method and bit width."""
-    told, series = [], points[points["where"] != "only"]
-    whole = pd.concat([series, places.each_alone(points, layers)], ignore_index=True)
-    for method, bits in product(("ptq", "qat"), BITS):
-        told.append(f"\n{method.upper()}, {bits}-bit weights")
-        for judge in (places.by_number, places.by_share, places.by_depth):
-            try:
-                one = whole[(whole["method"] == method) & (whole["bits"] == bits)]
-                told.append(judge(one, layers).sentence)
-            except QlabError as error:
-                told.append(f"Not judged: {error}")
-    return "\n".join(told).strip()
-
-
-def float_bytes(table: pd.DataFrame) -> float:
-    """Size of the float32 file."""
-    return float(records.pick(table, "size_bytes", variant=PARENT)["value"].iloc[0])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qlab.classifier.resnet import keras, layers
+from qlab.classifier.model import keras, layers
 from qlab.core.labelled_images import LabelledImages
 
 

@@ -39,6 +39,16 @@ def hash_json(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def check_drawn(what: str, content: bytes, known: str) -> None:
+    """QlabError where the first of what is drawn from a seed hashes to another sha256 here than on
+    the machines that the numbers of this project come from."""
+    if hashlib.sha256(content).hexdigest() != known:
+        raise QlabError(
+            f"{what} came out different here (its first items hash to another sha256); install the "
+            "exact versions of requirements.lock: Python, Pillow and numpy draw it."
+        )
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions of distributions, for a recipe or a provenance."""
     return {name: importlib.metadata.version(name) for name in packages}
@@ -79,15 +89,13 @@ def written_whole(target: Path) -> Iterator[Path]:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
     except OSError as error:
-        place = Path(error.filename or folder)
-        ours = place.is_relative_to(folder) or folder.is_relative_to(place)
-        ours = ours or error.errno in (errno.ENOSPC, errno.EDQUOT)  # a full disk, wherever it is
-        if error.errno not in _UNWRITABLE or not ours:
+        if error.errno not in _UNWRITABLE:
             raise
+        why = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         raise QlabError(
-            f"{target} could not be written ({error.strerror}); what was there before is untouched."
-            " Free some space (build/ can go at any time), or set QLAB_HOME to a folder with more "
-            "room that is yours, and run again."
+            f"{target} could not be written ({why}); what was there before is untouched. Free "
+            "some space (build/ can go at any time), or set QLAB_HOME to a folder with more room "
+            "that is yours, and run again."
         ) from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qlab.core import paths
-from qlab.core.cache import file_sha256, written_whole
+from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 
 CARD = "card.json"  # file in a model's folder
@@ -23,9 +23,7 @@ def keep(
         save(Path(made))  # where it fails, the old model stays
         full = {**card, "weights": weights, "weights_sha256": file_sha256(Path(made, weights))}
         Path(made, CARD).write_text(json.dumps(full, indent=2, sort_keys=True) + "\n")
-        for file in sorted(Path(made).iterdir()):
-            with written_whole(folder / file.name) as part:
-                shutil.copyfile(file, part)
+        shutil.copytree(made, folder, dirs_exist_ok=True)
     return full
 
 
@@ -43,8 +41,3 @@ def model_folder(name: str) -> Path:
         f"The embedded model '{name}' is not whole ({why}); git checkout gets it again, or set "
         "QLAB_HOME to a checkout."
     )
-
-
-def resnet_file(name: str) -> Path:
-    """An embedded classifier, a whole Keras 2 model: `resnet8_shapes32` or `resnet20_shapes32`."""
-    return model_folder(name) / "weights.h5"

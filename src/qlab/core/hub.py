@@ -7,7 +7,6 @@ from pathlib import Path
 from qlab.core import fetch
 from qlab.core.errors import QlabError
 from qlab.core.progress import quiet
-from qlab.core.secrets import kaggle_secret
 
 # The same bytes as openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl.
 LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
@@ -30,11 +29,6 @@ def is_name(text: str) -> bool:
     return re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", text) is not None
 
 
-def token() -> str:
-    """The hub's token from HF_TOKEN, else from Kaggle's secret of that name, or an empty text."""
-    return os.environ.get("HF_TOKEN", "").strip() or kaggle_secret("HF_TOKEN")
-
-
 def model(name: str, weights: bool = True) -> Path:
     """The folder of a hub model in Hugging Face's cache, downloaded where it is not there; without
     `weights` its configuration and tokenizer alone, some megabytes. QlabError: gated, unknown, or
@@ -44,7 +38,7 @@ def model(name: str, weights: bool = True) -> Path:
 
     if quiet():
         disable_progress_bars()
-    own = token() or False  # never one that a login left on the disk
+    own = os.environ.get("HF_TOKEN", "").strip() or False  # never one that a login left on the disk
     try:
         return Path(snapshot_download(name, allow_patterns=_SMALL + _WEIGHTS * weights, token=own))
     except OSError as error:  # the hub's own errors too

@@ -5,17 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from qlab.core.errors import QlabError
 
 _REFUSED = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}  # more than 8 bits a channel
 _ORIENTATION = 0x0112  # the tag of EXIF
-_BY = Image.Transpose
-# How to show upright what is stored with the orientations 2 to 8; not Pillow's exif_transpose,
-# which also writes the other tags anew and fails on bad ones.
-_TURNS = (_BY.FLIP_LEFT_RIGHT, _BY.ROTATE_180, _BY.FLIP_TOP_BOTTOM, _BY.TRANSPOSE, _BY.ROTATE_270)
-_TURNS = dict(enumerate((*_TURNS, _BY.TRANSVERSE, _BY.ROTATE_90), 2))
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -36,7 +31,7 @@ def _orientation(image: Image.Image) -> int:
     """EXIF's, 1 to 8; 1 (as stored) also where there is none or it cannot be read."""
     with contextlib.suppress(Exception):  # damaged EXIF raises errors of many kinds
         found = image.getexif().get(_ORIENTATION)
-        return found if found in _TURNS else 1
+        return found if found in range(2, 9) else 1
     return 1
 
 
@@ -56,5 +51,8 @@ def read_image(path: Path) -> np.ndarray:
         pixels = image.convert("RGB")
         if deep:
             raise QlabError(f"{path} has more than 8 bits a channel; convert it to 8.")
-        turn = None if isinstance(path, AsStored) else _TURNS.get(_orientation(image))
-        return np.asarray(pixels if turn is None else pixels.transpose(turn))
+        if isinstance(path, AsStored):
+            return np.asarray(pixels)
+        pixels.info.clear()  # exif_transpose fails on bad tags: it gets the orientation alone
+        pixels.getexif()[_ORIENTATION] = _orientation(image)
+        return np.asarray(ImageOps.exif_transpose(pixels))

@@ -6,9 +6,6 @@ import pandas as pd
 
 from qlab.core import paths
 from qlab.core.cache import written_whole
-from qlab.core.errors import QlabError
-
-LIMIT = 5 * 10**6  # bytes of a file: they are committed
 
 
 def path(experiment: str, profile: str) -> Path:
@@ -17,17 +14,13 @@ def path(experiment: str, profile: str) -> Path:
 
 
 def write(experiment: str, profile: str, items: pd.DataFrame) -> Path:
-    """Keep a table of items; returns its file. QlabError where it is larger than `LIMIT` bytes."""
+    """Keep a table of items; returns its file."""
     target = path(experiment, profile)
     with written_whole(target) as part:
         # Numbers take less room as they are than as places in a dictionary.
         labels = [c for c in items if not pd.api.types.is_numeric_dtype(items[c])]
         zstd = {"compression": "zstd", "compression_level": 19}
         items.to_parquet(part, engine="pyarrow", index=False, use_dictionary=labels, **zstd)
-        if (size := part.stat().st_size) > LIMIT and profile in ("mini", "small"):
-            raise QlabError(
-                f"The items of {experiment} take {size:,} bytes; {LIMIT:,} are committed at most."
-            )
     return target
 
 

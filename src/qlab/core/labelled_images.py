@@ -33,18 +33,8 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int) -> Self:
-        """The first `count` images; QlabError where there are fewer."""
-        return self.part(0, count)
-
-    def part(self, start: int, stop: int) -> Self:
-        """Images `start` up to `stop`, without it; QlabError where these are not there."""
-        if not 0 <= start < stop <= len(self):
-            raise QlabError(f"Images {start} up to {stop} were asked for, of {len(self)}.")
-        return self.taken(slice(start, stop))
-
     def taken(self, which: slice | np.ndarray) -> Self:
-        """The images of a slice, of places, or of a mask."""
+        """The images of a slice, of places, or of a mask; QlabError where these are none."""
         return replace(self, images=self.images[which], labels=self.labels[which])
 
     def without(self, others: "LabelledImages") -> Self:

@@ -83,7 +83,7 @@ def by_number(points: pd.DataFrame, layers: int) -> Verdict:
     k = 0 and k = N are left out: there both are the same model. Interval by Student's t over the
     pairs, p by flipping the signs of the differences, exact up to 14 pairs (Fisher 1935).
     """
-    first, last = _curves(points)
+    first, last = _points(points, "first", "last")
     both = first.merge(last, on=["k", "seed"], suffixes=("_first", "_last"))
     both = both[both["k"].between(1, layers - 1)]
     if both.empty:
@@ -101,7 +101,7 @@ def by_share(points: pd.DataFrame, layers: int) -> Verdict:
     the measured range), and the differences are averaged: t interval and t test over seeds.
     QlabError: fewer than two seeds whose shares overlap.
     """
-    found, ends = [], _curves(points)
+    found, ends = [], _points(points, "first", "last")
     for seed in sorted(set(ends[0]["seed"]) & set(ends[1]["seed"])):
         first, last = (end[end["seed"] == seed].sort_values("share") for end in ends)
         at = first[first["k"].between(1, layers - 1)]
@@ -124,7 +124,7 @@ def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
     and the logarithm of its share of the parameters. The layer is the unit, and the difference is
     minus the coefficient of depth. QlabError: fewer than 6 layers.
     """
-    alone = _one_width(points)[lambda t: t["where"] == "only"]
+    (alone,) = _points(points, "only")
     table = alone.groupby("k", as_index=False)[["loss", "share"]].mean()
     if len(table) < 6 or not (table["share"] > 0).all():
         raise QlabError(
@@ -163,14 +163,9 @@ def _detectable(values: np.ndarray) -> float:
     return float(np.squeeze(effect)) * float(np.std(values, ddof=1))
 
 
-def _curves(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Points of the first and of the last layers."""
-    table = _one_width(points)
-    return tuple(table[table["where"] == where] for where in ("first", "last"))
-
-
-def _one_width(points: pd.DataFrame) -> pd.DataFrame:
-    if points["bits"].nunique() != 1:
-        found = sorted(set(points["bits"]))
+def _points(table: pd.DataFrame, *ends: str) -> list[pd.DataFrame]:
+    """The points of each of `where`'s values."""
+    if table["bits"].nunique() != 1:
+        found = sorted(set(table["bits"]))
         raise QlabError(f"Places are compared at one bit width; found {found}.")
-    return points
+    return [table[table["where"] == end] for end in ends]

@@ -36,11 +36,6 @@ def use_style() -> None:
     sns.set_theme(style="whitegrid", rc=_STYLE)
 
 
-def colours(names: list[str]) -> dict[str, str]:
-    """A fixed colour per name, in order."""
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
-
-
 @contextmanager
 def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
     """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and, of `drawn`, .csv.

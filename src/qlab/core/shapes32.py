@@ -5,15 +5,12 @@ smaller shapes behind it, mostly one before it, uneven light and noise; its labe
 shape's.
 """
 
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from qlab.core import shapes
-from qlab.core.cache import artefact, code_sha256, versions
-from qlab.core.errors import QlabError
+from qlab.core.cache import artefact, check_drawn, code_sha256, versions
 from qlab.core.labelled_images import LabelledImages
 from qlab.core.progress import bar
 
@@ -86,34 +83,22 @@ def draw(split: str, index: int) -> tuple[np.ndarray, int]:
     return np.clip(halved + _noise(rng), 0, 255).astype(np.uint8), label
 
 
-def _drawn(split: str, indices: Iterable[int]) -> LabelledImages:
-    images, labels = zip(*(draw(split, index) for index in indices), strict=True)
+def load(split: str, count: int, progress=iter) -> LabelledImages:
+    """The first `count` images of a split; QlabError on a machine that draws other pixels."""
+    made = [draw(split, index) for index in progress(range(max(count, 64)))]
+    told = [image.tobytes() for image, _ in made[:64]] + [bytes(label for _, label in made[:64])]
+    check_drawn(f"shapes32 '{split}'", b"".join(told), DIGESTS[split])
+    images, labels = zip(*made[:count], strict=True)
     return LabelledImages(np.stack(images), np.array(labels, np.int64), CLASSES)
 
 
-def digest(split: str) -> str:
-    """sha256 over the pixels and labels of the first 64 images of a split."""
-    found = _drawn(split, range(64))
-    return hashlib.sha256(found.images.tobytes() + bytes(found.labels.tolist())).hexdigest()
-
-
-def load(split: str, count: int, progress=iter) -> LabelledImages:
-    """The first `count` images of a split; QlabError on a machine that draws other pixels."""
-    if digest(split) != DIGESTS[split]:
-        raise QlabError(
-            f"shapes32 '{split}' came out different here (its first 64 images hash to another "
-            "sha256); install the exact versions of requirements.lock, Pillow and numpy above all."
-        )
-    return _drawn(split, progress(range(count)))
-
-
-def kept(split: str, count: int, progress=None) -> LabelledImages:
+def kept(split: str, count: int) -> LabelledImages:
     """The same, drawn once and kept."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
     recipe["versions"] = versions("numpy", "pillow")
 
     def make(folder: Path) -> None:
-        made = load(split, count, progress or bar("images"))
+        made = load(split, count, bar("images"))
         np.savez(folder / "drawn.npz", images=made.images, labels=made.labels)
 
     with np.load(artefact("shapes32", recipe, make) / "drawn.npz") as stored:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
 
 Z = 1.959964  # two-sided 95 % quantile of the normal distribution
 
@@ -42,22 +41,16 @@ def bootstrap_interval(samples: np.ndarray, value: float) -> tuple[float, float]
 
 def proportion(successes: int, n: int) -> Estimate:
     """A share with its Wilson 95 % interval (Wilson 1927)."""
-    low, high = proportion_confint(successes, n, method="wilson")
-    share = successes / n  # at 0 and at n rounding leaves the ends a hair inside of it
-    return Estimate(share, min(float(low), share), max(float(high), share), n)
+    low, high = stats.binomtest(int(successes), n).proportion_ci(method="wilson")
+    return Estimate(successes / n, float(low), float(high), n)
 
 
 def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
     """A quantile of values [n] and its distribution-free 95 % interval: the order statistics whose
     ranks enclose it by the binomial distribution (Conover 1999, section 3.2); NaN of too few."""
-    ordered = np.sort(np.asarray(values, float))
-    n = len(ordered)
-    # Ranks from 1: P(x_(low) <= quantile <= x_(high)) is the binomial mass of low..high - 1.
-    low = int(stats.binom.ppf(0.025, n, quantile))
-    high = int(stats.binom.ppf(0.975, n, quantile)) + 1
-    known = low >= 1 and high <= n
-    ends = (float(ordered[i - 1]) if known else float("nan") for i in (low, high))
-    return Estimate(float(np.quantile(ordered, quantile)), *ends, n)
+    found = stats.quantile_test(values, p=quantile).confidence_interval()
+    low, high = found if np.isfinite(found).all() else (np.nan, np.nan)
+    return Estimate(float(np.quantile(values, quantile)), float(low), float(high), len(values))
 
 
 def student(values: np.ndarray) -> Estimate:

@@ -113,11 +113,6 @@ def weight_types(content: bytes) -> dict[str, tuple[str, int]]:
     return found
 
 
-def signature_inputs(file: Path) -> list[str]:
-    """Names of the inputs as the file's first signature calls them."""
-    return [entry.name.decode() for entry in read(file).signatureDefs[0].inputs]
-
-
 def decoding(file: Path) -> list[str]:
     """Output tensors of the operators after which no weights come: scores, peaks, boxes, NMS."""
     needed, after = set(), []

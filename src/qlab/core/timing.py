@@ -64,13 +64,8 @@ def in_processes(module: str, told: Mapping[str, Any], count: int, progress=iter
     ]
 
 
-def peak_memory(arguments: list[str]) -> int:
-    """Peak resident bytes of a fresh process; it prints them last, see `print_peak_memory`."""
-    return int(fresh(arguments))
-
-
 def print_peak_memory() -> None:
-    """Print this process's peak resident memory in bytes."""
+    """Print this process's peak resident memory in bytes; of a `fresh` one, as its last line."""
     if STATUS.is_file():
         # Not getrusage: on Linux its peak includes the parent's memory at the fork.
         (kibibytes,) = re.findall(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.M)

@@ -19,7 +19,7 @@ def saved_model(subpixel: bool = False) -> Path:
     recipe["versions"] = versions("tensorflow", "tf-keras")
 
     def make(target: Path) -> None:
-        from qlab.core.steps_bar import keras
+        from qlab.core.keras import keras
 
         model = keras.models.model_from_json((folder / "network.json").read_text())
         model.load_weights(folder / "weights.h5")
@@ -35,7 +35,7 @@ def to_subpixel(model):
     behind it) writes sees a 2x2 window of its input, so a 2x2 convolution with four times the
     channels computes all four output phases, which are woven together (Shi et al., 1609.07009).
     """
-    from qlab.core.steps_bar import keras
+    from qlab.core.keras import keras
     from qlab.core.tf import tf
 
     layers = keras.layers

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+import ipywidgets
 import pandas as pd
 
 from qlab.core import live, plot
@@ -113,6 +114,11 @@ def samples(task: Task, found: Detections):
         return html.escape(f"{told}. {credit(task, [image])}", quote=False), canvas
 
     first = "int8_static" if "int8_static" in others else others[-1]
-    sure = live.slider(FOUND_SCORE, 0.05, 0.95, 0.05, "score from")
-    place = live.counter(1, len(shown_to_all(task)), "image, most flips first")
-    return live.follow(show, [live.choice(others, "variant", first), sure, place])
+    controls = [
+        ipywidgets.Dropdown(options=others, value=first, description="variant"),
+        ipywidgets.FloatSlider(
+            FOUND_SCORE, min=0.05, max=0.95, step=0.05, description="score from"
+        ),
+        ipywidgets.IntSlider(1, 1, len(shown_to_all(task)), description="image, most flips first"),
+    ]
+    return live.follow(show, controls)

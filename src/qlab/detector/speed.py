@@ -52,7 +52,7 @@ def memory_records(task: Task, files: Files) -> list[Record]:
     """Peak resident memory of a fresh process that runs a variant once; some 60 MB are Python's."""
     told, same = ["-m", detect.__name__], {"threads": task.given.threads}
     asked = {v: [*told, json.dumps(same | {"file": str(file)})] for v, file in files.items()}
-    peaks = {v: timing.peak_memory(arguments) for v, arguments in asked.items()}
+    peaks = {v: int(timing.fresh(arguments)) for v, arguments in asked.items()}
     return [_counted(task, v, "peak_memory_bytes", peak) for v, peak in peaks.items()]
 
 

@@ -1,5 +1,6 @@
 """The explore section of notebook 04: one effect, weighed from the studies that one chooses."""
 
+import ipywidgets
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
@@ -61,8 +62,14 @@ def widget(task: Task):
         return said, picture(some, found)
 
     controls = [
-        live.choice([(name(e), e) for e in effects], "effect"),
-        live.slider(100 * THRESHOLD, 50, 100, 1, "threshold, %"),
-        live.several(list(dict.fromkeys(rows["study"])), "studies", set(task.six["study"])),
+        ipywidgets.Dropdown(options=[(name(e), e) for e in effects], description="effect"),
+        ipywidgets.FloatSlider(
+            100 * THRESHOLD, min=50, max=100, step=1, description="threshold, %"
+        ),
+        ipywidgets.SelectMultiple(
+            options=list(dict.fromkeys(rows["study"])),
+            value=tuple(set(task.six["study"])),
+            description="studies",
+        ),
     ]
     return live.follow(show, controls)

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping
 
+import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
@@ -31,8 +32,11 @@ def samples(task: Task, scores: Mapping[str, Scores]):
         text = f"Passage {at + 1}: ... {end} <b>{word}</b><br>{'; '.join(told)}."
         return text, _picture(task, at, pair)
 
-    count = live.counter(1, len(task.passages), "passage, most lost first")
-    return live.follow(show, [live.choice(others, "variant", others[-1]), count])
+    controls = [
+        ipywidgets.Dropdown(options=others, value=others[-1], description="variant"),
+        ipywidgets.IntSlider(1, 1, len(task.passages), description="passage, most lost first"),
+    ]
+    return live.follow(show, controls)
 
 
 def _picture(task: Task, at: int, scores: Mapping[str, Scores], shown: int = 5) -> Figure:

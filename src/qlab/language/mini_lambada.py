@@ -7,7 +7,6 @@ to the split that its own hash says, so no two splits can share one.
 """
 
 import functools
-import hashlib
 import random
 import re
 import zlib
@@ -17,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from qlab.core import paths
-from qlab.core.errors import QlabError
+from qlab.core.cache import check_drawn
 
 COUNTS = {"train": 105_600, "calibration": 256, "test": 2000}  # passages of the splits
 # Which eighths of all passages, by crc32 of the text, belong to a split.
@@ -50,11 +49,7 @@ def texts(split: str, count: int) -> list[str]:
     """The first `count` passages of a split; QlabError where this machine makes other passages than
     those that the numbers of this project stand on."""
     made = [passage(split, index) for index in range(max(count, 64))]
-    if hashlib.sha256("\n".join(made[:64]).encode()).hexdigest() != DIGESTS[split]:
-        raise QlabError(
-            f"mini_lambada '{split}' came out different here (its first 64 passages hash to "
-            "another value): this Python draws other random numbers than 3.11 did."
-        )
+    check_drawn(f"mini_lambada '{split}'", "\n".join(made[:64]).encode(), DIGESTS[split])
     return made[:count]
 
 

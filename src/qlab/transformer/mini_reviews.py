@@ -6,14 +6,13 @@ decides alone. A review belongs to the split that its own hash says, so no two s
 """
 
 import functools
-import hashlib
 import random
 import zlib
 
 import yaml
 
 from qlab.core import paths
-from qlab.core.errors import QlabError
+from qlab.core.cache import check_drawn
 
 NAME, COUNTS = "mini_reviews", {"train": 20_000, "calibration": 512, "test": 2000}
 # Which eighths of all reviews, by crc32 of the text, belong to a split.
@@ -37,9 +36,7 @@ def reviews(split: str, count: int) -> list[tuple[str, int]]:
     """The first `count` reviews of a split and their labels, 1 in favour. QlabError where this
     machine makes others than those that the numbers of this project stand on."""
     first = (f"{text}\t{label}\n" for text, label in (_review(split, i) for i in range(64)))
-    if hashlib.sha256("".join(first).encode()).hexdigest() != DIGESTS[split]:
-        why = "this Python draws other random numbers than 3.11 did"
-        raise QlabError(f"{NAME} '{split}' came out different here, by its first 64 hashes: {why}.")
+    check_drawn(f"{NAME} '{split}'", "".join(first).encode(), DIGESTS[split])
     return [_review(split, index) for index in range(count)]
 
 

@@ -75,9 +75,10 @@ def embedded(one: Drawn, root: Path) -> str:
     folder = "small" if one.profile == "small" else "notebooks"
     title = re.sub(r"_.*", "", one.notebook)
     where = f"Drawn by [notebook {title}](/{folder}/{one.notebook}.ipynb#{one.label})"
-    alt = one.caption.replace("\n", " ")
-    return (
-        f"::::{{container}} picture\n```{{image}} /figures/{one.profile}/{one.name}.png\n"
-        f":alt: {alt}\n```\n::::\n"
-        f"{about(one, root, where)}"
-    )
+    return picture(one) + about(one, root, where)
+
+
+def picture(one: Drawn) -> str:
+    """The figure itself, in Markdown."""
+    image = f"/figures/{one.profile}/{one.name}.png"
+    return f"::::{{container}} picture\n```{{image}} {image}\n:alt: {one.caption}\n```\n::::\n"

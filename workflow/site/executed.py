@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import nbformat
-from drawn import Drawn, about
+from drawn import Drawn, about, picture
 
 WIDGET = "application/vnd.jupyter.widget-view+json"  # beside it lies a still picture: core.live
 STILL = (
@@ -41,7 +41,8 @@ def page(file: Path, own: dict[str, Drawn], by_call: dict[str, set[str]], root: 
          start: str) -> nbformat.NotebookNode:  # fmt: skip
     """A notebook as the site shows it; `start` is put under its title.
 
-    A figure that the notebook draws in several cells has its lines under the first.
+    A figure that the notebook draws in several cells has its lines under the first; one that no
+    cell names (an executed copy may be older than the package) stands at the end.
     """
     book = nbformat.read(file, 4)
     book.metadata.pop("widgets", None)
@@ -69,6 +70,9 @@ def page(file: Path, own: dict[str, Drawn], by_call: dict[str, set[str]], root: 
             cells.append(nbformat.v4.new_markdown_cell(text, id=one.label))
         if widgets:
             cells.append(nbformat.v4.new_markdown_cell(STILL, id=f"still-{len(cells)}"))
+    for one in left.values():
+        text = f"({one.label})=\n{picture(one)}{about(one, root, 'Drawn by this notebook')}"
+        cells.append(nbformat.v4.new_markdown_cell(text, id=one.label))
     book.cells = cells
     return book
 

@@ -84,6 +84,8 @@ def write(folder: Path) -> None:
     """
     # Of what a class of ours inherits from a library's, and `document` leaves out.
     warnings.filterwarnings("ignore", "Error parsing type annotation .* jupyter_client")
+    # Of what a library asks the machine as it is imported, and pdoc does not let it.
+    warnings.filterwarnings("ignore", "Suppressed execution of")
     modules = {name: doc.Module.from_name(name) for name in extract.walk_specs(["qlab"])}
     shutil.rmtree(folder, ignore_errors=True)
     render.configure(docformat="markdown", footer_text="qlab", favicon="data:,")

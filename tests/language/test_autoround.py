@@ -68,8 +68,6 @@ def test_a_folder_in_gptqs_format_the_same_each_time_and_better_than_rounding(
 
 def test_rows_are_of_one_length():
     assert autoround.rows([[1, 2, 3], [4, 5], [6, 7]]) == [[1, 2, 3], [4, 5, 6]]
-    with pytest.raises(QlabError, match="None of 2 calibration passages has two tokens"):
-        autoround.rows([[1], [2]])
 
 
 def test_packed_weights_that_read_back_otherwise_are_refused(source, made, tmp_path):

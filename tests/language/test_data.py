@@ -9,7 +9,7 @@ import tiny_llama
 from qlab.core import hub
 from qlab.core.errors import QlabError
 from qlab.language import bnb, data, device, gptq
-from qlab.language.passages import TRAINING
+from qlab.language.lambada import TRAINING
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
 

@@ -14,7 +14,7 @@ from qlab.core import cache, hub, parameters, provenance
 from qlab.core.embedded import CARD, model_folder
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
-from qlab.language import configuration, decoder, device, given, lambada, outliers, passages
+from qlab.language import configuration, decoder, device, given, lambada, outliers
 from qlab.language.lambada import Encoded, Passage
 
 # Of profiles on real data: the first that is there, else the last, which is on the hub.
@@ -94,7 +94,7 @@ class Task:
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
         texts = ("passages", "calibration", "training")
-        return {"model": self.parent, **{n: passages.digest(getattr(self, n)) for n in texts}}
+        return {"model": self.parent, **{n: lambada.digest(getattr(self, n)) for n in texts}}
 
 
 def prepare(parameters: Parameters) -> Task:
@@ -105,7 +105,7 @@ def prepare(parameters: Parameters) -> Task:
     name = parameters.model or next(filter(given.local, usual[:-1]), usual[-1])
     folder = given.folder(name, weights=False) if name else model_folder(EMBEDDED_MODEL)
     config = configuration.read(folder)
-    chosen = passages.choose(parameters)
+    chosen = lambada.choose(parameters)
     tokenizer, longest = configuration.load_tokenizer(folder), configuration.context(config)
     _, judging, *others, notes = chosen
     encoded = lambada.encode(judging, tokenizer, longest)

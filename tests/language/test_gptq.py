@@ -31,7 +31,7 @@ def output_error(dense, weight, x) -> float:
     return float(((dense - weight) @ x[0].T).pow(2).sum())
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_gptq_is_no_worse_than_rounding_on_its_own_objective(bits):
     weight, x = weights(), inputs()
     ours = output_error(quantized(Gptq(bits, 64), weight, x).dense, weight, x)
@@ -40,7 +40,7 @@ def test_gptq_is_no_worse_than_rounding_on_its_own_objective(bits):
     assert torch.equal(weight, weights())  # itself is not changed
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_with_an_identity_hessian_gptq_is_rounding(bits):
     weight = weights()
     method = Gptq(bits, 64)
@@ -53,7 +53,7 @@ def test_with_an_identity_hessian_gptq_is_rounding(bits):
     torch.testing.assert_close(found.dense, expected.dense, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
     weight = weights()
     first = quantized(RoundToNearest(bits, 128), weight)

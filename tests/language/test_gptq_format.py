@@ -19,7 +19,7 @@ def on_a_grid(bits: int, rows=32, columns=128, group_size=64, seed=0):
     return levels, scales, zeros, wide[0] * (levels - wide[1])
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_what_is_packed_is_read_back_exactly(bits):
     levels, scales, zeros, weight = on_a_grid(bits)
     tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
@@ -34,7 +34,7 @@ def test_what_is_packed_is_read_back_exactly(bits):
     gptq_format.check_packed(tensors, weight, bits)
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_numbers_lie_one_after_another_lowest_bits_first(bits):
     numbers = np.random.default_rng(0).integers(0, 2**bits, 64)
     stream = sum(int(n) << (bits * i) for i, n in enumerate(numbers))
@@ -50,7 +50,7 @@ def test_a_zero_point_of_0_is_refused():
         gptq_format.pack(weight, scales, zeros, 2, 64)
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_scales_that_float16_rounds_are_within_the_tolerance_and_a_wrong_integer_is_not(bits):
     levels, scales, zeros, _ = on_a_grid(bits)
     scales = scales * 1.0003  # between two float16 numbers

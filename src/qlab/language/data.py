@@ -12,7 +12,6 @@ import torch
 
 from qlab.core import cache, hub, parameters, provenance
 from qlab.core.embedded import CARD, model_folder
-from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
 from qlab.language import configuration, decoder, device, given, lambada, outliers
 from qlab.language.lambada import Encoded, Passage
@@ -131,10 +130,8 @@ def embedded_task(parameters: Parameters, task: Task) -> Task:
 
 
 def twin(task: Task, strength: float) -> Task:
-    """The task, TWIN_PASSAGES at most, on the embedded Llama with outlier channels of another
-    strength, 0: without any, the even twin. QlabError for another model."""
-    if task.model != EMBEDDED_MODEL:
-        raise QlabError(f"Only {EMBEDDED_MODEL} has twins; {task.model} has none.")
+    """The task of the embedded Llama, TWIN_PASSAGES at most, on it with outlier channels of another
+    strength, 0: without any, the even twin."""
     recipe = {"model": task.parent, "strength": strength, "code": cache.code_sha256(__name__)}
     recipe["versions"] = cache.versions("torch", "transformers")
 

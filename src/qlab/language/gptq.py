@@ -33,8 +33,6 @@ class RoundToNearest(Method):
     def check(self, shapes: Shapes) -> None:
         """QlabError, before any work, where a layer cannot be packed: auto-gptq fails late."""
         super().check(shapes)
-        if self.bits not in gptq_format.BITS:
-            raise QlabError(f"GPTQ's format has 2, 3, 4 and 8 bits, not {self.bits}.")
         for layer, (outputs, inputs) in shapes.items():
             if outputs % gptq_format.WORD or inputs % gptq_format.WORD:
                 raise QlabError(

@@ -34,26 +34,6 @@ def test_variants_are_chosen_by_name_or_by_whether_they_fit(home, caplog):
         build.chosen(task, making, "rtn_w4_g48")
 
 
-def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, caplog):
-    task, made = prepare(limit=2), streaming.quantize_folder
-    lacks = {4: MemoryError(), 8: RuntimeError("DefaultCPUAllocator: can't allocate memory: ...")}
-
-    def quantize(folder, method, *rest, **more):
-        if method.bits in lacks:
-            raise lacks[method.bits]
-        made(folder, method, *rest, **more)
-
-    monkeypatch.setattr(build.streaming, "quantize_folder", quantize)
-    built = build.folders(task, RTN)
-    assert list(built) == ["fp32", "rtn_w2_g64"]
-    assert "rtn_w4_g64 ran out of memory" in caplog.text
-    records = measure.failure_records(task, RTN, built)
-    assert [(r.variant, r.metric, r.value, r.bits) for r in records] == [
-        ("rtn_w8_g64", "out_of_memory", 1, 8),
-        ("rtn_w4_g64", "out_of_memory", 1, 4),
-    ]
-
-
 def test_what_was_made_is_kept_and_what_does_not_fit_the_disk_is_refused(home, monkeypatch):
     task = prepare(limit=3)
     built = build.folders(task, TWO)

@@ -9,7 +9,7 @@ import pytest
 import tiny_llama
 
 from qlab.core import items, records
-from qlab.language import build, lambada, measure, metrics, outcomes, scoring
+from qlab.language import build, lambada, measure, outcomes, scoring
 from qlab.language.outcomes import Metric
 from qlab.language.scoring import TOP
 
@@ -17,7 +17,7 @@ WORDS = ["ball", "a", "horse-drawn", "Tom", "it"]
 RIGHT = ["acc", *(f"top_{reading}" for reading in outcomes.READINGS)]
 JUDGED = ["perplexity", "gap_growth_k1_k10", *RIGHT, *(f"{name}_difference" for name in RIGHT)]
 JUDGED += ["log_likelihood", "log_likelihood_difference", "kl_divergence"]
-JUDGED += [prefix + name for name in metrics.FLIPS for prefix in ("", "acc_")]
+JUDGED += [prefix + name for name in measure.FLIPS for prefix in ("", "acc_")]
 
 
 def test_a_decoded_word_is_one_of_the_tokens_alone():

@@ -3,7 +3,7 @@
 import torch
 from safetensors.torch import save_file
 
-from qlab.language import sizes
+from qlab.language import measure
 
 
 def test_parts_add_up_to_the_files(tmp_path):
@@ -18,6 +18,6 @@ def test_parts_add_up_to_the_files(tmp_path):
     save_file(tensors, files[0])
     files[1].write_text('{"a": 1}')
     (tmp_path / "tokenizer.json").write_text("long" * 100)
-    found = sizes.split(tmp_path)
+    found = measure.split_bytes(tmp_path)
     assert found["embedding"] == 80 and found["scales"] == 18 and found["body"] == 12 + 16
     assert sum(found.values()) == sum(f.stat().st_size for f in files)

@@ -3,24 +3,25 @@
 All lies under build/, named by what decides its bytes, the text of a notebook's functions too.
 """
 
+import contextlib
 import dataclasses
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from peft import PeftModel
 
-from qlab.core import cache, disk
+from qlab.core import cache, disk, processes
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
 from qlab.language import configuration, decoder, lambada, scoring, streaming, training
-from qlab.language.data import Task
-from qlab.language.digits import each, reproducible, threads
+from qlab.language.data import EMBEDDED_MODEL, Task
 from qlab.language.quantized import Library, Method
 from qlab.language.scoring import Scores
 
@@ -78,8 +79,7 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
 
 
 def folders(task: Task, making: Making, progress=iter) -> Variants:
-    """Each variant's folder, the float parent first, then the folder that was given quantized; one
-    that does not fit into memory is left out, with a warning."""
+    """Each variant's folder, the float parent first, then the folder that was given quantized."""
     parent, bits = PARENTS[task.choice.dtype]
     found = {parent: Variant(parent, About(None, bits), task.folder)}
     if task.as_is:
@@ -205,3 +205,36 @@ def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
         folder = cache.artefact("scores", of(variant), make)
     with np.load(folder / "scores.npz", allow_pickle=False) as stored:
         return Scores(**stored)
+
+
+def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
+    """Name -> what its call returns, `reproducible`. As many processes as the task has threads
+    share those of a small task."""
+    # A larger model might not fit into memory twice; at smoke the processes would start too long.
+    alone = task.given.profile == "smoke" or threads(task) > 1
+    most = 1 if alone else task.given.threads
+    made = processes.starmap(_one, [(task, call) for call in calls.values()], most, progress)
+    return dict(zip(calls, made, strict=True))
+
+
+def _one(task: Task, call: Callable[[], Any]) -> Any:
+    with reproducible(task):
+        return call()
+
+
+@contextlib.contextmanager
+def reproducible(task: Task) -> Iterator[None]:
+    """PyTorch has one thread for a small task, and the task's for another: sums of another number
+    of threads end in other digits, with which GPTQ rounds other weights."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads(task))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads(task: Task) -> int:
+    """Of PyTorch, for what is `reproducible`: one for the embedded model and its twins on a CPU."""
+    small = task.model.startswith(EMBEDDED_MODEL) and task.choice.device == "cpu"
+    return 1 if small else task.given.threads

@@ -13,10 +13,9 @@ import torch
 
 from qlab.core.records import Record
 from qlab.language import decoder, streaming, walk
-from qlab.language.build import Variants
+from qlab.language.build import Variants, reproducible
 from qlab.language.data import Task
-from qlab.language.digits import reproducible
-from qlab.language.metrics import record
+from qlab.language.measure import record
 
 
 @torch.no_grad()

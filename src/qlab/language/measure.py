@@ -1,35 +1,97 @@
 """Experiment `llama_gptq` (notebook 02): what quantizing a language model costs on LAMBADA."""
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
+from safetensors import safe_open
 
 from qlab.core import stats
 from qlab.core.progress import bar
-from qlab.core.records import Record
-from qlab.language import build, lambada, outcomes, scoring, sizes, training
-from qlab.language.build import Variant, Variants
+from qlab.core.records import COMPARED, Metric, Record, Recorder
+from qlab.core.stats import Estimate
+from qlab.language import build, lambada, outcomes, scoring, training
+from qlab.language.build import Variant, Variants, reproducible
 from qlab.language.data import Task
-from qlab.language.digits import reproducible
-from qlab.language.metrics import DRAWS, mean, record, resampled
 from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
 
+EXPERIMENT = "llama_gptq"
+COUNTS = ("tokens_per_s", "tokens_per_s_prefill", "tokens_per_s_decode")  # rates
+FLIPS = (*COMPARED, "flips_lost", "flips_gained")
+ABOUT = yaml.safe_load(Path(__file__).with_name("metrics.yaml").read_text())  # of each metric
+METRICS = {
+    name: Metric(**{part: about[part] for part in Metric._fields if part in about})
+    for name, about in ABOUT.items()
+}
+METRICS |= COMPARED
+METRICS |= {f"acc_{name}": METRICS[name] for name in FLIPS}
+DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
 FEWEST, MOST = (MAIN._replace(k=k) for k in (1, 10))  # the ends of a curve over k
 SOME = "some_layers"  # the condition of records that are not of whole variants
+PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
+# Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
+_SCALES = (".scales", ".qzeros", ".g_idx", ".SCB", ".weight_format", ".absmax", ".quant_map")
+_SCALES += (".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4")
+# Parts of the names of embeddings and heads in the families that transformers has.
+_EMBEDDINGS = ("embed", "lm_head", "wte", "wpe")
+_JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
+
+
+class _Recorder(Recorder):
+    """Records that say by which method a variant was made, at how many bits."""
+
+    def counted(self, task, variant, metric, value, n=1, **more) -> Record:
+        about = variant.about._asdict()
+        return super().counted(task, variant.name, metric, value, n, **about | more)
+
+
+record = _Recorder(EXPERIMENT, METRICS)
+
+
+def mean(values: np.ndarray, weights: np.ndarray) -> Estimate:
+    """A mean, its interval resampling passages."""
+    return resampled(float(values.mean()), (weights @ values) / weights.sum(axis=1), len(values))
+
+
+def resampled(value: float, drawn: np.ndarray, n: int) -> Estimate:
+    """A value of n passages, and its interval by what the resamples of them gave."""
+    return Estimate(value, *stats.bootstrap_interval(drawn, value), n)
+
+
+def split_bytes(*folders: Path) -> dict[str, int]:
+    """Bytes by part over all safetensors files of the folders (a model's, an adapter's): `scales`
+    is what goes with quantized weights, `container` headers and the JSON a loader needs."""
+    found = dict.fromkeys(PARTS, 0)
+    for folder in folders:
+        files = list(folder.glob("*.safetensors"))
+        stored = files + [folder / name for name in _JSON if (folder / name).is_file()]
+        found["container"] += sum(file.stat().st_size for file in stored)
+        for file in files:
+            with safe_open(file, "pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118
+                    size = tensors.get_tensor(name).nbytes  # of the map: nothing is read
+                    found[_part(name)] += size
+                    found["container"] -= size
+    return found
+
+
+def _part(name: str) -> str:
+    if name.endswith(_SCALES):
+        return "scales"
+    return "embedding" if any(end in name for end in _EMBEDDINGS) else "body"
 
 
 def size_records(task: Task, variants: Variants) -> list[Record]:
     """Bytes of each variant's files, in all and by part; also in the report's KB (1,024 bytes)."""
     records = []
     for variant in variants.values():
-        parts = sizes.split(*variant.folders)
+        parts = split_bytes(*variant.folders)
         total = sum(parts.values())
-        counts = {"size_bytes": total, "size_kb": total / sizes.KILOBYTE}
+        counts = {"size_bytes": total, "size_kb": total / 1024}
         counts |= {f"size_{part}_bytes": count for part, count in parts.items()}
         records += [record.counted(task, variant, metric, n) for metric, n in counts.items()]
     return records
@@ -156,10 +218,3 @@ def kurtosis_records(task: Task, parent: Variant, spread: pd.DataFrame) -> list[
         record.counted(task, parent, "kurtosis", spread[part].mean(), len(spread), part=part)
         for part in ("weights", "inputs")
     ]
-
-
-def failure_records(task: Task, asked: build.Making, made: Iterable[str]) -> list[Record]:
-    """One record for each variant that was asked for and ran out of memory."""
-    gone = {name: asked[name] for name in asked if name not in set(made)}
-    variants = [build.described(name, how, Path()) for name, how in gone.items()]
-    return [record.counted(task, variant, "out_of_memory", 1) for variant in variants]

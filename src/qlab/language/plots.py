@@ -1,15 +1,12 @@
 """The figures of notebook 02: records as points, lines or stacked bars."""
 
-from collections.abc import Sequence
 from contextlib import contextmanager
 
 import pandas as pd
 from matplotlib import ticker
 
 from qlab.core import plot, records
-from qlab.language.data import EMBEDDED_MODEL
-from qlab.language.metrics import ABOUT
-from qlab.language.sizes import PARTS
+from qlab.language.measure import ABOUT, PARTS
 from qlab.language.wrong_answers import KINDS
 
 METHODS = ["float", "gptq", "gptq_lora", "rtn", "bnb", "autoround", "other"]
@@ -36,6 +33,16 @@ def whole(table: pd.DataFrame) -> pd.DataFrame:
     twin, no other model, no last sentences, no part of the layers."""
     plain = table[["condition", "part", "where"]].isna().all(axis=1)
     return table[plain & table["model"].isin(table.loc[table["metric"] == "size_bytes", "model"])]
+
+
+def told(rows: pd.DataFrame, columns: str | list[str] = "metric", form=".3g") -> pd.DataFrame:
+    """Values with their intervals as texts: a line for each variant, a column for each value of
+    `columns`; what a variant lacks is empty."""
+    forms = [form if abs(value) < 1000 else ",.0f" for value in rows["value"]]
+    texts = [records.interval(r, f) for (_, r), f in zip(rows.iterrows(), forms, strict=True)]
+    where = {"index": "variant", "columns": columns, "values": "told"}
+    wide = rows.assign(told=texts).pivot_table(**where, aggfunc="first", sort=False)
+    return wide.rename_axis(index=None).fillna("")
 
 
 @contextmanager
@@ -78,9 +85,8 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
         ticks = ticker.FixedLocator([-10, -1, -0.1, 0, 0.1, 1, 10])
         if scale == "log":
             low, high = axis.get_view_interval()
-            subs = (1, 2, 5) if high < 20 * low else (1, 3) if high < 200 * low else (1,)
             # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
-            ticks = ticker.LogLocator(subs=subs) if high > 4 * low else ticker.MaxNLocator(4)
+            ticks = ticker.LogLocator(subs=(1, 3)) if high > 20 * low else ticker.MaxNLocator(4)
         axis.set_major_locator(ticks)
         axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
         axis.set_minor_formatter(ticker.NullFormatter())
@@ -107,10 +113,11 @@ def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "me
         axis.set_ylim(len(shown) - 0.5, -0.5)
 
 
-def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
-           panel: str = "metric", marks: Sequence[tuple[str, float]] = ()) -> None:  # fmt: skip
+def curves(
+    name: str, place: str, rows: pd.DataFrame, title: str, x: str, panel: str = "metric"
+) -> None:
     """A line with intervals for each variant over the column `x`, otherwise like `dots`; a panel of
-    one variant has its own scale. `marks` are labels and places of dotted lines."""
+    one variant has its own scale."""
     if rows.empty:
         return
     rows, alone = in_order(rows), panel == "variant"
@@ -122,11 +129,6 @@ def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
             for variant, line in some.sort_values(x).groupby("variant"):
                 style, at = "-" if len(line) > 1 else "none", line[x].to_numpy(float)
                 handles[variant] = _points(axis, at, line["value"], line, "y", ls=style, lw=1)
-            for mark, at in marks:
-                axis.axvline(at, color="#444444", lw=1, ls=":")
-                look = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
-                axis.text(at, 0.02, mark, transform=axis.get_xaxis_transform(), rotation=90, size=8,
-                          bbox=look)  # fmt: skip
             _axis(axis, "x", x, zero=False)
             _axis(axis, "y", rows["metric"].iloc[0])
             if axis.get_xscale() == "linear":
@@ -161,17 +163,3 @@ def stacked(name: str, place: str, rows: pd.DataFrame, title: str, by: str,
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)
         canvas.legend(loc="outside lower center", ncols=3 if shares else 4, frameon=False)
-
-
-def outliers(table: pd.DataFrame, place: str) -> None:
-    """What few bits cost the embedded model's twins, over the kurtosis of their layers' weights; a
-    dotted line for each other model's."""
-    spread = records.pick(table, "kurtosis", part="weights").set_index("model")["value"]
-    ours = spread.index.str.startswith(EMBEDDED_MODEL)
-    rows = records.pick(table, "acc_difference", part=None, condition=None)
-    rows = rows[rows["model"].isin(spread.index[ours])]
-    swept = rows.groupby("variant")["model"].transform("nunique") == rows["model"].nunique()
-    rows = rows.assign(kurtosis=rows["model"].map(spread), of=rows["bits"].astype(str) + " bits")
-    others = list(spread[~ours].items())
-    title = "One function, written down with fewer and with more outliers"
-    curves("llama_outliers", place, rows[swept], title, "kurtosis", "of", others)

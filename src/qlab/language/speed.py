@@ -20,7 +20,7 @@ from qlab.core.records import Record
 from qlab.language import configuration, streaming
 from qlab.language.build import Variants
 from qlab.language.data import Task
-from qlab.language.metrics import COUNTS, record
+from qlab.language.measure import COUNTS, record
 
 WRITTEN = 32  # tokens
 Passages = Sequence[Sequence[int]]  # token ids of each

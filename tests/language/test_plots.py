@@ -51,10 +51,10 @@ def test_the_model_itself_is_neither_twin_nor_embedded_one_nor_part_nor_last_sen
 
 
 def test_a_figure_keeps_its_rows_and_of_none_there_is_no_figure(empty_home):
-    for draw, over in ((plots.dots, []), (plots.curves, ["k"])):
-        draw("some", "smoke", rows(k=3), "A title", *over)
+    for over in ("", "k"):
+        plots.points("some", "smoke", rows(k=3), "A title", over)
         assert drawn("some") == ORDER
-        draw("none", "smoke", rows()[:0], "A title", *over)
+        plots.points("none", "smoke", rows()[:0], "A title", over)
     assert not (paths.figures("smoke") / "none.csv").exists()
     kinds = pd.DataFrame({"kind": ["fragment", "function word"], "count": [3, 1], "wrong": 4})
     table = rows("acc")[["variant", "model", "dataset", "n"]].merge(kinds, how="cross")

@@ -63,13 +63,16 @@ def _panels(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = 
         canvas.suptitle(f"{title}\n{told}", x=0.01, ha="left", fontsize=11)
 
 
-def _points(axis, x, y, rows: pd.DataFrame, along: str, **style):
-    """One variant's values with intervals: colour by method, marker by bits; groups of 128 open."""
-    first = rows.iloc[0]
-    style |= {"color": COLOUR[_kind(first["method"])], "marker": MARKER.get(first["bits"], "P")}
+def _points(axis, places, rows: pd.DataFrame, along: str):
+    """One variant's values with intervals `along` the x or y axis, at `places` on the other one:
+    colour by method, marker by bits; groups of 128 open. Values along y are joined."""
+    first, joined = rows.iloc[0], along == "y" and len(rows) > 1
+    style = {"color": COLOUR[_kind(first["method"])], "marker": MARKER.get(first["bits"], "P")}
     style |= {"mfc": "none"} if rows["group_size"].eq(128).any() else {}
+    style |= {"ls": "-" if joined else "none", "lw": 1 if joined else 1.5}
     ends = [(rows[end] - rows["value"]).abs().fillna(0) for end in ("ci_low", "ci_high")]
-    return axis.errorbar(x, y, ms=6, **{f"{along}err": ends}, **style)
+    at = (places, rows["value"]) if along == "y" else (rows["value"], places)
+    return axis.errorbar(*at, ms=6, capsize=2, **{f"{along}err": ends}, **style)
 
 
 def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
@@ -86,7 +89,8 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
         if scale == "log":
             low, high = axis.get_view_interval()
             # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
-            ticks = ticker.LogLocator(subs=(1, 3)) if high > 20 * low else ticker.MaxNLocator(4)
+            several = ticker.LogLocator(subs=(1, 3) if high < 1000 * low else (1,))
+            ticks = several if high > 20 * low else ticker.MaxNLocator(4)
         axis.set_major_locator(ticks)
         axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
         axis.set_minor_formatter(ticker.NullFormatter())
@@ -94,51 +98,38 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
         (axes.axvline if letter == "x" else axes.axhline)(0, color="#444444", lw=1)
 
 
-def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "metric") -> None:
-    """A point with its interval for each variant, in a line of its own, and a panel for each value
-    of the column `panel`. Of no rows there is no figure."""
-    if rows.empty:
-        return
-    rows = in_order(rows)
-    shown = list(rows["variant"].unique())
-    size = (1.6 + 2.9 * rows[panel].nunique(), 1.6 + 0.28 * len(shown))
-    with _panels(name, place, rows, title, panel, figsize=size, sharey=True) as (_, panels):
-        for axis, some in panels:
-            for variant, one in some.groupby("variant"):
-                at = [shown.index(variant)] * len(one)
-                _points(axis, one["value"], at, one, "x", capsize=2)
-            _axis(axis, "x", some["metric"].iloc[0])
-            axis.grid(axis="y", visible=False)
-        axis.set_yticks(range(len(shown)), shown)
-        axis.set_ylim(len(shown) - 0.5, -0.5)
-
-
-def curves(
-    name: str, place: str, rows: pd.DataFrame, title: str, x: str, panel: str = "metric"
+def points(
+    name: str, place: str, rows: pd.DataFrame, title: str, x: str = "", panel: str = "metric"
 ) -> None:
-    """A line with intervals for each variant over the column `x`, otherwise like `dots`; a panel of
-    one variant has its own scale."""
+    """A point with its interval for each variant, in a line of its own or, joined, over the column
+    `x`, and a panel for each value of the column `panel`; one of a variant alone has its own scale.
+    Of no rows there is no figure."""
     if rows.empty:
         return
-    rows, alone = in_order(rows), panel == "variant"
-    size = (max(8.4, 1.5 + 1.7 * rows[panel].nunique()), 4.2)
-    handles = dict.fromkeys(rows["variant"])
+    rows, alone, handles = in_order(rows), panel == "variant", {}
+    shown, count = list(rows["variant"].unique()), rows[panel].nunique()
+    size = (1.6 + 2.9 * count, 1.6 + 0.28 * len(shown))
+    size = (max(8.4, 1.5 + 1.7 * count), 4.2) if x else size
     with _panels(name, place, rows, title, panel, figsize=size, sharey=not alone) as made:
         canvas, panels = made
         for axis, some in panels:
-            for variant, line in some.sort_values(x).groupby("variant"):
-                style, at = "-" if len(line) > 1 else "none", line[x].to_numpy(float)
-                handles[variant] = _points(axis, at, line["value"], line, "y", ls=style, lw=1)
-            _axis(axis, "x", x, zero=False)
-            _axis(axis, "y", rows["metric"].iloc[0])
-            if axis.get_xscale() == "linear":
-                places = sorted(set(some[x]))
-                axis.set_xticks(places[:: max(1, (len(places) - 1) // 3)])
-            if axis is not panels[0][0]:
+            for variant in some["variant"].unique():
+                line = some[some["variant"] == variant].sort_values(x or "value")
+                places = line[x].to_numpy(float) if x else [shown.index(variant)] * len(line)
+                handles[variant] = _points(axis, places, line, "y" if x else "x")
+            _axis(axis, "y" if x else "x", some["metric"].iloc[0])
+            if x:
+                _axis(axis, "x", x, zero=False)
+            else:
+                axis.grid(axis="y", visible=False)
+            if x and axis is not panels[0][0]:
                 axis.set_ylabel("")
-        if not alone:
+        if not x:
+            axis.set_yticks(range(len(shown)), shown)
+            axis.set_ylim(len(shown) - 0.5, -0.5)
+        elif not alone:
             where = {"loc": "outside right center", "frameon": False, "fontsize": 9}
-            canvas.legend(handles.values(), handles, **where)
+            canvas.legend([handles[v] for v in shown], shown, **where)
 
 
 def stacked(name: str, place: str, rows: pd.DataFrame, title: str, by: str,

@@ -181,7 +181,7 @@ def test_columns_in_another_order_are_read_dense_and_not_multiplied(made):
         path.unlink()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     theirs = qlinear_cuda.QuantLinear(4, 32, 64, 192, bias=False)
-    theirs.load_state_dict({e: tensors[f"{name}.{e}"] for e in gptq.gptq_format.SUFFIXES})
+    theirs.load_state_dict({e: tensors[f"{name}.{e}"] for e in gptq.SUFFIXES})
     theirs.scales = theirs.scales.float()
     dense = streaming.load_dense(folder).get_submodule(name).weight
     torch.testing.assert_close(theirs(torch.eye(64)).t(), dense, rtol=1e-5, atol=1e-6)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import gptq_format
+from qlab.language import gptq
 from qlab.language.gptq import Gptq, RoundToNearest
 
 
@@ -62,7 +62,7 @@ def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
     # The topmost level is one short of symmetric: there a weight may be off by a whole step.
     inside = weight < scale * (2 ** (bits - 1) - 0.5)
     assert (off <= 0.501 * scale)[inside].all() and (off <= 1.002 * scale).all()
-    levels = gptq_format.integers(first.tensors["qweight"], bits)
+    levels = gptq.integers(first.tensors["qweight"], bits)
     if (levels == 0).any(0).all():  # else the grid of the rounded weights is another one
         again = quantized(RoundToNearest(bits, 128), first.dense)
         assert torch.equal(again.tensors["qweight"], first.tensors["qweight"])

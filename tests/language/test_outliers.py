@@ -5,7 +5,7 @@ import tiny_llama
 import torch
 from scipy import stats
 
-from qlab.language import outliers
+from qlab.language import layer_errors, outliers
 
 
 def test_no_output_changes_but_every_scaled_weight_does_and_the_seed_takes_it_back(tmp_path):
@@ -31,7 +31,7 @@ def test_kurtosis_is_that_of_the_layers_weights_and_inputs(tmp_path):
         for passage in tiny_llama.PASSAGES:
             tiny_llama.logits(model, passage)
         hook.remove()
-        table = found[strength] = outliers.kurtoses(tmp_path, tiny_llama.PASSAGES)
+        table = found[strength] = layer_errors.kurtoses(tmp_path, tiny_llama.PASSAGES)
         assert len(table) == 14
         row = table.set_index(["block", "linear"]).loc[(1, "mlp.down_proj")]
         assert row["weights"] == pytest.approx(

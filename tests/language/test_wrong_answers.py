@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 from tiny_llama import scores
 
-from qlab.language import wrong_answers
+from qlab.language import outcomes
 from qlab.language.lambada import Passage
 
 PASSAGE = Passage("Bolas met Marven. He saw Marven", "Bolas met Marven. He saw", "Marven")
@@ -31,10 +31,10 @@ WORDS = SimpleNamespace(
 
 def test_a_prediction_has_one_kind_and_is_written_so_that_one_sees_how_it_begins():
     for number, (piece, kind) in enumerate(KINDS.items()):
-        assert wrong_answers.kind(piece, WORDS.decode([number]), PASSAGE) == kind, piece
-        assert kind in wrong_answers.KINDS
+        assert outcomes.kind(piece, WORDS.decode([number]), PASSAGE) == kind, piece
+        assert kind in outcomes.KINDS
     ids = [PIECES.index(piece) for piece in ("ĠMar", "ven", "Ġthe", "Ġ")]
-    assert wrong_answers.written(ids, WORDS) == ["Mar", "·ven", "the", "␣"]
+    assert outcomes.written(ids, WORDS) == ["Mar", "·ven", "the", "␣"]
 
 
 def test_only_wrong_answers_are_sorted_by_kind():
@@ -43,8 +43,8 @@ def test_only_wrong_answers_are_sorted_by_kind():
         "fp32": scores([0, 3], top_tokens=first),
         "w2": scores([9, 9], top_tokens=np.full((2, 10), PIECES.index("Ġ,"))),
     }
-    table = wrong_answers.kinds(found, [PASSAGE] * 2, WORDS).set_index(["variant", "kind"])
-    assert len(table) == 2 * len(wrong_answers.KINDS)
+    table = outcomes.kinds(found, [PASSAGE] * 2, WORDS).set_index(["variant", "kind"])
+    assert len(table) == 2 * len(outcomes.KINDS)
     assert table.loc[("fp32", "function word")].tolist() == [1, 1]
     assert table.loc[("w2", "punctuation or end")].tolist() == [2, 2]
     assert table["count"].sum() == 3

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from qlab.core import processes
 from qlab.core.quiet import quiet
-from qlab.language import configuration, decoder, gptq, gptq_format, streaming
+from qlab.language import configuration, decoder, gptq, streaming
 from qlab.language.configuration import WEIGHTS, Weights
 from qlab.language.quantized import Library
 
@@ -81,8 +81,8 @@ def _write(source: Path, target: Path, packed: Weights, meant: dict, settings: d
         model, read, method.config(), lambda name: name.removesuffix(".weight") in meant
     )
     for name, weight in meant.items():
-        parts = {end: packed.read(f"{name}.{end}") for end in gptq_format.SUFFIXES}
-        gptq_format.check_packed(parts, weight, method.bits, f"{name}, packed by auto-round: ")
+        parts = {end: packed.read(f"{name}.{end}") for end in gptq.SUFFIXES}
+        gptq.check_packed(parts, weight, method.bits, f"{name}, packed by auto-round: ")
         tensors |= {f"{name}.{end}": part for end, part in parts.items()}
     save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
     streaming.write_beside(source, target, method.config())

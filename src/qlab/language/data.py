@@ -122,13 +122,6 @@ def prepare(parameters: Parameters) -> Task:
     return Task(parameters, model, folder, as_is, *chosen, encoded, *tokens, longest, choice)
 
 
-def embedded_task(parameters: Parameters, task: Task) -> Task:
-    """The task itself where its model is the embedded one, else the embedded model's at `mini`."""
-    if task.model == EMBEDDED_MODEL:
-        return task
-    return prepare(Parameters(threads=parameters.threads, seed=parameters.seed))
-
-
 def twin(task: Task, strength: float) -> Task:
     """The task of the embedded Llama, TWIN_PASSAGES at most, on it with outlier channels of another
     strength, 0: without any, the even twin."""

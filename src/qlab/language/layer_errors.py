@@ -8,8 +8,10 @@ for all variants. The inputs are the float model's, so errors of earlier layers 
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 
 from qlab.core.records import Record
 from qlab.language import decoder, streaming, walk
@@ -54,6 +56,22 @@ def relative_error(weight: torch.Tensor, other: torch.Tensor, hessian: torch.Ten
 
     signal = energy(weight)
     return math.sqrt(max(energy(other - weight), 0.0) / signal) if signal > 0 else 0.0
+
+
+@torch.no_grad()
+def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
+    """Excess kurtosis of weights and of inputs, those of the passages (token ids) in the float
+    model, of each linear layer: block, linear, weights, inputs. 0 for a normal distribution."""
+    rows, through = [], walk.Walk(folder, passages)
+    for index, block, groups in through.each():
+        for group in groups:
+            entered: list[np.ndarray] = []
+            through.observe(index, group[:1], lambda _, x, __, to=entered: to.append(x.numpy()))
+            inputs = float(stats.kurtosis(np.concatenate([x.ravel() for x in entered])))
+            for name in group:
+                weight = decoder.matrix(block.get_submodule(name)).numpy()
+                rows.append((index, name, float(stats.kurtosis(weight.ravel())), inputs))
+    return pd.DataFrame(rows, columns=["block", "linear", "weights", "inputs"])
 
 
 def records(task: Task, variants: Variants, progress=iter) -> list[Record]:

@@ -7,7 +7,7 @@ from matplotlib import ticker
 
 from qlab.core import plot, records
 from qlab.language.measure import ABOUT, PARTS
-from qlab.language.wrong_answers import KINDS
+from qlab.language.outcomes import KINDS
 
 METHODS = ["float", "gptq", "gptq_lora", "rtn", "bnb", "autoround", "other"]
 COLOUR = dict(zip(METHODS, (plot.PALETTE[i] for i in (0, 1, 5, 6, 4, 3, 2)), strict=True))

@@ -38,7 +38,7 @@ def whole(table: pd.DataFrame) -> pd.DataFrame:
 def told(rows: pd.DataFrame, columns: str | list[str] = "metric", form=".3g") -> pd.DataFrame:
     """Values with their intervals as texts: a line for each variant, a column for each value of
     `columns`; what a variant lacks is empty."""
-    forms = [form if abs(value) < 1000 else ",.0f" for value in rows["value"]]
+    forms = [form if most < 1000 else ",.0f" for most in rows[["value", "ci_high"]].max(axis=1)]
     texts = [records.interval(r, f) for (_, r), f in zip(rows.iterrows(), forms, strict=True)]
     where = {"index": "variant", "columns": columns, "values": "told"}
     wide = rows.assign(told=texts).pivot_table(**where, aggfunc="first", sort=False)

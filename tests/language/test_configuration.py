@@ -134,7 +134,6 @@ def missing_shard(folder):
 WEIGHTS = "model.safetensors"
 LEADS_AWAY = json.dumps({"weight_map": {"model.norm.weight": "/elsewhere/none.safetensors"}})
 SPOILT = [
-    (lambda f: tiny_llama.write_tokenizer(f, 301), "has 301 words, the model only 300; take"),
     (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer, none of tokenizer.json,"),
     (lambda f: (f / "config.json").unlink(), "holds no config.json; expected a causal"),
     (lambda f: (f / "tokenizer_config.json").write_text("[]"), "_config.json holds no JSON object"),

@@ -17,7 +17,6 @@ from qlab.language import (
     data,
     decoder,
     device,
-    formats,
     given,
     gptq,
     lambada,
@@ -234,4 +233,4 @@ def test_formats_that_are_not_read_are_refused(tmp_path):
         {"quant_method": "awq", "bits": 4, "version": "gemv"},
     ):
         with pytest.raises(QlabError, match="not read"):
-            formats.stored(settings, tmp_path)
+            streaming.stored(settings, tmp_path)

@@ -15,7 +15,7 @@ X = torch.randn(1, 400, 32, generator=RANDOM) @ torch.randn(32, 128, generator=R
 X += 0.3 * torch.randn(1, 400, 128, generator=RANDOM)
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_gptq_beats_rounding_and_with_an_identity_hessian_it_is_rounding(bits):
     weight, method = WEIGHT.clone(), Gptq(bits, 64)
     seen, blind = method.observe(weight), method.observe(weight)
@@ -31,7 +31,7 @@ def test_gptq_beats_rounding_and_with_an_identity_hessian_it_is_rounding(bits):
         assert torch.equal(found.tensors[name], tensor)
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
     method = RoundToNearest(bits, 128)
     first = method.quantize(WEIGHT)
@@ -72,7 +72,7 @@ def on_a_grid(bits: int, factor: float = 1):
     return levels, scales, zeros, wide[0] * (levels - wide[1])
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_what_is_packed_is_read_back_exactly(bits):
     levels, scales, zeros, weight = on_a_grid(bits)
     tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
@@ -89,7 +89,7 @@ def test_a_zero_point_of_0_is_refused():
         gptq_format.pack(weight, scales, zeros, 2, 64)
 
 
-@pytest.mark.parametrize("bits", gptq_format.BITS)
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_scales_that_float16_rounds_are_within_the_tolerance_and_a_wrong_integer_is_not(bits):
     _, scales, zeros, weight = on_a_grid(bits, 1.0003)  # between two float16 numbers
     tensors = gptq_format.pack(weight, scales, zeros, bits, 64)

@@ -18,7 +18,6 @@ from joblib.externals import loky
 from safetensors.torch import save_file
 
 from qlab.core import processes
-from qlab.core.errors import QlabError
 from qlab.core.quiet import quiet
 from qlab.language import configuration, decoder, gptq, gptq_format, streaming
 from qlab.language.configuration import WEIGHTS, Weights
@@ -37,24 +36,20 @@ class AutoRound(Library):
 
 def write(task, target: Path, rounder: Callable, **settings: Any) -> None:
     """Write the task's model, rounded, into the folder `target`; repeatable on one machine.
-    QlabError: no calibration; the process was killed; other weights were packed than tuned."""
+    QlabError: other weights were packed than tuned."""
     given = (task.folder, task.choice.dtype, rows(task.calibration_tokens), target)
     start = {"initializer": processes._prepare, "initargs": (os.getpid(), os.getcwd())}
     alone = loky.ProcessPoolExecutor(1, env={"HF_HUB_OFFLINE": "1"}, **start)
     try:
         alone.submit(_tune, *given, rounder, settings, torch.get_num_threads()).result()
-    except loky.BrokenProcessPool as error:
-        raise QlabError(f"AutoRound was killed on {task.folder} (out of memory?).") from error
     finally:
         alone.shutdown(kill_workers=True)
 
 
 def rows(passages: list[list[int]]) -> list[list[int]]:
     """The passages' tokens joined and cut into rows as long as the longest; what is left over is
-    dropped. QlabError: no passage has two tokens."""
-    length = max(map(len, passages), default=0)
-    if length < 2:
-        raise QlabError(f"None of {len(passages)} calibration passages has two tokens; give some.")
+    dropped."""
+    length = max(map(len, passages))
     joined = [token for passage in passages for token in passage]
     return [joined[i : i + length] for i in range(0, len(joined) - length + 1, length)]
 

@@ -18,7 +18,7 @@ from peft import PeftModel
 from qlab.core import cache, disk
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import configuration, decoder, formats, passages, scoring, streaming, training
+from qlab.language import configuration, decoder, lambada, scoring, streaming, training
 from qlab.language.data import Task
 from qlab.language.digits import each, reproducible, threads
 from qlab.language.quantized import Library, Method
@@ -83,7 +83,7 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
     parent, bits = PARENTS[task.choice.dtype]
     found = {parent: Variant(parent, About(None, bits), task.folder)}
     if task.as_is:
-        stored = formats.stored(configuration.read(task.as_is).quantization_config, task.as_is)
+        stored = streaming.stored(configuration.read(task.as_is).quantization_config, task.as_is)
         found["as_is"] = described("as_is", stored, task.as_is)
     making = {n: how for n, how in making.items() if n != parent}
     # Here and not in another process, which cannot read the text of a notebook's functions.
@@ -120,7 +120,7 @@ def recipe(task: Task, how: Method | Library) -> dict[str, Any]:
     return {
         "model": task.parent,
         "how": {"type": _text(type(how)), **{n: _text(part) for n, part in parts.items()}},
-        "calibration": passages.digest(task.calibration),
+        "calibration": lambada.digest(task.calibration),
         **_made_with(task),
     }
 
@@ -142,7 +142,7 @@ def _made_with(task: Task) -> dict[str, Any]:
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
     """`variants` with an adapter each, trained by `train(folder, training, **settings)`; with the
     `Training`, which knows the batches, a killed run goes on."""
-    common = {"training": passages.digest(task.training), "train": _text(train), **settings}
+    common = {"training": lambada.digest(task.training), "train": _text(train), **settings}
     common |= _made_with(task)
     calls, found = {}, {}
     for n, variant in variants.items():
@@ -190,7 +190,7 @@ def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]
 def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
     def of(one: Variant) -> dict[str, Any]:
         hashes = [cache.file_sha256(folder) for folder in one.folders]
-        judging = {"parent": task.parent, "passages": passages.digest(task.passages)}
+        judging = {"parent": task.parent, "passages": lambada.digest(task.passages)}
         return {"variant": hashes, "layers": one.layers, **judging, **_made_with(task)}
 
     def make(folder: Path) -> None:

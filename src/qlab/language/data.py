@@ -12,9 +12,8 @@ import torch
 
 from qlab.core import cache, hub, parameters, provenance
 from qlab.core.embedded import CARD, model_folder
-from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
-from qlab.language import configuration, decoder, device, given, lambada, outliers, passages
+from qlab.language import configuration, decoder, device, given, lambada, outliers
 from qlab.language.lambada import Encoded, Passage
 
 # Of profiles on real data: the first that is there, else the last, which is on the hub.
@@ -94,7 +93,7 @@ class Task:
     def inputs(self) -> dict[str, str]:
         """sha256 of what went in, for the provenance."""
         texts = ("passages", "calibration", "training")
-        return {"model": self.parent, **{n: passages.digest(getattr(self, n)) for n in texts}}
+        return {"model": self.parent, **{n: lambada.digest(getattr(self, n)) for n in texts}}
 
 
 def prepare(parameters: Parameters) -> Task:
@@ -105,7 +104,7 @@ def prepare(parameters: Parameters) -> Task:
     name = parameters.model or next(filter(given.local, usual[:-1]), usual[-1])
     folder = given.folder(name, weights=False) if name else model_folder(EMBEDDED_MODEL)
     config = configuration.read(folder)
-    chosen = passages.choose(parameters)
+    chosen = lambada.choose(parameters)
     tokenizer, longest = configuration.load_tokenizer(folder), configuration.context(config)
     _, judging, *others, notes = chosen
     encoded = lambada.encode(judging, tokenizer, longest)
@@ -131,10 +130,8 @@ def embedded_task(parameters: Parameters, task: Task) -> Task:
 
 
 def twin(task: Task, strength: float) -> Task:
-    """The task, TWIN_PASSAGES at most, on the embedded Llama with outlier channels of another
-    strength, 0: without any, the even twin. QlabError for another model."""
-    if task.model != EMBEDDED_MODEL:
-        raise QlabError(f"Only {EMBEDDED_MODEL} has twins; {task.model} has none.")
+    """The task of the embedded Llama, TWIN_PASSAGES at most, on it with outlier channels of another
+    strength, 0: without any, the even twin."""
     recipe = {"model": task.parent, "strength": strength, "code": cache.code_sha256(__name__)}
     recipe["versions"] = cache.versions("torch", "transformers")
 

@@ -11,14 +11,14 @@ from qlab.core import processes
 from qlab.language.data import EMBEDDED_MODEL, Task
 
 log = logging.getLogger(__name__)
-PROCESSES = 4  # at most, that share a small task; a larger model might not fit into memory twice
 
 
 def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
     """Name -> what its call returns, `reproducible`; those for which memory ran out are left out,
     which is said. As many processes as the task has threads share those of a small task."""
+    # A larger model might not fit into memory twice; at smoke the processes would start too long.
     alone = task.given.profile == "smoke" or threads(task) > 1
-    most = 1 if alone else min(task.given.threads, PROCESSES)
+    most = 1 if alone else task.given.threads
     made = processes.starmap(_one, [(task, call) for call in calls.values()], most, progress)
     found = dict(zip(calls, made, strict=True))
     for name in [name for name, one in found.items() if one is None]:

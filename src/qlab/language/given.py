@@ -13,7 +13,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from qlab.core import cache, hub, paths
 from qlab.core.errors import QlabError
-from qlab.language import configuration, decoder, formats, streaming
+from qlab.language import configuration, decoder, streaming
 
 # Tokens as transformers and as a GGUF file call them.
 SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id"}
@@ -107,7 +107,7 @@ def parent(quantized: Path, named: str) -> tuple[Path, str]:
         streaming.load_dense(quantized).save_pretrained(target / "model")
         configuration.load_tokenizer(quantized).save_pretrained(target / "model")
 
-    method = formats.stored(own.quantization_config, quantized)
+    method = streaming.stored(own.quantization_config, quantized)
     return cache.artefact("dense", recipe, make) / "model", (
         f"{quantized.name} is quantized already ({method.kind}, {method.bits} bits): its weights "
         "turned into float32 ones are the parent here. Name the real one with 'parent'."

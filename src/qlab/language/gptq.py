@@ -33,8 +33,6 @@ class RoundToNearest(Method):
     def check(self, shapes: Shapes) -> None:
         """QlabError, before any work, where a layer cannot be packed: auto-gptq fails late."""
         super().check(shapes)
-        if self.bits not in gptq_format.BITS:
-            raise QlabError(f"GPTQ's format has 2, 3, 4 and 8 bits, not {self.bits}.")
         for layer, (outputs, inputs) in shapes.items():
             if outputs % gptq_format.WORD or inputs % gptq_format.WORD:
                 raise QlabError(
@@ -70,15 +68,15 @@ class RoundToNearest(Method):
     def _layer(self, weights, name: str, linear, dtype: str) -> torch.nn.Module:
         outputs, inputs = decoder.matrix(linear).shape
         size = inputs if self.group_size == -1 else self.group_size
-        biased = linear.bias is not None
-        packed = auto_gptq_compat.packed_linear(self.bits, size, inputs, outputs, bias=biased)
-        if not torch.equal(weights.read(f"{name}.g_idx").long(), packed.g_idx.long()):
-            order = f"{name} has its columns in another order (desc_act)"
-            raise QlabError(f"{order}, which this kernel does not multiply; load it dense.")
-        for end in (*gptq_format.SUFFIXES, *["bias"] * biased):
-            tensor = weights.read(f"{name}.{end}")
-            kind = decoder.torch_dtype(dtype) if tensor.is_floating_point() else tensor.dtype
-            setattr(packed, end, tensor.to(kind))
+        bias = linear.bias is not None
+        packed = auto_gptq_compat.packed_linear(self.bits, size, inputs, outputs, bias=bias)
+        packed, order = packed.to(decoder.torch_dtype(dtype)), packed.g_idx.clone()
+        packed.load_state_dict({end: weights.read(f"{name}.{end}") for end in packed.state_dict()})
+        if not torch.equal(packed.g_idx, order):
+            raise QlabError(
+                f"{name} has its columns in another order (desc_act), which this kernel does not "
+                "multiply; load it dense."
+            )
         return packed
 
     def _grid(self):

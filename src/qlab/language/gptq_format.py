@@ -16,7 +16,6 @@ from qlab.core.errors import QlabError
 from qlab.language import auto_gptq_compat
 from qlab.language.quantized import Tensors
 
-BITS = (2, 3, 4, 8)  # that the format packs
 SUFFIXES = ("qweight", "qzeros", "scales", "g_idx")  # ends of the names of a layer's tensors
 WORD = 32  # bits of an int32, into which weights are packed
 HALF = torch.finfo(torch.float16)  # limits of the scales' type

@@ -47,11 +47,10 @@ def measure(point: Point, profile: str, threads: int) -> tuple:
     task = data.prepare(data.Parameters(profile=profile, model=own, threads=threads))
     task = data.twin(task, 0.0) if point.model == data.EVEN_MODEL else task
     task = recalibrated(task, seed) if seed else task
-    making = {}
-    if point.method != "float":
-        kind = {"rtn": gptq.RoundToNearest, "gptq": gptq.Gptq}[point.method]
-        making[point.variant] = kind(point.bits, point.group)
-    built = build.folders(task, build.chosen(task, making))
+    making, kinds = {}, {"rtn": gptq.RoundToNearest, "gptq": gptq.Gptq}
+    if kind := kinds.get(point.method):
+        making = build.chosen(task, {point.variant: kind(point.bits, point.group)}, point.variant)
+    built = build.folders(task, making)
     scores = build.evaluate(task, built)
     name = point.variant if making else next(iter(built))
     if name not in scores:
@@ -69,6 +68,5 @@ def recalibrated(task, seed: int):
 
     count = len(task.calibration)
     drawn = np.random.default_rng(seed).integers(count, size=count)
-    parts = {name: getattr(task, name) for name in ("calibration", "calibration_tokens")}
-    sampled = {name: [part[i] for i in drawn] for name, part in parts.items()}
-    return dataclasses.replace(task, **sampled)
+    parts = ("calibration", "calibration_tokens")
+    return dataclasses.replace(task, **{n: [getattr(task, n)[i] for i in drawn] for n in parts})

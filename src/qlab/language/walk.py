@@ -18,7 +18,7 @@ Seen = Callable[[str, torch.Tensor, torch.Tensor], None]  # (linear layer, its i
 
 
 class _Enough(Exception):
-    """A forward pass has reached the last module it was run for."""
+    """The model has called its last block, or there is nothing new to note."""
 
 
 class Walk:
@@ -32,8 +32,8 @@ class Walk:
         self.read = decoder.weights(folder, self.model).read
         self.states: list[torch.Tensor] = []
         self._calls: dict[int, list[tuple]] = {}  # tokens -> arguments of each block
-        self._bare = True  # whether a block returns a tensor, not a tuple
-        self._enter(passages)
+        if passages:
+            self._enter(passages)
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -56,19 +56,9 @@ class Walk:
                     self.states[i] = self._run(index, state).cpu()
 
     def observe(self, index: int, names: Sequence[str], seen: Seen) -> None:
-        """Call `seen` with what linear layers of a block are given and give, for each passage; the
-        rest of the block is not run."""
-        waiting: set[str] = set()
-
-        def until(name: str, inputs: torch.Tensor, output: torch.Tensor) -> None:
-            seen(name, inputs, output)
-            waiting.discard(name)
-            if not waiting:
-                raise _Enough
-
+        """Call `seen` with what linear layers of a block are given and give, for each passage."""
         for state in self.states:
-            waiting.update(names)
-            self._run(index, state, names, until)
+            self._run(index, state, names, seen)
 
     def _run(self, index: int, state: torch.Tensor, names: Sequence[str] = (), seen: Seen = None):
         """A block's output [1, tokens, width] for one passage, on the device."""
@@ -79,14 +69,10 @@ class Walk:
 
         hooks = [linears[name].register_forward_hook(partial(call, name)) for name in names]
         arguments, named = self._calls[state.shape[1]][index]
-        try:
-            output = self.blocks[index](state.to(self.device), *arguments, **named)
-            return output if self._bare else output[0]
-        except _Enough:
-            return None
-        finally:
-            for hook in hooks:
-                hook.remove()
+        output = self.blocks[index](state.to(self.device), *arguments, **named)
+        for hook in hooks:
+            hook.remove()
+        return output if isinstance(output, torch.Tensor) else output[0]
 
     def _groups(self, index: int) -> list[list[str]]:
         """As of `each`; without passages all layers together."""
@@ -101,38 +87,31 @@ class Walk:
 
     def _enter(self, passages: Sequence) -> None:
         """Run all that comes before the blocks, and note what each block is given."""
-        if not passages:
-            return
         trunk, inside = self.prefix.split(".")[0], f"{self.prefix}."
         names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
         later = {n for n in names if n.startswith(inside) or not n.startswith(f"{trunk}.")}
         decoder.fill(self.model, self.read, self.dtype, self.device, without=later)
-        with self.block(0) as first:
-            real = first.forward
-            for index, block in enumerate(self.blocks):
-                block.forward = partial(self._note, index, real)
-            for tokens in passages:
-                inputs = torch.tensor([list(tokens)], device=self.device)
-                with contextlib.suppress(_Enough):
-                    self.model.get_submodule(trunk)(input_ids=inputs, use_cache=False)
-            for block in self.blocks:
-                del block.forward
+        for index, block in enumerate(self.blocks):
+            block.forward = partial(self._note, index)
+        for tokens in passages:
+            inputs = torch.tensor([list(tokens)], device=self.device)
+            with contextlib.suppress(_Enough):
+                self.model.get_submodule(trunk)(input_ids=inputs, use_cache=False)
+        for block in self.blocks:
+            del block.forward
         decoder.release(self.model)
 
-    def _note(self, index: int, real: Callable, *arguments, **named):
-        """Note a block's arguments, and return the hidden states as they came."""
+    def _note(self, index: int, *arguments, **named):
+        """Note a block's arguments, and of the first one the hidden states."""
         if "hidden_states" in named:
             hidden = named.pop("hidden_states")
         else:
             hidden, *arguments = arguments
-        tokens = hidden.shape[1]
         if index == 0:
-            if not self.states:
-                self._bare = isinstance(real(hidden, *arguments, **named), torch.Tensor)
             self.states.append(hidden.cpu())
-            if tokens in self._calls:
+            if hidden.shape[1] in self._calls:
                 raise _Enough
-        self._calls.setdefault(tokens, []).append((arguments, named))
+        self._calls.setdefault(self.states[-1].shape[1], []).append((arguments, named))
         if index + 1 == len(self.blocks):
             raise _Enough
-        return hidden if self._bare else (hidden,)
+        return (hidden,)  # some families unpack it; none computes with it before the last block

@@ -43,7 +43,10 @@ for (const sheet of document.querySelectorAll(".sheet")) {
   field.addEventListener("input", filter);
   filter();
 }
-// What scrolls can be reached with the keyboard.
-for (const box of document.querySelectorAll("pre, .output, .picture, .pst-scrollable-table-container")) {
-  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-}
+// What scrolls can be reached with the keyboard; pictures have their width when all is loaded.
+const reach = () => {
+  for (const box of document.querySelectorAll("pre, .output, .picture, .pst-scrollable-table-container")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+};
+for (const event of ["load", "resize"]) addEventListener(event, reach);

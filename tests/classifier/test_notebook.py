@@ -52,9 +52,10 @@ def test_times_and_sizes_in_the_prose_are_committed_records():
         assert f"`{variant}` {records.value(table, variant, 'size_bytes') / whole:.3f}" in PROSE
 
 
-def test_the_worst_corruption_in_the_prose_is_a_committed_record():
+@pytest.mark.parametrize("method", ["qat_w4", "qat_w8"])
+def test_the_worst_corruption_in_the_prose_is_a_committed_record(method):
     table = records.pick(committed.table("resnet_qat", "small"), OVER)
-    table = table[table["condition"].notna() & table["variant"].str.startswith("qat")]
+    table = table[table["condition"].notna() & table["variant"].str.startswith(method)]
     row = table.loc[table["value"].idxmin()]
     said = f"`{row['variant']}` at {row['condition']} {row['strength']}: "
     assert said + records.interval(row, "+z.1f", 100) in PROSE

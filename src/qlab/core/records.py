@@ -92,10 +92,9 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The table with the columns' types, if it keeps the schema; otherwise a QlabError."""
     from pandera.errors import SchemaErrors
 
-    if list(table.columns) != COLUMNS:
-        raise QlabError(
-            f"{where}: the columns must be {', '.join(COLUMNS)}; found {', '.join(table.columns)}."
-        )
+    if (found := list(table.columns)) != COLUMNS:
+        told = f"the columns must be {', '.join(COLUMNS)}; found {', '.join(found)}"
+        raise QlabError(f"{where}: {told}.")
     table = table.reset_index(drop=True).infer_objects()
     labels = {n: table[n].astype(object).where(table[n].notna(), None) for n in _LABELS}
     try:
@@ -151,12 +150,9 @@ def provenance_path(target: Path) -> Path:
 
 def read(experiment: str, profile: str) -> pd.DataFrame:
     """The records of an experiment, checked. QlabError: none, or a row that breaks the schema."""
-    path = csv_path(experiment, profile)
-    if not path.is_file():
-        raise QlabError(
-            f"There are no records at {path}; run the notebook of '{experiment}' first: "
-            f"python -m qlab run NOTEBOOK -p profile={profile}."
-        )
+    if not (path := csv_path(experiment, profile)).is_file():
+        first = f"run the notebook of '{experiment}' first: python -m qlab run NOTEBOOK"
+        raise QlabError(f"There are no records at {path}; {first} -p profile={profile}.")
     return read_file(path)
 
 
@@ -180,8 +176,8 @@ def pick(table: pd.DataFrame, metric: str | list[str], **where) -> pd.DataFrame:
 
 def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
     """The first record of a variant's metric; None where there is none."""
-    rows = pick(table, metric, variant=variant)
-    return float(rows["value"].iloc[0]) if len(rows) else None
+    found = pick(table, metric, variant=variant)["value"]
+    return float(found.iloc[0]) if len(found) else None
 
 
 def parent(table: pd.DataFrame, difference: str) -> str:
@@ -191,19 +187,17 @@ def parent(table: pd.DataFrame, difference: str) -> str:
     compared, judged, sized = (set(pick(table, metric)["variant"]) for metric in metrics)
     alone = sized - compared
     if len(found := sorted(alone & judged or alone)) != 1:
-        raise QlabError(
-            f"The records have no single float parent, the one variant with a size and without "
-            f"{difference}; found {', '.join(found) or 'none'}. Run their notebook again."
-        )
+        wanted = f"the one variant with a size and without {difference}"
+        told = f"found {', '.join(found) or 'none'}. Run their notebook again."
+        raise QlabError(f"The records have no single float parent, {wanted}; {told}")
     return found[0]
 
 
 def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:
     """A record's value, times `scale`, with its interval in brackets, if it has one."""
-    shown, low, high = (row[c] * scale for c in ("value", "ci_low", "ci_high"))
-    if pd.isna(low):  # none defined, or too few rounds for 95 %
-        return f"{shown:{form}}"
-    return f"{shown:{form}} [{low:{form}}, {high:{form}}]"
+    shown, *ends = (f"{row[c] * scale:{form}}" for c in ("value", "ci_low", "ci_high"))
+    # Without ends where none are defined, or where rounds are too few for 95 %.
+    return shown if pd.isna(row["ci_low"]) else f"{shown} [{', '.join(ends)}]"
 
 
 class Metric(NamedTuple):

@@ -16,6 +16,7 @@ README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 OVER, PLAIN = "accuracy_difference_over_seeds", "accuracy_difference"
 PTQ, TUNED = "accuracy_minus_ptq_over_seeds", "accuracy_minus_tuned_over_seeds"
 LAST = "accuracy_minus_last_over_seeds"
+TINY = "small-mlperf_tiny_resnet8-a751f10d"
 # Words behind a variant's name, what they are of, and how it is written.
 SAID = [
     *(("small", v, PLAIN) for v in ("ptq_w8a8_last22", "ptq_w4a8_last22", "ptq_w4a8_last11")),
@@ -26,6 +27,10 @@ SAID = [
     *(("small", v, TUNED) for v in ("qat_w4a8_last22",)),
     *(("small", f"{m}_w4a8_first_minus_last", LAST) for m in ("ptq", "qat")),
     *(("mini", v, PLAIN) for v in ("ptq_w8a8_last10", "ptq_raw_w8a8_last10")),
+    *((TINY, f"ptq_w4a8_{v}", PLAIN) for v in ("last10", "first1", "last1")),
+    *((TINY, v, PLAIN) for v in ("ptq_w8a8_last10", "published_int8")),
+    *((TINY, f"{m}_w4a8_first_minus_last", LAST) for m in ("ptq", "qat")),
+    *((TINY, "qat_w4a8_last10", metric) for metric in (OVER, PTQ)),
     *(("mini", v, PLAIN) for v in ("ptq_w4a8_last10",)),
     *(("mini", v, PTQ) for v in ("qat_w8a8_last10",)),
 ]
@@ -65,6 +70,8 @@ def test_readme_tells_committed_records():
     said = [("qat_w4a8_last22", OVER), ("ptq_w4a8_last22", PLAIN), ("qat_w4a8_last22", PTQ)]
     assert all(told("small", *one) in README for one in [*said, ("ptq_w8a8_last22", PLAIN)])
     assert told("mini", "ptq_w4a8_last10", PLAIN) in README
+    said = [("ptq_w4a8_first1", PLAIN), ("ptq_w4a8_last10", PLAIN), ("qat_w4a8_last10", OVER)]
+    assert all(told(TINY, *one) in README for one in said)
     n = records.pick(committed.table("resnet_qat", "small"), "accuracy")["n"].max()
     assert f"{n:,} test images of CIFAR-10" in README and f"{n:,} test images" in PROSE
 

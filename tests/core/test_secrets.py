@@ -30,7 +30,8 @@ values = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]
 @example(value=SECRET)
 def test_what_a_text_or_json_has_of_it_does_not_survive(value):
     assume(value not in MARKER)
-    for shown in (value, json.dumps(value)):
+    python = value.encode("unicode_escape").decode().replace('"', '\\"')  # a papermill parameter
+    for shown in (value, json.dumps(value), f'"{python}"'):
         assert redact(f"<{shown}>", [value]) in (f"<{MARKER}>", f'<"{MARKER}">')
     assert redact("x abcdefgh x", ["abcdef", "abcdefgh"]) == f"x {MARKER} x"
 
@@ -50,3 +51,6 @@ def test_a_written_notebook_is_clean_everywhere_and_the_original_is_not_touched(
     assert text.count(MARKER) == 10  # one for each place it was planted
     assert nbformat.writes(nb) == before
     nbformat.validate(nbformat.reads(text, 4))
+    nb.cells[0].execution_count = 123456  # a number is no secret, though it may look like one
+    notebook._write(nb, tmp_path / "numbered.ipynb", ["123456"])
+    assert '"execution_count": 123456' in (tmp_path / "numbered.ipynb").read_text()

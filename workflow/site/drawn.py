@@ -52,10 +52,15 @@ def origin(one: Drawn, root: Path) -> dict[str, str]:
         table = table[table["n"] == table.loc[table["ci_low"].notna(), "n"].mode()[0]]
     low, high = int(table["n"].min()), int(table["n"].max())
     return {
-        "commit": said["commit"][:7],
+        "commit": short(said["commit"]),
         "processor": said["hardware"]["processor"],
         "n": f"{high:,}" if low == high else f"{low:,} to {high:,}",
     }
+
+
+def short(commit: str) -> str:
+    """A commit's first digits, and whether there were changes over it."""
+    return commit[:7] + "+changes" * commit.endswith("+changes")
 
 
 def about(one: Drawn, root: Path, where: str) -> str:

@@ -147,7 +147,8 @@ def main(profile: str = "mini", api: bool = True, lite: bool = False) -> None:
         pages = subprocess.Popen([sys.executable, script, build / "api"], stdout=subprocess.DEVNULL)
     call = [sys.executable, "-m", "sphinx", "--quiet", "-W", "--keep-going", "-j", "auto", "-d"]
     done = subprocess.run([*call, build / "site-doctrees", source, target])
-    if done.returncode or (pages and pages.wait()):
+    failed = pages.wait() if pages else 0  # whatever Sphinx says, nothing is left running
+    if done.returncode or failed:
         sys.exit("qlab: the site has faults, named above.")
     if api:
         shutil.copytree(build / "api", target / "api", dirs_exist_ok=True)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import drawn
 import pandas as pd
 import yaml
 
@@ -150,7 +151,7 @@ def origins(root: Path) -> str:
         machine = f"{hardware['processor']}, {hardware['cores']} cores"
         name = file.name.partition(".")[0]
         rows.append([
-            code(name), file.parent.name, code(said["commit"][:7]), html.escape(machine),
+            code(name), file.parent.name, code(drawn.short(said["commit"])), html.escape(machine),
             (f"{said['duration_s']:,.0f} s", said["duration_s"]), *parts.values(),
         ])  # fmt: skip
     headers = ["records", "profile", "commit", "machine", "duration", "parameters", "versions"]

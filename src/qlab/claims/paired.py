@@ -45,7 +45,12 @@ def both(items: pd.DataFrame, table: pd.DataFrame, pair: tuple[Address, Address]
     if a is None or b is None or not len(a) * len(b) or not a.columns.equals(b.columns):
         return None
     seeds = max(a.index, b.index, key=len)
-    if {1, len(seeds)} < {len(a), len(b)} or a.isna().any(axis=None) or b.isna().any(axis=None):
+    drawn = [
+        x for x in (a, b) if len(x) > 1
+    ]  # what has one seed alone goes with all of the other's
+    if not all(x.index.equals(seeds) for x in drawn):
+        return None
+    if a.isna().any(axis=None) or b.isna().any(axis=None):
         return None
     return tuple(np.broadcast_to(x.to_numpy(), (len(seeds), len(a.columns))) for x in (a, b))
 

@@ -89,7 +89,7 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
 
 
 def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
-    """First k layers minus last k, the mean over every k that both ends have."""
+    """First k layers minus last k, the mean over every k that both ends have from all seeds."""
     found = []
     for method, bits in product(("ptq", "qat"), partial_qat.BITS):
         firsts = [p for p in hits if (p.method, p.bits, p.where) == (method, bits, "first")]

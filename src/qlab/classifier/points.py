@@ -131,7 +131,7 @@ def made(points: Sequence[Point], task: Task, threads: int, progress=iter) -> di
     """
     gpu = tf.config.list_physical_devices("GPU")
     calls = [(point, task.given, threads) for point in points]
-    given = processes.starmap(_tried, calls, 1 if gpu else max(2, threads), progress)
+    given = processes.starmap(_tried, calls, 1 if gpu else 2, progress)
     found = dict(zip(points, given, strict=True))
     for point, one in found.items():
         if reason := one.facts.get("failed"):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from typing import Any
 
 MARKER = "***SECRET***"  # stands where a secret stood
 # HF_TOKEN, KAGGLE_KEY, db_password_old and the like.
@@ -22,8 +23,22 @@ def known() -> list[str]:
 
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """`text` with each secret, as it is or as JSON has it, replaced by `***SECRET***`."""
+    """`text` with each secret, as it is or as JSON or Python has it, replaced by `***SECRET***`."""
     for value in sorted(values, key=len, reverse=True):  # the whole before a part of it
-        for form in (value, json.dumps(value)[1:-1]):
+        python = value.encode("unicode_escape").decode("ascii")  # so papermill writes parameters
+        jsons = [json.dumps(value, ensure_ascii=a)[1:-1] for a in (False, True)]
+        for form in (value, *jsons, python, python.replace('"', '\\"')):
             text = text.replace(form, MARKER)
     return text
+
+
+def redacted(content: Any, values: Iterable[str]) -> Any:
+    """A copy of nested lists and dicts, such as a notebook, without the secrets (keys neither);
+    numbers stay, for they are none."""
+    if isinstance(content, str):
+        return redact(content, values)
+    if isinstance(content, list):
+        return [redacted(item, values) for item in content]
+    if isinstance(content, dict):
+        return {redact(str(k), values): redacted(v, values) for k, v in content.items()}
+    return content

@@ -18,6 +18,7 @@ from joblib.externals import loky
 from safetensors.torch import save_file
 
 from qlab.core import processes
+from qlab.core.errors import QlabError
 from qlab.core.quiet import quiet
 from qlab.language import configuration, decoder, gptq, gptq_format, streaming
 from qlab.language.configuration import WEIGHTS, Weights
@@ -36,12 +37,14 @@ class AutoRound(Library):
 
 def write(task, target: Path, rounder: Callable, **settings: Any) -> None:
     """Write the task's model, rounded, into the folder `target`; repeatable on one machine.
-    QlabError: other weights were packed than tuned."""
+    QlabError: the process was killed; other weights were packed than tuned."""
     given = (task.folder, task.choice.dtype, rows(task.calibration_tokens), target)
     start = {"initializer": processes._prepare, "initargs": (os.getpid(), os.getcwd())}
     alone = loky.ProcessPoolExecutor(1, env={"HF_HUB_OFFLINE": "1"}, **start)
     try:
         alone.submit(_tune, *given, rounder, settings, torch.get_num_threads()).result()
+    except loky.BrokenProcessPool as error:
+        raise QlabError(f"AutoRound was killed on {task.folder} (out of memory?).") from error
     finally:
         alone.shutdown(kill_workers=True)
 

@@ -6,7 +6,6 @@ in memory, of which a redacted copy is written once, at the end.
 
 import contextlib
 import ctypes
-import json
 import logging
 import os
 import re
@@ -30,7 +29,7 @@ from traitlets import default
 from qlab.core import paths
 from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
-from qlab.core.secrets import known, redact
+from qlab.core.secrets import known, redact, redacted
 from qlab.run.parameters import find_notebook, parameters_of, parse_for, read_notebook
 
 # What goes wrong is said once, by us; whoever sets up logging still gets their records.
@@ -175,7 +174,7 @@ def _kernel_manager() -> type[AsyncKernelManager]:
 
 def _write(nb: Any, target: Path, secrets: list[str]) -> None:
     """Write a notebook whole, without secrets and without papermill's notes (paths and times)."""
-    nb = nbformat.from_dict(json.loads(redact(json.dumps(nb), secrets)))
+    nb = nbformat.from_dict(redacted(nb, secrets))
     for node in (nb, *nb.cells):
         notes = ("papermill", "execution")
         node.metadata = {k: v for k, v in node.metadata.items() if k not in notes and v != []}

@@ -40,7 +40,7 @@ def test_every_figure_stands_under_its_cell_with_its_origin(file):
             assert cell.metadata["mystnb"]["image"]["alt"].strip()
     assert pictures >= len(own)
     told = drawn.about(next(iter(own.values())), ROOT, "here")
-    assert re.search(r"Commit `[0-9a-f]{7}`, .+, n = [\d,]+", told)
+    assert re.search(r"Commit `[0-9a-f]{7}(\+changes)?`, .+, n = [\d,]+", told)
     assert f"make figures PROFILE=small ARGS=notebook_{file.stem}`" in told
 
 

@@ -45,10 +45,8 @@ def both(items: pd.DataFrame, table: pd.DataFrame, pair: tuple[Address, Address]
     if a is None or b is None or not len(a) * len(b) or not a.columns.equals(b.columns):
         return None
     seeds = max(a.index, b.index, key=len)
-    drawn = [
-        x for x in (a, b) if len(x) > 1
-    ]  # what has one seed alone goes with all of the other's
-    if not all(x.index.equals(seeds) for x in drawn):
+    # What has one seed alone goes with all of the other's.
+    if not all(len(x) == 1 or x.index.equals(seeds) for x in (a, b)):
         return None
     if a.isna().any(axis=None) or b.isna().any(axis=None):
         return None

@@ -56,10 +56,11 @@ def test_a_number_in_the_prose_is_a_committed_record(model, variant, metric, par
 def test_the_numbers_under_readmes_picture_are_committed_records():
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     few = ("gptq_w8_g64", "gptq_w4_g64", "bnb_nf4", "gptq_w2_g64", "autoround_w2_g64")
-    table = records.pick(committed.table("llama_gptq", "small"), LOST, condition=None, part=None)
-    for model, variant in [*((REAL, v) for v in few), ("llama_mini", "gptq_w4_g64")]:
-        rows = table[(table["model"] == model) & (table["variant"] == variant)]
-        assert told(POINTS, rows.iloc[0], 100) in readme and len(rows) == 1
+    real = [("small", REAL, variant) for variant in few]
+    for profile, model, variant in [*real, ("mini", "llama_mini", "gptq_w4_g64")]:
+        where = {"model": model, "variant": variant, "condition": None, "part": None}
+        (row,) = records.pick(committed.table("llama_gptq", profile), LOST, **where).to_dict("records")
+        assert told(POINTS, row, 100) in readme
 
 
 def test_the_kurtosis_and_the_sizes_that_the_prose_tells():

@@ -24,11 +24,13 @@ def known() -> list[str]:
 
 def redact(text: str, values: Iterable[str]) -> str:
     """`text` with each secret, as it is or as JSON or Python has it, replaced by `***SECRET***`."""
-    for value in sorted(values, key=len, reverse=True):  # the whole before a part of it
+    forms = set()
+    for value in values:
         python = value.encode("unicode_escape").decode("ascii")  # so papermill writes parameters
         jsons = [json.dumps(value, ensure_ascii=a)[1:-1] for a in (False, True)]
-        for form in (value, *jsons, python, python.replace('"', '\\"')):
-            text = text.replace(form, MARKER)
+        forms |= {value, *jsons, python, python.replace('"', '\\"')}
+    for form in sorted(forms, key=len, reverse=True):  # the whole before a part of it
+        text = text.replace(form, MARKER)
     return text
 
 

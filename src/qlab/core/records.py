@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Annotated, NamedTuple
 
 import pandas as pd
+from annotated_types import Interval
+from pydantic import FiniteFloat, PositiveInt, StringConstraints, TypeAdapter, ValidationError
 
 from qlab.core import paths
 from qlab.core.cache import written_whole
@@ -16,23 +17,27 @@ from qlab.core.provenance import processor
 from qlab.core.secrets import known, redact
 from qlab.core.stats import Estimate, Flips
 
+Text = Annotated[str, StringConstraints(pattern=r"\S")]  # not empty
+Sign = Annotated[int, Interval(ge=-1, le=1)]
+
 
 @dataclass(frozen=True)
 class Record:
-    """One measured number, and all that it is about; its interval, of 95 %, may be undefined."""
+    """One measured number, and all that it is about; its interval, of 95 %, may be undefined. What
+    a column may hold is checked when records are written and read, see `check`."""
 
-    experiment: str  # names the file: `data/results/<profile>/<experiment>.csv`
-    model: str  # what was quantized, by its name
-    dataset: str  # what judged it, with variant and split in the name
-    variant: str  # what was done to the model; the float parent is one too
-    metric: str  # what was measured; one metric has one unit
-    value: float  # finite
-    unit: str  # "1" for shares and scores
-    ci_low: float | None = None  # of a 95 % interval; None where none is defined
-    ci_high: float | None = None  # comes with ci_low
-    n: int = 1  # items behind the value
+    experiment: Text  # names the file: `data/results/<profile>/<experiment>.csv`
+    model: Text  # what was quantized, by its name
+    dataset: Text  # what judged it, with variant and split in the name
+    variant: Text  # what was done to the model; the float parent is one too
+    metric: Text  # what was measured; one metric has one unit
+    value: FiniteFloat
+    unit: Text  # "1" for shares and scores
+    ci_low: FiniteFloat | None = None  # of a 95 % interval; None where none is defined
+    ci_high: FiniteFloat | None = None  # comes with ci_low
+    n: PositiveInt = 1  # items behind the value
     seed: int | None = None  # of what was drawn at random; None where nothing was
-    device: str = field(default_factory=processor)  # the processor it ran on, threads behind it
+    device: Text = field(default_factory=processor)  # the processor it ran on, threads behind it
     parent: str | None = None  # hash of the float model's files, where the model has more than one
     method: str | None = None  # by which the variant was made: gptq, rtn, qat, ptq, ...
     bits: int | None = None  # of the weights
@@ -44,80 +49,61 @@ class Record:
     condition: str | None = None  # of the data or the reading, where it is not the plain one
     strength: int | None = None  # of a condition
     clock: bool = False  # whether a clock or a meter had a part in it
-    better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
+    better: Sign = 0  # 1 where more is better, -1 where less is, 0 where neither
 
 
 COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
 # What makes two records the same record, on whatever machine.
 KEY = ["experiment", "model", "dataset", "variant", "metric", "k", "where"]
 KEY += ["part", "depth", "condition", "strength", "seed"]
-_KINDS = {f.name: f.type for f in fields(Record)}
-_LABELS = [name for name, kind in _KINDS.items() if kind == str | None]
-# How pandas holds what may be missing, which it would guess from what is there.
-_DTYPES = {str | None: object, int | None: "Int64", float | None: float, float: float}
-
-
-@cache
-def schema():
-    """The columns of a table of records and what each may hold, for pandera."""
-    import pandera.pandas as pa
-
-    filled = pa.Check(lambda s: s.str.strip() != "", error="must not be empty")
-    finite = pa.Check(lambda s: s.abs() < float("inf"), error="must be a finite number")
-    checks = {str: filled, float: finite, float | None: finite}
-    columns = {
-        name: pa.Column(
-            "Int64" if kind is int else _DTYPES.get(kind, kind),  # the safe cast
-            checks.get(kind),
-            nullable=type(None) in get_args(kind),
-            coerce=kind is not bool,
-        )
-        for name, kind in _KINDS.items()
-    }
-    rows = {
-        "n must be 1 or more": lambda t: t["n"] >= 1,
-        "better must be -1, 0 or 1": lambda t: t["better"].isin((-1, 0, 1)),
-        "ci_low and ci_high come together": lambda t: t["ci_low"].isna() == t["ci_high"].isna(),
-        "ci_low must not exceed ci_high": lambda t: ~(t["ci_low"] > t["ci_high"]),
-        "a model must have one parent": lambda t: (
-            t.groupby("model")["parent"].transform("nunique", dropna=False) == 1
-        ),
-        "a record must not be there twice": lambda t: ~t.duplicated(KEY),
-    }
-    whole = [pa.Check(rule, error=error) for error, rule in rows.items()]
-    return pa.DataFrameSchema(columns, checks=whole)
+_ROWS = TypeAdapter(list[Record])
+# How pandas holds each type, which it would guess from what is there.
+_KINDS = {
+    Text: str,
+    str | None: object,
+    int | None: "Int64",
+    PositiveInt: int,
+    Sign: int,
+    bool: bool,
+}
+_KINDS |= {FiniteFloat: float, FiniteFloat | None: float}
+_DTYPES = {f.name: _KINDS[f.type] for f in fields(Record)}
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The table with the columns' types, if it keeps the schema; otherwise a QlabError."""
-    from pandera.errors import SchemaErrors
-
     if (found := list(table.columns)) != COLUMNS:
         told = f"the columns must be {', '.join(COLUMNS)}; found {', '.join(found)}"
         raise QlabError(f"{where}: {told}.")
-    table = table.reset_index(drop=True).infer_objects()
-    labels = {n: table[n].astype(object).where(table[n].notna(), None) for n in _LABELS}
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+
+    def refused(row: int, why: str) -> QlabError:
+        about = f"variant '{rows[row]['variant']}', metric '{rows[row]['metric']}'"
+        return QlabError(f"{where}, row {row + 2} ({about}): {why}.")
+
     try:
-        found = schema().validate(table.assign(**labels), lazy=True)
-        return found.astype({"n": int, "better": int})
-    except SchemaErrors as error:
-        # Of the first row the first column; a check of whole rows names all their columns.
-        case = error.failure_cases.sort_values(["index", "column"], kind="stable").iloc[0]
-        at, about, place = case["index"], case["check"], ""
-        if case["schema_context"] == "Column":
-            about = {"not_nullable": "must not be empty"}.get(about, about)
-            about = about.replace("coerce_dtype", "must be of the type ")
-            about = f"column '{case['column']}' {about}; found {case['failure_case']}"
-        if not pd.isna(at):  # a column as a whole may be of the wrong type
-            variant, metric = table.loc[int(at), ["variant", "metric"]]
-            place = f", row {int(at) + 2} (variant '{variant}', metric '{metric}')"
-        raise QlabError(f"{where}{place}: {about}.") from None
+        found = as_table(_ROWS.validate_python(rows))
+    except ValidationError as error:
+        first = error.errors()[0]
+        (row, column, *_), found = first["loc"], first["input"]
+        why = "must not be empty" if found is None else f"is {found!r}: {first['msg']}"
+        raise refused(row, f"column '{column}' {why}") from None
+    parents = found.groupby("model")["parent"].transform("nunique", dropna=False)
+    for rule, broken in {
+        "ci_low and ci_high come together": found["ci_low"].isna() != found["ci_high"].isna(),
+        "ci_low must not exceed ci_high": found["ci_low"] > found["ci_high"],
+        "a model must have one parent": parents > 1,
+        "a record must not be there twice": found.duplicated(KEY),
+    }.items():
+        if broken.any():
+            raise refused(int(broken.argmax()), rule)
+    return found
 
 
 def as_table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a table with the columns of `Record`."""
-    table = pd.DataFrame([asdict(r) for r in records], columns=COLUMNS)
-    return table.astype({n: _DTYPES[kind] for n, kind in _KINDS.items() if kind in _DTYPES})
+    rows = [vars(r) for r in records]
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype(_DTYPES)
 
 
 def csv_path(experiment: str, profile: str) -> Path:
@@ -158,9 +144,8 @@ def read(experiment: str, profile: str) -> pd.DataFrame:
 
 def read_file(path: Path) -> pd.DataFrame:
     """The records in a csv file, checked; columns as in `Record`. QlabError if it is none."""
-    texts = {n: str for n, kind in _KINDS.items() if kind in (str, str | None)}  # a model named 007
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=texts)
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=str)
     except (ValueError, pd.errors.ParserError) as error:  # empty, not UTF-8, or rows of all lengths
         raise QlabError(f"{path} is no table of records: {str(error).strip()}") from None
     return check(table, str(path))

@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from qlab.core import fetch, hub, records, shapes32
+from qlab.core import fetch, records, shapes32
 from qlab.core.cache import file_sha256
 from qlab.detector import mini_coco
 from qlab.language import mini_lambada
@@ -54,7 +54,7 @@ def test_hashes_of_files_and_downloads_are_those_of_the_code():
     for title, known in {
         "COCO `val2017`": [fetch.COCO_VAL[1], fetch.COCO_ANNOTATIONS[1]],
         "CIFAR-10": [fetch.CIFAR10[1]],
-        "`lambada_openai`": [hub.LAMBADA_SHA256],
+        "`lambada_openai`": [fetch.LAMBADA_SHA256],
     }.items():
         assert all(one.rpartition(":")[2][:12] in CARDS[title]["hash"] for one in known), title
     assert all(known[:12] in TEXT for known in fetch.CENTERNET_TFJS.values())

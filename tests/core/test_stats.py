@@ -147,7 +147,7 @@ def test_a_difference_keeps_the_pairs_together():
     flips = stats.paired(yes, no)
     of_flips = stats.tango(flips.lost, flips.gained, 400)
     assert stats.difference(yes, no) == (flips.difference.value, *of_flips, 400)
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="same shape"):
         stats.difference(a, b[1:])
 
 

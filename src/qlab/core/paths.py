@@ -44,6 +44,12 @@ def real_data() -> Path | None:
     return Path(chosen).expanduser().resolve() if chosen else None
 
 
+def local(part: str) -> Path | None:
+    """A file or folder below QLAB_DATA, if it is there."""
+    home = real_data()
+    return home / part if home and (home / part).exists() else None
+
+
 def kaggle() -> Path | None:
     """The folder /kaggle in a Kaggle session, else None; `QLAB_KAGGLE` names a stand-in."""
     if "KAGGLE_KERNEL_RUN_TYPE" not in os.environ:

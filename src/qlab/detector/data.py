@@ -171,8 +171,8 @@ def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
         listed = [row.split(",") for row in rows[:limit]]
         return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed})
     if not folder and given.profile == "full":  # the proper place to calibrate from
-        folder = (paths.real_data() or paths.build()) / "coco" / "train2017"
-        if not folder.is_dir():
+        folder = paths.local("coco/train2017")
+        if folder is None:
             return None
     folder = Path(folder or mini_coco.kept("calibration", limit) / "calibration").expanduser()
     kinds = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}

@@ -174,10 +174,8 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
 
 def _file(named: str) -> Path:
     """The passages of one's own that judge, else LAMBADA, from QLAB_DATA if it is there."""
-    file = (paths.real_data() or Path("none")) / "lambada" / "lambada_test.jsonl"
-    if named:
-        return Path(named).expanduser()
-    return file if file.is_file() else fetch.fetch(*fetch.LAMBADA)
+    own = Path(named).expanduser() if named else paths.local("lambada/lambada_test.jsonl")
+    return own or fetch.fetch(*fetch.LAMBADA)
 
 
 def _first(named: str, part: str, count: int) -> list[Passage]:

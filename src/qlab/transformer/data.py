@@ -118,9 +118,7 @@ def _pairs(data: str, real: bool, few: int, judged: int) -> tuple[str, Pairs, Pa
     if not data and not real:
         test = mini_reviews.reviews("test", min(judged, mini_reviews.COUNTS["test"]))
         return mini_reviews.NAME, mini_reviews.reviews("train", few), test
-    local = (paths.real_data() or paths.build()) / "SST-2"
-    folder = Path(data).expanduser() if data else local
-    if not data and not folder.is_dir():
-        folder = fetch.fetch(*sentences.SST2, unpack=True) / "SST-2"
+    own = Path(data).expanduser() if data else paths.local("SST-2")
+    folder = own or fetch.fetch(*sentences.SST2, unpack=True) / "SST-2"
     train, test = (sentences.read(folder / name) for name in sentences.FILES)
     return folder.resolve().name, train[: few or None], test[: judged or None]

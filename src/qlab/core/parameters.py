@@ -33,15 +33,10 @@ class Parameters(BaseModel):
                 f"The parameter '{first['loc'][0]}': {first['msg']}, not {first['input']!r}."
             ) from None
 
-    def changed(self) -> dict[str, Any]:
-        """The parameters that are not their defaults, without the profile."""
-        fields = type(self).model_fields
-        given = self.model_dump(mode="json")
-        return {k: v for k, v in given.items() if k != "profile" and v != fields[k].default}
-
     def place(self, subject: str, without: Iterable[str] = ()) -> str:
         """Where records and figures go: the profile's folder, or one of a changed run's own."""
-        changed = {k: v for k, v in self.changed().items() if k not in set(without)}
+        others = {"profile", *without}
+        changed = self.model_dump(mode="json", exclude_defaults=True, exclude=others)
         return f"{self.profile}-{subject}-{hash_json(changed)[:8]}" if changed else self.profile
 
 

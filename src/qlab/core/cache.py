@@ -56,14 +56,12 @@ def versions(*packages: str) -> dict[str, str]:
 
 @functools.cache
 def code_sha256(module: str) -> dict[str, str]:
-    """Hashes, by file, of a qlab module (its `__name__`) and of all that it imports, near or far.
+    """Hashes, by name, of a qlab module (its `__name__`) and of all that it imports, near or far.
     What a process has loaded it does not load again, so neither is this read twice."""
     files = closure.imported(f"import {module}")
-    found = {f.relative_to(closure.package()).as_posix(): file_sha256(f)[:16] for f in files}
-    own = module.removeprefix("qlab.").replace(".", "/")
-    if not {f"{own}.py", f"{own}/__init__.py"} & set(found):  # such as __main__
+    if module not in files:  # such as __main__
         raise ValueError(f"{module} is no module of qlab, so its code has no hash.")
-    return found
+    return {name: file_sha256(file)[:16] for name, file in files.items()}
 
 
 @contextlib.contextmanager

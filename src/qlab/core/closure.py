@@ -18,13 +18,13 @@ def package() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
-def imported(code: str, name: str = "code") -> list[Path]:
-    """Files of the qlab modules that a piece of Python imports, transitively, sorted. Imports
+def imported(code: str, name: str = "code") -> dict[str, Path]:
+    """Files, by name, of the qlab modules that a piece of Python imports, transitively. Imports
     inside functions count. SyntaxError of the code, which has this name, or of a module."""
     finder = _Finder()
     finder.load_module("__main__", io.StringIO(code), name, ("", "r", 1))  # 1: source
     del finder.modules["__main__"]
-    return sorted(Path(module.__file__) for module in finder.modules.values() if module.__file__)
+    return {name: Path(found.__file__) for name, found in finder.modules.items() if found.__file__}
 
 
 class _Finder(ModuleFinder):
@@ -37,12 +37,13 @@ class _Finder(ModuleFinder):
 
 
 def module_files(notebook: Path) -> list[Path]:
-    """The same of a notebook's cells, in which IPython's magics and shell lines are none of it.
-    QlabError where it is not readable as a notebook, or its code not as Python."""
+    """The same files, sorted, of a notebook's cells, in which IPython's magics and shell lines are
+    none of it. QlabError where it is not readable as a notebook, or its code not as Python."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        return imported("\n".join(_as_python(cell) for cell in code), str(notebook))
+        found = imported("\n".join(_as_python(cell) for cell in code), str(notebook))
+        return sorted(found.values())
     except (OSError, ValueError, KeyError, TypeError, SyntaxError) as error:
         raise QlabError(f"{notebook} is not readable as a notebook: {error}.") from error
 

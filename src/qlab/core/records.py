@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
-from annotated_types import Interval
 from pydantic import FiniteFloat, PositiveInt, StringConstraints, TypeAdapter, ValidationError
 
 from qlab.core import paths
@@ -18,7 +17,6 @@ from qlab.core.secrets import known, redact
 from qlab.core.stats import Estimate, Flips
 
 Text = Annotated[str, StringConstraints(pattern=r"\S")]  # not empty
-Sign = Annotated[int, Interval(ge=-1, le=1)]
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Record:
     condition: str | None = None  # of the data or the reading, where it is not the plain one
     strength: int | None = None  # of a condition
     clock: bool = False  # whether a clock or a meter had a part in it
-    better: Sign = 0  # 1 where more is better, -1 where less is, 0 where neither
+    better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
 
 
 COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
@@ -58,7 +56,7 @@ KEY = ["experiment", "model", "dataset", "variant", "metric", "k", "where"]
 KEY += ["part", "depth", "condition", "strength", "seed"]
 _ROWS = TypeAdapter(list[Record])
 # How pandas holds each type, which it would guess from what is there.
-_KINDS = {Text: str, FiniteFloat: float, PositiveInt: int, Sign: int, bool: bool}
+_KINDS = {Text: str, FiniteFloat: float, PositiveInt: int, int: int, bool: bool}
 _KINDS |= {str | None: object, FiniteFloat | None: float, int | None: "Int64"}  # with gaps
 _DTYPES = {f.name: _KINDS[f.type] for f in fields(Record)}
 
@@ -83,6 +81,7 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise refused(row, f"column '{column}' {why}") from None
     parents = found.groupby("model")["parent"].transform("nunique", dropna=False)
     for rule, broken in {
+        "better must be -1, 0 or 1": found["better"].abs() > 1,
         "ci_low and ci_high come together": found["ci_low"].isna() != found["ci_high"].isna(),
         "ci_low must not exceed ci_high": found["ci_low"] > found["ci_high"],
         "a model must have one parent": parents > 1,

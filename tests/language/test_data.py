@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import tiny_llama
 
-from qlab.core import hub
+from qlab.core import fetch, hub
 from qlab.core.errors import QlabError
 from qlab.language import bnb, data, device, gptq
 from qlab.language.lambada import TRAINING
@@ -100,7 +100,7 @@ def test_real_profiles_download_small_files_then_weights(own, tmp_path, monkeypa
         return tmp_path / "tiny"
 
     monkeypatch.setattr(hub, "model", download)
-    monkeypatch.setattr(hub, "lambada", lambda: tmp_path / "own.jsonl")
+    monkeypatch.setattr(fetch, "fetch", lambda *_: tmp_path / "own.jsonl")
     assert prepare(profile).model == model.rsplit("/", 1)[1]
     assert asked == [(model, False), (model, True)]
     memory(monkeypatch, 10**4)

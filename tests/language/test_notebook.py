@@ -59,8 +59,8 @@ def test_the_numbers_under_readmes_picture_are_committed_records():
     real = [("small", REAL, variant) for variant in few]
     for profile, model, variant in [*real, ("mini", "llama_mini", "gptq_w4_g64")]:
         where = {"model": model, "variant": variant, "condition": None, "part": None}
-        (row,) = records.pick(committed.table("llama_gptq", profile), LOST, **where).to_dict("records")
-        assert told(POINTS, row, 100) in readme
+        rows = records.pick(committed.table("llama_gptq", profile), LOST, **where)
+        assert told(POINTS, rows.iloc[0], 100) in readme and len(rows) == 1
 
 
 def test_the_kurtosis_and_the_sizes_that_the_prose_tells():

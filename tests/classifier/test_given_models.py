@@ -40,12 +40,10 @@ def test_a_sequential_model_with_max_pooling_that_answers_with_logits(home, tmp_
 
 @pytest.mark.slow
 def test_an_activation_that_tfmot_does_not_know_is_a_failed_point(home, tmp_path):
-    made = bench(functional(L.Conv2D(8, 3, activation="elu", name="c")), tmp_path)
-    one, two = Point("qat", "last", 1), Point("qat", "last", 2)
-    found = {point: points.tried(point, made, 2) for point in (two, one)}
-    assert "failed" not in found[one].facts
-    assert "Only some Keras activations" in found[two].facts["failed"]
-    assert "leave_float" in found[two].facts["failed"]
+    task = bench(functional(L.Conv2D(8, 3, activation="elu", name="c")), tmp_path).task
+    one, two = (points.tried(Point("qat", "last", k), task.given, 2) for k in (1, 2))
+    assert not one.failed and "Only some Keras activations" in two.failed
+    assert "leave_float" in two.failed
 
 
 def test_layers_that_are_not_counted_are_told(home, tmp_path):
@@ -79,18 +77,12 @@ def folders(root, counts: dict[str, int]) -> None:
             Image.fromarray(pixels).save(root / place / f"{i}.png")
 
 
-def test_val_judges_where_there_is_test_too_and_that_is_said(home, tmp_path):
-    names = [f"c{i}" for i in range(10)]
-    counts = {f"train/{n}": 8 for n in names} | {f"val/{n}": 2 for n in names}
-    folders(tmp_path / "d", counts | {f"test/{n}": 3 for n in names})
+def test_val_judges_beside_test_and_any_part_of_an_uneven_folder_has_all_classes(home, tmp_path):
+    counts = {f"train/c{i}": 400 if i == 9 else 8 for i in range(10)}
+    counts |= {f"{part}/c{i}": n for part, n in (("val", 2), ("test", 3)) for i in range(10)}
+    folders(tmp_path / "d", counts)
     task = data.prepare(data.Parameters(profile="smoke", data=str(tmp_path / "d")))
     assert len(task.test) == 20 and "The images of val/ judge." in task.notes
-
-
-def test_any_part_of_an_uneven_folder_has_all_classes(home, tmp_path):
-    counts = {f"train/c{i}": 400 if i == 9 else 8 for i in range(10)}
-    folders(tmp_path / "d", counts | {f"test/c{i}": 1 for i in range(10)})
-    task = data.prepare(data.Parameters(profile="smoke", data=str(tmp_path / "d")))
     assert len(set(task.calibration.labels)) > 1  # not the large class alone
 
 
@@ -107,9 +99,8 @@ def test_grey_images_of_another_shape_run_to_the_end(home, tmp_path):
     assert task.train.images.shape[1:] == (24, 40, 1) and "turned to grey" in task.notes[-1]
     made = points.Bench(task)
     found = points.made([Point("ptq", "last", 3), Point("qat", "last", 2)], task, 2)
-    assert not any("failed" in answer.facts for answer in found.values())
-    worse = measure.worse_answers(task, made, found, 2)
-    assert len(worse) == 12
+    assert not any(answer.failed for answer in found.values())
+    assert len(measure.worse_answers(task, made, found, 2)) == 12
 
 
 def test_a_pooling_over_all_is_a_mean_and_no_other_function(home, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qlab.classifier import answers, data, measure, metrics, outcomes, points, sweep
+from qlab.classifier import answers, data, measure, outcomes, points, sweep
 from qlab.classifier.points import PARENT
 from qlab.core import items, records, stats
 
@@ -25,7 +25,7 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
     for key, right in hits.items():
         variant, seed, graph, condition, strength = key
         plain = graph == "tflite" and condition is None
-        judged = {metrics.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
+        judged = {sweep.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
         if plain:
             confidence = groups[key]["confidence"].to_numpy()
             judged["calibration_error"] = answers.calibration_error(confidence, right)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from resnets import build
 
-from qlab.classifier import export, partial_qat, ptq, quantizers, toys
+from qlab.classifier import export, named, partial_qat, quantizers
 from qlab.classifier.answers import tflite_probabilities
 from qlab.classifier.partial_qat import keras
 from qlab.core import tflite_graph
@@ -111,7 +111,7 @@ def test_a_layer_that_tfmot_cannot_wrap_is_named():
 @pytest.mark.parametrize("bits", [8, 4])
 def test_ptq_of_the_same_layers(float_file, layers, tmp_path, bits):
     file = tmp_path / "ptq.tflite"
-    file.write_bytes(ptq.quantize(float_file, layers[-3:], bits, IMAGES))
+    file.write_bytes(export.ptq(float_file, layers[-3:], bits, IMAGES))
     export.check(file, layers, layers[-3:], bits)
     assert file.stat().st_size < float_file.stat().st_size
 
@@ -119,7 +119,7 @@ def test_ptq_of_the_same_layers(float_file, layers, tmp_path, bits):
 def test_ptq_leaves_a_layer_without_weights_float(float_file, layers, tmp_path):
     file, pooled = tmp_path / "q.tflite", []
     for left in ((), ("pool",)):
-        file.write_bytes(ptq.quantize(float_file, layers, 8, IMAGES, leave_float=left))
+        file.write_bytes(export.ptq(float_file, layers, 8, IMAGES, leave_float=left))
         export.check(file, layers, layers)
         outputs = [o.outputs[0] for o in tflite_graph.operators(file)]
         types = tflite_graph.tensor_types(file)
@@ -134,14 +134,14 @@ def test_ptq_follows_through_an_operator_of_several_outputs(tmp_path):
     file = tmp_path / "split.tflite"
     file.write_bytes(export.convert(model))
     [split] = [o for o in tflite_graph.operators(file) if o.kind == "SPLIT"]
-    file.write_bytes(ptq.quantize(file, ["conv"], 8, IMAGES[:, :8, :8]))
+    file.write_bytes(export.ptq(file, ["conv"], 8, IMAGES[:, :8, :8]))
     types = tflite_graph.tensor_types(file)
     assert {types[name] for name in split.outputs} == {"INT8"} and len(split.outputs) == 2
 
 
 def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path):
     four, eight = tmp_path / "four.tflite", tmp_path / "eight.tflite"
-    four.write_bytes(ptq.quantize(float_file, layers, 4, IMAGES))
+    four.write_bytes(export.ptq(float_file, layers, 4, IMAGES))
     eight.write_bytes(tflite_graph.widened(four))
     assert "INT4" not in tflite_graph.tensor_types(eight).values()
     images = IMAGES.astype(np.float32)
@@ -173,9 +173,9 @@ def test_arithmetic_sizes(model, layers):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("name", named.TOYS)
 def test_behind_a_layer_that_tfmot_does_not_know_the_first_is_quantized_too(tmp_path, name, bits):
-    toy = toys.build(name)
+    toy = named.toy(name)
     layers = partial_qat.weighted_layers(toy)
     assert type(toy.layers[1]).__name__ == "Rescaling"
     for chosen in (layers, layers[:1]):

@@ -53,21 +53,16 @@ def test_the_form_of_the_official_files_is_read(folder):
     assert found.labels.tolist() == [7] and (found.images == ord("A")).all()
 
 
-class Payload:
-    def __init__(self, call, *arguments):
-        self.made = (call, arguments)
-
-    def __reduce__(self):
-        return self.made
-
-
 @pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("call", [os.mkdir, exec, eval, np.fromfile, collections.OrderedDict])
+@pytest.mark.parametrize("call", [os.mkdir, exec, np.fromfile, collections.OrderedDict])
 def test_a_pickle_with_a_program_in_it_is_refused_before_it_runs(folder, call, protocol):
+    class Payload:
+        def __reduce__(self):
+            code = f"open({str(victim)!r}, 'w')" if call is exec else str(victim)
+            return call, () if call is collections.OrderedDict else (code,)
+
     victim = folder.parent / "run"
-    code = {os.mkdir: str(victim), np.fromfile: str(victim)}.get(call, f"open({str(victim)!r},'w')")
-    arguments = () if call is collections.OrderedDict else (code,)
-    put(folder, protocol=protocol, filenames=Payload(call, *arguments))
+    put(folder, protocol=protocol, filenames=Payload())
     with pytest.raises(QlabError, match="nothing in it was run: it asks for"):
         folders.cifar10(folder, "train")
     assert not victim.exists()
@@ -78,18 +73,15 @@ def test_a_pickle_with_a_program_in_it_is_refused_before_it_runs(folder, call, p
 
 def test_bad_batches_say_what_is_wrong(folder):
     good = put(folder)
-    whole = pickle.dumps(good)
     for content, said in {
         pickle.dumps(good | {b"labels": [3, 0, 10, 1]}): "labels are 0 to 9; found 0 to 10",
         pickle.dumps(good | {b"labels": [3, 0]}): "one int64 label each",
-        pickle.dumps(good | {b"labels": None}): "int",
         pickle.dumps({b"fine_labels": []}): "data",  # CIFAR-100
         pickle.dumps(good | {b"data": np.zeros((4, 3000), np.uint8)}): "reshape",
         pickle.dumps(good | {b"data": good[b"data"] / 255}): "uint8",
-        pickle.dumps([1, 2]): "list",
         b"": "ran out of input",
         b"hello": "",
-        whole[:-500]: "",
+        pickle.dumps(good)[:-500]: "",
     }.items():
         (folder / "data_batch_1").write_bytes(content)
         with pytest.raises(QlabError, match=f"(?i)is no CIFAR-10 batch.*{said}"):
@@ -132,10 +124,9 @@ def test_the_centre_is_what_is_kept(tmp_path):
     assert middle.shape == (28, 70, 3) and middle[14, 35, 0] == 200 and not middle[:, 0].any()
 
 
-def test_bad_folders_say_what_is_wrong(world, tmp_path):
+def test_bad_folders_say_what_is_wrong(world):
     picture = world / "n01" / "z.png"
-    for folder, classes, act, said in [
-        (tmp_path / "none", (), None, "a folder per class with its images; it has none"),
+    for folder, known, act, said in [
         (world / "n01", (), None, "a folder per class with its images; it has none"),
         (world, ["n02"], None, "has a folder 'n01', which is not among the 1 classes of training"),
         (world, (), lambda: picture.write_bytes(b"\x89PNG"), r"z\.png is truncated or no image"),
@@ -143,4 +134,4 @@ def test_bad_folders_say_what_is_wrong(world, tmp_path):
     ]:
         _ = act and act()
         with pytest.raises(QlabError, match=said):
-            folders.classes(folder, (4, 4), classes)
+            folders.classes(folder, (4, 4), known)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab.classifier import measure, points, sweep
+from qlab.classifier import measure, points
 from qlab.classifier.fine_tune import Settings
 from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.core import records, stats
@@ -111,15 +111,3 @@ def test_a_point_that_cannot_be_made_is_told_and_the_others_go_on(monkeypatch, c
     found = points.made([two, one], SimpleNamespace(given=None), 2)
     assert found[one] is PARENT and found[two].failed == "the converter left it float"
     assert "ptq_w8a8_last2 is not there: the converter left it float" in caplog.text
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3, 7, 22])
-def test_a_real_sweep_has_each_choice_once_and_its_seeds_in_turn(layers):
-    found = sweep.seeded_sweep(layers, 3)
-    assert len(set(found)) == len(found)
-    assert not [p for p in found if p.where == "first" and p.k == layers]
-    trained = [p for p in found if p.method == "qat"]
-    assert [p.seed for p in trained] == sorted(p.seed for p in trained)
-    assert {p.rounding for p in found if p.bits == 4 and p.k == layers} == {"", "mse", "octav"}
-    if layers == 22:
-        assert {p.k for p in trained if p.where == "first"} == {1, 6, 11, 16}

@@ -14,12 +14,21 @@ TABLE = records.read(sweep.EXPERIMENT, sweep.LONG)
 POINTS = places.points_table(TABLE)
 
 
+@pytest.mark.parametrize("layers", [1, 3, 22])
+def test_a_real_sweep_has_each_choice_once_and_its_seeds_in_turn(layers):
+    found = sweep.seeded_sweep(layers, 3)
+    assert len(set(found)) == len(found)
+    assert not [p for p in found if p.where == "first" and p.k == layers]
+    trained = [p for p in found if p.method == "qat"]
+    assert [p.seed for p in trained] == sorted(p.seed for p in trained)
+    assert {p.rounding for p in found if p.bits == 4 and p.k == layers} == {"", "mse", "octav"}
+    assert layers < 22 or {p.k for p in trained if p.where == "first"} == {1, 6, 11, 16}
+
+
 def test_the_long_sweep_has_each_choice_once_and_five_seeds_of_what_verdicts_hang_on():
     found = sweep.seeded_sweep(N, 3, long=True)
     assert len(set(found)) == len(found) == 27 * 2 * 4 + 3 * 3
     trained = [p for p in sweep.seeded_sweep(N, 5, long=True) if p.method == "qat"]
-    assert [p.seed for p in trained] == sorted(p.seed for p in trained)
-    assert sum((p.where, p.bits, p.seed) == ("only", 8, 0) for p in trained) == 8
     often = {(p.where, p.k) for p in trained if p.seed == 4}
     assert often == {(where, k) for where in ("last", "first") for k in (1, 2, 5)} | {("last", N)}
     assert len([p for p in trained if p.seed == 2]) == 27 * 2

@@ -118,7 +118,7 @@ def test_a_sequential_model_with_max_pooling_that_answers_with_logits(home, tmp_
     keras.utils.set_random_seed(0)
     made = bench(keras.Sequential([L.Input((32, 32, 3)), *body, L.Dense(10, name="d")]), tmp_path)
     assert made.layers == ["one", "two", "d"] and made.logits
-    for method in ("ptq", "qat"):  # integers through the pooling, or WrongTypes
+    for method in ("ptq", "qat"):  # integers through the pooling, or an error
         for k in (1, 2, 3):
             found = points.answer(Point(method, "last", k), made, 2)
             assert found.probabilities["tflite"].sum(1) == pytest.approx(1, abs=0.02)

@@ -1,13 +1,40 @@
-"""The parameters of notebook 03: what they resolve to and what is refused."""
+"""What notebook 03 is given: parameters, and people's own models and folders of images."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from qlab.classifier import answers, data, points
+from qlab.classifier import answers, measure, named, points, sweep
 from qlab.classifier.data import Parameters, prepare
 from qlab.classifier.partial_qat import keras
+from qlab.classifier.points import Point
 from qlab.core.errors import QlabError
+
+L = keras.layers
+
+
+def functional(*body, classes=10, shape=(32, 32, 3)) -> keras.Model:
+    x = inputs = L.Input(shape)
+    end = L.GlobalAveragePooling2D(), L.Dense(classes, activation="softmax", name="d")
+    for layer in (*body, *end):
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def bench(model: keras.Model, folder, **given) -> points.Bench:
+    model.save(folder / "own.h5")
+    given = {"profile": "smoke", "model": str(folder / "own.h5"), "limit": 40} | given
+    return points.Bench(prepare(Parameters(**given)))
+
+
+def folders(root, counts: dict[str, int], size: int = 32) -> str:
+    rng = np.random.default_rng(0)
+    for place, count in counts.items():
+        (root / place).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (size, size, 3), np.uint8)
+            Image.fromarray(pixels).save(root / place / f"{i}.png")
+    return str(root)
 
 
 def test_parameters_resolve_to_a_task(home):
@@ -40,31 +67,13 @@ def test_bad_parameters(home, given, sentence):
         prepare(Parameters.of({"profile": "smoke"} | given))
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Two classes of 16x16 images, of which one in training is a test image too."""
-    rng = np.random.default_rng(0)
+def test_a_folder_of_ones_own_where_training_never_meets_test(home, tmp_path):
+    """Two classes, and one image of training is a test image too."""
     counts = {"train/cat": 24, "train/dog": 24, "val/cat": 4, "val/dog": 4}
-    for name, i in [(name, i) for name, count in counts.items() for i in range(count)]:
-        (tmp_path / name).mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-        image.save(tmp_path / name / f"{i}.png")
-    (tmp_path / "train/cat/0.png").write_bytes((tmp_path / "val/cat/1.png").read_bytes())
-    return tmp_path
-
-
-def of_own(folder, classes: int = 2, **given) -> Parameters:
-    layers = [
-        keras.layers.Conv2D(4, 3, input_shape=(16, 16, 3)),
-        keras.layers.GlobalAveragePooling2D(),
-        keras.layers.Dense(classes, "softmax"),
-    ]
-    keras.Sequential(layers).save(folder / "own.h5", include_optimizer=False)
-    return Parameters(**({"model": str(folder / "own.h5"), "data": str(folder)} | given))
-
-
-def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder):
-    task = prepare(of_own(folder))
+    given = {"data": folders(tmp_path / "d", counts, 16)}
+    (tmp_path / "d/train/cat/0.png").write_bytes((tmp_path / "d/val/cat/1.png").read_bytes())
+    model = functional(L.Conv2D(4, 3), classes=2, shape=(16, 16, 3))
+    task = bench(model, tmp_path, **given, profile="mini", limit=0).task
     assert task.notes == (
         "The images of val/ judge.",
         "Calibration images are the last 11 training images.",
@@ -75,25 +84,99 @@ def test_a_folder_of_ones_own_where_training_never_meets_test(home, folder):
     parts = [task.train, task.calibration, task.test]
     images = [image.tobytes() for part in parts for image in part.images]
     assert len(set(images)) == len(images)
-
-
-def test_model_and_data_that_do_not_belong_together_are_refused(home, folder):
     with pytest.raises(QlabError, match="answers with 3 classes"):
-        prepare(of_own(folder, 3))
-    with pytest.raises(
-        QlabError, match=r"images of \(16, 16, 3\) .* images of \(32, 32, 3\) in 10"
-    ):
-        prepare(of_own(folder, 10, data="", profile="smoke"))
-    (folder / "val" / "dog").rename(folder / "val" / "elk")
+        bench(functional(L.Conv2D(4, 3), classes=3, shape=(16, 16, 3)), tmp_path, **given)
+    with pytest.raises(QlabError, match=r"images of \(16, 16, 3\) .* of \(32, 32, 3\) in 10"):
+        bench(functional(L.Conv2D(4, 3), shape=(16, 16, 3)), tmp_path)
+    (tmp_path / "d" / "val" / "dog").rename(tmp_path / "d" / "val" / "elk")
     with pytest.raises(QlabError, match="has a folder 'elk', which is not among the 2 classes"):
-        prepare(of_own(folder))
+        bench(model, tmp_path, **given)
+
+
+def test_val_judges_beside_test_and_any_part_of_an_uneven_folder_has_all_classes(home, tmp_path):
+    counts = {f"train/c{i}": 400 if i == 9 else 8 for i in range(10)}
+    counts |= {f"{part}/c{i}": n for part, n in (("val", 2), ("test", 3)) for i in range(10)}
+    task = prepare(Parameters(profile="smoke", data=folders(tmp_path / "d", counts)))
+    assert len(task.test) == 20 and "The images of val/ judge." in task.notes
+    assert len(set(task.calibration.labels)) > 1  # not the large class alone
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", data.TOYS)
+@pytest.mark.parametrize("model", named.TOYS)
 def test_a_toy_network_learns_before_it_is_quantized(home, model):
     task = prepare(Parameters(profile="smoke", model=model))
     bench = points.Bench(task)
     learnt = answers.keras_probabilities(bench.model, task.train.images)
     assert answers.correct(learnt, task.train.labels).mean() > 0.2  # by chance .1
-    points.answer(points.Point("qat", "last", len(bench.layers)), bench, 2)
+    points.answer(Point("qat", "last", len(bench.layers)), bench, 2)
+
+
+@pytest.mark.slow
+def test_a_sequential_model_with_max_pooling_that_answers_with_logits(home, tmp_path):
+    body = [L.Rescaling(1 / 255), L.Conv2D(8, 3, activation="relu", name="one"), L.MaxPooling2D()]
+    body += [L.Conv2D(8, 3, activation="relu", name="two"), L.MaxPooling2D(), L.Flatten()]
+    keras.utils.set_random_seed(0)
+    made = bench(keras.Sequential([L.Input((32, 32, 3)), *body, L.Dense(10, name="d")]), tmp_path)
+    assert made.layers == ["one", "two", "d"] and made.logits
+    for method in ("ptq", "qat"):  # integers through the pooling, or an error
+        for k in (1, 2, 3):
+            found = points.answer(Point(method, "last", k), made, 2)
+            assert found.probabilities["tflite"].sum(1) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.slow
+def test_an_activation_that_tfmot_does_not_know_is_a_failed_point(home, tmp_path):
+    task = bench(functional(L.Conv2D(8, 3, activation="elu", name="c")), tmp_path).task
+    one, two = (points.tried(Point("qat", "last", k), task.given, 2) for k in (1, 2))
+    assert not one.failed and "Only some Keras activations" in two.failed
+    assert "leave_float" in two.failed
+
+
+def test_layers_that_are_not_counted_are_told(home, tmp_path):
+    made = bench(functional(L.SeparableConv2D(8, 3, name="apart")), tmp_path)
+    assert made.layers == ["d"]
+    told = "left float, because tfmot does not know them: apart (SeparableConv2D)"
+    assert told in made.task.notes[0]
+
+
+def test_a_model_inside_a_model_is_refused(home, tmp_path):
+    inner = keras.Sequential([L.Conv2D(8, 3)], name="backbone")
+    with pytest.raises(QlabError, match="'backbone' is a model of its own.*input_tensor"):
+        bench(functional(inner), tmp_path)
+
+
+def test_softmax_is_found_by_what_comes_out(home, tmp_path):
+    x = inputs = L.Input((32, 32, 3))
+    x = L.Dense(10, name="d")(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x)))
+    x = L.Activation("linear", dtype="float32")(L.Softmax()(x))
+    assert not bench(keras.Model(inputs, x), tmp_path).logits
+    assert answers.are_probabilities(np.full((2, 4), 0.25))
+    assert not answers.are_probabilities(np.array([[2.0, -1.0]]))
+
+
+@pytest.mark.slow
+def test_grey_images_of_another_shape_run_to_the_end(home, tmp_path):
+    body = L.Conv2D(4, 3, name="c"), L.AveragePooling2D(2), L.Conv2D(4, 3, name="e")
+    counts = {f"{part}/c{i}": 24 for part in ("train", "val") for i in range(3)}
+    given = {"data": folders(tmp_path / "d", counts), "limit": 0}
+    made = bench(functional(*body, classes=3, shape=(24, 40, 1)), tmp_path, **given)
+    task = made.task
+    assert task.train.images.shape[1:] == (24, 40, 1) and "turned to grey" in task.notes[-1]
+    found = points.made([Point("ptq", "last", 3), Point("qat", "last", 2)], task, 2)
+    assert not any(answer.failed for answer in found.values())
+    assert len(measure.worse_answers(task, made, found, 2)) == 12
+
+
+def test_a_pooling_over_all_is_a_mean_and_no_other_function(home, tmp_path):
+    x = inputs = L.Input((32, 32, 3))
+    x = L.AveragePooling2D(2, name="some")(L.Conv2D(4, 3, padding="same", name="c")(x))
+    x = L.Flatten()(L.AveragePooling2D(16, name="all")(x))
+    given = keras.Model(inputs, L.Dense(10, activation="softmax", name="d")(x))
+    made = bench(given, tmp_path)
+    kinds = {layer.name: type(layer).__name__ for layer in made.model.layers}
+    assert (kinds["some"], kinds["all"]) == ("AveragePooling2D", "GlobalAveragePooling2D")
+    assert "all" in [x.name for x in made.raw.model.layers if isinstance(x, L.AveragePooling2D)]
+    images = made.task.test.images.astype(np.float32)
+    assert np.allclose(*(m(images) for m in (given, made.model)), atol=1e-6)
+    raw = [Point("ptq", "last", 2, raw=True), Point("qat", "last", 1, raw=True)]
+    assert sweep.raw_points(made) == raw

@@ -8,6 +8,7 @@ import pytest
 from qlab.classifier import fine_tune
 from qlab.classifier.fine_tune import Settings
 from qlab.core import embedded, parameters
+from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
 RNG = np.random.default_rng(0)
@@ -41,9 +42,8 @@ def test_a_loss_that_is_no_number_stops_at_its_step():
     model = fine_tune.compiled(keras.Sequential(layers), settings)
     bad = np.full((8, 32, 32, 3), np.nan, np.float32), np.zeros(8, np.int64)
     steps = itertools.chain(itertools.islice(fine_tune.batches(DATA, settings, 0), 2), [bad] * 3)
-    with pytest.raises(fine_tune.Diverged) as caught:
+    with pytest.raises(QlabError, match="no finite number at step 3"):
         fine_tune.run(model, steps, settings, 64)
-    assert caught.value.step == 3
 
 
 def test_the_rate_falls_along_a_cosine_or_stays():

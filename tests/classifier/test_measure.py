@@ -5,19 +5,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab.classifier import measure, points, sweep
+from qlab.classifier import measure, points
+from qlab.classifier.fine_tune import Settings
 from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.core import records, stats
 
 N = 400
 LABELS = np.random.default_rng(0).integers(0, 4, N)
-TASK = SimpleNamespace(model="m", dataset="d", test=SimpleNamespace(labels=LABELS))
+ABOUT = {"training": Settings(2), "train": range(320), "test": SimpleNamespace(labels=LABELS)}
+TASK = SimpleNamespace(model="m", dataset="d", **ABOUT)
 
 
 def answer(wrong: int) -> Answer:
     """Sure answers, the first `wrong` of which are wrong."""
     given = np.where(np.arange(N) < wrong, (LABELS + 1) % 4, LABELS)
-    return Answer(None, {"tflite": np.eye(4, dtype=np.float32)[given] * 0.96 + 0.01}, {})
+    return Answer(None, {"tflite": np.eye(4, dtype=np.float32)[given] * 0.96 + 0.01})
 
 
 PARENT = answer(40)
@@ -31,9 +33,9 @@ ANSWERS = {
     Point("ptq", "last", 2, 4, raw=True): answer(100),  # no control
     Point("ptq", "last", 2, 4, rounding="octav"): answer(10),  # no control
     Point("qat", "last", 1): answer(40),  # of one seed
-    Point("qat", "last", 3): Answer(None, {}, {"failed": "no"}),
+    Point("qat", "last", 3): Answer(None, {}, "no"),
     Point("qat", "last", 4): answer(40),
-    Point("qat", "last", 4, seed=1): Answer(None, {}, {"diverged_at_step": 3}),
+    Point("qat", "last", 4, seed=1): Answer(None, {}, "it diverged"),
 }
 POINTS = records.as_table(measure.accuracy_records(TASK, PARENT, ANSWERS))
 SEEDS = records.as_table(measure.seed_records(TASK, PARENT, ANSWERS))
@@ -51,7 +53,7 @@ def test_a_point_is_compared_with_the_parent_and_with_the_control_of_its_seed():
     one = one.set_index("metric")["value"]
     assert one["accuracy"] == pytest.approx(1 - 60 / N)
     assert one["accuracy_difference"] == pytest.approx(-20 / N) and one["flips_lost"] == 20
-    assert one["accuracy_minus_tuned"] == pytest.approx(-29 / N)
+    assert one["accuracy_minus_tuned"] == pytest.approx(-29 / N) and one["train_steps"] == 20
     assert records.pick(POINTS, "accuracy_minus_tuned", method="ptq").empty
 
 
@@ -80,12 +82,14 @@ def test_one_seed_has_an_interval_over_images_though_nothing_differs():
 def test_what_failed_is_a_record_of_that_alone():
     assert POINTS[POINTS["variant"] == "qat_w8a8_last3"]["metric"].tolist() == ["failed"]
     gone = POINTS[(POINTS["variant"] == "qat_w8a8_last4") & (POINTS["seed"] == 1)]
-    assert gone[["metric", "value"]].to_numpy().tolist() == [["diverged_at_step", 3]]
+    assert gone[["metric", "value"]].to_numpy().tolist() == [["failed", 1]]
     assert not {"qat_w8a8_last3", "qat_w8a8_last4"} & set(SEEDS["variant"])  # a seed is missing
 
 
 def test_worse_images_are_judged_over_seeds_too():
-    shown = {p: a.probabilities["tflite"] for p, a in {FLOAT: PARENT, **ANSWERS}.items() if a[1]}
+    shown = {
+        p: a.probabilities["tflite"] for p, a in {FLOAT: PARENT, **ANSWERS}.items() if not a.failed
+    }
     table = records.as_table(measure.robustness_records(TASK, {("blur", 1): shown}))
     records.check(table, "test")
     rows = table[table["metric"] == "accuracy_difference_over_seeds"].set_index("variant")
@@ -105,17 +109,5 @@ def test_a_point_that_cannot_be_made_is_told_and_the_others_go_on(monkeypatch, c
     monkeypatch.setattr(points.processes, "starmap", lambda f, calls, *_: [f(*c) for c in calls])
     monkeypatch.setattr(points, "_bench", lambda *_: None)
     found = points.made([two, one], SimpleNamespace(given=None), 2)
-    assert found[one] is PARENT and found[two].facts == {"failed": "the converter left it float"}
+    assert found[one] is PARENT and found[two].failed == "the converter left it float"
     assert "ptq_w8a8_last2 is not there: the converter left it float" in caplog.text
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3, 7, 22])
-def test_a_real_sweep_has_each_choice_once_and_its_seeds_in_turn(layers):
-    found = sweep.seeded_sweep(layers, 3)
-    assert len(set(found)) == len(found)
-    assert not [p for p in found if p.where == "first" and p.k == layers]
-    trained = [p for p in found if p.method == "qat"]
-    assert [p.seed for p in trained] == sorted(p.seed for p in trained)
-    assert {p.rounding for p in found if p.bits == 4 and p.k == layers} == {"", "mse", "octav"}
-    if layers == 22:
-        assert {p.k for p in trained if p.where == "first"} == {1, 6, 11, 16}

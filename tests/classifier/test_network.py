@@ -11,7 +11,7 @@ needs_namespace = pytest.mark.skipif(
 )
 
 
-def test_bytes_of_an_update_are_those_of_a_hand_count():
+def test_bytes_are_those_of_a_hand_count():
     from qlab.classifier.model import keras
 
     inputs = keras.Input((8, 8, 3))
@@ -29,6 +29,8 @@ def test_bytes_of_an_update_are_those_of_a_hand_count():
         (["conv", "norm"], 8, conv + 4 * 5 + 4 * 5 + 4 * 4 * 5),
     ]:
         assert export.update_bytes(model, layers, bits) == expected
+    whole = export.analytic_bytes(model, ["conv", "depthwise"], {"depthwise": 4})
+    assert whole == 4 * conv + depthwise // 2 + 4 * 10  # kernels and scales alone
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qlab.classifier import answers, data, measure, metrics, outcomes, points, sweep
+from qlab.classifier import answers, data, measure, outcomes, points, sweep
 from qlab.classifier.points import PARENT
 from qlab.core import items, records, stats
 
@@ -22,10 +22,13 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
         for key, one in rows.groupby(kinds, dropna=False)
     }
     hits, found = {key: one["right"].to_numpy() for key, one in groups.items()}, []
+    several: dict = {}  # of what was trained, seed by seed
     for key, right in hits.items():
         variant, seed, graph, condition, strength = key
+        if seed is not None and graph == "tflite":
+            several.setdefault((variant, condition, strength), []).append(right)
         plain = graph == "tflite" and condition is None
-        judged = {metrics.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
+        judged = {sweep.GRAPHS[graph]: stats.proportion(int(right.sum()), len(right))}
         if plain:
             confidence = groups[key]["confidence"].to_numpy()
             judged["calibration_error"] = answers.calibration_error(confidence, right)
@@ -41,25 +44,14 @@ def again(rows: pd.DataFrame) -> pd.DataFrame:
         if plain and seed is not None and control is not None and variant != "fp32_tuned":
             judged["accuracy_minus_tuned"] = stats.paired(control, right).difference
         found += [(variant, seed, m, condition, strength, *e) for m, e in judged.items()]
-    for (variant, graph, condition, strength), seeds in _several(hits).items():
-        if graph == "tflite":
-            before, each = hits[PARENT, None, "tflite", condition, strength], np.stack(seeds)
-            if len(seeds) == 1 or (each == before).all():
-                e = stats.difference(before, seeds[0])
-            else:
-                e = stats.over_seeds(each.astype(float) - before)
-            metric = "accuracy_difference_over_seeds"
-            found.append((variant, None, metric, condition, strength, *e))
+    for (variant, condition, strength), seeds in several.items():
+        before, each = hits[PARENT, None, "tflite", condition, strength], np.stack(seeds)
+        if len(seeds) == 1 or (each == before).all():
+            e = stats.difference(before, seeds[0])
+        else:
+            e = stats.over_seeds(each.astype(float) - before)
+        found.append((variant, None, "accuracy_difference_over_seeds", condition, strength, *e))
     return pd.DataFrame(found, columns=KEY + VALUES).astype({"seed": "Int64", "strength": "Int64"})
-
-
-def _several(hits: dict) -> dict:
-    """Outcomes of what was trained, seed by seed."""
-    found: dict = {}
-    for (variant, seed, *place), right in sorted(hits.items(), key=lambda one: one[0][1] or 0):
-        if seed is not None:
-            found.setdefault((variant, *place), []).append(right)
-    return found
 
 
 def compare(rows: pd.DataFrame, table: pd.DataFrame) -> int:

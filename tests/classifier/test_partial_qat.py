@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from resnets import build
 
-from qlab.classifier import export, partial_qat, ptq, quantizers, toys
+from qlab.classifier import export, named, partial_qat, quantizers
 from qlab.classifier.answers import tflite_probabilities
 from qlab.classifier.partial_qat import keras
 from qlab.core import tflite_graph
@@ -108,18 +108,10 @@ def test_a_layer_that_tfmot_cannot_wrap_is_named():
     assert list(left.loc[left["wrapped"], "layer"]) == ["conv"]
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_ptq_of_the_same_layers(float_file, layers, tmp_path, bits):
-    file = tmp_path / "ptq.tflite"
-    file.write_bytes(ptq.quantize(float_file, layers[-3:], bits, IMAGES))
-    export.check(file, layers, layers[-3:], bits)
-    assert file.stat().st_size < float_file.stat().st_size
-
-
 def test_ptq_leaves_a_layer_without_weights_float(float_file, layers, tmp_path):
     file, pooled = tmp_path / "q.tflite", []
     for left in ((), ("pool",)):
-        file.write_bytes(ptq.quantize(float_file, layers, 8, IMAGES, leave_float=left))
+        file.write_bytes(export.ptq(float_file, layers, 8, IMAGES, leave_float=left))
         export.check(file, layers, layers)
         outputs = [o.outputs[0] for o in tflite_graph.operators(file)]
         types = tflite_graph.tensor_types(file)
@@ -134,24 +126,20 @@ def test_ptq_follows_through_an_operator_of_several_outputs(tmp_path):
     file = tmp_path / "split.tflite"
     file.write_bytes(export.convert(model))
     [split] = [o for o in tflite_graph.operators(file) if o.kind == "SPLIT"]
-    file.write_bytes(ptq.quantize(file, ["conv"], 8, IMAGES[:, :8, :8]))
+    file.write_bytes(export.ptq(file, ["conv"], 8, IMAGES[:, :8, :8]))
     types = tflite_graph.tensor_types(file)
     assert {types[name] for name in split.outputs} == {"INT8"} and len(split.outputs) == 2
 
 
 def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path):
     four, eight = tmp_path / "four.tflite", tmp_path / "eight.tflite"
-    four.write_bytes(ptq.quantize(float_file, layers, 4, IMAGES))
+    four.write_bytes(export.ptq(float_file, layers[-3:], 4, IMAGES))
+    export.check(four, layers, layers[-3:], 4)
     eight.write_bytes(tflite_graph.widened(four))
     assert "INT4" not in tflite_graph.tensor_types(eight).values()
     images = IMAGES.astype(np.float32)
     held = (interpreter(file.read_bytes(), 1).get_signature_runner() for file in (four, eight))
     assert np.array_equal(*(next(iter(run(image=images).values())) for run in held))
-
-
-def test_of_two_codes_in_a_byte_the_first_is_in_the_low_half():
-    found = tflite_graph.unpacked4(np.array([0x8F, 0x70, 0x05], np.uint8), 5)
-    assert found.dtype == np.int8 and found.tolist() == [-1, -8, 0, 7, 5]
 
 
 def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, layers, tmp_path):
@@ -164,18 +152,10 @@ def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, laye
     assert np.abs(tflite_probabilities(file, IMAGES, 1) - expected).mean() < 0.02
 
 
-def test_arithmetic_sizes(model, layers):
-    floats = export.analytic_bytes(model, layers, {})
-    assert floats == 4 * sum(partial_qat.parameters(model, layers).values())
-    dense = model.get_layer("dense").weights[0].shape
-    fewer = export.analytic_bytes(model, layers, {"dense": 4})
-    assert floats - fewer == dense[0] * dense[1] * 7 // 2 - 4 * dense[1]
-
-
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("name", named.TOYS)
 def test_behind_a_layer_that_tfmot_does_not_know_the_first_is_quantized_too(tmp_path, name, bits):
-    toy = toys.build(name)
+    toy = named.toy(name)
     layers = partial_qat.weighted_layers(toy)
     assert type(toy.layers[1]).__name__ == "Rescaling"
     for chosen in (layers, layers[:1]):

@@ -36,13 +36,16 @@ def test_a_fresh_process_times_steps_of_each_model(made):
 
 
 def test_a_file_of_more_work_takes_longer_in_the_same_rounds(made, monkeypatch):
-    assert answers.one_image(made / "m.tflite", np.zeros((1, 32, 32, 3), np.uint8))() is not None
+    def slow(content, threads, batch):
+        run = runner(content, threads, batch)
+        return lambda image: (run(image), time.sleep(0.02 if content[-1] else 0.001))
 
-    def slow(file, image, threads):
-        return lambda: time.sleep(0.02 if file.name == "b" else 0.005)
-
-    monkeypatch.setattr(answers, "one_image", slow)
-    one, two = speed.file_rounds(["a", "b"], [1, 32, 32, 3], 1, 3)
+    runner, content = answers.runner, (made / "m.tflite").read_bytes()
+    monkeypatch.setattr(answers, "runner", slow)
+    for end in range(2):
+        (made / f"{end}.tflite").write_bytes(content + bytes([end]))
+    files = [str(made / f"{end}.tflite") for end in range(2)]
+    one, two = speed.file_rounds(files, [1, 32, 32, 3], 1, 3)
     assert len(one) == len(two) == 3 and all(x < y for x, y in zip(one, two, strict=True))
 
 
@@ -59,7 +62,7 @@ def test_several_processes_have_one_figure_each(made, monkeypatch):
     given = SimpleNamespace(profile="small", sweep="short")
     task = SimpleNamespace(model="m", dataset="d", test=SimpleNamespace(images=image), given=given)
     bench, point = SimpleNamespace(float_file=made / "m.tflite"), Point("ptq", "last", 10)
-    answer = {point: Answer(made / "m.tflite", {}, {})}
+    answer = {point: Answer(made / "m.tflite", {})}
     timed = [point, Point("qat", "last", 10)]
     table = records.as_table(speed.latency_records(task, bench, answer, timed, 2))
     ratio = records.pick(table, "latency_ratio", variant=point.variant).iloc[0]

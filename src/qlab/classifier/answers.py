@@ -30,30 +30,29 @@ def tflite_probabilities(
     file: Path, images: np.ndarray, threads: int = 2, batch: int = 64
 ) -> np.ndarray:
     """Class probabilities by a .tflite file; see `as_probabilities`."""
-    run = _runner(widened(file), threads, batch)  # kernels for 4 bits are slow
+    run = runner(widened(file), threads, batch)  # kernels for 4 bits are slow
     parts = [run(images[at : at + batch]) for at in range(0, len(images), batch)]
     return as_probabilities(np.concatenate(parts), file.name)
 
 
-def one_image(file: Path, image: np.ndarray, threads: int = 2) -> Callable[[], object]:
-    """A call that runs a .tflite file on one image [1, h, w, c], for timing the graph."""
-    run = _runner(file.read_bytes(), threads, 1)
-    return lambda: run(image)
-
-
-def _runner(content: bytes, threads: int, batch: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from at most so many images to the file's outputs."""
+def runner(content: bytes, threads: int, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from at most so many images to the outputs of a .tflite's content, float32; its
+    ends may be int8."""
     model = interpreter(content, threads)
     [source], [target] = model.get_input_details(), model.get_output_details()
     model.resize_tensor_input(source["index"], [batch, *source["shape"][1:]])
     model.allocate_tensors()
+    (scale, zero), (step, origin) = source["quantization"], target["quantization"]
 
     def run(some: np.ndarray) -> np.ndarray:
         full = np.zeros((batch, *some.shape[1:]), np.float32)
         full[: len(some)] = some
+        if scale:
+            full = np.clip(np.rint(full / scale) + zero, -128, 127).astype(np.int8)
         model.set_tensor(source["index"], full)
         model.invoke()
-        return model.get_tensor(target["index"])[: len(some)]
+        found = model.get_tensor(target["index"])[: len(some)]
+        return (found.astype(np.float32) - origin) * step if step else found
 
     return run
 

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from qlab.classifier import checkpoints, cifar10, image_folder, partial_qat, toys
+from qlab.classifier import folders, named, partial_qat
 from qlab.classifier import model as keras_classifier
 from qlab.classifier.fine_tune import Settings
-from qlab.core import embedded, fetch, parameters, paths, shapes32
-from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core import fetch, parameters, shapes32
+from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 from qlab.core.parameters import Count, Positive, Size
@@ -25,34 +25,14 @@ CALIBRATION = 256  # at most, of a data set that has no images for it
 # Of published networks: with it the float control loses nothing (chosen on training images).
 SOUND = Settings(1, 64, 3e-4, cosine=True, mirror=True, frozen=True)
 TRAINING = {"smoke": Settings(1), "mini": Settings(2), "small": SOUND, "full": SOUND}
-EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
-TOYS = {"toy_mlp": "mlp", "toy_cnn": "cnn"}  # the midterm's: the names in `toys`
-TINY = "mlperf_tiny_resnet8"
-# Published classifiers of CIFAR-10, by the names that `model` takes: files below QLAB_DATA.
-PUBLISHED = {
-    "resnet20_cifar10": "cifar_resnet/resnet20_cifar10.h5",
-    "resnet32_cifar10": "cifar_resnet/resnet32_cifar10.h5",
-    TINY: "mlperf_tiny/pretrainedResnet.h5",
-}
-USUAL = {"small": "resnet20_cifar10", "full": TINY}  # else EMBEDDED's first
-_MLPERF_TINY = (
-    "https://github.com/mlcommons/tiny/raw/master/benchmark/training/image_classification/"
-    "trained_models/"
-)
-# Files of the ResNet-8 there, with their hashes: the float model, and its makers' int8 file.
-MLPERF_TINY = {
-    "pretrainedResnet.h5": "5f938a8eea605438cc7360aa13c987bc6d7bd0c8d931b2917361ae7ae4eeda2f",
-    "pretrainedResnet_quant.tflite": (
-        "3c002613d1b2475eb51dd78dfb85a546c8ae658dee71cf6ade43b022fe205415"
-    ),
-}
+USUAL = {"small": "resnet20_cifar10", "full": named.TINY}  # else the first embedded one
 
 
 class Parameters(parameters.Parameters):
     """Those of notebook 03.
 
-    `model` is a name of EMBEDDED, PUBLISHED or TOYS (first trained on the training images), or the
-    path of a Keras 2 h5 file or SavedModel. `data` is a folder with CIFAR-10's batches, or with
+    `model` is a name of `named`'s (a toy is first trained on the training images), or the path of a
+    Keras 2 h5 file or SavedModel. `data` is a folder with CIFAR-10's batches, or with
     `train/` and `val/`, each with a folder of images per class. Left empty, they are embedded, or
     one of USUAL and CIFAR-10.
     """
@@ -106,12 +86,11 @@ class Task:
 def prepare(given: Parameters) -> Task:
     """The task that the parameters name. QlabError: model, data and layers do not fit together."""
     profile, data = given.profile, None
-    if (name := given.model) in TOYS:  # trained on the images, so these come first
+    if (name := given.model) in named.TOYS:  # trained on the images, so these come first
         data = _images(given, (32, 32))
-        train = data["train"]
-        file = _kept("toy", name, lambda: toys.trained(TOYS[name], train), train=train.sha256)
+        file = named.trained_toy(name, data["train"])
     else:
-        name, file = _model(name, profile)
+        name, file = named.found(name or USUAL.get(profile, named.EMBEDDED[0]))
     model = keras_classifier.load(file)
     *size, channels = model.input_shape[1:]
     data = data or _images(given, tuple(size))
@@ -155,65 +134,31 @@ def _limit(given: Parameters, part: str) -> int:
     return own.get(part, 0) or IMAGES[part][given.profile]
 
 
-def _model(model: str, profile: str) -> tuple[str, Path]:
-    """Name and file of the classifier."""
-    model = model or USUAL.get(profile, EMBEDDED[0])
-    if model in EMBEDDED:
-        return model, embedded.model_folder(model) / "weights.h5"
-    if model not in PUBLISHED:
-        return Path(model).stem, Path(model).expanduser()
-    if local := paths.local(PUBLISHED[model]):
-        return model, local
-    if model not in checkpoints.FILES:
-        return model, _mlperf_tiny(Path(PUBLISHED[model]).name)
-    return model, _kept("checkpoint", model, lambda: checkpoints.downloaded(model))
-
-
-def peer(task: Task) -> Path | None:
-    """The int8 file that the makers of the task's model published; None of most models."""
-    return _mlperf_tiny("pretrainedResnet_quant.tflite") if task.model == TINY else None
-
-
-def _mlperf_tiny(name: str) -> Path:
-    """A file of MLPerf Tiny's, from QLAB_DATA or the network."""
-    return paths.local(f"mlperf_tiny/{name}") or fetch.fetch(
-        _MLPERF_TINY + name, f"sha256:{MLPERF_TINY[name]}"
-    )
-
-
-def _kept(kind: str, name: str, make, **recipe) -> Path:
-    """The h5 file of a model that is made once."""
-    used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
-    file, recipe = f"{name}.h5", {"name": name, **recipe, **used}
-    return artefact(kind, recipe, lambda folder: make().save(folder / file)) / file
-
-
 def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
-    """A folder's images or CIFAR-10's; else as many of shapes32 as the profile has: see `split`."""
+    """Fields of a `Task`: as many of shapes32 as the profile has; else a folder's, or CIFAR-10's.
+
+    Of these the last training images, a quarter at most, calibrate and do not train; those that are
+    test images too are left out.
+    """
     if not given.data and given.profile not in USUAL:
         parts = {name: shapes32.kept(name, count[given.profile]) for name, count in IMAGES.items()}
         return {"dataset": "shapes32", "notes": [], **parts}
     own = given.data and Path(given.data).expanduser()
     folder = own or paths.local("cifar10") or fetch.fetch(*fetch.CIFAR10, unpack=True)
-    if not (folder / "train").is_dir():
-        return split("cifar10", *(cifar10.load(folder, part) for part in ("train", "test")))
-    few = _limit(given, "train")
-    few = few and few + CALIBRATION  # the last calibrate
-    train = image_folder.load(folder / "train", size, limit=few)
-    # Any part of it is as even as all of it, for some of it calibrates.
-    train = train.taken(np.random.default_rng(0).permutation(len(train)))
-    judges = image_folder.judged(folder)
-    test = image_folder.load(judges, size, train.classes, _limit(given, "test"))
-    found = split(folder.name, train, test)
-    return found | {"notes": [f"The images of {judges.name}/ judge.", *found["notes"]]}
-
-
-def split(dataset: str, train: LabelledImages, test: LabelledImages) -> dict[str, Any]:
-    """Fields of a `Task`: the last training images, a quarter at most, calibrate and do not train;
-    those that are test images too are left out."""
+    if (folder / "train").is_dir():
+        few, judges = _limit(given, "train"), folders.judged(folder)
+        few = few and few + CALIBRATION  # the last calibrate
+        train = folders.classes(folder / "train", size, limit=few)
+        # Any part of it is as even as all of it, for some of it calibrates.
+        train = train.taken(np.random.default_rng(0).permutation(len(train)))
+        test = folders.classes(judges, size, train.classes, _limit(given, "test"))
+        dataset, notes = folder.name, [f"The images of {judges.name}/ judge."]
+    else:
+        train, test = (folders.cifar10(folder, part) for part in ("train", "test"))
+        dataset, notes = "cifar10", []
     kept = train.without(test)
     cut = len(kept) - min(CALIBRATION, len(kept) // 4)
-    notes = [f"Calibration images are the last {len(kept) - cut} training images."]
+    notes.append(f"Calibration images are the last {len(kept) - cut} training images.")
     if lost := len(train) - len(kept):
         notes.append(f"{lost} training images are test images too and were left out.")
     parts = {"train": kept.taken(slice(cut)), "calibration": kept.taken(slice(cut, None))}

@@ -1,5 +1,8 @@
 """TFLite files of partly quantized classifiers, checked layer by layer against what was asked.
 
+They are of a model that tfmot wrapped, or, as a control without training, of post-training
+quantization (PTQ) by ai-edge-quantizer.
+
 tf.lite's converter follows the quantizers it finds, and rules of its own: it quantizes a layer
 nobody chose where tensors before and after it are quantized, and leaves a chosen one float where
 its input is. So each file is read back. The name of its weights says which layer they are.
@@ -14,13 +17,14 @@ import numpy as np
 from qlab.classifier.partial_qat import inner, keras, part
 from qlab.core import quiet, tflite_graph
 from qlab.core.errors import QlabError
+from qlab.core.litert import quiet_quantizer
 from qlab.core.tf import tf
 
+# How weights are rounded, by ai-edge-quantizer's name: to a grid up to their largest value, or to
+# a smaller one: MSE's is a multiple of their standard deviation, right for a bell curve (the ones
+# and zeros of a fixed shortcut are none); OCTAV (arXiv 2206.06501) looks for the least error.
+ROUNDINGS = {"": "min_max_uniform_quantize", "mse": "MSE", "octav": "OCTAV"}
 BITS = {"FLOAT32": 32, "INT8": 8, "INT4": 4}  # of a tensor's type in TFLite
-
-
-class WrongTypes(QlabError):
-    """A file whose weights are not quantized as asked."""
 
 
 def convert(model: keras.Model) -> bytes:
@@ -32,8 +36,47 @@ def convert(model: keras.Model) -> bytes:
         return converter.convert()
 
 
+def ptq(
+    float_file: Path, chosen: Sequence[str], bits: int, calibration: np.ndarray, threads: int = 2,
+    leave_float: Sequence[str] = (), rounding: str = "",
+) -> bytes:  # fmt: skip
+    """A .tflite whose `chosen` layers compute in integers, from the float32 file.
+
+    Weights get `bits` (8 or 4), symmetric, one scale a channel of a convolution, one a dense layer,
+    as in tfmot; activations 8, their ranges those on `calibration`, images uint8 [n, h, w, c]. So
+    do operators without weights that follow them, but for those of layers in `leave_float`.
+    """
+    from ai_edge_quantizer import qtyping, quantizer
+
+    made = quantizer.Quantizer(str(float_file))
+    kind, grain = qtyping.TFLOperationName, qtyping.QuantGranularity
+    weighted, fixed = operators_of(float_file, chosen).values(), tflite_graph.constants(float_file)
+    known = {name for operator in weighted for name in operator.outputs}
+    for operator in tflite_graph.operators(float_file):
+        mine = operator in weighted
+        left = any(names(layer, operator.outputs) for layer in leave_float)
+        left = left or operator.kind in tflite_graph.WEIGHTED
+        # What has no weights follows where it reads nothing but what quantized operators write.
+        if not mine and (left or not set(operator.inputs) - fixed <= known):
+            continue
+        known |= set(operator.outputs)
+        dense = operator.kind == "FULLY_CONNECTED"
+        widths = 8, bits if mine else 8  # of activations and weights
+        how = {"algorithm_key": ROUNDINGS[rounding if mine else ""]}
+        grains = grain.TENSORWISE if dense else grain.CHANNELWISE
+        made.add_static_config(operator.rule, kind.ALL_SUPPORTED, *widths, grains, **how)
+    # Without this the interface itself turns int8.
+    made.update_quantization_recipe(".*", kind.OUTPUT, algorithm_key="no_quantize")
+    (signature,) = tflite_graph.read(float_file).signatureDefs
+    inputs = [entry.name.decode() for entry in signature.inputs]
+    samples = [dict.fromkeys(inputs, image[None].astype(np.float32)) for image in calibration]
+    with quiet_quantizer():
+        ranges = made.calibrate({tflite_graph.SIGNATURE: samples}, num_threads=threads)
+        return bytes(made.quantize(ranges).quantized_model)
+
+
 def operators_of(file: Path, layers: Sequence[str]) -> dict[str, tflite_graph.Operator]:
-    """The operator of each of the named layers; WrongTypes where one is missing or ambiguous."""
+    """The operator of each of the named layers; QlabError where one is missing or ambiguous."""
     weighted = [o for o in tflite_graph.operators(file) if o.kind in tflite_graph.WEIGHTED]
     found = {}
     for layer in layers:
@@ -41,7 +84,7 @@ def operators_of(file: Path, layers: Sequence[str]) -> dict[str, tflite_graph.Op
         if len(named) != 1:  # the converter keeps equal weights, or biases, of two layers once
             named = [o for o in named or weighted if names(layer, o.outputs)]
         if len(named) != 1:
-            raise WrongTypes(
+            raise QlabError(
                 f"{file.name}: {len(named)} operators with weights carry the name of the layer "
                 f"{layer}; expected one. A layer may be applied twice, or not at all."
             )
@@ -61,12 +104,12 @@ def weight_types(file: Path, layers: Sequence[str]) -> dict[str, str]:
 
 
 def check(file: Path, layers: Sequence[str], chosen: Sequence[str], bits: int = 8) -> None:
-    """WrongTypes, naming the layers, unless just the `chosen` of `layers` have integer weights."""
+    """QlabError, naming the layers, unless just the `chosen` of `layers` have integer weights."""
     asked = {layer: bits if layer in chosen else 32 for layer in layers}
     found = {layer: BITS.get(kind, "other") for layer, kind in weight_types(file, layers).items()}
     if wrong := [layer for layer in layers if found[layer] != asked[layer]]:
         told = ", ".join(f"{x} has {found[x]} bits instead of {asked[x]}" for x in wrong)
-        raise WrongTypes(f"{file.name}: weights in the file are not as asked: {told}.")
+        raise QlabError(f"{file.name}: weights in the file are not as asked: {told}.")
 
 
 def _bytes(weight, bits: int) -> int:

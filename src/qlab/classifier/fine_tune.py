@@ -32,14 +32,6 @@ class Settings(NamedTuple):
         return self.rate * (1 + np.cos(turn)) / 2
 
 
-class Diverged(QlabError):
-    """The loss stopped being a number, at `step`."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"The loss was no finite number at step {step}; try a smaller rate.")
-        self.step = step
-
-
 def compiled(model: keras.Model, settings: Settings, logits: bool = False) -> keras.Model:
     """The same model with optimizer and loss, of `logits` or of probabilities, by what it gives."""
     for layer in map(inner, model.layers):
@@ -65,8 +57,9 @@ def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Ste
 
 
 def run(model: keras.Model, steps: Iterable[Step], settings: Settings, images: int) -> None:
-    """Take steps with a compiled model, of so many training `images`; Diverged: see there."""
+    """Take steps with a compiled model, of so many training `images`. QlabError: it diverged, its
+    loss is no number any more."""
     for step, batch in enumerate(steps, 1):
         model.optimizer.learning_rate.assign(settings.rate_at(step, images))
         if not np.isfinite(model.train_on_batch(*batch)):
-            raise Diverged(step)
+            raise QlabError(f"The loss was no finite number at step {step}; try a smaller rate.")

@@ -60,19 +60,6 @@ class Data(NamedTuple):
         return place.ravel(), weight, np.bincount(place.ravel(), values / self.sigma**2) / weight
 
 
-class Fitted(NamedTuple):
-    """A form's coefficients for m outcomes."""
-
-    form: Form
-    b: np.ndarray  # [m], the loss of all N layers
-    c: np.ndarray  # [m, 2], the shape of the last and of the first k
-
-    def at(self, x: np.ndarray, first: np.ndarray) -> np.ndarray:
-        """The curves [m, n]."""
-        shape = np.where(first, self.c[:, [1]], self.c[:, [0]])
-        return self.b[:, None] * self.form.at(x[None], shape)
-
-
 class Fit(NamedTuple):
     """A formula with its intervals and what speaks for and against it."""
 
@@ -89,22 +76,30 @@ class Fit(NamedTuple):
     left_out: float  # root mean square of errors on values of k left out
 
 
-Fits = dict[tuple[str, int], tuple[Fit, Any]]  # where, bits -> loss over k/N, `size_line`
+# Of m outcomes b [m], the loss of all N layers, and c [m, 2], the shapes of the last and first k.
+Solved = tuple[np.ndarray, np.ndarray]
+Fits = dict[tuple[str, int], tuple[Fit, Any]]  # where, bits -> loss over k/N, line of bytes
 
 
-def solve(form: Form, data: Data, y: np.ndarray) -> Fitted:
+def curves(form: Form, solved: Solved, x: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """A form's curves [m, n] over x [n]."""
+    b, c = solved
+    return b[:, None] * form.at(x[None], np.where(first, c[:, [1]], c[:, [0]]))
+
+
+def solve(form: Form, data: Data, y: np.ndarray) -> Solved:
     """Weighted least squares of outcomes y [m, n] at the points of `data`."""
     scaled, inner, outer = y / data.sigma, [], []
     for end in (~data.first, data.first):
-        curves = np.stack([form.at(data.x, c) for c in form.shapes]) * end / data.sigma
-        inner.append(scaled @ curves.T)  # [m, shapes]
-        outer.append((curves**2).sum(1))  # [shapes]
+        tried = np.stack([form.at(data.x, c) for c in form.shapes]) * end / data.sigma
+        inner.append(scaled @ tried.T)  # [m, shapes]
+        outer.append((tried**2).sum(1))  # [shapes]
     top = inner[0][:, :, None] + inner[1][:, None, :]
     below = np.maximum(outer[0][:, None] + outer[1][None, :], 1e-300)
     best = (top**2 / below).reshape(len(y), -1).argmax(1)  # what it takes off the squares
     last, first = np.unravel_index(best, below.shape)
     b, shapes = top[np.arange(len(y)), last, first] / below[last, first], np.asarray(form.shapes)
-    return Fitted(form, b, np.stack([shapes[last], shapes[first]], 1))
+    return b, np.stack([shapes[last], shapes[first]], 1)
 
 
 def parameters(form: Form, data: Data) -> int:
@@ -113,81 +108,53 @@ def parameters(form: Form, data: Data) -> int:
     return 0 if form is NONE else 1 + shapes
 
 
-def cross_validated(data: Data) -> pd.DataFrame:
-    """Leave out each k in turn: form, parameters, cv_error, cv_se, left_out, chosen.
-
-    cv_error is in squared standard deviations of a point, cv_se its standard error over folds;
-    left_out is the root mean square of the errors, a share of the items. Forms that would go
-    through all places of a fold do not run.
-    """
+def cross_validated(data: Data) -> tuple[Form, float]:
+    """The form that wins when each k is left out in turn, and the root mean square of its errors
+    there, a share of the items. Forms that would go through all places of a fold do not run."""
     rows, places = [], len(data.means(data.y)[1])
     for form in (f for f in FORMS if parameters(f, data) < places - 1):
         missed = np.zeros(len(data.y))  # at k = 0 every form is right
         for k in np.unique(data.k[data.k > 0]):
             kept, out = Data(*(column[data.k != k] for column in data)), data.k == k
-            found = solve(form, kept, kept.y[None]).at(data.x[out], data.first[out])[0]
-            missed[out] = data.y[out] - found
+            found = solve(form, kept, kept.y[None])
+            missed[out] = data.y[out] - curves(form, found, data.x[out], data.first[out])[0]
+        # In squared standard deviations of a point; the standard error is over folds.
         errors = pd.Series((missed / data.sigma) ** 2)[data.k > 0].groupby(data.k[data.k > 0])
         squares, off = errors.mean(), np.sqrt(np.mean(missed[data.k > 0] ** 2))
-        rows.append((form, parameters(form, data), squares.mean(), squares.sem(), float(off)))
-    table = pd.DataFrame(rows, columns=["form", "parameters", "cv_error", "cv_se", "left_out"])
-    best = table.loc[table["cv_error"].idxmin()]
-    good = table[table["cv_error"] <= best["cv_error"] + best["cv_se"]]
-    chosen = good.sort_values(["parameters", "cv_error"]).index[0]
-    return table.assign(chosen=table.index == chosen)
+        rows.append((parameters(form, data), squares.mean(), squares.sem(), form, float(off)))
+    best = min(rows, key=lambda row: row[1])
+    good = [row for row in rows if row[1] <= best[1] + best[2]]
+    return min(good, key=lambda row: row[:2])[3:]
 
 
-def lack_of_fit(data: Data, curve: np.ndarray, count: int) -> float:
-    """p of the F test that what a curve with `count` coefficients misses at the places is no more
-    than the scatter of seeds (Draper and Smith, Applied Regression Analysis, 2.1); NaN of one seed.
-    """
-    place, weight, means = data.means(data.y)
-    pure = (((data.y - means[place]) / data.sigma) ** 2).sum()
-    lack = (((means[place] - curve) / data.sigma) ** 2).sum()
-    free, repeats = len(weight) - count, len(data.y) - len(weight)
-    if min(free, repeats) < 1 or pure <= 0:
-        return float("nan")
-    return float(stats.f.sf((lack / free) / (pure / repeats), free, repeats))
-
-
-def redrawn(form: Form, data: Data, curve: np.ndarray, degrees: int, seed: int) -> Fitted:
-    """Refits to new means of each place around the curve (parametric bootstrap of the means).
-
-    Their scatter is that of the residuals of whole places, so what a form misses at one counts once
-    and not once a seed, enlarged by t/z for having few of them. Resampled groups and wild residuals
-    do not serve: the outermost group decides a shape, and they leave it out or find none there.
-    """
-    place, weight, means = data.means(data.y - curve)
-    scatter = np.sqrt((weight * means**2).sum() / degrees / weight)
-    scatter *= stats.t.ppf(0.975, degrees) / Z
-    normal = np.random.default_rng(seed).standard_normal((DRAWS, len(weight)))
-    return solve(form, data, curve + (scatter * normal)[:, place])
-
-
-def loss_formulas(points: pd.DataFrame, layers: int, seed: int = 0) -> dict[str, Fit]:
-    """The formula of accuracy loss over k/N of one bit width, by end ("last", "first").
+def loss_formulas(points: pd.DataFrame, layers: int, form: Form | None = None) -> dict[str, Fit]:
+    """The formula of accuracy loss over k/N of one bit width, by end ("last", "first"), of the form
+    that wins, or of the given one.
 
     `points` has the columns where, k, seed, share, loss, loss_se, at least FEWEST k; `layers` is N.
     """
     data = loss_data(points, layers)
-    table = cross_validated(data)
-    chosen = table[table["chosen"]].iloc[0]
-    return fitted(chosen["form"], data, float(chosen["left_out"]), seed)
-
-
-def fitted(form: Form, data: Data, left_out: float = np.nan, seed: int = 0) -> dict[str, Fit]:
-    """A form's formula of each end that there is."""
+    form, left_out = (form, np.nan) if form else cross_validated(data)
     whole, count, n = solve(form, data, data.y[None]), parameters(form, data), len(data.y)
-    curve, degrees = whole.at(data.x, data.first)[0], len(data.means(data.y)[1]) - count
-    draws = redrawn(form, data, curve, degrees, seed)
+    curve = curves(form, whole, data.x, data.first)[0]
+    place, weight, off = data.means(data.y - curve)
+    squares, degrees = (weight * off**2).sum(), len(weight) - count
+    enlarged = stats.t.ppf(0.975, degrees) / Z  # for having few places
+    # Refits to new means of each place around the curve (parametric bootstrap of the means). Their
+    # scatter is that of the residuals of whole places, so what a form misses at one counts once and
+    # not once a seed. Resampled groups and wild residuals do not serve: the outermost group decides
+    # a shape, and they leave it out or find none there.
+    scatter = np.sqrt(squares / degrees / weight) * enlarged
+    normal = np.random.default_rng(0).standard_normal((DRAWS, len(weight)))
+    draws = solve(form, data, curve + (scatter * normal)[:, place])
     missed, total = ((data.y - curve) ** 2).sum(), ((data.y - data.y.mean()) ** 2).sum()
-    single = np.sqrt(missed / (n - count)) * stats.t.ppf(0.975, degrees) / Z
+    single = np.sqrt(missed / (n - count)) * enlarged
     r2 = float(1 - missed / total) if total > 0 else np.nan
-    lack, found = lack_of_fit(data, curve, count), {}
+    lack, found = lack_of_fit(data, squares, degrees), {}
     for which, end in enumerate(("last", "first")):
         if not (mine := data.first == bool(which)).any():
             continue
-        pairs = {"b": (whole.b[0], draws.b), "c": (whole.c[0, which], draws.c[:, which])}
+        pairs = {"b": (whole[0][0], draws[0]), "c": (whole[1][0, which], draws[1][:, which])}
         named = {}
         for name in "bc"[: (form is not NONE) + (len(form.shapes) > 1)]:
             value, drawn = pairs[name]
@@ -196,7 +163,8 @@ def fitted(form: Form, data: Data, left_out: float = np.nan, seed: int = 0) -> d
 
         def predict(x, first=bool(which)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             side = np.full(len(x := np.atleast_1d(x)), first)
-            value, error = whole.at(x, side)[0], Z * np.hypot(draws.at(x, side).std(0), single)
+            value, scattered = (curves(form, found, x, side) for found in (whole, draws))
+            value, error = value[0], Z * np.hypot(scattered.std(0), single)
             return value, value - error, value + error
 
         highest = max(float(data.x[mine].max()), float(end == "first"))  # all N are the last N too
@@ -204,11 +172,15 @@ def fitted(form: Form, data: Data, left_out: float = np.nan, seed: int = 0) -> d
     return found
 
 
-def size_line(points: pd.DataFrame):
-    """scipy's `linregress` of the file's bytes over the share of weights, of one end and bit width.
-    Arithmetic says a line, but for the scales of the channels."""
-    points = points.drop_duplicates("k")
-    return stats.linregress(points["share"].to_numpy(float), points["size_bytes"].to_numpy(float))
+def lack_of_fit(data: Data, squares: float, degrees: int) -> float:
+    """p of the F test that what a curve misses at the places, in weighted `squares`, is no more
+    than the scatter of seeds (Draper and Smith, Applied Regression Analysis, 2.1); NaN of one seed.
+    """
+    place, weight, means = data.means(data.y)
+    pure, repeats = (((data.y - means[place]) / data.sigma) ** 2).sum(), len(data.y) - len(weight)
+    if min(degrees, repeats) < 1 or pure <= 0:
+        return float("nan")
+    return float(stats.f.sf((squares / degrees) / (pure / repeats), degrees, repeats))
 
 
 def loss_data(points: pd.DataFrame, layers: int) -> Data:

@@ -12,41 +12,38 @@ from itertools import product
 import numpy as np
 
 from qlab.classifier import answers as classification
-from qlab.classifier import data, export, network, partial_qat, points
+from qlab.classifier import export, named, network, partial_qat, points
 from qlab.classifier.data import Task
-from qlab.classifier.metrics import GRAPHS, RECORD, Answers, Worse, recorded
 from qlab.classifier.points import FLOAT, Answer, Bench, Point
+from qlab.classifier.sweep import GRAPHS, RECORD, Answers, Worse, recorded
 from qlab.core import corruptions, provenance, stats
-from qlab.core.litert import interpreter
 from qlab.core.records import Record
 from qlab.core.stats import Estimate, difference_over_seeds
 
 log = logging.getLogger(__name__)
 
 PACKAGES = [*points.PACKAGES, "numpy"]
-UPDATE_BITS = (4, 8, 32)  # in which a weight is sent
 
 
 def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     """Accuracy of each graph, calibration error, and comparisons on the same test images.
 
     A point's file is compared with the float parent's, and with the file of the float control that
-    was fine-tuned from the same seed (`accuracy_minus_tuned`). Of what failed or diverged there is
-    a record of that alone.
+    was fine-tuned from the same seed (`accuracy_minus_tuned`). Of what failed there is a record of
+    that alone.
     """
     found, whole = [], {FLOAT: parent, **answers}
     hits = {p: hits_of(a, task.test.labels) for p, a in whole.items()}
     for point, answer in whole.items():
-        if gone := {"failed", "diverged_at_step"} & set(answer.facts):
-            facts = {name: 1 if name == "failed" else answer.facts[name] for name in gone}
-            found += recorded(task, point, facts)
+        if answer.failed:
+            found += recorded(task, point, {"failed": 1})
             continue
         here = hits[point]["tflite"]
         numbers = {GRAPHS[graph]: _share(h) for graph, h in hits[point].items()}
         confidence = answer.probabilities["tflite"].max(1)
         numbers["calibration_error"] = classification.calibration_error(confidence, here)
-        if "steps" in answer.facts:
-            numbers["train_steps"] = answer.facts["steps"]
+        if point.method in ("tuned", "qat", "qatcold"):
+            numbers["train_steps"] = task.training.steps(len(task.train))
         control = hits.get(Point("tuned", seed=point.seed))
         if point.method in ("qat", "qatcold") and control:
             numbers["accuracy_minus_tuned"] = stats.paired(control["tflite"], here).difference
@@ -66,12 +63,11 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
     bits, and the first k layers minus the last k; the same of all k together, of PTQ too. See
     `stats.difference_over_seeds`. None where a seed failed: the others may be better.
     """
-    hits = {p: hits_of(a, task.test.labels).get("tflite") for p, a in answers.items()}
-    hits = {p: h for p, h in hits.items() if h is not None}
-    before, asked = hits_of(parent, task.test.labels)["tflite"], seeds_of(answers)
-    found = []
-    for one, seeds in seeds_of(hits).items():
-        if seeds != asked[one]:
+    labels, found = task.test.labels, []
+    hits = {p: hits_of(a, labels)["tflite"] for p, a in answers.items() if not a.failed}
+    before = hits_of(parent, labels)["tflite"]
+    for one, seeds in seeds_of(answers).items():
+        if (each := outcomes_of(hits, one, seeds)) is None:
             continue
         others = {"difference": before[None]}
         if one.method == "qat":
@@ -79,7 +75,6 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
             others["minus_ptq"] = outcomes_of(hits, replace(one, method="ptq"), [0])
         if one.where == "first":
             others["minus_last"] = outcomes_of(hits, replace(one, where="last"), seeds)
-        each = outcomes_of(hits, one, seeds)
         there = {name: other for name, other in others.items() if other is not None}
         numbers = {
             f"accuracy_{n}_over_seeds": difference_over_seeds(each, x) for n, x in there.items()
@@ -96,7 +91,7 @@ def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
         seeds = sorted({p.seed for p in firsts})
         pairs = [(p, replace(p, where="last")) for p in firsts if p.seed == 0]
         both = [[outcomes_of(hits, p, seeds) for p in pair] for pair in pairs]
-        both = [pair for pair in both if pair[0] is not None and pair[1] is not None]
+        both = [pair for pair in both if not any(one is None for one in pair)]
         if both:
             e = difference_over_seeds(*np.mean(np.array(both, float), axis=0))
             about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
@@ -130,11 +125,10 @@ def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
 
     One seed's file stands for a variant: the sizes of the others differ by some bytes at most.
     """
-    files = {p: a.file for p, a in answers.items() if p.seed == 0 and p.method != "tuned"}
+    made = {p: a.file for p, a in answers.items() if not a.failed}
+    files = {p: file for p, file in made.items() if p.seed == 0 and p.method != "tuned"}
     found, each = [], partial_qat.parameters(bench.model, bench.layers)
     for point, file in {FLOAT: bench.float_file, **files}.items():
-        if file is None:
-            continue
         content, chosen = file.read_bytes(), bench.chosen(point)  # k is 0 of the parent
         bits = dict.fromkeys(chosen, point.bits)
         share, whole = sum(each[name] for name in chosen), sum(each.values())
@@ -151,17 +145,11 @@ def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
 
 def peer_records(task: Task, parent: Answer, threads: int) -> list[Record]:
     """Bytes and accuracy of the int8 file that the model's makers published, if they did."""
-    file = data.peer(task)
-    if file is None:
+    if task.model != named.TINY:
         return []
-    model, codes = interpreter(file.read_bytes(), threads), []
-    [source], [target] = model.get_input_details(), model.get_output_details()
-    scale, zero = source["quantization"]  # its ends are int8, of one image
-    for image in np.clip(np.rint(task.test.images / scale) + zero, -128, 127).astype(np.int8):
-        model.set_tensor(source["index"], image[None])
-        model.invoke()
-        codes.append(model.get_tensor(target["index"])[0])
-    theirs = classification.correct(np.array(codes), task.test.labels)
+    file, images = named.mlperf_tiny(named.PEER), task.test.images
+    found = classification.tflite_probabilities(file, images, threads, batch=1)  # it takes one
+    theirs = classification.correct(found, task.test.labels)
     name, about = "published_int8", {"method": "published", "bits": 8}
     flips = stats.paired(hits_of(parent, task.test.labels)["tflite"], theirs)
     return [
@@ -176,16 +164,15 @@ def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, prog
 
     Of the float parent, the float control and the points with all layers quantized.
     """
-    found, files = {}, {FLOAT: bench.float_file}
-    for point, answer in answers.items():
-        whole = point.method == "tuned" or point.k == len(bench.layers)
-        if answer.file and whole and not point.rounding:
-            files[point] = answer.file
+    plain = {p: a.file for p, a in answers.items() if not (a.failed or p.rounding)}
+    whole = {p: f for p, f in plain.items() if p.method == "tuned" or p.k == len(bench.layers)}
+    found, files = {}, {FLOAT: bench.float_file, **whole}
     for kind, strength in progress(list(product(corruptions.KINDS, corruptions.STRENGTHS))):
         images = [corruptions.corrupt(x, kind, strength, i) for i, x in enumerate(task.test.images)]
         ask = (np.stack(images), threads)
-        answered = {p: classification.tflite_probabilities(f, *ask) for p, f in files.items()}
-        found[kind, strength] = answered
+        found[kind, strength] = {
+            point: classification.tflite_probabilities(file, *ask) for point, file in files.items()
+        }
     return found
 
 
@@ -227,7 +214,7 @@ def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
 def update_records(task: Task, bench: Bench) -> list[Record]:
     """Bytes of one federated update of the last k layers, by arithmetic."""
     found = []
-    for k, bits in product(range(1, len(bench.layers) + 1), UPDATE_BITS):
+    for k, bits in product(range(1, len(bench.layers) + 1), (4, 8, 32)):  # bits of a weight
         sent = export.update_bytes(bench.model, bench.layers[-k:], bits)
         about = {"method": "update", "bits": bits, "where": "last", "k": k}
         name = f"update_w{bits}_last{k}"

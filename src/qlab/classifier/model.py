@@ -6,21 +6,15 @@ So a file gives only weights and the description of its layers, which must be Ke
 """
 
 import json
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import h5py
 
-from qlab.core import quiet
 from qlab.core.errors import QlabError
-from qlab.core.tf import tf  # noqa: F401  (keeps TensorFlow's notes out of the log)
+from qlab.core.keras import keras
 
-with quiet.quiet():
-    import tf_keras as keras
-    from tf_keras import layers
-    from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
-
+layers = keras.layers
 # They run code, or read files, that the model's file names.
 _REFUSED = {"Lambda", "TFSMLayer", "StringLookup", "IntegerLookup", "TextVectorization"}
 _HOMES = ("layers", "initializers", "regularizers", "constraints")
@@ -47,16 +41,16 @@ def load(path: Path | str, raw: bool = False) -> keras.Model:
             f"There is no model at {path}; expected a Keras 2 .h5 file or a SavedModel folder."
         )
     try:
-        config = _folder_config(path) if path.is_dir() else _file_config(path)
+        config = _described(path)
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise QlabError(
             f"{path} holds no functional or sequential model of Keras 2 ({error}): it is damaged, "
             "of Keras 3, or holds weights alone. Save the whole model with Keras 2: "
             "TF_USE_LEGACY_KERAS=1, import tf_keras, model.save('model.h5')."
         ) from error
-    _check_layers(config, path)
+    config = json.loads(json.dumps(config), object_hook=partial(_checked, path=path))
     try:
-        model = keras.models.model_from_json(json.dumps(_for_older(config)))
+        model = keras.models.model_from_json(json.dumps(config))
         model.load_weights(path)
         if isinstance(model, keras.Sequential):
             model = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -87,68 +81,56 @@ def with_means(model: keras.Model) -> keras.Model:
     """
 
     def mended(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if _pools_all(layer):
+        if pools_all(layer):
             return layers.GlobalAveragePooling2D(keepdims=True, name=layer.name)
         return type(layer).from_config(layer.get_config())
 
-    if not any(map(_pools_all, model.layers)):
+    if not any(map(pools_all, model.layers)):
         return model
     copy = keras.models.clone_model(model, clone_function=mended)
     copy.set_weights(model.get_weights())
     return copy
 
 
-def _pools_all(layer: keras.layers.Layer) -> bool:
+def pools_all(layer: keras.layers.Layer) -> bool:
+    """Whether it is an average pooling over all of its input."""
     averages = isinstance(layer, layers.AveragePooling2D) and layer.output_shape[1:3] == (1, 1)
     return averages and layer.pool_size == layer.input_shape[1:3]
 
 
-def _for_older(config: Any) -> Any:
-    """A description without `optional: false`, a default that tf-keras 2.20 does not know yet."""
-    if isinstance(config, dict):
-        kept = {k: v for k, v in config.items() if (k, v) != ("optional", False)}
-        return {key: _for_older(value) for key, value in kept.items()}
-    return [_for_older(item) for item in config] if isinstance(config, list) else config
+def _described(path: Path) -> dict:
+    """The description in an .h5 file, or in a SavedModel, whose graph is not loaded."""
+    if path.is_dir():
+        from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
-
-def _file_config(path: Path) -> dict:
-    """The description in an .h5 file."""
+        nodes = SavedMetadata.FromString((path / "keras_metadata.pb").read_bytes()).nodes
+        root = json.loads(next(node.metadata for node in nodes if node.node_path == "root"))
+        return {key: root[key] for key in ("class_name", "config")}
     with h5py.File(path) as file:
         if str(version := file.attrs.get("keras_version", "")).startswith("3"):
             raise ValueError(f"saved by Keras {version}")
         return json.loads(file.attrs["model_config"])
 
 
-def _folder_config(path: Path) -> dict:
-    """The description in a SavedModel; its graph is not loaded."""
-    nodes = SavedMetadata.FromString((path / "keras_metadata.pb").read_bytes()).nodes
-    root = json.loads(next(node.metadata for node in nodes if node.node_path == "root"))
-    return {key: root[key] for key in ("class_name", "config")}
+def _checked(part: dict, path: Path) -> dict:
+    """A part of a description: the model, a layer, one inside another, an initializer.
 
-
-def _check_layers(config: dict, path: Path) -> None:
-    """Refuse parts that are not Keras' own, and those that name code to import or to call."""
-    for part in _parts(config):
+    QlabError: one that is not Keras' own, or that names code to import or to call. Left out is
+    `optional: false`, a default that tf-keras 2.20 does not know yet.
+    """
+    if "class_name" in part:
         kind, inner = part["class_name"], part.get("config")
         settings = inner if isinstance(inner, dict) else {}
         called = str(settings.get("function")) if kind in _CALLS else ""
+        what = f"calls tf.{called}" if called else f"is a {kind}"
+        own = kind in _OWN or called.startswith(_HARMLESS)
         if part.get("module") and part["module"] not in [f"keras.{home}" for home in _HOMES]:
-            what = f"names the Python module '{part['module']}'"
-        elif kind in _OWN or called.startswith(_HARMLESS):
-            continue
-        else:
-            what = f"calls tf.{called}" if called else f"is a {kind}"
-        name = part.get("name") or settings.get("name") or "without a name"
-        raise QlabError(
-            f"{path}: the layer '{name}' {what}, not one of Keras' own layers; code from a model "
-            "file is never run. Use Keras' own (Rescaling to preprocess) and save the model again."
-        )
-
-
-def _parts(config) -> Iterator[dict]:
-    """The model, its layers, those inside of others, their initializers: all with a class."""
-    if isinstance(config, dict) and "class_name" in config:
-        yield config
-    if isinstance(config, dict | list):
-        for part in config.values() if isinstance(config, dict) else config:
-            yield from _parts(part)
+            what, own = f"names the Python module '{part['module']}'", False
+        if not own:
+            name = part.get("name") or settings.get("name") or "without a name"
+            raise QlabError(
+                f"{path}: the layer '{name}' {what}, not one of Keras' own layers; code from a "
+                "model file is never run. Use Keras' own (Rescaling to preprocess) and save the "
+                "model again."
+            )
+    return {key: value for key, value in part.items() if (key, value) != ("optional", False)}

@@ -12,7 +12,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from shutil import which
 from subprocess import PIPE, Popen, run
@@ -46,9 +45,8 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as folder:
         told = {"model": str(model), "chosen": chosen, "leave_float": leave_float}
-        with (
-            first := _worker(0, json.dumps(told), folder)
-        ):  # interrupted, it ends as it next tells
+        # Interrupted, it ends as it next tells.
+        with _worker(0, json.dumps(told), folder) as first:
             pairs = zip(progress(chosen), first.stdout, strict=False)
             found = [json.loads(line) for _, line in pairs]
         if first.returncode != 0:
@@ -75,11 +73,11 @@ def _work(index: int, told: str, folder: str) -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log
     other = _worker(1, told, folder) if index == 0 else None
-    counter = partial(psutil.net_io_counters, pernic=True, nowrap=False)  # of this namespace
+    of_namespace = {"pernic": True, "nowrap": False}
     for train, found in _trainings(**json.loads(told), seed=index):
         counted = []
         for _ in range(WARMUP + STEPS):  # neither starts a step before both have ended the last
-            before = counter()["lo"].bytes_sent
+            before = psutil.net_io_counters(**of_namespace)["lo"].bytes_sent
             if other:
                 other.stdin.write(b"go\n")
                 other.stdin.flush()
@@ -87,7 +85,7 @@ def _work(index: int, told: str, folder: str) -> None:
                 sys.exit("the first worker is gone")
             train()
             other.stdout.readline() if other else print("done", file=out)
-            counted.append(counter()["lo"].bytes_sent - before)
+            counted.append(psutil.net_io_counters(**of_namespace)["lo"].bytes_sent - before)
         if other:
             print(json.dumps({"step_bytes": counted[WARMUP:]} | found), file=out)
 
@@ -95,7 +93,8 @@ def _work(index: int, told: str, folder: str) -> None:
 def _trainings(model: str, chosen: list, leave_float: list, seed: int):
     """Of each choice its step, and what is reckoned of it."""
     from qlab.classifier import partial_qat
-    from qlab.classifier.model import keras, load, tf
+    from qlab.classifier.model import keras, load
+    from qlab.core.tf import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     ring = tf.distribute.experimental.CommunicationImplementation.RING

@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 
 from qlab.classifier.data import Task
-from qlab.classifier.metrics import Answers, Worse
 from qlab.classifier.points import FLOAT, Answer, Point
+from qlab.classifier.sweep import Answers, Worse
 
 FILE = "tflite"  # the graph that the file computes
 MANY = 2_000  # images; of more, only what files answer on the images as they are is kept
 
 
 def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.DataFrame:
-    """One row per image, variant (with seed), graph (of `metrics.GRAPHS`) and condition.
+    """One row per image, variant (with seed), graph (of `sweep.GRAPHS`) and condition.
 
     Further columns: strength, image (its place), label, predicted, confidence (the probability of
     that) and of_label (of the label), these two float32 as the graph gave them.

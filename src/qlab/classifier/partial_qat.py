@@ -20,12 +20,12 @@ with quiet.quiet():
     import tf_keras as keras
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
         default_8bit_quantize_configs,
-        default_8bit_quantize_registry,
     )
     from tf_keras import layers as kinds
 
 qat = tfmot.quantization.keras
-KNOWN = default_8bit_quantize_registry.Default8BitQuantizeRegistry()  # layers tfmot quantizes
+EIGHT_BITS = qat.default_8bit.Default8BitQuantizeScheme()
+KNOWN = EIGHT_BITS.get_quantize_registry()  # layers tfmot quantizes
 OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 BITS = (8, 4)  # of the weights; activations have 8
 WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
@@ -90,10 +90,9 @@ def quantized(
         return copy
     marked = companions(copy, layers, leave_float)
     only_output = _unknown_before(copy, marked)
-    scheme = qat.default_8bit.Default8BitQuantizeScheme()
-    if weight_bits != 8:
-        n_bit = qat.experimental.default_n_bit.DefaultNBitQuantizeScheme
-        scheme = n_bit(num_bits_weight=weight_bits, num_bits_activation=8)
+    n_bit = qat.experimental.default_n_bit.DefaultNBitQuantizeScheme
+    fewer = n_bit(num_bits_weight=weight_bits, num_bits_activation=8)
+    scheme = EIGHT_BITS if weight_bits == 8 else fewer
 
     def mark(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.name in only_output:

@@ -46,8 +46,8 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 
 def legend(canvas, styles: Sequence[tuple[str, int]]) -> None:
     """What the colours and markers of some methods and bit widths mean, below all."""
-    shown = [dict(zip(("color", "marker", "label"), STYLE[s], strict=True)) for s in styles]
-    handles = [Line2D([], [], ms=5, **one) for one in shown]
+    shown = (STYLE[style] for style in styles)
+    handles = [Line2D([], [], ms=5, color=c, marker=m, label=label) for c, m, label in shown]
     canvas.legend(handles=handles, loc="outside lower center", frameon=False, ncols=4)
 
 
@@ -59,17 +59,6 @@ def series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str) -> Non
     look = {"color": colour, "marker": marker, "ms": 5, "lw": 1.3, "capsize": 2, "elinewidth": 1}
     bars = [line["mean"] - line["low"], line["high"] - line["mean"]]
     axis.errorbar(line["k"], line["mean"], bars, **look)
-
-
-def of_points(axis) -> None:
-    """Label the vertical axis of points; make it logarithmic where it goes far below 0."""
-    (low, high), label = axis.get_ylim(), MINUS_FLOAT
-    if low < -10:
-        axis.set_yscale("symlog", linthresh=1, linscale=0.6)
-        axis.set_ylim(1.25 * low, max(high, 0.3))
-        axis.set_yticks(ticks := [-50, -10, -5, -2, -1, 0, *(t for t in (1, 2) if t < high)], ticks)
-        label += "\n(log beyond 1)"
-    axis.set_ylabel(label)
 
 
 def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> None:
@@ -94,7 +83,14 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
             axis.plot(one["k"], -one["loss"] * POINTS, "ko", ms=11, mfc="none")
             axis.set_title(f"{SIDES[where]}, {bits}-bit weights", fontsize=10)
         for axis in axes[:, 0]:
-            of_points(axis)
+            (low, high), label = axis.get_ylim(), MINUS_FLOAT
+            if low < -10:  # far below 0
+                axis.set_yscale("symlog", linthresh=1, linscale=0.6)
+                axis.set_ylim(1.25 * low, max(high, 0.3))
+                ticks = [-50, -10, -5, -2, -1, 0, *(t for t in (1, 2) if t < high)]
+                axis.set_yticks(ticks, ticks)
+                label += "\n(log beyond 1)"
+            axis.set_ylabel(label)
         for axis in axes[1]:
             axis.set_xlabel("k, layers quantized")
         told = "Bars: 95 % intervals; grey: float, fine-tuned as long, all seeds"

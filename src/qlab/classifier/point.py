@@ -4,14 +4,10 @@ Nothing is timed: points run beside each other.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from qlab.core.parameters import Count, Positive
 from qlab.core.parameters import Point as Swept
-
-if TYPE_CHECKING:  # Snakemake reads this for every job, and needs no framework for it
-    from qlab.classifier.data import Task
-    from qlab.core.records import Record
 
 FILES = ("models/resnet8_shapes32", "models/resnet20_shapes32")  # of data/, that a point may read
 
@@ -40,17 +36,18 @@ class Qat(Ptq):
 POINTS = {"float": Swept, "ptq": Ptq, "qat": Qat}
 
 
-def measure(point: Swept, profile: str, threads: int) -> "tuple[Task, list[Record], list[str]]":
+def measure(point: Swept, profile: str, threads: int) -> tuple:
     """Task and records of a point, and packages it used: accuracies, bytes, and comparisons with
     the float parent."""
+    # Snakemake reads this module for every job, and needs no framework for it.
     from qlab.classifier import data, points
     from qlab.classifier import measure as notebook
 
     task = data.prepare(data.Parameters(profile=profile, model=point.model, threads=threads))
-    bench = points.Bench(task)
-    parent, seed, answers = points.parent(bench, threads), getattr(point, "seed", None), {}
+    bench, seed, answers = points.Bench(task), getattr(point, "seed", None), {}
+    parent = points.parent(bench, threads)
     if point.method != "float":
-        made = points.Point(point.method, point.where, point.k, point.bits, seed or 0)
+        made = points.Point(**point.model_dump(exclude={"model"}))
         answers[made] = points.answer(made, bench, threads)
     found = notebook.accuracy_records(task, parent, answers)
     sizes = {replace(made, seed=0): answer for made, answer in answers.items()}

@@ -3,30 +3,29 @@
 A point is kept by content: an interrupted sweep goes on with those that are missing.
 """
 
-import json
 import logging
 import multiprocessing
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from qlab.classifier import answers, export, fine_tune, partial_qat, ptq, quantizers
+from qlab.classifier import answers, export, fine_tune, partial_qat, quantizers
 from qlab.classifier import model as keras_classifier
 from qlab.classifier.data import Parameters, Task, prepare
 from qlab.classifier.partial_qat import keras
 from qlab.core import processes, provenance
-from qlab.core.cache import artefact, code_sha256, file_sha256, versions
+from qlab.core.cache import artefact, code_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.tf import tf
 
 log = logging.getLogger(__name__)
 
-TRAINERS = ["tensorflow", "tf-keras", "tensorflow-model-optimization"]
-PACKAGES = [*TRAINERS, "ai-edge-litert", "ai-edge-quantizer"]
+PACKAGES = ["tensorflow", "tf-keras", "tensorflow-model-optimization"]
+PACKAGES += ["ai-edge-litert", "ai-edge-quantizer"]
 PARENT = "fp32"  # the float variant
 FLOATS = {"float": PARENT, "tuned": "fp32_tuned"}  # method -> variant
 
@@ -40,7 +39,7 @@ class Point:
     k: int = 0  # how many layers; of "only": the k-th, counted from 1
     bits: int = 8
     seed: int = 0
-    rounding: str = ""  # of PTQ's weights: a key of `ptq.ROUNDINGS`
+    rounding: str = ""  # of PTQ's weights: a key of `export.ROUNDINGS`
     raw: bool = False  # with the model's poolings as its file has them, see `model.with_means`
 
     @property
@@ -68,9 +67,9 @@ FLOAT = Point("float")  # the parent, as it is
 class Answer(NamedTuple):
     """What a point gave."""
 
-    file: Path | None  # .tflite; None where fine-tuning diverged
+    file: Path | None  # .tflite; None where it cannot be made
     probabilities: dict[str, np.ndarray]  # float32 [n, classes] by graph, see `answer`
-    facts: dict[str, Any]  # steps taken, or what went wrong
+    failed: str = ""  # why it cannot be made
 
 
 class Bench:
@@ -99,43 +98,32 @@ class Bench:
     @cached_property
     def raw(self) -> "Bench":
         """The same with the model's poolings as its file has them."""
-        return Bench(self.task, raw=True)
+        return self if self.is_raw else Bench(self.task, raw=True)
 
     @cached_property
     def float_file(self) -> Path:
         """The model's float32 .tflite."""
-        used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
-        recipe = {"model": file_sha256(self.task.file), "raw": self.is_raw, **used}
-
-        def make(folder: Path) -> None:
-            (folder / "fp32.tflite").write_bytes(export.convert(self.model))
-
-        file = artefact("qat_float", recipe, make) / "fp32.tflite"
-        export.check(file, self.layers, [])
-        return file
+        return answer(replace(FLOAT, raw=self.is_raw), self, self.task.given.threads).file
 
 
 def parent(bench: Bench, threads: int) -> Answer:
     """The float model as it is: its Keras graph's answers and its file's."""
-    test = bench.task.test.images
-    found = {"float": answers.keras_probabilities(bench.model, test)}
-    found["tflite"] = answers.tflite_probabilities(bench.float_file, test, threads)
-    return Answer(bench.float_file, found, {})
+    return answer(FLOAT, bench, threads)
 
 
 def made(points: Sequence[Point], task: Task, threads: int, progress=iter) -> dict[Point, Answer]:
-    """What each point gives; of one that cannot be made the reason, `facts["failed"]`.
+    """What each point gives; of one that cannot be made the reason, which is logged too.
 
     Without a GPU, points share processes that train with one thread: so small a network trains no
     faster with two, whose sums end in other digits.
     """
     gpu = tf.config.list_physical_devices("GPU")
     calls = [(point, task.given, threads) for point in points]
-    given = processes.starmap(_tried, calls, 1 if gpu else 2, progress)
+    given = processes.starmap(tried, calls, 1 if gpu else 2, progress)
     found = dict(zip(points, given, strict=True))
     for point, one in found.items():
-        if reason := one.facts.get("failed"):
-            log.warning("%s is not there: %s", point.variant, reason)
+        if one.failed:
+            log.warning("%s is not there: %s", point.variant, one.failed)
     return found
 
 
@@ -148,26 +136,23 @@ def _bench(given: Parameters, alone: bool) -> "Bench":
     return Bench(prepare(given))
 
 
-def _tried(point: Point, given: Parameters, threads: int) -> Answer:
-    alone = multiprocessing.parent_process() is not None
-    return tried(point, _bench(given, alone), threads)
-
-
-def tried(point: Point, bench: Bench, threads: int) -> Answer:
-    """What a point gives, or `facts["failed"]`, why it cannot be made."""
+def tried(point: Point, given: Parameters, threads: int) -> Answer:
+    """What a point gives, or why it cannot be made."""
     from tensorflow.lite.python.convert_phase import ConverterError
 
+    bench = _bench(given, multiprocessing.parent_process() is not None)
     try:
         return answer(point, bench, threads)
     except (QlabError, RuntimeError, ValueError, ConverterError) as error:
-        return Answer(None, {}, {"failed": str(error)})
+        return Answer(None, {}, str(error))
 
 
 def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """Make a point, or read it if it was made before.
 
-    Probabilities on the test images: `float` of the trained weights without quantizers,
-    `fake_quant` of the graph with tfmot's, `tflite` of the file. WrongTypes: see `export.check`.
+    Probabilities on the test images: `float` of the weights without quantizers,
+    `fake_quant` of the graph with tfmot's, `tflite` of the file. QlabError: see `export.check`,
+    or fine-tuning diverged.
     """
     bench = bench.raw if point.raw else bench
     task = bench.task
@@ -183,42 +168,38 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
     }
 
     def make(folder: Path) -> None:
-        if point.method == "ptq":
+        probabilities, test = {}, task.test.images
+        if point.method == "float":
+            content = export.convert(bench.model)
+            probabilities["float"] = answers.keras_probabilities(bench.model, test)
+        elif point.method == "ptq":
             images, left = task.calibration.images, task.leave_float
             how = (bench.chosen(point), point.bits, images, threads, left, point.rounding)
-            content, probabilities, facts = ptq.quantize(bench.float_file, *how), {}, {}
+            content = export.ptq(bench.float_file, *how)
         else:
-            content, probabilities, facts = _tuned(point, bench)
-        if content:
-            file = folder / "model.tflite"
-            file.write_bytes(content)
-            export.check(file, bench.layers, bench.chosen(point), point.bits)
-            found = answers.tflite_probabilities(file, task.test.images, threads)
-            probabilities["tflite"] = found
+            content, probabilities = _tuned(point, bench)
+        file = folder / "model.tflite"
+        file.write_bytes(content)
+        export.check(file, bench.layers, bench.chosen(point), point.bits)
+        probabilities["tflite"] = answers.tflite_probabilities(file, test, threads)
         np.savez_compressed(folder / "probabilities.npz", **probabilities)
-        (folder / "facts.json").write_text(json.dumps(facts))
 
     folder = artefact("qat_point", recipe, make)
-    file, facts = folder / "model.tflite", json.loads((folder / "facts.json").read_text())
     with np.load(folder / "probabilities.npz") as kept:
-        return Answer(file if file.is_file() else None, dict(kept), facts)
+        return Answer(folder / "model.tflite", dict(kept))
 
 
-def _tuned(point: Point, bench: Bench) -> tuple[bytes, dict[str, np.ndarray], dict[str, Any]]:
-    """Fine-tune with quantizers, or, as a control, without: .tflite, other answers, facts."""
+def _tuned(point: Point, bench: Bench) -> tuple[bytes, dict[str, np.ndarray]]:
+    """Fine-tune with quantizers, or, as a control, without: .tflite, and other graphs' answers."""
     task, test = bench.task, bench.task.test.images
     keras.utils.set_random_seed(point.seed)
     model = bench.quantized(point)
     if point.method == "qat":
         quantizers.calibrate(model, bench.model, task.calibration.images)
     fine_tune.compiled(model, task.training, bench.logits)
-    facts = {"steps": task.training.steps(len(task.train))}
     steps = fine_tune.batches(task.train, task.training, point.seed)
-    try:
-        fine_tune.run(model, steps, task.training, len(task.train))
-    except fine_tune.Diverged as error:
-        return b"", {}, facts | {"diverged_at_step": error.step}
+    fine_tune.run(model, steps, task.training, len(task.train))
     found = {"float": answers.keras_probabilities(partial_qat.plain(model, bench.model), test)}
     if point.k:
         found["fake_quant"] = answers.keras_probabilities(model, test)
-    return export.convert(model), found, facts
+    return export.convert(model), found

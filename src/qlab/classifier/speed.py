@@ -8,6 +8,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from qlab.classifier import answers as classification
 from qlab.classifier import fine_tune, partial_qat
 from qlab.classifier import model as keras_classifier
 from qlab.classifier.data import Task
-from qlab.classifier.metrics import Answers, recorded
 from qlab.classifier.points import FLOAT, Bench, Point
+from qlab.classifier.sweep import Answers, recorded
 from qlab.core import provenance, stats, timing
 from qlab.core.records import Record
 
@@ -42,8 +43,7 @@ def step_records(
     task: Task, bench: Bench, answers: Answers, threads: int, progress=iter
 ) -> list[Record]:
     """Time of a training step and its ratio to float's, of `step_points`, taken in turn."""
-    points = [p for p in step_points(task, bench) if p in answers]
-    points = [p for p in points if "failed" not in answers[p].facts]
+    points = [p for p in step_points(task, bench) if p in answers and not answers[p].failed]
     told = {"file": str(task.file), "leave_float": task.leave_float, "rounds": STEPS}
     told |= {"settings": task.training, "logits": bench.logits}
     told |= {"models": [(bench.chosen(point), point.bits) for point in points]}
@@ -86,7 +86,8 @@ def file_rounds(
 ) -> list[list[float]]:
     """Seconds of one image of `shape` through each .tflite, taken in turn: [files][repeats]."""
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    calls = {f: classification.one_image(Path(f), image, threads) for f in files}
+    runs = {f: classification.runner(Path(f).read_bytes(), threads, 1) for f in files}
+    calls = {f: partial(run, image) for f, run in runs.items()}
     times = timing.interleaved(calls, repeats, seed=seed)
     return [times[f].tolist() for f in files]
 

@@ -1,24 +1,61 @@
-"""Which points notebook 03 runs, and what comes back from their records."""
+"""Which points notebook 03 runs, how they become records, and what comes back from these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pandas as pd
+from scipy.stats import linregress
 
 from qlab.classifier.data import Task
-from qlab.classifier.formulas import FEWEST, Fits, loss_formulas, size_line
+from qlab.classifier.export import ROUNDINGS
+from qlab.classifier.formulas import FEWEST, Fits, loss_formulas
+from qlab.classifier.model import pools_all
 from qlab.classifier.partial_qat import BITS
-from qlab.classifier.points import PARENT, Bench, Point
-from qlab.classifier.ptq import ROUNDINGS
+from qlab.classifier.points import PARENT, Answer, Bench, Point
 from qlab.core import records
+from qlab.core.records import Metric, Record, Recorder
+from qlab.core.stats import Estimate
 
 EXPERIMENT = "resnet_qat"  # in the records
 LONG = "mini-long"  # where the embedded model's long sweep lies
 POINTS = 100  # percentage points of a share
 FEW = 3  # seeds of points that no verdict hangs on
 SEEDS = {"short": 10, "long": 5}  # of the others, where the parameter does not say
+
+# Which graph is judged: its metric.
+GRAPHS = {
+    "tflite": "accuracy",
+    "float": "accuracy_float_graph",
+    "fake_quant": "accuracy_fake_quant",
+}
+OVER_SEEDS = ("difference", "minus_tuned", "minus_ptq", "minus_last")
+_MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares, more or less is better
+_BYTES = Metric("byte", -1)
+_MS, _RATIO = (Metric(unit, -1, clock=True) for unit in ("ms", "1"))
+METRICS = {
+    **dict.fromkeys(GRAPHS.values(), _MORE),
+    **dict.fromkeys(["accuracy_difference", "accuracy_minus_tuned"], _MORE),
+    **{f"accuracy_{of}_over_seeds": _MORE for of in OVER_SEEDS},
+    **{"calibration_error": _LESS, **records.COMPARED},
+    **{"flips_lost": Metric("image", -1), "flips_gained": Metric("image")},
+    **dict.fromkeys(["size_bytes", "size_gzip_bytes", "size_analytic_bytes"], _BYTES),
+    **{"quantized_layers": Metric("layer"), "quantized_share": Metric("1")},
+    "train_steps": Metric("step"),
+    "failed": Metric("point", -1),  # could not be made: the log says why
+    **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
+    **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
+    "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
+    **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
+    "network_messages": Metric("message", -1),
+    "update_bytes": _BYTES,
+    "formula_left_out_error": Metric("pp"),  # measured minus predicted, in percentage points
+    "formula_fits": Metric("1"),  # p of lack of fit
+}
+RECORD = Recorder(EXPERIMENT, METRICS)
+Answers = Mapping[Point, Answer]  # what each point's file says
+Worse = dict[tuple[str, int], dict[Point, np.ndarray]]  # condition, strength -> probabilities
 
 
 def sweep_points(task: Task, bench: Bench) -> list[Point]:
@@ -62,18 +99,29 @@ def seeded_sweep(layers: int, seeds: int, long: bool = False) -> list[Point]:
     else:
         ptq += [Point("ptq", *whole, 4, rounding=how) for how in filter(None, ROUNDINGS)]
     found = [replace(p, seed=s) for s, p in product(range(seeds), [Point("tuned"), *qat])]
-    seldom = [p.method == "qat" and (p.where, p.k) not in often for p in found]
-    return ptq + [p for p, rare in zip(found, seldom, strict=True) if p.seed < FEW or not rare]
+    return ptq + [p for p in found if p.method != "qat" or p.seed < FEW or (p.where, p.k) in often]
 
 
 def raw_points(bench: Bench) -> list[Point]:
     """Points of a model with a pooling over all of its input, as TFLite has that: all layers in 8
     bits without training, and the last one with."""
-    mended, as_saved = ([type(layer) for layer in b.model.layers] for b in (bench, bench.raw))
-    if mended == as_saved:
-        return []
     whole = Point("ptq", "last", len(bench.layers), raw=True)
-    return [whole, Point("qat", "last", 1, raw=True)]
+    pooled = any(map(pools_all, bench.raw.model.layers))
+    return [whole, Point("qat", "last", 1, raw=True)] if pooled else []
+
+
+def recorded(task, point: Point, found: Mapping, seeded: bool = True, **more) -> list[Record]:
+    """A record of each metric in `found`: of an Estimate with its interval, of a number without.
+
+    They are about the point, with its seed or whatever its seed, and `more` columns.
+    """
+    about = (point.drawn if seeded else point.columns) | more
+    return [
+        RECORD.estimated(task, point.variant, metric, e, **about)
+        if isinstance(e, Estimate)
+        else RECORD.counted(task, point.variant, metric, e, **about)
+        for metric, e in found.items()
+    ]
 
 
 def long_table(task: Task) -> pd.DataFrame | None:
@@ -97,15 +145,17 @@ def same_settings(whole: pd.DataFrame, here: pd.DataFrame) -> bool:
 
 def formulas(points: pd.DataFrame, layers: int) -> Fits:
     """Loss over k / N and size over the share of weights, fitted to QAT, by where and bits; not of
-    bit widths with fewer than FEWEST values of k."""
+    bit widths with fewer than FEWEST values of k. Size is a line but for the scales of channels."""
     found = {}
     trained = points[(points["method"] == "qat") & (points["where"] != "only")]
     for bits, one in trained.groupby("bits"):
         if one["k"].nunique() < FEWEST:
             continue
-        whole = both_ends(one)
+        whole = both_ends(one).drop_duplicates(["where", "k"])
         for where, fit in loss_formulas(one, layers).items():
-            found[where, bits] = fit, size_line(whole[whole["where"] == where])
+            end = whole[whole["where"] == where]
+            sizes = end["share"].to_numpy(float), end["size_bytes"].to_numpy(float)
+            found[where, bits] = fit, linregress(*sizes)
     return found
 
 

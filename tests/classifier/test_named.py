@@ -1,10 +1,11 @@
-"""Published networks rebuilt from PyTorch checkpoints."""
+"""Classifiers with names: rebuilt from PyTorch checkpoints, and a toy that learns."""
 
 import numpy as np
 import pytest
 import torch
 
-from qlab.classifier import checkpoints, model
+from qlab.classifier import model, named
+from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 
 
@@ -27,26 +28,33 @@ def as_checkpoint(network) -> dict:
     return {"state_dict": tensors, "best_prec1": 91.7}
 
 
+def put(folder, held, monkeypatch, begins="") -> None:
+    """Let the checkpoint of ResNet-20 be there, under a name that tells its hash."""
+    torch.save(held, folder / "net.th")
+    begins = begins or file_sha256(folder / "net.th")[:8]
+    file = (folder / "net.th").rename(folder / f"net-{begins}.th")
+    monkeypatch.setitem(named.CHECKPOINTS, "resnet20_cifar10", file.as_uri())
+
+
 @pytest.mark.parametrize("name", ["resnet20_cifar10", "resnet32_cifar10"])
-def test_a_rebuilt_network_is_the_given_one(name, real_data, tmp_path):
+def test_a_rebuilt_network_is_the_given_one(name, real_data, empty_home, monkeypatch):
     given = model.load(real_data / "cifar_resnet" / f"{name}.h5")
-    torch.save(as_checkpoint(given), tmp_path / "net.th")
-    found = checkpoints.rebuilt(checkpoints.weights(tmp_path / "net.th"))
+    put(empty_home, as_checkpoint(given), monkeypatch)
+    found = named.downloaded("resnet20_cifar10")
     assert [x.name for x in found.layers[1:]] == [x.name for x in given.layers[1:]]
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
     assert found(images).numpy() == pytest.approx(given(images).numpy(), abs=1e-6)
 
 
-def test_a_checkpoint_that_runs_code_or_has_another_hash_is_refused(tmp_path, monkeypatch):
+def test_a_checkpoint_that_runs_code_or_has_another_hash_is_refused(empty_home, monkeypatch):
     class Bad:
         def __reduce__(self):
             return (print, ("ran",))
 
-    file = tmp_path / "resnet20-12fca82f.th"
-    torch.save({"state_dict": Bad()}, file)
+    put(empty_home, {"state_dict": Bad()}, monkeypatch)
     with pytest.raises(Exception, match="[Ww]eights.only"):
-        checkpoints.weights(file)
-    monkeypatch.setattr(checkpoints.fetch, "fetch", lambda url, known: file)
-    with pytest.raises(QlabError, match="begin with 12fca82f"):
-        checkpoints.downloaded("resnet20_cifar10")
-    assert not file.exists()
+        named.downloaded("resnet20_cifar10")
+    put(empty_home, {"state_dict": {}}, monkeypatch, "12fca82f")
+    with pytest.raises(QlabError, match="12fca82f.* a folder that QLAB_DATA names"):
+        named.downloaded("resnet20_cifar10")
+    assert not list((empty_home / "build" / "downloads").glob("*12fca82f*"))

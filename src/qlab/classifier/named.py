@@ -1,0 +1,151 @@
+"""Classifiers that the parameter `model` can name: embedded, published, and the midterm's toys.
+
+ResNet-20 and -32 come from akamaster's PyTorch checkpoints (BSD-2), rebuilt in Keras 2. They are
+He et al.'s (arXiv 1512.03385, section 4.2) with option A's shortcuts, which take every other pixel
+and add channels of zeros on both sides: here 1x1 convolutions of ones and zeros.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from qlab.classifier.model import keras, layers
+from qlab.core import embedded, fetch, paths
+from qlab.core.cache import artefact, code_sha256, versions
+from qlab.core.errors import QlabError
+from qlab.core.labelled_images import LabelledImages
+
+EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
+# The third source's (CS 243 midterm), by the widths of their convolutions and dense layers.
+TOYS = {"toy_mlp": ((), (128, 64)), "toy_cnn": ((16, 32), (64,))}
+TINY = "mlperf_tiny_resnet8"
+# Published classifiers of CIFAR-10: files below QLAB_DATA.
+PUBLISHED = {
+    "resnet20_cifar10": "cifar_resnet/resnet20_cifar10.h5",
+    "resnet32_cifar10": "cifar_resnet/resnet32_cifar10.h5",
+    TINY: "mlperf_tiny/pretrainedResnet.h5",
+}
+PEER = "mlperf_tiny/pretrainedResnet_quant.tflite"  # the int8 file of TINY's makers
+_TINY_HOME = "https://github.com/mlcommons/tiny/raw/master/benchmark/training/image_classification/"
+MLPERF_TINY = {  # sha256 of the files there
+    PUBLISHED[TINY]: "5f938a8eea605438cc7360aa13c987bc6d7bd0c8d931b2917361ae7ae4eeda2f",
+    PEER: "3c002613d1b2475eb51dd78dfb85a546c8ae658dee71cf6ade43b022fe205415",
+}
+_HOME = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
+# As torch.hub has it, a name ends in the first digits of the file's sha256.
+CHECKPOINTS = {
+    "resnet20_cifar10": _HOME + "resnet20-12fca82f.th",
+    "resnet32_cifar10": _HOME + "resnet32-d509ac18.th",
+}
+# Torchvision's usual ones of ImageNet, R, G, B in 0..1.
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+def found(model: str) -> tuple[str, Path]:
+    """Name and file of an embedded or published classifier, or of one's own at a path."""
+    if model in EMBEDDED:
+        return model, embedded.model_folder(model) / "weights.h5"
+    if model not in PUBLISHED:
+        return Path(model).stem, Path(model).expanduser()
+    if model in CHECKPOINTS and not paths.local(PUBLISHED[model]):
+        return model, _kept(model, lambda: downloaded(model))
+    return model, mlperf_tiny(PUBLISHED[model])
+
+
+def mlperf_tiny(part: str) -> Path:
+    """A file of MLPERF_TINY, from QLAB_DATA or the network."""
+    url = f"{_TINY_HOME}trained_models/{Path(part).name}"
+    return paths.local(part) or fetch.fetch(url, f"sha256:{MLPERF_TINY[part]}")
+
+
+def _kept(name: str, make: Callable[[], keras.Model], **recipe) -> Path:
+    """The h5 file of a model that is made once."""
+    used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
+    file, recipe = f"{name}.h5", {"name": name, **recipe, **used}
+    return artefact("keras", recipe, lambda folder: make().save(folder / file)) / file
+
+
+def toy(name: str, classes: int = 10, shape: tuple[int, int, int] = (32, 32, 3)) -> keras.Model:
+    """A network of TOYS: float32 0..255 [n, *shape] -> probabilities [n, classes].
+
+    The weighted layers are dense1, dense2 and output, or conv1, conv2, dense1 and output.
+    """
+    inputs, (convolutions, dense) = keras.Input(shape, name="image"), TOYS[name]
+    x = layers.Rescaling(1 / 255, name="rescale")(inputs)
+    for number, width in enumerate(convolutions, 1):
+        x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{number}")(x)
+        x = layers.MaxPooling2D(name=f"pool{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for number, width in enumerate(dense, 1):
+        x = layers.Dense(width, activation="relu", name=f"dense{number}")(x)
+    outputs = layers.Dense(classes, activation="softmax", name="output")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def trained_toy(name: str, data: LabelledImages) -> Path:
+    """The file of a `toy` for the data's classes and shape, trained by Adam for ten epochs."""
+
+    def make() -> keras.Model:
+        keras.utils.set_random_seed(0)
+        model = toy(name, len(data.classes), data.images.shape[1:])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(data.images.astype(np.float32), data.labels, 32, 10, verbose=0)
+        return model
+
+    return _kept(name, make, train=data.sha256)
+
+
+def downloaded(name: str) -> keras.Model:
+    """A model of CHECKPOINTS, nothing in whose file is run. QlabError: no network, or a file with
+    another hash, which is not kept."""
+    import torch
+
+    url, home = CHECKPOINTS[name], str(paths.build() / "downloads")
+    how = {"progress": False, "check_hash": True, "weights_only": True}
+    try:
+        held = torch.hub.load_state_dict_from_url(url, home, "cpu", **how)["state_dict"]
+    except (OSError, RuntimeError) as error:
+        raise QlabError(
+            f"{url} could not be downloaded ({error}). Put {PUBLISHED[name]} into a folder that "
+            "QLAB_DATA names, or give a Keras 2 .h5 file as the parameter 'model'."
+        ) from error
+    return rebuilt({k.removeprefix("module."): tensor.numpy() for k, tensor in held.items()})
+
+
+def rebuilt(held: Mapping[str, np.ndarray]) -> keras.Model:
+    """The network of a checkpoint: RGB 0..255 [n, 32, 32, 3] to probabilities [n, 10]."""
+    given: dict[str, list[np.ndarray]] = {}  # weights by layer
+
+    def conv(x, name: str, theirs: str, stride: int = 1):
+        kernel, norm = held[f"{theirs}.weight"].transpose(2, 3, 1, 0), theirs.replace("conv", "bn")
+        if stride > 1:  # PyTorch pads both sides alike, Keras' "same" does not
+            x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+        how = {"padding": "same" if stride == 1 else "valid", "use_bias": False}
+        x = layers.Conv2D(kernel.shape[3], 3, stride, name=name, **how)(x)
+        parts = ("weight", "bias", "running_mean", "running_var")
+        given[name], given[f"{name}_bn"] = [kernel], [held[f"{norm}.{part}"] for part in parts]
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+
+    inputs = keras.Input((32, 32, 3))
+    scale, offset = list(1 / (255 * DEVIATION)), list(-MEAN / DEVIATION)
+    x = layers.Rescaling(scale, offset, name="normalize")(inputs)
+    x = layers.ReLU(name="conv1_relu")(conv(x, "conv1", "conv1"))
+    for block in sorted({name.rpartition(".conv1")[0] for name in held if ".conv1." in name}):
+        stack, number = (int(part) for part in block.removeprefix("layer").split("."))
+        here, before, stride = f"g{stack}b{number}", x, 2 if stack > 1 and number == 0 else 1
+        y = conv(x, f"{here}_conv1", f"{block}.conv1", stride)
+        y = layers.ReLU(name=f"{here}_conv1_relu")(y)
+        y = conv(y, f"{here}_conv2", f"{block}.conv2")
+        if stride > 1:
+            name, width = f"{here}_shortcut", x.shape[3]
+            given[name] = [np.eye(width, 2 * width, width // 2)[None, None]]
+            before = layers.Conv2D(2 * width, 1, 2, use_bias=False, name=name)(x)
+        x = layers.ReLU(name=f"{here}_relu")(layers.Add(name=f"{here}_add")([y, before]))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    given["linear"] = [held["linear.weight"].T, held["linear.bias"]]
+    x = layers.Dense(held["linear.bias"].size, name="linear")(x)
+    model = keras.Model(inputs, layers.Softmax(name="softmax")(x))
+    for name, arrays in given.items():
+        model.get_layer(name).set_weights(arrays)
+    return model

@@ -9,7 +9,7 @@ import numpy as np
 from qlab.classifier import folders, named, partial_qat
 from qlab.classifier import model as keras_classifier
 from qlab.classifier.fine_tune import Settings
-from qlab.core import fetch, parameters, shapes32
+from qlab.core import fetch, parameters, paths, shapes32
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages

@@ -2,10 +2,10 @@
 
 import shutil
 
-import notebook04
 import numpy as np
 import pandas as pd
 import pytest
+import shown
 import yaml
 from conftest import ROOT
 
@@ -138,12 +138,6 @@ def test_which_records_are_weighed(evidence_home):
     assert own.weigh("mini", NAMED)[1]["real"].parent.name == "small"
 
 
-def test_without_any_records_the_six_studies_are_weighed(evidence_home):
-    made = notebook04.run(WEIGHED, profile="smoke")
-    assert set(made.here["model"]) == {SIX}
-    assert made.task.tiers == {} and made.task.ours.empty
-
-
 @pytest.fixture
 def at_home(shared_home, monkeypatch):
     monkeypatch.setenv("QLAB_HOME", str(shared_home))
@@ -154,7 +148,7 @@ def weighed(shared_home):
     """What notebook 04 makes of the committed records."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QLAB_HOME", str(shared_home))
-        return notebook04.run(WEIGHED, profile="mini")
+        return shown.run_until("04_", WEIGHED, profile="mini")
 
 
 def test_the_committed_records_become_models_of_every_experiment(weighed):
@@ -195,7 +189,7 @@ def given_study(folder, study: str) -> str:
 
 
 def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(at_home, tmp_path):
-    made = notebook04.run(WEIGHED, profile="mini", studies=given_study(tmp_path, "mine"))
+    made = shown.run_until("04_", WEIGHED, profile="mini", studies=given_study(tmp_path, "mine"))
     assert made.task.place.startswith("mini-evidence-") and "given" in made.task.inputs
     assert wide(made.here, SIX_AND_GIVEN, ALL).at["accuracy", "models"] == 18
     for known in ("tao_2022", "resnet20_cifar10"):
@@ -222,8 +216,7 @@ def test_countings_say_what_hangs_on_them_and_clocks_are_ours(weighed):
     timed = weighed.here[weighed.here["clock"]]
     assert set(timed["part"]) == {"inference_latency", "inference_energy"}
     assert set(timed["model"]) == {REAL, OURS, BOTH}
-    names = vars(weighed)
-    exec(next(cell for cell in notebook04.CODE if "def countings(" in cell), names)
-    found = names["countings"](SIX)["hangs on counting"]
+    made = shown.run("04_", "def countings(", **vars(weighed))
+    found = made.countings(SIX)["hangs on counting"]
     assert found["f1"] == "direction" and found["storage_size"] == "no"
     assert found["inference_latency"] == "strength"  # IF-WP, PO-SP: better, by how much?

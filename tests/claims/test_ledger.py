@@ -50,7 +50,8 @@ def test_committed_verdicts_follow_from_the_committed_records(judged, tmp_path, 
     Of the records of HEAD, for `make figures` has written those that lie here anew.
     """
     read = ["data", "figures/mini", "figures/small"]
-    if subprocess.run(["git", "-C", ROOT, "diff", "--quiet", "HEAD", "--", *read]).returncode == 1:
+    call = ["git", "-C", ROOT, "status", "--porcelain", "--ignored", "--", *read]
+    if subprocess.run(call, capture_output=True).stdout:
         done = subprocess.run(["git", "-C", ROOT, "archive", "HEAD", *read], capture_output=True)
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
             kept = [m for m in archive if m.name.endswith((".csv", ".yaml", ".parquet"))]

@@ -164,9 +164,9 @@ def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(home, tmp_path)
     given, columns = tmp_path / "mine.csv", ",".join(evidence_models.COLUMNS)
     row = "{},w8a8,int8_static,accuracy,top-1,-30,,,,9,0.5,1,,,Me"
     given.write_text(f"{columns}\n{row.format('mine')}\n", encoding="utf-8")
-    made = shown.run_until("04_", WEIGHED, profile="mini", studies=str(given))
+    made = shown.run_until("04_", "bodies[whole]", profile="mini", studies=str(given))
     assert made.task.place.startswith("mini-evidence-") and "given" in made.task.inputs
-    assert wide(made.here, SIX_AND_GIVEN, ALL).at["accuracy", "models"] == 18
+    assert (made.bodies[SIX_AND_GIVEN]["effect"] == "accuracy").sum() == 18
     for known in ("tao_2022", "resnet20_cifar10"):
         given.write_text(f"{columns}\n{row.format(known)}\n", encoding="utf-8")
         with pytest.raises(QlabError, match=f"column 'study': '{known}' is the name of a study"):

@@ -4,7 +4,6 @@ import functools
 import io
 import subprocess
 
-import nbformat
 import pandas as pd
 from conftest import ROOT
 
@@ -19,14 +18,3 @@ def table(experiment: str, profile: str) -> pd.DataFrame:
     content = done.stdout if done.returncode == 0 else (ROOT / path).read_bytes()
     found = pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values=[""])
     return records.check(found, path)
-
-
-def assert_executed(notebook) -> None:
-    """The executed copy at profile small is of this notebook's cells, and small."""
-    file = ROOT / "docs" / "executed" / "small" / notebook.name
-    assert file.stat().st_size < 2 * 10**6
-    cells, own = (
-        [c for c in nbformat.read(f, 4).cells if c.cell_type == "code"] for f in (file, notebook)
-    )
-    cells = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    assert [c.source for c in cells] == [c.source for c in own]

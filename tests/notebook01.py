@@ -13,7 +13,6 @@ from qlab.detector import centernet
 from qlab.detector.data import Parameters, Task
 from qlab.detector.detect import Size
 
-CELLS = shown.cells("01_", "code")
 # What the cells are known by, in order: up to the functions that convert, and to the variants.
 TOOLS = ("import COCOeval", "started = ", "def convert(", "float_file = ", "def calibrate(")
 TOOLS += ("ranges = ", "def requantize(", "def weights_only(")
@@ -22,10 +21,7 @@ VARIANTS = ("VARIANTS = ", "arriving = ", "FLOOR = ", "def left(", "twin = ")
 
 def run(task: Task, *wanted: str) -> SimpleNamespace:
     """What the cells that hold such texts define, `prepare`'s task given."""
-    names = {"task": task, "given": task.given}
-    for text in wanted:
-        exec(next(c.source for c in CELLS if text in c.source), names)
-    return SimpleNamespace(**names)
+    return shown.run("01_", *wanted, task=task, given=task.given)
 
 
 def network():

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 from conftest import NOTEBOOKS
@@ -34,6 +35,32 @@ def cells(begin: str, kind: str = "") -> list:
 def prose(begin: str) -> str:
     """Its markdown in one line."""
     return " ".join(" ".join(c.source for c in cells(begin, "markdown")).split())
+
+
+def run(begin: str, *wanted: str, **names) -> SimpleNamespace:
+    """What its code cells define that hold these texts, in that order; `names` are there before."""
+    code = [c.source for c in cells(begin, "code")]
+    for text in wanted:
+        exec(next(cell for cell in code if text in cell), names)
+    return SimpleNamespace(**names)
+
+
+def run_until(begin: str, text: str, **given) -> SimpleNamespace:
+    """What its code cells define up to the one that holds a text, at these parameters."""
+    parameters, *code = [c.source for c in cells(begin, "code")]
+    names: dict = {}
+    exec(parameters, names)
+    names |= given
+    for cell in code[: next(i for i, cell in enumerate(code) if text in cell) + 1]:
+        exec(cell, names)
+    return SimpleNamespace(**names)
+
+
+def published() -> dict[str, tuple[str, float]]:
+    """The ten effects of arXiv 2505.00816 as notebook 04 has them: intensity and belief of each."""
+    [cell] = [c.source for c in cells("04_", "code") if "PUBLISHED = {" in c.source]
+    exec(cell.split("six = ")[0], names := {})
+    return names["PUBLISHED"]
 
 
 def alone(begin: str, folders, also: str, given="yours", without=("qlab",)) -> list[str]:

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import tarfile
 
-import nbformat
 import pandas as pd
 import pytest
+import shown
 from conftest import ROOT
 
 from qlab.claims import ledger as claims_ledger
@@ -15,7 +15,6 @@ from qlab.claims.data import Evidence
 from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, UNTESTED, VERDICTS
 from qlab.core import records
 
-CELLS = nbformat.read(ROOT / "notebooks" / "05_judge_the_claims.ipynb", 4).cells
 COMMITTED = "data/results/mini/claims.csv"
 
 
@@ -37,10 +36,7 @@ def judged():
 def lines(judged: pd.DataFrame) -> pd.DataFrame:
     """The ledger, as cells of notebook 05 make it of all verdicts."""
     names = {"judged": judged, "UNTESTED": UNTESTED, "pd": pd}
-    for cell in CELLS:
-        if cell.id in ("ledger-line", "ledger-table"):
-            exec(cell.source, names)
-    return names["ledger"].set_index("id")
+    return shown.run("05_", "def line_of(", "ledger = ", **names).ledger.set_index("id")
 
 
 @pytest.fixture(scope="module")
@@ -48,35 +44,23 @@ def ledger(judged):
     return lines(judged)
 
 
-@pytest.fixture
-def copy(tmp_path, monkeypatch):
-    """A home with its own copy of what notebook 05 reads."""
-    home = tmp_path / "home"
-    for part in ("data/results", "figures/mini", "figures/small"):
-        kept = shutil.ignore_patterns("*.png", "*.svg", "*.json")
-        shutil.copytree(ROOT / part, home / part, ignore=kept)
-    shutil.copy(ROOT / "data" / "claims.yaml", home / "data")
-    monkeypatch.setenv("QLAB_HOME", str(home))
-    return home
-
-
-def test_committed_verdicts_follow_from_the_committed_records(tmp_path, monkeypatch):
+def test_committed_verdicts_follow_from_the_committed_records(judged, tmp_path, monkeypatch):
     """Fails when records, rules or claims changed and notebook 05 did not run since.
 
     Of the records of HEAD, for `make figures` has written those that lie here anew.
     """
-    call = ["git", "-C", str(ROOT), "archive", "HEAD", "data", "figures/mini", "figures/small"]
-    done = subprocess.run(call, capture_output=True)
-    if done.returncode:
-        pytest.skip("Without git's history there are no committed records to judge again.")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        kept = [m for m in archive if m.name.endswith((".csv", ".yaml", ".parquet"))]
-        archive.extractall(tmp_path, kept, filter="data")
-    monkeypatch.setenv("QLAB_HOME", str(tmp_path))
-    before, again = pd.read_csv(tmp_path / COMMITTED), claims_ledger.judge_all(Evidence())
-    changed = changes(before, verdicts(again))
+    read = ["data", "figures/mini", "figures/small"]
+    call = ["git", "-C", ROOT, "status", "--porcelain", "--ignored", "--", *read]
+    if subprocess.run(call, capture_output=True).stdout:
+        done = subprocess.run(["git", "-C", ROOT, "archive", "HEAD", *read], capture_output=True)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            kept = [m for m in archive if m.name.endswith((".csv", ".yaml", ".parquet"))]
+            archive.extractall(tmp_path, kept, filter="data")
+        monkeypatch.setenv("QLAB_HOME", str(tmp_path))
+        judged = claims_ledger.judge_all(Evidence())
+    changed = changes(records.read("claims", "mini"), verdicts(judged))
     assert changed.empty, f"run `make figures` and look: {changed[['metric_was', 'metric_is']]}"
-    records.check(verdicts(again), "here")
+    records.check(verdicts(judged), "here")
 
 
 def committed_before(file: str) -> list[bytes]:
@@ -99,28 +83,39 @@ def test_a_verdict_that_changed_is_named_in_the_changelog():
     assert not [name for name in sorted(changed | gone) if f"`{name}`" not in told]
 
 
-def test_changed_records_change_their_verdicts_alone_and_the_nearest_tier_decides(copy, judged):
-    file = copy / "data" / "results" / "mini" / "centernet_ptq.csv"
+def edited(file, hit: dict, **values) -> pd.DataFrame:
+    """The records of a file; those that have `hit` get other values, there too."""
     table = pd.read_csv(file, keep_default_na=False, na_values=[""])
-    hit = (table["variant"] == "fp16") & (table["metric"] == "size_bytes")
-    table.assign(value=table["value"].mask(hit, 3_000_000)).to_csv(file, index=False)
-    found = changes(verdicts(judged), verdicts(claims_ledger.judge_all(Evidence())))
-    assert list(found.index) == ["fp16_halves_the_file"]
-    told = found[["part", "metric_was", "metric_is"]].iloc[0].tolist()
-    assert told == ["mini", HOLDS, NOT] and found["value_is"].iloc[0] == pytest.approx(0.8094, 1e-4)
-    own = copy / "data" / "results" / "full"
-    own.mkdir()
-    table.assign(model="r50", dataset="coco_val2017").to_csv(own / file.name, index=False)
-    file = copy / "data" / "results" / "mini" / "llama_gptq.csv"
-    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
-    hit = (table["variant"] == "gptq_w8_g64") & (table["k"] == 5)
-    hit &= table["metric"] == "top_first_token_difference"
-    table.assign(ci_low=table["ci_low"].mask(hit, -0.02)).to_csv(file, index=False)
+    hit = (table[list(hit)] == pd.Series(hit)).all(axis=1)
+    table.loc[hit, list(values)] = list(values.values())
+    table.to_csv(file, index=False)
+    return table
+
+
+def test_changed_and_missing_records_change_their_verdicts_alone(home, judged):
+    results = home / "data" / "results"
+    small = {"variant": "fp16", "metric": "size_bytes"}
+    table = edited(results / "mini" / "centernet_ptq.csv", small, value=3_000_000)
+    near = {"variant": "gptq_w8_g64", "k": 5, "metric": "top_first_token_difference"}
+    edited(results / "mini" / "llama_gptq.csv", near, ci_low=-0.02)
+    shutil.rmtree(home / "figures")
+    (results / "full").mkdir()
+    full = table.assign(model="r50", dataset="coco_val2017")
+    full.to_csv(results / "full" / "centernet_ptq.csv", index=False)
     again = claims_ledger.judge_all(Evidence())
-    shown = lines(again).loc["int8_quarters_the_file"]
-    assert shown[["verdict", "tier", "small"]].tolist() == [HOLDS, "full", NOT]
+    found = changes(verdicts(judged), verdicts(again)).reset_index()
+    found = found[found["part"] != "full"].set_index("variant")
+    gone = ["int2_answers_in_fragments", "layer_before_gets_a_quantizer"]
+    assert {*found.index} == {"fp16_halves_the_file", "int8_keeps_top5", *gone}
+    told = found.loc["fp16_halves_the_file"]
+    assert told[["part", "metric_was", "metric_is"]].tolist() == ["mini", HOLDS, NOT]
+    assert told["value_is"] == pytest.approx(0.8094, 1e-4)
     wider = again.loc[("int8_keeps_top5", "mini")]
     assert wider["verdict"] == UNDECIDED and 0.01 < wider["smallest_effect"] < 0.02
+    told = again.loc[(gone[1], "small"), "reason"]
+    assert told.startswith("The numbers of the figure qat_wrappers are missing for small; the n")
+    line = lines(again).loc["int8_quarters_the_file"]  # the tier nearest to the source decides
+    assert line[["verdict", "tier", "small"]].tolist() == [HOLDS, "full", NOT]
 
 
 def test_a_verdict_that_rests_on_a_clock_says_so_and_is_none_of_an_embedded_model(judged):
@@ -159,30 +154,19 @@ def test_measured_claims_of_a_source_are_a_family(judged):
 def test_the_ledger_is_whole(ledger):
     assert set(ledger["verdict"]) <= set(VERDICTS) and ledger.index.is_unique
     assert (ledger["reason"].str.len() > 20).all()
-    shown = ledger[ledger["tier"] != ""]
-    assert (shown["figure"] != "").all() and (shown["n"] >= 1).all()
-    assert all((ROOT / file).is_file() for file in shown["records"])
-    sure = shown.dropna(subset="ci_low")
+    told = ledger[ledger["tier"] != ""]
+    assert (told["figure"] != "").all() and (told["n"] >= 1).all()
+    assert all((ROOT / file).is_file() for file in told["records"])
+    sure = told.dropna(subset="ci_low")
     assert (sure["ci_low"] <= sure["value"]).all() and (sure["value"] <= sure["ci_high"]).all()
-    assert shown["ci_low"].isna().equals(shown["smallest_effect"].isna())
+    assert told["ci_low"].isna().equals(told["smallest_effect"].isna())
     rest = ledger[ledger["tier"] == ""]
     assert (rest["verdict"] == UNTESTED).all() and rest["value"].isna().all()
     assert (ledger["mini"] != UNTESTED).sum() >= 40 and (ledger["small"] != UNTESTED).sum() >= 12
-    size = records.pick(records.read("centernet_ptq", "small"), "size_bytes")
-    size, row = size.set_index("variant")["value"], ledger.loc["int8_quarters_the_file"]
-    assert row["value"] == pytest.approx(size["int8_dynamic"] / size["fp32"])
-    assert row["figure"] == f"{row['value']:.2f} x"
 
 
-def test_what_is_missing_is_a_reason_and_no_error(copy, judged):
-    shutil.rmtree(copy / "figures")
-    found = claims_ledger.judge_all(Evidence())
-    gone = found[(found["verdict"] != judged["verdict"])].index.unique("id")
-    assert list(gone) == ["int2_answers_in_fragments", "layer_before_gets_a_quantizer"]
-    told = found.loc[(gone[1], "small"), "reason"]
-    assert told.startswith("The numbers of the figure qat_wrappers are missing for small; the n")
-    for file in (copy / "data" / "results").rglob("*.csv"):
-        file.unlink()
+def test_without_records_nothing_is_tested_and_each_claim_says_why(home):
+    shutil.rmtree(home / "data" / "results")
     found = claims_ledger.judge_all(Evidence())
     table = lines(found)
     assert set(table["verdict"]) == {UNTESTED} == set(found["verdict"])

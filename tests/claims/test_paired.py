@@ -82,9 +82,6 @@ def test_a_ratio_of_pairs_covers():
 )
 def test_what_is_not_of_the_same_items_is_put_together_from_intervals(left_out):
     assert estimate(MINUS, ITEMS[~left_out]) == estimate(MINUS, None)
-
-
-def test_figures_of_other_seeds_are_not_paired():
     b = ITEMS["variant"] == "b"
     two = [ITEMS[b].assign(seed=seed) for seed in (0, 1)]  # where a has three
     assert estimate(MINUS, pd.concat([ITEMS[~b], *two])) == estimate(MINUS, None)

@@ -74,23 +74,6 @@ def test_p_of_the_normal_distribution():
     assert decide([at(-4), *three]).p == pytest.approx(4 * 6.334e-5, rel=1e-3)  # one of four looks
 
 
-@pytest.mark.parametrize(
-    ("bound", "half", "twice"),
-    [
-        ({"between": [0.45, 0.55]}, [0.475, 0.525], [0.4, 0.6]),
-        ({"above": 1.8, "nominal": 2}, [1.9, math.inf], [1.6, math.inf]),
-        ({"below": 0.1, "nominal": 0}, [-math.inf, 0.05], [-math.inf, 0.2]),
-        ({"above": 0}, [0, math.inf], [0, math.inf]),  # nothing says how wide
-    ],
-)
-def test_bounds_half_and_twice_as_wide(bound, half, twice):
-    given = {"kind": "value", "metric": "m", "variant": "v"} | bound
-    for factor, wanted in ((0.5, half), (2, twice)):
-        found = TypeAdapter(Rule).validate_python(given).scaled(factor)
-        ends = found.between or [found.above, found.below]
-        assert ends == pytest.approx(wanted)
-
-
 numbers = st.floats(-10, 10)
 
 
@@ -126,7 +109,7 @@ def test_the_smallest_effect_is_seen_four_times_in_five():
 
 def test_widest_intervals_cover_independent_estimates():
     """What ratios and differences promise: at least 95 %."""
-    drawn = np.random.default_rng(2).normal((10, 7), 1, (300, 2))
+    drawn = np.random.default_rng(2).normal((10, 7), 1, (100, 2))
     rows = table(
         *(record(f"{v}{i}", "s", x, x - 1.96, x + 1.96)
           for i, pair in enumerate(drawn) for v, x in zip("ab", pair, strict=True))
@@ -168,6 +151,24 @@ STEPS = {"kind": "difference", "variant": "fp32", "minus": "next"}
 NOISE = {"metric": "acc", "variant": "q", "condition": "noise", "strength": 3}
 PUBLISHED = {"kind": "published", "model": "six", "variant": "all", "part": "f1", "tolerance": 0.02}
 TREND = {"kind": "trend", **ABOUT, "above": 0}
+
+
+@pytest.mark.parametrize(
+    ("bound", "half", "twice"),
+    [
+        ({"between": [0.45, 0.55]}, [0.475, 0.525], [0.4, 0.6]),
+        ({"above": 1.8, "nominal": 2}, [1.9, math.inf], [1.6, math.inf]),
+        ({"below": 0.1, "nominal": 0}, [-math.inf, 0.05], [-math.inf, 0.2]),
+        ({"above": 0}, [0, math.inf], [0, math.inf]),  # nothing says how wide
+        (PUBLISHED | {"values": {"belief": 0.8}}, [0.79, 0.81], [0.76, 0.84]),
+    ],
+)
+def test_bounds_half_and_twice_as_wide(bound, half, twice):
+    given = {"kind": "value", "metric": "low", "variant": "fp32"} | bound
+    rule = TypeAdapter(Rule).validate_python(given)
+    for factor, wanted in ((0.5, half), (2, twice)):
+        [term] = rule.scaled(rule.terms(ROWS), factor)
+        assert [term.low, term.high] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,8 @@ def test_only_peaks_among_their_eight_neighbours_in_their_class_are_objects():
 
 def test_an_exported_network_counts_classes_from_one(tmp_path):
     keras.utils.set_random_seed(0)
-    image = keras.Input((24, 24, 3))
-    channels = {"heat": 3, "size": 2, "offset": 2}
-    model = keras.Model(
-        image, {k: keras.layers.Conv2D(c, 4, 4, name=k)(image) for k, c in channels.items()}
-    )
-    centernet.export(model, tmp_path / "m")
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 24, 24, 3), np.uint8)
+    centernet.export(model := network(), tmp_path / "m")
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
     serve = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
     found = serve(input_tensor=tf.constant(pixels))
     boxes, scores, classes = centernet.decode(model(pixels.astype(np.float32)))

@@ -104,12 +104,10 @@ def test_boxes_become_pixels_padding_is_dropped_and_no_number_is_refused():
     assert detect.coco_results(none, 7, 200, 100) == []
 
 
-def test_answers_are_kept_for_the_same_question_only(tmp_path, monkeypatch):
-    """Two grey images of different size, and two detectors that count their calls."""
-    monkeypatch.setenv("QLAB_HOME", str(tmp_path / "home"))
-    seen, images = [], {3: tmp_path / "3.png", 4: tmp_path / "4.png"}
-    for (i, path), size in zip(images.items(), ((40, 20), (10, 30)), strict=True):
-        Image.new("RGB", size, (i, i, i)).save(path)
+def test_answers_are_kept_for_the_same_question_only(empty_home, monkeypatch):
+    """A grey image of 40 x 20 pixels, and two detectors that note what they see."""
+    seen, images = [], {3: empty_home / "3.png"}
+    Image.new("RGB", (40, 20), (3, 3, 3)).save(images[3])
 
     def answer(image):
         seen.append(int(image[0, 0, 0]))
@@ -117,19 +115,17 @@ def test_answers_are_kept_for_the_same_question_only(tmp_path, monkeypatch):
 
     monkeypatch.setattr(detect, "Detector", lambda file, threads: answer)
     monkeypatch.setattr(detect, "corrupt", lambda image, kind, strength, seed: image + seed)
-    models, worse = [tmp_path / "a.tflite", tmp_path / "b.tflite"], ("brighter", 1, 0)
+    models, worse = [empty_home / "a.tflite", empty_home / "b.tflite"], ("brighter", 1, 5)
     for model in models:
         model.write_text(model.name)
     found = [detect.detect_each(models, images, 1, worse) for _ in range(2)]
-    assert seen == [6, 6, 8, 8] and found[0] == found[1] and found[0][0] == found[0][1]
-    boxes = {3: [8.0, 2.0, 28.0, 8.0], 4: [2.0, 3.0, 7.0, 12.0]}
-    assert {r["image_id"]: r["bbox"] for r in found[0][0]} == boxes
-    stored = {i: AsStored(p) for i, p in images.items()}  # EXIF, unread, may hold another photo
-    detect.detect_each(models, images, 1, ("brighter", 2, 0))
-    detect.detect_each(models, stored, 1, worse)
+    assert seen == [11, 11] and found[0] == found[1] and found[0][0] == found[0][1]
+    assert [(r["image_id"], r["bbox"]) for r in found[0][0]] == [(3, [8.0, 2.0, 28.0, 8.0])]
+    detect.detect_each(models, images, 1, ("brighter", 2, 5))
+    detect.detect_each(models, {3: AsStored(images[3])}, 1, worse)  # EXIF, unread: another photo
     models[0].write_text("another")
     detect.detect_each(models, images, 1, worse)
-    assert len(seen) == 16
+    assert len(seen) == 8
 
 
 SAMPLES = [np.full((32, 64, 3), v, np.uint8) for v in (255, 90)]

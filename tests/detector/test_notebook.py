@@ -1,4 +1,4 @@
-"""What notebook 01 says of its committed runs, held to their records."""
+"""What notebook 01 says of its committed runs beside intervals, held to their records."""
 
 import re
 from collections.abc import Iterator
@@ -12,33 +12,11 @@ from qlab.core import records
 from qlab.detector import plots
 
 PROSE = shown.prose("01_")
-POINTS, TIMES = "{:+.1f} [{:+.1f}, {:+.1f}]", "{:.2f} [{:.2f}, {:.2f}]"
-LOST, TIME, BUILTIN = "ap_difference", "latency_ratio_p50", "latency_builtin_ratio_p50"
-STATED = {  # variants by profile and metric, each with its interval
-    ("small", LOST): "fp16 int8_dynamic int8_static int16x8 int8_selective int4 int4_octav "
-    "int8_dynamic_depthwise_fp32 int4_mixed int4_gptq",
-    ("small", TIME): "int8_dynamic int8_dynamic_depthwise_fp32 int8_selective int8_static",
-    ("small", BUILTIN): "int8_dynamic int8_selective",
-    ("mini", LOST): "int8_static int8_selective int4_mixed",
-    ("mini", TIME): "int8_dynamic",
-    ("mini", BUILTIN): "int8_dynamic",
-}
 TABLES = {profile: committed.table("centernet_ptq", profile) for profile in ("mini", "small")}
-
-
-def told(rows) -> str:
-    """The one record as the prose writes it: AP in points, a time as a share of float's."""
-    [row] = rows.to_dict("records")
-    scale, form = (100, POINTS) if row["metric"] == LOST else (1, TIMES)
-    return form.format(*(scale * row[end] for end in ("value", "ci_low", "ci_high")))
 
 
 def sentences() -> Iterator[str]:
     """What the prose says with a number, from the records."""
-    for (profile, metric), variants in STATED.items():
-        for v in variants.split():
-            clean = records.pick(TABLES[profile], metric, variant=v, condition=None)
-            yield f"`{v}` {told(clean)}"
     small = TABLES["small"]
 
     def value(variant: str, metric: str) -> float:
@@ -53,14 +31,11 @@ def sentences() -> Iterator[str]:
     yield f"at least {mended[broken.index].min():.0f} dB"
     yield f"{int((mended < 20).sum())} operators still add more"
     # Worse images.
-    for kind, strength in (("jpeg", 2), ("blur", 1)):
-        rows = records.pick(small, LOST, variant="int8_selective", condition=kind)
-        yield f"{kind} {strength}: {told(rows[rows['strength'] == strength])}"
     for profile, v in (("small", "int8_selective"), ("small", "int8_dynamic"),
                        ("mini", "int8_selective")):  # fmt: skip
         extra = records.pick(TABLES[profile], "ap_difference_extra", variant=v)
         yield f"`{v}` in {(extra['ci_high'] < 0).sum()} of 12"
-    rows = records.pick(small, LOST, variant="int8_dynamic")
+    rows = records.pick(small, "ap_difference", variant="int8_dynamic")
     least = rows.loc[rows["strength"] > 0, "value"].min()
     yield f"never more than {-100 * least:.1f} points below float"
     rows = records.pick(small, "ap_difference_extra", variant="fp16").query("ci_high < 0")
@@ -98,7 +73,3 @@ def test_three_quarters_of_the_mixed_weights_have_four_bits():
     [copy] = (ROOT / "docs" / "executed" / "small").glob("01_*")
     [share] = {*re.findall(r"int4_mixed +[\d.]+% FLOAT32, ([\d.]+)% INT4", copy.read_text("utf-8"))}
     assert float(share) == pytest.approx(75, abs=1) and "three quarters of its weights" in PROSE
-
-
-def test_the_executed_copy_is_of_these_cells():
-    committed.assert_executed(shown.notebook("01_"))

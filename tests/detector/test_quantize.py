@@ -1,17 +1,18 @@
-"""Variants of a tiny CenterNet, as the notebook's cells make them, read back from the files."""
+"""Variants of a tiny CenterNet, as the notebook's cells make them, read back; their noise."""
 
 import re
 
 import numpy as np
 import pytest
+import shown
 from ai_edge_quantizer import qtyping, recipe
-from notebook01 import CELLS, converted
+from notebook01 import converted
 
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.litert import interpreter, values
 from qlab.core.tf import tf
-from qlab.detector import quantize, speed
+from qlab.detector import noise, quantize, speed
 from qlab.detector.detect import Detector
 
 DECONV = "TRANSPOSE_CONV"
@@ -52,16 +53,60 @@ def test_a_rule_fits_one_operator_to_the_letter_with_all_its_outputs(tiny):
     assert tflite_graph.tensor_types(content)[several.outputs[0]] == "FLOAT32"
 
 
+def test_decibels_are_of_power_and_know_no_scale():
+    signal = [np.array([3.0, -4.0]), np.array([0.0, 12.0])]
+    noisy = [a + b for a, b in zip(signal, ([0.1, 0], [0, -1.2]), strict=True)]
+    expected = 10 * np.log10(169 / 1.45)  # powers added up over the samples, then divided
+    for scale in (1, 1e-20):
+        pair = ([a * scale for a in arrays] for arrays in (signal, noisy))
+        assert noise.decibels(*pair) == pytest.approx(expected)
+    assert noise.decibels(signal, signal) == 90
+    assert noise.decibels(signal, [0 * a for a in signal]) == 0
+    assert noise.decibels([np.zeros(3)], [np.ones(3)]) == -90  # noise where there was nothing
+    assert np.isnan(noise.decibels([np.zeros(3)], [np.zeros(3)]))
+
+
+def test_what_arrives_is_the_difference_of_the_two_files(tiny):
+    """Of an output that both interpreters give without any debugging, by hand."""
+    float_file, int8 = tiny.float_file, tiny.files["int8_static"]
+    found = noise.arriving(float_file, int8, tiny.samples[:2], 1).set_index("operator")
+    name = "StatefulPartitionedCall:0"  # the boxes
+    runs = [interpreter(f.read_bytes(), 1).get_signature_runner() for f in (float_file, int8)]
+    boxes = [[r(**s)["detection_boxes"] for s in tiny.samples[:2]] for r in runs]
+    assert found.loc[name, "db"] == pytest.approx(noise.decibels(*boxes), abs=1e-4)
+    assert set(found["n"]) == {2} and found.loc[name, "where"] == "decoding"
+    assert {"GREATER_EQUAL", "FLOOR_MOD"}.isdisjoint(found["kind"])  # no floats
+    assert found["depth"].is_monotonic_increasing and found["depth"].iloc[0] == 0
+
+
+def test_one_operator_quantized_changes_only_what_comes_after_it(tiny):
+    kinds = set(tiny.alone["kind"])  # those that the rules do not know, and decoding, are left out
+    assert "CAST" not in kinds and {"CONV_2D", DECONV, "ADD"} <= kinds
+    assert set(tiny.alone["where"]) == {"network"}
+    row = tiny.alone[tiny.alone["operator"].str.contains("offset_conv")].iloc[0]
+    name, samples = row["operator"], tiny.samples[:2]
+    made = noise.quantized(tiny.float_file, recipe.static_wi8_ai8(), tiny.ranges, tiny.RULE[name])
+    written, after = [o.outputs[0] for o in tiny.operators], {name}
+    for o in tiny.operators:
+        after |= set(o.outputs) if after & set(o.inputs) else set()
+    signal, noisy = (values(c, written, samples, 1) for c in (tiny.float_file.read_bytes(), made))
+    changed = {n for n in written if not np.array_equal(signal[n], noisy[n])}
+    assert name in changed and changed <= after
+    own, *ends = (
+        noise.decibels(signal[n], noisy[n]) for n in (name, *tflite_graph.ends(tiny.float_file))
+    )
+    assert row["own_db"] == pytest.approx(own) and row["end_db"] == pytest.approx(min(ends))
+    assert ends[0] == ends[2] == 90 > ends[1]  # heat and size do not hang on it
+
+
 def test_what_adds_noise_by_itself_stays_float_and_what_noise_reached_does_not(tiny):
     """The floor's cell again, on noise made up: the first operator is noisy once mended."""
-    [cell] = [c.source for c in CELLS if "FLOOR = " in c.source]
-    names = dict(vars(tiny))
-    names["alone"] = tiny.alone.assign(own_db=0, end_db=0, mended_db=20.1)
-    names["alone"].loc[0, "mended_db"] = 19.9
-    exec(cell, names)
+    alone = tiny.alone.assign(own_db=0, end_db=0, mended_db=20.1)
+    alone.loc[0, "mended_db"] = 19.9
+    floats = shown.run("01_", "FLOOR = ", **vars(tiny) | {"alone": alone}).floats
     reads_decoding = [*tiny.decoding, *tflite_graph.ends(tiny.float_file)]
     relus = {o.outputs[0] for o in tiny.operators if o.kind == "RELU"}
-    assert set(names["floats"]) == {*reads_decoding, tiny.alone["operator"][0], *relus}
+    assert set(floats) == {*reads_decoding, tiny.alone["operator"][0], *relus}
 
 
 def test_every_operator_runs_alone_and_computes_the_same(tiny):

@@ -1,18 +1,16 @@
 """Our own records as evidence models, on made-up and on the committed records."""
 
-import shutil
-
-import notebook04
 import numpy as np
 import pandas as pd
 import pytest
+import shown
 import yaml
 from conftest import ROOT
 
 from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
-from qlab.evidence import data, measure, own, robustness
+from qlab.evidence import data, own, robustness
 from qlab.evidence import models as evidence_models
 from qlab.evidence.measure import BOTH, EMBEDDED, OURS, REAL, SIX, SIX_AND_GIVEN, wide
 from qlab.evidence.robustness import ALL, COUNTINGS, SPLIT
@@ -20,15 +18,6 @@ from qlab.evidence.robustness import ALL, COUNTINGS, SPLIT
 NAMED = ROOT / "data" / "evidence" / "own.yaml"
 EXPERIMENTS = yaml.safe_load(NAMED.read_text(encoding="utf-8"))
 WEIGHED = "records.write("  # of the cell after which all is weighed and kept
-
-
-@pytest.fixture
-def evidence_home(tmp_path, monkeypatch):
-    """A home with the tables of evidence and no records."""
-    home = tmp_path / "bare"
-    shutil.copytree(ROOT / "data" / "evidence", home / "data" / "evidence")
-    monkeypatch.setenv("QLAB_HOME", str(home))
-    return home
 
 
 def put(home, profile: str, table: pd.DataFrame) -> None:
@@ -61,10 +50,6 @@ def resnet(seeds=(0,), **changes) -> pd.DataFrame:
     made.append(Record(*noisy, "accuracy", 0.1, "1", 0.0, 0.2, 100, 0, **about))
     made.append(Record(*noisy, "accuracy_difference", -0.3, "1", -0.4, -0.2, 100, 0, **about))
     return records.as_table(made)
-
-
-def prepared(profile: str, **given) -> data.Task:
-    return data.prepare(data.Parameters(profile=profile, **given))
 
 
 def models(table: pd.DataFrame, profile: str = "small") -> pd.DataFrame:
@@ -118,35 +103,24 @@ def test_times_and_energy():
     assert found[["configuration", "improvement"]].values.tolist() == [["qat_w8a8_last10", 25]]
 
 
-def test_which_records_are_weighed(evidence_home):
+def test_which_records_are_weighed(empty_home):
     assert own.weigh("smoke", NAMED)[1] == {}
-    put(evidence_home, "smoke", resnet())
+    put(empty_home, "smoke", resnet())
     assert own.weigh("smoke", NAMED)[1] == {}, "smoke is too few items to be evidence"
-    put(evidence_home, "mini", resnet())
+    put(empty_home, "mini", resnet())
     for profile in ("smoke", "mini", "full"):
         table, files = own.weigh(profile, NAMED)
         assert files["m"].parent.name == "mini" and set(table["base"]) == {0.25}
-    put(evidence_home, "small", resnet().assign(model="real"))
+    put(empty_home, "small", resnet().assign(model="real"))
     table, files = own.weigh("mini", NAMED)
     assert [file.parent.name for file in files.values()] == ["small", "mini"]
     assert list(dict.fromkeys(table["study"])) == ["real", "m"], "real models first"
     assert table.groupby("study")["base"].first().to_dict() == {"real": 0.5, "m": 0.25}
-    put(evidence_home, "full", resnet().assign(model="real"))
+    put(empty_home, "full", resnet().assign(model="real"))
     table, files = own.weigh("full", NAMED)
     assert files["real"].parent.name == "full", "a model of two profiles counts once"
     assert not table.duplicated(["study", "configuration", "effect"]).any()
     assert own.weigh("mini", NAMED)[1]["real"].parent.name == "small"
-
-
-def test_without_any_records_the_six_studies_are_weighed(evidence_home):
-    made = notebook04.run(WEIGHED, profile="smoke")
-    assert set(made.here["model"]) == {SIX}
-    assert made.task.tiers == {} and made.task.ours.empty
-
-
-@pytest.fixture
-def at_home(shared_home, monkeypatch):
-    monkeypatch.setenv("QLAB_HOME", str(shared_home))
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +128,7 @@ def weighed(shared_home):
     """What notebook 04 makes of the committed records."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QLAB_HOME", str(shared_home))
-        return notebook04.run(WEIGHED, profile="mini")
+        return shown.run_until("04_", WEIGHED, profile="mini")
 
 
 def test_the_committed_records_become_models_of_every_experiment(weighed):
@@ -186,25 +160,21 @@ def test_a_study_of_ours_has_one_belief_in_all_ways_but_the_papers(weighed):
     assert parts[0].add(parts[1], fill_value=0).to_dict() == parts[2].to_dict()
 
 
-def given_study(folder, study: str) -> str:
-    """A file of one's own, of one evidence model."""
-    row = f"{study},w8a8,int8_static,accuracy,top-1,-30,,,,9,0.5,1,,,Me"
-    path = folder / "mine.csv"
-    path.write_text(f"{','.join(evidence_models.COLUMNS)}\n{row}\n", encoding="utf-8")
-    return str(path)
-
-
-def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(at_home, tmp_path):
-    made = notebook04.run(WEIGHED, profile="mini", studies=given_study(tmp_path, "mine"))
+def test_a_given_study_is_weighed_and_goes_to_a_place_of_its_own(home, tmp_path):
+    given, columns = tmp_path / "mine.csv", ",".join(evidence_models.COLUMNS)
+    row = "{},w8a8,int8_static,accuracy,top-1,-30,,,,9,0.5,1,,,Me"
+    given.write_text(f"{columns}\n{row.format('mine')}\n", encoding="utf-8")
+    made = shown.run_until("04_", "bodies[whole]", profile="mini", studies=str(given))
     assert made.task.place.startswith("mini-evidence-") and "given" in made.task.inputs
-    assert wide(made.here, SIX_AND_GIVEN, ALL).at["accuracy", "models"] == 18
+    assert (made.bodies[SIX_AND_GIVEN]["effect"] == "accuracy").sum() == 18
     for known in ("tao_2022", "resnet20_cifar10"):
+        given.write_text(f"{columns}\n{row.format(known)}\n", encoding="utf-8")
         with pytest.raises(QlabError, match=f"column 'study': '{known}' is the name of a study"):
-            prepared("mini", studies=given_study(tmp_path, known))
+            data.prepare(data.Parameters(studies=str(given)))
 
 
 def test_our_base_belief_is_tried_otherwise(weighed):
-    ours, mine = weighed.task.ours, list(weighed.task.tiers)
+    mine = list(weighed.task.tiers)
     beliefs = [
         robustness.rebased(weighed.task.rows, mine, base).query("study in @mine")["belief"].max()
         for base in (0, 0.25, 0.5)
@@ -213,17 +183,13 @@ def test_our_base_belief_is_tried_otherwise(weighed):
     six = robustness.rebased(weighed.task.rows, mine, 0).query("study not in @mine")
     assert six.reset_index(drop=True).equals(weighed.task.six), "published beliefs stay"
     assert {"ours_base_0", "ours_base_25", "ours_base_50"} <= set(weighed.WAYS[BOTH])
-    there = set(weighed.here[weighed.here["model"] == BOTH]["variant"])
-    techniques = {*weighed.task.six["technique"], *ours["technique"]}
-    assert there == {*weighed.WAYS[BOTH], *techniques, measure.RANDOM_EFFECTS}
 
 
 def test_countings_say_what_hangs_on_them_and_clocks_are_ours(weighed):
     timed = weighed.here[weighed.here["clock"]]
     assert set(timed["part"]) == {"inference_latency", "inference_energy"}
     assert set(timed["model"]) == {REAL, OURS, BOTH}
-    names = vars(weighed)
-    exec(next(cell for cell in notebook04.CODE if "def countings(" in cell), names)
-    found = names["countings"](SIX)["hangs on counting"]
+    made = shown.run("04_", "def countings(", **vars(weighed))
+    found = made.countings(SIX)["hangs on counting"]
     assert found["f1"] == "direction" and found["storage_size"] == "no"
     assert found["inference_latency"] == "strength"  # IF-WP, PO-SP: better, by how much?

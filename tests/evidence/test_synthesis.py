@@ -2,10 +2,10 @@
 
 import math
 
-import notebook04
 import numpy as np
 import pandas as pd
 import pytest
+import shown
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,13 +20,7 @@ from qlab.evidence.synthesis import Reading, candidates, descent, synthesize
 EVIDENCE = ROOT / "data" / "evidence"
 SIX = evidence_models.read(EVIDENCE / "six_studies.csv")
 POOLED = evidence_models.read(EVIDENCE / "six_studies_pooled.csv")
-# Intensity and belief of the ten aggregated effects in arXiv 2505.00816; of one model per study.
-PUBLISHED = {
-    "accuracy": ("WN", 0.90), "f1": ("IF", 0.83), "storage_size": ("SP", 1.00),
-    "inference_latency": ("IF-WP", 0.98), "inference_energy": ("WP", 0.69),
-    "inference_power": ("WP", 0.93), "gpu_energy": ("PO-SP", 0.95), "gpu_power": ("IF-WP", 0.96),
-    "gpu_memory_utilisation": ("PO-SP", 0.71), "gpu_utilisation": ("IF", 0.74),
-}  # fmt: skip
+# Intensity and belief of one model per study.
 ONE_EACH = {"accuracy": ("WN-IF", 0.79), "inference_latency": ("PO-SP", 0.82),
             "inference_energy": ("SP", 0.79)}  # fmt: skip
 
@@ -48,7 +42,7 @@ def rows(*evidence: tuple[float, float, float], study: str = "s", **more) -> pd.
 
 def test_the_papers_ten_effects_come_out_and_one_model_per_study_is_another_answer():
     pooled = robustness.one_per_study(SIX, POOLED)
-    for table, told, off in ((SIX, PUBLISHED, 0.02), (pooled, ONE_EACH, 0.005)):
+    for table, told, off in ((SIX, shown.published(), 0.02), (pooled, ONE_EACH, 0.005)):
         for effect, (strength, belief) in told.items():
             found = synthesize(table[table["effect"] == effect]).reading
             assert found == (parse(strength), pytest.approx(belief, abs=off)), effect
@@ -96,15 +90,15 @@ def test_neither_readings_nor_conflict_depend_on_the_order(models, random):
 
 
 def test_the_same_evidence_weighed_otherwise():
-    ways = notebook04.run("def ways(").ways
-    found, studies = ways(SIX), set(SIX["study"])
+    made = shown.run_until("04_", "def ways(")
+    found, studies = made.ways(SIX), set(SIX["study"])
     left = {way: set(t["study"]) for way, t in found.items() if way.startswith("without_")}
     assert left == {f"without_{s}": studies - {s} for s in studies}
     split = robustness.belief_split(rows(*[(-7, 0, 0.6)] * 5))
     assert synthesize(split).reading == Reading(parse("WN"), pytest.approx(0.6))  # as one
     cut = robustness.with_cuts(rows((-8, 0, 0.5)), {"correctness": (1, 2, 3, 4, 5, 6)})
     assert cut[["intensity", "belief"]].values.tolist() == [["SN", 0.5]]
-    for cuts in notebook04.run("CUTS = ").CUTS.values():
+    for cuts in made.CUTS.values():
         assert all(list(c) == sorted(c) and len(c) == 6 for c in cuts.values())
     single, many = (
         robustness.discounted_by_runs(rows((-7, 0, 0.5), runs=n))["belief"].item() for n in (1, 30)

@@ -37,8 +37,8 @@ def recover(folder, steps: Training) -> None:
     """An adapter as the notebook trains it."""
     names = {"torch": torch, "streaming": streaming, "cross_entropy": cross_entropy}
     names |= {"LoraConfig": LoraConfig, "get_peft_model": get_peft_model}
-    exec(next(c.source for c in shown.cells("02_") if "def recover(" in c.source), names)
-    training.save_adapter(names["recover"](folder, steps, **SETTINGS), steps)
+    made = shown.run("02_", "def recover(", **names).recover(folder, steps, **SETTINGS)
+    training.save_adapter(made, steps)
 
 
 @pytest.fixture(scope="module")

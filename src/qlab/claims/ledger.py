@@ -37,10 +37,8 @@ def judge(claim: Claim, evidence: Evidence, tier: str) -> dict:
     verdict, term, p = decide(terms, claim.rule.quantifier)
     found = _NOTHING | {"verdict": verdict, "term": term, "facts": facts, "p": p}
     for name, factor in (("half", 0.5), ("twice", 2.0)):
-        other = claim.rule.scaled(factor)
-        if other != claim.rule:
-            again = other.terms(facts.table, facts.items)
-            found[name] = decide(again, other.quantifier).verdict
+        if (other := claim.rule.scaled(terms, factor)) != terms:
+            found[name] = decide(other, claim.rule.quantifier).verdict
     value, low, high, n = term.estimate
     sure = {"ci_low": low, "ci_high": high} if low < high else {}
     unit = "1" if term.form == "x" else term.unit

@@ -34,14 +34,17 @@ class Bounded(Address):
     nominal: float | None = None  # what the statement says, from which a single bound keeps off
     quantifier: Literal["all", "any"] = "all"
 
-    def scaled(self, factor: float) -> Self:
-        """The same rule with bounds so many times as wide; itself where nothing says how wide."""
-        middle = sum(self.between) / 2 if self.between else self.nominal
-        if middle is None:
-            return self
-        ends = self.between or [self.above, self.below]
-        wider = [middle + factor * (end - middle) for end in ends]
-        return self.model_copy(update={"between": wider})
+    def scaled(self, terms: list[Term], factor: float) -> list[Term]:
+        """Terms with ranges so many times as wide; the same where nothing says how wide."""
+        wider = []
+        for term in terms:
+            middle = (term.low + term.high) / 2
+            middle = middle if math.isfinite(middle) else self.nominal
+            if middle is None:
+                return terms
+            low, high = (middle + factor * (end - middle) for end in (term.low, term.high))
+            wider.append(term._replace(low=low, high=high))
+        return wider
 
     def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
         """What the rule judges by: the figures that it finds, with the range that it wants."""
@@ -106,9 +109,6 @@ class Published(Bounded):
     kind: Literal["published"]
     values: dict[Text, float]
     tolerance: float
-
-    def scaled(self, factor: float) -> Self:
-        return self.model_copy(update={"tolerance": factor * self.tolerance})
 
     def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
         span = self.tolerance * (1 + 1e-9)  # a hair more, for values just at the tolerance

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from qlab.evidence import models
+from qlab.evidence.data import joined
 
 ALL = "all_models"  # every model of a study in full, as the paper counts
 SPLIT = "belief_split"  # one belief per study, shared among its models
@@ -24,8 +25,7 @@ def one_per_study(table: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
     published = pooled[pooled["study"].isin(table["study"])]
     rest = table[~table["study"].isin(pooled["study"])]
     rows = [_pooled(rows) for _, rows in rest.groupby(["study", "effect"], sort=False)]
-    parts = (published, models.completed(rows))
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return joined(published, models.completed(rows))
 
 
 def _pooled(rows: pd.DataFrame) -> dict:
@@ -57,5 +57,4 @@ def with_cuts(table: pd.DataFrame, cuts: Mapping[str, tuple[float, ...]]) -> pd.
 def rebased(table: pd.DataFrame, studies: Iterable[str], base: float) -> pd.DataFrame:
     """Some studies with another base belief: that of ours is our choice, so it is tried."""
     mine = table["study"].isin(set(studies))
-    again = models.completed(table[mine].assign(base=base))
-    return pd.concat([table[~mine], again], ignore_index=True)
+    return joined(table[~mine], models.completed(table[mine].assign(base=base)))

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from conftest import ROOT
+from toy_project import ENVIRONMENT, MAKE, make, ran, written
 
 TABLE = """
 01_measure: {experiment: measured, items: true, figures: [bars], models: [tiny]}
@@ -67,22 +67,14 @@ write(*{BARS})
 """
 FILES = {  # of the toy, beside what it has of the real project
     "workflow/notebooks.yaml": TABLE,
-    "src/qlab/__init__.py": "",
     "src/qlab/__main__.py": RUNNER,
     "src/qlab/room/__init__.py": "",
     "src/qlab/room/bars.py": "from qlab.room import deep",
     "src/qlab/room/deep.py": "",
     "src/qlab/room/other.py": "",
-    "requirements.lock": "",
-    "pyproject.toml": "",
     "data/models/tiny/weights": "0",
     **dict.fromkeys([*MEASURED, *JUDGED, *BARS], "old"),
 }
-RAILS = ("Snakefile", "exclusive.py", "remaining.py", "rewritten.py")
-# The toy's modules stand before the installed ones.
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "QLAB_HOME"} | {"PYTHONPATH": "src"}
-# `-o`, because the toy's .venv is the one the tests run in.
-COMMAND = ["make", "-o", ".venv/.installed", "figures"]
 
 
 def notebook(project: Path, name: str, code: str) -> None:
@@ -94,14 +86,7 @@ def figures(project: Path, *arguments: str, log: bool = False) -> subprocess.Com
     """`make figures` in the project; it begins the log anew, or leaves it alone."""
     if not log:
         (project / "log").unlink(missing_ok=True)
-    call = [*COMMAND, *arguments]
-    return subprocess.run(call, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
-
-
-def ran(project: Path) -> list[str]:
-    """The numbers of the notebooks that the last `figures` ran, sorted."""
-    log = project / "log"
-    return sorted(log.read_text().split()) if log.exists() else []
+    return make(project, "figures", *arguments)
 
 
 def committed(project: Path) -> dict[str, str]:
@@ -114,14 +99,8 @@ def committed(project: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
     """The project as it is cloned: records and figures are there, build/ is not."""
-    project = tmp_path_factory.mktemp("a clone")
-    for name, text in FILES.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text(text)
-    for name in ("Makefile", *(f"workflow/{name}" for name in RAILS)):
-        shutil.copy(ROOT / name, project / name)
-    shutil.copytree(ROOT / "src" / "qlab" / "core", project / "src" / "qlab" / "core")
-    (project / ".venv").symlink_to(sys.prefix)
+    rails = [f"workflow/{name}" for name in ("Snakefile", "remaining.py")]
+    project = written(tmp_path_factory.mktemp("a clone"), FILES, rails)
     (project / "notebooks").mkdir()
     notebook(project, "01_measure", MEASURE)
     notebook(project, "02_judge", f"write(*{JUDGED})")
@@ -136,7 +115,7 @@ def finished(clone, tmp_path_factory) -> Path:
     project = shutil.copytree(clone, at, symlinks=True)
     done = figures(project)
     assert done.returncode == 0, done.stderr
-    assert ran(project) == ["01", "02", "03"]
+    assert ran(project) == ["01", "02", "03"] and "Notebook 3 of 3." in done.stdout
     assert set(committed(project).values()) == {"new"}
     return project
 
@@ -161,18 +140,17 @@ def test_a_mere_touch_runs_nothing_and_what_is_deleted_is_made_again(project):
 @pytest.mark.parametrize(
     "changed, expected",
     [
-        ("notebooks/02_judge.ipynb", ["02"]),
+        ("notebooks/02_judge.ipynb src/qlab/room/other.py", ["02", "03"]),
         ("src/qlab/room/deep.py", ["01", "02"]),
-        ("src/qlab/room/other.py", ["03"]),
         ("data/models/tiny/weights", ["01", "02"]),
         ("requirements.lock", ["01", "02", "03"]),
     ],
 )
 def test_a_change_reruns_what_depends_on_it(project, changed, expected):
-    file = project / changed
-    before = file.stat()
-    file.write_text(file.read_text() + "\n")
-    os.utime(file, (before.st_atime, before.st_mtime))  # as rsync and archives do
+    for file in (project / name for name in changed.split()):
+        before = file.stat()
+        file.write_text(file.read_text() + "\n")
+        os.utime(file, (before.st_atime, before.st_mtime))  # as rsync and archives do
     assert figures(project).returncode == 0
     assert ran(project) == expected
 
@@ -190,7 +168,8 @@ def test_a_secret_as_a_parameter_is_refused(project, monkeypatch):
 def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
     project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
     (project / "slow").touch()
-    first = subprocess.Popen(COMMAND, cwd=project, env=ENVIRONMENT, start_new_session=True)
+    call = {"cwd": project, "env": ENVIRONMENT, "start_new_session": True}
+    first = subprocess.Popen([*MAKE, "figures"], **call)
     try:
         end = time.monotonic() + 120
         while "01" not in ran(project):

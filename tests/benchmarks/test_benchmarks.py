@@ -93,20 +93,3 @@ def test_unequal_results_end_the_comparison(change):
     lambada.check_equal(CASE, TOLD, TOLD | {"perplexity": 80.00001})
     with pytest.raises(QlabError, match=f"wide: {next(iter(change))}"):
         lambada.check_equal(CASE, TOLD, TOLD | change)
-
-
-def test_both_sides_score_the_wide_tokenizers_passages_alike(monkeypatch, tmp_path):
-    """Its words are one token or two, and a third of the passages end with a word twice."""
-    monkeypatch.syspath_prepend(BENCHMARKS / "lm_eval_task")
-    import wide_llama
-
-    from qlab.language import configuration, lambada
-
-    wide_llama.write_passages(tmp_path / "p.jsonl", wide_llama.write_tokenizer(tmp_path), 60)
-    tokenizer = configuration.load_tokenizer(tmp_path)
-    assert len(tokenizer) == len(set(tokenizer.get_vocab().values())) == 128_256
-    passages = lambada.read(tmp_path / "p.jsonl")
-    encoded = lambada.encode(passages, tokenizer, 2048)
-    assert {e.targets for e in encoded} == {1, 2}
-    assert all(e.tokens[0] == 0 and 0 not in e.tokens[1:] for e in encoded)
-    assert sum(p.context.split(" ")[-1] == p.word for p in passages) == 20

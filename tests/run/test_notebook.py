@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -200,26 +199,3 @@ def test_a_killed_run_leaves_nothing_takes_its_kernel_along_and_blocks_no_other(
     assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
     _notebook(home, "print(1)")
     notebook.run("01")
-
-
-DRAW = """
-import pandas as pd
-from qlab.core import plot
-with plot.figure("bars", profile, pd.DataFrame({"x": [1]})) as (canvas, axes):
-    axes.plot([1, 2])
-"""
-
-
-def test_a_run_needs_no_home_and_no_cache(home, tmp_path, monkeypatch):
-    (locked := tmp_path / "locked").mkdir(mode=0o555)
-    powerless = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
-    if os.geteuid() == 0 and not shutil.which("setpriv"):
-        pytest.skip("root may write anywhere, and there is no setpriv to prevent it")
-    monkeypatch.delenv("HOME", raising=False)
-    places = "XDG_CACHE_HOME MPLCONFIGDIR HF_HOME IPYTHONDIR JUPYTER_RUNTIME_DIR JUPYTER_DATA_DIR"
-    _notebook(home, DRAW)
-    closed = {name: str(locked / name) for name in places.split()}
-    process = _cli(() if os.geteuid() else powerless, **closed)
-    said = process.communicate(timeout=120)[1]
-    assert process.returncode == 0, said
-    assert list(locked.iterdir()) == [] and (home / "figures/mini/bars.png").is_file()

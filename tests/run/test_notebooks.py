@@ -45,6 +45,9 @@ def test_form(notebook):
     cells = code_cells(notebook)
     assert "parameters" in cells[0].metadata.tags
     declared = parameters.parameters_of(book, notebook.name)
+    assert all(
+        "  # " in line for line in cells[0].source.splitlines() if line[:4] not in ("", "from")
+    )
     small = ("small",) if TABLE.get(notebook.stem, {}).get("small") else ()
     assert get_args(declared["profile"].type) == ("smoke", "mini", *small, "full")
     lines = [len(c.source.splitlines()) for c in cells]

@@ -6,9 +6,11 @@ place of `python -m qlab` a stand-in that runs their cells without a kernel.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -49,12 +51,6 @@ def write(*names):
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("new")
-
-def wait_while(condition, why):
-    end = time.monotonic() + 60
-    while condition():
-        assert time.monotonic() < end, why
-        time.sleep(0.05)
 """
 MEASURE = f"""
 from qlab.room import bars
@@ -62,7 +58,9 @@ from qlab.room import bars
 write(*{MEASURED})
 if os.path.exists("fail"):
     raise RuntimeError("as told")
-wait_while(lambda: os.path.exists("slow"), "it was not killed")
+end = time.monotonic() + 60
+while os.path.exists("slow") and time.monotonic() < end:
+    time.sleep(0.05)
 write(*{BARS})
 """
 FILES = {  # of the toy, beside what it has of the real project
@@ -193,29 +191,18 @@ def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
     assert set(committed(project).values()) == {"new"}
 
 
-MEET = """
-write("MINE")
-wait_while(lambda: not os.path.exists("OTHER"), "it ran alone")
-time.sleep(0.5)
-write("MINE.done")
-"""
-ALONE = """
-for _ in range(20):
-    met = [f for f in ("a", "b") if Path(f).exists() and not Path(f"{f}.done").exists()]
-    assert not met, "another one ran beside it"
-    time.sleep(0.05)
-"""
+CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
-@pytest.mark.skipif(os.cpu_count() < 2, reason="two notebooks need two cores")
-def test_untimed_notebooks_run_side_by_side_and_timed_ones_alone(project):
-    notebook(project, "04_one", MEET.replace("MINE", "a").replace("OTHER", "b"))
-    notebook(project, "05_other", MEET.replace("MINE", "b").replace("OTHER", "a"))
-    notebook(project, "06_timed", ALONE)
-    more = "04_one: {untimed: true}\n05_other: {untimed: true}\n06_timed:\n"
+@pytest.mark.skipif(CORES < 2, reason="two notebooks need two cores")
+def test_timed_notebooks_take_all_cores_and_untimed_ones_leave_room_for_others(project):
+    more = "04_untimed: {untimed: true}\n05_timed:\n"
     (project / "workflow" / "notebooks.yaml").write_text(TABLE + more)
-    assert figures(project).returncode == 0
-    assert ran(project) == ["04", "05", "06"]
+    for name in ("04_untimed", "05_timed"):
+        notebook(project, name, "")
+    plan = figures(project, "ARGS=--dry-run").stdout.split("rule notebook_")
+    threads = {one[:2]: re.search(r"threads: (\d+)", one) for one in plan[1:]}
+    assert threads["04"] is None and int(threads["05"][1]) == CORES
 
 
 def test_a_failing_notebook_loses_nothing(clone, tmp_path):

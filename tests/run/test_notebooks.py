@@ -99,11 +99,10 @@ def test_runs_at_smoke_and_again_with_the_same_numbers(notebook, home, tmp_path)
 
 def test_nbval_would_notice_another_number(tmp_path):
     """The comparison itself can fail: one changed output is one failure, stderr is none."""
-    cell = nbformat.v4.new_code_cell("import sys\nprint(0.758)\nprint('new', file=sys.stderr)")
-    cell.execution_count = 1
-    texts = {"stdout": "0.757\n", "stderr": "old\n"}
-    cell.outputs = [nbformat.v4.new_output("stream", name=n, text=t) for n, t in texts.items()]
-    for number, said in (("0.757", "1 failed"), ("0.758", "1 passed")):
-        cell.outputs[0]["text"] = f"{number}\n"
-        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "changed.ipynb")
-        assert said in nbval(tmp_path / "changed.ipynb", tmp_path)
+    cells = []
+    for code in ("print(0.758)", "import sys\nprint('new', file=sys.stderr)"):
+        cells.append(nbformat.v4.new_code_cell(code, execution_count=1))
+        name, text = ("stderr", "old\n") if "sys" in code else ("stdout", "0.757\n")
+        cells[-1].outputs = [nbformat.v4.new_output("stream", name=name, text=text)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "changed.ipynb")
+    assert "1 failed, 1 passed" in nbval(tmp_path / "changed.ipynb", tmp_path)

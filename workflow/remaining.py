@@ -2,13 +2,10 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
 from snakemake.logging import LogEvent
-
-NOW = partial(print, flush=True)  # before the notebook's own process writes
 
 
 class Remaining(logging.Filter):
@@ -17,10 +14,10 @@ class Remaining(logging.Filter):
     A filter, not a handler: it hears what later filters keep from the screen.
     """
 
-    def __init__(self, seconds: Mapping[str, float | None], say: Callable[[str], object] = NOW):
-        """`seconds` has the last duration of each rule that counts; None where there is none."""
+    def __init__(self, seconds: Mapping[str, float]):
+        """`seconds` has the last duration of each rule that counts; 0 where none is known."""
         super().__init__()
-        self.seconds, self.say = dict(seconds), say
+        self.seconds = seconds
         self.planned: list[str] = []
         self.begun: list[str] = []
 
@@ -30,26 +27,17 @@ class Remaining(logging.Filter):
         if event == LogEvent.RUN_INFO:
             self.planned = [rule for rule in record.stats if rule in self.seconds]
         elif event == LogEvent.JOB_INFO and record.rule_name in self.planned:
-            waiting = [rule for rule in self.planned if rule not in self.begun]
+            left = sum(self.seconds[rule] for rule in self.planned if rule not in self.begun)
             self.begun.append(record.rule_name)
-            left = [self.seconds[rule] for rule in waiting]
-            self.say(f"Notebook {len(self.begun)} of {len(self.planned)}: {duration(left)}")
+            told = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
+            told = f": about {told} left, by the last runs" if left else ""
+            # Flushed, for the notebook's own process writes next.
+            print(f"Notebook {len(self.begun)} of {len(self.planned)}{told}.", flush=True)
         return True
 
 
-def duration(seconds: Iterable[float | None]) -> str:
-    """About how long several runs take together, by how long each took last time."""
-    all_of_them = list(seconds)
-    known = [s for s in all_of_them if s is not None]
-    if not known:
-        return "how long this takes is not known yet."
-    least = "about" if len(known) == len(all_of_them) else "at least"
-    total = f"{sum(known):.0f} s" if sum(known) < 90 else f"{sum(known) / 60:.0f} min"
-    return f"{least} {total} left, by the last runs."
-
-
-def last_seconds(records: str) -> float | None:
-    """How long the run took that wrote an experiment's table of records; None where nothing says.
+def last_seconds(records: str) -> float:
+    """How long the run took that wrote an experiment's table of records; 0 where nothing says.
 
     A provenance that cannot be read is no reason not to run: the run writes another one.
     """
@@ -57,4 +45,4 @@ def last_seconds(records: str) -> float | None:
         origin = json.loads(Path(records).with_suffix(".provenance.json").read_text())
         return float(origin["duration_s"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return 0.0

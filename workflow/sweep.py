@@ -163,10 +163,16 @@ def fingerprint(experiment: str) -> str:
     return hash_json(hashes | {"code": code_sha256(module.__name__)})
 
 
-def run(
-    experiment: str, profile: str, point: Point, target: Path, threads: int, killed: int = 0
-) -> str:
-    """Measure a point and write its records to `target`; returns why it failed, else "".
+@app.command(name="point")
+def measure(
+    experiment: str,
+    values: Annotated[list[str], typer.Argument(help="AXIS=VALUE: method=rtn bits=4")],
+    output: Target,
+    profile: str = "mini",
+    threads: int = 1,
+    killed: Annotated[int, typer.Option(help="only record that it was killed so often")] = 0,
+) -> None:
+    """Measure one point of a sweep and write its records.
 
     A failed point is a record too, and so is one that was `killed` so many times before it could
     write. Beside it lies `<point>.failure`, whose change makes Snakemake run the point again next
@@ -174,6 +180,7 @@ def run(
     """
     from qlab.core import provenance, records
 
+    point = parsed(experiment, values)
     # Read by the frameworks when they are imported, which measuring does.
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     started, settings = time.time(), {"profile": profile, "point": point.model_dump()}
@@ -182,8 +189,8 @@ def run(
             raise QlabError(f"killed {killed} times before it could write (memory, time, a node?)")
         task, found, packages = room(experiment).measure(point, profile, threads)
         origin = provenance.collect(task.settings() | settings, task.inputs(), packages, started)
-        records.write_to(target, records.as_table(found), origin)
-        return ""
+        records.write_to(output, records.as_table(found), origin)
+        return
     except QlabError as error:
         reason = redact(str(error), known())
     except Exception as error:  # whatever it is, the other points go on, and this one says why
@@ -191,11 +198,11 @@ def run(
         reason = redact(f"{type(error).__name__}: {error}", known())
     about = (experiment, point.model, UNKNOWN, point.variant, FAILED, 1.0, "1")
     origin = provenance.collect(settings, {}, [], started) | {"failed": reason}
-    with written_whole(target.with_suffix(".failure")) as part:
+    with written_whole(output.with_suffix(".failure")) as part:
         part.write_text(json.dumps({"reason": reason, "at": time.time()}) + "\n")
     failed = records.as_table([records.Record(*about, seed=getattr(point, "seed", None))])
-    records.write_to(target, failed, origin)
-    return reason
+    records.write_to(output, failed, origin)
+    print(f"qlab: {output.stem} failed: {reason}", file=sys.stderr)
 
 
 def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
@@ -235,37 +242,16 @@ def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
     return failed
 
 
-def summary(sweep: Sweep, failed: dict[str, str]) -> str:
-    """What is said at the end of a run."""
-    done = f"{len(sweep.points) - len(failed)} of {len(sweep.points)} points measured"
-    if not failed:
-        return f"{done}: data/results/{sweep.place}/{sweep.experiment}.csv."
-    lines = [f"\n  {name}: {reason}" for name, reason in failed.items()]
-    return f"{done}; these failed, and run again with the next `make sweep`:{''.join(lines)}"
-
-
-@app.command(name="point")
-def _point(
-    experiment: str,
-    values: Annotated[list[str], typer.Argument(help="AXIS=VALUE: method=rtn bits=4")],
-    output: Target,
-    profile: str = "mini",
-    threads: int = 1,
-    killed: Annotated[int, typer.Option(help="only record that it was killed so often")] = 0,
-) -> None:
-    """Measure one point of a sweep."""
-    chosen = parsed(experiment, values)
-    if reason := run(experiment, profile, chosen, output, threads, killed):
-        print(f"qlab: {output.stem} failed: {reason}", file=sys.stderr)
-
-
 @app.command(name="merge")
 def _merge(
     sweeps: Path, name: str, points: Annotated[Path, typer.Option()], output: Target
 ) -> None:
     """Join the points of a sweep that SWEEPS describes."""
     described = read(sweeps, name)
-    print(summary(described, merge(described, points, output)))
+    failed = merge(described, points, output)
+    print(f"{len(described.points) - len(failed)} of {len(described.points)} points: {output}")
+    for point, reason in failed.items():
+        print(f"  {point} failed, and runs again with the next `make sweep`: {reason}")
 
 
 if __name__ == "__main__":

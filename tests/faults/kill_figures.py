@@ -2,16 +2,17 @@
 
     python tests/faults/kill_figures.py [--profile smoke] [--kills 20] [--seed 0]
 
-In a fresh clone, a whole run gives the reference records and the time T. In a second one, the
-whole process group is killed (SIGKILL) at a moment drawn evenly from 0 to T; the next run starts at
-once and goes on to its end; then the clone is made fresh again, for the next kill.
+In a fresh clone that uses this checkout's .venv, a whole run gives the reference records and the
+time T. In a second one, the whole process group is killed (SIGKILL) at a moment drawn evenly from 0
+to T; the next run starts at once and goes on to its end; then the clone is made fresh again, for
+the next kill.
 
 Seen to after each kill and each end: every record, figure, notebook and artefact is whole. At each
 end: the deterministic records equal the reference's, and artefacts that were finished at the kill
 were not made again. Exit code 0 if all of it held, else 1.
 """
 
-import argparse
+import json
 import os
 import random
 import shutil
@@ -20,45 +21,102 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from clones import clone, differences, ended, half_files, make_figures
+import nbformat
+import numpy as np
+import pandas as pd
+import typer
+from PIL import Image
+from safetensors.numpy import load_file
 
-from qlab.run.compare import load
+from qlab.core import records, tflite_graph
+from qlab.run import compare
+
+ROOT = Path(__file__).resolve().parents[2]
+READERS = {
+    ".csv": lambda file: (records.read_file if "results" in file.parts else pd.read_csv)(file),
+    ".json": lambda file: json.loads(file.read_text()),
+    ".ipynb": lambda file: nbformat.read(file, 4),
+    ".png": lambda file: Image.open(file).load(),
+    ".svg": ElementTree.parse,
+    ".parquet": pd.read_parquet,
+    ".npz": lambda file: dict(np.load(file)),
+    ".npy": np.load,
+    ".safetensors": load_file,
+    ".tflite": tflite_graph.read,
+}
 
 
-def main() -> int:
-    """Do the kills, print a line for each; 0 if nothing broke."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="smoke")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+def main(profile: str = "smoke", kills: int = 20, seed: int = 0) -> None:
+    """Do the kills and print a line for each; exits with 1 if something broke."""
     here = Path(tempfile.mkdtemp(prefix="qlab tués "))
     log, reference, start = here / "log", clone(here / "reference"), time.monotonic()
-    ended(make_figures(reference, given.profile, log), log)
-    seconds, moments, defects = time.monotonic() - start, random.Random(given.seed), []
-    for number in range(1, given.kills + 1):
+    ended(make_figures(reference, profile, log), log)
+    seconds, moments, defects = time.monotonic() - start, random.Random(seed), []
+    for number in range(1, kills + 1):
         victim, moment = clone(here / "victim"), moments.uniform(0, seconds)
-        killed(make_figures(victim, given.profile, log), log, moment)
+        process = make_figures(victim, profile, log)
+        try:
+            ended(process, log, moment)  # it may be through by then
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         done, found = finished(victim), half_files(victim)
-        ended(make_figures(victim, given.profile, log), log)
+        ended(make_figures(victim, profile, log), log)
         again = [place for place, was in finished(victim).items() if done.get(place, was) != was]
         found += [f"{place} was made again" for place in again] + half_files(victim)
-        found += differences(load(reference, given.profile), load(victim, given.profile))
+        found += differences(*(compare.load(one, profile) for one in (reference, victim)))
         print(f"Kill {number} at {moment:.0f} of {seconds:.0f} s:", *(found or ["as if nothing"]))
         defects += found
         shutil.rmtree(victim)
-    return 1 if defects else 0
+    sys.exit(bool(defects))
 
 
-def killed(process: subprocess.Popen, log: Path, moment: float) -> None:
-    """Kill a run and all its processes at a moment, in seconds, unless it is through by then."""
-    try:
-        ended(process, log, moment)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def clone(folder: Path) -> Path:
+    """What is committed, in a new folder, as a newcomer has it after `make install`."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+def make_figures(folder: Path, profile: str, log: Path) -> subprocess.Popen:
+    """`make figures` in the clone, in a process group of its own; what it says goes to `log`."""
+    # The clone's own package, before the one that the .venv knows; -o: nothing is to be installed.
+    environment = {k: v for k, v in os.environ.items() if k != "QLAB_HOME"}
+    environment["PYTHONPATH"] = str(folder / "src")
+    call = ["make", "-o", ".venv/.installed", "figures", f"PROFILE={profile}"]
+    with log.open("a") as said:
+        to = {"stdout": said, "stderr": said, "start_new_session": True}
+        return subprocess.Popen(call, cwd=folder, env=environment, **to)
+
+
+def ended(process: subprocess.Popen, log: Path, seconds: float | None = None) -> None:
+    """Wait for it, so long at most; an error with the end of its log if it failed."""
+    if process.wait(timeout=seconds) != 0:
+        raise SystemExit(f"make figures failed:\n{log.read_text()[-3000:]}")
+
+
+def half_files(folder: Path) -> list[str]:
+    """Files under a name that is read which cannot be read, and why; none, if all goes well."""
+    found = []
+    for part in ("data/results", "figures", "build"):
+        for file in sorted((folder / part).rglob("*")):
+            hidden = any(n.startswith(".") for n in file.relative_to(folder).parts)  # being written
+            try:
+                if file.is_file() and not hidden and file.suffix in READERS:
+                    READERS[file.suffix](file)
+            except Exception as error:  # whatever a reader says of a half file
+                found.append(f"{file.relative_to(folder)}: {error}")
+    return found
+
+
+def differences(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """What differs in two tables' deterministic records, in words; times may, as they like."""
+    found = compare.compare(a, b)
+    found = found[~found["clock"] | found["kind"].isin(["only in A", "only in B"])]
+    return [] if (found["kind"] == "equal").all() else [compare.report(found, False, 50)]
 
 
 def finished(folder: Path) -> dict[str, int]:
@@ -70,4 +128,4 @@ def finished(folder: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from conftest import ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.core import records
@@ -48,6 +48,7 @@ def test_a_run_is_equal_to_itself():
 WORSE = st.tuples(st.floats(0.01, 10), st.floats(0.001, 1), st.floats(0.001, 1), st.floats(1e-3, 9))
 
 
+@settings(max_examples=25)
 @given(WORSE, st.sampled_from(["accuracy", "latency_ratio"]))
 def test_a_regression_one_way_is_an_improvement_the_other_way(drawn, metric):
     value, below, above, gap = drawn

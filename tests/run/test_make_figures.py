@@ -6,6 +6,7 @@ place of `python -m qlab` a stand-in that runs their cells without a kernel.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import psutil
 import pytest
 import yaml
 from conftest import ROOT
+from toy_project import ENVIRONMENT, MAKE, make, ran, written
 
 TABLE = """
 01_measure: {experiment: measured, items: true, figures: [bars], models: [tiny]}
@@ -49,12 +51,6 @@ def write(*names):
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("new")
-
-def wait_while(condition, why):
-    end = time.monotonic() + 60
-    while condition():
-        assert time.monotonic() < end, why
-        time.sleep(0.05)
 """
 MEASURE = f"""
 from qlab.room import bars
@@ -62,27 +58,21 @@ from qlab.room import bars
 write(*{MEASURED})
 if os.path.exists("fail"):
     raise RuntimeError("as told")
-wait_while(lambda: os.path.exists("slow"), "it was not killed")
+end = time.monotonic() + 60
+while os.path.exists("slow") and time.monotonic() < end:
+    time.sleep(0.05)
 write(*{BARS})
 """
 FILES = {  # of the toy, beside what it has of the real project
     "workflow/notebooks.yaml": TABLE,
-    "src/qlab/__init__.py": "",
     "src/qlab/__main__.py": RUNNER,
     "src/qlab/room/__init__.py": "",
     "src/qlab/room/bars.py": "from qlab.room import deep",
     "src/qlab/room/deep.py": "",
     "src/qlab/room/other.py": "",
-    "requirements.lock": "",
-    "pyproject.toml": "",
     "data/models/tiny/weights": "0",
     **dict.fromkeys([*MEASURED, *JUDGED, *BARS], "old"),
 }
-RAILS = ("Snakefile", "exclusive.py", "remaining.py", "rewritten.py")
-# The toy's modules stand before the installed ones.
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "QLAB_HOME"} | {"PYTHONPATH": "src"}
-# `-o`, because the toy's .venv is the one the tests run in.
-COMMAND = ["make", "-o", ".venv/.installed", "figures"]
 
 
 def notebook(project: Path, name: str, code: str) -> None:
@@ -94,14 +84,7 @@ def figures(project: Path, *arguments: str, log: bool = False) -> subprocess.Com
     """`make figures` in the project; it begins the log anew, or leaves it alone."""
     if not log:
         (project / "log").unlink(missing_ok=True)
-    call = [*COMMAND, *arguments]
-    return subprocess.run(call, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
-
-
-def ran(project: Path) -> list[str]:
-    """The numbers of the notebooks that the last `figures` ran, sorted."""
-    log = project / "log"
-    return sorted(log.read_text().split()) if log.exists() else []
+    return make(project, "figures", *arguments)
 
 
 def committed(project: Path) -> dict[str, str]:
@@ -114,14 +97,8 @@ def committed(project: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
     """The project as it is cloned: records and figures are there, build/ is not."""
-    project = tmp_path_factory.mktemp("a clone")
-    for name, text in FILES.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text(text)
-    for name in ("Makefile", *(f"workflow/{name}" for name in RAILS)):
-        shutil.copy(ROOT / name, project / name)
-    shutil.copytree(ROOT / "src" / "qlab" / "core", project / "src" / "qlab" / "core")
-    (project / ".venv").symlink_to(sys.prefix)
+    rails = [f"workflow/{name}" for name in ("Snakefile", "remaining.py")]
+    project = written(tmp_path_factory.mktemp("a clone"), FILES, rails)
     (project / "notebooks").mkdir()
     notebook(project, "01_measure", MEASURE)
     notebook(project, "02_judge", f"write(*{JUDGED})")
@@ -136,7 +113,7 @@ def finished(clone, tmp_path_factory) -> Path:
     project = shutil.copytree(clone, at, symlinks=True)
     done = figures(project)
     assert done.returncode == 0, done.stderr
-    assert ran(project) == ["01", "02", "03"]
+    assert ran(project) == ["01", "02", "03"] and "Notebook 3 of 3." in done.stdout
     assert set(committed(project).values()) == {"new"}
     return project
 
@@ -161,18 +138,17 @@ def test_a_mere_touch_runs_nothing_and_what_is_deleted_is_made_again(project):
 @pytest.mark.parametrize(
     "changed, expected",
     [
-        ("notebooks/02_judge.ipynb", ["02"]),
+        ("notebooks/02_judge.ipynb src/qlab/room/other.py", ["02", "03"]),
         ("src/qlab/room/deep.py", ["01", "02"]),
-        ("src/qlab/room/other.py", ["03"]),
         ("data/models/tiny/weights", ["01", "02"]),
         ("requirements.lock", ["01", "02", "03"]),
     ],
 )
 def test_a_change_reruns_what_depends_on_it(project, changed, expected):
-    file = project / changed
-    before = file.stat()
-    file.write_text(file.read_text() + "\n")
-    os.utime(file, (before.st_atime, before.st_mtime))  # as rsync and archives do
+    for file in (project / name for name in changed.split()):
+        before = file.stat()
+        file.write_text(file.read_text() + "\n")
+        os.utime(file, (before.st_atime, before.st_mtime))  # as rsync and archives do
     assert figures(project).returncode == 0
     assert ran(project) == expected
 
@@ -190,7 +166,8 @@ def test_a_secret_as_a_parameter_is_refused(project, monkeypatch):
 def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
     project = shutil.copytree(clone, tmp_path / "project", symlinks=True)
     (project / "slow").touch()
-    first = subprocess.Popen(COMMAND, cwd=project, env=ENVIRONMENT, start_new_session=True)
+    call = {"cwd": project, "env": ENVIRONMENT, "start_new_session": True}
+    first = subprocess.Popen([*MAKE, "figures"], **call)
     try:
         end = time.monotonic() + 120
         while "01" not in ran(project):
@@ -214,29 +191,18 @@ def test_one_run_at_a_time_and_a_killed_one_resumes(clone, tmp_path):
     assert set(committed(project).values()) == {"new"}
 
 
-MEET = """
-write("MINE")
-wait_while(lambda: not os.path.exists("OTHER"), "it ran alone")
-time.sleep(0.5)
-write("MINE.done")
-"""
-ALONE = """
-for _ in range(20):
-    met = [f for f in ("a", "b") if Path(f).exists() and not Path(f"{f}.done").exists()]
-    assert not met, "another one ran beside it"
-    time.sleep(0.05)
-"""
+CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
-@pytest.mark.skipif(os.cpu_count() < 2, reason="two notebooks need two cores")
-def test_untimed_notebooks_run_side_by_side_and_timed_ones_alone(project):
-    notebook(project, "04_one", MEET.replace("MINE", "a").replace("OTHER", "b"))
-    notebook(project, "05_other", MEET.replace("MINE", "b").replace("OTHER", "a"))
-    notebook(project, "06_timed", ALONE)
-    more = "04_one: {untimed: true}\n05_other: {untimed: true}\n06_timed:\n"
+@pytest.mark.skipif(CORES < 2, reason="two notebooks need two cores")
+def test_timed_notebooks_take_all_cores_and_untimed_ones_leave_room_for_others(project):
+    more = "04_untimed: {untimed: true}\n05_timed:\n"
     (project / "workflow" / "notebooks.yaml").write_text(TABLE + more)
-    assert figures(project).returncode == 0
-    assert ran(project) == ["04", "05", "06"]
+    for name in ("04_untimed", "05_timed"):
+        notebook(project, name, "")
+    plan = figures(project, "ARGS=--dry-run").stdout.split("rule notebook_")
+    threads = {one[:2]: re.search(r"threads: (\d+)", one) for one in plan[1:]}
+    assert threads["04"] is None and int(threads["05"][1]) == CORES
 
 
 def test_a_failing_notebook_loses_nothing(clone, tmp_path):

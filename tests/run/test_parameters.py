@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from qlab.core import parameters
 from qlab.core.errors import QlabError
+from qlab.run import cli
 from qlab.run.parameters import Parameter, find_notebook, parameters_of, parse_for, read_notebook
 
 CELL = """\
@@ -41,7 +42,7 @@ VALUES = {
     "texts": (list[str], st.lists(st.text())),
     "choice": (Literal["a", 4, True], st.sampled_from(["a", 4, True])),
 }
-KINDS = {name: Parameter(kind, None, ".") for name, (kind, _) in VALUES.items()}
+KINDS = {name: Parameter(kind, None) for name, (kind, _) in VALUES.items()}
 
 
 def read_parameters(path):
@@ -78,12 +79,13 @@ def built(code: str) -> type:
     return eval(found, scope)
 
 
-def test_cell_is_read(tmp_path):
-    declared = read_parameters(written(tmp_path / "01_look.ipynb", CELL))
+def test_cell_is_read(tmp_path, capsys):
+    declared = read_parameters(path := written(tmp_path / "01_look.ipynb", CELL))
+    assert cli.main(["parameters", str(path)]) == 0 and capsys.readouterr().out == f"{CELL}\n"
     assert list(declared) == re.findall(r"^(\w+):", CELL, re.M)
-    assert declared["threads"] == Parameter(int, 2, "CPU threads # and a hash")
-    assert declared["bits"] == Parameter(Literal[8, 4, 2], 8, "bits of a weight")
-    assert declared["layers"] == Parameter(list[int], [1, 2], "the first the last")
+    assert declared["threads"] == Parameter(int, 2)
+    assert declared["bits"] == Parameter(Literal[8, 4, 2], 8)
+    assert declared["layers"] == Parameter(list[int], [1, 2])
     assert [declared["either"].parsed(text) for text in ("4", "four")] == [4, "four"]
 
 
@@ -117,7 +119,6 @@ def test_notebooks_are_found_by_path_number_and_stem(empty_home, monkeypatch):
 
 BAD_CELLS = """\
 a = 1  # no type
-a: int = 1
 a: int = 1 + b  # not a literal
 a: float = 1e999  # infinite
 a: Literal['x', 'y'] = 'z'  # not a choice
@@ -127,7 +128,7 @@ a: int = open("trace", "w")  # runs code
 a: open("trace", "w") = 1  # runs code""".splitlines()
 
 
-@pytest.mark.parametrize("source", [*BAD_CELLS, "a: int = 1  # .\na: int = 2  # ."])
+@pytest.mark.parametrize("source", [*BAD_CELLS, "a: int = 1\na: int = 2"])
 def test_cells_that_are_refused(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(QlabError, match=r"^[^\n]*03_bad\.ipynb[^\n]*\.$"):

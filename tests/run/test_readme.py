@@ -1,4 +1,4 @@
-"""README's map and commands name what there is, START.md the notebooks; the changelog's form."""
+"""README's map and commands name what there is, START.md the notebooks; one version."""
 
 import re
 import tomllib
@@ -24,16 +24,10 @@ def test_start_has_every_notebook_and_only_files_that_there_are():
     assert [p for p in places if not (ROOT / p).is_file()] == []
 
 
-def test_the_changelog_keeps_its_form_and_knows_the_version():
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+def test_the_newest_release_of_the_changelog_is_the_version_everywhere():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    first, *released = re.findall(r"^## (.+)$", text, re.M)
-    assert first == "[Unreleased]"
-    dated = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", title) for title in released]
-    assert dated[0][1] == project["version"]
-    assert [d[2] for d in dated] == sorted((d[2] for d in dated), reverse=True)
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## \[(\d[\d.]*)\] - \d{4}-\d\d-\d\d$", text, re.M)[0] == project["version"]
     for name in ("CITATION.cff", "codemeta.json", ".zenodo.json"):
         said = re.search(r'^ *"?version"?: "?([\d.]+)', (ROOT / name).read_text(), re.M)
         assert said[1] == project["version"], name
-    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-    assert set(re.findall(r"^### (.+)$", text, re.M)) <= kinds

@@ -1,14 +1,18 @@
-"""What the site is made of: figures and the cells that draw them, tables, one-click starts."""
+"""What the site is made of: figures and the cells that draw them, tables (README's too), starts."""
 
 import re
 import sys
 
+import committed
 import nbformat
 import pytest
 import yaml
 from conftest import ROOT
 
+from qlab.claims import chooser
+from qlab.claims.chooser import KINDS, LONG
 from qlab.core.errors import QlabError
+from qlab.run import table
 
 for folder in ("workflow/site", "workflow"):
     sys.path.append(str(ROOT / folder))
@@ -20,6 +24,7 @@ from launch import make as launch  # noqa: E402
 
 FIGURES = drawn.figures(ROOT)
 BY_CALL = executed.drawing(ROOT, {name for _, name in FIGURES})
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COPIES = sorted((ROOT / "docs" / "executed" / "small").glob("*.ipynb"))
 
 
@@ -56,7 +61,6 @@ def test_missing_notebooks_are_named_and_every_method_is_of_the_records(monkeypa
 
 
 def test_starts_have_their_first_cell_and_readme_has_their_addresses(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     services = launch.services()
     for file in launch.write(tmp_path):
         book = nbformat.read(file, 4)
@@ -66,4 +70,37 @@ def test_starts_have_their_first_cell_and_readme_has_their_addresses(tmp_path):
             compile(book.cells[place].source, file.name, "exec")
             assert services["colab"]["repository"] in book.cells[place].source
     for name in ("colab", "kaggle", "binder"):
-        assert all(address in readme for address in services[name]["addresses"].values())
+        assert all(address in README for address in services[name]["addresses"].values())
+
+
+@pytest.fixture(scope="module")
+def here():
+    """Variants by profile and kind, of the records that lie here."""
+    return {profile: tables.read_all(profile) for profile in table.PROFILES}
+
+
+def at_head(name: str, profile: str):
+    """A kind's variants from the last commit, for `make figures` times every machine anew."""
+    long = ROOT / "data" / "results" / (profile + LONG) / f"{KINDS[name].experiment}.csv"
+    place = profile + LONG if long.is_file() else profile
+    return chooser.variants(KINDS[name], committed.table(KINDS[name].experiment, place))
+
+
+def test_readme_agrees_with_the_records(here):
+    """With those here, or, once `make figures` has timed this machine, with those committed."""
+    assert len(re.findall(r"^\| `(?:small|mini)`", README, re.M)) == len(table.ROW.findall(README))
+    if table.readme(README, here) != README:
+        head = {p: {name: at_head(name, p) for name in kinds} for p, kinds in here.items()}
+        assert table.readme(README, head) == README, "stale: run make table"
+
+
+def test_a_row_is_the_record_and_nothing_else_is_rewritten(here):
+    told = table.readme("above\n| `mini` | detector | `int8_static` | old |\nbelow\n", here)
+    row = here["mini"]["detector"].set_index("variant").loc["int8_static"]
+    assert told.startswith("above\n| `mini` | detector | `int8_static` | ")
+    assert f" | {row['share']:.3f} | {row['time']:.2f} [" in told and told.endswith("\nbelow\n")
+    quality = [f"{100 * row[name]:+.2f}" for name in ("quality", "quality_low", "quality_high")]
+    assert "| {} [{}, {}] | 400 images |\n".format(*quality) in told and "old" not in told
+    for wrong, words in {"| none |": "has no row", "| `mini` | detector | `x` |": "of x,"}.items():
+        with pytest.raises(QlabError, match=words):
+            table.readme(wrong, here)

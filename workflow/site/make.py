@@ -68,13 +68,10 @@ def words(profile: str, lite: str) -> dict[str, Callable | str]:
         return "{} [{}, {}]".format(*ends)
 
     def record(experiment: str, tier: str, form: str = ".3f", scale: float = 1, **keys) -> str:
-        """A single record, picked by its columns; with its interval where it has one."""
+        """A single record, picked by its columns, no condition unless one is named."""
         table = records.read(experiment, tier)
-        if "condition" not in keys:
-            table = table[table["condition"].isna()]
-        one = records.pick(table, **keys).iloc[0]
-        value, low, high = (format(one[c] * scale, form) for c in ("value", "ci_low", "ci_high"))
-        return value if low == "nan" else f"{value} [{low}, {high}]"
+        one = records.pick(table, **{"condition": None} | keys).iloc[0]
+        return records.interval(one, form, scale)
 
     return {
         "profile": profile,

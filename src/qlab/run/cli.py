@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 the notebook failed or the compared runs differ, 2 somethi
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated
 
 import typer
 
@@ -49,19 +49,11 @@ def run(notebook: Notebook, parameter: Given = None, output: Path | None = None)
 
 @app.command()
 def parameters(notebook: Notebook) -> None:
-    """List what a notebook can be given."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from qlab.run.parameters import find_notebook, parameters_of, read_notebook
+    """Print the cell that says what a notebook can be given."""
+    from qlab.run.parameters import find_notebook, parameters_cell, read_notebook
 
     path = find_notebook(notebook)
-    table = Table("name", "type", "default", "comment", box=None, pad_edge=False)
-    for name, one in parameters_of(read_notebook(path), path.name).items():
-        choices = ", ".join(map(repr, get_args(one.type)))
-        kind = choices if get_origin(one.type) is Literal else getattr(one.type, "__name__", "")
-        table.add_row(name, kind or str(one.type), repr(one.default), one.help)
-    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+    print(parameters_cell(read_notebook(path), path.name))
 
 
 @app.command()

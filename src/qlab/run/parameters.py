@@ -1,4 +1,4 @@
-"""A notebook's parameters cell as an interface: typed, commented, checked, never executed.
+"""A notebook's parameters cell as an interface: typed, checked, never executed.
 
 The cell holds lines like these, and nothing else but `from typing import Literal`:
 
@@ -8,10 +8,8 @@ The cell holds lines like these, and nothing else but `from typing import Litera
 import ast
 import contextlib
 import difflib
-import io
 import json
 import os
-import tokenize
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -27,11 +25,10 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # True and 1.5 are no in
 
 
 class Parameter(NamedTuple):
-    """One line of the parameters cell: its annotation, the value there, the comment behind it."""
+    """One line of the parameters cell: its annotation, and the value there."""
 
     type: Any  # the annotation, evaluated
     default: Any  # the value in the cell
-    help: str  # the comment
 
     def checked(self, value: Any) -> Any:
         """A Python value as the parameter has it; pydantic's error if it is of another type."""
@@ -87,43 +84,42 @@ def read_notebook(path: Path) -> Any:
         raise QlabError(f"{path} is not a notebook (JSON, nbformat 4): {reason}.") from error
 
 
-def parameters_of(nb: Any, title: str) -> dict[str, Parameter]:
-    """The parameters a notebook declares, in the cell's order; `title` names it in a QlabError."""
+def parameters_cell(nb: Any, title: str) -> str:
+    """The code of a notebook's one cell of parameters; `title` names it in a QlabError."""
     tagged = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
     if [cell.cell_type for cell in tagged] != ["code"]:
         found = ", ".join(f"a {cell.cell_type} cell" for cell in tagged) or "none"
         raise QlabError(
             f"{title} must have exactly one cell tagged `parameters`, a code cell; found: {found}."
         )
-    [source] = [cell.source for cell in tagged]
+    return tagged[0].source
+
+
+def parameters_of(nb: Any, title: str) -> dict[str, Parameter]:
+    """The parameters a notebook declares, in the cell's order; `title` names it in a QlabError."""
     declared: dict[str, Parameter] = {}
-    line = source
+    line = parameters_cell(nb, title)
     try:
-        statements = ast.parse(source).body
-        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
-        for statement in statements:
+        for statement in ast.parse(line).body:
             line = ast.unparse(statement)
             if line != "from typing import Literal":
-                name, parameter = _parameter(statement, comments)
+                name, parameter = _parameter(statement)
                 if declared.setdefault(name, parameter) is not parameter:
                     raise ValueError(f"{name} is there twice")
     except (AttributeError, NameError, SyntaxError, TypeError, ValueError) as error:
         raise QlabError(
-            f"The parameters cell of {title} must hold lines `name: type = literal  # comment`, of "
+            f"The parameters cell of {title} must hold lines `name: type = literal`, of "
             f"the types {', '.join(_TYPES)}, and not `{' '.join(line.split())}`."
         ) from error
     return declared
 
 
-def _parameter(line: ast.stmt, comments: dict[int, str]) -> tuple[str, Parameter]:
+def _parameter(line: ast.stmt) -> tuple[str, Parameter]:
     """A Parameter and its name from one statement; an error for one not of the form."""
-    lines = range(line.lineno, line.end_lineno + 1)
-    comment = " ".join(comments[n] for n in lines if comments.get(n))
-    if not comment or not all(isinstance(node, _SPELLED) for node in ast.walk(line.annotation)):
-        raise ValueError("no comment, or no annotation of names and literals")
+    if not all(isinstance(node, _SPELLED) for node in ast.walk(line.annotation)):
+        raise ValueError("no annotation of names and literals")
     kind = eval(ast.unparse(line.annotation), {"__builtins__": {}, **_TYPES})
-    parameter = Parameter(kind, ast.literal_eval(line.value), comment)
+    parameter = Parameter(kind, ast.literal_eval(line.value))
     parameter.checked(parameter.default)
     return line.target.id, parameter
 

@@ -20,6 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXECUTED = sorted((ROOT / "docs" / "executed" / "small").glob("*.ipynb"))
 INTERVAL = r"[+-]?\d+\.\d+ \[[^\]]+\]"
 TINY = "small-mlperf_tiny_resnet8-a751f10d"
+DEEP = "small-resnet32_cifar10-56d289ca"
 PLAIN, OVER, PTQ, TUNED, *MINUS = "accuracy_difference", *(
     f"accuracy_{of}_over_seeds"
     for of in ("difference", "minus_ptq", "minus_tuned", "minus_last", "minus_last_third",
@@ -32,7 +33,7 @@ TOLD = {
     "02_": ("llama_gptq", ("mini", "small"),
             ("acc_difference", "part_difference", "recovered_share", "gap_growth_k1_k10",
              "tokens_per_s_decode_ratio", "tokens_per_s_prefill_ratio")),
-    "03_": ("resnet_qat", ("mini", "small", TINY),
+    "03_": ("resnet_qat", ("mini", "small", TINY, DEEP),
             (PLAIN, OVER, PTQ, TUNED, *MINUS, "train_step_ratio")),
     "06_": ("transformer_qat", ("mini",), (OVER, PTQ, TUNED, *MINUS, "train_step_ratio")),
 }  # fmt: skip
@@ -50,6 +51,7 @@ IN_README = [
     ("resnet_qat", "small", PTQ, "qat_w4a8_last22"),
     ("resnet_qat", TINY, PLAIN, "ptq_w4a8_first1 ptq_w4a8_last10"),
     ("resnet_qat", TINY, OVER, "qat_w4a8_last10"),
+    ("resnet_qat", DEEP, PLAIN, "ptq_w4a8_last34"),
     ("resnet_qat", "mini", PLAIN, "ptq_w4a8_last10"),
 ]  # fmt: skip
 

@@ -4,6 +4,7 @@ import committed
 import pytest
 import shown
 from conftest import ROOT
+from test_prose import DEEP, TINY
 
 from qlab.core import records
 
@@ -26,3 +27,10 @@ def test_the_worst_corruption_in_the_prose_is_a_committed_record(method):
     row = table.loc[table["value"].idxmin()]
     said = f"`{row['variant']}` at {row['condition']} {row['strength']}: "
     assert said + records.interval(row, "+z.1f", 100) in PROSE
+
+
+def test_the_lack_of_fit_in_the_prose_is_that_of_the_records():
+    for place, said in ((TINY, "of MLPerf's ResNet-8, with three seeds, p is {}"),
+                        (DEEP, "and of ResNet-32, which loses next to nothing, {}")):  # fmt: skip
+        found = records.pick(committed.table("resnet_qat", place), "formula_fits", bits=4)
+        assert said.format(f"{found['value'].iloc[0]:.2f}"[1:]) in PROSE

@@ -29,7 +29,7 @@ class Record:
     dataset: Text  # what judged it, with variant and split in the name
     variant: Text  # what was done to the model; the float parent is one too
     metric: Text  # what was measured; one metric has one unit
-    value: FiniteFloat
+    value: FiniteFloat  # what was found, in the unit
     unit: Text  # "1" for shares and scores
     ci_low: FiniteFloat | None = None  # of a 95 % interval; None where none is defined
     ci_high: FiniteFloat | None = None  # comes with ci_low

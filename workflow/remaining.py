@@ -30,7 +30,9 @@ class Remaining(logging.Filter):
             left = sum(self.seconds[rule] for rule in self.planned if rule not in self.begun)
             self.begun.append(record.rule_name)
             told = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
-            told = f": about {told} left, by the last runs" if left else ""
+            known = all(self.seconds[rule] for rule in self.planned)
+            how = "about" if known else "at least"
+            told = f": {how} {told} left, by the last runs" if left else ""
             # Flushed, for the notebook's own process writes next.
             print(f"Notebook {len(self.begun)} of {len(self.planned)}{told}.", flush=True)
         return True

@@ -35,6 +35,23 @@ def test_paired_comparison_is_antisymmetric(pairs):
     assert 0 <= forth.rate.value <= 1
 
 
+def test_mcnemar_is_the_exact_binomial_test():
+    a = np.array([True] * 9 + [False] * 1 + [True] * 20)
+    b = np.array([False] * 9 + [True] * 1 + [True] * 20)
+    assert stats.paired(a, b).p_value == pytest.approx(scipy_stats.binomtest(1, 10, 0.5).pvalue)
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.9])
+@pytest.mark.parametrize("n", [40, 61])
+def test_order_statistics_are_the_tightest_ranks_that_cover(n, quantile):
+    """Of 1..n each value is its rank; the binomial distribution knows how sure two ranks are."""
+    e = stats.median(np.arange(n, 0, -1), quantile)
+    below = scipy_stats.binom(n, quantile).cdf
+    assert e.value == pytest.approx(1 + (n - 1) * quantile)
+    assert below(e.low - 1) < 0.025 <= below(e.low)
+    assert below(e.high - 2) < 0.975 <= below(e.high - 1)
+
+
 def test_too_few_values_have_no_interval():
     for n, quantile, known in ((5, 0.5, False), (6, 0.5, True), (31, 0.9, False)):
         e = stats.median(np.arange(n), quantile)

@@ -1,7 +1,7 @@
 """Kaggle without Kaggle: a made-up /kaggle, what is attached, earlier outputs, kernels, the cell.
 
-That packages are installed, and that the notebooks run there, is proved by
-workflow/kaggle/prove.py, in an environment with the image's versions.
+That the notebooks run there is proved by workflow/kaggle/prove.py, in an environment with the
+image's versions.
 """
 
 import json
@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -125,6 +126,21 @@ def test_what_is_missing_is_locked_at_the_same_version_and_not_in_the_image():
     missing, image = listed("workflow/kaggle/missing.txt"), listed("workflow/kaggle/image.txt")
     assert missing and missing.items() <= listed("requirements.lock").items()
     assert {"torch", "tensorflow", "numpy"} <= set(image) and not set(image) & set(missing)
+
+
+@pytest.mark.parametrize("wheels", [True, False])
+def test_only_what_is_missing_is_installed_without_its_dependencies(tmp_path, monkeypatch, wheels):
+    project = tmp_path / "bundle" / "project"
+    file(project / "workflow" / "kaggle" / "missing.txt", "# a\nNumPy==0.1\nno_such.thing==1\n")
+    if wheels:
+        (project.parent / "wheels").mkdir()
+    run = Mock(return_value=Mock(returncode=0))
+    monkeypatch.setattr(session.subprocess, "run", run)
+    assert session.install(project).endswith("packages: no_such.thing==1.")
+    call = run.call_args.args[0]
+    assert "--no-deps" in call and not [word for word in call if word.startswith("NumPy")]
+    assert ("--no-index" in call) == wheels
+    assert run.call_args.kwargs["env"]["BUILD_CUDA_EXT"] == "0"
 
 
 def test_each_notebook_becomes_a_kernel_that_the_client_takes(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +23,7 @@ PARAMETERS = """\
 from typing import Literal
 profile: Literal["smoke", "mini"] = "mini"  # how much to run
 threads: int = 2  # CPU threads
-model: str = ""  # a folder with a model
-data: str = ""  # a folder with data"""
+model: str = ""  # a folder with a model"""
 SOURCE = Path(notebook.__file__).parents[1]
 
 
@@ -57,9 +57,10 @@ def _printed(path):
 
 
 def _left(home):
-    """Files outside notebooks/ by name."""
+    """Files outside notebooks/ by name, without the locks, which are empty."""
     files = [p for p in home.rglob("*") if p.is_file() and p.parent != home / "notebooks"]
-    return sorted(p.name for p in files)
+    assert all(p.stat().st_size == 0 for p in files if p.suffix == ".lock")
+    return sorted(p.name for p in files if p.suffix != ".lock")
 
 
 def _assert_no_secret(home, *texts):
@@ -82,9 +83,18 @@ def _cli(before=(), **environment):
     )
 
 
+def test_a_relative_path_is_of_where_one_stands(home, monkeypatch):
+    """The kernel works in the notebook's folder; a name is none, though a folder has it too."""
+    _notebook(home, "print(model)")
+    (home / "mine" / "llama").mkdir(parents=True)
+    monkeypatch.chdir(home / "mine")
+    for given, meant in (("./llama", str(home / "mine" / "llama")), ("llama", "llama")):
+        assert _printed(notebook.run("01", [f"model={given}"])) == f"{meant}\n"
+
+
 def test_good_run(home, monkeypatch):
     places = "print(os.getcwd(), os.environ['QLAB_HOME'], sys.executable, sep='\\n')"
-    source = _notebook(home, "import os, sys\nprint(threads, profile, model, data)", places)
+    source = _notebook(home, "import os, sys\nprint(threads, profile, model)", places)
     untouched = source.read_bytes()
     # Relative, as a Makefile may have it: the kernel, in another folder, must get the same one.
     monkeypatch.chdir(home)
@@ -94,11 +104,10 @@ def test_good_run(home, monkeypatch):
     spec.parent.mkdir(parents=True)
     spec.write_text('{"argv": ["false"], "display_name": "x", "language": "python"}')
     monkeypatch.setenv("JUPYTER_PATH", str(home / "jupyter"))
-    (home / 'a"\\é').mkdir()  # a name stays one, though a folder has it too; a path is made whole
-    target = notebook.run("01", ["threads=4", "profile=smoke", 'model=a"\\é', "data=./jupyter"])
+    target = notebook.run("01", ["threads=4", "profile=smoke", 'model=a"\\é'])
     assert target == home / "build/smoke/notebooks/01_look.ipynb"
     values, *places = _printed(target).splitlines()
-    assert values == f'4 smoke a"\\é {home}/jupyter'
+    assert values == '4 smoke a"\\é'
     assert places == [str(source.parent), str(home), sys.executable]
     assert source.read_bytes() == untouched
     executed = json.loads(target.read_text())
@@ -109,15 +118,15 @@ def test_good_run(home, monkeypatch):
 
 
 def test_failing_cell_keeps_the_earlier_output(home, capsys):
-    target = home / "build/mini/notebooks/01_look.ipynb"
-    target.parent.mkdir(parents=True)
-    target.write_text("earlier")
+    _notebook(home, "print(1)")
+    target = notebook.run("01", ["threads=3"])
+    earlier = target.read_bytes()
     _notebook(home, "print('so far')", "\nx = 1\nraise ValueError('one\\nlast line.')", "print(3)")
     assert cli.main(["run", "01", "-p", "threads=3"]) == 1
     failed = target.with_name("01_look.failed.ipynb")
     said = capsys.readouterr().err
     assert "Cell 4 of 01_look.ipynb (`x = 1`) failed with ValueError: ... last line." in said
-    assert target.read_text() == "earlier"
+    assert target.read_bytes() == earlier
     executed = nbformat.read(failed, 4)
     assert [len(cell.get("outputs", [])) for cell in executed.cells] == [0, 0, 0, 1, 1, 0]
     assert executed.cells[4].outputs[0].ename == "ValueError"
@@ -185,7 +194,7 @@ def test_an_interrupted_run_writes_nothing(home):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_a_killed_run_leaves_nothing_and_takes_its_kernel_along(home):
+def test_a_killed_run_leaves_nothing_takes_its_kernel_along_and_blocks_no_other(home):
     process = _started(home, "import os; print(os.environ['HF_TOKEN'])")
     (kernel,) = psutil.Process(process.pid).children()
     kernel.suspend()  # even a stopped one
@@ -196,3 +205,52 @@ def test_a_killed_run_leaves_nothing_and_takes_its_kernel_along(home):
     _assert_no_secret(home)
     assert list((home / "build").rglob("*.ipynb")) == []
     assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
+    _notebook(home, "print(1)")
+    notebook.run("01")
+
+
+DRAW = """
+import pandas as pd
+from qlab.core import plot
+with plot.figure("bars", profile, pd.DataFrame({"x": [1]})) as (canvas, axes):
+    axes.plot([1, 2])
+"""
+
+
+def test_a_run_needs_no_home_and_no_cache(home, tmp_path, monkeypatch):
+    (locked := tmp_path / "locked").mkdir(mode=0o555)
+    powerless = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("root may write anywhere, and there is no setpriv to prevent it")
+    monkeypatch.delenv("HOME", raising=False)
+    places = "XDG_CACHE_HOME MPLCONFIGDIR HF_HOME IPYTHONDIR JUPYTER_RUNTIME_DIR JUPYTER_DATA_DIR"
+    _notebook(home, DRAW)
+    closed = {name: str(locked / name) for name in places.split()}
+    process = _cli(() if os.geteuid() else powerless, **closed)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert list(locked.iterdir()) == [] and (home / "figures/mini/bars.png").is_file()
+
+
+BIG = """
+from qlab.core.cache import artefact
+artefact("big", {"size": 1}, lambda folder: (folder / "x").write_bytes(bytes(2_000_000)))
+"""
+
+
+def test_a_disk_that_runs_full_in_a_run_loses_nothing(home, capsys):
+    """build/ is a real disk of half a megabyte; needs root on Linux."""
+    (build := home / "build").mkdir()
+    call = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(build)]
+    if subprocess.run(call, capture_output=True).returncode != 0:
+        pytest.skip("mounting a file system is not allowed here")
+    try:
+        _notebook(home, "print(1)")
+        before = (target := notebook.run("01")).read_bytes()
+        _notebook(home, BIG)
+        assert cli.main(["run", "01"]) == 1
+        assert "could not be written (No space left" in capsys.readouterr().err
+        assert target.read_bytes() == before
+        assert not [*build.rglob(".part-*"), *build.glob("artefacts/big/*")]
+    finally:
+        subprocess.run(["umount", str(build)], check=True)

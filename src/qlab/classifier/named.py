@@ -12,7 +12,7 @@ import numpy as np
 
 from qlab.classifier.model import keras, layers
 from qlab.core import embedded, fetch, paths
-from qlab.core.cache import artefact, code_sha256, versions
+from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
@@ -97,19 +97,18 @@ def trained_toy(name: str, data: LabelledImages) -> Path:
 
 
 def downloaded(name: str) -> keras.Model:
-    """A model of CHECKPOINTS, nothing in whose file is run. QlabError: no network, or a file with
-    another hash, which is not kept."""
+    """A model of CHECKPOINTS, nothing in whose file is run; QlabError: a file with another hash."""
     import torch
 
-    url, home = CHECKPOINTS[name], str(paths.build() / "downloads")
-    how = {"progress": False, "check_hash": True, "weights_only": True}
-    try:
-        held = torch.hub.load_state_dict_from_url(url, home, "cpu", **how)["state_dict"]
-    except (OSError, RuntimeError) as error:
+    file = fetch.fetch(CHECKPOINTS[name], None)
+    begins, found = file.stem.rpartition("-")[2], file_sha256(file).removeprefix("sha256:")
+    if not found.startswith(begins):
+        file.unlink()
         raise QlabError(
-            f"{url} could not be downloaded ({error}). Put {PUBLISHED[name]} into a folder that "
-            "QLAB_DATA names, or give a Keras 2 .h5 file as the parameter 'model'."
-        ) from error
+            f"{CHECKPOINTS[name]} has the sha256 {found}, which should begin with {begins}; it was "
+            "removed. Give a Keras 2 .h5 file as the parameter 'model'."
+        )
+    held = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
     return rebuilt({k.removeprefix("module."): tensor.numpy() for k, tensor in held.items()})
 
 

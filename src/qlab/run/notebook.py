@@ -4,6 +4,7 @@ papermill saves its output again and again while it runs, secrets and all. Here 
 in memory, of which a redacted copy is written once, at the end.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import nbformat
 import papermill
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
@@ -69,7 +71,8 @@ def run(
         target = _target(source, output, profile)
         # What an earlier run injected would override the defaults.
         nb.cells = [cell for cell in nb.cells if _INJECTED not in cell.metadata.get("tags", [])]
-        _run(nb, values, source, target, secrets)
+        with _alone(target):
+            _run(nb, values, source, target, secrets)
     except QlabError as error:
         # A message repeats what was given, which may be a secret; so may the chained errors.
         raise type(error)(redact(str(error), secrets)) from None
@@ -77,20 +80,30 @@ def run(
 
 
 def _target(source: Path, output: str | Path | None, profile: str) -> Path:
-    """The absolute path of the executed notebook, in a folder that is there."""
-    target = Path(output or paths.build() / profile / "notebooks" / source.name).absolute()
-    if output is None and not re.fullmatch(r"\w[\w.-]*", profile):
-        raise QlabError(f"The profile {profile!r} of {source.name} cannot name a folder.")
+    """The checked, absolute path of the executed notebook."""
+    if output is None:
+        if not re.fullmatch(r"\w[\w.-]*", profile):
+            raise QlabError(f"The profile {profile!r} of {source.name} cannot name a folder.")
+        return paths.build() / profile / "notebooks" / source.name
+    target = Path(output).absolute()
     if target.suffix != ".ipynb" or os.path.isdir(target):
         raise QlabError(f"The output must be a file that ends in .ipynb, not {output}.")
     if os.path.exists(target) and target.samefile(source):
         raise QlabError(f"The output {output} is the notebook itself; give another path.")
+    return target
+
+
+def _alone(target: Path) -> contextlib.AbstractContextManager:
+    """The output's lock. QlabError if another run has it, or nothing can be written there."""
+    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        return lock.acquire()  # gives it back where the block ends
+    except filelock.Timeout:
+        raise QlabError(f"Another run is writing {target}; wait, or give an --output.") from None
     except OSError as error:
         why = f"{target.parent} cannot be written ({error.strerror}); give another --output."
         raise QlabError(why) from error
-    return target
 
 
 def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: list[str]) -> None:

@@ -118,7 +118,7 @@ def test_how_a_formula_predicts_what_it_has_not_seen_is_a_record(moved):
     scope |= {"task": Given(model="m", dataset="d"), "qat_sweep": sweep, "measure": measure}
     scope |= {"records": records, "stats": stats, "np": np, "pd": pd}
     [start] = [i for i, cell in enumerate(code) if cell.startswith("def held_out")]
-    for cell in code[start : start + 3]:
+    for cell in code[start : start + 2]:
         exec(cell, scope)
     table = records.check(records.as_table(scope["found"]), "test")
     rows = records.pick(table, "formula_left_out_error")

@@ -74,9 +74,8 @@ def as_probabilities(outputs: np.ndarray, name: str) -> np.ndarray:
             f"{name}: {bad.sum()} of {len(outputs)} outputs, first that of image {bad.argmax()}, "
             "are no finite numbers; the model is broken (training diverged, or a bad conversion)."
         )
-    if are_probabilities(outputs):
-        return outputs.astype(np.float32)
-    return softmax(outputs.astype(np.float64), axis=1).astype(np.float32)
+    given = are_probabilities(outputs)
+    return (outputs if given else softmax(outputs.astype(np.float64), axis=1)).astype(np.float32)
 
 
 def correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
 
 from qlab.classifier import answers as classification
 from qlab.classifier import export, named, network, partial_qat, points
@@ -75,10 +76,8 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
             others["minus_ptq"] = outcomes_of(hits, replace(one, method="ptq"), [0])
         if one.where == "first":
             others["minus_last"] = outcomes_of(hits, replace(one, where="last"), seeds)
-        there = {name: other for name, other in others.items() if other is not None}
-        numbers = {
-            f"accuracy_{n}_over_seeds": difference_over_seeds(each, x) for n, x in there.items()
-        }
+        numbers = {f"accuracy_{name}_over_seeds": difference_over_seeds(each, other)
+                   for name, other in others.items() if other is not None}  # fmt: skip
         found += recorded(task, one, numbers, seeded=False)
     return found + _end_records(task, hits)
 
@@ -95,8 +94,7 @@ def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
         if both:
             e = difference_over_seeds(*np.mean(np.array(both, float), axis=0))
             about = (task, f"{method}_w{bits}a8_first_minus_last", "accuracy_minus_last_over_seeds")
-            columns = {"method": method, "bits": bits, "where": "first"}
-            found.append(RECORD.estimated(*about, e, **columns))
+            found.append(RECORD.estimated(*about, e, method=method, bits=bits, where="first"))
     return found
 
 
@@ -160,10 +158,8 @@ def peer_records(task: Task, parent: Answer, threads: int) -> list[Record]:
 
 
 def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, progress=iter) -> Worse:
-    """What files answer on corrupted test images.
-
-    Of the float parent, the float control and the points with all layers quantized.
-    """
+    """What files answer on corrupted test images: of the float parent, the float control and the
+    points with all layers quantized."""
     plain = {p: a.file for p, a in answers.items() if not (a.failed or p.rounding)}
     whole = {p: f for p, f in plain.items() if p.method == "tuned" or p.k == len(bench.layers)}
     found, files = {}, {FLOAT: bench.float_file, **whole}
@@ -194,6 +190,24 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
     return found
 
 
+def formula_records(task: Task, held: pd.DataFrame, formulas: Mapping) -> list[Record]:
+    """How far formulas miss a k that they were not fitted to, a row of `held` each, in points of
+    accuracy; and whether they fit at all: the p value of their lack of fit."""
+
+    def told(metric: str, where: str, bits: int, ends: Iterable[float], n: int, **more) -> Record:
+        name, about = f"formula_w{bits}a8_{where}", {"where": where, "bits": bits, **more}
+        return RECORD.estimated(task, name, metric, Estimate(*ends, n), method="formula", **about)
+
+    found = []
+    for one in held.itertuples():
+        off = [one.measured - end for end in (one.predicted, one.high, one.low)]
+        found.append(told("formula_left_out_error", one.where, one.bits, off, one.seeds, k=one.k))
+    for place, (fit, _) in formulas.items():
+        if np.isfinite(fit.lack):  # not of one seed
+            found.append(told("formula_fits", *place, (fit.lack, np.nan, np.nan), fit.n))
+    return found
+
+
 def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
     """Bytes that fine-tuning sends on two worker processes, counted, and reckoned; by k of `last`.
     None where this machine lets nobody make a network namespace, which is logged."""
@@ -217,6 +231,5 @@ def update_records(task: Task, bench: Bench) -> list[Record]:
     for k, bits in product(range(1, len(bench.layers) + 1), (4, 8, 32)):  # bits of a weight
         sent = export.update_bytes(bench.model, bench.layers[-k:], bits)
         about = {"method": "update", "bits": bits, "where": "last", "k": k}
-        name = f"update_w{bits}_last{k}"
-        found.append(RECORD.counted(task, name, "update_bytes", sent, **about))
+        found.append(RECORD.counted(task, f"update_w{bits}_last{k}", "update_bytes", sent, **about))
     return found

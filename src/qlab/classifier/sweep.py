@@ -25,11 +25,7 @@ FEW = 3  # seeds of points that no verdict hangs on
 SEEDS = {"short": 10, "long": 5}  # of the others, where the parameter does not say
 
 # Which graph is judged: its metric.
-GRAPHS = {
-    "tflite": "accuracy",
-    "float": "accuracy_float_graph",
-    "fake_quant": "accuracy_fake_quant",
-}
+GRAPHS = dict(tflite="accuracy", float="accuracy_float_graph", fake_quant="accuracy_fake_quant")
 OVER_SEEDS = ("difference", "minus_tuned", "minus_ptq", "minus_last")
 _MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares, more or less is better
 _BYTES = Metric("byte", -1)

@@ -102,9 +102,9 @@ def quantize(folder: Path, name: str, layers: int, passages: int) -> None:
     """Quantize `layers` decoder layers by streaming; in the last, the folder becomes whole."""
     import random
 
-    from qlab.language import configuration, gptq, streaming
+    from qlab.language import decoder, gptq, streaming
 
-    config = configuration.read(folder)
+    config = decoder.read_config(folder)
     chance = random.Random(SEED)
     rows = [[chance.randrange(config.vocab_size) for _ in range(TOKENS)] for _ in range(passages)]
 

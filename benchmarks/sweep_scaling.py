@@ -52,7 +52,7 @@ def sweep(each: int, models: int, workers: int) -> Run:
         description = Path(folder, "sweeps.yaml")
         description.write_text(yaml.safe_dump({"timed": entry}))
         Path(folder, "data").mkdir()
-        for part in ("models", "mini_lambada.yaml"):
+        for part in ("models", "mini_lambada"):
             Path(folder, "data", part).symlink_to(paths.home() / "data" / part)
         there = f"--directory {folder} --config sweeps={description} sweep=timed"
         call = ["make", "-o", ".venv/.installed", "sweep", "SWEEP=timed"]

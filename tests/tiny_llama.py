@@ -19,8 +19,9 @@ from transformers import (
 )
 
 from qlab.core import provenance
-from qlab.language.build import About, Variant
+from qlab.language.build import Variant
 from qlab.language.lambada import Passage
+from qlab.language.quantized import Library
 
 SHAPE = {
     "vocab_size": 300,
@@ -169,5 +170,5 @@ TASK = SimpleNamespace(
 
 def variants(names, adapter=None):
     """As `build` makes them; at 2 bits by GPTQ."""
-    about = {n: About(None, 32) if n == "fp32" else About("gptq", 2, 64) for n in names}
-    return {n: Variant(n, about[n], Path("f"), adapter) for n in names}
+    how = {n: Library(None, 32) if n == "fp32" else Library("gptq", 2, 64) for n in names}
+    return {n: Variant(n, how[n], Path("f"), adapter) for n in names}

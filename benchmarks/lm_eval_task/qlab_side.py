@@ -6,13 +6,18 @@ from pathlib import Path
 import side
 import torch
 
-from qlab.language import configuration, decoder, lambada, scoring
+from qlab.language import decoder, lambada, scoring, streaming
 
 if __name__ == "__main__":
     folder, file, threads, limit, target = sys.argv[1:]
     torch.set_num_threads(int(threads))
     passages = lambada.read(Path(file))[: int(limit)]
-    model, words = decoder.load(Path(folder)), configuration.load_tokenizer(Path(folder))
-    encoded = lambada.encode(passages, words, configuration.context(model.config))
+    model, words = streaming.load_dense(Path(folder)), decoder.load_tokenizer(Path(folder))
+    encoded = lambada.encode(passages, words, decoder.context(model.config))
     scores = scoring.score(model, encoded)
-    side.tell(target, len(passages), scoring.acc(scores), scoring.perplexity(scores.log_likelihood))
+    side.tell(
+        target,
+        len(passages),
+        float(scores.greedy.mean()),
+        scoring.perplexity(scores.log_likelihood),
+    )

@@ -9,7 +9,6 @@ from conftest import ROOT
 from qlab.core import fetch, records, shapes32
 from qlab.core.cache import file_sha256
 from qlab.detector import mini_coco
-from qlab.language import mini_lambada
 from qlab.transformer import mini_reviews
 
 TEXT = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
@@ -21,7 +20,7 @@ DATA = ["what", "how made", "hash", "licence", "known biases", "use"]
 MODEL = ["what", "how made", "trained on", "evaluation", "hash", "licence", "limits"]
 MODEL += ["intended use"]
 MODELS = sorted(p.name for p in (ROOT / "data" / "models").iterdir() if p.is_dir())
-SETS = {"`mini_coco`": mini_coco, "`mini_lambada`": mini_lambada, "`shapes32`": shapes32}
+SETS = {"`mini_coco`": mini_coco, "`shapes32`": shapes32}
 SETS["`mini_reviews`"] = mini_reviews
 
 
@@ -37,6 +36,7 @@ def of_model(name: str) -> str:
 
 def test_cards_are_whole():
     others = ["Six studies", "Claims", "COCO `val2017`", "`lambada_openai`", "CIFAR-10"]
+    others.append("`mini_lambada`")
     wanted = dict.fromkeys([*SETS, *others], DATA) | {of_model(name): MODEL for name in MODELS}
     assert [(t, row) for t, rows in wanted.items() for row in rows if not CARDS[t].get(row)] == []
 
@@ -51,6 +51,8 @@ def test_hashes_of_generated_sets_are_the_codes(title):
 def test_hashes_of_files_and_downloads_are_those_of_the_code():
     files = (ROOT / "data" / "evidence").glob("*.csv")
     assert hashes("Six studies") == {f.name: file_sha256(f)[:12] for f in files}
+    files = (ROOT / "data" / "mini_lambada").glob("*.jsonl")
+    assert hashes("`mini_lambada`") == {f.name: file_sha256(f)[:12] for f in files}
     for title, known in {
         "COCO `val2017`": [fetch.COCO_VAL[1], fetch.COCO_ANNOTATIONS[1]],
         "CIFAR-10": [fetch.CIFAR10[1]],

@@ -14,7 +14,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from qlab.language import auto_gptq_compat, streaming
+from qlab.language import gptq, streaming
 from qlab.language.gptq import Gptq
 
 PAIRS = {
@@ -58,7 +58,7 @@ def test_newer_libraries_pack_the_same_bytes_and_say_the_same(name, source, tmp_
 
 def test_what_is_lent_is_taken_back():
     synchronize = torch.cuda.synchronize
-    with auto_gptq_compat.quantizing():
+    with gptq.without_cuda():
         torch.cuda.synchronize()  # raises without CUDA, unless made harmless
     assert torch.cuda.synchronize is synchronize
 
@@ -72,8 +72,8 @@ peft_model.PEFT_TYPE_TO_TUNER_MAPPING = peft_model.PEFT_TYPE_TO_MODEL_MAPPING
 taken = [(hub, "create_commit"), (hub, "cached_file"), (peft_model, "PEFT_TYPE_TO_MODEL_MAPPING")]
 for owner, name in taken:
     delattr(owner, name)
-from qlab.language import auto_gptq_compat
-auto_gptq_compat.load()
+from qlab.language import gptq
+gptq.library()
 assert not [name for owner, name in taken if hasattr(owner, name)]
 """
     done = side_packages.run_with(None, code)

@@ -9,7 +9,7 @@ import tiny_llama
 import torch
 
 from qlab.core import cache
-from qlab.language import autoround, configuration, decoder, streaming
+from qlab.language import autoround, decoder, streaming
 from qlab.language.gptq import RoundToNearest
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -39,18 +39,18 @@ def test_a_folder_in_gptqs_format_the_same_each_time_and_better_than_rounding(
     source, made, tmp_path
 ):
     folder, choice = tmp_path / "float", SimpleNamespace(dtype="bfloat16", device="cpu")
-    decoder.load(source, "bfloat16").save_pretrained(folder)
+    streaming.load_dense(source, "bfloat16").save_pretrained(folder)
     tiny_llama.write_tokenizer(folder, 260)
     task = SimpleNamespace(folder=folder, choice=choice, calibration_tokens=passages(16, 1))
-    method = autoround.AutoRound(2, 64, rounder, iterations=30)
+    settings = {"rounder": rounder, "bits": 2, "group_size": 64, "iterations": 30}
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as a notebook's functions are
     first, second = tmp_path / "first", tmp_path / "second"
     for target in (first, second):
         target.mkdir()
-        method.make(task, target, **method.settings)
+        autoround.write(task, target, **settings)
     assert cache.file_sha256(first) == cache.file_sha256(second)
     before, after = tiny_llama.stored(folder), tiny_llama.stored(first)
-    linears = {f"{name}.weight" for name in decoder.shapes(configuration.read(folder))}
+    linears = {f"{name}.weight" for name in decoder.shapes(decoder.read_config(folder))}
     for name in set(before) - linears:
         kept = after[HEAD if name == EMBEDDING else name]
         assert torch.equal(before[name], kept) and before[name].dtype == kept.dtype

@@ -10,7 +10,7 @@ from conftest import fresh_home
 from qlab.core import disk
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.language import build, data, decoder, measure, outliers, scoring, streaming
+from qlab.language import build, data, decoder, lambada, outliers, scoring, streaming
 from qlab.language.gptq import Gptq, RoundToNearest
 from qlab.language.quantized import Library
 
@@ -30,26 +30,6 @@ def test_variants_are_chosen_by_name_or_by_whether_they_fit(home, caplog):
     assert list(build.chosen(task, making, f" {','.join(names)} ")) == names
     with pytest.raises(QlabError, match="no variant 'rtn_w5_g64'; there are rtn_w8_g64, "):
         build.chosen(task, making, "rtn_w5_g64")
-
-
-def test_a_variant_without_memory_is_left_out_and_recorded(home, monkeypatch, caplog):
-    task, made = prepare(limit=2), streaming.quantize_folder
-    lacks = {4: MemoryError(), 8: RuntimeError("DefaultCPUAllocator: can't allocate memory: ...")}
-
-    def quantize(folder, method, *rest, **more):
-        if method.bits in lacks:
-            raise lacks[method.bits]
-        made(folder, method, *rest, **more)
-
-    monkeypatch.setattr(build.streaming, "quantize_folder", quantize)
-    built = build.folders(task, RTN)
-    assert list(built) == ["fp32", "rtn_w2_g64"]
-    assert "rtn_w4_g64 ran out of memory" in caplog.text
-    records = measure.failure_records(task, RTN, built)
-    assert [(r.variant, r.metric, r.value, r.bits) for r in records] == [
-        ("rtn_w8_g64", "out_of_memory", 1, 8),
-        ("rtn_w4_g64", "out_of_memory", 1, 4),
-    ]
 
 
 def test_what_was_made_is_kept_and_what_does_not_fit_the_disk_is_refused(home, monkeypatch):
@@ -72,7 +52,7 @@ def test_what_was_made_is_kept_and_what_does_not_fit_the_disk_is_refused(home, m
 
 def copied(task, target, dtype):
     """The float model in another dtype, as a notebook would write it."""
-    decoder.load(task.folder, dtype).save_pretrained(target)
+    streaming.load_dense(task.folder, dtype).save_pretrained(target)
     task.tokenizer.save_pretrained(target)
 
 
@@ -92,7 +72,7 @@ def test_a_librarys_variant_is_what_its_function_writes_and_another_setting_is_a
 def test_only_some_layers_of_a_variant_are_its_own(home):
     task = prepare(limit=2)
     built = build.folders(task, TWO)
-    chosen = tuple(decoder.shapes(decoder.load(task.folder).config))[:3]
+    chosen = tuple(decoder.shapes(streaming.load_dense(task.folder).config))[:3]
     part = dataclasses.replace(built["rtn_w2_g64"], name="part", layers=chosen)
     whole, quantized, mixed = (build.load(task, v) for v in [*built.values(), part])
     for name, weight in mixed.named_parameters():
@@ -112,11 +92,10 @@ def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
         built = build.folders(task, making)
         scores = build.evaluate(task, built)
         assert list(built) == list(scores) == ["fp32", *making]
-        alone = measure.last_sentence(task, built)["log_likelihood"].tolist()
-        assert torch.get_num_threads() == threads
+        assert torch.get_num_threads() == task.threads == 1
         files = [f for v in built.values() for f in sorted(v.folder.glob("*.safetensors"))]
         said = [s.log_likelihood.tobytes() for s in scores.values()]
-        made[threads] = ([*map(file_sha256, files)], said, alone)
+        made[threads] = ([*map(file_sha256, files)], said)
     assert made[1] == made[3]
 
 
@@ -130,7 +109,10 @@ def test_the_embedded_model_is_worth_quantizing(home):
     assert top5["fp32"] >= 0.80
     assert abs(top5["gptq_w8_g64"] - top5["fp32"]) <= 0.005
     assert top5["rtn_w2_g64"] < 0.10
-    assert (measure.last_sentence(task, built)["first_token"] < 5).mean() < 0.40
+    short = [lambada.last_sentence(passage) for passage in task.passages]
+    encoded = lambada.encode(short, task.tokenizer, task.longest)
+    alone = scoring.score(build.load(task, built["fp32"]), encoded)
+    assert (alone.first_rank < 5).mean() < 0.40
     assert sum(e.targets > 1 for e in task.encoded) > 0.5 * len(task.encoded)
     twin = data.twin(task, 0.0)
     pair = build.evaluate(twin, build.folders(twin, TWO))

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import processors
 
 from qlab.core.errors import QlabError
-from qlab.language import configuration, decoder, lambada
-from qlab.language.configuration import INDEX
+from qlab.language import decoder, lambada, streaming
+from qlab.language.decoder import INDEX
 
 SHAPE = tiny_llama.SHAPE
 NEOX = {k: v for k, v in SHAPE.items() if k != "num_key_value_heads"}
@@ -63,12 +63,12 @@ def edit(path, without=(), **changes) -> None:
 def test_what_transformers_5_writes_means_what_it_meant_before(tmp_path, name):
     config, rope = SPELLINGS[name]
     tiny_llama.save(config, tmp_path)
-    before = tiny_llama.logits(decoder.load(tmp_path))
+    before = tiny_llama.logits(streaming.load_dense(tmp_path))
     assert torch.equal(before, tiny_llama.logits(tiny_llama.theirs(tmp_path)))
     edit(tmp_path / "config.json", OLD, dtype="float32", rope_parameters=rope)
-    assert torch.equal(tiny_llama.logits(decoder.load(tmp_path)), before)
+    assert torch.equal(tiny_llama.logits(streaming.load_dense(tmp_path)), before)
     edit(tmp_path / "config.json", ["rope_parameters"])  # as if it were passed over
-    assert not torch.allclose(tiny_llama.logits(decoder.load(tmp_path)), before, atol=1e-3)
+    assert not torch.allclose(tiny_llama.logits(streaming.load_dense(tmp_path)), before, atol=1e-3)
 
 
 LONG = {"rope_type": "longrope", "original_max_position_embeddings": 32}
@@ -85,7 +85,7 @@ def test_what_transformers_4_cannot_mean_is_refused(tmp_path, config, rope):
     tiny_llama.save(config, tmp_path)
     edit(tmp_path / "config.json", OLD, rope_parameters=rope)
     with pytest.raises(QlabError, match="what the installed transformers cannot read ..?rope_"):
-        configuration.read(tmp_path)
+        decoder.read_config(tmp_path)
 
 
 KINDS = [("bert", "BertForMaskedLM"), ("llama", "LlamaForSequenceClassification"),
@@ -96,17 +96,17 @@ KINDS = [("bert", "BertForMaskedLM"), ("llama", "LlamaForSequenceClassification"
 def test_what_is_no_causal_decoder_is_refused(folder, kind, named):
     (folder / "config.json").write_text(json.dumps({"model_type": kind, "architectures": [named]}))
     with pytest.raises(QlabError, match=f"holds {named}; expected a causal decoder"):
-        configuration.read(folder)
+        decoder.read_config(folder)
 
 
 def test_code_in_the_folder_is_never_run(folder):
     (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass T: pass\n")
     edit(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", "evil.T"]})
     edit(folder / "config.json", auto_map={"AutoModelForCausalLM": "evil.T", "AutoConfig": "e.T"})
-    decoder.load(folder)  # a family that transformers has
+    streaming.load_dense(folder)  # a family that transformers has
     edit(folder / "config.json", model_type="own")
     with pytest.raises(QlabError, match="Code that a folder brings is never run"):
-        decoder.load(folder)
+        streaming.load_dense(folder)
     assert not (folder / "ran").exists()
 
 
@@ -115,15 +115,15 @@ def test_weights_that_are_not_the_configurations_are_never_drawn_at_random(folde
     taken = {n: t for n, t in tensors.items() if n != "model.layers.1.mlp.up_proj.weight"}
     save_file(taken, folder / "model.safetensors")
     with pytest.raises(QlabError, match=r"lack the tensor model\.layers\.1\.mlp\.up_proj\.weight"):
-        decoder.load(folder)
+        streaming.load_dense(folder)
     save_file(tensors, folder / "model.safetensors")
     edit(folder / "config.json", intermediate_size=96)
     with pytest.raises(RuntimeError, match=r"mlp.gate_proj.weight: .*Size\(\[64, 32\]\) from"):
-        decoder.load(folder)
+        streaming.load_dense(folder)
     edit(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
-    assert configuration.quantized(configuration.check(folder))
+    assert decoder.quantized(decoder.read_config(folder))
     with pytest.raises(QlabError, match="is quantized already; give the float model"):
-        decoder.load(folder)
+        decoder.Walk(folder, [])
 
 
 def missing_shard(folder):
@@ -149,7 +149,9 @@ SPOILT = [
 def test_spoilt_folders(folder, spoil, sentence):
     spoil(folder)
     with pytest.raises(QlabError, match=sentence):
-        configuration.check(folder)
+        decoder.read_config(folder)
+        decoder.load_tokenizer(folder)
+        decoder.Weights(folder)
 
 
 def with_ends(folder, template="<s> $A", **settings):
@@ -160,7 +162,7 @@ def with_ends(folder, template="<s> $A", **settings):
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(template, None, ends)
     tokenizer.save_pretrained(folder)
     edit(folder / "tokenizer_config.json", **settings)
-    return configuration.load_tokenizer(folder)
+    return decoder.load_tokenizer(folder)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -175,7 +177,7 @@ def test_a_tokenizer_that_transformers_5_saved_gives_the_same_tokens(folder):
     expected = with_ends(folder)("so it is")["input_ids"]
     words = {"tokenizer_class": "TokenizersBackend", "extra_special_tokens": ["<image>"]}
     edit(folder / "tokenizer_config.json", ["added_tokens_decoder"], **words, backend="tokenizers")
-    found = configuration.load_tokenizer(folder)
+    found = decoder.load_tokenizer(folder)
     assert found("so it is")["input_ids"] == expected and lambada.begins(found)
     assert (found.bos_token, found.eos_token) == ("<s>", "</s>")
 

@@ -8,7 +8,7 @@ import tiny_llama
 
 from qlab.core import fetch, hub
 from qlab.core.errors import QlabError
-from qlab.language import bnb, data, device, gptq
+from qlab.language import data, device, gptq, streaming
 from qlab.language.lambada import TRAINING
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
@@ -125,6 +125,6 @@ def test_parameters_that_cannot_be_met(own, changes, sentence):
 
 def test_work_that_cannot_be_done():
     with pytest.raises(QlabError, match="up has 96 inputs and 30 outputs. Take 8 bits"):
-        bnb.check_four_bits({"fine": (32, 64), "up": (30, 96)})
+        streaming.check_four_bits({"fine": (32, 64), "up": (30, 96)})
     with pytest.raises(QlabError, match="up has 172 outputs and"):
         gptq.RoundToNearest(4, 64).check({"up": (172, 64)})

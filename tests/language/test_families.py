@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from tiny_llama import FAMILIES
 
-from qlab.language import decoder, gptq, scoring, speed, streaming, walk
-from qlab.language.configuration import INDEX
+from qlab.language import decoder, gptq, scoring, speed, streaming
+from qlab.language.decoder import INDEX
 from qlab.language.lambada import Encoded
 
 PASSAGES = tiny_llama.PASSAGES
@@ -29,7 +29,7 @@ def theirs(folder):
 
 
 def test_logits_and_scores_are_those_of_transformers(family):
-    model, whole = decoder.load(family), theirs(family)
+    model, whole = streaming.load_dense(family), theirs(family)
     assert torch.equal(tiny_llama.logits(model), tiny_llama.logits(whole))
     assert tiny_llama.logits(model).std() > 0.5 and not model.training
     rng = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def test_block_by_block_the_states_are_those_of_the_whole_model(family):
     for passage in PASSAGES:
         tiny_llama.logits(whole, passage)
     with torch.no_grad():
-        through = walk.Walk(family, PASSAGES)
+        through = decoder.Walk(family, PASSAGES)
         for _, block, groups in through.each():
             used = [name for group in groups for name in group]
             shared = [group for group in groups if len(group) > 1]  # have the same inputs
@@ -58,7 +58,7 @@ def test_block_by_block_the_states_are_those_of_the_whole_model(family):
 
 
 def test_quantized_packed_and_read_back(family, made):
-    parent = decoder.load(family)
+    parent = streaming.load_dense(family)
     eight = streaming.load_dense(made(gptq.RoundToNearest(8, 32), of=family))
     layers, inside = decoder.shapes(parent.config), decoder.blocks(parent)[0]
     own = [n for n in decoder.linears(parent) if n.startswith(inside)]
@@ -78,7 +78,11 @@ def test_quantized_packed_and_read_back(family, made):
 @pytest.mark.parametrize("settings", [{"load_in_8bit": True}, {"load_in_4bit": True}])
 def test_bitsandbytes_folders_are_read(family, tmp_path, settings):
     quantized = tiny_llama.bitsandbytes(family, tmp_path, **settings)
-    models = (decoder.load(family), streaming.load_dense(tmp_path), streaming.load_packed(tmp_path))
+    models = (
+        streaming.load_dense(family),
+        streaming.load_dense(tmp_path),
+        streaming.load_packed(tmp_path),
+    )
     exact, dense, packed = map(tiny_llama.logits, models)
     assert torch.equal(packed, tiny_llama.logits(quantized))
     # int8 rounds its inputs too, and the 4-bit CPU kernel may multiply in bfloat16.
@@ -91,8 +95,8 @@ def test_names_in_the_file_may_lack_the_trunks(family, tmp_path, made):
     tiny_llama.save(FAMILIES["gpt2"], tmp_path)
     tensors = {n.removeprefix("transformer."): t for n, t in tiny_llama.stored(family).items()}
     save_file(tensors, tmp_path / "model.safetensors")
-    expected = tiny_llama.logits(decoder.load(family))
-    assert torch.equal(tiny_llama.logits(decoder.load(tmp_path)), expected)
+    expected = tiny_llama.logits(streaming.load_dense(family))
+    assert torch.equal(tiny_llama.logits(streaming.load_dense(tmp_path)), expected)
     method = gptq.RoundToNearest(4, 32)
     found, expected = (streaming.load_dense(made(method, of=f)) for f in (tmp_path, family))
     assert torch.equal(tiny_llama.logits(found), tiny_llama.logits(expected))
@@ -106,7 +110,7 @@ def test_tied_or_not_in_one_file_or_many_and_in_half_precision(tmp_path, name, s
     tiny_llama.save(type(FAMILIES[name]).from_dict(told), tmp_path, shard=shard)
     assert (tmp_path / INDEX).is_file() == (shard == "50KB")
     for dtype in ("float32", "bfloat16"):  # in which rotary positions stay float32
-        model, kind = decoder.load(tmp_path, dtype), getattr(torch, dtype)
+        model, kind = streaming.load_dense(tmp_path, dtype), getattr(torch, dtype)
         whole = tiny_llama.theirs(tmp_path, torch_dtype=kind)
         assert torch.equal(tiny_llama.logits(model), tiny_llama.logits(whole))
         assert {p.dtype for p in model.parameters()} == {kind}
@@ -114,7 +118,7 @@ def test_tied_or_not_in_one_file_or_many_and_in_half_precision(tmp_path, name, s
 
 
 def test_what_it_writes_on_a_clock_is_what_generate_writes(family):
-    model, prompt = decoder.load(family), PASSAGES[3]
+    model, prompt = streaming.load_dense(family), PASSAGES[3]
     ids = torch.tensor([prompt])
     more = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
     theirs = model.generate(ids, attention_mask=torch.ones_like(ids), **more)[0].tolist()

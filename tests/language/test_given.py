@@ -10,14 +10,10 @@ from safetensors.torch import save_file
 
 from qlab.core.errors import QlabError
 from qlab.language import (
-    auto_gptq_compat,
-    bnb,
     build,
-    configuration,
     data,
     decoder,
     device,
-    given,
     gptq,
     lambada,
     scoring,
@@ -60,7 +56,7 @@ def turned(name: str, weight: np.ndarray) -> np.ndarray:
 def write_gguf(source, file, **flags) -> None:
     """The tiny Llama of a folder: matrices in Q8_0, norms in float32."""
     gguf = pytest.importorskip("gguf")
-    config, words = configuration.read(source), configuration.load_tokenizer(source)
+    config, words = decoder.read_config(source), decoder.load_tokenizer(source)
     writer, kind = gguf.GGUFWriter(file, "llama"), gguf.GGMLQuantizationType.Q8_0
     tokens = words.convert_ids_to_tokens(range(260)) + ["ab", "cd"]
     told = {
@@ -95,14 +91,14 @@ def test_a_gguf_file_is_its_weights_in_float32_and_begins_texts_as_it_says(tmp_p
     task = prepare(tmp_path, model=str(tmp_path / "mine.Q8_0.gguf"))
     assert task.model == "mine.Q8_0" and task.as_is is None
     assert "whose weights were stored as Q8_0, F32" in " ".join(task.notes)
-    model, words = decoder.load(task.folder), configuration.load_tokenizer(task.folder)
+    model, words = streaming.load_dense(task.folder), decoder.load_tokenizer(task.folder)
     for name, weight in parent.named_parameters():
         off = (model.get_parameter(name) - weight).abs().max() / weight.abs().max()
         assert off < 0.57 / 127 and (off > 0) == (weight.ndim > 1), name
     assert (model.config.num_key_value_heads, model.config.max_position_embeddings) == (2, 64)
     assert lambada.begins(words) == flags.get("add_bos_token", False)
     assert (words.bos_token_id, words.eos_token_id) == (256, 257)
-    plain = configuration.load_tokenizer(tmp_path / "source")("so it was")["input_ids"]
+    plain = decoder.load_tokenizer(tmp_path / "source")("so it was")["input_ids"]
     assert words("so it was", add_special_tokens=False)["input_ids"] == plain
 
 
@@ -112,18 +108,18 @@ def test_a_gguf_file_that_was_cut_is_one_sentence(tmp_path):
     for share in (0.9, 0.01, 0):
         file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
         with pytest.raises(QlabError, match=r"m\.gguf .*GGUF file"):
-            given.from_gguf(file)
+            data.from_gguf(file)
 
 
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_a_published_gguf_file(real_data):
     file = real_data / "llm" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    folder = given.from_gguf(file)
-    words = configuration.load_tokenizer(folder)
+    folder = data.from_gguf(file)
+    words = decoder.load_tokenizer(folder)
     assert not lambada.begins(words)
     assert len(words("in 1984")["input_ids"]) == 6  # digits one by one
-    assert "stored as Q4_1, F32, Q8_0" in given.about(file.name, folder)[0]
+    assert (folder.parent / data.KINDS).read_text() == "Q4_1, F32, Q8_0"
 
 
 # Quantized already
@@ -139,7 +135,7 @@ def test_a_gptq_folder_is_measured_as_it_is(source, made, tmp_path):
         assert task.as_is == folder and task.model == folder.name
         variants = build.folders(task, {})
         assert list(variants) == ["fp32", "as_is"]
-        assert variants["as_is"].about == ("gptq", 4, 32)
+        assert variants["as_is"].about == {"method": "gptq", "bits": 4, "group_size": 32}
         found = build.evaluate(task, variants)
         wanted = scoring.score(expected, task.encoded)
         assert np.array_equal(found["as_is"].log_likelihood, wanted.log_likelihood)
@@ -166,7 +162,7 @@ def test_columns_in_another_order_are_read_dense_and_not_multiplied(made):
     """As GPTQ with desc_act writes them: against auto-gptq's layer that knows that order."""
     folder, name = made(gptq.Gptq(4, 32)), "model.layers.0.mlp.up_proj"
     qlinear_cuda = pytest.importorskip("auto_gptq.nn_modules.qlinear.qlinear_cuda")
-    auto_gptq_compat.load()
+    gptq.library()
     tensors = tiny_llama.stored(folder)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
     tensors[f"{name}.g_idx"] = tensors[f"{name}.g_idx"][order].contiguous()
@@ -174,7 +170,7 @@ def test_columns_in_another_order_are_read_dense_and_not_multiplied(made):
         path.unlink()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     theirs = qlinear_cuda.QuantLinear(4, 32, 64, 192, bias=False)
-    theirs.load_state_dict({e: tensors[f"{name}.{e}"] for e in gptq.gptq_format.SUFFIXES})
+    theirs.load_state_dict({e: tensors[f"{name}.{e}"] for e in gptq.SUFFIXES})
     theirs.scales = theirs.scales.float()
     dense = streaming.load_dense(folder).get_submodule(name).weight
     torch.testing.assert_close(theirs(torch.eye(64)).t(), dense, rtol=1e-5, atol=1e-6)
@@ -189,7 +185,7 @@ def test_doubly_quantized_nf4_is_read_as_bitsandbytes_reads_it(source, tmp_path)
     for name in decoder.shapes(ours.config):
         weight = theirs.get_submodule(name).weight
         assert weight.quant_state.nested
-        wanted = bnb.quiet().functional.dequantize_4bit(weight.data, weight.quant_state)
+        wanted = streaming.bitsandbytes().dequantize_4bit(weight.data, weight.quant_state)
         assert torch.equal(ours.get_submodule(name).weight, wanted)
 
 
@@ -203,7 +199,7 @@ def awq_packed(numbers: torch.Tensor) -> torch.Tensor:
 
 def test_awq_is_read_as_dense_weights(source, tmp_path):
     random, tensors, wanted = torch.Generator().manual_seed(0), tiny_llama.stored(source), {}
-    for name, (rows, columns) in decoder.shapes(configuration.read(source)).items():
+    for name, (rows, columns) in decoder.shapes(decoder.read_config(source)).items():
         levels = torch.randint(0, 16, (columns, rows), generator=random)
         zeros = torch.randint(0, 16, (columns // 32, rows), generator=random)
         scales = torch.rand(columns // 32, rows, generator=random).half() * 0.1
@@ -219,7 +215,7 @@ def test_awq_is_read_as_dense_weights(source, tmp_path):
     for name, weight in wanted.items():
         torch.testing.assert_close(model.get_submodule(name).weight, weight, rtol=1e-6, atol=0)
     task = prepare(tmp_path, model=str(tmp_path))
-    assert build.folders(task, {})["as_is"].about == ("awq", 4, 32)
+    assert build.folders(task, {})["as_is"].about["method"] == "awq"
     with pytest.raises(QlabError, match="No kernel here"):
         streaming.load_packed(task.as_is)
 

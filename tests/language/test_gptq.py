@@ -5,7 +5,7 @@ import tiny_llama
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import auto_gptq_compat, configuration, decoder, gptq_format
+from qlab.language import decoder, gptq, streaming
 from qlab.language.gptq import Gptq, RoundToNearest
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -40,7 +40,7 @@ def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
     # The topmost level is one short of symmetric: there a weight may be off by a whole step.
     inside = scale * (2 ** (bits - 1) - 0.5) > WEIGHT
     assert (off <= 0.501 * scale)[inside].all() and (off <= 1.002 * scale).all()
-    levels = gptq_format.integers(first.tensors["qweight"], bits)
+    levels = gptq.integers(first.tensors["qweight"], bits)
     if (levels == 0).any(0).all():  # else the grid of the rounded weights is another one
         again = method.quantize(first.dense)
         assert torch.equal(again.tensors["qweight"], first.tensors["qweight"])
@@ -75,28 +75,28 @@ def on_a_grid(bits: int, factor: float = 1):
 @pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_what_is_packed_is_read_back_exactly(bits):
     levels, scales, zeros, weight = on_a_grid(bits)
-    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
+    tensors = gptq.pack(weight, scales, zeros, bits, 64)
     assert tensors["scales"].dtype == torch.float16
-    assert torch.equal(gptq_format.integers(tensors["qweight"], bits), levels.t().int())
-    torch.testing.assert_close(gptq_format.unpack(tensors, bits), weight, rtol=1e-6, atol=0)
-    gptq_format.check_packed(tensors, weight, bits)
+    assert torch.equal(gptq.integers(tensors["qweight"], bits), levels.t().int())
+    torch.testing.assert_close(gptq.unpack(tensors, bits), weight, rtol=1e-6, atol=0)
+    gptq.check_packed(tensors, weight, bits)
 
 
 def test_a_zero_point_of_0_is_refused():
     _, scales, zeros, weight = on_a_grid(2)
     zeros[3, 1] = 0
     with pytest.raises(QlabError, match=r"zero-points of 1 to 4 in 2 bits; these are 0 to"):
-        gptq_format.pack(weight, scales, zeros, 2, 64)
+        gptq.pack(weight, scales, zeros, 2, 64)
 
 
 @pytest.mark.parametrize("bits", (2, 3, 4, 8))
 def test_scales_that_float16_rounds_are_within_the_tolerance_and_a_wrong_integer_is_not(bits):
     _, scales, zeros, weight = on_a_grid(bits, 1.0003)  # between two float16 numbers
-    tensors = gptq_format.pack(weight, scales, zeros, bits, 64)
-    gptq_format.check_packed(tensors, weight, bits)
+    tensors = gptq.pack(weight, scales, zeros, bits, 64)
+    gptq.check_packed(tensors, weight, bits)
     tensors["qweight"][5, 7] ^= 1
     with pytest.raises(QlabError, match=f"1 of {weight.numel()} weights, packed to {bits} bits"):
-        gptq_format.check_packed(tensors, weight, bits)
+        gptq.check_packed(tensors, weight, bits)
 
 
 def test_integers_fit_the_scale_as_it_is_stored():
@@ -104,7 +104,7 @@ def test_integers_fit_the_scale_as_it_is_stored():
     levels, scales, zeros, _ = on_a_grid(8)
     scales[:], zeros[:] = 60.4 * 2**-24, 128
     weight = scales[0, 0] * (levels - 128)
-    found = gptq_format.unpack(gptq_format.pack(weight, scales, zeros, 8, 64), 8)
+    found = gptq.unpack(gptq.pack(weight, scales, zeros, 8, 64), 8)
     steps = (found - weight).abs() / scales[0, 0]
     within = (levels > 1) & (levels < 254)
     assert steps[within].max() < 0.51 and steps.max() < 1.02  # the outermost have nowhere to go
@@ -113,9 +113,9 @@ def test_integers_fit_the_scale_as_it_is_stored():
 @pytest.mark.parametrize("factor", [1e-8, 1e9])
 def test_scales_beyond_float16_are_seen(factor):
     _, scales, zeros, weight = on_a_grid(4, factor)
-    tensors = gptq_format.pack(weight, scales, zeros, 4, 64)
+    tensors = gptq.pack(weight, scales, zeros, 4, 64)
     with pytest.raises(QlabError, match="read back otherwise"):
-        gptq_format.check_packed(tensors, weight, 4)
+        gptq.check_packed(tensors, weight, 4)
 
 
 PASSAGES = tiny_llama.PASSAGES
@@ -125,16 +125,16 @@ EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 @pytest.mark.parametrize("bits", [8, 4, 3, 2])
 def test_streaming_packs_what_auto_gptq_packs(source, made, bits, monkeypatch):
     ours = tiny_llama.stored(made(Gptq(bits, 64)))
-    auto_gptq = auto_gptq_compat.load()
+    auto_gptq = gptq.library()
     from auto_gptq.modeling.llama import LlamaGPTQForCausalLM
 
     for module in (auto_gptq.modeling._base, auto_gptq.modeling._utils):  # it knows only a GPU
         monkeypatch.setattr(module, "CUDA_0", torch.device("cpu"))
     settings = auto_gptq.BaseQuantizeConfig(bits=bits, group_size=64, desc_act=False)
-    whole = LlamaGPTQForCausalLM(decoder.load(source), False, settings)
+    whole = LlamaGPTQForCausalLM(streaming.load_dense(source), False, settings)
     rows = [torch.tensor([p]) for p in PASSAGES]
     examples = [{"input_ids": r, "attention_mask": torch.ones_like(r)} for r in rows]
-    with auto_gptq_compat.quantizing():
+    with gptq.without_cuda():
         whole.quantize(examples, batch_size=1)
     packed = {n: t for n, t in whole.model.state_dict().items() if n.startswith("model.layers")}
     compared = [name for name in packed if name in ours]
@@ -151,7 +151,7 @@ def test_the_folder_is_one_that_hugging_face_knows(source, made):
     assert EMBEDDING not in kept and torch.equal(kept[HEAD], before[EMBEDDING])
     shards = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
     assert sorted(path.name for path in target.glob("*.safetensors")) == shards
-    assert configuration.check(target).quantization_config["bits"] == 2
+    assert decoder.read_config(target).quantization_config["bits"] == 2
     assert {path.name for path in source.glob("*token*")} <= {p.name for p in target.iterdir()}
 
 

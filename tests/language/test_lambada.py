@@ -1,6 +1,5 @@
 """Passages are read, split and tokenized as lm-evaluation-harness does it; mini_lambada."""
 
-import itertools
 import json
 
 import pytest
@@ -8,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors, tra
 from transformers import PreTrainedTokenizerFast
 
 from qlab.core.errors import QlabError
-from qlab.language import lambada, mini_lambada
+from qlab.language import lambada
 
 TEXTS = [
     "Ann gave the red ball to Tom and went home. Later she asked for the ball",
@@ -87,7 +86,7 @@ def test_a_long_passage_loses_its_beginning_and_is_counted():
     assert lambada.encode(passages, tokenizer(), limit) == whole
     cut = lambada.encode(passages, tokenizer(), limit - 3)
     assert cut[longest] == (whole[longest].tokens[3:], whole[longest].targets, 3)
-    assert (lambada.truncated(whole), lambada.truncated(cut)) == (0, 1)
+    assert [sum(e.dropped > 0 for e in some) for some in (whole, cut)] == [0, 1]
 
 
 def test_a_byte_order_mark_windows_line_ends_and_white_space_after_the_word(tmp_path, caplog):
@@ -116,16 +115,16 @@ def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():
 
 @pytest.mark.real_data
 def test_all_of_lambada_is_tokenized_as_the_harness_does(real_data):
-    from qlab.language import configuration
+    from qlab.language import decoder
 
-    chosen = configuration.load_tokenizer(real_data / "llm" / "stories260K-pad192")
+    chosen = decoder.load_tokenizer(real_data / "llm" / "stories260K-pad192")
     passages = lambada.read(real_data / "lambada" / "lambada_test.jsonl")
     assert len(passages) == 5153
     found = lambada.encode(passages, chosen, 100_000)
     for passage, encoded in zip(passages[::7], found[::7], strict=True):
         context, word = harness_pair(passage.text, chosen)
         assert encoded == (context + word, len(word), 0)
-    assert lambada.truncated(lambada.encode(passages, chosen, 512)) == 0
+    assert not any(e.dropped for e in lambada.encode(passages, chosen, 512))
 
 
 def test_the_last_sentence_keeps_its_word():
@@ -140,26 +139,14 @@ def test_the_last_sentence_keeps_its_word():
         assert found.text == f"{found.context} {found.word}"
 
 
-def test_splits_are_the_same_here_as_where_the_numbers_were_made_and_share_no_passage():
-    found = {split: mini_lambada.texts(split, 2000) for split in mini_lambada.COUNTS}
-    for split, texts in found.items():
-        assert len(texts) == 2000 and mini_lambada.texts(split, 3) == texts[:3]
-    for one, other in itertools.combinations(found.values(), 2):
-        assert not set(one) & set(other)
-    eighths = [set(e) for e in mini_lambada.EIGHTHS.values()]
-    assert sum(map(len, eighths)) == len(set.union(*eighths)) == 8
-
-
-def test_the_last_word_was_told_before_but_not_next_door():
+def test_embedded_splits_share_no_passage_and_their_last_word_was_told_but_not_next_door():
     """Named in an earlier sentence; the last two tell nothing about it but the question."""
-    for text in mini_lambada.texts("test", 500):
+    counts = {"train": 4000, "calibration": 256, "test": 2000}
+    found = {part: [p.text for p in lambada.first(9999, part)] for part in counts}
+    assert {part: len(set(texts)) for part, texts in found.items()} == counts
+    assert len(set().union(*found.values())) == sum(counts.values())
+    for text in found["test"][:500]:
         *told, aside, last = text.split(". ")
         word = last.rsplit(" ", 1)[1]
         assert any(word in sentence.split() for sentence in told), text
         assert word not in aside.split() and word not in last.rsplit(" ", 1)[0].split(), text
-
-
-def test_a_machine_that_draws_others_is_refused(monkeypatch):
-    monkeypatch.setitem(mini_lambada.DIGESTS, "test", "0" * 64)
-    with pytest.raises(QlabError, match="'test' came out different here .*requirements.lock"):
-        mini_lambada.texts("test", 5)

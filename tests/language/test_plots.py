@@ -43,18 +43,18 @@ def test_the_model_itself_is_neither_twin_nor_embedded_one_nor_part_nor_last_sen
     pd.testing.assert_frame_equal(plots.whole(table), table[: 2 * len(MADE)])
 
 
-@pytest.mark.parametrize(("draw", "over"), [(plots.dots, []), (plots.curves, ["k"])])
-def test_a_figure_keeps_its_rows_in_order_and_of_none_there_is_no_figure(empty_home, draw, over):
-    draw("some", "smoke", rows(k=3), "A title", *over)
+@pytest.mark.parametrize("over", ["", "k"])
+def test_a_figure_keeps_its_rows_in_order_and_of_none_there_is_no_figure(empty_home, over):
+    plots.points("some", "smoke", rows(k=3), "A title", over)
     assert drawn("some") == ORDER
-    draw("none", "smoke", rows()[:0], "A title", *over)
+    plots.points("none", "smoke", rows()[:0], "A title", over)
     assert not (paths.figures("smoke") / "none.csv").exists()
 
 
-def test_outliers_are_drawn_for_what_every_twin_has(empty_home):
-    both, few = ("llama_mini", "llama_mini_even"), ["rtn_w4_g64", "gptq_w4_g64"]
-    table = [rows(model=both[0]), rows(model=both[1], variants=few)]
-    for model in (*both, "another"):
-        table.append(rows("kurtosis", ["fp32"], model=model, part="weights").assign(value=9.0))
-    plots.outliers(pd.concat(table, ignore_index=True), "smoke")
-    assert set(drawn("llama_outliers")) == set(few)
+def test_a_table_has_intervals_and_whole_numbers_and_leaves_empty_what_is_not_there():
+    table = pd.concat([rows(k=1), rows("size_bytes", ["fp32"], ci_low=None, ci_high=None)])
+    table.loc[table["metric"] == "size_bytes", "value"] = 123456.0
+    found = plots.told(plots.in_order(table))
+    assert list(found.index) == ORDER
+    assert found.loc["fp32"].tolist() == ["-0.1 [-0.4, 0.1]", "123,456"]
+    assert found.loc["own", "size_bytes"] == ""

@@ -3,9 +3,9 @@
 import pytest
 from conftest import fresh_home
 
-from qlab.language import build, data, outcomes, scoring
+from qlab.language import build, data, scoring
 from qlab.language.gptq import Gptq, RoundToNearest
-from qlab.language.outcomes import ACC, Metric
+from qlab.language.scoring import ACC, Metric
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 VARIANTS = {"gptq_w8_g64": Gptq(8, 64), "gptq_w4_g64": Gptq(4, 64)}
@@ -34,8 +34,8 @@ def found(real_data, tmp_path_factory):
     assert (task.dataset, len(task.passages)) == ("lambada_openai", 5153)
     built = build.folders(task, VARIANTS)
     scores = build.evaluate(task, built)
-    rows = outcomes.table(task, scores)
-    yield {variant: outcomes.hits(of) for variant, of in outcomes.by_variant(rows)} | {
+    rows = scoring.table(task, scores)
+    yield {variant: scoring.hits(of) for variant, of in scoring.by_variant(rows)} | {
         "perplexity": scoring.perplexity(scores["fp32"].log_likelihood)
     }
     patch.undo()

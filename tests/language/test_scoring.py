@@ -1,6 +1,7 @@
-"""Scores are those of a plain loop over passages; with real data, lm-evaluation-harness's own."""
+"""Scores are those of a plain loop over passages; wrong answers are of a kind, and can be read."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,15 +9,15 @@ import tiny_llama
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import decoder, scoring
-from qlab.language.lambada import Encoded
+from qlab.language import scoring, streaming
+from qlab.language.lambada import Encoded, Passage
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
     tiny_llama.write(folder)
-    return decoder.load(folder)
+    return streaming.load_dense(folder)
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +105,48 @@ def test_divergence_is_kullback_leiblers_from_the_float_parents_first_token(
     assert (again[:20] < 1e-6).all()
 
 
-def test_acc_and_perplexity_by_hand():
-    scores = tiny_llama.scores([0, 1, 1, 0, 1], -np.log([2.0, 4, 8, 16, 32]))
-    assert scoring.acc(scores) == 0.4
-    assert scoring.perplexity(scores.log_likelihood) == pytest.approx(8)
+def test_perplexity_by_hand():
+    assert scoring.perplexity(-np.log([2.0, 4, 8, 16, 32])) == pytest.approx(8)
     assert scoring.perplexity(np.full(5, -1e5)) == np.inf
+
+
+PASSAGE = Passage("Bolas met Marven. He saw Marven", "Bolas met Marven. He saw", "Marven")
+KINDS = {  # of a piece of the vocabulary
+    "Ġ,": "punctuation or end",
+    "Ġ": "punctuation or end",
+    "<|end_of_text|>": "punctuation or end",
+    "</s>": "punctuation or end",
+    "ven": "fragment",
+    "ĠMar": "the right beginning",
+    "ĠBo": "from the passage",
+    "▁Bolas": "from the passage",
+    "Ġthe": "function word",
+    "ĠHe": "function word",
+    "Ġhouse": "another word",
+}
+PIECES = list(KINDS)
+WORDS = SimpleNamespace(
+    convert_ids_to_tokens=lambda ids: [PIECES[i] for i in ids],
+    decode=lambda ids: "".join(PIECES[i] for i in ids).replace("Ġ", " ").replace("▁", ""),
+)
+
+
+def test_a_prediction_has_one_kind_and_is_written_so_that_one_sees_how_it_begins():
+    for number, (piece, kind) in enumerate(KINDS.items()):
+        assert scoring.kind(number, PASSAGE, WORDS) == kind, piece
+        assert kind in scoring.KINDS
+    ids = [PIECES.index(piece) for piece in ("ĠMar", "ven", "Ġthe", "Ġ")]
+    assert scoring.written(ids, WORDS) == ["Mar", "·ven", "the", "␣"]
+
+
+def test_only_wrong_answers_are_sorted_by_kind():
+    first = np.array([[PIECES.index("ĠMar")] * 10, [PIECES.index("Ġthe")] * 10])
+    found = {
+        "fp32": tiny_llama.scores([0, 3], top_tokens=first),
+        "w2": tiny_llama.scores([9, 9], top_tokens=np.full((2, 10), PIECES.index("Ġ,"))),
+    }
+    table = scoring.kinds(found, [PASSAGE] * 2, WORDS).set_index(["variant", "kind"])
+    assert len(table) == 2 * len(scoring.KINDS)
+    assert table.loc[("fp32", "function word")].tolist() == [1, 1]
+    assert table.loc[("w2", "punctuation or end")].tolist() == [2, 2]
+    assert table["count"].sum() == 3

@@ -8,11 +8,12 @@ import tiny_llama
 
 from qlab.language import build, speed
 from qlab.language.gptq import RoundToNearest
+from qlab.language.quantized import Library
 
 PASSAGES = [[5, 6, 7], [8, 9, 10, 11, 12], [1]]
 TASK = SimpleNamespace(choice=SimpleNamespace(device="cpu"), given=SimpleNamespace(threads=1),
                        model="m", dataset="d", processor=lambda share="": share)  # fmt: skip
-ABOUT = build.About(None, 32)
+ABOUT = Library(None, 32)
 
 
 def test_each_metric_counts_what_it_says(tmp_path, monkeypatch):

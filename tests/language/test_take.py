@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from qlab.core import records
 from qlab.core.records import Record
-from qlab.language import gptq, streaming, take
-from qlab.language.build import About, Variant
+from qlab.language import build, gptq, streaming
+from qlab.language.quantized import Library
 
 ALSO = """
 import numpy as np
@@ -33,9 +33,9 @@ def kept(tmp_path):
     def keep(folder, adapter=None):
         about = {"experiment": "e", "model": "m", "dataset": "d", "unit": "1"}
         table = records.as_table([Record(**about, variant="v", metric="acc", value=0.5)])
-        variant = Variant("v", About("gptq", 4, 32), folder, adapter)
+        variant = build.Variant("v", Library("gptq", 4, 32), folder, adapter)
         mine = tmp_path / "mine" / folder.name
-        return take.keep(mine, SimpleNamespace(model="m"), variant, table, {"commit": "c"})
+        return build.take(mine, SimpleNamespace(model="m"), variant, table, {"commit": "c"})
 
     return keep
 

@@ -84,7 +84,7 @@ def finished(tmp_path_factory) -> Path:
     point = (ROOT / "src" / "qlab" / "language" / "point.py").read_text()
     files = {f"src/qlab/language/{n}.py": "" for n in ("__init__", "toy_deep", "toy_other")}
     files |= {"src/qlab/language/point.py": point.partition("def measure")[0] + MEASURE}
-    files |= {str(DESCRIBED): SWEEPS, "data/mini_lambada.yaml": ""}
+    files |= {str(DESCRIBED): SWEEPS, "data/mini_lambada/test.jsonl": ""}
     files |= {"data/models/llama_mini/weights": ""}
     real = ["src/qlab/run", "src/qlab/__main__.py"]
     real += [f"workflow/{name}" for name in ("profiles", "sweep.smk", "sweep.py")]

@@ -20,23 +20,14 @@ from safetensors.torch import save_file
 from qlab.core import processes
 from qlab.core.errors import QlabError
 from qlab.core.quiet import quiet
-from qlab.language import configuration, decoder, gptq, gptq_format, streaming
-from qlab.language.configuration import WEIGHTS, Weights
-from qlab.language.quantized import Library
-
-
-class AutoRound(Library):
-    """A variant that `rounder(model, tokenizer, rows, **settings)` makes: an `AutoRound`, not run
-    yet. `rows` are calibration tokens, int64 [1, n] each, all of one length."""
-
-    def __init__(self, bits: int, group_size: int, rounder: Callable, **settings: Any):
-        settings = {"rounder": rounder, "bits": bits, "group_size": group_size, **settings}
-        fits = gptq.RoundToNearest(bits, group_size).check
-        super().__init__("autoround", bits, group_size, write, settings, fits)
+from qlab.language import decoder, gptq, streaming
+from qlab.language.decoder import WEIGHTS, Weights
 
 
 def write(task, target: Path, rounder: Callable, **settings: Any) -> None:
     """Write the task's model, rounded, into the folder `target`; repeatable on one machine.
+    `rounder(model, tokenizer, rows, **settings)` gives an `AutoRound`, not run yet: `settings` have
+    `bits` and `group_size`, `rows` are calibration tokens, int64 [1, n] each, of one length.
     QlabError: the process was killed; other weights were packed than tuned."""
     given = (task.folder, task.choice.dtype, rows(task.calibration_tokens), target)
     start = {"initializer": processes._prepare, "initargs": (os.getpid(), os.getcwd())}
@@ -58,9 +49,10 @@ def rows(passages: list[list[int]]) -> list[list[int]]:
 
 
 def _tune(source: Path, dtype: str, calibration: list, target: Path, rounder, settings, threads):
-    """What the process does: tune, export, check, and write the folder's files."""
+    """What the process does: tune, export, check that what is packed was meant, and write it beside
+    all else of the float folder."""
     torch.set_num_threads(threads)
-    model, words = decoder.load(source, dtype), configuration.load_tokenizer(source)
+    model, words = streaming.load_dense(source, dtype), decoder.load_tokenizer(source)
     with quiet(), TemporaryDirectory(dir=target) as export:
         import auto_round  # noqa: F401
 
@@ -68,24 +60,16 @@ def _tune(source: Path, dtype: str, calibration: list, target: Path, rounder, se
         gc.freeze()
         tuning = rounder(model, words, [torch.tensor([row]) for row in calibration], **settings)
         model, _ = tuning.quantize()
-        names = decoder.shapes(configuration.read(source))
+        names = decoder.shapes(decoder.read_config(source))
         meant = {name: decoder.matrix(model.get_submodule(name)) for name in names}
         tuning.save_quantized(export, format="auto_gptq")  # which empties the layers
-        _write(source, target, Weights(Path(export)), meant, settings)
-
-
-def _write(source: Path, target: Path, packed: Weights, meant: dict, settings: dict) -> None:
-    """The quantized folder: `packed` layers, if they hold the weights that were `meant`, and all
-    else as in the float folder."""
-    method = gptq.RoundToNearest(settings["bits"], settings["group_size"])
-    model = decoder.empty(configuration.read(source))
-    read = decoder.weights(source, model).read
-    tensors = streaming.kept(
-        model, read, method.config(), lambda name: name.removesuffix(".weight") in meant
-    )
-    for name, weight in meant.items():
-        parts = {end: packed.read(f"{name}.{end}") for end in gptq_format.SUFFIXES}
-        gptq_format.check_packed(parts, weight, method.bits, f"{name}, packed by auto-round: ")
-        tensors |= {f"{name}.{end}": part for end, part in parts.items()}
+        packed, whole = Weights(Path(export)), decoder.empty(decoder.read_config(source))
+        method = gptq.RoundToNearest(settings["bits"], settings["group_size"])
+        read, inside = decoder.weights(source, whole).read, {f"{name}.weight" for name in names}
+        tensors = streaming.kept(whole, read, method.config(), inside)
+        for name, weight in meant.items():
+            parts = {end: packed.read(f"{name}.{end}") for end in gptq.SUFFIXES}
+            gptq.check_packed(parts, weight, method.bits, f"{name}, packed by auto-round: ")
+            tensors |= {f"{name}.{end}": part for end, part in parts.items()}
     save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
     streaming.write_beside(source, target, method.config())

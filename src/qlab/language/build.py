@@ -1,4 +1,5 @@
-"""The folders of a notebook's variants, and what each model says: made once, kept by content.
+"""The folders of a notebook's variants, and what each model says: made once, kept by content, and
+taken along.
 
 All lies under build/, named by what decides its bytes, the text of a notebook's functions too.
 """
@@ -6,21 +7,24 @@ All lies under build/, named by what decides its bytes, the text of a notebook's
 import dataclasses
 import inspect
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 from peft import PeftModel
 
-from qlab.core import cache, disk
+from qlab.core import cache, disk, processes
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.language import configuration, decoder, lambada, scoring, streaming, training
+from qlab.core.take import along, card
+from qlab.language import decoder, lambada, scoring, streaming, training
 from qlab.language.data import Task
-from qlab.language.digits import each, reproducible, threads
 from qlab.language.quantized import Library, Method
 from qlab.language.scoring import Scores
 
@@ -30,25 +34,21 @@ PARENTS = {"float32": ("fp32", 32), "float16": ("fp16", 16), "bfloat16": ("bf16"
 Making = Mapping[str, Method | Library]  # variant -> how it is made
 
 
-class About(NamedTuple):
-    """Columns of a variant's records."""
-
-    method: str | None  # None: float
-    bits: int  # of a weight
-    group_size: int | None = None  # weights that share a scale
-
-
 @dataclass(frozen=True)
 class Variant:
     """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
 
     name: str  # as in the records
-    about: About  # its columns there
+    how: Method | Library  # it was made; of the float model, how it is stored
     folder: Path
     adapter: Path | None = None
-    weight_only: bool = True  # whether its dense weights behave as it runs
-    method: Method | None = None  # that reads it, where its folder does not say
     layers: tuple[str, ...] | None = None  # only these linear layers are its own, others float
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Columns of its records: method (None: float), bits of a weight, weights of a scale."""
+        method = "_".join(filter(None, [self.how.kind, "lora" if self.adapter else None])) or None
+        return {"method": method, "bits": self.how.bits, "group_size": self.how.group_size}
 
     @property
     def folders(self) -> list[Path]:
@@ -63,7 +63,7 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
     """Those that a comma-separated text names, else all that fit the model's widths; what is left
     out is said. QlabError: a name that is not there, or one that does not fit."""
     names = [name.strip() for name in asked.split(",") if name.strip()]
-    shapes, found = decoder.shapes(configuration.read(task.folder)), {}
+    shapes, found = decoder.shapes(decoder.read_config(task.folder)), {}
     for name in names or making:
         if name not in making:
             raise QlabError(f"There is no variant {name!r}; there are {', '.join(making)}.")
@@ -78,40 +78,31 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
 
 
 def folders(task: Task, making: Making, progress=iter) -> Variants:
-    """Each variant's folder, the float parent first, then the folder that was given quantized; one
-    that does not fit into memory is left out, with a warning."""
+    """Each variant's folder, the float parent first, then the folder that was given quantized."""
     parent, bits = PARENTS[task.choice.dtype]
-    found = {parent: Variant(parent, About(None, bits), task.folder)}
+    found = {parent: Variant(parent, Library(None, bits), task.folder)}
     if task.as_is:
-        stored = streaming.stored(configuration.read(task.as_is).quantization_config, task.as_is)
-        found["as_is"] = described("as_is", stored, task.as_is)
+        stored = streaming.stored(decoder.read_config(task.as_is).quantization_config, task.as_is)
+        found["as_is"] = Variant("as_is", stored, task.as_is)
     making = {n: how for n, how in making.items() if n != parent}
     # Here and not in another process, which cannot read the text of a notebook's functions.
     made_by = {n: recipe(task, how) for n, how in making.items()}
     missing = [n for n in making if not cache.address("decoder", made_by[n]).is_dir()]
     left = sum(making[n].bits for n in missing)
-    least = left * decoder.count(decoder.empty(configuration.read(task.folder))) // 8
+    least = left * decoder.count(decoder.empty(decoder.read_config(task.folder))) // 8
     disk.refuse(least, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'")
     fill = {n: partial(_fill, task, n, how) for n, how in making.items()}
     calls = {n: partial(cache.artefact, "decoder", made_by[n], fill[n]) for n in making}
     made = each(task, calls, progress)
-    return found | {n: described(n, making[n], folder) for n, folder in made.items()}
-
-
-def described(name: str, how: Method | Library, folder: Path) -> Variant:
-    """A variant made so, as its records have it."""
-    about = About(how.kind, how.bits, how.group_size)
-    method = how if isinstance(how, Method) else None
-    return Variant(name, about, folder, weight_only=how.weight_only, method=method)
+    return found | {n: Variant(n, making[n], folder) for n, folder in made.items()}
 
 
 def _fill(task: Task, name: str, how: Method | Library, target: Path) -> None:
     if isinstance(how, Library):
         how.make(task, target, **how.settings)
     else:
-        tokens, steps = task.calibration_tokens, bar(f"{name}: blocks")
-        where = (task.choice.device, task.choice.dtype)
-        streaming.quantize_folder(task.folder, how, tokens, target, *where, steps)
+        where, steps = (task.choice.device, task.choice.dtype), bar(f"{name}: blocks")
+        streaming.quantize_folder(task.folder, how, task.calibration_tokens, target, *where, steps)
 
 
 def recipe(task: Task, how: Method | Library) -> dict[str, Any]:
@@ -135,24 +126,22 @@ def _text(part: Any) -> Any:
 def _made_with(task: Task) -> dict[str, Any]:
     """What of code and machine decides the last digits; its processor does not move from build/."""
     where = {"device": task.choice.device, "dtype": task.choice.dtype}
-    where |= {"threads": threads(task)} if task.choice.device == "cpu" else {}
+    where |= {"threads": task.threads} if task.choice.device == "cpu" else {}
     return where | {"code": cache.code_sha256(__name__), "versions": cache.versions(*LIBRARIES)}
 
 
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
     """`variants` with an adapter each, trained by `train(folder, training, **settings)`; with the
     `Training`, which knows the batches, a killed run goes on."""
-    common = {"training": lambada.digest(task.training), "train": _text(train), **settings}
-    common |= _made_with(task)
-    calls, found = {}, {}
+    common = {"training": lambada.digest(task.training), "train": _text(train)}
+    common |= {**settings, **_made_with(task)}
+    calls = {}
     for n, variant in variants.items():
         target = cache.address("adapter", {"base": cache.file_sha256(variant.folder), **common})
         calls[n] = partial(_adapter, task, variant, target, train, settings)
-    for n, adapter in each(task, calls, progress).items():
-        about = variants[n].about._replace(method=f"{variants[n].about.method}_lora")
-        new = {"name": f"{n}_lora", "about": about, "adapter": adapter}
-        found[f"{n}_lora"] = dataclasses.replace(variants[n], **new)
-    return found
+    made = each(task, calls, progress)
+    lora = {n: {"name": f"{n}_lora", "adapter": adapter} for n, adapter in made.items()}
+    return {new["name"]: dataclasses.replace(variants[n], **new) for n, new in lora.items()}
 
 
 def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settings: dict) -> Path:
@@ -165,15 +154,15 @@ def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settin
 def load(task: Task, variant: Variant):
     """The model that stands for a variant's accuracy: dense weights, with an adapter's product
     (Hu et al., arXiv 2106.09685) added; a method that rounds inputs too runs on its own kernels."""
-    if not variant.weight_only and not variant.adapter and variant.layers is None:
+    how, where = variant.how, (task.choice.dtype, task.choice.device)
+    if not how.weight_only and not variant.adapter and variant.layers is None:
         return streaming.load_packed(variant.folder, task.choice.device)
-    where = (task.choice.dtype, task.choice.device)
-    made = streaming.load_dense(variant.folder, *where, variant.method)
+    made = streaming.load_dense(variant.folder, *where, how if isinstance(how, Method) else None)
     if variant.adapter:
         return PeftModel.from_pretrained(made, str(variant.adapter)).merge_and_unload().eval()
     if variant.layers is None:
         return made
-    model = decoder.load(task.folder, *where)
+    model = streaming.load_dense(task.folder, *where)
     for name in variant.layers:
         model.get_submodule(name).weight = made.get_submodule(name).weight
     return model
@@ -183,7 +172,7 @@ def evaluate(task: Task, variants: Variants, progress=iter) -> dict[str, Scores]
     """Scores of each variant on the task's passages; divergence is from the first, the parent."""
     (parent, first), *others = variants.items()
     calls = {n: partial(_scores, task, variant, first) for n, variant in others}
-    found = {parent: _scores(task, first, first)}
+    found = {parent: _one(task, partial(_scores, task, first, first))}
     return found | each(task, calls, progress)
 
 
@@ -201,7 +190,35 @@ def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
         found = scoring.score(model, task.encoded, steps, kept)
         np.savez_compressed(folder / "scores.npz", **vars(found))
 
-    with reproducible(task):
-        folder = cache.artefact("scores", of(variant), make)
+    folder = cache.artefact("scores", of(variant), make)
     with np.load(folder / "scores.npz", allow_pickle=False) as stored:
         return Scores(**stored)
+
+
+def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
+    """Name -> what its call returns. As many processes as the task was given threads share those
+    of a small task."""
+    # A larger model might not fit into memory twice; at smoke the processes would start too long.
+    alone = task.given.profile == "smoke" or task.threads > 1
+    most = 1 if alone else task.given.threads
+    made = processes.starmap(_one, [(task, call) for call in calls.values()], most, progress)
+    return dict(zip(calls, made, strict=True))
+
+
+def _one(task: Task, call: Callable[[], Any]) -> Any:
+    torch.set_num_threads(task.threads)  # here, for it may be another process
+    return call()
+
+
+def take(folder: str | Path, task, variant: Variant, rows: pd.DataFrame, source: dict) -> Path:
+    """Write a variant's model folder, which runs without qlab, to `folder`, which is returned, and
+    a card: `rows`, its records, and `source`, their provenance. QlabError: it holds others."""
+
+    def write(part: Path) -> None:
+        told = shutil.ignore_patterns("recipe.json")  # of build/
+        shutil.copytree(variant.folder, part, dirs_exist_ok=True, ignore=told)
+        if variant.adapter:
+            shutil.copytree(variant.adapter, part / "adapter")
+        streaming.name_the_embedding(part)
+
+    return along(folder, card(task.model, rows, source), write)

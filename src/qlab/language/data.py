@@ -1,19 +1,28 @@
-"""What notebook 02 works on: its parameters resolved to a model folder and passages, checked."""
+"""What notebook 02 works on: its parameters resolved to a model folder and passages, checked.
+
+A model comes as people have it: a folder, a name on the hub, a GGUF file, a folder quantized
+already. Out comes a float Hugging Face folder, and a sentence that says what it was.
+"""
 
 import dataclasses
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import torch
+from tokenizers import pre_tokenizers, processors
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
-from qlab.core import cache, hub, parameters, provenance
+from qlab.core import cache, hub, parameters, paths, provenance
 from qlab.core.embedded import CARD, model_folder
+from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
-from qlab.language import configuration, decoder, device, given, lambada, outliers
+from qlab.language import decoder, device, lambada, outliers, streaming
 from qlab.language.lambada import Encoded, Passage
 
 # Of profiles on real data: the first that is there, else the last, which is on the hub.
@@ -24,6 +33,10 @@ MODELS = {
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
 TWIN_PASSAGES = 500  # that judge a twin
 EVEN_MODEL = EMBEDDED_MODEL + "_even"  # the same function without outlier channels
+KINDS = "kinds.txt"  # beside a folder made of a GGUF file: how its weights were stored
+# Tokens as transformers and as a GGUF file call them.
+SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id"}
+SPECIAL |= {"unk_token": "unknown_token_id", "pad_token": "padding_token_id"}
 
 
 class Parameters(parameters.Parameters):
@@ -65,12 +78,19 @@ class Task:
     @cached_property
     def tokenizer(self):
         """The folder's tokenizer."""
-        return configuration.load_tokenizer(self.folder)
+        return decoder.load_tokenizer(self.folder)
 
     @cached_property
     def parent(self) -> str:
         """Hash of the float model's files, by which its records know each other."""
         return cache.file_sha256(self.folder)
+
+    @property
+    def threads(self) -> int:
+        """Of PyTorch, off the clock: one for the embedded model and its twins on a CPU, for sums of
+        another number end in other digits, with which GPTQ rounds other weights."""
+        small = self.model.startswith(EMBEDDED_MODEL) and self.choice.device == "cpu"
+        return 1 if small else self.given.threads
 
     @property
     def place(self) -> str:
@@ -98,35 +118,35 @@ class Task:
 
 def prepare(parameters: Parameters) -> Task:
     """Resolve the parameters of notebook 02 into a checked task; no weights are read. PyTorch has
-    so many threads from here on."""
-    torch.set_num_threads(parameters.threads)
+    the task's `threads` from here on."""
     usual = MODELS.get(parameters.profile, ("",))
-    name = parameters.model or next(filter(given.local, usual[:-1]), usual[-1])
-    folder = given.folder(name, weights=False) if name else model_folder(EMBEDDED_MODEL)
-    config = configuration.read(folder)
+    name = parameters.model or next(filter(local, usual[:-1]), usual[-1])
+    folder = model_at(name, weights=False) if name else model_folder(EMBEDDED_MODEL)
+    config = decoder.read_config(folder)
     chosen = lambada.choose(parameters)
-    tokenizer, longest = configuration.load_tokenizer(folder), configuration.context(config)
+    tokenizer, longest = decoder.load_tokenizer(folder), decoder.context(config)
     _, judging, *others, notes = chosen
     encoded = lambada.encode(judging, tokenizer, longest)
-    if cut := lambada.truncated(encoded):
+    if cut := sum(e.dropped > 0 for e in encoded):
         notes.append(f"{cut} passages, longer than {longest} tokens, are cut in front.")
     choice = device.choose(config, parameters.device)
-    folder = given.folder(name, weights=True) if name else folder
-    as_is = folder if configuration.quantized(configuration.check(folder)) else None
-    model = _subject(name, folder) if name else EMBEDDED_MODEL
+    folder = model_at(name, weights=True) if name else folder
+    decoder.Weights(folder)  # all of them are there
+    as_is = folder if decoder.quantized(config) else None
+    # Its file's or folder's name, or on the hub what follows the owner.
+    plain = Path(name) if hub.is_name(name) or name.endswith(".gguf") else folder.resolve()
+    model = re.sub(r"[^\w.-]+", "_", plain.name.removesuffix(".gguf")) if name else EMBEDDED_MODEL
     if as_is:
-        folder, note = given.parent(as_is, parameters.parent)
+        folder, note = float_parent(as_is, parameters.parent)
         notes.append(note)
-    notes.extend([*given.about(name, folder), choice.sentence])
+    if (kinds := folder.parent / KINDS).is_file():
+        told = f"The parent is {Path(name).name}, whose weights were stored as {kinds.read_text()}:"
+        notes.append(f"{told} what is measured at so few bits and below holds of a coarse parent.")
+    notes.append(choice.sentence)
     tokens = [_tokens(some, tokenizer, longest) for some in others]
-    return Task(parameters, model, folder, as_is, *chosen, encoded, *tokens, longest, choice)
-
-
-def embedded_task(parameters: Parameters, task: Task) -> Task:
-    """The task itself where its model is the embedded one, else the embedded model's at `mini`."""
-    if task.model == EMBEDDED_MODEL:
-        return task
-    return prepare(Parameters(threads=parameters.threads, seed=parameters.seed))
+    task = Task(parameters, model, folder, as_is, *chosen, encoded, *tokens, longest, choice)
+    torch.set_num_threads(task.threads)
+    return task
 
 
 def twin(task: Task, strength: float) -> Task:
@@ -137,7 +157,7 @@ def twin(task: Task, strength: float) -> Task:
 
     def make(target: Path) -> None:
         own = json.loads((task.folder / CARD).read_text())["outliers"]
-        model = decoder.load(task.folder)
+        model = streaming.load_dense(task.folder)
         outliers.spread(model, own["seed"], strength - own["strength"])
         model.save_pretrained(target / "model")
         task.tokenizer.save_pretrained(target / "model")
@@ -148,13 +168,97 @@ def twin(task: Task, strength: float) -> Task:
     return dataclasses.replace(task, folder=folder, model=name, **judging)
 
 
-def _subject(name: str, folder: Path) -> str:
-    """The model's name: its file's or folder's, or on the hub what follows the owner."""
-    last = Path(name).name if hub.is_name(name) or name.endswith(".gguf") else folder.resolve().name
-    return re.sub(r"[^\w.-]+", "_", last.removesuffix(".gguf"))
-
-
 def _tokens(passages: list[Passage], tokenizer, longest: int) -> list[list[int]]:
     """Token ids of whole passages, cut at the end where one is longer than the context."""
     texts = [p.text for p in passages]
     return [ids[:longest] for ids in tokenizer(texts, verbose=False)["input_ids"]] if texts else []
+
+
+def local(name: str) -> Path | None:
+    """Where a model lies: at a path, or under QLAB_DATA/llm by its name or the end of it."""
+    root = paths.real_data()
+    inside = [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]] if root else []
+    return next((p for p in (Path(name).expanduser(), *inside) if p.exists()), None)
+
+
+def model_at(name: str, weights: bool) -> Path:
+    """A model's folder: a `local` one, a GGUF file turned into one, or from the hub; without
+    `weights` at least what refuses a model: configuration and tokenizer."""
+    found = local(name)
+    if found and found.is_dir():
+        return found
+    if found and found.suffix == ".gguf":
+        return from_gguf(found)
+    if found or not hub.is_name(name):
+        ways = "a file that ends in .gguf, or a name on the hub such as meta-llama/Llama-3.2-3B"
+        told = f"There is no model folder or GGUF file at {name}"
+        raise QlabError(f"{told}; give a local Hugging Face folder, {ways}.")
+    return hub.model(name, weights=weights)
+
+
+def from_gguf(file: Path) -> Path:
+    """A float32 folder of a GGUF file's dequantized weights and its tokenizer, made once; QlabError
+    for a file that is none, or of a family that transformers does not read from GGUF."""
+    recipe = {"file": cache.file_sha256(file), "code": cache.code_sha256(__name__)}
+    recipe["versions"] = cache.versions("transformers", "gguf")
+
+    def make(target: Path) -> None:
+        from gguf import GGUFReader
+
+        disable_progress_bar()
+        named = {"gguf_file": file.name, "torch_dtype": torch.float32}
+        try:
+            parts = GGUFReader(file)
+            model = AutoModelForCausalLM.from_pretrained(file.parent, **named)
+        except (ValueError, LookupError, NotImplementedError) as error:
+            why = f"{file} could not be read as a GGUF file of a causal decoder: {error}. Get it"
+            raise QlabError(f"{why} again, or give the folder it was made from.") from error
+        model.save_pretrained(target / "model")
+        _tokenizer(file, parts.fields).save_pretrained(target / "model")
+        kinds = Counter(tensor.tensor_type.name for tensor in parts.tensors)
+        (target / KINDS).write_text(", ".join(kind for kind, _ in kinds.most_common()))
+
+    return cache.artefact("gguf", recipe, make) / "model"
+
+
+def _tokenizer(file: Path, fields: dict) -> PreTrainedTokenizerFast:
+    """The file's tokenizer, with a token for the beginning if the file asks for one: transformers
+    adds it or not, takes it for the end's too, and leaves out that SmolLM splits digits."""
+    inside = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).backend_tokenizer
+    said = {name.removeprefix("tokenizer.ggml."): one.contents() for name, one in fields.items()}
+    special = {n: inside.id_to_token(said[i]) for n, i in SPECIAL.items() if i in said}
+    inside.post_processor = None
+    if said.get("add_bos_token", said["model"] == "llama") and "bos_token" in special:
+        begin = special["bos_token"]
+        ends = [(begin, said["bos_token_id"])]
+        inside.post_processor = processors.TemplateProcessing(f"{begin} $A", None, ends)
+    if said.get("pre") == "smollm":
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        inside.pre_tokenizer = pre_tokenizers.Sequence([digits, inside.pre_tokenizer])
+    # Without token types, which `generate` of a decoder refuses.
+    names = ["input_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_object=inside, model_input_names=names, **special)
+
+
+def float_parent(quantized: Path, named: str) -> tuple[Path, str]:
+    """The float folder that a quantized one is compared with, the one that is named, else its own
+    weights in float32; and a sentence about it."""
+    own = decoder.read_config(quantized)
+    if named:
+        found = model_at(named, weights=True)
+        config = decoder.read_config(found)
+        if decoder.quantized(config) or decoder.shapes(own) != decoder.shapes(config):
+            why = f"is quantized itself, or its layers are not those of {quantized}"
+            raise QlabError(f"The parent {found} {why}; give the float model that this is made of.")
+        return found, f"{quantized.name} is quantized already; its parent is said to be {named}."
+    recipe = {"folder": cache.file_sha256(quantized), "code": cache.code_sha256(__name__)}
+
+    def make(target: Path) -> None:
+        streaming.load_dense(quantized).save_pretrained(target / "model")
+        decoder.load_tokenizer(quantized).save_pretrained(target / "model")
+
+    method = streaming.stored(own.quantization_config, quantized)
+    return cache.artefact("dense", recipe, make) / "model", (
+        f"{quantized.name} is quantized already ({method.kind}, {method.bits} bits): its weights "
+        "turned into float32 ones are the parent here. Name the real one with 'parent'."
+    )

@@ -1,22 +1,147 @@
-"""A causal decoder of any family that transformers knows: opened, filled, its layers found.
+"""A causal decoder of any family that transformers knows: its files, opened, filled, and walked.
+
+Code that a folder brings is never run, and of weights only safetensors are read, never a pickle.
 
 Models are built empty and given their weights here, one tensor at a time: `from_pretrained` starts
 a missing tensor at random, with a warning. Works with transformers 4.53 and 5.
+
+What a block is given besides the hidden states depends on its family. So on a walk the model itself
+is run once for each number of tokens, its blocks replaced by ones that note what they are given.
 """
 
-from collections.abc import Callable, Iterable
+import contextlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
+import transformers
 from accelerate import init_empty_weights
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from qlab.core.errors import QlabError
-from qlab.language import configuration
 
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WORDS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of them has a tokenizer's words
 Read = Callable[[str], torch.Tensor]  # of a parameter's name in the model
+Seen = Callable[[str, torch.Tensor, torch.Tensor], None]  # (linear layer, its inputs, outputs)
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """config.json of a causal decoder, its attention chosen; QlabError for another model."""
+    file = folder / "config.json"
+    settings = read_json(file) if file.is_file() else {}
+    kind, named = settings.get("model_type"), settings.get("architectures")
+    known = kind in transformers.CONFIG_MAPPING and transformers.CONFIG_MAPPING[kind]
+    model = known and transformers.MODEL_FOR_CAUSAL_LM_MAPPING.get(known, None)
+    if not model or (named and model.__name__ not in named) or kind == "gemma3":
+        raise QlabError(
+            f"{folder} holds {(named or [kind or 'no config.json'])[0]}; expected a causal decoder "
+            "with its head that the installed transformers has, such as LlamaForCausalLM or "
+            "GPT2LMHeadModel. Code that a folder brings is never run."
+        )
+    try:
+        default = known()
+        rope = _old_rope(settings, default)
+        config = known.from_dict(settings | rope)
+        if any(not hasattr(default, name) or getattr(config, name) != rope[name] for name in rope):
+            raise ValueError(f"rope_parameters {settings['rope_parameters']}")
+    except (ValueError, TypeError, KeyError) as error:
+        why = f"{file} says what the installed transformers cannot read ({error})"
+        raise QlabError(f"{why}; it was perhaps written by a newer one.") from error
+    # PyTorch's own attention leaves out the soft cap that Gemma 2 puts on its scores.
+    if getattr(config, "attn_logit_softcapping", None):
+        config._attn_implementation = "eager"
+    return config
+
+
+def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
+    """Rotary positions in the words of transformers 4, which would pass over those of 5,
+    `rope_parameters`, for each kind of layer where there are several, without a word."""
+    rope = settings.get("rope_parameters")
+    if not rope or hasattr(default, "rope_parameters"):
+        return {}
+    neox = hasattr(default, "rotary_pct")  # which calls them by names of its own
+    whole = dict(rope.get("full_attention", rope))
+    found = {"rotary_emb_base" if neox else "rope_theta": whole.pop("rope_theta", 10_000.0)}
+    if local := rope.get("sliding_attention"):
+        found["rope_local_base_freq"] = local["rope_theta"]
+        if local.get("rope_type", "default") != "default":  # for which 4 has no word
+            found["rope_local_scaling"] = local
+    if "partial_rotary_factor" in whole:
+        name = "rotary_pct" if neox else "partial_rotary_factor"
+        found[name] = whole.pop("partial_rotary_factor")
+    if whole.get("rope_type", "default") != "default":
+        found["rope_scaling"] = whole
+    return found
+
+
+def load_tokenizer(folder: Path):
+    """The tokenizer as AutoTokenizer opens it, which takes no space away when decoding. QlabError:
+    there is none."""
+    if not any((folder / name).is_file() for name in WORDS):
+        raise QlabError(f"{folder} has no tokenizer, none of {', '.join(WORDS)}; get it whole.")
+    path, more = folder / "tokenizer_config.json", {}
+    settings = read_json(path) if path.is_file() else {}
+    kind = transformers.AutoTokenizer
+    # transformers 5 names a class that 4 does not have, and lists what 4 wants by name.
+    if not hasattr(transformers, settings.get("tokenizer_class") or "AutoTokenizer"):
+        kind = transformers.PreTrainedTokenizerFast
+    if isinstance(settings.get("extra_special_tokens"), list):
+        more["extra_special_tokens"] = {}
+    plain = {"local_files_only": True, "clean_up_tokenization_spaces": False}
+    return kind.from_pretrained(folder, **plain, **more)
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object from a file; QlabError where it holds none."""
+    try:
+        return {**json.loads(path.read_text(encoding="utf-8"))}
+    except (ValueError, TypeError) as error:
+        raise QlabError(f"{path} holds no JSON object ({error}); get it again.") from error
+
+
+def quantized(config: PretrainedConfig) -> bool:
+    """Whether the folder's linear layers are stored quantized."""
+    return getattr(config, "quantization_config", None) is not None
+
+
+def context(config: PretrainedConfig) -> int:
+    """Tokens that the model can read at once; 2,048 where its configuration sets no limit."""
+    return getattr(config, "max_position_embeddings", None) or 2048
+
+
+class Weights:
+    """The tensors of a folder's safetensors file or shards; `files` says in which one a tensor
+    lies, and under which name. QlabError: a file is missing or cut short."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.files = folder, {}
+        names, index = {WEIGHTS}, folder / INDEX
+        if index.is_file():
+            names = set(read_json(index).get("weight_map", {}).values())
+        for path in (folder / Path(name).name for name in sorted(names)):  # never from elsewhere
+            try:
+                with safe_open(path, "pt") as file:
+                    self.files |= {name: (path, name) for name in file.keys()}  # noqa: SIM118
+            except (SafetensorError, FileNotFoundError) as error:
+                raise QlabError(
+                    f"{path} is no whole safetensors file ({error}); get the whole folder again, "
+                    "without pickles (.bin), which can run any code and are never read."
+                ) from error
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor as stored, copied: a file that stays mapped stays in resident memory."""
+        if name not in self.files:
+            raise QlabError(f"The weights in {self.folder} lack the tensor {name}; get them again.")
+        path, stored = self.files[name]
+        with safe_open(path, "pt") as file:
+            return file.get_tensor(stored).clone()
 
 
 def empty(config: PretrainedConfig) -> PreTrainedModel:
@@ -73,12 +198,6 @@ def embedding_name(model: PreTrainedModel) -> str:
     return next(f"{name}.weight" for name, module in model.named_modules() if module is wanted)
 
 
-def load(folder: Path, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
-    """The model of a float folder in eval mode; QlabError: a quantized folder, a missing tensor."""
-    model = empty(configuration.read(folder, of_float=True))
-    return filled(model, weights(folder, model).read, dtype, device)
-
-
 def filled(model: PreTrainedModel, read: Read, dtype: str, device: str) -> PreTrainedModel:
     """An empty model once each of its parameters has been read; in eval mode."""
     fill(model, read, dtype, device, without=tied(model))
@@ -86,10 +205,10 @@ def filled(model: PreTrainedModel, read: Read, dtype: str, device: str) -> PreTr
     return model
 
 
-def weights(folder: Path, model: PreTrainedModel) -> configuration.Weights:
+def weights(folder: Path, model: PreTrainedModel) -> Weights:
     """A folder's tensors by the model's names: the files may leave out the trunk's, as GPT-2's do,
     or store a tied head in the place of the embedding, as auto-gptq's do."""
-    found, prefix = configuration.Weights(folder), f"{blocks(model)[0].split('.')[0]}."
+    found, prefix = Weights(folder), f"{blocks(model)[0].split('.')[0]}."
     if not any(name.startswith(prefix) for name in found.files):
         own = {name for name, _ in model.named_parameters()}
         found.files = {n if n in own else prefix + n: at for n, at in found.files.items()}
@@ -105,7 +224,7 @@ def fill(
     in `without`; what it computed itself moves to the device."""
     for name, _ in list(module.named_parameters(remove_duplicate=False)):
         if name not in without:
-            tensor = read(prefix + name).to(device, torch_dtype(dtype))
+            tensor = read(prefix + name).to(device, getattr(torch, dtype))
             module.load_state_dict({name: tensor}, strict=False, assign=True)
     for part in module.modules():
         there = {name: buffer for name, buffer in part._buffers.items() if buffer is not None}
@@ -119,6 +238,101 @@ def release(module: nn.Module) -> None:
             setattr(part, name, nn.Parameter(getattr(part, name).detach().to("meta"), False))
 
 
-def torch_dtype(name: str) -> torch.dtype:
-    """torch.float32, torch.float16 or torch.bfloat16 by name."""
-    return getattr(torch, name)
+class _Enough(Exception):
+    """The model has called its last block, or there is nothing new to note."""
+
+
+class Walk:
+    """The blocks of a float folder's model and `states`, the hidden states [1, tokens, width] of
+    each passage (token ids) that enter the next, on the host. Use within `torch.no_grad()`."""
+
+    def __init__(self, folder: Path, passages: Sequence, dtype="float32", device="cpu"):
+        self.dtype, self.device = dtype, device
+        config = read_config(folder)
+        if quantized(config):
+            raise QlabError(f"{folder} is quantized already; give the float model that it is of.")
+        self.model = empty(config)
+        self.prefix, self.blocks = blocks(self.model)
+        self.read = weights(folder, self.model).read
+        self.states: list[torch.Tensor] = []
+        self._calls: dict[int, list[tuple]] = {}  # tokens -> arguments of each block
+        if passages:
+            self._enter(passages)
+
+    @contextlib.contextmanager
+    def block(self, index: int) -> Iterator[nn.Module]:
+        """A block with its weights, which leave the memory afterwards."""
+        found = self.blocks[index]
+        fill(found, self.read, self.dtype, self.device, f"{self.prefix}.{index}.")
+        yield found
+        release(found)
+
+    def each(self, progress=iter) -> Iterator[tuple[int, nn.Module, list[list[str]]]]:
+        """Each block's number, itself while it is in memory, and the names of its linear layers in
+        the order of their use, those with the same inputs together. Passages go through it last."""
+        for index in progress(range(len(self.blocks))):
+            with self.block(index) as block:
+                yield index, block, self._groups(index)
+                for i, state in enumerate(self.states):  # so that there are never two copies
+                    self.states[i] = self._run(index, state).cpu()
+
+    def observe(self, index: int, names: Iterable[str], seen: Seen) -> None:
+        """Call `seen` with what linear layers of a block are given and give, for each passage."""
+        for state in self.states:
+            self._run(index, state, names, seen)
+
+    def _run(self, index: int, state: torch.Tensor, names: Iterable[str] = (), seen: Seen = None):
+        """A block's output [1, tokens, width] for one passage, on the device."""
+        block = self.blocks[index]
+
+        def call(name: str, _, inputs: tuple, output: torch.Tensor) -> None:
+            seen(name, inputs[0], output)
+
+        hooks = [block.get_submodule(n).register_forward_hook(partial(call, n)) for n in names]
+        arguments, named = self._calls[state.shape[1]][index]
+        output = block(state.to(self.device), *arguments, **named)
+        for hook in hooks:
+            hook.remove()
+        return output if isinstance(output, torch.Tensor) else output[0]
+
+    def _groups(self, index: int) -> list[list[str]]:
+        """As of `each`; without passages all layers together."""
+        names = list(linears(self.blocks[index]))
+        if not self.states:
+            return [names]
+        calls: list[tuple[str, torch.Tensor]] = []
+        self._run(index, self.states[0], names, lambda name, x, _: calls.append((name, x)))
+        runs = itertools.groupby(calls, lambda call: id(call[1]))
+        found = [[name for name, _ in run] for _, run in runs]
+        return found + [[name] for name in names if name not in dict(calls)]
+
+    def _enter(self, passages: Sequence) -> None:
+        """Run all that comes before the blocks, and note what each block is given."""
+        trunk, inside = self.prefix.split(".")[0], f"{self.prefix}."
+        names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
+        later = {n for n in names if n.startswith(inside) or not n.startswith(f"{trunk}.")}
+        fill(self.model, self.read, self.dtype, self.device, without=later)
+        for index, block in enumerate(self.blocks):
+            block.forward = partial(self._note, index)
+        for tokens in passages:
+            inputs = torch.tensor([list(tokens)], device=self.device)
+            with contextlib.suppress(_Enough):
+                self.model.get_submodule(trunk)(input_ids=inputs, use_cache=False)
+        for block in self.blocks:
+            del block.forward
+        release(self.model)
+
+    def _note(self, index: int, *arguments, **named):
+        """Note a block's arguments, and of the first one the hidden states."""
+        if "hidden_states" in named:
+            hidden = named.pop("hidden_states")
+        else:
+            hidden, *arguments = arguments
+        if index == 0:
+            self.states.append(hidden.cpu())
+            if hidden.shape[1] in self._calls:
+                raise _Enough
+        self._calls.setdefault(self.states[-1].shape[1], []).append((arguments, named))
+        if index + 1 == len(self.blocks):
+            raise _Enough
+        return (hidden,)  # some families unpack it; none computes with it before the last block

@@ -41,56 +41,54 @@ def look() -> Gpu | None:
 
 def introduce(gpu: Gpu | None) -> str:
     """A sentence on a machine's GPU, before there is a model to judge it by."""
-    if gpu is None:
-        return "There is no GPU that PyTorch can see (Kaggle: Settings, Accelerator, T4 x2)."
-    return f"{_unfit(gpu, 0) or f'The GPU is a {gpu.name} with {_gb(gpu.free)} free'}."
+    free = gpu and f"The GPU is a {gpu.name} with {gpu.free / 1e9:.1f} GB free"
+    return f"{_unfit(gpu, 0) or free}."
 
 
 def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
     """Device and dtype for a model; `asked` is auto, cpu or cuda. `auto` takes a fit GPU; beside an
     unfit one the CPU for a model of less than SMALL bytes. QlabError where it fits nowhere."""
     count = decoder.count(decoder.empty(config))
-    gpu, unfit = None if asked == "cpu" else look(), ""
-    if asked == "cuda" and gpu is None:
-        raise QlabError(f"{introduce(None).removesuffix('.')}; switch one on, or set device=cpu.")
-    need = int(count * 2 * SPARE)  # in 16 bits
-    if gpu and not (unfit := _unfit(gpu, need)):
+    gpu = None if asked == "cpu" else look()
+    half, whole, free = count * 2 * SPARE, count * 4 * SPARE, psutil.virtual_memory().available
+    unfit = _unfit(gpu, half)
+    if not unfit:
         # The card computes in bfloat16 from 8.0 on (Ampere).
         dtype = "bfloat16" if gpu.capability >= (8, 0) else "float16"
-        said = f"Runs on the GPU {gpu.name} in {dtype}: about {_gb(need)} of its"
-        return Choice("cuda", dtype, f"{said} {_gb(gpu.free)} free are needed.")
-    need, free = int(count * 4 * SPARE), psutil.virtual_memory().available
-    if unfit and (asked == "cuda" or need > SMALL * SPARE):
+        said = f"Runs on the GPU {gpu.name} in {dtype}: about {half / 1e9:.1f} GB of its"
+        return Choice("cuda", dtype, f"{said} {gpu.free / 1e9:.1f} GB free are needed.")
+    if asked == "cuda" or (gpu and whole > SMALL * SPARE):
         raise QlabError(f"{unfit}, or set device=cpu, which is slow.")
-    if need > free:
-        raise QlabError(
-            f"The CPU needs about {_gb(need)} of memory for this model in float32 and {_gb(free)} "
-            "are free; take a smaller model, or another machine."
-        )
-    return Choice("cpu", "float32", f"{unfit}. Runs on the CPU in float32.".removeprefix(". "))
+    if whole > free:
+        needs = f"about {whole / 1e9:.1f} GB of memory for this model in float32"
+        told = f"The CPU needs {needs} and {free / 1e9:.1f} GB are free"
+        raise QlabError(f"{told}; take a smaller model, or another machine.")
+    return Choice("cpu", "float32", f"{unfit}. " * bool(gpu) + "Runs on the CPU in float32.")
 
 
 def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
     """Whether code built for `kernels` (sm_75, compute_90, ...) runs on a GPU of this capability:
     machine code (sm) from its minor on, portable code (compute) on every later version."""
-    for kind, number in re.findall(r"\b(sm|compute)_(\d+)\b", " ".join(kernels)):
-        built = divmod(int(number), 10)
-        if built <= capability and (kind == "compute" or built[0] == capability[0]):
-            return True
-    return False
+    found = re.findall(r"\b(sm|compute)_(\d+)\b", " ".join(kernels))
+    built = [(kind == "compute", divmod(int(number), 10)) for kind, number in found]
+    return any(v <= capability and (portable or v[0] == capability[0]) for portable, v in built)
 
 
-def _unfit(gpu: Gpu, need: int) -> str:
+def _unfit(gpu: Gpu | None, need: float) -> str:
     """Why a GPU cannot be used and what to do about it, without the full stop; or nothing."""
+    if gpu is None:
+        none = "There is no GPU that PyTorch can see (Kaggle: Settings, Accelerator, T4 x2)"
+        return f"{none}; switch one on"
     if not has_kernels(gpu.capability, gpu.kernels):
-        return (
-            f"The GPU {gpu.name} has compute capability {'.'.join(map(str, gpu.capability))}, for "
-            f"which this PyTorch has no kernels (it has {', '.join(gpu.kernels) or 'none'}); "
-            "choose another GPU (Kaggle: T4 x2)"
+        version = ".".join(map(str, gpu.capability))
+        has = f"no kernels (it has {', '.join(gpu.kernels) or 'none'})"
+        told = (
+            f"The GPU {gpu.name} has compute capability {version}, for which this PyTorch has {has}"
         )
-    short = f"The GPU {gpu.name} has {_gb(gpu.free)} free and about {_gb(need)} are needed; end "
-    return f"{short}what else uses it, take a smaller model" if need > gpu.free else ""
-
-
-def _gb(number: float) -> str:
-    return f"{number / 1e9:.1f} GB"
+        return f"{told}; choose another GPU (Kaggle: T4 x2)"
+    if need > gpu.free:
+        told = (
+            f"The GPU {gpu.name} has {gpu.free / 1e9:.1f} GB free and about {need / 1e9:.1f} GB are"
+        )
+        return f"{told} needed; end what else uses it, take a smaller model"
+    return ""

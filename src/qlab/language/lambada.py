@@ -14,7 +14,6 @@ from typing import NamedTuple
 from qlab.core import fetch, paths
 from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
-from qlab.language import mini_lambada
 
 log = logging.getLogger(__name__)
 # Passages per profile; 0 means all of the file.
@@ -81,12 +80,10 @@ def last_sentence(passage: Passage) -> Passage:
 
 
 def encode(passages: Sequence[Passage], tokenizer, max_length: int) -> list[Encoded]:
-    """Tokenize passages; `max_length` is the model's context in tokens.
-
-    What the whole text has beyond the context (its trailing whitespace moved to the word) are the
-    word's tokens. A model reads all tokens but the last, so what is longer than `max_length + 1`
-    loses its beginning. QlabError where a word has no tokens of its own or more than `max_length`.
-    """
+    """Tokenize passages; `max_length` is the model's context in tokens. What the whole text has
+    beyond the context (its trailing whitespace moved to the word) are the word's tokens. A model
+    reads all tokens but the last, so what is longer than `max_length + 1` loses its beginning.
+    QlabError where a word has no tokens of its own or more than `max_length`."""
     wholes = _tokenize([p.text for p in passages], tokenizer)
     contexts = _tokenize([p.context.rstrip() for p in passages], tokenizer)
     found = []
@@ -123,11 +120,6 @@ def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
     ]
 
 
-def truncated(encoded: Sequence[Encoded]) -> int:
-    """How many passages lost their beginning."""
-    return sum(e.dropped > 0 for e in encoded)
-
-
 def digest(passages: list[Passage]) -> str:
     """sha256 of the passages' texts, in order."""
     return hash_json([p.text for p in passages])
@@ -135,18 +127,16 @@ def digest(passages: list[Passage]) -> str:
 
 def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], list[str]]:
     """As the parameters of notebook 02 ask for it, or QlabError: name of the dataset that judges,
-    passages that judge, others that calibrate, that train, and notes.
-
-    Without `calibration`, passages of one's own are split: the first calibrate, a quarter at most
-    unless asked for, and what is left beyond `limit` is there to train on.
-    """
+    passages that judge, others that calibrate, that train, and notes. Without `calibration`,
+    passages of one's own are split: the first calibrate, a quarter at most unless asked for, and
+    what is left beyond `limit` is there to train on."""
     own = bool(given.passages) or given.profile in ("small", "full")
     usual, count = CALIBRATION[given.profile], TRAINING[given.profile]
     notes, most, left = [], given.limit or EVALUATION[given.profile], []
     file = _file(given.passages) if own else None
-    judging = read(file) if file else _first("", "test", most)
+    judging = read(file) if file else first(most, "test")
     if given.calibration or not own:
-        held = _first(given.calibration, "calibration", given.calibration_count or usual)
+        held = first(given.calibration_count or usual, "calibration", given.calibration)
     else:
         number = given.calibration_count or min(usual, len(judging) // 4)
         told = f"{len(judging)} passages cannot be split into {number} that calibrate and others"
@@ -160,7 +150,7 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
         notes.append(f"The first {most} of these {len(judging)} passages evaluate.")
         judging, left = judging[:most], judging[most:]
     if given.training or not own:
-        taught = _first(given.training, "train", count)
+        taught = first(count, "train", given.training)
     else:
         taught = _without(left, [*judging, *held])[:count]
         notes += [f"{len(taught)} of those left are there to train adapters on."] * bool(taught)
@@ -178,20 +168,18 @@ def _file(named: str) -> Path:
     return own or fetch.fetch(*fetch.LAMBADA)
 
 
-def _first(named: str, part: str, count: int) -> list[Passage]:
-    """The first passages of a file given by its path, or of an embedded split."""
-    if named in ("", EMBEDDED):
-        return [split(text, EMBEDDED) for text in mini_lambada.texts(part, count)]
-    return read(Path(named).expanduser())[:count]
+def first(count: int, part: str, named: str = EMBEDDED) -> list[Passage]:
+    """The first passages of a split of `mini_lambada` (train, calibration, test), or of a file."""
+    own = paths.home() / "data" / EMBEDDED / f"{part}.jsonl"
+    return read(own if named in ("", EMBEDDED) else Path(named).expanduser())[:count]
 
 
 def _refuse_overlap(role: str, held: list[Passage], judging: list[Passage]) -> None:
     alone = {p.text for p in _without(held, judging)}
     if both := [p.text for p in held if p.text not in alone]:
-        raise QlabError(
-            f"{len(both)} of {len(held)} {role} passages are among the evaluated ones too, first "
-            f"'... {' '.join(both[0].split())[-40:]}'; give others, or none to have some held out."
-        )
+        told = f"{len(both)} of {len(held)} {role} passages are among the evaluated ones too, first"
+        first_one = f"'... {' '.join(both[0].split())[-40:]}'"
+        raise QlabError(f"{told} {first_one}; give others, or none to have some held out.")
 
 
 def _without(some: list[Passage], others: list[Passage]) -> list[Passage]:

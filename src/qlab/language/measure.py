@@ -1,50 +1,115 @@
-"""Experiment `llama_gptq` (notebook 02): what quantizing a language model costs on LAMBADA."""
+"""Experiment `llama_gptq` (notebook 02): what quantizing a language model costs on LAMBADA.
 
-from collections.abc import Iterable
+Of a linear layer's weights W [out, in], their change D and its inputs x in the float model, the
+relative output error is sqrt(sum |D x|^2 / sum |W x|^2) = sqrt(tr(D H D^T) / tr(W H W^T)) with
+H = sum x x^T, computed once for all variants. The inputs are the float model's, so errors of
+earlier layers are not in it.
+"""
+
+import itertools
+import json
+import math
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+import yaml
+from safetensors import safe_open
+from scipy.stats import kurtosis
 
 from qlab.core import stats
-from qlab.core.progress import bar
-from qlab.core.records import Record
-from qlab.language import build, lambada, outcomes, scoring, sizes, training
+from qlab.core.records import COMPARED, Metric, Record, Recorder
+from qlab.core.stats import Estimate
+from qlab.language import decoder, scoring, streaming, training
 from qlab.language.build import Variant, Variants
 from qlab.language.data import Task
-from qlab.language.digits import reproducible
-from qlab.language.metrics import DRAWS, mean, record, resampled
-from qlab.language.outcomes import ACC, LAST_SENTENCE, MAIN
+from qlab.language.scoring import ACC, LAST_SENTENCE, MAIN
 
+EXPERIMENT = "llama_gptq"
+COUNTS = ("tokens_per_s", "tokens_per_s_prefill", "tokens_per_s_decode")  # rates
+FLIPS = (*COMPARED, "flips_lost", "flips_gained")
+ABOUT = yaml.safe_load(Path(__file__).with_name("metrics.yaml").read_text())  # of each metric
+METRICS = {
+    name: Metric(**{part: about[part] for part in Metric._fields if part in about})
+    for name, about in ABOUT.items()
+}
+METRICS |= COMPARED
+METRICS |= {f"acc_{name}": METRICS[name] for name in FLIPS}
+DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
 FEWEST, MOST = (MAIN._replace(k=k) for k in (1, 10))  # the ends of a curve over k
 SOME = "some_layers"  # the condition of records that are not of whole variants
+PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
+# Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
+_SCALES = (".scales", ".qzeros", ".g_idx", ".SCB", ".weight_format", ".absmax", ".quant_map")
+_SCALES += (".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4")
+# Parts of the names of embeddings and heads in the families that transformers has.
+_EMBEDDINGS = ("embed", "lm_head", "wte", "wpe")
+_JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
+
+
+class _Recorder(Recorder):
+    """Records that say by which method a variant was made, at how many bits."""
+
+    def counted(self, task, variant, metric, value, n=1, **more) -> Record:
+        return super().counted(task, variant.name, metric, value, n, **variant.about | more)
+
+
+record = _Recorder(EXPERIMENT, METRICS)
+
+
+def mean(values: np.ndarray, weights: np.ndarray) -> Estimate:
+    """A mean, its interval resampling passages."""
+    return resampled(float(values.mean()), (weights @ values) / weights.sum(axis=1), len(values))
+
+
+def resampled(value: float, drawn: np.ndarray, n: int) -> Estimate:
+    """A value of n passages, and its interval by what the resamples of them gave."""
+    return Estimate(value, *stats.bootstrap_interval(drawn, value), n)
+
+
+def split_bytes(*folders: Path) -> dict[str, int]:
+    """Bytes by part over all safetensors files of the folders (a model's, an adapter's): `scales`
+    is what goes with quantized weights, `container` headers and the JSON a loader needs."""
+    found = dict.fromkeys(PARTS, 0)
+    for folder in folders:
+        files = list(folder.glob("*.safetensors"))
+        stored = files + [folder / name for name in _JSON if (folder / name).is_file()]
+        found["container"] += sum(file.stat().st_size for file in stored)
+        for file in files:
+            with safe_open(file, "pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118
+                    size = tensors.get_tensor(name).nbytes  # of the map: nothing is read
+                    part = "embedding" if any(n in name for n in _EMBEDDINGS) else "body"
+                    found["scales" if name.endswith(_SCALES) else part] += size
+                    found["container"] -= size
+    return found
 
 
 def size_records(task: Task, variants: Variants) -> list[Record]:
     """Bytes of each variant's files, in all and by part; also in the report's KB (1,024 bytes)."""
     records = []
     for variant in variants.values():
-        parts = sizes.split(*variant.folders)
+        parts = split_bytes(*variant.folders)
         total = sum(parts.values())
-        counts = {"size_bytes": total, "size_kb": total / sizes.KILOBYTE}
+        counts = {"size_bytes": total, "size_kb": total / 1024}
         counts |= {f"size_{part}_bytes": count for part, count in parts.items()}
         records += [record.counted(task, variant, metric, n) for metric, n in counts.items()]
     return records
 
 
 def judged_records(task: Task, variants: Variants, judged: pd.DataFrame, seed: int) -> list[Record]:
-    """Of `outcomes.table`: shares with Wilson intervals, perplexity with a bootstrap one, paired
+    """Of `scoring.table`: shares with Wilson intervals, perplexity with a bootstrap one, paired
     comparisons with the parent, the first; of MAIN and `acc` with flips and McNemar's test.
-
-    `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10.
-    """
+    `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10."""
     records: list[Record] = []
     before, whole = {}, np.empty(0)
-    for name, rows in outcomes.by_variant(judged):
-        variant, after = variants[name], outcomes.hits(rows)
+    for name, rows in scoring.by_variant(judged):
+        variant, after = variants[name], scoring.hits(rows)
         weights = stats.resamples(len(rows), DRAWS, seed)
         log_p = rows["log_likelihood"].to_numpy()
         records += [_share(task, variant, metric, hits) for metric, hits in after.items()]
@@ -54,7 +119,12 @@ def judged_records(task: Task, variants: Variants, judged: pd.DataFrame, seed: i
         means = {"log_likelihood": log_p}
         if before:
             for metric, hits in after.items():
-                records += _comparison(task, variant, metric, stats.paired(before[metric], hits))
+                flips, difference = stats.paired(before[metric], hits), f"{metric.name}_difference"
+                of = partial(record.estimated, task, variant, k=metric.k)
+                records.append(of(difference, flips.difference))
+                if metric in (MAIN, ACC):
+                    prefix = "acc_" if metric == ACC else ""
+                    records += record.compared(task, variant, metric.name, flips, prefix)[1:]
             few, many = (after[m].astype(float) - before[m] for m in (FEWEST, MOST))
             found["gap_growth_k1_k10"] = mean(few - many, weights)
             means["log_likelihood_difference"] = log_p - whole
@@ -68,25 +138,17 @@ def judged_records(task: Task, variants: Variants, judged: pd.DataFrame, seed: i
     return records
 
 
-def _share(task: Task, variant, metric: outcomes.Metric, hits: np.ndarray, **more) -> Record:
+def _share(task: Task, variant, metric: scoring.Metric, hits: np.ndarray, **more) -> Record:
     e = stats.proportion(int(hits.sum()), len(hits))
     return record.estimated(task, variant, metric.name, e, k=metric.k, **more)
 
 
-def _comparison(task: Task, variant, metric: outcomes.Metric, flips: stats.Flips) -> list[Record]:
-    name = f"{metric.name}_difference"
-    made = [record.estimated(task, variant, name, flips.difference, k=metric.k)]
-    if metric in (MAIN, ACC):
-        prefix = "acc_" if metric == ACC else ""
-        made += record.compared(task, variant, metric.name, flips, prefix)[1:]
-    return made
-
-
 def recovery_records(task: Task, variants: Variants, judged, seed: int) -> list[Record]:
     """What adapters brought back, and what they cost: `acc` with minus without, and that over what
-    quantization had lost, where it had lost anything that the passages can show."""
+    quantization had lost, where it had lost anything that the passages can show. An adapter learns
+    the task too; what quantization still costs is told against float with an adapter, if there."""
     records: list[Record] = []
-    hits = {v: outcomes.hits(rows)[ACC] for v, rows in outcomes.by_variant(judged)}
+    hits = {v: scoring.hits(rows)[ACC] for v, rows in scoring.by_variant(judged)}
     parent, whole = next(iter(hits.items()))
     weights = stats.resamples(len(whole), DRAWS, seed)
     for name, variant in variants.items():
@@ -95,6 +157,10 @@ def recovery_records(task: Task, variants: Variants, judged, seed: int) -> list[
             continue
         flips = stats.paired(hits[base], hits[name])
         records.append(record.estimated(task, variant, "recovery_difference", flips.difference))
+        alike = hits.get(f"{parent}_lora")
+        if alike is not None and base != parent:
+            left = stats.paired(alike, hits[name]).difference
+            records.append(record.estimated(task, variant, "trained_alike_difference", left))
         if stats.paired(whole, hits[base]).difference.high < 0:
             gain, gap = (hits[v].astype(float) - hits[base] for v in (name, parent))
             lost = weights @ gap
@@ -102,27 +168,17 @@ def recovery_records(task: Task, variants: Variants, judged, seed: int) -> list[
             np.divide(weights @ gain, lost, out=drawn, where=lost > 0)
             share = resampled(gain.sum() / gap.sum(), drawn, len(gain))
             records.append(record.estimated(task, variant, "recovered_share", share, seed=seed))
-        for metric, value in training.cost(variant.adapter).items():
+        for metric, value in json.loads((variant.adapter / training.COST).read_text()).items():
             timed = {"seed": seed, "device": task.processor()} if "seconds" in metric else {}
             records.append(record.counted(task, variant, metric, value, **timed))
     return records
 
 
-def last_sentence(task: Task, variants: Variants) -> pd.DataFrame:
-    """The parent's outcomes when it is shown nothing but the last sentence of each passage."""
-    parent = next(iter(variants))
-    alone = [lambada.last_sentence(p) for p in task.passages]
-    encoded = lambada.encode(alone, task.tokenizer, task.longest)
-    with reproducible(task):
-        scores = scoring.score(build.load(task, variants[parent]), encoded, bar("batches"))
-    return outcomes.table(task, {parent: scores}, alone, LAST_SENTENCE)
-
-
 def last_sentence_records(task: Task, variants: Variants, judged: pd.DataFrame) -> list[Record]:
-    """Shares of `last_sentence`; their records have the condition `last_sentence`."""
+    """Shares of what is shown nothing but the last sentences, the condition of their records."""
     return [
-        _share(task, variants[name], metric, outcomes.hits(rows)[metric], condition=LAST_SENTENCE)
-        for name, rows in outcomes.by_variant(judged)
+        _share(task, variants[name], metric, scoring.hits(rows)[metric], condition=LAST_SENTENCE)
+        for name, rows in scoring.by_variant(judged)
         for metric in (FEWEST, MAIN, ACC)
     ]
 
@@ -131,7 +187,7 @@ def part_records(task, variants, sided: dict, layers: dict, judged, seed: int) -
     """What variants lost of which only some layers are quantized, `sided` by (variant, side): the
     side is `part`, its number of layers `k`; `part_difference` is the log-likelihood of one side
     minus its neighbour's, on the same passages."""
-    rows = dict(outcomes.by_variant(judged))
+    rows = dict(scoring.by_variant(judged))
     whole = next(iter(rows.values()))
     log_p = {key: rows[one.name]["log_likelihood"].to_numpy() for key, one in sided.items()}
     weights = stats.resamples(len(whole), DRAWS, seed)
@@ -150,16 +206,56 @@ def part_records(task, variants, sided: dict, layers: dict, judged, seed: int) -
     return made
 
 
-def kurtosis_records(task: Task, parent: Variant, spread: pd.DataFrame) -> list[Record]:
-    """Mean excess kurtosis of weights and inputs over a model's layers, of `outliers.kurtoses`."""
+@torch.no_grad()
+def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]:
+    """The relative output error of each linear layer of these variants on the calibration passages:
+    `depth` is its block, `part` its name."""
+    torch.set_num_threads(task.threads)
+    made, n, through = [], len(task.calibration), decoder.Walk(task.folder, task.calibration_tokens)
+    read = {v: streaming.dense_reader(one.folder, through.model) for v, one in variants.items()}
+    for index, block, groups in through.each(progress):
+        last = Counter(name.rpartition(".")[2] for group in groups for name in group)
+        for group in groups:
+            width = decoder.matrix(block.get_submodule(group[0])).shape[1]
+            hessian, entered = torch.zeros(width, width), []
+            through.observe(index, group[:1], lambda _, x, __, to=entered: to.append(x))
+            for x in (x.flatten(0, -2) for x in entered):
+                hessian.addmm_(x.T, x)
+            for name, (variant, dense) in itertools.product(group, read.items()):
+                linear, short = block.get_submodule(name), name.rpartition(".")[2]
+                stored = dense(f"{through.prefix}.{index}.{name}.weight")
+                other = decoder.oriented(linear, stored).float()
+                error = relative_error(decoder.matrix(linear), other, hessian)
+                about = {"depth": index, "part": short if last[short] == 1 else name, "n": n}
+                made.append(record.counted(task, variants[variant], "layer_error", error, **about))
+    return made
+
+
+def relative_error(weight: torch.Tensor, other: torch.Tensor, hessian: torch.Tensor) -> float:
+    """That of weights [out, in], H being [in, in]; 0 where the layer gives only 0."""
+
+    def energy(matrix: torch.Tensor) -> float:
+        # In float64: its terms nearly cancel where inputs are correlated.
+        return float(((matrix @ hessian) * matrix).sum(dtype=torch.float64))
+
+    signal = energy(weight)
+    return math.sqrt(max(energy(other - weight), 0.0) / signal) if signal > 0 else 0.0
+
+
+@torch.no_grad()
+def kurtosis_records(task: Task, parent: Variant) -> list[Record]:
+    """Mean excess kurtosis, 0 for a normal distribution, over a float model's linear layers: of
+    their weights, and of their inputs on the first calibration passages."""
+    torch.set_num_threads(task.threads)
+    found, through = [], decoder.Walk(task.folder, task.calibration_tokens[:16])
+    for index, block, groups in through.each():
+        for group in groups:
+            entered: list[torch.Tensor] = []
+            through.observe(index, group[:1], lambda _, x, __, to=entered: to.append(x.flatten()))
+            inputs = kurtosis(torch.cat(entered).numpy())
+            weights = (decoder.matrix(block.get_submodule(n)).numpy() for n in group)
+            found += [{"weights": kurtosis(weight.ravel()), "inputs": inputs} for weight in weights]
     return [
-        record.counted(task, parent, "kurtosis", spread[part].mean(), len(spread), part=part)
-        for part in ("weights", "inputs")
+        record.counted(task, parent, "kurtosis", mean, len(found), part=part)
+        for part, mean in pd.DataFrame(found, dtype=float).mean().items()
     ]
-
-
-def failure_records(task: Task, asked: build.Making, made: Iterable[str]) -> list[Record]:
-    """One record for each variant that was asked for and ran out of memory."""
-    gone = {name: asked[name] for name in asked if name not in set(made)}
-    variants = [build.described(name, how, Path()) for name, how in gone.items()]
-    return [record.counted(task, variant, "out_of_memory", 1) for variant in variants]

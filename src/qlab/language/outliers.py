@@ -5,15 +5,8 @@ Large models have channels whose activations are many times the others', which m
 factor on channels of norms, value heads and up projections, divided out where they are read.
 """
 
-from pathlib import Path
-
-import numpy as np
-import pandas as pd
 import torch
-from scipy import stats
 from transformers import LlamaForCausalLM
-
-from qlab.language import decoder, walk
 
 STRENGTH = 0.7  # standard deviation of the factors' logarithms
 
@@ -39,19 +32,3 @@ def spread(model: LlamaForCausalLM, seed: int, strength: float = STRENGTH) -> No
         move(mlp.up_proj.weight, mlp.down_proj)
         heads = {"size": attention.head_dim, "repeats": attention.num_key_value_groups}
         move(attention.v_proj.weight, attention.o_proj, **heads)
-
-
-@torch.no_grad()
-def kurtoses(folder: Path, passages: list[list[int]]) -> pd.DataFrame:
-    """Excess kurtosis of weights and of inputs, those of the passages (token ids) in the float
-    model, of each linear layer: block, linear, weights, inputs. 0 for a normal distribution."""
-    rows, through = [], walk.Walk(folder, passages)
-    for index, block, groups in through.each():
-        for group in groups:
-            entered: list[np.ndarray] = []
-            through.observe(index, group[:1], lambda _, x, __, to=entered: to.append(x.numpy()))
-            inputs = float(stats.kurtosis(np.concatenate([x.ravel() for x in entered])))
-            for name in group:
-                weight = decoder.matrix(block.get_submodule(name)).numpy()
-                rows.append((index, name, float(stats.kurtosis(weight.ravel())), inputs))
-    return pd.DataFrame(rows, columns=["block", "linear", "weights", "inputs"])

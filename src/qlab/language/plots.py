@@ -1,22 +1,14 @@
-"""The figures of notebook 02: records as points, lines or stacked bars."""
-
-from collections.abc import Sequence
-from contextlib import contextmanager
+"""The figures of notebook 02: records as points or lines."""
 
 import pandas as pd
 from matplotlib import ticker
 
 from qlab.core import plot, records
-from qlab.language.data import EMBEDDED_MODEL
-from qlab.language.metrics import ABOUT
-from qlab.language.sizes import PARTS
-from qlab.language.wrong_answers import KINDS
+from qlab.language.measure import ABOUT
 
-METHODS = ["float", "gptq", "gptq_lora", "rtn", "bnb", "autoround", "other"]
-COLOUR = dict(zip(METHODS, (plot.PALETTE[i] for i in (0, 1, 5, 6, 4, 3, 2)), strict=True))
+METHODS = ["float", "gptq", "gptq_lora", "lora", "rtn", "bnb", "autoround", "other"]
+COLOUR = dict(zip(METHODS, (plot.PALETTE[i] for i in (0, 1, 5, 7, 6, 4, 3, 2)), strict=True))
 MARKER = {32: "o", 16: "v", 8: "s", 4: "D", 3: "^", 2: "X"}
-PIECES = dict(zip(PARTS, ("#332288", "#88CCEE", "#CC6677", "#BBBBBB"), strict=True))
-PIECES |= dict(zip(KINDS, (plot.PALETTE[i] for i in (4, 1, 2, 6, 5, 0)), strict=True))
 
 
 def _kind(method: str | None) -> str:
@@ -38,31 +30,26 @@ def whole(table: pd.DataFrame) -> pd.DataFrame:
     return table[plain & table["model"].isin(table.loc[table["metric"] == "size_bytes", "model"])]
 
 
-@contextmanager
-def _panels(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "", **layout):
-    """A canvas under a title that says of what, and axes and rows of each value of `panel`."""
-    parts = dict(iter(rows.groupby(panel, sort=False))) if panel else {"": rows}
-    layout |= {"squeeze": False, "ncols": len(parts)}
-    with plot.figure(name, place, rows, **layout) as (canvas, axes):
-        for axis, of in zip(axes[0], parts, strict=True):
-            axis.set_title("" if panel == "metric" else of.replace(" minus ", "\nminus "), size=9)
-        yield canvas, list(zip(axes[0], parts.values(), strict=True))
-        least, most = rows["n"].min(), rows["n"].max()
-        n = f", n = {least:,} to {most:,}" if least < most else f", n = {most:,}" * int(most > 1)
-        sure = ", 95 % intervals" if "ci_low" in rows and rows["ci_low"].notna().any() else ""
-        first, *others = rows["model"].unique()
-        models = ", ".join([first, *(others if len(others) < 2 else [f"{len(others)} others"])])
-        told = f"{models} on {rows['dataset'].iloc[0]}{n}{sure}"
-        canvas.suptitle(f"{title}\n{told}", x=0.01, ha="left", fontsize=11)
+def told(rows: pd.DataFrame, columns: str | list[str] = "metric", form=".3g") -> pd.DataFrame:
+    """Values with their intervals as texts: a line for each variant, a column for each value of
+    `columns`; what a variant lacks is empty."""
+    forms = [form if most < 1000 else ",.0f" for most in rows[["value", "ci_high"]].max(axis=1)]
+    texts = [records.interval(r, f) for (_, r), f in zip(rows.iterrows(), forms, strict=True)]
+    where = {"index": "variant", "columns": columns, "values": "told"}
+    wide = rows.assign(told=texts).pivot_table(**where, aggfunc="first", sort=False)
+    return wide.rename_axis(index=None).fillna("")
 
 
-def _points(axis, x, y, rows: pd.DataFrame, along: str, **style):
-    """One variant's values with intervals: colour by method, marker by bits; groups of 128 open."""
-    first = rows.iloc[0]
-    style |= {"color": COLOUR[_kind(first["method"])], "marker": MARKER.get(first["bits"], "P")}
+def _points(axis, places, rows: pd.DataFrame, along: str):
+    """One variant's values with intervals `along` the x or y axis, at `places` on the other one:
+    colour by method, marker by bits; groups of 128 open. Values along y are joined."""
+    first, joined = rows.iloc[0], along == "y" and len(rows) > 1
+    style = {"color": COLOUR[_kind(first["method"])], "marker": MARKER.get(first["bits"], "P")}
     style |= {"mfc": "none"} if rows["group_size"].eq(128).any() else {}
+    style |= {"ls": "-" if joined else "none", "lw": 1 if joined else 1.5}
     ends = [(rows[end] - rows["value"]).abs().fillna(0) for end in ("ci_low", "ci_high")]
-    return axis.errorbar(x, y, ms=6, **{f"{along}err": ends}, **style)
+    at = (places, rows["value"]) if along == "y" else (rows["value"], places)
+    return axis.errorbar(*at, ms=6, capsize=2, **{f"{along}err": ends}, **style)
 
 
 def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
@@ -78,9 +65,9 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
         ticks = ticker.FixedLocator([-10, -1, -0.1, 0, 0.1, 1, 10])
         if scale == "log":
             low, high = axis.get_view_interval()
-            subs = (1, 2, 5) if high < 20 * low else (1, 3) if high < 200 * low else (1,)
             # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
-            ticks = ticker.LogLocator(subs=subs) if high > 4 * low else ticker.MaxNLocator(4)
+            several = ticker.LogLocator(subs=(1, 3) if high < 1000 * low else (1,))
+            ticks = several if high > 20 * low else ticker.MaxNLocator(4)
         axis.set_major_locator(ticks)
         axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
         axis.set_minor_formatter(ticker.NullFormatter())
@@ -88,90 +75,47 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
         (axes.axvline if letter == "x" else axes.axhline)(0, color="#444444", lw=1)
 
 
-def dots(name: str, place: str, rows: pd.DataFrame, title: str, panel: str = "metric") -> None:
-    """A point with its interval for each variant, in a line of its own, and a panel for each value
-    of the column `panel`. Of no rows there is no figure."""
-    if rows.empty:
-        return
-    rows = in_order(rows)
-    shown = list(rows["variant"].unique())
-    size = (1.6 + 2.9 * rows[panel].nunique(), 1.6 + 0.28 * len(shown))
-    with _panels(name, place, rows, title, panel, figsize=size, sharey=True) as (_, panels):
-        for axis, some in panels:
-            for variant, one in some.groupby("variant"):
-                at = [shown.index(variant)] * len(one)
-                _points(axis, one["value"], at, one, "x", capsize=2)
-            _axis(axis, "x", some["metric"].iloc[0])
-            axis.grid(axis="y", visible=False)
-        axis.set_yticks(range(len(shown)), shown)
-        axis.set_ylim(len(shown) - 0.5, -0.5)
+def about(rows: pd.DataFrame) -> str:
+    """Of which models and passages rows are, of how many, and what their intervals are."""
+    least, most = rows["n"].min(), rows["n"].max()
+    n = f", n = {least:,} to {most:,}" if least < most else f", n = {most:,}" * int(most > 1)
+    first, *others = rows["model"].unique()
+    models = ", ".join([first, *(others if len(others) < 2 else [f"{len(others)} others"])])
+    sure = ", 95 % intervals" if "ci_low" in rows and rows["ci_low"].notna().any() else ""
+    return f"{models} on {rows['dataset'].iloc[0]}{n}{sure}"
 
 
-def curves(name: str, place: str, rows: pd.DataFrame, title: str, x: str,
-           panel: str = "metric", marks: Sequence[tuple[str, float]] = ()) -> None:  # fmt: skip
-    """A line with intervals for each variant over the column `x`, otherwise like `dots`; a panel of
-    one variant has its own scale. `marks` are labels and places of dotted lines."""
+def points(
+    name: str, place: str, rows: pd.DataFrame, title: str, x: str = "", panel: str = "metric"
+) -> None:
+    """A point with its interval for each variant, in a line of its own or, joined, over the column
+    `x`, and a panel for each value of the column `panel`; one of a variant alone has its own scale.
+    Of no rows there is no figure."""
     if rows.empty:
         return
-    rows, alone = in_order(rows), panel == "variant"
-    size = (max(8.4, 1.5 + 1.7 * rows[panel].nunique()), 4.2)
-    handles = dict.fromkeys(rows["variant"])
-    with _panels(name, place, rows, title, panel, figsize=size, sharey=not alone) as made:
-        canvas, panels = made
-        for axis, some in panels:
-            for variant, line in some.sort_values(x).groupby("variant"):
-                style, at = "-" if len(line) > 1 else "none", line[x].to_numpy(float)
-                handles[variant] = _points(axis, at, line["value"], line, "y", ls=style, lw=1)
-            for mark, at in marks:
-                axis.axvline(at, color="#444444", lw=1, ls=":")
-                look = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
-                axis.text(at, 0.02, mark, transform=axis.get_xaxis_transform(), rotation=90, size=8,
-                          bbox=look)  # fmt: skip
-            _axis(axis, "x", x, zero=False)
-            _axis(axis, "y", rows["metric"].iloc[0])
-            if axis.get_xscale() == "linear":
-                places = sorted(set(some[x]))
-                axis.set_xticks(places[:: max(1, (len(places) - 1) // 3)])
-            if axis is not panels[0][0]:
-                axis.set_ylabel("")
-        if not alone:
+    rows, alone, handles = in_order(rows), panel == "variant", {}
+    shown, parts = list(rows["variant"].unique()), dict(iter(rows.groupby(panel, sort=False)))
+    size = (1.6 + 2.9 * len(parts), 1.6 + 0.28 * len(shown))
+    size = (max(8.4, 1.5 + 1.7 * len(parts)), 4.2) if x else size
+    layout = {"figsize": size, "sharey": not alone, "squeeze": False, "ncols": len(parts)}
+    with plot.figure(name, place, rows, **layout) as (canvas, [axes]):
+        canvas.suptitle(f"{title}\n{about(rows)}", x=0.01, ha="left", fontsize=11)
+        for axis, (of, some) in zip(axes, parts.items(), strict=True):
+            for variant in some["variant"].unique():
+                line = some[some["variant"] == variant].sort_values(x or "value")
+                places = line[x].to_numpy(float) if x else [shown.index(variant)] * len(line)
+                handles[variant] = _points(axis, places, line, "y" if x else "x")
+            _axis(axis, "y" if x else "x", some["metric"].iloc[0])
+            if x:
+                _axis(axis, "x", x, zero=False)
+                axis.set_ylabel(axis.get_ylabel() if axis is axes[0] else "")
+            else:
+                axis.grid(axis="y", visible=False)
+            if panel != "metric":
+                axis.set_title(of.replace(" minus ", "\nminus "), size=9)
+        if not x:
+            axes[0].set_yticks(range(len(shown)), shown)
+            axes[0].set_ylim(len(shown) - 0.5, -0.5)
+        elif not alone:
             where = {"loc": "outside right center", "frameon": False, "fontsize": 9}
-            canvas.legend(handles.values(), handles, **where)
-
-
-def stacked(name: str, place: str, rows: pd.DataFrame, title: str, by: str,
-            values: str = "value") -> None:  # fmt: skip
-    """A bar for each variant with a piece for each of PIECES that is in the column `by`: bytes of
-    files where `values` are the records' own, else shares of what is counted in that column."""
-    pieces, shares = [p for p in PIECES if p in set(rows[by])], values != "value"
-    wide = rows.pivot(index="variant", columns=by, values=values)[pieces]
-    wide = wide.loc[rows["variant"].unique()]
-    total, form = wide.sum(axis=1), ticker.EngFormatter("B", places=2)
-    if shares:
-        wide, form = wide.div(total.clip(lower=1), axis=0), ticker.StrMethodFormatter("{x:,.0f}")
-    size = (8.4, 1.7 + 0.28 * len(wide))
-    with _panels(name, place, rows, title, figsize=size) as (canvas, [(axis, _)]):
-        wide.plot.barh(ax=axis, stacked=True, width=0.7, color=PIECES, legend=False)
-        axis.bar_label(axis.containers[-1], [form(t) for t in total], padding=4, fontsize=9)
-        of = "share of the wrong answers; their number" if shares else "size of the files"
-        axis.set(xlabel=of, ylabel="")
-        unit = ticker.PercentFormatter(1) if shares else ticker.EngFormatter("B")
-        axis.xaxis.set_major_formatter(unit)
-        axis.margins(x=0.12)
-        axis.invert_yaxis()
-        axis.grid(axis="y", visible=False)
-        canvas.legend(loc="outside lower center", ncols=3 if shares else 4, frameon=False)
-
-
-def outliers(table: pd.DataFrame, place: str) -> None:
-    """What few bits cost the embedded model's twins, over the kurtosis of their layers' weights; a
-    dotted line for each other model's."""
-    spread = records.pick(table, "kurtosis", part="weights").set_index("model")["value"]
-    ours = spread.index.str.startswith(EMBEDDED_MODEL)
-    rows = records.pick(table, "acc_difference", part=None, condition=None)
-    rows = rows[rows["model"].isin(spread.index[ours])]
-    swept = rows.groupby("variant")["model"].transform("nunique") == rows["model"].nunique()
-    rows = rows.assign(kurtosis=rows["model"].map(spread), of=rows["bits"].astype(str) + " bits")
-    others = list(spread[~ours].items())
-    title = "One function, written down with fewer and with more outliers"
-    curves("llama_outliers", place, rows[swept], title, "kurtosis", "of", others)
+            canvas.legend([handles[v] for v in shown], shown, **where)

@@ -6,10 +6,9 @@ Nothing is timed: points run beside each other.
 import dataclasses
 from typing import Literal
 
-from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Point
 
-FILES = ("models/llama_mini", "mini_lambada.yaml")  # of data/, that a point may read
+FILES = ("models/llama_mini", "mini_lambada")  # of data/, that a point may read
 
 
 class Rtn(Point):
@@ -39,34 +38,29 @@ def measure(point: Point, profile: str, threads: int) -> tuple:
     """Task and records of a point, and packages it used: bytes, accuracies, and comparisons with
     the float parent."""
     # Snakemake reads this module for every job, and needs no framework for it.
-    from qlab.language import build, data, gptq, outcomes
+    import numpy as np
+
+    from qlab.language import build, data, gptq, scoring
     from qlab.language import measure as notebook
 
     seed = getattr(point, "seed", None)
     own = "" if point.model in (data.EMBEDDED_MODEL, data.EVEN_MODEL) else point.model
     task = data.prepare(data.Parameters(profile=profile, model=own, threads=threads))
     task = data.twin(task, 0.0) if point.model == data.EVEN_MODEL else task
-    task = recalibrated(task, seed) if seed else task
+    if seed:  # calibrated on a bootstrap sample of its calibration passages
+        count = len(task.calibration)
+        drawn = np.random.default_rng(seed).integers(count, size=count)
+        parts = ("calibration", "calibration_tokens")
+        changed = {part: [getattr(task, part)[i] for i in drawn] for part in parts}
+        task = dataclasses.replace(task, **changed)
     making, kinds = {}, {"rtn": gptq.RoundToNearest, "gptq": gptq.Gptq}
     if kind := kinds.get(point.method):
         making = build.chosen(task, {point.variant: kind(point.bits, point.group)}, point.variant)
     built = build.folders(task, making)
     scores = build.evaluate(task, built)
     name = point.variant if making else next(iter(built))
-    if name not in scores:
-        raise QlabError(f"{name} of {task.model} ran out of memory; give the sweep more `mem_mb`.")
     found = notebook.size_records(task, {name: built[name]})
-    found += notebook.judged_records(task, built, outcomes.table(task, scores), seed or 0)
+    found += notebook.judged_records(task, built, scoring.table(task, scores), seed or 0)
     if seed is not None:
         found = [dataclasses.replace(record, seed=seed) for record in found]
     return task, [r for r in found if r.variant == name], notebook.PACKAGES
-
-
-def recalibrated(task, seed: int):
-    """The same task, calibrated on a bootstrap sample of its calibration passages."""
-    import numpy as np
-
-    count = len(task.calibration)
-    drawn = np.random.default_rng(seed).integers(count, size=count)
-    parts = ("calibration", "calibration_tokens")
-    return dataclasses.replace(task, **{n: [getattr(task, n)[i] for i in drawn] for n in parts})

@@ -21,11 +21,9 @@ class Quantized(NamedTuple):
 
 
 class Method:
-    """Turns the weight of a linear layer into what is stored, one layer at a time.
-
-    One of your own gives `kind`, `bits`, `group_size`, `pack` and `dense`: it needs no inputs, and
-    is judged by its dense weights, for no kernel multiplies it as it is.
-    """
+    """Turns the weight of a linear layer into what is stored, one layer at a time. One of your own
+    gives `kind`, `bits`, `group_size`, `pack` and `dense`: it needs no inputs, and is judged by its
+    dense weights, for no kernel multiplies it as it is."""
 
     kind: str  # the column `method` of its records
     bits: int  # of a weight
@@ -77,8 +75,8 @@ class Library:
 
     kind: str | None  # the column `method` of its records; None: float
     bits: int  # of a weight
-    group_size: int | None  # weights that share a scale, where it is told
-    make: Callable[..., None]
+    group_size: int | None = None  # weights that share a scale, where it is told
+    make: Callable[..., None] | None = None  # None: it is there
     settings: Mapping[str, Any] = field(default_factory=dict)  # of `make`
     check: Callable[[Shapes], None] = lambda shapes: None  # QlabError for widths it cannot take
     weight_only: bool = True  # whether inputs stay as they are

@@ -1,30 +1,44 @@
-"""Score a decoder on the last words of LAMBADA passages.
+"""Score a decoder on the last words of LAMBADA passages; what became of each passage.
 
 `acc` and `perplexity` are those of lm-evaluation-harness 0.4.13 (task lambada_openai). Passages of
-like length share a batch, and only positions that predict a word's token meet the vocabulary.
+like length share a batch, and only positions that predict a word's token meet the vocabulary. The
+outcomes are the items that every accuracy of notebook 02 is computed from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language.lambada import Encoded
+from qlab.language.lambada import Encoded, Passage
 
 TOP = 10  # predictions kept per passage, and the longest curve over k
 MOST = 2000  # passages whose divergence is computed
+READINGS = ("first_token", "all_tokens", "decoded_word", "last_token")  # of top-k
+TOPS = range(1, TOP + 1)
+LAST_SENTENCE = "last_sentence"  # the condition in which that is all a model is shown
+# The closed classes of English: determiners, pronouns, prepositions, conjunctions, auxiliaries.
+FUNCTION_WORDS = frozenset(
+    """a an and any are as at be been but by can could did do does for from had has have he her
+    him his i if in into is it its me my no not of off on or our out she should so some than that
+    the their them then there these they this those to up us was we were what when where which who
+    will with would you your""".split()  # noqa: SIM905
+)
+KINDS = ("the right beginning", "from the passage", "another word", "function word",
+         "fragment", "punctuation or end")  # fmt: skip
+_WORD_STARTS = "Ġ▁"  # how byte-level BPE and SentencePiece mark a space before a token
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model said about n passages, in their order.
-
-    A rank counts the vocabulary's more probable tokens, given the true tokens before; a tie counts
-    as the better rank. `greedy`: each of the word's tokens is the first most probable one.
-    """
+    """What a model said about n passages, in their order. A rank counts the vocabulary's more
+    probable tokens, given the true tokens before; a tie counts as the better rank. `greedy`: each
+    of the word's tokens is the first most probable one."""
 
     log_likelihood: np.ndarray  # f8[n], of the whole word
     greedy: np.ndarray  # bool[n]
@@ -34,11 +48,6 @@ class Scores:
     top_tokens: np.ndarray  # i4[n, TOP], most probable first tokens
     top_log_p: np.ndarray  # f4[n, TOP], their log probabilities
     divergence: np.ndarray  # f4[n], of the first token from the float parent's, nats; NaN: not kept
-
-
-def acc(scores: Scores) -> float:
-    """Share of passages whose whole word is the most probable continuation."""
-    return float(scores.greedy.mean())
 
 
 def perplexity(log_likelihood: np.ndarray) -> float:
@@ -122,11 +131,10 @@ def _divergence(kept: np.ndarray, rows: Sequence[int], log_p: torch.Tensor) -> n
 
 
 def _logits(model, rows: Sequence[Sequence[int]], wanted: Sequence[int]) -> torch.Tensor:
-    """What the model says after the last `wanted[i]` tokens of each row: [sum of wanted, words].
-
-    Other positions are dropped before its head. Rows are padded to the right, where causal
-    attention gives the weight 0, by their own last token: 0 times another one's NaN would be NaN.
-    """
+    """What the model says after the last `wanted[i]` tokens of each row: [sum of wanted,
+    words]. Other positions are dropped before its head. Rows are padded to the right, where
+    causal attention gives the weight 0, by their own last token: 0 times another one's NaN
+    would be NaN."""
     longest = max(map(len, rows))
     padded = [[*row, *row[-1:] * (longest - len(row))] for row in rows]
 
@@ -139,3 +147,96 @@ def _logits(model, rows: Sequence[Sequence[int]], wanted: Sequence[int]) -> torc
         return model(input_ids=torch.tensor(padded, device=model.device), use_cache=False).logits[0]
     finally:
         hook.remove()
+
+
+class Metric(NamedTuple):
+    """A way to count an answer as right, as its records name it."""
+
+    name: str  # top_first_token, ..., or acc
+    k: int | None = None  # of top-k
+
+
+ACC = Metric("acc")
+MAIN = Metric("top_first_token", 5)  # whose flips and test are recorded for every variant
+
+
+def table(task, scores: Mapping[str, Scores], passages=None, condition=None) -> pd.DataFrame:
+    """A row for each variant and passage (the task's unless others are given): its
+    log-likelihood, divergence from float's, whether it is the greedy answer (`acc`), its rank
+    in each of READINGS."""
+    rows = [
+        pd.DataFrame({
+            "model": task.model,
+            "dataset": task.dataset,
+            "condition": condition,
+            "variant": variant,
+            "passage": np.arange(len(one.greedy), dtype=np.int32),
+            "log_likelihood": one.log_likelihood,
+            "divergence": one.divergence,
+            "acc": one.greedy,
+            "first_token": one.first_rank,
+            "all_tokens": one.worst_rank,
+            "decoded_word": decoded_rank(one, passages or task.passages, task.tokenizer),
+            "last_token": one.last_rank,
+        })
+        for variant, one in scores.items()
+    ]  # fmt: skip
+    types = {"condition": object} | dict.fromkeys(READINGS, np.int32)
+    return pd.concat(rows, ignore_index=True).astype(types)
+
+
+def decoded_rank(scores: Scores, passages: Sequence[Passage], tokenizer) -> np.ndarray:
+    """int[n]: which of the most probable first tokens is, decoded, the whole word; TOP where none
+    is: the reading of "top-5" by Caringi and Girardet."""
+    words = {t: tokenizer.decode([t]).strip() for t in np.unique(scores.top_tokens).tolist()}
+    pairs = zip(passages, scores.top_tokens.tolist(), strict=True)
+    right = np.array([[words[t] == passage.word.strip() for t in row] for passage, row in pairs])
+    return np.where(right.any(axis=1), right.argmax(axis=1), TOP)
+
+
+def by_variant(outcomes: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each variant's outcomes, in the order of the passages; the parent, the first one, first."""
+    for variant, rows in outcomes.groupby("variant", sort=False, observed=True):
+        yield str(variant), rows.sort_values("passage")
+
+
+def hits(outcomes: pd.DataFrame) -> dict[Metric, np.ndarray]:
+    """bool[n] of one variant's passages, for every way to count an answer as right."""
+    ranks = {Metric(f"top_{r}", k): outcomes[r].to_numpy() < k for k in TOPS for r in READINGS}
+    return {ACC: outcomes["acc"].to_numpy()} | ranks
+
+
+def kind(token: int, passage: Passage, tokenizer) -> str:
+    """The kind of a predicted first token, one of KINDS."""
+    [piece], plain = tokenizer.convert_ids_to_tokens([token]), tokenizer.decode([token]).strip()
+    if piece.startswith("<") and piece.endswith(">") or not any(c.isalnum() for c in plain):
+        return "punctuation or end"
+    if piece[:1] not in _WORD_STARTS:
+        return "fragment"
+    if passage.word.startswith(plain):
+        return "the right beginning"
+    if plain.lower() in FUNCTION_WORDS:
+        return "function word"
+    # The beginning of a word of the context.
+    inside = any(word.startswith(plain) for word in passage.context.split())
+    return "from the passage" if inside else "another word"
+
+
+def kinds(scores: Mapping[str, Scores], passages: Sequence[Passage], tokenizer) -> pd.DataFrame:
+    """How many of the most probable first tokens are wrong in which way: variant, kind, count, and
+    wrong, all wrong answers of the variant."""
+    rows = []
+    for variant, one in scores.items():
+        wrong = np.flatnonzero(one.first_rank > 0)
+        found = [kind(int(one.top_tokens[i, 0]), passages[i], tokenizer) for i in wrong]
+        rows += [(variant, name, found.count(name), len(wrong)) for name in KINDS]
+    return pd.DataFrame(rows, columns=["variant", "kind", "count", "wrong"])
+
+
+def written(tokens: Sequence[int], tokenizer) -> list[str]:
+    """Predicted tokens to be read: one that continues a word begins with `·`, a space is `␣`."""
+    texts = [tokenizer.decode([int(token)]) for token in tokens]
+    return [
+        text.strip() or "␣" if piece[:1] in _WORD_STARTS else f"·{text}"
+        for piece, text in zip(tokenizer.convert_ids_to_tokens(tokens), texts, strict=True)
+    ]

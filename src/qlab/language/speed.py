@@ -17,31 +17,28 @@ from transformers import DynamicCache
 
 from qlab.core import stats, timing
 from qlab.core.records import Record
-from qlab.language import configuration, streaming
+from qlab.language import decoder, streaming
 from qlab.language.build import Variants
 from qlab.language.data import Task
-from qlab.language.metrics import COUNTS, record
+from qlab.language.measure import COUNTS, record
 
-WRITTEN = 32  # tokens
 Passages = Sequence[Sequence[int]]  # token ids of each
 Rates = dict[str, dict[str, np.ndarray]]  # tokens/s by variant and metric of COUNTS, [rounds]
 
 
-def measure(
-    models: Mapping, passages: Passages, written: int = WRITTEN, repeats: int = 5, progress=iter
-) -> Rates:
+def measure(models: Mapping, passages: Passages, written=32, repeats=5, progress=iter) -> Rates:
     """Tokens/s of so many rounds, in which all variants and metrics take turns: all passages are
     read, then the longest, cut to leave room, after which `written` tokens are written."""
-    context = min(configuration.context(model.config) for model in models.values())
+    context = min(decoder.context(model.config) for model in models.values())
     prompt = max(passages, key=len)[: context - written]
     sizes = dict(zip(COUNTS, (sum(map(len, passages)), len(prompt), written), strict=True))
     calls = {}
     with torch.inference_mode():
         for variant, model in models.items():
             ids = [torch.tensor([list(p)], device=model.device) for p in (*passages, prompt)]
-            works = [partial(_read, model, ids[:-1]), partial(_read, model, ids[-1:])]
-            works.append(_write(model, ids[-1], written))
-            calls |= {(variant, m): work for m, work in zip(COUNTS, works, strict=True)}
+            reading = (partial(_read, model, some) for some in (ids[:-1], ids[-1:]))
+            works = zip(COUNTS, (*reading, _write(model, ids[-1], written)), strict=True)
+            calls |= {(variant, metric): work for metric, work in works}
         seconds = timing.interleaved(calls, repeats, 1, progress)
     return {v: {m: sizes[m] / seconds[v, m] for m in COUNTS} for v in models}
 
@@ -84,19 +81,15 @@ def _last(kind: type) -> dict[str, int]:
 def in_processes(task: Task, variants: Variants, passages, count=5, progress=iter) -> Rates:
     """As `measure`, [count]: of each fresh process the median of three rounds; quantized variants
     run packed."""
-    told = _told(task, variants, passages)
-    found = timing.in_processes(__name__, told, count, progress)
+    found = timing.in_processes(__name__, _told(task, variants, passages), count, progress)
     return {v: {m: np.array([one[v][m] for one in found]) for m in COUNTS} for v in variants}
 
 
 def memory_records(task: Task, variants: Variants, passages, progress=iter) -> list[Record]:
     """Peak resident bytes of a fresh process that loads a variant, reads a passage and writes."""
-    made = []
-    for name, variant in progress(variants.items()):
-        told = json.dumps(_told(task, {name: variant}, passages[:1]))
-        peak = int(timing.fresh(["-m", __name__, told]))
-        made.append(record.counted(task, variant, "peak_memory_bytes", peak))
-    return made
+    told = {n: json.dumps(_told(task, {n: v}, passages[:1])) for n, v in variants.items()}
+    peaks = {n: int(timing.fresh(["-m", __name__, told[n]])) for n in progress(told)}
+    return [record.counted(task, variants[n], "peak_memory_bytes", p) for n, p in peaks.items()]
 
 
 def _told(task: Task, variants: Variants, passages: Passages) -> dict:
@@ -117,18 +110,13 @@ def _main(told: dict) -> None:
 
 
 def records(task: Task, variants: Variants, rates: Rates) -> list[Record]:
-    """What `measure` or `in_processes` found, and ratios to the parent's within one round: medians,
-    or of a few processes geometric means."""
+    """Geometric means of what `measure` or `in_processes` found, and of ratios within one round."""
     device, parent = task.processor(f"{task.given.threads} threads"), next(iter(rates))
     made: list[Record] = []
-    for name, by_metric in rates.items():
-        found = dict(by_metric)
-        if name != parent:
-            found |= {f"{m}_ratio": x / rates[parent][m] for m, x in by_metric.items()}
-        for metric, rounds in found.items():
-            # Order statistics bound a median from six values on.
-            middle = stats.median if len(rounds) > 5 else stats.geometric_mean
-            e = middle(rounds)
+    for name, found in rates.items():
+        ratios = {f"{m}_ratio": rounds / rates[parent][m] for m, rounds in found.items()}
+        for metric, rounds in (found | (ratios if name != parent else {})).items():
+            e = stats.geometric_mean(rounds)
             made.append(record.estimated(task, variants[name], metric, e, device=device))
     return made
 

@@ -1,19 +1,19 @@
 """Quantize a model folder with one decoder block in memory at a time; load it, or another's."""
 
 import json
+import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from qlab.core.errors import QlabError
-from qlab.language import bnb, configuration, decoder, gptq
-from qlab.language.quantized import Method, Tensors
-from qlab.language.walk import Walk
+from qlab.language import decoder, gptq
+from qlab.language.quantized import Method, Shapes, Tensors
 
 # Everything beside weights and config.json that a tokenizer or a generation may need.
 BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_template*")
@@ -27,50 +27,47 @@ def quantize_folder(
     """Fill `target` with the float model in `folder`, the linear layers of its blocks quantized.
     `calibration` are passages as token ids, run one by one, unpadded. QlabError: a quantized
     folder, widths that do not fit."""
-    method.check(decoder.shapes(configuration.read(folder)))
-    through = Walk(folder, calibration if method.needs_inputs else [], dtype, device)
+    method.check(decoder.shapes(decoder.read_config(folder)))
+    through = decoder.Walk(folder, calibration if method.needs_inputs else [], dtype, device)
     settings, inside, shards = method.config(), f"{through.prefix}.", {}
 
     def save(tensors: Tensors) -> None:
         number = len(set(shards.values())) + 1
-        name = f"model-{number:05d}-of-{len(through) + 1:05d}.safetensors"
+        name = f"model-{number:05d}-of-{len(through.blocks) + 1:05d}.safetensors"
         save_file(tensors, target / name, metadata={"format": "pt"})
         shards.update(dict.fromkeys(tensors, name))
 
     for index, block, groups in through.each(progress):
-        save(_block(through, index, block, groups, method))
-    save(kept(through.model, through.read, settings, lambda name: name.startswith(inside)))
+        prefix, tensors, linears = f"{inside}{index}.", {}, decoder.linears(block)
+        for group in groups:
+            observers = {n: method.observe(decoder.matrix(linears[n]).float()) for n in group}
+            if through.states:
+                through.observe(index, group, lambda n, x, y, to=observers: to[n].add_batch(x, y))
+            for name in group:
+                linear = linears[name]
+                try:
+                    made = method.quantize(decoder.matrix(linear).float(), observers[name])
+                except QlabError as error:
+                    raise QlabError(f"{prefix}{name}: {error}") from error
+                # In place: later layers see what earlier ones do.
+                linear.weight.data = decoder.oriented(linear, made.dense).to(linear.weight)
+                parts = {end: tensor.cpu().contiguous() for end, tensor in made.tensors.items()}
+                tensors |= {f"{prefix}{name}.{end}": tensor for end, tensor in parts.items()}
+        rest = [n for n, _ in block.named_parameters() if n.removesuffix(".weight") not in linears]
+        save(tensors | {prefix + name: through.read(prefix + name) for name in rest})
+    names = {name for name, _ in through.model.named_parameters() if name.startswith(inside)}
+    save(kept(through.model, through.read, settings, names))
     size = {"total_size": sum(p.stat().st_size for p in target.glob("*.safetensors"))}
-    _write_json(target / configuration.INDEX, {"metadata": size, "weight_map": shards})
+    _write_json(target / decoder.INDEX, {"metadata": size, "weight_map": shards})
     write_beside(folder, target, settings)
 
 
-def _block(through: Walk, index: int, block, groups: list[list[str]], method: Method) -> Tensors:
-    """The tensors of a block that is quantized in place: later layers see what earlier ones do."""
-    prefix, tensors, linears = f"{through.prefix}.{index}.", {}, decoder.linears(block)
-    for group in groups:
-        observers = {n: method.observe(decoder.matrix(linears[n]).float()) for n in group}
-        if through.states:
-            through.observe(index, group, lambda n, x, y, to=observers: to[n].add_batch(x, y))
-        for name in group:
-            linear = linears[name]
-            try:
-                made = method.quantize(decoder.matrix(linear).float(), observers[name])
-            except QlabError as error:
-                raise QlabError(f"{prefix}{name}: {error}") from error
-            linear.weight.data = decoder.oriented(linear, made.dense).to(linear.weight)
-            parts = {end: tensor.cpu().contiguous() for end, tensor in made.tensors.items()}
-            tensors |= {f"{prefix}{name}.{end}": tensor for end, tensor in parts.items()}
-    rest = [n for n, _ in block.named_parameters() if n.removesuffix(".weight") not in linears]
-    return tensors | {prefix + name: through.read(prefix + name) for name in rest}
-
-
-def kept(model, read: decoder.Read, settings: dict, without: Callable[[str], bool]) -> Tensors:
+def kept(model, read: decoder.Read, settings: dict, without: set[str]) -> Tensors:
     """Parameters as the float folder stores them, but those `without`, named as a folder of these
     settings has them."""
     tied = decoder.tied(model)
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    found = {name: read(name) for name in names if not (name in tied or without(name))}
+    found = {name: read(name) for name in names if name not in tied | without}
     if tied and settings["quant_method"] == "gptq":
         # Under auto-gptq, accelerate ties both to the one that is first in the alphabet: the
         # other name alone would be loaded and then replaced by whatever the memory held.
@@ -89,6 +86,23 @@ def write_beside(folder: Path, target: Path, settings: dict[str, Any]) -> None:
         shutil.copyfile(path, target / path.name)
 
 
+def name_the_embedding(folder: Path) -> None:
+    """Store a tied embedding that GPTQ's format has as the head as itself too: auto-gptq wants the
+    head's name alone (see `kept`), transformers both."""
+    model = decoder.empty(decoder.read_config(folder))
+    name, weights = decoder.embedding_name(model), decoder.weights(folder, model)
+    file, stored = weights.files[name]
+    if stored not in decoder.tied(model):
+        return
+    own = {n for n, (place, _) in weights.files.items() if place == file}
+    save_file({n: weights.read(n) for n in own}, file, metadata={"format": "pt"})
+    index = folder / decoder.INDEX
+    if index.is_file():
+        content = json.loads(index.read_text())
+        content["weight_map"][name] = file.name
+        _write_json(index, content)
+
+
 def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
@@ -97,26 +111,27 @@ def load_dense(
     folder: Path, dtype: str = "float32", device: str = "cpu", method: Method | None = None
 ) -> PreTrainedModel:
     """The model of a folder in eval mode, its quantized weights turned into dense ones once."""
-    config = configuration.read(folder)
-    if not configuration.quantized(config):
-        return decoder.load(folder, dtype, device)
-    del config.quantization_config  # what is returned is quantized no more
+    config = decoder.read_config(folder)
+    if decoder.quantized(config):
+        del config.quantization_config  # what is returned is quantized no more
     model = decoder.empty(config)
     return decoder.filled(model, dense_reader(folder, model, method), dtype, device)
 
 
 def load_packed(folder: Path, device: str = "cpu") -> PreTrainedModel:
     """The model with the library's own modules and kernels; a float folder is loaded as it is."""
-    config = configuration.read(folder)
-    if not configuration.quantized(config):
-        return decoder.load(folder, device=device)
+    config = decoder.read_config(folder)
+    if not decoder.quantized(config):
+        return load_dense(folder, device=device)
     return stored(config.quantization_config, folder).load_packed(folder, device)
 
 
 def dense_reader(folder: Path, model, method: Method | None = None) -> decoder.Read:
     """What reads tensors of the dense model: a quantized layer's by the method that made it or, if
     none is given, the one that the configuration names."""
-    method = method or stored(configuration.read(folder).quantization_config, folder)
+    config = decoder.read_config(folder)
+    if method is None and decoder.quantized(config):
+        method = stored(config.quantization_config, folder)
     weights = decoder.weights(folder, model)
 
     def read(name: str) -> torch.Tensor:
@@ -136,7 +151,7 @@ def stored(settings: dict[str, Any], folder: Path) -> Method:
     and column order, bitsandbytes, AWQ. QlabError for another format."""
     kind, packing = settings.get("quant_method"), str(settings.get("packing_format", ""))
     if kind == "bitsandbytes":
-        return bnb.Stored(settings)
+        return Bnb(settings)
     if kind == "awq" or "awq" in packing:
         layout = (settings.get("bits", 4), str(settings.get("version", "gemm")).lower())
         if layout == (4, "gemm"):
@@ -153,12 +168,10 @@ def stored(settings: dict[str, Any], folder: Path) -> Method:
 
 
 class Awq(Method):
-    """AWQ's checkpoints (Lin et al., arXiv 2306.00978) read as dense weights, and nothing more.
-
-    The layout is that of AutoAWQ's version "gemm": `qweight` int32 [in, out / 8] and `qzeros` int32
+    """AWQ's checkpoints (Lin et al., arXiv 2306.00978) read as dense weights, and nothing more. The
+    layout is that of AutoAWQ's version "gemm": `qweight` int32 [in, out / 8] and `qzeros` int32
     [groups, out / 8] hold eight numbers of 4 bits a word, `scales` are float16 [groups, out]; a
-    weight is scale * (q - zero).
-    """
+    weight is scale * (q - zero)."""
 
     kind, bits = "awq", 4
     ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # place in its word of the column that comes first, ...
@@ -173,3 +186,64 @@ class Awq(Method):
         levels, zeros = (((part[:, :, None] >> shifts) & 15).flatten(1) for part in words)
         group = torch.arange(len(levels)) // (len(levels) // len(zeros))
         return ((levels - zeros[group]) * tensors["scales"].float()[group]).t().contiguous()
+
+
+def check_four_bits(shapes: Shapes) -> None:
+    """QlabError where a width does not divide as bitsandbytes' CPU kernel asserts, late."""
+    for layer, (outputs, inputs) in shapes.items():
+        if inputs % 64 or outputs % 32:  # weights per absmax, rows that it takes at a time
+            raise QlabError(
+                "bitsandbytes' 4 bits need input widths divisible by 64 and output widths by 32; "
+                f"{layer} has {inputs} inputs and {outputs} outputs. Take 8 bits, or pad them."
+            )
+
+
+class Bnb(Method):
+    """What bitsandbytes stores, by its `quantization_config`: int8 (LLM.int8()), nf4 and fp4.
+
+    - 4 bits (Dettmers et al., arXiv 2305.14314): each 64 neighbouring weights of a row share the
+      largest magnitude among them (`absmax`), and each is rounded to one of 16 values. On a CPU
+      with AVX512-BF16 the kernel multiplies in bfloat16: logits some 0.3 % from those in float32.
+    - 8 bits (Dettmers et al., arXiv 2208.07339): each row is rounded to -127..127 steps of its
+      largest magnitude / 127. When it runs inputs are rounded too, so it is evaluated as it runs.
+    """
+
+    kind = "bnb"
+
+    def __init__(self, settings: dict[str, Any]):
+        self.bits = 4 if settings.get("load_in_4bit") else 8
+        self.weight_only = self.bits == 4
+
+    def dense(self, tensors: Tensors, shape: tuple[int, int]) -> torch.Tensor:
+        """The weight [out, in], float32, that is stored."""
+        if self.bits == 8:
+            return tensors["weight"].float() * (tensors["SCB"][:, None] / 127)
+        # from_dict empties what it is given and leaves the prefix to its caller's names.
+        parts = {n.removeprefix("weight."): p for n, p in tensors.items() if n != "weight"}
+        functional = bitsandbytes()
+        state = functional.QuantState.from_dict(parts, device=tensors["weight"].device)
+        return functional.dequantize_4bit(tensors["weight"], state).float()
+
+    def load_packed(self, folder: Path, device: str):
+        """The folder's model in bitsandbytes' own modules and kernels; everything else in float32
+        on a CPU and float16 elsewhere."""
+        kind = torch.float32 if device == "cpu" else torch.float16
+        bitsandbytes()
+        disable_progress_bar()  # of shards that load in no time
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, device_map={"": device}, torch_dtype=kind, local_files_only=True
+        )
+        for module in model.modules():
+            if hasattr(module, "compute_dtype"):  # 4 bit: float32 as stored would be slow on a GPU
+                module.compute_dtype = kind
+        return model.eval()
+
+
+def bitsandbytes():
+    """bitsandbytes, without its note that an optional kernel is absent, and the line that
+    LLM.int8() logs at each call: inputs cast to float16."""
+    for name in ("backends.cpu.ops", "autograd._functions"):
+        logging.getLogger(f"bitsandbytes.{name}").setLevel(logging.ERROR)
+    import bitsandbytes.functional as functional
+
+    return functional

@@ -14,7 +14,7 @@ from qlab.core.errors import QlabError
 
 EVERY = 50  # steps between two checkpoints
 NO_TARGET = -100  # PyTorch's label of a position that does not count
-COST = "cost.json"  # beside an adapter
+COST = "cost.json"  # beside an adapter: what it took (seconds over all runs) and adds, by metric
 
 
 class Training:
@@ -64,10 +64,8 @@ class Training:
     def after(self, loss: torch.Tensor) -> None:
         """Note the loss of a step; QlabError where it is not finite."""
         if not torch.isfinite(loss):
-            raise QlabError(
-                f"The loss at step {len(self.losses) + 1} is {loss.item()}; lower the learning "
-                "rate, or use float32 or bfloat16 where float16 was used."
-            )
+            told = f"The loss at step {len(self.losses) + 1} is {loss.item()}; lower the learning"
+            raise QlabError(f"{told} rate, or take float32 or bfloat16 in place of float16.")
         self.losses.append(loss.item())
 
     def finish(self) -> None:
@@ -85,8 +83,3 @@ def save_adapter(model, training: Training) -> None:
         found["adapter_bytes"] = (folder / "adapter_model.safetensors").stat().st_size
         (folder / COST).write_text(json.dumps(found) + "\n")
     training.finish()
-
-
-def cost(adapter: Path) -> dict[str, float]:
-    """What an adapter took and adds, by metric: seconds over all runs, if some were killed."""
-    return json.loads((adapter / COST).read_text())

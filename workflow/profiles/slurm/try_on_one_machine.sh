@@ -69,7 +69,7 @@ busy() { squeue --noheader --states=running --nodelist="$1" --format=%i | grep -
 
 run() { # FOLDER PROFILE: the sweep in an empty folder of its own
     mkdir -p "$place/$1/data"
-    ln -s "$PWD/data/models" "$PWD/data/mini_lambada.yaml" "$place/$1/data/"
+    ln -s "$PWD/data/models" "$PWD/data/mini_lambada" "$place/$1/data/"
     make --no-print-directory -o .venv/.installed sweep SWEEP="$sweep" SWEEP_PROFILE="$2" \
         ARGS="--directory $place/$1 ${3:-}" >"$place/$1.out" 2>&1 || {
         tail -n 40 "$place/$1.out" >&2

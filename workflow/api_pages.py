@@ -1,4 +1,6 @@
-"""Write the package's API pages with pdoc: `python workflow/api_pages.py FOLDER`.
+"""Write the package's API pages with pdoc: `python workflow/api_pages.py FOLDER [FRONT]`.
+
+FRONT is the page, from FOLDER, that each leads back to.
 
 pdoc takes what it says from docstrings. Constants and fields of data classes are explained here by
 comments, beside them or above; these are handed to pdoc as if they were docstrings.
@@ -77,10 +79,11 @@ def _members(place: doc.Namespace) -> Iterator[doc.Doc]:
             yield from _members(member)
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, front: str = "") -> None:
     """Write the pages of all of qlab's modules, an index and its search, into `folder`.
 
-    What is there is removed before, so that no page of a module that is gone stays behind.
+    What is there is removed before, so that no page of a module that is gone stays behind. `front`
+    is the page, from `folder`, that each leads back to.
     """
     # Of what a class of ours inherits from a library's, and `document` leaves out.
     warnings.filterwarnings("ignore", "Error parsing type annotation .* jupyter_client")
@@ -88,7 +91,9 @@ def write(folder: Path) -> None:
     warnings.filterwarnings("ignore", "Suppressed execution of")
     modules = {name: doc.Module.from_name(name) for name in extract.walk_specs(["qlab"])}
     shutil.rmtree(folder, ignore_errors=True)
-    render.configure(docformat="markdown", footer_text="qlab", favicon="data:,")
+    look = {"docformat": "markdown", "footer_text": "qlab", "favicon": "data:,"}
+    render.configure(**look, template_directory=Path(__file__).parent / "site" / "api")
+    render.env.globals["front"] = front
     for name, module in modules.items():
         document(module)
         page = folder / f"{name.replace('.', '/')}.html"
@@ -99,5 +104,5 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), *sys.argv[2:])
     print(Path(sys.argv[1], "index.html"), f"(pdoc {pdoc.__version__})")

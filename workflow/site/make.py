@@ -141,7 +141,8 @@ def main(profile: str = "mini", api: bool = True, lite: bool = False) -> None:
     pages = None
     if api:  # beside Sphinx: it imports TensorFlow and PyTorch, and takes as long
         script = ROOT / "workflow" / "api_pages.py"
-        pages = subprocess.Popen([sys.executable, script, build / "api"], stdout=subprocess.DEVNULL)
+        told = [sys.executable, script, build / "api", "../index.html"]
+        pages = subprocess.Popen(told, stdout=subprocess.DEVNULL)
     call = [sys.executable, "-m", "sphinx", "--quiet", "-W", "--keep-going", "-j", "auto", "-d"]
     done = subprocess.run([*call, build / "site-doctrees", source, target])
     failed = pages.wait() if pages else 0  # whatever Sphinx says, nothing is left running

@@ -31,9 +31,9 @@ def test_the_worst_corruption_in_the_prose_is_a_committed_record(method):
 
 def test_the_lack_of_fit_in_the_prose_is_that_of_the_records():
     for place, bits, form, said in (
-        (TINY, 4, ".2f", "of MLPerf's ResNet-8, with three seeds, p is {}"),
-        (DEEP, 4, ".2f", "and of ResNet-32, which loses next to nothing, {}"),
-        (DEEP, 8, ".3f", "of ResNet-32 it is at eight bits, {}"),
+        (TINY, 4, ".2f", "for MLPerf's ResNet-8 (three seeds, p = {})"),
+        (DEEP, 4, ".2f", "which loses next to nothing (p = {})"),
+        (DEEP, 8, ".3f", "at eight bits it is refuted for ResNet-32 (p = {})"),
     ):
         found = records.pick(committed.table("resnet_qat", place), "formula_fits", bits=bits)
         assert said.format(f"{found['value'].iloc[0]:{form}}"[1:]) in PROSE

@@ -1,11 +1,10 @@
 """What quantization costs and buys, measured: the package that the notebooks call.
 
-A room for each experiment, over a small core: `by_hand` (notebook 00), `detector` (01), `language`
-(02), `classifier` (03), `evidence` (04), `claims` (05) and `transformer` (06). In a room, `data` is
-what is worked on, `measure` goes from results to records, `plots` draws; every other module is one
-idea.
-`core` is what rooms share: records, statistics, timing, cache. `run` executes notebooks, compares
-runs and writes README's table. CONTRIBUTING has a table of the rooms.
+There is a room for each experiment, over a small core: `by_hand` (notebook 00), `detector` (01),
+`language` (02), `classifier` (03), `evidence` (04), `claims` (05) and `transformer` (06). In a
+room, `data` holds what is worked on, `measure` turns results into records, and `plots` draws; every
+other module is one idea. `core` is what the rooms share: records, statistics, timing, caches. `run`
+executes notebooks, compares runs and writes README's table. CONTRIBUTING has a table of the rooms.
 """
 
 import contextlib
@@ -13,18 +12,18 @@ import logging
 import os
 import sys
 
-# TensorFlow 2.20 and later shows its LLVM to every library loaded after it, and Triton 3.7, which
-# PyTorch for CUDA brings along and imports when it likes, dies of that at once:
-# https://github.com/tensorflow/tensorflow/issues/124205. It lives where it comes first; where it
-# is too late for that, what needs no Triton still runs.
+# TensorFlow 2.20 and later exposes its LLVM to every library loaded after it. Triton 3.7, which
+# PyTorch for CUDA brings along and imports at any time, then crashes at once; loaded first, it
+# does not: https://github.com/tensorflow/tensorflow/issues/124205. Where TensorFlow is already
+# loaded, whatever needs no Triton still runs.
 if "tensorflow" not in sys.modules:
     with contextlib.suppress(ImportError):
         import triton  # noqa: F401
 
-# transformers would import TensorFlow too, wherever it is installed: ten seconds, and noise.
+# Where TensorFlow is installed, transformers would import it too: ten seconds, and noise.
 os.environ.setdefault("USE_TF", "0")
 
-# transformers imports torchao, wherever it is installed, which warns of kernels for GPUs that do
-# not load here, with paths of this machine.
+# Where torchao is installed, transformers imports it; it then warns that its GPU kernels do not
+# load here, and shows paths of this machine.
 for name in ("torchao", "torch.utils._pytree"):
     logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Expensive files, made once, whole or not at all, and kept by a hash of all that decides them."""
+"""Expensive files, each made once, whole or not at all, and keyed by a hash of what decides it."""
 
 import contextlib
 import errno
@@ -18,13 +18,13 @@ from filelock import FileLock, Timeout
 from qlab.core import closure, paths
 from qlab.core.errors import QlabError
 
-_LOCK = ".lock"  # held by who writes in a folder; the system drops it with its process
-_YOUNG = 60  # seconds in which a folder that was made is surely locked
+_LOCK = ".lock"  # held by whoever writes in a folder; released when that process ends
+_YOUNG = 60  # seconds after which a new folder has surely been locked
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file; of a folder: of its files' names and contents, sorted. OSError if none."""
+    """sha256 of a file, or of a folder's sorted file names and contents; OSError if neither."""
     if not path.is_dir():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -35,13 +35,13 @@ def file_sha256(path: Path) -> str:
 
 
 def hash_json(value: object) -> str:
-    """sha256 of a value as JSON, whatever the order of its keys."""
+    """sha256 of a value as JSON; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def check_drawn(what: str, content: bytes, known: str) -> None:
-    """QlabError where the first of what is drawn from a seed hashes to another sha256 here than on
-    the machines that the numbers of this project come from."""
+    """Raise QlabError if `content`, the first items drawn from a seed, hashes to another sha256
+    than on the machines that this project's numbers come from."""
     if hashlib.sha256(content).hexdigest() != known:
         raise QlabError(
             f"{what} came out different here (its first items hash to another sha256); install the "
@@ -56,8 +56,8 @@ def versions(*packages: str) -> dict[str, str]:
 
 @functools.cache
 def code_sha256(module: str) -> dict[str, str]:
-    """Hashes, by name, of a qlab module (its `__name__`) and of all that it imports, near or far.
-    What a process has loaded it does not load again, so neither is this read twice."""
+    """Hashes, by name, of the qlab module with this `__name__` and of all that it imports, directly
+    or not. Cached, because a process does not load a module a second time either."""
     files = closure.imported(f"import {module}")
     if module not in files:  # such as __main__
         raise ValueError(f"{module} is no module of qlab, so its code has no hash.")
@@ -66,10 +66,10 @@ def code_sha256(module: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """Give a temporary sibling to write to (a file or a folder) and rename it when whole.
+    """Yield a temporary sibling of `target` to write to (file or folder); rename it when complete.
 
-    A killed writer leaves `target` as it was, and the next writer beside it removes the remains.
-    QlabError, and `target` as it was, where the place cannot be written or the disk is full.
+    If the writer is killed, `target` is unchanged, and the next writer in that folder cleans up.
+    QlabError, with `target` unchanged, if the folder cannot be written or the disk is full.
     """
     folder = target.parent
     try:
@@ -98,8 +98,8 @@ def written_whole(target: Path) -> Iterator[Path]:
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove a killed writer's folder: nobody holds its lock, and it is not just being made."""
-    with contextlib.suppress(OSError, Timeout):  # another's, or gone meanwhile
+    """Remove a folder that a killed writer left: its lock is free, and it is not newly made."""
+    with contextlib.suppress(OSError, Timeout):  # in use by another writer, or already gone
         if time.time() - folder.stat().st_mtime > _YOUNG:
             with FileLock(folder / _LOCK, timeout=0):
                 shutil.rmtree(folder)
@@ -111,9 +111,9 @@ def address(kind: str, recipe: dict[str, Any]) -> Path:
 
 
 def artefact(kind: str, recipe: dict[str, Any], make: Callable[[Path], None]) -> Path:
-    """The folder that `make(folder)` fills, made only if no whole one is there. `recipe` names all
-    that the content depends on, and is stored in the folder as `recipe.json`: two of them,
-    compared, say why something was made anew."""
+    """Return the folder that `make(folder)` fills, making it only if no complete one exists.
+    `recipe` names all that the content depends on and is stored in the folder as `recipe.json`:
+    comparing two of these shows why something was made again."""
     target = address(kind, recipe)
     if not target.is_dir():
         with written_whole(target) as part:

@@ -1,6 +1,6 @@
 """What a notebook or module depends on: the qlab modules it imports, directly or through others.
 
-Read by the standard library's `modulefinder`, which imports nothing, so it pulls in no framework.
+Found with the standard library's `modulefinder`, which imports nothing, so no framework is loaded.
 """
 
 import io
@@ -19,8 +19,8 @@ def package() -> Path:
 
 
 def imported(code: str, name: str = "code") -> dict[str, Path]:
-    """Files, by name, of the qlab modules that a piece of Python imports, transitively. Imports
-    inside functions count. SyntaxError of the code, which has this name, or of a module."""
+    """Files, by module name, of the qlab modules that Python code imports, directly or not; imports
+    inside functions count. SyntaxError in the code, whose file is called `name`, or in a module."""
     finder = _Finder()
     finder.load_module("__main__", io.StringIO(code), name, ("", "r", 1))  # 1: source
     del finder.modules["__main__"]
@@ -28,7 +28,7 @@ def imported(code: str, name: str = "code") -> dict[str, Path]:
 
 
 class _Finder(ModuleFinder):
-    """Follows the package's own modules alone, whatever is installed beside it."""
+    """Follows only the package's own modules, whatever else is installed."""
 
     def find_module(self, name, path, parent=None):
         if path is None and name != package().name:  # a top level
@@ -37,8 +37,8 @@ class _Finder(ModuleFinder):
 
 
 def module_files(notebook: Path) -> list[Path]:
-    """The same files, sorted, of a notebook's cells, in which IPython's magics and shell lines are
-    none of it. QlabError where it is not readable as a notebook, or its code not as Python."""
+    """Sorted files of the qlab modules that a notebook's cells import; IPython's magics and shell
+    lines are ignored. QlabError if it cannot be read as a notebook, or its code not as Python."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
@@ -50,6 +50,6 @@ def module_files(notebook: Path) -> list[Path]:
 
 def _as_python(cell: str) -> str:
     """A cell with IPython's own syntax (%magic, !shell, help?) turned into calls. %%time and
-    %%timeit run Python, whose imports count; %%bash and its kin do not."""
+    %%timeit run Python, whose imports count; %%bash and the like do not."""
     magic, _, rest = cell.partition("\n")
     return TransformerManager().transform_cell(rest if magic.startswith("%%time") else cell)

@@ -1,4 +1,4 @@
-"""The small models that come with the project: their files, and the card that says how made."""
+"""The small models that come with the project: files, and cards that say how each was made."""
 
 import json
 import shutil
@@ -17,10 +17,10 @@ CARD = "card.json"  # file in a model's folder
 def keep(
     folder: Path, save: Callable[[Path], None], card: dict[str, Any], weights: str = "weights.h5"
 ) -> dict[str, Any]:
-    """Write a model's files, by `save(folder)`, and its card into its folder; returns the card. To
-    `card` the name and sha256 of `weights`, one of the files, are added."""
+    """Write a model's files, by `save(folder)`, and its card into its folder. Returns the card:
+    `card` with the name and sha256 of `weights`, one of the files, added."""
     with tempfile.TemporaryDirectory() as made:
-        save(Path(made))  # where it fails, the old model stays
+        save(Path(made))  # if this fails, the old model stays
         full = {**card, "weights": weights, "weights_sha256": file_sha256(Path(made, weights))}
         Path(made, CARD).write_text(json.dumps(full, indent=2, sort_keys=True) + "\n")
         shutil.copytree(made, folder, dirs_exist_ok=True)
@@ -28,7 +28,7 @@ def keep(
 
 
 def model_folder(name: str) -> Path:
-    """The folder of an embedded model; QlabError for weights that are not its card's, or none."""
+    """The folder of an embedded model. QlabError if files are missing or do not match its card."""
     folder = paths.models() / name
     try:
         card = json.loads((folder / CARD).read_text())

@@ -2,6 +2,6 @@
 
 
 class QlabError(Exception):
-    """What was expected, what came, where, and what to do, in one sentence. Raised for everything a
-    user can mend: bad input, a missing file, a full disk. Anything else that escapes is a defect of
-    qlab and keeps its traceback."""
+    """An error that says, in one sentence, what was expected, what came, where, and what to do.
+    Raised for everything that a user can fix: bad input, a missing file, a full disk. Anything else
+    that escapes is a defect of qlab and keeps its traceback."""

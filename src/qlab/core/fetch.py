@@ -38,15 +38,15 @@ CENTERNET_TFJS = {
 CENTERNET_TFJS_FOLDER = "https://cdn.jsdelivr.net/npm/@vladmandic/human@3.3.6/models/"
 COCO_TRAIN_IMAGES = _COCO + "train2017/"
 CENTERNET_HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
-# Names that the zoo and Kaggle give to its folder.
+# Names of its folder in the zoo and on Kaggle.
 _CENTERNET_NAMES = ("centernet_resnet50_v2_512x512_coco17_tpu-8", "centernet-resnet-50v2-512x512")
 pooch.get_logger().setLevel("WARNING")  # it announces every file, and there may be many
 
 
 def fetch(url: str, known_hash: str | None, unpack: bool = False) -> Path:
-    """Download a file once into build/downloads; returns it, or the folder it unpacks to.
-    `known_hash` is "md5:..." or "sha256:..."; with None the caller checks what came. What unpacks
-    is a .zip or a .tar.gz; no member can leave the folder. QlabError: another hash; no network."""
+    """Download a file once into build/downloads and return it, or the folder it unpacks to.
+    `known_hash` is "md5:..." or "sha256:..."; with None, the caller must check the file. Only .zip
+    and .tar.gz unpack; no member can leave the folder. QlabError: wrong hash or no network."""
     folder, name = paths.build() / "downloads", url.rsplit("/", 1)[-1]
     target = folder / f"{name}.unpacked"
     if unpack and target.is_dir():
@@ -62,8 +62,8 @@ def fetch(url: str, known_hash: str | None, unpack: bool = False) -> Path:
         ) from error
     if not unpack:
         return found
-    # Not by pooch, whose Untar has no filter (PEP 706) before Python 3.12; of a zip, shutil leaves
-    # out what would climb out.
+    # Not unpacked by pooch, whose Untar has no filter (PEP 706) before Python 3.12; from a zip,
+    # shutil leaves out members that would leave the folder.
     inside = {} if found.suffix == ".zip" else {"filter": "data"}
     with written_whole(target) as part:
         part.mkdir()
@@ -78,7 +78,7 @@ def coco_val2017() -> tuple[Path, Path]:
 
 
 def coco_train2017(wanted: Mapping[str, str]) -> list[Path]:
-    """Images of COCO train2017, from QLAB_DATA or one by one; `wanted` has their sha256 by name."""
+    """Images of COCO train2017, from QLAB_DATA or downloaded; `wanted` has their sha256 by name."""
     return [
         paths.local(f"coco/train2017/{name}")
         or fetch(f"{COCO_TRAIN_IMAGES}{name}", f"sha256:{known}")
@@ -87,8 +87,8 @@ def coco_train2017(wanted: Mapping[str, str]) -> list[Path]:
 
 
 def centernet_mobilenetv3_512() -> Path:
-    """CenterNet-MobileNetV3 512, from QLAB_DATA or downloaded (4 MB): a TensorFlow.js detector.
-    From QLAB_DATA a SavedModel will do, where the TensorFlow.js files are not beside it."""
+    """CenterNet-MobileNetV3 512, a TensorFlow.js detector, from QLAB_DATA or downloaded (4 MB). In
+    QLAB_DATA, a SavedModel will do if the TensorFlow.js files are not beside it."""
     for kind in ("tfjs", "saved_model"):
         if folder := paths.local(f"detector/centernet_mobilenetv3_512_coco17/{kind}"):
             return folder

@@ -1,4 +1,4 @@
-"""Models from the network: safetensors and JSON only; no token is stored or shown."""
+"""Models from the Hugging Face hub: safetensors and JSON only; no token is stored or shown."""
 
 import os
 import re
@@ -13,14 +13,14 @@ _WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
 
 
 def is_name(text: str) -> bool:
-    """Whether a text reads like a model's name on the hub: owner/name."""
+    """Whether a text looks like a model's name on the hub: owner/name."""
     return re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", text) is not None
 
 
 def model(name: str, weights: bool = True) -> Path:
-    """The folder of a hub model in Hugging Face's cache, downloaded where it is not there; without
-    `weights` its configuration and tokenizer alone, some megabytes. QlabError: gated, unknown, or
-    neither in the cache nor to be reached."""
+    """The folder of a hub model in Hugging Face's cache, downloaded if it is missing; without
+    `weights`, only its configuration and tokenizer, some megabytes. QlabError: the model is gated
+    or unknown, or it is neither cached nor can the hub be reached."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 
@@ -29,7 +29,7 @@ def model(name: str, weights: bool = True) -> Path:
     own = os.environ.get("HF_TOKEN", "").strip() or False  # never one that a login left on the disk
     try:
         return Path(snapshot_download(name, allow_patterns=_SMALL + _WEIGHTS * weights, token=own))
-    except OSError as error:  # the hub's own errors too
+    except OSError as error:  # the hub's own errors are of this class, too
         why = error.strerror or type(error).__name__
         raise QlabError(
             f"The hub did not give {name} ({why}, {'with' if own else 'without'} HF_TOKEN): check "

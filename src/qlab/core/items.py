@@ -1,4 +1,4 @@
-"""What an experiment's intervals were computed from: one row an item and variant, compressed."""
+"""What an experiment's intervals are computed from: a row for each item and variant, compressed."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from qlab.core.cache import written_whole
 
 
 def path(experiment: str, profile: str) -> Path:
-    """Where they lie."""
+    """The file of an experiment's items in a profile."""
     return paths.results(profile) / "items" / f"{experiment}.parquet"
 
 
 def write(experiment: str, profile: str, items: pd.DataFrame) -> Path:
-    """Keep a table of items; returns its file."""
+    """Write a table of items; returns its file."""
     target = path(experiment, profile)
     with written_whole(target) as part:
-        # Numbers take less room as they are than as places in a dictionary.
+        # Numbers take less room as they are than as indices into a dictionary.
         labels = [c for c in items if not pd.api.types.is_numeric_dtype(items[c])]
         zstd = {"compression": "zstd", "compression_level": 19}
         items.to_parquet(part, engine="pyarrow", index=False, use_dictionary=labels, **zstd)
@@ -25,5 +25,5 @@ def write(experiment: str, profile: str, items: pd.DataFrame) -> Path:
 
 
 def read(experiment: str, profile: str) -> pd.DataFrame:
-    """The items of an experiment; FileNotFoundError where there are none."""
+    """The items of an experiment; FileNotFoundError if there are none."""
     return pd.read_parquet(path(experiment, profile), engine="pyarrow")

@@ -12,7 +12,7 @@ from qlab.core.errors import QlabError
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of one size and their labels; QlabError where the three parts do not fit together."""
+    """Images of one size and their labels; QlabError if the three fields do not fit together."""
 
     images: np.ndarray  # uint8 [n, height, width, 3], RGB, or [n, height, width, 1], grey
     labels: np.ndarray  # int64 [n], 0 <= label < len(classes)
@@ -34,7 +34,7 @@ class LabelledImages:
         return len(self.labels)
 
     def taken(self, which: slice | np.ndarray) -> Self:
-        """The images of a slice, of places, or of a mask; QlabError where these are none."""
+        """The images that a slice, indices or a mask select; QlabError if there are none."""
         return replace(self, images=self.images[which], labels=self.labels[which])
 
     def without(self, others: "LabelledImages") -> Self:
@@ -43,11 +43,11 @@ class LabelledImages:
         return self.taken(np.array([image.tobytes() not in seen for image in self.images]))
 
     def grey(self) -> Self:
-        """The same in grey, [n, height, width, 1]."""
+        """The same images in grey, [n, height, width, 1]."""
         made = [np.asarray(Image.fromarray(one).convert("L")) for one in self.images]
         return replace(self, images=np.stack(made)[..., None])
 
     @property
     def sha256(self) -> str:
-        """Of the images and their labels."""
+        """Hash of the images and their labels."""
         return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()

@@ -13,12 +13,12 @@ from qlab.core.errors import QlabError
 
 
 def interpreter(content: bytes, threads: int, xnnpack: bool = True, keep: bool = False):
-    """A LiteRT interpreter of a .tflite's bytes, its tensors allocated; `keep` them all to read."""
+    """A LiteRT interpreter of a .tflite's bytes, tensors allocated; `keep` all of them readable."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     with quiet.quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of the memory that `keep` takes
+        warnings.simplefilter("ignore", UserWarning)  # about the memory that `keep` takes
         made = Interpreter(
             model_content=content,
             num_threads=threads,
@@ -30,7 +30,7 @@ def interpreter(content: bytes, threads: int, xnnpack: bool = True, keep: bool =
 
 
 def values(content: bytes, names: Iterable[str], samples: Iterable[Mapping], threads: int) -> dict:
-    """What tensors of a .tflite hold, in float, by name: a list of arrays, one a sample."""
+    """Values of a .tflite's named tensors, as floats: by name a list of arrays, one per sample."""
     runner = interpreter(content, threads, keep=True)
     details = {d["name"]: d for d in runner.get_tensor_details()}
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -46,14 +46,14 @@ def values(content: bytes, names: Iterable[str], samples: Iterable[Mapping], thr
 
 @contextlib.contextmanager
 def quiet_quantizer():
-    """ai-edge-quantizer reports on stdout and stderr whatever it is told; a notebook should not."""
+    """Silence ai-edge-quantizer, which writes to stdout and stderr whatever its settings."""
     out, err = contextlib.redirect_stdout, contextlib.redirect_stderr
     with quiet.quiet(), io.StringIO() as hidden, out(hidden), err(hidden):
         yield
 
 
 def quantized(float_file: Path, rules: list[dict], ranges: Mapping, pattern: str) -> bytes:
-    """A .tflite, by ai-edge-quantizer, of whose operators only those that fit a pattern are so."""
+    """A .tflite in which ai-edge-quantizer quantized only the operators that match `pattern`."""
     from ai_edge_quantizer import quantizer
 
     made = quantizer.Quantizer(str(float_file))
@@ -64,8 +64,8 @@ def quantized(float_file: Path, rules: list[dict], ranges: Mapping, pattern: str
 
 @contextlib.contextmanager
 def quiet_converter():
-    """Around `tf.lite.TFLiteConverter.convert()`; QlabError names the operators that LiteRT has
-    not, of which the converter itself tells with a page of MLIR."""
+    """Silence `tf.lite.TFLiteConverter.convert()`. A QlabError names the operators that LiteRT
+    lacks, for which the converter itself prints a page of MLIR."""
     try:
         with quiet.quiet():
             yield

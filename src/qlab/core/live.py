@@ -1,4 +1,4 @@
-"""Pictures that follow controls, and stand still where no front end draws widgets."""
+"""Pictures that follow controls, and stay still where no front end draws widgets."""
 
 import base64
 import html
@@ -14,11 +14,11 @@ from qlab.core.errors import QlabError
 
 
 def follow(show: Callable[..., tuple[str, Figure | None]], controls: Sequence):
-    """A box of the controls, widgets of ipywidgets, then a text and an image that follow them.
+    """A box with the controls (ipywidgets), then a text and an image that follow them.
 
     `show` is called with the controls' values and returns a text (HTML) and a figure, which is
-    closed here, or None; a QlabError is shown as a text. A page without widgets (GitHub, nbconvert)
-    has text and picture as they were when the box was displayed.
+    closed here, or None; a QlabError is shown as text. A page without widgets (GitHub, nbconvert)
+    shows text and picture as they were when the box was displayed.
     """
     text, image = ipywidgets.HTML(), ipywidgets.Image(format="png")
 
@@ -43,8 +43,8 @@ def follow(show: Callable[..., tuple[str, Figure | None]], controls: Sequence):
             return super()._repr_mimebundle_(**kwargs) | both
 
     for control in controls:
-        control.style.description_width = "initial"  # as much room as it takes
-        control.continuous_update = False  # of a slider: a picture takes its time
+        control.style.description_width = "initial"  # as wide as the text needs
+        control.continuous_update = False  # of a slider: drawing takes time
         control.observe(update, "value")
     update()
     return Following([*controls, text, image])

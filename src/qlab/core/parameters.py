@@ -1,4 +1,4 @@
-"""The parameters of a notebook, and of a point of a sweep, as one checked value."""
+"""The parameters of a notebook, or of a point of a sweep, as one checked value."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
@@ -12,19 +12,19 @@ ENDLESS = 2**31  # TensorFlow, PyTorch and LiteRT take no larger whole numbers
 Count = Annotated[int, Field(ge=0, lt=ENDLESS)]  # 0 often means "the profile's own"
 Positive = Annotated[int, Field(ge=1, lt=ENDLESS)]
 Size = Annotated[float, Field(ge=0, lt=ENDLESS, allow_inf_nan=False)]
-# Parameters that name files, and so stay out of provenance, which has their hashes.
+# Parameters that name files, and so stay out of provenance, which holds the files' hashes.
 PATHS = {"model", "parent", "data", "annotations", "images", "calibration_images"}
 PATHS |= {"passages", "calibration", "training"}
 
 
 class Parameters(BaseModel):
-    """Names, types, ranges and defaults; a test holds them equal to the notebook's cell."""
+    """Names, types, ranges and defaults; a test keeps them equal to the notebook's cell."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @classmethod
     def of(cls, names: Mapping[str, Any]) -> Self:
-        """What a notebook's cell assigned, from `globals()`; QlabError where out of range."""
+        """The values in a notebook's cell, from `globals()`; QlabError if one is out of range."""
         try:
             return cls(**{name: names[name] for name in cls.model_fields if name in names})
         except ValidationError as error:
@@ -34,21 +34,21 @@ class Parameters(BaseModel):
             ) from None
 
     def place(self, subject: str, without: Iterable[str] = ()) -> str:
-        """Where records and figures go: the profile's folder, or one of a changed run's own."""
+        """Folder name for records and figures: the profile's, or a changed run's own."""
         others = {"profile", *without}
         changed = self.model_dump(mode="json", exclude_defaults=True, exclude=others)
         return f"{self.profile}-{subject}-{hash_json(changed)[:8]}" if changed else self.profile
 
 
 class Training(Parameters):
-    """Of a notebook that trains an embedded model."""
+    """Parameters of a notebook that trains an embedded model."""
 
     profile: Literal["smoke", "mini", "full"] = "mini"
     seed: Count = 7
 
 
 class Point(BaseModel):
-    """One point of a sweep: by itself a model as it is; rooms derive one for each method."""
+    """One point of a sweep: here the float model itself; rooms derive a class for each method."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     method: Literal["float"]

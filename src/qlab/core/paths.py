@@ -5,8 +5,8 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """Where all is read and written: `QLAB_HOME`, else the checkout this package was installed
-    from, else the working folder."""
+    """The folder where everything is read and written: `QLAB_HOME`, else the checkout that this
+    package was installed from, else the working folder."""
     if chosen := os.environ.get("QLAB_HOME"):
         return Path(chosen).expanduser().resolve()
     return checkout() or Path.cwd()
@@ -19,22 +19,22 @@ def checkout() -> Path | None:
 
 
 def build() -> Path:
-    """Caches, converted models, executed notebooks; may be deleted at any time."""
+    """Folder of caches, converted models and executed notebooks; may be deleted at any time."""
     return home() / "build"
 
 
 def models() -> Path:
-    """Embedded model weights, a folder each."""
+    """Folder of the embedded models, each in a folder of its own."""
     return home() / "data" / "models"
 
 
 def results(profile: str) -> Path:
-    """Records of a profile."""
+    """Folder of a profile's records."""
     return home() / "data" / "results" / profile
 
 
 def figures(profile: str) -> Path:
-    """Figures of a profile."""
+    """Folder of a profile's figures."""
     return home() / "figures" / profile
 
 

@@ -1,10 +1,10 @@
 """Does quantizing the first layers hurt more than the last? The midterm's hypothesis, judged.
 
-The first layers of a ResNet hold few parameters and the last ones most. So they are compared for
-equally much that is quantized: `by_share` on the curves of the first and the last k, `by_depth` on
-layers alone, with their size as a covariate. Differences are the loss of the first minus that of
-the last, as a share of the test items, of one float parent and one test set: what varies is the
-training's seed or, in `by_depth`, the layer.
+The first layers of a ResNet hold few parameters and the last ones most of them, so the two are
+compared where equally much is quantized: `by_share` on the curves of the first k and the last k,
+`by_depth` on single layers, with their size as a covariate. A difference is the loss of the first
+minus that of the last, as a share of the test items, for one float parent and one test set: what
+varies is the training's seed or, in `by_depth`, the layer.
 """
 
 import math
@@ -22,7 +22,7 @@ from qlab.core.stats import Estimate, Z, student
 
 
 class Verdict(NamedTuple):
-    """One comparison of the first with the last layers."""
+    """One comparison of the first layers with the last."""
 
     question: str  # what is compared, in words
     difference: Estimate  # loss of the first minus loss of the last; n counts the units compared
@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Who hurts more, or what could have been seen."""
+        """Which end hurts more, or which difference could have been seen."""
         if math.isnan(self.p_value):
             return "not judged (nothing scatters, so nothing can be tested)"
         if self.p_value < 0.05 and self.difference.value != 0:
@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """Question, verdict and numbers in percentage points."""
+        """Question, verdict and numbers, in percentage points."""
         value, low, high = (100 * v for v in self.difference[:3])
         return (
             f"{self.question}: {self.words}; first minus last {value:+.2f} [{low:+.2f}, "
@@ -51,9 +51,9 @@ class Verdict(NamedTuple):
 
 
 def points_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per quantized point of a sweep's records, without those on worsened data. Columns:
-    method (qat or ptq), where, k, bits, seed, share (of the weights), loss (of accuracy, to the
-    float parent), loss_se, size_bytes."""
+    """One row per quantized point of a sweep's records, except those on corrupted data. Columns:
+    method (qat or ptq), where, k, bits, seed, share (of the weights), loss (of accuracy, relative
+    to the float parent), loss_se, size_bytes."""
     plain = table[table["condition"].isna() & table["method"].isin(["qat", "ptq"])]
     found = records.pick(plain, "accuracy_difference")
     of = {
@@ -68,17 +68,17 @@ def points_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def each_alone(points: pd.DataFrame, layers: int) -> pd.DataFrame:
-    """Points of one layer each, numbered from the input: `first1` is layer 1, `last1` the last."""
+    """Points of one layer each, k counted from the input: `first1` is layer 1, `last1` the last."""
     ends = points[(points["k"] == 1) & points["where"].isin(["first", "last"])]
     ends = ends.assign(k=np.where(ends["where"] == "first", 1, layers), where="only")
     return pd.concat([points[points["where"] == "only"], ends], ignore_index=True)
 
 
 def by_share(points: pd.DataFrame, layers: int) -> Verdict:
-    """First against last where equally much is quantized.
+    """Compare first with last where equally much is quantized.
 
-    For each seed the curve of the last k is interpolated at the shares of the first k (only inside
-    the measured range), and the differences are averaged: t interval and t test over seeds.
+    For each seed, the curve of the last k is interpolated at the shares of the first k (only inside
+    the measured range), and the differences are averaged; t interval and t test over seeds.
     QlabError: fewer than two seeds whose shares overlap.
     """
     found, ends = [], _points(points, "first", "last")
@@ -98,11 +98,11 @@ def by_share(points: pd.DataFrame, layers: int) -> Verdict:
 
 
 def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
-    """Layers quantized alone: does depth matter beside the layer's size?
+    """Layers quantized alone: does depth matter beyond the layer's size?
 
-    Least squares of a layer's mean loss over seeds on relative depth (0 the input, 1 the output)
-    and the logarithm of its share of the parameters. The layer is the unit, and the difference is
-    minus the coefficient of depth. QlabError: fewer than 6 layers.
+    Least squares of a layer's loss, averaged over seeds, on its relative depth (0 is the input, 1
+    the output) and the logarithm of its share of the parameters. The layer is the unit, and the
+    difference is minus the coefficient of depth. QlabError: fewer than 6 layers.
     """
     (alone,) = _points(points, "only")
     table = alone.groupby("k", as_index=False)[["loss", "share"]].mean()
@@ -125,7 +125,7 @@ def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
 
 
 def _t_test(values: np.ndarray) -> float:
-    """p of a mean of zero; NaN where nothing scatters, so that nothing can be tested."""
+    """p of a mean of zero; NaN where nothing scatters, because nothing can then be tested."""
     return math.nan if np.ptp(values) < 1e-12 else float(stats.ttest_1samp(values, 0).pvalue)
 
 
@@ -136,7 +136,7 @@ def _detectable(values: np.ndarray) -> float:
 
 
 def _points(table: pd.DataFrame, *ends: str) -> list[pd.DataFrame]:
-    """The points of each of `where`'s values."""
+    """The points for each value of `where`."""
     if table["bits"].nunique() != 1:
         found = sorted(set(table["bits"]))
         raise QlabError(f"Places are compared at one bit width; found {found}.")

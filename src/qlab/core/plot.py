@@ -10,7 +10,7 @@ import seaborn as sns
 from qlab.core import paths
 from qlab.core.cache import written_whole
 
-# Okabe and Ito's, for any colour vision and print; its yellow, too light for lines, is a grey here.
+# Okabe and Ito's, for any colour vision and print, with grey for its yellow, too light for lines.
 PALETTE = ["#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F"]
 MARKERS = ["o", "s", "D", "X", "^", "P", "v", "*"]  # for readers without colours
 _STYLE = {
@@ -32,14 +32,14 @@ _STYLE = {
 
 
 def use_style() -> None:
-    """Make every later figure of this process look like the collection's."""
+    """Give every later figure of this process the collection's style."""
     sns.set_theme(style="whitegrid", rc=_STYLE)
 
 
 @contextmanager
 def figure(name: str, profile: str, drawn: pd.DataFrame, **layout):
-    """Draw a figure and keep it as `figures/<profile>/<name>.png`, .svg and, of `drawn`, .csv.
-    Yields `plt.subplots(**layout)`. The bytes are repeatable; nothing is written if drawing
+    """Draw a figure and keep it as `figures/<profile>/<name>.png` and .svg, with `drawn` as .csv.
+    Yields `plt.subplots(**layout)`. The bytes are reproducible; nothing is written if drawing
     fails."""
     use_style()
     canvas, axes = plt.subplots(**layout)

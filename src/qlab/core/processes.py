@@ -1,4 +1,4 @@
-"""Work spread over processes: what is computed. Times are compared where nothing else runs."""
+"""Computations spread over processes; times, instead, are compared where nothing else runs."""
 
 import os
 import signal
@@ -16,10 +16,10 @@ from qlab.core.errors import QlabError
 def starmap(
     function: Callable, arguments: Sequence[tuple], processes: int, progress=iter
 ) -> list[Any]:
-    """`function(*item)` of each item, in their order, computed by as many processes, which stay for
-    the next call. With one process, or one item, it is computed here. Function, items and results
-    travel as pickles. The first item that fails raises its error, and an interrupt ends all of
-    them; QlabError where a process is killed."""
+    """`function(*item)` for each item, in their order, computed by as many processes, which stay
+    for the next call. With one process or one item it is computed here. Function, items and results
+    travel as pickles. The first item that fails raises its error, and an interrupt ends all
+    processes; QlabError if a process is killed."""
     if min(processes, len(arguments)) < 2:
         return [function(*item) for item in progress(arguments)]
     pool = _pool(processes)
@@ -37,9 +37,9 @@ def starmap(
 
 
 def _pool(processes: int):
-    """The processes that are kept; new ones where one was killed or what they inherit is another.
+    """The processes kept from earlier calls; new ones if one was killed or the environment changed.
     Not joblib's `Parallel`, which would give each of them one thread and large arrays read-only."""
-    # Threads that wait in a loop keep others from the core: PyTorch then takes ten times as long.
+    # Threads that wait in a loop keep others off the core: PyTorch then takes ten times as long.
     inherited = {"OMP_WAIT_POLICY": "PASSIVE"}
     inherited |= {k: v for k, v in os.environ.items() if k.startswith(("QLAB_", "OMP_"))}
     start = {"initializer": _prepare, "initargs": (os.getpid(), os.getcwd()), "env": inherited}
@@ -47,10 +47,10 @@ def _pool(processes: int):
 
 
 def _prepare(parent: int, _folder: str) -> None:
-    """Let a process of `parent` end with it, whatever it does; the folder is its own already."""
-    # An interrupt is for the one who waits for the items, who then ends this process.
+    """Make this process end with `parent`, whatever it is doing; it is already in the folder."""
+    # An interrupt is for the parent, which waits for the items and then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # loky takes a model that was loaded for a leak, and would start another process with a warning.
+    # loky mistakes a loaded model for a leak, and would start another process with a warning.
     process_executor._USE_PSUTIL = False
 
     def watch() -> None:

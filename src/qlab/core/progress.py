@@ -1,4 +1,4 @@
-"""Loops that show a bar to a person, and stop between two items when the time is up.
+"""Loops that show a progress bar, and stop between two items when the time is up.
 
 `QLAB_STOP_AT` is that time, in seconds since 1970: a run that must end stops before it is killed.
 """
@@ -20,7 +20,7 @@ def quiet() -> bool:
 
 
 def bar(name: str) -> Callable[[Iterable], Iterable]:
-    """A wrapper for an iterable that shows a named bar, unless `quiet`; see `check_time`."""
+    """A wrapper for an iterable that shows a named bar, unless `quiet`, and calls `check_time`."""
 
     def wrap(items: Iterable) -> Iterator:
         for item in tqdm(items, desc=name, disable=quiet(), leave=False, file=sys.stderr):
@@ -40,9 +40,9 @@ def stop_at() -> float:
 
 
 def check_time() -> None:
-    """Return while there is time, else end the notebook: a QlabError. On Kaggle, where the output
-    of a version that failed cannot be attached, papermill takes `SystemExit(0)` for an end, but not
-    under `qlab run`, which needs to know."""
+    """Return while there is time; otherwise end the notebook with a QlabError. On Kaggle, where the
+    output of a failed version cannot be attached, raise `SystemExit(0)` instead, which papermill
+    takes for a normal end; but not under `qlab run`, which needs to know."""
     if time.time() < stop_at():
         return
     told = "The time is up (QLAB_STOP_AT): stopped between two pieces of work. What was made is "

@@ -41,14 +41,14 @@ def processor() -> str:
 
 
 def device(share: str) -> str:
-    """The processor and what of it was used, such as `2 threads`: what a time is of."""
+    """The processor and what share of it was used, such as `2 threads`: what a time refers to."""
     return f"{processor()}, {share}"
 
 
 def collect(
     parameters: dict[str, Any], inputs: dict[str, str], packages: list[str], started: float
 ) -> dict[str, Any]:
-    """A provenance to store beside records; `inputs` are sha256 by name, `started` a `time()`."""
+    """Provenance to store beside records; `inputs` are sha256 by name, `started` a `time()`."""
     return {
         "parameters": parameters,
         "inputs": inputs,

@@ -1,7 +1,7 @@
-"""Keeps the chatter of native libraries out of notebooks.
+"""Keep the chatter of native libraries out of notebooks.
 
-TensorFlow's and LiteRT's C++ code writes notes to file descriptor 2 and cannot be told to stop
-before it is loaded. Errors arrive as Python exceptions all the same.
+TensorFlow's and LiteRT's C++ code writes notes to file descriptor 2, and nothing can turn this off
+before it is loaded. Errors still arrive as Python exceptions.
 """
 
 import contextlib

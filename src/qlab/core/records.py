@@ -1,4 +1,4 @@
-"""Every number is a record; what it is about stands in columns, and no name is taken apart."""
+"""Every number is a record; what it is about is in its columns, and no name is ever taken apart."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -21,12 +21,12 @@ Text = Annotated[str, StringConstraints(pattern=r"\S")]  # not empty
 
 @dataclass(frozen=True)
 class Record:
-    """One measured number, and all that it is about; its interval, of 95 %, may be undefined. What
-    a column may hold is checked when records are written and read, see `check`."""
+    """One measured number with all that it is about, and its 95 % interval, which may be undefined.
+    What a column may hold is checked when records are written and read; see `check`."""
 
     experiment: Text  # names the file: `data/results/<profile>/<experiment>.csv`
     model: Text  # what was quantized, by its name
-    dataset: Text  # what judged it, with variant and split in the name
+    dataset: Text  # what it was judged on, with variant and split in the name
     variant: Text  # what was done to the model; the float parent is one too
     metric: Text  # what was measured; one metric has one unit
     value: FiniteFloat  # what was found, in the unit
@@ -35,18 +35,18 @@ class Record:
     ci_high: FiniteFloat | None = None  # comes with ci_low
     n: PositiveInt = 1  # items behind the value
     seed: int | None = None  # of what was drawn at random; None where nothing was
-    device: Text = field(default_factory=processor)  # the processor it ran on, threads behind it
+    device: Text = field(default_factory=processor)  # the processor it ran on, then threads
     parent: str | None = None  # hash of the float model's files, where the model has more than one
-    method: str | None = None  # by which the variant was made: gptq, rtn, qat, ptq, ...
+    method: str | None = None  # that made the variant: gptq, rtn, qat, ptq, ...
     bits: int | None = None  # of the weights
     group_size: int | None = None  # weights that share a scale
     k: int | None = None  # layers that are quantized, or the k of top-k
     where: str | None = None  # the end that layers are counted from, or the side of a graph
     part: str | None = None  # of a model: a layer; of evidence: an effect; of claims: a tier
-    depth: int | None = None  # place of the part in the model, in order of execution, from 0
-    condition: str | None = None  # of the data or the reading, where it is not the plain one
+    depth: int | None = None  # position of the part in the model, in order of execution, from 0
+    condition: str | None = None  # of the data or of how it is read, if not the usual one
     strength: int | None = None  # of a condition
-    clock: bool = False  # whether a clock or a meter had a part in it
+    clock: bool = False  # whether a clock or a meter was involved
     better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
 
 
@@ -55,14 +55,14 @@ COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
 KEY = ["experiment", "model", "dataset", "variant", "metric", "k", "where"]
 KEY += ["part", "depth", "condition", "strength", "seed"]
 _ROWS = TypeAdapter(list[Record])
-# How pandas holds each type, which it would guess from what is there.
+# How pandas is to hold each type; it would guess from the values otherwise.
 _KINDS = {Text: str, FiniteFloat: float, PositiveInt: int, int: int, bool: bool}
 _KINDS |= {str | None: object, FiniteFloat | None: float, int | None: "Int64"}  # with gaps
 _DTYPES = {f.name: _KINDS[f.type] for f in fields(Record)}
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The table with the columns' types, if it keeps the schema; otherwise a QlabError."""
+    """The table with its columns' types, if it conforms to the schema; otherwise a QlabError."""
     if (found := list(table.columns)) != COLUMNS:
         told = f"the columns must be {', '.join(COLUMNS)}; found {', '.join(found)}"
         raise QlabError(f"{where}: {told}.")
@@ -99,12 +99,12 @@ def as_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def csv_path(experiment: str, profile: str) -> Path:
-    """Where an experiment's records of a profile lie."""
+    """The file of an experiment's records in a profile."""
     return paths.results(profile) / f"{experiment}.csv"
 
 
 def write_to(target: Path, table: pd.DataFrame, provenance: dict) -> Path:
-    """Write a table of records to `target`, a csv, and, beside it, where they come from."""
+    """Write a table of records to `target`, a csv, and their provenance beside it."""
     table = check(table, f"records of {target.stem}").sort_values(KEY, kind="stable")
     with written_whole(target) as part:
         table.to_csv(part, index=False, float_format="%.10g")
@@ -115,14 +115,14 @@ def write_to(target: Path, table: pd.DataFrame, provenance: dict) -> Path:
 
 
 def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
-    """The same for one experiment's records. QlabError: none, or a row that breaks the schema."""
+    """Write one experiment's records. QlabError if there are none, or a row breaks the schema."""
     if (table := as_table(records)).empty:
         raise QlabError("There are no records to write: the experiment measured nothing.")
     return write_to(csv_path(str(table["experiment"].iloc[0]), profile), table, provenance)
 
 
 def provenance_path(target: Path) -> Path:
-    """What lies beside a table of records."""
+    """The provenance file that lies beside a table of records."""
     return target.with_suffix(".provenance.json")
 
 
@@ -135,7 +135,7 @@ def read(experiment: str, profile: str) -> pd.DataFrame:
 
 
 def read_file(path: Path) -> pd.DataFrame:
-    """The records in a csv file, checked; columns as in `Record`. QlabError if it is none."""
+    """Records of a csv file, checked; columns as in `Record`. QlabError if it is no such table."""
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=str)
     except (ValueError, pd.errors.ParserError) as error:  # empty, not UTF-8, or rows of all lengths
@@ -144,7 +144,7 @@ def read_file(path: Path) -> pd.DataFrame:
 
 
 def pick(table: pd.DataFrame, metric: str | list[str], **where) -> pd.DataFrame:
-    """Rows of the given metric(s) and column value(s); None is a column with nothing in it."""
+    """Rows with the given metric(s) and column value(s); None stands for an empty cell."""
     for column, wanted in {"metric": metric, **where}.items():
         wanted = wanted if isinstance(wanted, list) else [wanted]
         table = table[table[column].isna() if wanted == [None] else table[column].isin(wanted)]
@@ -158,8 +158,8 @@ def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
 
 
 def parent(table: pd.DataFrame, difference: str) -> str:
-    """The float parent: the variant with a size but not this difference to a parent; of several the
-    one that is judged at all. QlabError where that is not one."""
+    """The float parent: the variant with a size but without this difference to a parent; if
+    several, the one that was also judged. QlabError if there is not exactly one."""
     metrics = (difference, difference.removesuffix("_difference"), "size_bytes")
     compared, judged, sized = (set(pick(table, metric)["variant"]) for metric in metrics)
     alone = sized - compared
@@ -173,19 +173,19 @@ def parent(table: pd.DataFrame, difference: str) -> str:
 def interval(row: pd.Series, form: str = ".3f", scale: float = 1.0) -> str:
     """A record's value, times `scale`, with its interval in brackets, if it has one."""
     shown, *ends = (f"{row[c] * scale:{form}}" for c in ("value", "ci_low", "ci_high"))
-    # Without ends where none are defined, or where rounds are too few for 95 %.
+    # No brackets where no ends are defined, or where there are too few rounds for 95 %.
     return shown if pd.isna(row["ci_low"]) else f"{shown} [{', '.join(ends)}]"
 
 
 class Metric(NamedTuple):
-    """What holds of every record of a metric."""
+    """What every record of a metric has in common."""
 
     unit: str  # of its values; "1" for shares and scores
     better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
-    clock: bool = False  # whether a clock or a meter has a part in it
+    clock: bool = False  # whether a clock or a meter is involved
 
 
-# Of a paired comparison of yes/no outcomes, beside the difference itself; see `Recorder.compared`.
+# For a paired comparison of yes/no outcomes, besides the difference; see `Recorder.compared`.
 COMPARED = {
     "flip_rate": Metric("1", -1),
     "mcnemar_p": Metric("1"),
@@ -195,8 +195,8 @@ COMPARED = {
 
 @dataclass(frozen=True)
 class Recorder:
-    """Makes an experiment's records: unit, direction and clock come from its table of metrics; a
-    `task` names the `model` and the `dataset`, and may have the hash of its `parent`."""
+    """Makes an experiment's records: unit, direction and clock come from its table of metrics. A
+    `task` has the names of the `model` and the `dataset`, and may have the hash of its `parent`."""
 
     experiment: str
     metrics: Mapping[str, Metric]
@@ -207,7 +207,7 @@ class Recorder:
         return self.counted(task, variant, metric, e.value, e.n, **ends, **more)
 
     def counted(self, task, variant: str, metric: str, value: float, n: int = 1, **more) -> Record:
-        """A counted, not estimated, number: no interval."""
+        """A number that is counted, not estimated, so without an interval."""
         about = {"model": task.model, "dataset": task.dataset, **self.metrics[metric]._asdict()}
         about |= {"n": n, "parent": getattr(task, "parent", None), **more}
         return Record(self.experiment, variant=variant, metric=metric, value=float(value), **about)
@@ -215,8 +215,8 @@ class Recorder:
     def compared(
         self, task, variant: str, metric: str, flips: Flips, prefix: str = "", **more
     ) -> list[Record]:
-        """A variant's paired difference of `metric` to its parent, flips of items, and the test;
-        `prefix` tells flips and tests of several comparisons apart."""
+        """A variant's paired difference in `metric` to its parent, the flips of items, and the
+        test; `prefix` tells apart the flips and tests of several comparisons."""
         counts = {"flips_lost": flips.lost, "flips_gained": flips.gained}
         counts |= {"mcnemar_p": flips.p_value, "detectable_difference": flips.detectable}
         n, here = flips.difference.n, (task, variant)

@@ -1,7 +1,7 @@
 """Tokens and passwords, kept out of everything that is stored, logged or shown.
 
-What counts as a secret is read off the environment's names. One that a notebook has another way
-(typed in a cell, encoded) is not known here.
+Secrets are recognized by the names of environment variables. A secret that a notebook gets in
+another way (typed into a cell, encoded) is not known here.
 """
 
 import json
@@ -13,30 +13,30 @@ from typing import Any
 MARKER = "***SECRET***"  # stands where a secret stood
 # HF_TOKEN, KAGGLE_KEY, db_password_old and the like.
 _NAMED = re.compile("(TOKEN|_KEY|APIKEY|SECRET)$|PASSWORD|PASSWD|PASSPHRASE", re.I)
-_SHORTEST = 6  # a shorter value ("1", "true") is a switch, and its word stands everywhere
+_SHORTEST = 6  # a shorter value ("1", "true") is a switch, and occurs everywhere
 
 
 def known() -> list[str]:
-    """The values to hide in this process: of its variables that are named like secrets."""
+    """The values to hide in this process: those of environment variables named like secrets."""
     named = {v.strip() for name, v in os.environ.items() if _NAMED.search(name)}
     return [v for v in named if len(v) >= _SHORTEST]
 
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """`text` with each secret, as it is or as JSON or Python has it, replaced by `***SECRET***`."""
+    """`text` with each secret, plain or as JSON or Python writes it, replaced by `***SECRET***`."""
     forms = set()
     for value in values:
-        python = value.encode("unicode_escape").decode("ascii")  # so papermill writes parameters
+        python = value.encode("unicode_escape").decode("ascii")  # as papermill writes them
         jsons = [json.dumps(value, ensure_ascii=a)[1:-1] for a in (False, True)]
         forms |= {value, *jsons, python, python.replace('"', '\\"')}
-    for form in sorted(forms, key=len, reverse=True):  # the whole before a part of it
+    for form in sorted(forms, key=len, reverse=True):  # longer ones before their parts
         text = text.replace(form, MARKER)
     return text
 
 
 def redacted(content: Any, values: Iterable[str]) -> Any:
-    """A copy of nested lists and dicts, such as a notebook, without the secrets (keys neither);
-    numbers stay, for they are none."""
+    """A copy of nested lists and dicts, such as a notebook, without secrets in values or keys;
+    numbers stay, because they are no secrets."""
     if isinstance(content, str):
         return redact(content, values)
     if isinstance(content, list):

@@ -1,6 +1,6 @@
 """The drawing primitives of `mini_coco`: ten shapes, textures, light.
 
-Everything ends in integers (Pillow's and numpy's), the same ones on every machine.
+Every result is in integers (Pillow's and numpy's), which are the same on every machine.
 """
 
 import math
@@ -45,12 +45,12 @@ OUTLINES: dict[str, list[Points]] = {
     "hourglass": [[(-0.8, -1), (0.8, -1), (0.15, 0), (0.8, 1), (-0.8, 1), (-0.15, 0)]],
     "heart": [_heart()],
 }
-NAMES = list(OUTLINES)  # of the ten shapes, in the order of their labels
+NAMES = list(OUTLINES)  # names of the ten shapes, in the order of their labels
 
 
 def draw_mask(name: str, size: int, centre: tuple[int, int], side: int, degrees: int) -> np.ndarray:
     """One shape as bool [size, size], cut off at the edges; `side` is the length of its reference
-    square in pixels, `degrees` turn it clockwise."""
+    square in pixels, and `degrees` turns it clockwise."""
     cos, sin, half = math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), side / 2
     canvas = Image.new("L", (size, size), 0)
     for outline, fill in zip(OUTLINES[name], (255, 0), strict=False):
@@ -61,7 +61,7 @@ def draw_mask(name: str, size: int, centre: tuple[int, int], side: int, degrees:
 
 
 def fill_share(name: str) -> float:
-    """Share of the reference square that the upright shape covers (0..1)."""
+    """Share of the reference square, 0 to 1, that the upright shape covers."""
     return float(draw_mask(name, 256, (128, 128), 200, 0).sum()) / 200**2
 
 
@@ -87,8 +87,8 @@ _TEXTURES = (_blobs, _blobs, _stripes, _checks)  # blobs twice as often
 
 
 def texture(rng: np.random.Generator, size: int, colour: np.ndarray, depth: int) -> np.ndarray:
-    """A patterned surface of an RGB colour 0..255: int32 [size, size, 3], not yet clipped; the
-    pattern moves the colour by `depth` grey levels at most."""
+    """A patterned surface in an RGB colour 0..255: int32 [size, size, 3], not yet clipped; the
+    pattern shifts the colour by at most `depth` grey levels."""
     draw = _TEXTURES[int(rng.integers(len(_TEXTURES)))]
     pattern = draw(rng, size, int(rng.integers(3, 14))).astype(np.int32)
     grain = rng.integers(-8, 9, (size, size), dtype=np.int32)

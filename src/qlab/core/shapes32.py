@@ -1,8 +1,8 @@
-"""`shapes32`: a small classification data set, rendered from its split's seed and its index alone.
+"""`shapes32`: a small classification data set, rendered from a split's seed and an image's index.
 
 Every 32x32 image shows one of ten shapes, turned and placed at random on a textured ground, with
-smaller shapes behind it, mostly one before it, uneven light and noise; its label is the largest
-shape's.
+smaller shapes behind it, usually one in front of it, uneven light and noise. The label is that of
+the largest shape.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from qlab.core.labelled_images import LabelledImages
 from qlab.core.progress import bar
 
 SIZE = 32  # pixels, width and height
-CLASSES = tuple(shapes.NAMES)  # by label
+CLASSES = tuple(shapes.NAMES)  # names, by label
 SEEDS = {"train": 44, "calibration": 55, "test": 66}  # of the splits
 COUNTS = {"train": 20000, "calibration": 512, "test": 2000}  # images of the splits
 # sha256 over the pixels and labels of the first 64 images of each split.
@@ -27,14 +27,14 @@ DIGESTS = {
 
 _FINE = 2 * SIZE  # drawn at twice the size and averaged, so that edges are soft
 _SIDES = (24, 50)  # of the shape that counts, in fine pixels
-_SMALL_SIDES = (8, 17)  # of those behind and before it
+_SMALL_SIDES = (8, 17)  # of those behind and in front of it
 _TURN = 180  # degrees, to either side
-_MIN_VISIBLE = 0.75  # share of the shape that must stay in sight
+_MIN_VISIBLE = 0.75  # share of the shape that must stay visible
 _CONTRAST = 50  # grey levels, in at least one channel, between the shape and its ground
 
 
 def _mask(rng: np.random.Generator, name: str, sides: tuple[int, int]) -> np.ndarray:
-    """A shape of random size, place and turn: bool [_FINE, _FINE]."""
+    """A shape of random size, position and rotation: bool [_FINE, _FINE]."""
     side = int(rng.integers(*sides))
     reach = side * 9 // 20
     centre = tuple(int(v) for v in rng.integers(reach, _FINE - reach, 2))
@@ -53,14 +53,14 @@ def _colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Noise of three dice a channel, near to a normal one: int32 [SIZE, SIZE, 3]. In integers, for
-    numpy's normal numbers go through the machine's own exp and log."""
+    """Noise from three dice per channel, close to normal: int32 [SIZE, SIZE, 3]. In integers,
+    because numpy's normal numbers depend on the machine's exp and log."""
     reach = int(rng.integers(2, 20))
     return rng.integers(-reach, reach + 1, (3, SIZE, SIZE, 3), np.int32).sum(0, np.int32)
 
 
 def _scene(rng: np.random.Generator, label: int) -> np.ndarray:
-    """Ground, plain shapes behind, the shape, perhaps one before it: int32 [_FINE, _FINE, 3]."""
+    """Ground, plain shapes behind, the shape, perhaps one in front: int32 [_FINE, _FINE, 3]."""
     ground = rng.integers(40, 216, 3)
     canvas = shapes.texture(rng, _FINE, ground, int(rng.integers(10, 58)))
     for _ in range(int(rng.integers(1, 4))):
@@ -93,7 +93,7 @@ def load(split: str, count: int, progress=iter) -> LabelledImages:
 
 
 def kept(split: str, count: int) -> LabelledImages:
-    """The same, drawn once and kept."""
+    """The images of `load`, drawn once and cached."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
     recipe["versions"] = versions("numpy", "pillow")
 

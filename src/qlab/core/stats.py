@@ -1,4 +1,4 @@
-"""Intervals, paired comparisons and what they could have seen, each with its method."""
+"""Intervals, paired comparisons and the differences they could have seen, each with its method."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,15 +21,15 @@ class Estimate(NamedTuple):
 
 def resamples(items: int, draws: int, seed: int) -> np.ndarray:
     """How often each item is drawn in each bootstrap resample: int [draws, items]. Every row sums
-    to `items` (Efron 1979); two variants resampled with one seed stay paired."""
+    to `items` (Efron 1979); two variants resampled with the same seed stay paired."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(items, np.full(items, 1 / items), size=draws)
 
 
 def bootstrap_interval(samples: np.ndarray, value: float) -> tuple[float, float]:
-    """Bias-corrected 95 % percentile interval of bootstrap samples [draws] (Efron 1987, a = 0), for
-    categories with few objects drop out of some resamples. NaN samples are left out; `value`, of
-    the original items, is always inside."""
+    """Bias-corrected 95 % percentile interval of bootstrap samples [draws] (Efron 1987, a = 0),
+    because categories with few objects drop out of some resamples. NaN samples are left out;
+    `value`, of the original items, is always inside."""
     kept = samples[~np.isnan(samples)]
     below = ((kept < value).mean() + (kept <= value).mean()) / 2
     edge = 1 / (len(kept) + 1)
@@ -47,39 +47,39 @@ def proportion(successes: int, n: int) -> Estimate:
 
 def median(values: np.ndarray, quantile: float = 0.5) -> Estimate:
     """A quantile of values [n] and its distribution-free 95 % interval: the order statistics whose
-    ranks enclose it by the binomial distribution (Conover 1999, section 3.2); NaN of too few."""
+    ranks enclose it by the binomial distribution (Conover 1999, section 3.2); NaN for too few."""
     found = stats.quantile_test(values, p=quantile).confidence_interval()
     low, high = found if np.isfinite(found).all() else (np.nan, np.nan)
     return Estimate(float(np.quantile(values, quantile)), float(low), float(high), len(values))
 
 
 def student(values: np.ndarray) -> Estimate:
-    """Mean of values [n] with Student's 95 % interval; NaN ends for one value alone."""
+    """Mean of values [n] with Student's 95 % interval, whose ends are NaN for a single value."""
     n, mean = len(values), float(np.mean(values))
     half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else float("nan")
     return Estimate(mean, mean - half, mean + half, n)
 
 
 def geometric_mean(values: np.ndarray) -> Estimate:
-    """Geometric mean of positive values [n], such as times or ratios, by `student` of logarithms:
-    so a ratio's mean is the ratio of means, whichever is the parent (Fleming and Wallace 1986,
-    CACM 29, 218)."""
+    """Geometric mean of positive values [n], such as times or ratios, by `student` of the
+    logarithms: so the mean of ratios is the ratio of means, whichever is the parent (Fleming and
+    Wallace 1986, CACM 29, 218)."""
     logs = student(np.log(np.asarray(values, float)))
     return Estimate(*np.exp(logs[:3]).tolist(), logs.n)
 
 
 def of_rounds(processes: Sequence[np.ndarray], quantile: float) -> Estimate:
-    """A quantile of rounds [n] with its interval over them; of several processes the geometric mean
-    of their quantiles, with its interval over the processes."""
+    """A quantile of rounds [n] with its interval over them; for several processes, the geometric
+    mean of their quantiles, with its interval over the processes."""
     if len(processes) == 1:
         return median(processes[0], quantile)
     return geometric_mean(np.array([np.quantile(rounds, quantile) for rounds in processes]))
 
 
 def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
-    """Score interval, 95 %, of a difference of paired shares, (gained - lost) / n: what the test of
-    Tango 1998, Statistics in Medicine 17, 891, equations 8 to 11, does not reject. It holds where
-    few items or none flip, as Wald's does not."""
+    """95 % score interval of a difference of paired shares, (gained - lost) / n: what the test of
+    Tango 1998, Statistics in Medicine 17, 891, equations 8 to 11, does not reject. Unlike Wald's,
+    it is valid where few items or none flip."""
     z = float(stats.norm.ppf(0.975))
 
     def score(delta: float) -> float:
@@ -98,9 +98,9 @@ def tango(lost: int, gained: int, n: int) -> tuple[float, float]:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """Mean of b minus mean of a over the same items, a and b [items]: of yes/no outcomes with
-    Tango's interval, of others with the bias-corrected bootstrap over pairs. ValueError: not of one
-    length."""
+    """Mean of b minus mean of a over the same items, a and b [items]: for yes/no outcomes with
+    Tango's interval, otherwise with the bias-corrected bootstrap over pairs. ValueError if the
+    lengths differ."""
     a, b = np.stack([a, b])
     if a.dtype == bool:
         return paired(a, b).difference
@@ -112,8 +112,8 @@ def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
 def over_seeds(values: np.ndarray, draws: int = 2000) -> Estimate:
     """Mean of values [seeds, items], or of paired differences, and its interval; `n` counts seeds.
 
-    Every seed is judged on the same items, so both are resampled, each by itself (Owen 2007, "The
-    pigeonhole bootstrap", Annals of Applied Statistics 1, 386); of one seed the items alone.
+    Every seed is judged on the same items, so both are resampled, independently (Owen 2007, "The
+    pigeonhole bootstrap", Annals of Applied Statistics 1, 386); with one seed, only the items are.
     """
     values = np.asarray(values, float)
     if values.ndim != 2 or not values.size:
@@ -126,8 +126,8 @@ def over_seeds(values: np.ndarray, draws: int = 2000) -> Estimate:
 
 
 def difference_over_seeds(each: np.ndarray, other: np.ndarray) -> Estimate:
-    """Mean of each minus other, both [seeds, items], paired: see `over_seeds`. Of one seed, or
-    where nothing differs, it is that over items, see `difference`, and `n` counts these."""
+    """Mean of each minus other, both [seeds, items], paired: see `over_seeds`. With one seed, or
+    where nothing differs, it is `difference` over the items, and `n` counts these."""
     each, other = np.asarray(each, float), np.asarray(other, float)
     if len(each) > 1 and (each != other).any():
         return over_seeds(each - other)
@@ -147,8 +147,8 @@ class Flips(NamedTuple):
 
 
 def paired(a: np.ndarray, b: np.ndarray) -> Flips:
-    """Compare two boolean outcomes [n] of the same items, taken as independent: Tango's interval of
-    the difference, McNemar's exact test (McNemar 1947)."""
+    """Compare two boolean outcomes [n] on the same items, taken as independent: Tango's interval of
+    the difference, and McNemar's exact test (McNemar 1947)."""
     a, b = np.stack([a, b]).astype(bool)
     n = len(a)
     lost, gained = int((a & ~b).sum()), int((~a & b).sum())
@@ -159,8 +159,8 @@ def paired(a: np.ndarray, b: np.ndarray) -> Flips:
 
 
 def smallest_detectable(n: int, discordant: float) -> float:
-    """Smallest true difference of paired shares that a 5 % test sees with 80 % power. `discordant`
-    is the share of items on which the two differ (Connor 1987, normal approximation). Six items are
-    the smallest answer: the exact test rejects no fewer (2 x 0.5^6 = 0.031)."""
+    """Smallest true difference of paired shares that a 5 % test detects with 80 % power.
+    `discordant` is the share of items on which the two differ (Connor 1987, normal approximation).
+    At least six items: with fewer, the exact test does not reject (2 x 0.5^6 = 0.031)."""
     z = stats.norm.ppf([0.975, 0.8]).sum()
     return float(max(z * np.sqrt(discordant / n), 6 / n))

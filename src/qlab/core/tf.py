@@ -10,5 +10,5 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with quiet.quiet():
     import tensorflow as tf
 tf.get_logger().setLevel("WARNING")  # INFO names the temporary folders of every conversion
-# Said of every model that tfmot wrapped, with the path of TensorFlow's own file.
+# Shown for every model that tfmot wrapped, with the path of TensorFlow's own file.
 warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")

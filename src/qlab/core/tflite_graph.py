@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-SIGNATURE = "serving_default"  # that TFLite files of SavedModels have
+SIGNATURE = "serving_default"  # name in TFLite files made from SavedModels
 WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"}  # operators
 
 
@@ -24,13 +24,13 @@ class Operator:
 
     @property
     def rule(self) -> str:
-        """A pattern that fits this operator alone in a recipe of ai-edge-quantizer, which knows an
-        operator by all its outputs, each with a semicolon behind."""
+        """A pattern that matches only this operator in a recipe of ai-edge-quantizer, which
+        identifies an operator by all its outputs, each followed by a semicolon."""
         return f"^{re.escape(''.join(f'{name};' for name in self.outputs))}$"
 
 
 def read(source: Path | bytes):
-    """A .tflite, or its bytes, as the schema's mutable object tree, all constants in it."""
+    """A .tflite, or its bytes, as the schema's mutable object tree, with all constants in it."""
     content = source if isinstance(source, bytes) else source.read_bytes()
     model = schema.ModelT.InitFromPackedBuf(content, 0)  # flatbuffer_utils renumbers buffers
     for buffer in model.buffers:
@@ -41,12 +41,12 @@ def read(source: Path | bytes):
 
 
 def packed(model) -> bytes:
-    """The flatbuffer of an object tree from `read`."""
+    """The flatbuffer of an object tree that `read` returned."""
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def kind(model, operator) -> str:
-    """The operator's name, such as CONV_2D; a custom operator's own name."""
+    """The operator's name, such as CONV_2D; for a custom operator, its own name."""
     own = model.operatorCodes[operator.opcodeIndex].customCode
     return own.decode() if own else flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
 
@@ -66,7 +66,7 @@ def output(model, operator) -> str:
 
 
 def operators(file: Path) -> list[Operator]:
-    """The operators of the main graph in the order of execution."""
+    """The operators of the main graph, in order of execution."""
     every = (model := read(file)).subgraphs[0].operators
     return [
         Operator(kind(model, o), _names(model, o.inputs), _names(model, o.outputs)) for o in every
@@ -78,18 +78,18 @@ def _tensors(source: Path | bytes) -> dict[str, Any]:
 
 
 def tensor_types(source: Path | bytes) -> dict[str, str]:
-    """The data type of each tensor of the main graph by name, such as FLOAT32."""
+    """The data type, such as FLOAT32, of each tensor of the main graph, by name."""
     return {name: type_of(tensor) for name, tensor in _tensors(source).items()}
 
 
 def tensor_scales(source: Path | bytes) -> dict[str, float]:
-    """The scale of each activation of the main graph that is held in integers, by name."""
+    """The scale, by name, of each activation of the main graph that is held in integers."""
     known = {n: t.quantization.scale for n, t in _tensors(source).items() if t.quantization}
     return {n: float(s[0]) for n, s in known.items() if s is not None and len(s) == 1}
 
 
 def _held(model, tensor) -> int:
-    """Bytes that the file holds of a tensor; 0 of one that is no constant."""
+    """Bytes that the file holds for a tensor; 0 if it is no constant."""
     data = model.buffers[tensor.buffer].data
     return 0 if data is None else len(data)
 
@@ -101,8 +101,8 @@ def constants(file: Path) -> set[str]:
 
 
 def weight_types(content: bytes) -> dict[str, tuple[str, int]]:
-    """Of each operator with weights, by its output tensor: their data type in the file (before a
-    DEQUANTIZE unpacks them), and how many."""
+    """For each operator with weights, by its output tensor: the data type of the weights in the
+    file (before a DEQUANTIZE unpacks them), and their number."""
     main, found = (model := read(content)).subgraphs[0], {}
     unpacked = {o.outputs[0]: o.inputs[0] for o in main.operators if kind(model, o) == "DEQUANTIZE"}
     for operator in main.operators:
@@ -125,7 +125,7 @@ def decoding(file: Path) -> list[str]:
 
 
 def ends(file: Path) -> list[str]:
-    """Where the network ends: what `decoding` or the caller reads of it, such as class scores."""
+    """Where the network ends: tensors that `decoding` or the caller reads, such as class scores."""
     model, every, after = read(file), operators(file), set(decoding(file))
     inside = {name for o in every for name in o.outputs} - after
     read_there = [n for o in every if set(o.outputs) & after for n in o.inputs]
@@ -134,7 +134,7 @@ def ends(file: Path) -> list[str]:
 
 
 def own(model, operator, place: int):
-    """A tensor that an operator reads, copied where others read it, or its buffer, too."""
+    """Input `place` of an operator; the tensor, or its buffer, is copied if others use it, too."""
     tensors, index = model.subgraphs[0].tensors, int(operator.inputs[place])
     if sum(index in o.inputs for o in model.subgraphs[0].operators) > 1:
         tensors.append(copy.deepcopy(tensors[index]))
@@ -148,7 +148,7 @@ def own(model, operator, place: int):
 
 
 def single_operator(model, index: int) -> bytes:
-    """A .tflite that runs operator `index` of the main graph alone; `model` is not changed."""
+    """A .tflite that runs only operator `index` of the main graph; `model` is not changed."""
     alone, main = copy.copy(model), copy.copy(model.subgraphs[0])
     operator = main.operators[index]
     used = {int(i) for i in [*operator.inputs, *operator.outputs]}
@@ -174,6 +174,6 @@ def widened(file: Path) -> bytes:
 
 
 def unpacked4(bytes_: np.ndarray, count: int) -> np.ndarray:
-    """int8 [count] in -8..7 from bytes of two integers each, the first in the low half."""
+    """int8 [count], -8..7, from bytes that hold two integers each, the first in the low half."""
     halves = np.stack([bytes_ & 15, bytes_ >> 4], 1).reshape(-1)[:count].astype(np.int8)
     return np.where(halves > 7, halves - 16, halves).astype(np.int8)

@@ -1,6 +1,6 @@
 """How long, how much memory, how much energy: measured, or absent.
 
-Machines drift and are shared, so what is compared runs in turn, round after round.
+Machines drift and are shared, so whatever is compared runs in turn, round after round.
 """
 
 import json
@@ -18,16 +18,16 @@ import numpy as np
 
 from qlab.core.errors import QlabError
 
-RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")  # of the whole processor package
+RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")  # for the whole processor package
 STATUS = Path("/proc/self/status")
 
 
 def interleaved(
     calls: Mapping[Any, Callable[[], object]], repeats: int, warmup=2, progress=iter, seed=0
 ) -> dict[Any, np.ndarray]:
-    """Wall times in seconds of each callable, [repeats], taken in turn, behind `warmup` calls each.
-    The order is shuffled every round, from `seed`, so that none always runs behind the same
-    other."""
+    """Wall times in seconds of each callable, [repeats], taken in turn after `warmup` calls of
+    each. The order is shuffled every round, from `seed`, so that none always runs after the same
+    other one."""
     for call in calls.values():
         for _ in range(warmup):
             call()
@@ -54,8 +54,8 @@ def fresh(arguments: list[str]) -> str:
 def in_processes(module: str, told: Mapping[str, Any], count: int, progress=iter) -> list[Any]:
     """What each of `count` fresh processes measures, one after the other.
 
-    `python -m MODULE JSON` is told `told` and its `seed`, 0 and up, and prints JSON as its last
-    line. A process draws its places in memory anew, which no repetition within it does (Georges,
+    `python -m MODULE JSON` is given `told` and its `seed`, from 0 up, and prints JSON as its last
+    line. Each process gets a new memory layout, which no repetition within a process does (Georges,
     Buytaert and Eeckhout, "Statistically rigorous Java performance evaluation", OOPSLA 2007).
     """
     return [
@@ -65,7 +65,7 @@ def in_processes(module: str, told: Mapping[str, Any], count: int, progress=iter
 
 
 def print_peak_memory() -> None:
-    """Print this process's peak resident memory in bytes; of a `fresh` one, as its last line."""
+    """Print this process's peak resident memory in bytes; in a `fresh` one, as its last line."""
     if STATUS.is_file():
         # Not getrusage: on Linux its peak includes the parent's memory at the fork.
         (kibibytes,) = re.findall(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.M)
@@ -77,14 +77,14 @@ def print_peak_memory() -> None:
 
 
 def energy(call: Callable[[], object], seconds: float = 30) -> tuple[float, int] | None:
-    """Joules of a call by RAPL beyond what the idle processor takes in its time, and the number of
-    calls, `seconds` in all, that this is the mean of; None where the meter cannot be read."""
+    """Joules per call by RAPL, beyond what the idle processor takes in that time, and the number of
+    calls that this is averaged over, which fill `seconds`; None if the meter cannot be read."""
     try:
         idle, waited, _ = _spent(lambda: time.sleep(seconds / 300), seconds / 3)
         used, lasted, calls = _spent(call, seconds)
-    except OSError:  # no file, or one for root alone
+    except OSError:  # no file, or only root may read it
         return None
-    wrapped = min(idle, used) < 0  # the counter began anew: no measurement
+    wrapped = min(idle, used) < 0  # the counter wrapped around: no measurement
     return None if wrapped else ((used - idle * lasted / waited) / calls, calls)
 
 

@@ -1,7 +1,7 @@
 """The command line: `qlab run NOTEBOOK`, `parameters`, `compare`.
 
-Exit codes: 0 done, 1 the notebook failed or the compared runs differ, 2 something given is wrong,
-130 interrupted. What is only needed by one command is imported there.
+Exit codes: 0 done; 1 the notebook failed or the compared runs differ; 2 an argument or file is
+wrong; 130 interrupted. What only one command needs is imported in that command.
 """
 
 import sys
@@ -21,7 +21,7 @@ Place = Annotated[Path, typer.Argument(help="a clone, a folder of records, or on
 
 
 def main(arguments: Sequence[str] | None = None, commands: typer.Typer = app) -> int:
-    """Do what the arguments say (default: the process's own) and return the exit code."""
+    """Do what the arguments say (default: those of the process) and return the exit code."""
     code, said = 0, ""
     try:
         code = commands(arguments, prog_name="qlab", standalone_mode=False) or 0

@@ -1,13 +1,13 @@
 """Two runs compared: are the deterministic numbers the same, and did anything get worse?
 
-Records are the same record where `records.KEY` is; of a claim, whatever its verdict. A number
-without a clock in it must be equal: exactly where it is counted, else to the tolerance, a share of
-the larger, or of 1 where both are smaller; bytes of compressed files to `GZIP_TOLERANCE`.
+Records are the same record if `records.KEY` is equal; for a claim, whatever its verdict. A number
+without a clock in it must be equal: a count exactly, others within the tolerance, a share of the
+larger value, or of 1 if both are smaller; bytes of compressed files within `GZIP_TOLERANCE`.
 
-A number that a clock had a part in is judged by its interval only, and only where both runs had the
-same processor. It regressed where B's interval lies wholly on the worse side of A's: of two
-independent 95 % intervals of one width chance parts one pair in 180. Absolute times and bytes of
-memory also differ by what else the machine did: only a ratio, taken in turn, is a reason to fail.
+A number that involved a clock is judged only by its interval, and only if both runs had the same
+processor. It regressed if B's interval lies wholly on the worse side of A's: for two independent
+95 % intervals of equal width, chance does this in one of 180 pairs. Absolute times and memory also
+depend on what else the machine did: only a ratio, measured in turn, is a reason to fail.
 """
 
 from pathlib import Path
@@ -19,8 +19,8 @@ from qlab.core.errors import QlabError
 
 TOLERANCE = 1e-6
 GZIP_TOLERANCE = 1e-4  # a file of 290,006 bytes was 3 smaller when trained with one thread
-FLOAT_UNITS = ("1", "dB", "percent", "KB", "ms", "s", "token/s", "J", "W")  # others count
-LISTED = {  # what may be said of a record, worst first
+FLOAT_UNITS = ("1", "dB", "percent", "KB", "ms", "s", "token/s", "J", "W")  # all others count
+LISTED = {  # kinds of record to list, worst first
     "only in A": "recorded in A only",
     "only in B": "recorded in B only",
     "regressed": "worse in B, beyond the intervals",
@@ -28,7 +28,7 @@ LISTED = {  # what may be said of a record, worst first
     "drifted": "worse in B, beyond the intervals, in an absolute unit: the machine may be why",
     "improved": "better in B, beyond the intervals",
 }
-COUNTED = {  # as it should be
+COUNTED = {  # kinds that are only counted: as they should be
     "within": "on a clock, and apart by no more than the intervals",
     "elsewhere": "on a clock, not judged: another processor",
     "unjudged": "on a clock, without an interval or a better and worse",
@@ -39,7 +39,7 @@ _SHOWN = ("experiment", "dataset", "variant", "metric", "part", "condition", "se
 
 
 def load(place: Path, profile: str) -> pd.DataFrame:
-    """All records of a csv file, a folder of them, or a clone (those of the profile)."""
+    """All records of a csv file, of a folder of them, or of a clone (those of the profile)."""
     if place.is_file():
         return records.read_file(place)
     inside = place / "data" / "results" / profile
@@ -55,8 +55,8 @@ def load(place: Path, profile: str) -> pd.DataFrame:
 def compare(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
     """Every record of either table, and what is to be said of it; the rules are above.
 
-    Columns: those of `records.KEY`, kind (of LISTED or COUNTED), clock, and the other columns of a
-    record twice, as value_a and value_b, and so on; `verdict_a` of a claim.
+    Columns: those of `records.KEY`, kind (of LISTED or COUNTED), clock, and a record's other
+    columns twice, as value_a and value_b, and so on; for claims also `verdict_a` and `verdict_b`.
     """
     if not 0 <= tolerance < 1:
         raise QlabError(f"A tolerance is a share of the value, from 0 to below 1, not {tolerance}.")
@@ -67,9 +67,9 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE) -> p
 
 
 def passes(found: pd.DataFrame, regressions_only: bool = False) -> bool:
-    """Whether nothing regressed or is missing, and all that is deterministic is equal.
+    """Whether nothing regressed or is missing, and everything deterministic is equal.
 
-    With `regressions_only` (two versions of the code), whether nothing regressed.
+    With `regressions_only` (for two versions of the code): whether nothing regressed.
     """
     if regressions_only:
         return not (found["kind"] == "regressed").any()
@@ -78,7 +78,7 @@ def passes(found: pd.DataFrame, regressions_only: bool = False) -> bool:
 
 
 def _keyed(table: pd.DataFrame) -> pd.DataFrame:
-    """The records, with a claim's verdict in a column of its own instead of a name."""
+    """The records, with a claim's verdict in its own column and no longer as the metric's name."""
     claim = table["experiment"] == "claims"
     table = table.assign(verdict=table["metric"].where(claim, ""))
     table.loc[claim, ["model", "dataset", "metric"]] = "any", "any", "verdict"
@@ -118,13 +118,13 @@ def _equal(row: dict, tolerance: float) -> bool:
 
 
 def _ends(row: dict, side: str) -> list[float]:
-    """A record's interval; where a deterministic number has none, it is its own."""
+    """A record's interval; for a deterministic number without one, the value twice."""
     names = ("value", "value") if pd.isna(row[f"ci_low_{side}"]) else ("ci_low", "ci_high")
     return [row[f"{name}_{side}"] for name in names]
 
 
 def report(found: pd.DataFrame, passed: bool, rows: int = 20) -> str:
-    """A sentence, counts by kind, and of each kind that matters at most `rows` records."""
+    """A sentence, counts by kind, and at most `rows` records of each kind that matters."""
     counts = found["kind"].value_counts()
     told = [
         f"{'PASSED' if passed else 'FAILED'}: {counts.get('equal', 0):,} of "

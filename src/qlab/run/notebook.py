@@ -1,7 +1,7 @@
 """papermill, made strict: everything is checked before a kernel starts, nothing is half-written.
 
-papermill saves its output again and again while it runs, secrets and all. Here it fills a notebook
-in memory, of which a redacted copy is written once, at the end.
+papermill itself saves its output again and again while it runs, secrets and all. Here it fills a
+notebook in memory, and a redacted copy of that is written once, at the end.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from qlab.core.errors import QlabError
 from qlab.core.secrets import known, redact, redacted
 from qlab.run.parameters import find_notebook, parameters_of, parse_for, read_notebook
 
-# What goes wrong is said once, by us; whoever sets up logging still gets their records.
+# qlab reports an error, once; whoever sets up logging still gets the libraries' records.
 for name in ("papermill", "asyncio"):
     logging.getLogger(name).addHandler(logging.NullHandler())
 
@@ -42,7 +42,7 @@ _PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that a process gets when it
 
 
 class NotebookFailed(QlabError):
-    """The notebook was run and did not reach its end: a cell failed or the kernel died."""
+    """The notebook ran but did not reach its end: a cell failed or the kernel died."""
 
     exit_code = 1
 
@@ -52,10 +52,10 @@ def run(
 ) -> Path:
     """Execute a notebook (a path, a number or a stem) with parameters given as `name=value`.
 
-    Returns the executed copy: `output`, or `build/<profile>/notebooks/<stem>.ipynb`. QlabError
-    before a kernel starts if anything given is wrong, and NotebookFailed if a cell fails or the
-    kernel dies: `<stem>.failed.ipynb` is the notebook as far as it ran, and an earlier output is
-    untouched. Messages and files are free of secrets.
+    Returns the executed copy: `output`, or `build/<profile>/notebooks/<stem>.ipynb`. Raises
+    QlabError before a kernel starts if anything given is wrong, and NotebookFailed if a cell fails
+    or the kernel dies: `<stem>.failed.ipynb` then has the notebook as far as it ran, and an earlier
+    output is left untouched. Messages and files are free of secrets.
     """
     secrets = known()
     try:
@@ -94,11 +94,11 @@ def _target(source: Path, output: str | Path | None, profile: str) -> Path:
 
 
 def _alone(target: Path) -> contextlib.AbstractContextManager:
-    """The output's lock. QlabError if another run has it, or nothing can be written there."""
+    """Lock the output. QlabError if another run holds the lock, or nothing can be written there."""
     lock = filelock.FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        return lock.acquire()  # gives it back where the block ends
+        return lock.acquire()  # released at the end of the block
     except filelock.Timeout:
         raise QlabError(f"Another run is writing {target}; wait, or give an --output.") from None
     except OSError as error:
@@ -112,8 +112,8 @@ def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: l
     how = {"engine_name": _ENGINE, "kernel_name": NATIVE_KERNEL_NAME, "language": "python"}
     how |= {"progress_bar": sys.stderr.isatty() and "CI" not in os.environ}
     how |= {"cwd": source.parent, "start_timeout": 120}
-    # For the engine and for nbclient behind it: a flush may cut a secret in two, and 4 s are too
-    # few to collect the last output on a busy machine.
+    # For the engine and for nbclient behind it: a flush may cut a secret in two, and on a busy
+    # machine the default 4 s are too short to collect the last output.
     how |= {"kept": kept, "kernel_manager_class": _kernel_manager(), "autosave_cell_every": 0}
     how |= {"coalesce_streams": True, "iopub_timeout": 60}
     try:
@@ -127,11 +127,11 @@ def _run(nb: Any, values: dict[str, Any], source: Path, target: Path, secrets: l
             raise NotebookFailed(f"{message}. It could not be kept: {unwritten}") from error
         raise NotebookFailed(f"{message}. The notebook as far as it ran: {failed}") from error
     _write(kept[0], target, secrets)
-    failed.unlink(missing_ok=True)  # it told of an earlier run, and would now mislead
+    failed.unlink(missing_ok=True)  # left by an earlier run, it would now mislead
 
 
 class _Keeping(NBClientEngine):
-    """papermill's own engine, which hands out the notebook it fills, also when a cell fails."""
+    """papermill's own engine, but it hands out the notebook that it fills, even if a cell fails."""
 
     @classmethod
     def execute_managed_notebook(
@@ -147,9 +147,9 @@ papermill_engines.register(_ENGINE, _Keeping)
 def _kernel_manager() -> type[AsyncKernelManager]:
     """A manager whose kernel is the running interpreter, and ends with this process.
 
-    The name python3 means whatever `ipykernel install --user` was last run with, which may be
-    another environment. With no folder to search, it is ipykernel's own spec: sys.executable.
-    The environment has qlab's folders made absolute, here; QLAB_QUIET keeps bars out of outputs.
+    The name python3 means whatever `ipykernel install --user` was last run with, perhaps another
+    environment. With no folder to search, it is ipykernel's own spec: sys.executable. The kernel
+    gets qlab's folders as absolute paths; QLAB_QUIET keeps bars out of outputs.
     """
     folders = {"QLAB_HOME": paths.home(), "QLAB_DATA": paths.real_data()}
     environment = {**os.environ, **{k: str(v) for k, v in folders.items() if v}, "QLAB_QUIET": "1"}
@@ -160,12 +160,12 @@ def _kernel_manager() -> type[AsyncKernelManager]:
             return KernelSpecManager(kernel_dirs=[])
 
         def start_kernel(self, **options: Any) -> Any:
-            # A kernel has a session of its own, which a killed process group does not take along.
+            # A kernel has a session of its own, so it survives when the process group is killed.
             # It looks for its parent once a second, but not while stopped or busy in native code.
             if sys.platform == "linux":
                 libc = ctypes.CDLL(None)  # loaded here: little is safe after the fork
                 options["preexec_fn"] = lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            # The kernel's own log, which no redaction passes; what cells print comes another way.
+            # The kernel's own log would not be redacted; what cells print comes another way.
             silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             return super().start_kernel(**options | silent | {"env": environment})
 
@@ -179,12 +179,12 @@ def _write(nb: Any, target: Path, secrets: list[str]) -> None:
         notes = ("papermill", "execution")
         node.metadata = {k: v for k, v in node.metadata.items() if k not in notes and v != []}
     with written_whole(target) as part:
-        # A lone surrogate, which UTF-8 cannot hold, becomes \udc80: just what JSON calls it.
+        # A lone surrogate, which UTF-8 cannot hold, becomes \udc80, which is JSON's name for it.
         part.write_text(nbformat.writes(nb) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _failure(nb: Any, error: Exception, title: str) -> str:
-    """Which cell stopped the notebook and why; counted from 1 as in the notebook given."""
+    """Which cell stopped the notebook and why; cells count from 1 as in the notebook given."""
     cells = [cell for cell in nb.cells if _INJECTED not in cell.metadata.get("tags", [])]
     begun = [i for i, cell in enumerate(cells) if cell.metadata.papermill.get("start_time")]
     if not begun:

@@ -1,6 +1,6 @@
 """A notebook's parameters cell as an interface: typed, checked, never executed.
 
-The cell holds lines like these, and nothing else but `from typing import Literal`:
+The cell holds lines like this one, and nothing else except `from typing import Literal`:
 
     profile: Literal["smoke", "mini", "full"] = "mini"  # how much to run
 """
@@ -25,30 +25,30 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # True and 1.5 are no in
 
 
 class Parameter(NamedTuple):
-    """One line of the parameters cell: its annotation, and the value there."""
+    """One line of the parameters cell: its annotation and its value."""
 
     type: Any  # the annotation, evaluated
     default: Any  # the value in the cell
 
     def checked(self, value: Any) -> Any:
-        """A Python value as the parameter has it; pydantic's error if it is of another type."""
+        """A Python value as the parameter takes it; pydantic's error if it is of another type."""
         return TypeAdapter(self.type, config=_STRICT).validate_python(value)
 
     def parsed(self, text: str) -> Any:
-        """What a command line's text stands for: JSON, Python, items with commas, or itself."""
+        """What a command line's text stands for: JSON, Python, a list with commas, or the text."""
         meant = text if self.type is str else _read(text)
         if get_origin(self.type) is list and not text.lstrip().startswith("["):
             [item] = get_args(self.type)
             parts = [part.strip() for part in text.split(",")] if text.strip() else []
             meant = parts if item is str else [_read(part) for part in parts]
-        for meaning in (meant, text):  # a choice or a union may have the text itself
+        for meaning in (meant, text):  # a choice or a union may take the text itself
             with contextlib.suppress(ValidationError):
                 return self.checked(meaning)
         return self.checked(meant)
 
 
 def _read(text: str) -> Any:
-    """The value that a text is in JSON, or else in Python; else the text."""
+    """The value of a text read as JSON, else as Python; else the text itself."""
     for read in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             return read(text)
@@ -56,7 +56,7 @@ def _read(text: str) -> Any:
 
 
 def find_notebook(named: str | Path) -> Path:
-    """The one notebook at a path, or of that number ("01") or stem under notebooks/."""
+    """The one notebook at a path, or with that number ("01") or stem under notebooks/."""
     text, folder = str(named), paths.home() / "notebooks"
     if os.path.isfile(text):  # unlike Path.is_file, no exception for a name that is too long
         return Path(text).absolute()
@@ -73,19 +73,19 @@ def find_notebook(named: str | Path) -> Path:
 
 def read_notebook(path: Path) -> Any:
     """The notebook (nbformat 4). QlabError if it is missing, unreadable or not a notebook."""
-    import nbformat  # takes a second, which `qlab --help` need not wait for
+    import nbformat  # takes a second, too long for `qlab --help`
 
     try:
         text = path.read_text(encoding="utf-8")
         nbformat.validate(nbformat.from_dict(json.loads(text)), version=4)  # reads only logs it
         return nbformat.reads(text, as_version=4)
-    except Exception as error:  # there are as many of them as there are ways to be no notebook
+    except Exception as error:  # a file can fail to be a notebook in many ways
         reason = f"{type(error).__name__}: {getattr(error, 'message', error)}"[:200]
         raise QlabError(f"{path} is not a notebook (JSON, nbformat 4): {reason}.") from error
 
 
 def parameters_cell(nb: Any, title: str) -> str:
-    """The code of a notebook's one cell of parameters; `title` names it in a QlabError."""
+    """The code of a notebook's only parameters cell; `title` names the notebook in a QlabError."""
     tagged = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
     if [cell.cell_type for cell in tagged] != ["code"]:
         found = ", ".join(f"a {cell.cell_type} cell" for cell in tagged) or "none"
@@ -96,7 +96,7 @@ def parameters_cell(nb: Any, title: str) -> str:
 
 
 def parameters_of(nb: Any, title: str) -> dict[str, Parameter]:
-    """The parameters a notebook declares, in the cell's order; `title` names it in a QlabError."""
+    """The parameters that a notebook declares, in order; `title` names it in a QlabError."""
     declared: dict[str, Parameter] = {}
     line = parameters_cell(nb, title)
     try:
@@ -115,7 +115,7 @@ def parameters_of(nb: Any, title: str) -> dict[str, Parameter]:
 
 
 def _parameter(line: ast.stmt) -> tuple[str, Parameter]:
-    """A Parameter and its name from one statement; an error for one not of the form."""
+    """The name and the Parameter that a statement declares; an error if it has another form."""
     if not all(isinstance(node, _SPELLED) for node in ast.walk(line.annotation)):
         raise ValueError("no annotation of names and literals")
     kind = eval(ast.unparse(line.annotation), {"__builtins__": {}, **_TYPES})
@@ -127,7 +127,7 @@ def _parameter(line: ast.stmt) -> tuple[str, Parameter]:
 def parse_for(
     declared: dict[str, Parameter], assignments: Iterable[str], title: str
 ) -> dict[str, Any]:
-    """The typed values of `name=value` texts; `title` names the notebook in a QlabError."""
+    """The typed values of texts `name=value`; `title` names the notebook in a QlabError."""
     values: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")

@@ -1,5 +1,5 @@
-"""README's table of results: `python -m qlab.run.table` writes the numbers of its rows anew, from
-the committed records. A row is begun by hand, with profile, kind of model and variant."""
+"""README's table of results: `python -m qlab.run.table` rewrites the numbers in its rows from the
+committed records. A new row is begun by hand, with profile, kind of model and variant."""
 
 import re
 import sys
@@ -14,14 +14,14 @@ from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
 
 PROFILES = ("small", "mini")
-ROW = re.compile(  # of README: profile, kind, variant, numbers
+ROW = re.compile(  # a row of README: profile, kind, variant, numbers
     rf"^\| `({'|'.join(PROFILES)})` \| ({'|'.join(KINDS)}) \| `(\w+)` \|.*$", re.MULTILINE
 )
 
 
 def readme(text: str, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
-    """README's text with the numbers of `chooser.variants`, by profile and kind of model; QlabError
-    where it has no rows, or one of a variant that the records lack."""
+    """README's text with the numbers from `chooser.variants`, by profile and kind of model;
+    QlabError if it has no such rows, or one for a variant that the records lack."""
 
     def row(found: re.Match) -> str:
         profile, name, variant = found.groups()
@@ -40,7 +40,7 @@ def readme(text: str, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
 
 
 def main() -> None:
-    """Write README's table anew, whole or not at all."""
+    """Rewrite README's table, whole or not at all."""
     file = paths.home() / "README.md"
     try:
         tables = {profile: chooser.read_all(profile) for profile in PROFILES}

@@ -1,5 +1,5 @@
 """Notebook 00: quantization by hand, in numpy, on one small layer; no framework is loaded.
 
-Start with `grid` (scales, zero-points, rounding), then `gptq` and `training`. `data` is the layer
-and what it sees, `measure` makes records and items, `exercises` judges the reader's answers.
+Start with `grid` (scales, zero-points, rounding), then `gptq` and `training`. `data` has the layer
+and its inputs, `measure` makes records and items, `exercises` judges the reader's answers.
 """

@@ -1,6 +1,6 @@
 """The layer that notebook 00 takes apart: an embedded classifier's first convolution.
 
-Its 16 filters look at 3x3 pixels in three colours: a matrix of 16 rows and 27 columns.
+Its 16 filters look at 3x3 pixels in three colours: its weights are a matrix [16, 27].
 """
 
 from typing import Literal, NamedTuple
@@ -11,7 +11,7 @@ from qlab.core import embedded, shapes32
 from qlab.core.cache import file_sha256
 from qlab.core.parameters import Parameters as Checked
 
-_EPSILON = 1e-3  # Keras' default, which the models were built with
+_EPSILON = 1e-3  # of batch normalization: Keras' default, which the models use
 # Images by profile: (calibration split, test split).
 COUNTS = {"smoke": (16, 32), "mini": (64, 256), "full": (512, 2000)}
 
@@ -26,16 +26,16 @@ class Parameters(Checked):
 class Layer(NamedTuple):
     """A convolution as a matrix: outputs = max(weight @ patch + bias, 0), pixels from 0 to 1."""
 
-    weight: np.ndarray  # float64 [16, 27]; columns by row, column and colour of the pixel
+    weight: np.ndarray  # float64 [16, 27]; columns ordered by the pixel's row, column and colour
     bias: np.ndarray  # float64 [16]
 
     def outputs(self, patches: np.ndarray) -> np.ndarray:
-        """Of patches [..., 27]: [..., 16], after ReLU."""
+        """The layer's outputs, [..., 16], after ReLU, for patches [..., 27]."""
         return np.maximum(patches @ self.weight.T + self.bias, 0)
 
 
 class World(NamedTuple):
-    """The layer, and what it sees: patches [images, positions, 27] and their moments."""
+    """The layer and its inputs: patches [images, positions, 27] and their moments."""
 
     model: str  # its name in the records
     place: str  # folder name of its records and figures
@@ -44,8 +44,8 @@ class World(NamedTuple):
     test: np.ndarray  # patches of other images
     hessian: np.ndarray  # H of the calibration images, [27, 27]
     judged: np.ndarray  # moments of the test images, [images, 27, 27]
-    inputs: dict[str, str]  # hash of the file that was read
-    dataset: str = "shapes32"  # in the records
+    inputs: dict[str, str]  # hash of the file that was read, by model
+    dataset: str = "shapes32"  # its name in the records
 
 
 def prepare(given: Parameters) -> World:
@@ -80,9 +80,9 @@ def _tensors(file, layer: str, *names: str) -> list[np.ndarray]:
 
 
 def patches(images: np.ndarray) -> np.ndarray:
-    """The 3x3 pixels around each of uint8 images [n, h, w, 3]: float64 [n, h * w, 27], 0 to 1.
+    """The 3x3 pixels around each one of uint8 images [n, h, w, 3]: float64 [n, h * w, 27], 0 to 1.
 
-    Beyond the edge all is 0.
+    Pixels beyond the edge are 0.
     """
     padded = np.pad(images / 255, ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
@@ -91,8 +91,8 @@ def patches(images: np.ndarray) -> np.ndarray:
 
 
 def moments(seen: np.ndarray) -> np.ndarray:
-    """Mean of x x^T over the patches of each image: [n, 27, 27] of [n, patches, 27].
+    """Mean of x x^T over the patches x of each image: [n, 27, 27] from [n, patches, 27].
 
-    Their mean over images is the H of GPTQ, less a factor of 2.
+    Averaged over images, this is GPTQ's H without its factor of 2.
     """
     return seen.transpose(0, 2, 1) @ seen / seen.shape[1]

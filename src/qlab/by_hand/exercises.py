@@ -1,7 +1,7 @@
-"""The exercises of notebook 00: each takes an answer and says what is right, or wrong, about it.
+"""The exercises of notebook 00: each takes an answer and says whether it is right, and why.
 
-Each returns a sentence where the answer is None (how to think) or right; where it is wrong, an
-AssertionError has the sentence, which names a usual mistake.
+If the answer is None (not given yet) or right, the exercise returns a sentence; if it is wrong, it
+raises an AssertionError with a sentence that names a common mistake.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ class Exercise(NamedTuple):
     """A question with one answer, which is right to three digits."""
 
     right: Any
-    think: str  # what to think of
+    think: str  # a hint
     praise: str  # why it is right
-    mistakes: Mapping[Any, str]  # the usual ones, and what is wrong with them
+    mistakes: Mapping[Any, str]  # common wrong answers, and what is wrong with them
 
     def __call__(self, answer: Any) -> str:
-        """What is to be said of an answer."""
+        """What is to be said about an answer; AssertionError if it is wrong."""
         if answer is None:
             return f"Not answered yet. Think: {self.think}"
         if _same(answer, self.right):
@@ -59,7 +59,7 @@ gradient = Exercise(
      (2, 1): "a clipped weight's gradient does not depend on the level that it sticks to."},
 )  # fmt: skip
 second_weight = Exercise(
-    0.8,  # where w2 of (0.4, 0.4) goes once w1 was rounded to 0, if both inputs are always equal
+    0.8,  # new w2 of (0.4, 0.4) after w1 was rounded to 0, if both inputs are always equal
     "the output is w1 x + w2 x. It was 0.8 x; w1 is 0 now. Which w2 keeps it?",
     "then 0.8 rounds to 1 and the output is off by 0.2 x; rounding each by itself gives "
     "(0, 0), off by 0.8 x.",
@@ -70,7 +70,7 @@ second_weight = Exercise(
 
 
 def bits(answer: int | None, weight: np.ndarray) -> str:
-    """Fewest bits with which the weights are off by less than 1 %, symmetric, per channel."""
+    """Judge an answer: the fewest bits, symmetric per channel, whose weight error is below 1 %."""
     off = {count: _off(weight, count, per_channel=True) for count in by_hand.BITS}
     fewest = min(count for count, error in off.items() if error < 0.01)
     less, more = ", which is too much.", ", but fewer bits would do."
@@ -84,8 +84,8 @@ def bits(answer: int | None, weight: np.ndarray) -> str:
 
 
 def clip(answer: float | None, weight: np.ndarray) -> str:
-    """A share of the range whose weight error, at 2 bits per tensor, is at most a fiftieth above
-    the smallest. QlabError: not above 0 to 1."""
+    """Judge an answer: a share of the range whose weight error, at 2 bits per tensor, is at most a
+    fiftieth above the smallest. QlabError if it is not above 0 and at most 1."""
     best = min(np.linspace(0.2, 1, 401), key=lambda share: _off(weight, 2, clip=share))
     answer = answer if answer is None else float(answer)
     least, reached = (_off(weight, 2, clip=c) for c in (best, 1 if answer is None else answer))

@@ -1,22 +1,22 @@
-"""GPTQ in a dozen lines of numpy: whoever comes later makes good what rounding spoilt.
+"""GPTQ in a dozen lines of numpy: later columns make up for the errors that rounding made.
 
-Frantar et al. 2023, arXiv 2210.17323. Column by column: round, and let the columns still to come
-move so that the layer's outputs change least (equation 2). The inverse Hessians of ever fewer
-columns are rows of one Cholesky factor (section 3, step 3). The batches and groups of the paper
-are left out; `qlab.language.gptq` has the real library's code.
+Frantar et al. 2023, arXiv 2210.17323. Column by column: round, and adjust the columns still to come
+so that the layer's outputs change least (equation 2). The inverse Hessians of the remaining columns
+are rows of one Cholesky factor (section 3, step 3). The paper's batches and groups are left out;
+`qlab.language.gptq` has the real library's code.
 """
 
 import numpy as np
 
 from qlab.by_hand.grid import Grid, round_trip
 
-DAMPING = 0.01  # of the mean diagonal, added to it: the paper's default
+DAMPING = 0.01  # share of H's mean diagonal that is added to H's diagonal: the paper's default
 
 
 def gptq(weight: np.ndarray, moments: np.ndarray, grid: Grid) -> np.ndarray:
-    """Weights [out, in] on the grid, chosen one column after the other, earlier errors made good.
+    """Weights [out, in] on the grid, chosen column by column, each making up for earlier errors.
 
-    `moments` is H = mean of x x^T over calibration inputs, [in, in].
+    `moments` is H = mean of x x^T over calibration inputs x, [in, in].
     """
     damped = moments + DAMPING * np.diag(moments).mean() * np.eye(len(moments))
     factor = np.linalg.cholesky(np.linalg.inv(damped)).T  # upper triangular U, H^-1 = U^T U

@@ -26,10 +26,10 @@ _RECORD = Recorder(EXPERIMENT, METRICS)
 
 
 class Made(NamedTuple):
-    """Weights [16, 27] as a method put them on a grid."""
+    """Weights [16, 27] that a method has put on a grid."""
 
     method: str  # rtn, ste or gptq
-    bits: int  # of a weight
+    bits: int  # per weight
     grid: str  # scheme and granularity, such as sym_channel
     weight: np.ndarray  # float [16, 27], on the grid
 
@@ -40,7 +40,7 @@ class Made(NamedTuple):
 
 
 def rounded(weight: np.ndarray) -> list[Made]:
-    """Round-to-nearest: both schemes, per tensor and per channel, over bits."""
+    """Round-to-nearest with both schemes, per tensor and per channel, at each of BITS."""
     made = []
     for bits, scheme, part in product(BITS, by_hand.SCHEMES, ("tensor", "channel")):
         grid = by_hand.SCHEMES[scheme](weight, bits, part == "channel")
@@ -49,7 +49,7 @@ def rounded(weight: np.ndarray) -> list[Made]:
 
 
 def learned(world: World) -> list[Made]:
-    """GPTQ and straight-through training on the symmetric grids per channel, over bits."""
+    """GPTQ and straight-through training on symmetric grids per channel, at each of BITS."""
     made, here = [], (world.layer.weight, world.hessian)
     for bits in BITS:
         grid = by_hand.symmetric(world.layer.weight, bits, per_channel=True)
@@ -59,7 +59,7 @@ def learned(world: World) -> list[Made]:
 
 
 def error_records(world: World, made: list[Made]) -> list[Record]:
-    """Errors of weights and of outputs on the test images; of what was rounded to nearest also the
+    """Errors of the weights, and of the outputs on the test images; for round-to-nearest also the
     share of the weights that became 0."""
     weight, records = world.layer.weight, []
     signal = by_hand.energy(weight, world.judged)
@@ -77,8 +77,8 @@ def error_records(world: World, made: list[Made]) -> list[Record]:
 
 
 def clipping_records(world: World, errors: pd.DataFrame) -> list[Record]:
-    """The share of the range that is best kept, over bits, and the error of the weights then, by
-    `errors`: `bits`, `clip` (the share kept), `total` (squared error, share of the weights')."""
+    """At each bit width, the best share of the range to keep, and the weight error then. `errors`
+    has `bits`, `clip` (the share kept) and `total` (squared error, relative to the weights')."""
     made = []
     for best in errors.loc[errors.groupby("bits")["total"].idxmin()].itertuples():
         here = (world, f"rtn_w{best.bits}_sym_tensor_clipped")
@@ -89,7 +89,7 @@ def clipping_records(world: World, errors: pd.DataFrame) -> list[Record]:
 
 
 def activation_records(world: World, errors: pd.DataFrame) -> list[Record]:
-    """Mean error over test images of a `static` and of `dynamic` ranges, and their ratio."""
+    """Mean error over the test images with `static` and with `dynamic` ranges, and their ratio."""
     static, dynamic = (errors[name].to_numpy() for name in ("static", "dynamic"))
     return [
         _estimated(world, "a8_static", "activation_error", static, np.ones_like(static)),
@@ -99,10 +99,10 @@ def activation_records(world: World, errors: pd.DataFrame) -> list[Record]:
 
 
 def items(world: World, errors: pd.DataFrame) -> pd.DataFrame:
-    """What the intervals are computed from: a row a variant and test image.
+    """What the intervals are computed from: a row per variant and test image.
 
-    `value` is the outputs' energy (variant `float`), that of their change (`error_energy`), or, of
-    `errors` as in `activation_records`, the relative error of rounded outputs.
+    `value` is the energy of the outputs (variant `float`), that of their change (`error_energy`),
+    or, from `errors` as in `activation_records`, the relative error of rounded outputs.
     """
     weight = world.layer.weight
     found = {("float", "energy"): by_hand.energy(weight, world.judged)}
@@ -115,13 +115,13 @@ def items(world: World, errors: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counted(world: World, variant: str, metric: str, value: float, **about) -> Record:
-    """Counted over all weights of the layer, which no data set judges: no interval."""
+    """A number from all weights of the layer, which no data set judges: no interval."""
     size = world.layer.weight.size
     return _RECORD.counted(world, variant, metric, value, size, dataset="none", **about)
 
 
 def _estimated(world, variant, metric, above, under, power=1, **about) -> Record:
-    """A ratio of sums over test images, to a power, with a bootstrap interval over them."""
+    """A ratio of sums over test images, raised to a power, with a bootstrap interval over them."""
     drawn = stats.resamples(len(above), DRAWS, seed=0)
     value = float((above.sum() / under.sum()) ** power)
     samples = ((drawn @ above) / (drawn @ under)) ** power

@@ -1,4 +1,4 @@
-"""The larger figures of notebook 00, each kept with the numbers drawn."""
+"""The larger figures of notebook 00, each saved with the numbers drawn."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ METHODS = {
 
 
 def filters(world: World) -> None:
-    """The 16 filters as images, float and with ever fewer bits; keeps `by_hand_filters`."""
+    """The 16 filters as images, in float and with ever fewer bits; saves `by_hand_filters`."""
     weight = world.layer.weight
     rows = {"float": weight}
     for bits in (8, 4, 3, 2):
@@ -51,7 +51,7 @@ def filters(world: World) -> None:
 
 
 def over_bits(table: pd.DataFrame, world: World, figure: str, looks: Mapping) -> None:
-    """Errors of weights and outputs, with intervals, over bits: a line for each of `looks`."""
+    """Errors of weights and outputs over bits, with intervals: one line for each of `looks`."""
     names = {Made(m, b, grid, None).variant: (m, grid) for m, grid in looks for b in BITS}
     columns = ["metric", "variant", "bits", "value", "ci_low", "ci_high"]
     drawn = pick(table, ERRORS, variant=list(names))[columns].sort_values(["variant", "bits"])

@@ -1,8 +1,8 @@
 """Quantization-aware training of one layer in numpy, and the gradient that it needs.
 
-Rounding is flat almost everywhere: its gradient is 0, and nothing would be learned. The
-straight-through estimator (Bengio et al. 2013, arXiv 1308.3432) pretends that it was the identity;
-beyond the range it stays 0, as clipping's own gradient (Nagel et al. 2021, arXiv 2106.08295,
+Rounding is flat almost everywhere, so its gradient is 0 and nothing would be learned. The
+straight-through estimator (Bengio et al. 2013, arXiv 1308.3432) treats it as the identity; beyond
+the range the gradient stays 0, which is clipping's own (Nagel et al. 2021, arXiv 2106.08295,
 section 4).
 """
 
@@ -19,21 +19,21 @@ class Trained(NamedTuple):
 
     latent: np.ndarray  # the float weights that learned, [out, in]
     weight: np.ndarray  # the same, on the grid: what would be stored
-    errors: list[float]  # output error before each step, and after the last
+    errors: list[float]  # output error before each step and after the last
 
 
 def straight_through(latent: np.ndarray, upstream: np.ndarray, grid: Grid) -> np.ndarray:
-    """The gradient at the rounded weights, handed on to the float ones where none is clipped."""
+    """The gradient at the rounded weights, passed on to the float ones that are not clipped."""
     return upstream * inside(latent, grid)
 
 
 def train(weight: np.ndarray, moments: np.ndarray, grid: Grid,
           gradient: Callable = straight_through, steps: int = 300) -> Trained:  # fmt: skip
-    """Teach the rounded layer to answer as the float one: least squares by gradient descent.
+    """Train the rounded layer to answer like the float one: least squares by gradient descent.
 
-    The loss is tr(D H D^T) / 2 with D = round_trip(latent) - weight and H the `moments` of the
-    inputs; its gradient at the rounded weights is D H. The step is 0.05 over H's largest
-    eigenvalue, and sinks to 0 linearly, or the weights would hop over rounding's edges for ever.
+    The loss is tr(D H D^T) / 2, with D = round_trip(latent) - weight and H the `moments` of the
+    inputs; its gradient at the rounded weights is D H. The step is 0.05 over H's largest eigenvalue
+    and falls to 0 linearly, or else the weights would hop over rounding's edges for ever.
     """
     latent, errors = weight.astype(float), []
     pace = 0.05 / np.linalg.eigvalsh(moments)[-1]

@@ -1,9 +1,9 @@
 """Write the package's API pages with pdoc: `python workflow/api_pages.py FOLDER [FRONT]`.
 
-FRONT is the page, from FOLDER, that each leads back to.
+FRONT is the page, relative to FOLDER, that each page links back to.
 
-pdoc takes what it says from docstrings. Constants and fields of data classes are explained here by
-comments, beside them or above; these are handed to pdoc as if they were docstrings.
+pdoc takes its text from docstrings. Here, constants and fields of data classes are explained by
+comments, beside or above them; these are handed to pdoc as if they were docstrings.
 """
 
 import ast
@@ -19,14 +19,14 @@ from pathlib import Path
 import pdoc
 from pdoc import doc, extract, render
 
-_NOTHING = re.compile(r"(Alias for field number \d+)?")  # what Python says of a NamedTuple's field
+_NOTHING = re.compile(r"(Alias for field number \d+)?")  # Python's own for a NamedTuple's field
 
 
 def comments(source: str) -> dict[str, str]:
     """What comments say about a module's constants and its classes' fields, by qualified name.
 
     A comment belongs to the assignment on whose first or last line it ends; a block of comment
-    lines, to the assignment directly below it.
+    lines belongs to the assignment directly below it.
     """
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     found = {t.start[0]: t for t in tokens if t.type == tokenize.COMMENT}
@@ -57,7 +57,7 @@ def _assigned(source: str) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def document(module: doc.Module) -> None:
-    """Give variables their comments for docstrings; leave out what classes inherit from others.
+    """Use comments as docstrings of variables; leave out what classes inherit from other libraries.
 
     The hundred methods of a Keras layer, say, are not ours to explain.
     """
@@ -72,7 +72,7 @@ def document(module: doc.Module) -> None:
 
 
 def _members(place: doc.Namespace) -> Iterator[doc.Doc]:
-    """What a module holds, and what its classes do."""
+    """The members of a module, and those of its classes."""
     for member in place.own_members:
         yield member
         if isinstance(member, doc.Class):
@@ -82,12 +82,12 @@ def _members(place: doc.Namespace) -> Iterator[doc.Doc]:
 def write(folder: Path, front: str = "") -> None:
     """Write the pages of all of qlab's modules, an index and its search, into `folder`.
 
-    What is there is removed before, so that no page of a module that is gone stays behind. `front`
-    is the page, from `folder`, that each leads back to.
+    The folder is emptied first, so that no page of a deleted module stays behind. `front` is the
+    page, relative to `folder`, that each page links back to.
     """
-    # Of what a class of ours inherits from a library's, and `document` leaves out.
+    # About what our classes inherit from a library's, which `document` leaves out.
     warnings.filterwarnings("ignore", "Error parsing type annotation .* jupyter_client")
-    # Of what a library asks the machine as it is imported, and pdoc does not let it.
+    # About commands that a library runs on import, which pdoc suppresses.
     warnings.filterwarnings("ignore", "Suppressed execution of")
     modules = {name: doc.Module.from_name(name) for name in extract.walk_specs(["qlab"])}
     shutil.rmtree(folder, ignore_errors=True)

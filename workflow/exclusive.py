@@ -1,15 +1,15 @@
-"""Run a command while nothing else holds a lock file, or as a part of what holds it.
+"""Run a command while nothing else holds a lock file, or as part of the run that holds it.
 
     python workflow/exclusive.py LOCKFILE SENTENCE COMMAND [ARGUMENT ...]
     python workflow/exclusive.py --join LOCKFILE COMMAND [ARGUMENT ...]
 
-The first starts a run, and if one is under way prints SENTENCE and exits with 1.
-The second is for the run's own steps. Either command takes this process's place
-and holds the lock as long as it lives; the operating system drops it with the
-process. So a killed run leaves no stale lock, and a step that outlives it (only
-its parent was killed) still keeps a new run from starting beside it.
+The first form starts a run; if one is under way, it prints SENTENCE and exits with 1. The second is
+for the run's own steps. In both, the command replaces this process and holds the lock as long as it
+lives; the operating system releases the lock with the process. So a killed run leaves no stale
+lock, and a step that outlives it (because only its parent was killed) still keeps a new run from
+starting beside it.
 
-Only the standard library: this runs before anything is installed.
+Uses only the standard library: this runs before anything is installed.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 def start(lock: str, sentence: str, *command: str) -> None:
-    """Have the lock alone for a moment, which proves that no run is under way; then share it."""
+    """Hold the lock alone for a moment, which proves that no run is under way; then share it."""
     try:
         descriptor = _locked(lock, fcntl.LOCK_EX)
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -9,20 +9,20 @@ from snakemake.logging import LogEvent
 
 
 class Remaining(logging.Filter):
-    """Listens to Snakemake: RUN_INFO tells which rules will run, JOB_INFO which one begins now.
+    """Listens to Snakemake: RUN_INFO says which rules will run, JOB_INFO which one begins now.
 
-    A filter, not a handler: it hears what later filters keep from the screen.
+    A filter, not a handler, because it also sees what later filters keep from the screen.
     """
 
     def __init__(self, seconds: Mapping[str, float]):
-        """`seconds` has the last duration of each rule that counts; 0 where none is known."""
+        """`seconds` is the last duration of each rule that counts; 0 where it is unknown."""
         super().__init__()
         self.seconds = seconds
         self.planned: list[str] = []
         self.begun: list[str] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Take note of what is planned, speak where a planned rule begins, and let all pass."""
+        """Note what is planned, print when a planned rule begins, and let every record pass."""
         event = getattr(record, "event", None)
         if event == LogEvent.RUN_INFO:
             self.planned = [rule for rule in record.stats if rule in self.seconds]
@@ -33,15 +33,15 @@ class Remaining(logging.Filter):
             known = all(self.seconds[rule] for rule in self.planned)
             how = "about" if known else "at least"
             told = f": {how} {told} left, by the last runs" if left else ""
-            # Flushed, for the notebook's own process writes next.
+            # Flushed, because the notebook's own process writes next.
             print(f"Notebook {len(self.begun)} of {len(self.planned)}{told}.", flush=True)
         return True
 
 
 def last_seconds(records: str) -> float:
-    """How long the run took that wrote an experiment's table of records; 0 where nothing says.
+    """How long the run took that wrote an experiment's table of records; 0 if this is unknown.
 
-    A provenance that cannot be read is no reason not to run: the run writes another one.
+    A provenance that cannot be read is no reason not to run: the run writes a new one.
     """
     try:
         origin = json.loads(Path(records).with_suffix(".provenance.json").read_text())

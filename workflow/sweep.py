@@ -3,10 +3,10 @@
     python workflow/sweep.py point EXPERIMENT AXIS=VALUE ... --output CSV
     python workflow/sweep.py merge SWEEPS NAME --points FOLDER --output CSV
 
-What can be swept of an experiment is said in its room's `point` module. A point is a row of values,
-and its name that of its file: Snakemake's Paramspace, which would name files too, wants a value in
-every column, and a method lacks axes that another has. Without any framework until a point is
-measured: Snakemake reads this for every job.
+The `point` module of an experiment's room says what can be swept. A point is a row of values, and
+its name is its file's name: Snakemake's Paramspace would name files too, but wants a value in every
+column, and methods lack axes that others have. No framework is loaded until a point is measured,
+because Snakemake reads this file for every job.
 """
 
 import functools
@@ -34,23 +34,23 @@ from qlab.core.secrets import known, redact
 from qlab.run import cli
 
 ROOMS = {"llama_gptq": "language", "resnet_qat": "classifier"}
-FAILED = "failed"  # the metric of a point that gave nothing else
-UNKNOWN = "unknown"  # its data set, which it did not come to read
+FAILED = "failed"  # metric of a point that gave nothing else
+UNKNOWN = "unknown"  # its data set, which it never read
 app = typer.Typer(help="What `make sweep` runs.")
 Target = Annotated[Path, typer.Option(help="the csv file for the records")]
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-_ORIGIN = ("commit", "hardware", "versions")  # what points have in common that one machine ran
+_ORIGIN = ("commit", "hardware", "versions")  # what points of one machine have in common
 
 
 class Resources(BaseModel, extra="forbid", frozen=True):
-    """Of a job, as Snakemake names them."""
+    """Resources of a job, as Snakemake names them."""
 
     mem_mb: Positive = 3000
     runtime: Positive = 60  # minutes
 
 
 class Sweep(BaseModel, extra="forbid", frozen=True, strict=True):
-    """An entry of the description; `points` are its rows by name."""
+    """An entry of the description file; `points` are the rows of its grid, by name."""
 
     name: Annotated[str, Field(pattern=r"^\w+$")]
     experiment: Literal["llama_gptq", "resnet_qat"]
@@ -65,7 +65,7 @@ class Sweep(BaseModel, extra="forbid", frozen=True, strict=True):
 
     @functools.cached_property
     def points(self) -> dict[str, Point]:
-        """Every model as it is, and the grid of each method's own axes."""
+        """Every float model, and the grid of each method's own axes."""
         found: dict[str, Point] = {}
         for method in ("float", *self.axes.get("method", ())):
             kind = _kind(self.experiment, method)
@@ -92,7 +92,7 @@ def _kind(experiment: str, method: Any) -> type[Point]:
 
 
 def read(file: Path, name: str) -> Sweep:
-    """The sweep of that name in a description file. QlabError, one sentence, for what is wrong."""
+    """The sweep of that name in a description file. QlabError names what is wrong in a sentence."""
     try:
         described = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
@@ -103,7 +103,7 @@ def read(file: Path, name: str) -> Sweep:
 
 
 def sweep(name: str, entry: Any) -> Sweep:
-    """A sweep from its entry: `experiment`, `axes`, and if need be `profile` and `resources`."""
+    """A sweep from its entry: `experiment`, `axes` and, if wanted, `profile` and `resources`."""
     try:
         found = Sweep.model_validate(entry | {"name": name} if isinstance(entry, dict) else entry)
         kinds = room(found.experiment).POINTS
@@ -132,9 +132,9 @@ def _said(error: Exception) -> str:
 
 
 def point_name(point: Point) -> str:
-    """`llama_mini-gptq_w4_g64-seed0`: model, variant, and the seed where there is one.
+    """`llama_mini-gptq_w4_g64-seed0`: model, variant, and the seed if there is one.
 
-    A model that is a path, or another name that no file can have, is a short hash.
+    A model that is a path, or another name that no file can have, becomes a short hash.
     """
     model = point.model if re.fullmatch(r"\w+", point.model) else hash_json(point.model)[:8]
     seed = [f"seed{point.seed}"] if hasattr(point, "seed") else []
@@ -142,7 +142,7 @@ def point_name(point: Point) -> str:
 
 
 def parsed(experiment: str, assignments: list[str]) -> Point:
-    """A point from `axis=value` texts. QlabError for what is wrong."""
+    """A point from `axis=value` texts. QlabError if they are wrong."""
     given = dict(text.partition("=")[::2] for text in assignments)
     values = {a: int(t) if t.isdecimal() and a != "model" else t for a, t in given.items()}
     try:
@@ -152,7 +152,7 @@ def parsed(experiment: str, assignments: list[str]) -> Point:
 
 
 def fingerprint(experiment: str) -> str:
-    """One hash of the code, the locked versions and the embedded files behind a point."""
+    """A single hash of the code, the locked versions and the embedded files behind a point."""
     module = room(experiment)
     files = {name: paths.home() / "data" / name for name in module.FILES}
     lock = Path(__file__).resolve().parents[1] / "requirements.lock"
@@ -174,14 +174,14 @@ def measure(
 ) -> None:
     """Measure one point of a sweep and write its records.
 
-    A failed point is a record too, and so is one that was `killed` so many times before it could
+    A point that fails gets a record, too, as does one that was `killed` so often before it could
     write. Beside it lies `<point>.failure`, whose change makes Snakemake run the point again next
-    time. With the same number of threads the numbers are the same on every node of a kind.
+    time. With the same number of threads, the numbers are the same on every node of one kind.
     """
     from qlab.core import provenance, records
 
     point = parsed(experiment, values)
-    # Read by the frameworks when they are imported, which measuring does.
+    # The frameworks read these when they are imported, which happens while measuring.
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     started, settings = time.time(), {"profile": profile, "point": point.model_dump()}
     try:
@@ -193,7 +193,7 @@ def measure(
         return
     except QlabError as error:
         reason = redact(str(error), known())
-    except Exception as error:  # whatever it is, the other points go on, and this one says why
+    except Exception as error:  # whatever it is, the other points go on; this one records why
         print(redact(traceback.format_exc(), known()), file=sys.stderr)
         reason = redact(f"{type(error).__name__}: {error}", known())
     about = (experiment, point.model, UNKNOWN, point.variant, FAILED, 1.0, "1")
@@ -206,11 +206,11 @@ def measure(
 
 
 def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
-    """Join the files of a sweep's points into `target`, whatever their order.
+    """Join the files of a sweep's points into `target`; their order does not matter.
 
-    Returns why points failed, by name. QlabError where a point is missing, or the same number comes
-    from two of them. The provenance has one entry in `merged_from` for all points of one machine,
-    commit and set of versions.
+    Returns why points failed, by name. QlabError if a point is missing, or if two of them have the
+    same record. The provenance has one entry in `merged_from` for all points of one machine, commit
+    and set of versions.
     """
     import pandas as pd
 
@@ -225,7 +225,7 @@ def merge(sweep: Sweep, folder: Path, target: Path) -> dict[str, str]:
     inputs: dict[str, dict] = {}
     groups: dict[str, dict[str, Any]] = {}
     for name, one in told.items():
-        # Calibration passages are drawn anew for every seed, and told by the points' files.
+        # Calibration passages are drawn anew for every seed; the points' files name them.
         same = {k: v for k, v in one["inputs"].items() if k != "calibration"}
         inputs |= {sweep.points[name].model: same} if same else {}
         common = {key: one[key] for key in _ORIGIN}

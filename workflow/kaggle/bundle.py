@@ -16,7 +16,7 @@ import typer
 ROOT = Path(__file__).resolve().parents[2]
 SLUG = "qlab-bundle"
 FOLDERS = ("src", "data", "figures", "notebooks", "workflow")  # what a session needs
-SOURCE_ONLY = "auto-gptq"  # its wheels end at Python 3.11; without kernels it is pure Python
+SOURCE_ONLY = "auto-gptq"  # has no wheels after Python 3.11; without kernels it is pure Python
 # Kaggle's image is Ubuntu 22.04, whose glibc is 2.35; a wheel for an older one runs there too.
 PLATFORMS = [
     *(f"manylinux_2_{minor}_x86_64" for minor in range(35, 16, -1)),
@@ -26,7 +26,7 @@ User = Annotated[str, typer.Option(help="Your user name on Kaggle")]
 
 
 def write(user: User, folder: Path) -> None:
-    """Fill a new folder, which `kaggle datasets create --dir-mode zip -p FOLDER` uploads."""
+    """Fill a new folder that `kaggle datasets create --dir-mode zip -p FOLDER` uploads."""
     folder.mkdir(parents=True)
     skipped = shutil.ignore_patterns(
         "__pycache__", "*.egg-info", ".*", "full*", "smoke*", "mini-*-*"
@@ -41,7 +41,7 @@ def write(user: User, folder: Path) -> None:
 
 
 def wheels(folder: Path) -> None:
-    """Wheels of everything in missing.txt for Kaggle's Python, whichever Python runs this."""
+    """Get the wheels of missing.txt for Kaggle's Python, whichever Python runs this."""
     lines = (ROOT / "workflow" / "kaggle" / "missing.txt").read_text().splitlines()
     listed = [line for line in lines if line and not line.startswith("#")]
     source = [line for line in listed if line.startswith(SOURCE_ONLY)]

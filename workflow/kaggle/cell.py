@@ -1,5 +1,5 @@
 # qlab on Kaggle: paste this as the first cell. It takes the project from the attached dataset that
-# workflow/kaggle/bundle.py makes, else from git where REPOSITORY is set.
+# workflow/kaggle/bundle.py makes; without one, from git if REPOSITORY is set.
 import os
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Make a folder for each notebook that `kaggle kernels push -p FOLDER/NOTEBOOK` takes.
+"""Make a folder for each notebook, for `kaggle kernels push -p FOLDER/NOTEBOOK`.
 
 .venv/bin/python workflow/kaggle/kernels.py --user NAME -p profile=full [FOLDER]
 """
@@ -19,7 +19,7 @@ from qlab.run.parameters import parameters_of, parse_for, read_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "workflow" / "kaggle"
-PUBLISHED = {"profile=small", "profile=full"}  # what is attached is for these
+PUBLISHED = {"profile=small", "profile=full"}  # the attached data is for these
 KERNELS = ROOT / "build" / "kaggle" / "kernels"
 User = Annotated[str, typer.Option(help="Your user name on Kaggle")]
 Folder = Annotated[Path, typer.Argument(help="Where to write")]
@@ -29,7 +29,7 @@ Given = Annotated[list[str] | None, typer.Option("-p", "--parameter", help="NAME
 def metadata(stem: str, user: str, wants: dict[str, Any]) -> dict[str, Any]:
     """kernel-metadata.json, as the kaggle client reads it; the id is the title as Kaggle slugs it.
 
-    `wants` is the notebook's entry of kernels.yaml, or nothing.
+    `wants` is the notebook's entry in kernels.yaml, or empty.
     """
     title = f"qlab {stem.replace('_', ' ')}"[:50].strip()  # Kaggle's limit
     attached = [p.split("/") for p in wants.get("attach", {}).values()]
@@ -42,12 +42,12 @@ def metadata(stem: str, user: str, wants: dict[str, Any]) -> dict[str, Any]:
         "enable_internet": False, "dataset_sources": [f"{user}/qlab-bundle", *datasets],
         "model_sources": models, "competition_sources": [], "kernel_sources": [],
     }  # fmt: skip
-    # Else Kaggle chooses, perhaps a P100, which its PyTorch has no kernels for.
+    # Otherwise Kaggle chooses, perhaps a P100, for which its PyTorch has no kernels.
     return facts | ({"machine_shape": "NvidiaTeslaT4"} if wants.get("gpu") else {})
 
 
 def notebook(source: Path, assignments: list[str]) -> Any:
-    """The notebook with cell.py before its parameters, and the assignments after them."""
+    """The notebook with cell.py inserted before its parameters, and the assignments after them."""
     nb = read_notebook(source)
     values = parse_for(parameters_of(nb, source.name), assignments, source.name)
     values = [f"{name} = {value!r}" for name, value in values.items()]
@@ -56,7 +56,7 @@ def notebook(source: Path, assignments: list[str]) -> Any:
         tags = {"tags": ["injected-parameters"]}
         nb.cells.insert(first + 1, nbformat.v4.new_code_cell("\n".join(values), metadata=tags))
     nb.cells.insert(first, nbformat.v4.new_code_cell((HERE / "cell.py").read_text()))
-    for cell in (c for c in nb.cells if c.cell_type == "markdown"):  # its paths lead nowhere there
+    for cell in (c for c in nb.cells if c.cell_type == "markdown"):  # its paths do not exist there
         for path in re.findall(r"!\[[^]]*\]\((\.\./[^)]+\.png)\)", cell.source):
             picture = base64.b64encode((source.parent / path).read_bytes()).decode()
             name = Path(path).name
@@ -66,7 +66,7 @@ def notebook(source: Path, assignments: list[str]) -> Any:
 
 
 def write(user: User, folder: Folder = KERNELS, parameter: Given = None) -> list[Path]:
-    """A folder for each notebook, with those of the parameters that it has; returns them."""
+    """Write a folder for each notebook, with those parameters that it has; returns the folders."""
     wants = yaml.safe_load((HERE / "kernels.yaml").read_text(encoding="utf-8"))
     assignments, root = set(parameter or ()), ROOT / "notebooks"
     sources = sorted([*root.glob("*.ipynb"), *root.glob("training/*.ipynb")])

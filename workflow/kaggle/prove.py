@@ -1,14 +1,14 @@
 """Prove that the notebooks run on Kaggle, without Kaggle: .venv/bin/python workflow/kaggle/prove.py
 
-What it makes, all under build/kaggle: an environment with the Python and the package versions of
-Kaggle's image (image.txt; 10 GB and some minutes the first time), the bundle to attach, the kernels
-to push. Then each notebook runs at smoke as Kaggle would run it: by papermill, in /kaggle/working,
-with /kaggle/input read-only and the network off, in an environment that a fresh layer of packages
-lies on. Notebook 02 runs once more with its own output attached, to see that the work is not done
-again. PYTHON names a Python 3.12.
+It makes, all under build/kaggle: an environment with the Python and the package versions of
+Kaggle's image (image.txt; 10 GB and some minutes the first time), the bundle to attach, and the
+kernels to push. Then each notebook runs at smoke as Kaggle would run it: by papermill, in
+/kaggle/working, with /kaggle/input read-only and the network off, in an environment with a fresh
+layer of packages on top. Notebook 02 runs once more with its own output attached, to see that the
+work is not repeated. PYTHON names a Python 3.12.
 
-/kaggle and the missing network are namespaces of Linux, for which no rights are needed; where they
-cannot be made, a folder stands in for /kaggle and the network stays, which is said.
+/kaggle and the missing network are Linux namespaces, which need no privileges; where they cannot be
+made, a folder stands in for /kaggle and the network stays on, and a message says so.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def image(folder: Path, python: str) -> Path:
 
 
 def run(call: list, **options) -> subprocess.CompletedProcess:
-    """A command that must succeed."""
+    """Run a command that must succeed."""
     done = subprocess.run([str(part) for part in call], capture_output=True, text=True, **options)
     if done.returncode:
         raise QlabError(f"{' '.join(map(str, call))} failed:\n{done.stdout}{done.stderr}")
@@ -92,19 +92,19 @@ def run(call: list, **options) -> subprocess.CompletedProcess:
 
 
 def frozen(python: Path) -> str:
-    """Everything installed in an environment, with versions."""
+    """Everything that is installed in an environment, with versions."""
     return run([python, "-m", "pip", "freeze", "--all"]).stdout
 
 
 def layer(folder: Path, python: Path) -> Path:
-    """An empty environment on top of the image's, as a session's is; returns its Python."""
+    """Make an empty environment on top of the image's, as a session has; returns its Python."""
     shutil.rmtree(folder, ignore_errors=True)
     run([python, "-m", "venv", "--without-pip", folder])
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     below, above = (
         Path(run([p, "-c", where]).stdout.strip()) for p in (python, folder / "bin" / "python")
     )
-    # addsitedir, and not the path alone, reads the image's own .pth files too: distutils is one.
+    # addsitedir, unlike the path alone, also reads the image's own .pth files: distutils is one.
     (above / "image.pth").write_text(f"import site; site.addsitedir({str(below)!r})\n")
     return folder / "bin" / "python"
 
@@ -140,7 +140,7 @@ def session(folder: Path, inputs: Path, image_folder: Path, call: list, apart: b
 
 
 def prove(kernel: Path, folder: Path, inputs: Path, python: Path, apart: bool) -> tuple[float, str]:
-    """Run one kernel's notebook in a session of its own: seconds, and what went wrong or ""."""
+    """Run one kernel's notebook in its own session; returns seconds, and what went wrong or ""."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "working").mkdir(parents=True)
     name = json.loads((kernel / "kernel-metadata.json").read_text())["code_file"]
@@ -161,7 +161,7 @@ def prove(kernel: Path, folder: Path, inputs: Path, python: Path, apart: bool) -
 
 
 def unfinished(folder: Path) -> str:
-    """A cell that did not run although papermill ended well, or a picture that is not there."""
+    """What is missing although papermill succeeded: a cell that did not run, or any picture."""
     cells = json.loads((folder / "working" / "__notebook__.ipynb").read_text())["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     if [cell for cell in code if not cell["execution_count"]]:
@@ -178,7 +178,7 @@ def said(folder: Path) -> str:
 
 
 def main() -> None:
-    """Make what is needed, run all notebooks, print the table; exit status 1 if one failed."""
+    """Make what is needed, run all notebooks, print the table; exit status 1 if any failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", type=Path, help="an environment to take for Kaggle's image")
     parser.add_argument("--only", default="", help="run the notebooks whose name contains this")

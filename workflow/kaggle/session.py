@@ -1,8 +1,8 @@
-"""A session on Kaggle made ready: packages, folders, data, earlier work, GPU, clock.
+"""Prepare a session on Kaggle: packages, folders, data, earlier work, GPU, clock.
 
-`start` is called by cell.py in the notebook's own process, and says each thing in a sentence.
+`start` is called by cell.py in the notebook's own process, and prints a sentence about each step.
 Nothing of the image is replaced: what missing.txt lists and the image lacks is added without its
-dependencies; qlab itself is used from where it lies.
+dependencies, and qlab itself is used from where it lies.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from pathlib import Path
 
 LIMIT = 12 * 3600  # seconds of a session
 SPARE = 45 * 60  # seconds left for the piece of work that has begun, and for saving
-PARTS = ("data", "figures", "notebooks")  # of the project, that a home needs
+PARTS = ("data", "figures", "notebooks")  # of the project, needed in QLAB_HOME
 
 
 def start(project: Path) -> None:
@@ -36,7 +36,7 @@ def start(project: Path) -> None:
 
 
 def install(project: Path) -> str:
-    """Add what the image lacks, from the bundle's wheels or, without them, from PyPI."""
+    """Add what the image lacks, from the bundle's wheels or, if there are none, from PyPI."""
     have = {_plain(d.name) for d in importlib.metadata.distributions() if d.name}
     lines = (project / "workflow" / "kaggle" / "missing.txt").read_text().splitlines()
     listed = [line for line in lines if line and not line.startswith("#")]
@@ -59,7 +59,7 @@ def _plain(name: str) -> str:
 
 
 def prepare(project: Path) -> Iterator[str]:
-    """The steps of `start` behind the installation, each giving the sentences about it."""
+    """The steps of `start` after the installation, each yielding sentences about it."""
     from tqdm import tqdm
 
     from qlab.core import disk, paths, progress
@@ -81,7 +81,7 @@ def prepare(project: Path) -> Iterator[str]:
         os.environ["QLAB_DATA"] = str(kaggle / "temp" / "qlab-data")
         yield from attached(project, kaggle / "input", kaggle / "temp" / "qlab-data")
     if not online():
-        os.environ["HF_HUB_OFFLINE"] = "1"  # its libraries shall not try
+        os.environ["HF_HUB_OFFLINE"] = "1"  # so that its libraries do not try
         yield "The internet is off: nothing is downloaded."
     elif token := os.environ.get("HF_TOKEN") or secret("HF_TOKEN"):
         os.environ["HF_TOKEN"] = token
@@ -96,8 +96,8 @@ def prepare(project: Path) -> Iterator[str]:
 
 
 def online() -> bool:
-    """Whether the hub may be asked and its server answers within seconds. Asked in a thread of its
-    own, because looking up a name knows no time-out."""
+    """Whether the hub may be asked, and its server answers within seconds. Asked in a separate
+    thread, because a name lookup has no time-out."""
     forbidden = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     answered = threading.Event()
 
@@ -110,7 +110,7 @@ def online() -> bool:
 
 
 def secret(label: str) -> str:
-    """A secret attached to the notebook, or an empty text. Without a network this takes 40 s."""
+    """A secret attached to the notebook, or an empty string. Without a network this takes 40 s."""
     try:
         from kaggle_secrets import UserSecretsClient
 
@@ -120,11 +120,11 @@ def secret(label: str) -> str:
 
 
 def copy(source: Path, target: Path, how=shutil.copyfile) -> None:
-    """Fill a folder with what another has, which may be read-only; what is there stays."""
+    """Copy one folder, which may be read-only, into another; what is there already stays."""
 
     def new(one: str, other: str) -> None:
         if not os.path.lexists(other):
-            how(one, f"{other}.part")  # so that a killed one leaves no half a file
+            how(one, f"{other}.part")  # so that a killed copy leaves no half file
             os.replace(f"{other}.part", other)
 
     shutil.copytree(source, target, copy_function=new, dirs_exist_ok=True)
@@ -133,12 +133,12 @@ def copy(source: Path, target: Path, how=shutil.copyfile) -> None:
 
 
 def attached(project: Path, inputs: Path, folder: Path) -> Iterator[str]:
-    """Links in `folder` to what kernels.yaml names and is attached, in the layout of QLAB_DATA."""
+    """Link in `folder` what kernels.yaml names and is attached, in the layout of QLAB_DATA."""
     import yaml
 
     wants = yaml.safe_load((project / "workflow" / "kaggle" / "kernels.yaml").read_text())
     table = {k: v for entry in wants.values() for k, v in entry.get("attach", {}).items()}
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier call; something may be detached
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier call; data may be detached since
     folder.mkdir(parents=True)
     for place, what in table.items():
         parts = what.split("/")  # Kaggle once mounted without kind and owner
@@ -152,7 +152,7 @@ def attached(project: Path, inputs: Path, folder: Path) -> Iterator[str]:
 
 
 def below(folder: Path, parts: list[str]) -> Iterator[Path]:
-    """What lies below a folder by these names, in whatever case; * is any name."""
+    """What lies below a folder under these names, in upper or lower case; * is any name."""
     if not parts:
         yield folder
     elif folder.is_dir():
@@ -162,10 +162,10 @@ def below(folder: Path, parts: list[str]) -> Iterator[Path]:
 
 
 def gpu() -> str:
-    """The GPU of this session, and whether this PyTorch has kernels for it.
+    """The session's GPU, and whether its PyTorch has kernels for it.
 
-    Asked in a process of its own: a notebook that needs no PyTorch shall not have it loaded, and a
-    GPU that was looked at holds memory.
+    This is asked in a separate process: a notebook that needs no PyTorch should not have it loaded,
+    and a GPU that was looked at holds memory.
     """
     if shutil.which("nvidia-smi") is None:
         return "There is no GPU, and only profile=full of notebook 02 needs one."

@@ -1,5 +1,5 @@
-# qlab on Colab: the project is cloned, what the image lacks is installed beside what it has, and
-# the GPU, or that there is none, is said. Written by workflow/launch/make.py.
+# qlab on Colab: clone the project, install what the image lacks beside what it has, and say which
+# GPU there is, or that there is none. Written by workflow/launch/make.py.
 import os
 import subprocess
 import sys

@@ -18,7 +18,7 @@ NAMED = ("workflow/launch/services.yaml", "README.md")  # files that name the re
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """services.yaml's services, each with its notebooks' paths and addresses by number."""
+    """The services of services.yaml, each with its notebooks' paths and addresses by number."""
     said = yaml.safe_load((HERE / "services.yaml").read_text(encoding="utf-8"))
     for service in said["services"].values():
         numbers = service.get("notebooks", said["notebooks"])
@@ -31,7 +31,7 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def first_cell(service: dict[str, Any]) -> str:
-    """The template's code with the repository's address."""
+    """The template's code with the repository's address filled in."""
     code = (HERE / service["cell"]).read_text(encoding="utf-8")
     address = f"https://github.com/{service['repository']}"
     named = code.replace("https://github.com/REPOSITORY", address)
@@ -39,7 +39,7 @@ def first_cell(service: dict[str, Any]) -> str:
 
 
 def write(folder: Path) -> list[Path]:
-    """Every service's notebooks under `folder`; returns their paths."""
+    """Write every service's notebooks under `folder`; returns their paths."""
     written = []
     for name, service in services().items():
         for source in service["files"].values() if "cell" in service else ():
@@ -57,8 +57,8 @@ def write(folder: Path) -> list[Path]:
 
 
 def links(number: str, lite: str = "") -> str:
-    """The starts of one notebook, as Markdown; `lite` leads from the page to where the site lies,
-    and is empty where JupyterLite was not built."""
+    """Links that start one notebook, as Markdown; `lite` is the path from the page to the site's
+    root, and is empty if JupyterLite was not built."""
     found = {s["name"]: s["addresses"].get(number) for s in services().values()}
     told = {n: a if "://" in a else lite and lite + a for n, a in found.items() if a}
     return " ".join(f"[{name}]({address})" for name, address in told.items() if address)

@@ -1,4 +1,4 @@
-"""The committed figures, and what stands under each: caption, origin, numbers, the command."""
+"""The committed figures, and the text under each: caption, origin, numbers, command."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import yaml
 
-TIERS = ("small", "mini")  # small first: it is of real models
+TIERS = ("small", "mini")  # small first: it has real models
 
 
 class Drawn(NamedTuple):
@@ -22,17 +22,17 @@ class Drawn(NamedTuple):
 
     @property
     def label(self) -> str:
-        """By which pages of the site link to it."""
+        """The label by which the site's pages link to it."""
         return f"{self.profile}-{self.name}".replace("_", "-")
 
 
 def listed(root: Path) -> dict[str, dict]:
-    """workflow/notebooks.yaml: entries by the notebook's name."""
+    """The entries of workflow/notebooks.yaml, by the notebook's name."""
     return yaml.safe_load((root / "workflow" / "notebooks.yaml").read_text(encoding="utf-8"))
 
 
 def figures(root: Path) -> dict[tuple[str, str], Drawn]:
-    """All figures that lie in figures/mini and figures/small, by profile and name."""
+    """All figures in figures/mini and figures/small, by profile and name."""
     return {
         (profile, name): Drawn(name, profile, notebook, entry["experiment"], caption)
         for notebook, entry in listed(root).items()
@@ -43,11 +43,11 @@ def figures(root: Path) -> dict[tuple[str, str], Drawn]:
 
 
 def origin(one: Drawn, root: Path) -> dict[str, str]:
-    """Commit, processor and n of a figure, as its records' provenance and its numbers say."""
+    """Commit, processor and n of a figure, from its records' provenance and its numbers."""
     place = root / "data" / "results" / one.profile / one.experiment
     said = json.loads(place.with_suffix(".provenance.json").read_text(encoding="utf-8"))
     table = pd.read_csv(root / "figures" / one.profile / f"{one.name}.csv", low_memory=False)
-    if "n" not in table or table["n"].max() <= 1:  # bytes, or what was computed from records
+    if "n" not in table or table["n"].max() <= 1:  # bytes, or numbers computed from records
         table = pd.read_csv(place.with_suffix(".csv"), low_memory=False)
         table = table[table["n"] == table.loc[table["ci_low"].notna(), "n"].mode()[0]]
     low, high = int(table["n"].min()), int(table["n"].max())
@@ -59,7 +59,7 @@ def origin(one: Drawn, root: Path) -> dict[str, str]:
 
 
 def short(commit: str) -> str:
-    """A commit's first digits, and whether there were changes over it."""
+    """A commit's first seven digits, and whether there were changes on top of it."""
     return commit[:7] + "+changes" * commit.endswith("+changes")
 
 
@@ -76,7 +76,7 @@ def about(one: Drawn, root: Path, where: str) -> str:
 
 
 def embedded(one: Drawn, root: Path) -> str:
-    """The figure itself and what stands under it, for a page that is no notebook."""
+    """The figure and the lines under it, for a page that is no notebook."""
     folder = "small" if one.profile == "small" else "notebooks"
     title = re.sub(r"_.*", "", one.notebook)
     where = f"Drawn by [notebook {title}](/{folder}/{one.notebook}.ipynb#{one.label})"
@@ -84,6 +84,6 @@ def embedded(one: Drawn, root: Path) -> str:
 
 
 def picture(one: Drawn) -> str:
-    """The figure itself, in Markdown."""
+    """The figure alone, in Markdown."""
     image = f"/figures/{one.profile}/{one.name}.png"
     return f"::::{{container}} picture\n```{{image}} {image}\n:alt: {one.caption}\n```\n::::\n"

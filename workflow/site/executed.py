@@ -7,14 +7,14 @@ from pathlib import Path
 import nbformat
 from drawn import Drawn, about, picture
 
-WIDGET = "application/vnd.jupyter.widget-view+json"  # beside it lies a still picture: core.live
+WIDGET = "application/vnd.jupyter.widget-view+json"  # with a still picture beside it: core.live
 STILL = (
     "*A still picture of a box that follows sliders and lists; it does in JupyterLab (`make lab`).*"
 )
 
 
 def drawing(root: Path, names: set[str]) -> dict[str, set[str]]:
-    """Functions of the package that draw a figure of a fixed name, with these names."""
+    """Functions of the package that draw figures with fixed names, each with those `names`."""
     found: dict[str, set[str]] = {}
     files = (file.read_text(encoding="utf-8") for file in (root / "src" / "qlab").rglob("*.py"))
     nodes = [node for text in files for node in ast.walk(ast.parse(text))]
@@ -30,7 +30,7 @@ def drawing(root: Path, names: set[str]) -> dict[str, set[str]]:
 
 
 def draws(source: str, own: dict[str, Drawn], by_call: dict[str, set[str]]) -> list[Drawn]:
-    """Which of a notebook's own figures a cell draws: named in it, or in what it calls."""
+    """The notebook's own figures that a cell draws: named in the cell, or in what it calls."""
     named = set(re.findall(r"\w+", source))
     for call in re.findall(r"\.(\w+)\(", source):
         named |= by_call.get(call, set())
@@ -41,8 +41,8 @@ def page(file: Path, own: dict[str, Drawn], by_call: dict[str, set[str]], root: 
          start: str) -> nbformat.NotebookNode:  # fmt: skip
     """A notebook as the site shows it; `start` is put under its title.
 
-    A figure that the notebook draws in several cells has its lines under the first; one that no
-    cell names (an executed copy may be older than the package) stands at the end.
+    If several cells draw a figure, its lines come under the first; a figure that no cell names (an
+    executed copy may be older than the package) comes at the end.
     """
     book = nbformat.read(file, 4)
     book.metadata.pop("widgets", None)

@@ -1,9 +1,9 @@
 """Build the site: `python workflow/site/make.py --profile mini` writes build/site/index.html.
 
-Nothing is measured or executed: pages are docs/site/ (Markdown, in which Jinja puts numbers,
-figures and tables of the records), the notebooks that `make figures` executed, those of
+Nothing is measured or executed: the pages are docs/site/ (Markdown, into which Jinja puts numbers,
+figures and tables from the records), the notebooks that `make figures` executed, those of
 docs/executed/small/, the cards, the changelog, and pdoc's API pages. They are laid out in
-build/site-source/ for Sphinx, which needs no network; no page asks another host for anything.
+build/site-source/ for Sphinx, which needs no network; no page loads anything from another host.
 """
 
 import re
@@ -34,9 +34,9 @@ FILES = ("LICENSE", "data/mini_lambada.yaml", "data/mini_reviews.yaml", "data/cl
 
 
 def notebooks(profile: str) -> dict[str, list[Path]]:
-    """Executed notebooks by the folder of the site that they come to.
+    """Executed notebooks, by the folder of the site that they go to.
 
-    QlabError: `make figures` has not run all of the profile's.
+    QlabError: `make figures` has not run all notebooks of the profile.
     """
     folder = ROOT / "build" / profile / "notebooks"
     wanted = [folder / f"{name}.ipynb" for name in drawn.listed(ROOT)]
@@ -53,7 +53,7 @@ def notebooks(profile: str) -> dict[str, list[Path]]:
 
 
 def words(profile: str, lite: str) -> dict[str, Callable | str]:
-    """What pages of docs/site/ can say in double braces."""
+    """What pages of docs/site/ can use in double braces."""
     found = {tier: tables.read_all(tier) for tier in drawn.TIERS}
     figures = drawn.figures(ROOT)
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ def words(profile: str, lite: str) -> dict[str, Callable | str]:
         return "{} [{}, {}]".format(*ends)
 
     def record(experiment: str, tier: str, form: str = ".3f", scale: float = 1, **keys) -> str:
-        """A single record, picked by its columns, no condition unless one is named."""
+        """A single record, picked by its columns; without a condition unless one is named."""
         table = records.read(experiment, tier)
         one = records.pick(table, **{"condition": None} | keys).iloc[0]
         return records.interval(one, form, scale)
@@ -96,7 +96,7 @@ def words(profile: str, lite: str) -> dict[str, Callable | str]:
 
 
 def lay_out(source: Path, profile: str, lite: str) -> None:
-    """All that Sphinx reads, under `source`, which is made anew; `lite`: see `launch.links`."""
+    """Write all that Sphinx reads under `source`, made anew; `lite` is as in `launch.links`."""
     shutil.rmtree(source, ignore_errors=True)
     written = ROOT / "docs" / "site"
     shutil.copytree(written, source)
@@ -139,7 +139,7 @@ def main(profile: str = "mini", api: bool = True, lite: bool = False) -> None:
     except QlabError as error:
         sys.exit(f"qlab: {error}")
     pages = None
-    if api:  # beside Sphinx: it imports TensorFlow and PyTorch, and takes as long
+    if api:  # alongside Sphinx: it imports TensorFlow and PyTorch, and takes as long
         script = ROOT / "workflow" / "api_pages.py"
         told = [sys.executable, script, build / "api", "../index.html"]
         pages = subprocess.Popen(told, stdout=subprocess.DEVNULL)

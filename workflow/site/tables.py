@@ -1,4 +1,4 @@
-"""The site's tables, from records: methods, the chooser, claims, model cards. As HTML."""
+"""The site's tables, made from records as HTML: methods, the chooser, claims, model cards."""
 
 import functools
 import html
@@ -15,11 +15,11 @@ from qlab.claims import chooser
 from qlab.core import records
 
 COSTS = {"size": "share", "time": "time"}
-LOSSES = {"one point": 0.01, "five points": 0.05}  # bounds that the advice is given for
+LOSSES = {"one point": 0.01, "five points": 0.05}  # bounds for which advice is given
 
 
 def table(name: str, headers: Sequence[str], rows: Iterable[Sequence], filters: bool = True) -> str:
-    """An HTML table that static/tables.js makes sortable, and with `filters` searchable.
+    """An HTML table that static/tables.js makes sortable and, with `filters`, searchable.
 
     A cell is a text, or a pair of a text and the number that it is sorted by.
     """
@@ -42,23 +42,23 @@ def table(name: str, headers: Sequence[str], rows: Iterable[Sequence], filters: 
 
 
 def code(text: str) -> str:
-    """A name as HTML."""
+    """A name as code in HTML."""
     return f"<code>{html.escape(str(text))}</code>"
 
 
 def number(value: float, form: str) -> tuple[str, float | str]:
-    """A number and its key; a dash, sorted last, where there is none."""
+    """A number and its sort key; if there is none, a dash, which is sorted last."""
     return ("–", "''") if value is None or math.isnan(value) else (format(value, form), value)
 
 
 def told(row: pd.Series) -> tuple[tuple, tuple]:
-    """Time and quality of one of `chooser.variants`, each with what it is sorted by."""
+    """Time and quality of a row of `chooser.variants`, each with the value it is sorted by."""
     time = (chooser.time(row), "''" if pd.isna(row["time"]) else row["time"])
     return time, (chooser.quality(row), row["quality"])
 
 
 def choices(profiles: Sequence[str]) -> str:
-    """Every variant of every kind of model that was judged, with what it costs and brings."""
+    """Every variant that was judged, for every kind of model, with its costs and its quality."""
     rows = []
     for profile in profiles:
         for name, found in read_all(profile).items():
@@ -78,7 +78,7 @@ def choices(profiles: Sequence[str]) -> str:
 
 
 def methods(file: Path) -> str:
-    """The capability table: what a method needs and can, beside what was measured of it."""
+    """The capability table: what a method needs and can do, beside what was measured for it."""
     rows = []
     for one in yaml.safe_load(file.read_text(encoding="utf-8")):
         found = read_all(one["profile"])[one["kind"]].set_index("variant")
@@ -110,7 +110,7 @@ def read_all(profile: str) -> dict[str, pd.DataFrame]:
 def headline(profile: str) -> str:
     """What quantization buys within each loss, as a list: the smallest files, the fastest.
 
-    Without adapters, for these learned the task besides.
+    Variants with adapters are left out, because these also learned the task.
     """
     lines = []
     whole = {n: t[~t["variant"].str.endswith("_lora")] for n, t in read_all(profile).items()}
@@ -128,7 +128,7 @@ def headline(profile: str) -> str:
 
 
 def counts(root: Path, profile: str) -> str:
-    """How many claims have which verdict, in a sentence."""
+    """How many claims have each verdict, in a sentence."""
     verdicts = pd.read_csv(root / "figures" / profile / "claims_ledger.csv")["verdict"]
     n = verdicts.value_counts()
     return (
@@ -159,7 +159,7 @@ def origins(root: Path) -> str:
 
 
 def claims(root: Path, profile: str) -> str:
-    """The ledger that notebook 05 writes, whole."""
+    """The complete ledger that notebook 05 writes."""
     ledger = pd.read_csv(root / "figures" / profile / "claims_ledger.csv").fillna("")
     rows = []
     for _, row in ledger.iterrows():

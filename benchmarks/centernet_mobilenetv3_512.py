@@ -2,8 +2,8 @@
 
     python benchmarks/centernet_mobilenetv3_512.py [--quick] [--no-peers] [--show] [--help]
 
-The graph and its images are those of notebook 01 at profile `small`. Both engines quantize it
-as their manuals say, with the same images; all variants take turns in five fresh processes.
+The graph and its images are those of notebook 01 at profile `small`. Both engines quantize it as
+their manuals recommend, with the same images; all variants take turns in five fresh processes.
 README.md beside this file says what is measured and how to read it.
 """
 
@@ -34,7 +34,7 @@ RECORD = bench.recorder(NAME)
 SUBJECT = bench.Subject(NAME, "coco_val2017")
 PARENT = full_size.PARENT
 VARIANTS = (PARENT, "int8_dynamic", "int8_selective")  # of LiteRT
-LEFT_FLOAT = "squeeze_excite"  # beside decoding, in int8_selective: in eight bits AP is 0 there
+LEFT_FLOAT = "squeeze_excite"  # besides decoding, in int8_selective: AP is 0 with it in eight bits
 COUNTERPARTS = {v: f"onnx_{v}" for v in VARIANTS}
 THREADS, PROCESSES, ROUNDS = 2, 5, 10
 CALIBRATION_IMAGES, DRAWS, SEED = 32, 500, 0
@@ -44,7 +44,7 @@ CALIBRATION_IMAGES, DRAWS, SEED = 32, 500, 0
 
 
 def accuracy_records(task: data.Task, found: Mapping[str, list[dict]]) -> list[Record]:
-    """AP of each variant's detections and its paired difference to fp32, over the images."""
+    """AP of each variant's detections, and its paired difference to fp32, over the images."""
     ids = sorted(task.images)
     scores = {v: judged(task.coco, d, ids, DRAWS, SEED, overall=True) for v, d in found.items()}
     parent, records = scores[PARENT], []
@@ -57,7 +57,7 @@ def accuracy_records(task: data.Task, found: Mapping[str, list[dict]]) -> list[R
 
 
 def time_records(runs: Sequence[Mapping[str, Sequence[float]]]) -> list[Record]:
-    """Latency from the seconds [rounds] by variant of each process.
+    """Latency from the seconds [rounds] by variant that each process measured.
 
     A process's figure is the median over its rounds, of times or of ratios within a round; a
     record's value and interval are those of `stats.geometric_mean` over the processes.
@@ -94,7 +94,7 @@ def _counted(variant: str, metric: str, value: float) -> Record:
 
 
 def child(told: str) -> dict[str, list[float]]:
-    """Seconds by variant in this process, all variants of both engines in turn."""
+    """Seconds by variant in this process; all variants of both engines take turns."""
     files, python, models, picture, repeats, seed = json.loads(told)
     detector = detect.Detector(Path(files[PARENT]), THREADS)
     image = detect.resized(read_image(Path(picture)), detector.size)
@@ -111,7 +111,7 @@ def latencies(
     files: Mapping[str, Path], python: Path | None, models: Mapping[str, Path], picture: Path,
     processes: int, rounds: int,
 ) -> list[Any]:  # fmt: skip
-    """What `child` says in each of some fresh processes, one after the other."""
+    """What `child` measures in each of several fresh processes, one after the other."""
     paths = [{v: str(f) for v, f in some.items()} for some in (files, models)]
     about = [paths[0], str(python), paths[1], str(picture), rounds]
     calls = [json.dumps([*about, seed]) for seed in range(processes)]
@@ -121,7 +121,7 @@ def latencies(
 
 
 def run(options: argparse.Namespace) -> tuple[list[Record], dict[str, Path]]:
-    """Build every file and measure it: the records, and the files by variant."""
+    """Build every file and measure it; returns the records, and the files by variant."""
     task = data.prepare(data.Parameters(profile="small", limit=8 if options.quick else 0))
     photos = {i: read_image(p) for i, p in task.images.items()}
     pixels = [detect.resized(photo, task.size) for photo in photos.values()]
@@ -153,7 +153,7 @@ def run(options: argparse.Namespace) -> tuple[list[Record], dict[str, Path]]:
 
 
 def report(table: pd.DataFrame) -> str:
-    """A row per variant; in brackets 95 % intervals."""
+    """A row per variant, with 95 % intervals in brackets."""
     columns = {
         "MB": ("size_bytes", ".2f", 1e-6),
         "AP": ("ap", ".3f", 1),
@@ -175,14 +175,14 @@ def report(table: pd.DataFrame) -> str:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; whatever is wrong with it ends the program with a sentence."""
+    """Parse the command line; if anything is wrong with it, the program ends with a sentence."""
     parser = bench.parser(__doc__, "8 images, 3 rounds in one process")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return bench.parse(parser, NAME, arguments)
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
-    """Measure, write, return the records."""
+    """Measure and write the records; returns them."""
     started, load = time.time(), bench.load()
     found, files = run(options)
     inputs = {v: file_sha256(f) for v, f in files.items()}

@@ -4,8 +4,8 @@
 
 The weights are random: a dense kernel's time does not depend on them. Every TFLite variant runs
 with both of LiteRT's sets of kernels at each thread count, beside ONNX Runtime on the same graph;
-all take turns, in shuffled rounds, so that ratios come from the same moments of the machine.
-README.md beside this file says what is measured and how to read it.
+all take turns in shuffled rounds, so that a ratio's times come from the same moments of the
+machine. README.md beside this file says what is measured and how to read it.
 """
 
 import argparse
@@ -35,8 +35,8 @@ RECORD = bench.recorder(NAME)
 SUBJECT = bench.Subject("centernet_r50v2_512_random", "mini_coco")
 CALIBRATION_IMAGES = 8
 PARENT = "fp32"
-BITS = {PARENT: 32, "onnx_fp32": 32, "fp16": 16}  # of weights; the others' have 8
-KERNELS = ("xnnpack", "builtin")  # LiteRT's default, and what it had before and falls back to
+BITS = {PARENT: 32, "onnx_fp32": 32, "fp16": 16}  # of the weights; all other variants have 8
+KERNELS = ("xnnpack", "builtin")  # LiteRT's default, and the older set that it falls back to
 COUNTERPARTS = {
     "fp32": "onnx_fp32",
     "int8_dynamic": "onnx_int8_dynamic",
@@ -48,7 +48,7 @@ PACKAGES = ["tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "nu
 
 
 class Repeats(NamedTuple):
-    """Timed rounds with each set of kernels, and of int16x8; warm-up comes on top."""
+    """Timed rounds with each set of kernels, and for int16x8; warm-up runs are extra."""
 
     xnnpack: int
     builtin: int
@@ -76,7 +76,7 @@ TARGETS = (
 
 
 def _about(variant: str) -> dict:
-    """What all records of a variant say."""
+    """What all records of a variant have in common."""
     return {"bits": BITS.get(variant, 8), "seed": SEED}
 
 
@@ -134,9 +134,9 @@ def measure(
     peer: onnx_peer.Server | None = None,
     seed: int = SEED,
 ) -> dict[str, np.ndarray]:
-    """Seconds of one run of each graph on `image`, [repeats], all taking turns.
+    """Seconds per run of each graph on `image`, [repeats]; all take turns.
 
-    The clock covers the graph alone, box decoding included; not reading or resizing the image.
+    The clock covers only the graph, box decoding included, not reading or resizing the image.
     """
     ready = {v: detect.Detector(f, threads, kernels == "xnnpack") for v, f in files.items()}
     for detector in ready.values():
@@ -176,15 +176,15 @@ def latency_records(
 
 
 def metric_name(kernels: str, what: str, quantile: str = "p50") -> str:
-    """The records' name of a time with one set of kernels; LiteRT's default is not spelt out."""
+    """The records' name for a time with one set of kernels; LiteRT's default is left out."""
     return f"latency{'' if kernels == 'xnnpack' else f'_{kernels}'}_{what}_{quantile}"
 
 
 def ratio_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """One thread count's records as a table to read: a row per variant, fp32 first, ONNX last.
 
-    `ms` is the median, `/fp32` the variant's time over fp32's, `/onnx` over ONNX Runtime's for
-    the same kind of quantization. What was not measured is NaN.
+    `ms` is the median, `/fp32` the variant's time over fp32's, `/onnx` over ONNX Runtime's for the
+    same kind of quantization. What was not measured is NaN.
     """
     size = pick(table, "size_bytes").set_index("variant")["value"]
     columns = {"MB": size / 1e6}
@@ -200,7 +200,7 @@ def ratio_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame) -> list[str]:
-    """A sentence for each target, kernels and thread count: met or not, by which variant."""
+    """A sentence for each target, kernels and thread count: met or not, and by which variant."""
     said = []
     for target in TARGETS:
         for kernels in KERNELS:
@@ -212,7 +212,7 @@ def verdicts(table: pd.DataFrame) -> list[str]:
 
 
 def _verdict(row: pd.Series, at_most: float) -> str:
-    """Met or not, as a speed-up over fp32 with its interval where there are rounds enough."""
+    """Met or not, as a speed-up over fp32, with an interval if there are enough rounds."""
     met = "met" if row["value"] <= at_most else "NOT met"
     said = f"{met}, {row['variant']} is {1 / row['value']:.2f} x"
     if np.isnan(row["ci_low"]):
@@ -223,7 +223,7 @@ def _verdict(row: pd.Series, at_most: float) -> str:
 
 
 def report(table: pd.DataFrame) -> str:
-    """Everything the records hold, to read: tables, single figures, verdicts."""
+    """All that the records hold, to be read: tables, single figures, verdicts."""
     lines, counted = [], pick(table, sorted(set(table["metric"]) - {"size_bytes"}), clock=False)
     for name, here in table.groupby("condition"):
         lines += [
@@ -239,7 +239,7 @@ def report(table: pd.DataFrame) -> str:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; whatever is wrong with it ends the program with a sentence."""
+    """Parse the command line; if anything is wrong with it, the program ends with a sentence."""
     cores = psutil.cpu_count() or 1
     usual = [n for n in (1, 2) if n <= cores]
     parser = bench.parser(__doc__, "3 rounds, 1 with the built-in kernels")
@@ -267,7 +267,7 @@ def peer_files(
 
 
 def run(options: argparse.Namespace) -> tuple[list[Record], dict[str, Path]]:
-    """Build every file and measure it: the records, and the files by variant."""
+    """Build every file and measure it; returns the records, and the files by variant."""
     calibration = images("calibration", CALIBRATION_IMAGES)
     [image] = images("val", 1)
     files, peers = tflite_files(calibration, options.int16x8), None
@@ -286,7 +286,7 @@ def run(options: argparse.Namespace) -> tuple[list[Record], dict[str, Path]]:
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
-    """Measure, write, return the records."""
+    """Measure and write the records; returns them."""
     started, load = time.time(), bench.load()
     found, files = run(options)
     inputs = {v: file_sha256(f) for v, f in files.items()}

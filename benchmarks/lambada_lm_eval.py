@@ -2,8 +2,8 @@
 
     python benchmarks/lambada_lm_eval.py [--quick] [--case CASE ...] [--show] [--help]
 
-Each evaluation is a process of its own, timed from start to end, imports and loading included; the
-two take turns. README.md beside this file says what is measured and how to read it.
+Each evaluation is a separate process, timed from start to end, imports and loading included; the
+two sides take turns. README.md beside this file says what is measured and how to read it.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class Case(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One process: seconds from start to end, and what it told."""
+    """One process: its seconds from start to end, and the results it wrote."""
 
     seconds: float
     told: dict
@@ -66,7 +66,7 @@ class Run(NamedTuple):
 
 
 def environment() -> Path:
-    """The Python of the peers' environment, installed first if it is not there whole.
+    """The Python of the peers' environment, which is installed first if it is not complete.
 
     It lies over the running environment, so that both sides use the same torch and transformers.
     """
@@ -87,7 +87,7 @@ def environment() -> Path:
 
 
 def _call(what: str, *command: str | Path, env: dict | None = None) -> None:
-    """Run a command; where it fails, raise QlabError with `what` and its last line."""
+    """Run a command; if it fails, raise QlabError with `what` and its last line."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=env)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
@@ -95,7 +95,7 @@ def _call(what: str, *command: str | Path, env: dict | None = None) -> None:
 
 
 def evaluate(python: Path, side: str, case: Case, threads: int, batch: str = "") -> Run:
-    """Run one side, `batch` being lm-evaluation-harness's batch size."""
+    """Run one side; `batch` is lm-evaluation-harness's batch size."""
     script = HERE / f"{side}_side.py"
     env = os.environ | {
         "OMP_NUM_THREADS": str(threads),
@@ -115,7 +115,7 @@ def evaluate(python: Path, side: str, case: Case, threads: int, batch: str = "")
 
 
 def check_equal(case: Case, ours: dict, theirs: dict) -> None:
-    """QlabError unless both sides say the same of the same passages with the same libraries."""
+    """QlabError unless both sides give the same results, for the same passages and libraries."""
     for name in ("passages", "versions"):
         if ours[name] != theirs[name]:
             raise QlabError(f"{case.name}: {name} differ, {ours[name]} and {theirs[name]}.")
@@ -131,7 +131,7 @@ def check_equal(case: Case, ours: dict, theirs: dict) -> None:
 
 
 def stories(limit: int | None) -> Case | None:
-    """A real small Llama on real LAMBADA, from the folder QLAB_DATA; None where that is absent."""
+    """A real small Llama on real LAMBADA, from the folder QLAB_DATA; None if they are absent."""
     data = paths.real_data()
     folder, file = (data or Path()) / "llm/stories260K-pad192", "lambada/lambada_test.jsonl"
     if data is None or not (folder / "config.json").is_file() or not (data / file).is_file():
@@ -143,7 +143,7 @@ def stories(limit: int | None) -> Case | None:
 
 
 def wide(limit: int | None) -> Case:
-    """Two layers as wide as Llama-3.2-3B's with its vocabulary, random; made if it is not there."""
+    """Two random layers as wide as Llama-3.2-3B's, with its vocabulary; made if missing."""
     sys.path.insert(0, str(HERE))
     import wide_llama
 
@@ -161,7 +161,7 @@ def wide(limit: int | None) -> Case:
 def smollm2(limit: int | None, bos: bool = False) -> Case | None:
     """A published model of 135 million parameters, from its GGUF file in QLAB_DATA.
 
-    With `bos` its tokenizer puts a token before each text, which the file does not ask for.
+    With `bos`, its tokenizer puts a token before each text, which the file does not ask for.
     """
     data, name = paths.real_data(), "smollm2_bos" if bos else "smollm2"
     gguf, file = "llm/SmolLM2-135M-Instruct.Q4_1.gguf", "lambada/lambada_test.jsonl"
@@ -177,7 +177,7 @@ def smollm2(limit: int | None, bos: bool = False) -> Case | None:
 
 
 def with_bos(source: Path, target: Path) -> None:
-    """The model of `source`, its tokenizer changed to begin each text with its BOS."""
+    """Copy the model of `source`, with its tokenizer changed to begin each text with its BOS."""
     shutil.copytree(source, target, dirs_exist_ok=True)
     words = AutoTokenizer.from_pretrained(source)
     begin = words.bos_token
@@ -199,13 +199,13 @@ CASES = {
 
 
 def feasible(case: Case, sizes: Sequence[str]) -> list[str]:
-    """The batch sizes whose logits, and as many log-probabilities, fit the memory that is free."""
+    """The batch sizes whose logits, and as many log-probabilities, fit into the free memory."""
     free = psutil.virtual_memory().available - 4e9
     return [s for s in sizes if 2 * case.logits * (64 if s == "auto" else int(s)) < free]
 
 
 def best_batch(python: Path, case: Case, threads: int, sizes: Sequence[str]) -> tuple[str, dict]:
-    """lm-evaluation-harness's fastest batch size here, one run each, and all those runs."""
+    """lm-evaluation-harness's fastest batch size here, from one run each, and all those runs."""
     tried = {s: evaluate(python, THEIRS, case, threads, s) for s in feasible(case, sizes)}
     if not tried:
         raise QlabError(f"{case.name}: no batch size of {', '.join(sizes)} fits the free memory.")
@@ -213,7 +213,7 @@ def best_batch(python: Path, case: Case, threads: int, sizes: Sequence[str]) -> 
 
 
 def measure(python: Path, case: Case, options: argparse.Namespace) -> list[Record]:
-    """Records of one case: runs of both sides in turn, the order shuffled every round."""
+    """Records of one case: both sides run in turn, in an order that is shuffled every round."""
     print(f"{case.name}: {case.passages} passages, {options.threads} threads", flush=True)
     evaluate(Path(sys.executable), OURS, case, options.threads)  # warms the disk cache
     batch, tried = best_batch(python, case, options.threads, options.batch_sizes)
@@ -295,12 +295,12 @@ def report(table: pd.DataFrame) -> str:
 
 
 def batch_size(text: str) -> str:
-    """A command line's batch size: 'auto' or a whole number."""
+    """Parse a command line's batch size: 'auto' or a whole number."""
     return text if text == "auto" else str(bench.whole(text))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; whatever is wrong with it ends the program with a sentence."""
+    """Parse the command line; if anything is wrong with it, the program ends with a sentence."""
     parser = bench.parser(__doc__, "1 round, 100 passages")
     add, whole = parser.add_argument, bench.whole
     add("--case", choices=CASES, nargs="+", default=list(CASES), help="what to evaluate")
@@ -318,7 +318,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
-    """Measure, write, return the records."""
+    """Measure and write the records; returns them."""
     started, load = time.time(), bench.load()
     python = environment()
     cases = [made for name in options.case if (made := CASES[name](options.limit)) is not None]

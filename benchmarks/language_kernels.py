@@ -2,8 +2,8 @@
 
     python benchmarks/language_kernels.py [--only VARIANT ...] [--quick] [--show] [--help]
 
-One set of weights (SmolLM2-135M, from a GGUF file in QLAB_DATA) in the hands of transformers with
-bitsandbytes, auto-gptq and torchao, of llama.cpp and of ONNX Runtime. README.md beside this file
+One set of weights (SmolLM2-135M, from a GGUF file in QLAB_DATA) is run by transformers with
+bitsandbytes, auto-gptq and torchao, by llama.cpp and by ONNX Runtime. README.md beside this file
 says what is measured and how to read it.
 """
 
@@ -36,7 +36,7 @@ NAME = "language_kernels"
 RECORD = bench.recorder(NAME)
 GGUF, PASSAGES = "llm/SmolLM2-135M-Instruct.Q4_1.gguf", "lambada/lambada_test.jsonl"
 PARENT = "fp32"
-CALIBRATING = 16  # the first passages of the file, left to methods that calibrate
+CALIBRATING = 16  # first passages of the file, left for methods that calibrate
 PROMPT, WRITTEN = 100, 32  # tokens
 PACKAGES = ["torch", "transformers", "auto_gptq", "bitsandbytes", "numpy"]
 
@@ -50,12 +50,12 @@ class Subject(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """Who runs which weights, and how."""
+    """Which engine runs which weights, and how."""
 
-    engine: str  # torch, llama or onnx: a side, its environment
-    source: str  # `float` or `rtn` folder, kind of GGUF file, folder of ONNX
+    engine: str  # torch, llama or onnx: the side and its environment
+    source: str  # `float` or `rtn` folder, kind of GGUF file, or ONNX folder
     bits: int
-    dtype: str = "float32"  # of activations and of what is not quantized; transformers alone
+    dtype: str = "float32"  # of activations and what is not quantized; only for transformers
     how: Mapping = {}  # library that quantizes while loading -> its setting
     group_size: int | None = None
     method: str | None = None
@@ -86,8 +86,8 @@ OVERLAYS = {"torch": True, "llama": False, "onnx": True}  # over qlab's environm
 
 
 def _call(what: str, *command: str | Path, threads: int = 2, told: str = "") -> str:
-    """The last line that a command prints, `told` on its standard input; where it fails, QlabError
-    with `what` and its last words."""
+    """The last line that a command prints, given `told` on its standard input; if it fails,
+    QlabError with `what` and its last line."""
     env = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "USE_TF": "0"}
     call = list(map(str, command))
     done = subprocess.run(call, capture_output=True, text=True, env=env, input=told)
@@ -98,13 +98,13 @@ def _call(what: str, *command: str | Path, threads: int = 2, told: str = "") -> 
 
 
 def requirements(engine: str) -> Path:
-    """What an engine's environment holds."""
+    """The file that lists what an engine's environment holds."""
     return HERE / f"requirements_{engine}.txt"
 
 
 @cache
 def environment(engine: str) -> Path:
-    """The Python of an engine's environment, installed first if it is not there whole."""
+    """The Python of an engine's environment, which is installed first if it is not complete."""
     folder = paths.build() / "peers" / f"kernels_{engine}"
     python, stamp = folder / "bin" / "python", folder / "installed.txt"
     wanted = requirements(engine).read_text() + sys.prefix
@@ -123,10 +123,10 @@ def environment(engine: str) -> Path:
 
 
 class Files(NamedTuple):
-    """What is on disk for all variants, made when first asked for."""
+    """The files of all variants on disk, each made when first asked for."""
 
     data: Path  # QLAB_DATA
-    limit: int  # passages that judge
+    limit: int  # passages to judge on
 
     @property
     def gguf(self) -> Path:
@@ -153,7 +153,7 @@ class Files(NamedTuple):
         return data.from_gguf(self.gguf)
 
     def rounded(self) -> Path:
-        """The same in GPTQ's format, rounded to nearest: its kernel does not ask how."""
+        """The same in GPTQ's format, rounded to nearest: its kernel does not depend on how."""
         how = RoundToNearest(4, 64)
 
         def make(folder: Path) -> None:
@@ -173,7 +173,7 @@ class Files(NamedTuple):
         return self._made("llama", "make_gguf", self.gguf, *kinds) / f"{variant.source}.gguf"
 
     def passages(self) -> list[dict]:
-        """Tokens of the passages that judge, and where the last word begins."""
+        """Tokens of the passages that are judged, and where their last word begins."""
         rows = lambada.read(self.data / PASSAGES)[CALIBRATING:][: self.limit]
         words = decoder.load_tokenizer(self.float())
         longest = decoder.context(decoder.read_config(self.float()))
@@ -195,7 +195,7 @@ def size(source: Path) -> int:
 
 
 def run_side(files: Files, name: str, options: argparse.Namespace, judging: bool = False) -> dict:
-    """What a fresh process tells of a variant: its costs, or with `judging` its answers."""
+    """What a fresh process reports for a variant: its costs or, with `judging`, its answers."""
     variant, rows = VARIANTS[name], files.passages()
     told = {
         "source": str(files.source(variant)),
@@ -213,7 +213,7 @@ def run_side(files: Files, name: str, options: argparse.Namespace, judging: bool
 
 
 def measure(files: Files, names: Sequence[str], options: argparse.Namespace) -> list[dict]:
-    """By variant what its process tells, round after round, the order shuffled in each."""
+    """What each variant's process reports, round after round, in an order shuffled every round."""
     order, rounds = random.Random(0), []
     for _ in progress.bar("rounds of processes")(range(options.processes)):
         rounds.append({n: run_side(files, n, options) for n in order.sample(names, len(names))})
@@ -223,7 +223,7 @@ def measure(files: Files, names: Sequence[str], options: argparse.Namespace) -> 
 def cost_records(
     subject: Subject, rounds: Sequence[Mapping[str, dict]], threads: int
 ) -> list[Record]:
-    """Speed and memory over processes; ratios to the parent are within a round."""
+    """Speed and memory over processes; ratios to the parent are taken within a round."""
     device, found = provenance.device(bench.threads(threads)), []
     for name in rounds[0]:
         told = {key: np.array([r[name][key] for r in rounds]) for key in rounds[0][name]}
@@ -268,14 +268,14 @@ def _about(name: str) -> dict:
 
 
 def run(options: argparse.Namespace, data: Path) -> list[Record]:
-    """All records of the variants that are asked for."""
+    """All records of the variants that were asked for."""
     files = Files(data, options.limit)
     subject = Subject("smollm2_135m_instruct_q4_1", "lambada_openai", file_sha256(files.gguf)[:12])
     names = [n for n in options.only if not (options.no_peers and VARIANTS[n].engine != "torch")]
     found = [
         RECORD.counted(subject, n, "size_bytes", size(files.source(VARIANTS[n])), **_about(n))
         for n in names
-        if not VARIANTS[n].how  # quantized while loading: nothing of its size is on disk
+        if not VARIANTS[n].how  # quantized while loading: no file on disk has its size
     ]
     each = progress.bar("answers")
     found += answer_records(subject, {n: run_side(files, n, options, True) for n in each(names)})
@@ -286,7 +286,7 @@ def run(options: argparse.Namespace, data: Path) -> list[Record]:
 
 
 def report(table: pd.DataFrame) -> str:
-    """A row per variant; in brackets 95 % intervals over processes."""
+    """A row per variant, with 95 % intervals over processes in brackets."""
     columns = {
         "read t/s": ("tokens_per_s_prefill", ".0f", 1),
         "/fp32": ("times_faster_prefill", ".2f", 1),
@@ -320,7 +320,7 @@ def report(table: pd.DataFrame) -> str:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; whatever is wrong with it ends the program with a sentence."""
+    """Parse the command line; if anything is wrong with it, the program ends with a sentence."""
     parser = bench.parser(__doc__, "1 process of 2 rounds, 10 passages")
     add, whole = parser.add_argument, bench.whole
     add("--only", choices=VARIANTS, nargs="+", default=list(VARIANTS), help="variants to measure")
@@ -337,7 +337,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
-    """Measure, write, return the records."""
+    """Measure and write the records; returns them."""
     started, load, data = time.time(), bench.load(), paths.real_data()
     found = run(options, data)
     inputs = {"gguf": file_sha256(data / GGUF), "passages": file_sha256(data / PASSAGES)}

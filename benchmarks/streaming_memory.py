@@ -2,10 +2,10 @@
 
     python benchmarks/streaming_memory.py [--layers N] [--passages N] [--quick] [--show] [--help]
 
-The weights are random: memory does not depend on them. The model is written under build/ shard by
+The weights are random: memory does not depend on them. The model is written under build/, shard by
 shard (6.4 GB), quantized in fresh processes, and deleted. `rtn_w4_g128` goes through all decoder
 layers. `gptq_w4_g128` would take hours on two cores and is stopped after --layers of them: each
-takes the same memory as the one before, and what is written at the end is in the other run.
+takes as much memory as the one before, and the final write is covered by the other run.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import pandas as pd
 from qlab.core import paths, provenance, timing
 from qlab.core.records import Record, pick
 
-# transformers 4 imports TensorFlow where it finds it: half a gigabyte that nothing here uses.
+# transformers 4 imports TensorFlow if it finds it: half a gigabyte that nothing here uses.
 os.environ.setdefault("USE_TF", "0")
 
 NAME = "streaming_memory"
@@ -31,7 +31,7 @@ RECORD = bench.recorder(NAME)
 SUBJECT = bench.Subject("llama_3b_shaped_random", "random_tokens")
 SEED = 0
 TARGET = 1.2  # peak resident memory over the model's float16 size, at most
-TOKENS = 83  # a passage: LAMBADA's mean with Llama 3's tokenizer
+TOKENS = 83  # per passage: LAMBADA's mean with Llama 3's tokenizer
 GPTQ, RTN = "gptq_w4_g128", "rtn_w4_g128"
 ABOUT = {
     "fp16": {"bits": 16},
@@ -54,7 +54,7 @@ PACKAGES = ["torch", "transformers", "auto_gptq", "safetensors", "numpy"]
 
 
 class _Enough(Exception):
-    """As many decoder layers as were asked for are done."""
+    """As many decoder layers are done as were asked for."""
 
 
 def write_model(folder: Path, shape: dict) -> int:
@@ -88,7 +88,7 @@ def write_model(folder: Path, shape: dict) -> int:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """One that knows single bytes: a model folder has one, though nothing is tokenized here."""
+    """Write a tokenizer of single bytes: a model folder has one, but nothing is tokenized here."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -99,7 +99,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def quantize(folder: Path, name: str, layers: int, passages: int) -> None:
-    """Quantize `layers` decoder layers by streaming; in the last, the folder becomes whole."""
+    """Quantize `layers` decoder layers by streaming; after the last one, the folder is complete."""
     import random
 
     from qlab.language import decoder, gptq, streaming
@@ -125,7 +125,7 @@ def quantize(folder: Path, name: str, layers: int, passages: int) -> None:
 
 
 def measure(options: argparse.Namespace) -> list[Record]:
-    """Write the model, quantize it in fresh processes, delete everything; the records."""
+    """Write the model, quantize it in fresh processes, delete everything; returns the records."""
     shape = SHAPE | QUICK if options.quick else SHAPE
     work = paths.build() / "streaming_memory"
     shutil.rmtree(work, ignore_errors=True)
@@ -168,7 +168,7 @@ def report(table: pd.DataFrame) -> str:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; whatever is wrong with it ends the program with a sentence."""
+    """Parse the command line; if anything is wrong with it, the program ends with a sentence."""
     parser = bench.parser(__doc__, "a model of 0.3 GB instead")
     add, most = parser.add_argument, SHAPE["num_hidden_layers"]
     add("--layers", type=bench.whole, default=2, help="decoder layers that GPTQ quantizes (2)")
@@ -181,7 +181,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
-    """Measure, write, return the records."""
+    """Measure and write the records; returns them."""
     started = time.time()
     found = measure(options)
     origin = provenance.collect(bench.chosen(options), {}, PACKAGES, started)

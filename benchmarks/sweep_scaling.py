@@ -1,12 +1,12 @@
-"""How a sweep's time falls with workers and grows with points. Wants a quiet machine of two cores.
+"""How a sweep's time falls with workers and grows with points. Needs a quiet machine of two cores.
 
     python benchmarks/sweep_scaling.py [--quick] [--help]
 
 Every run is a real `make sweep` in an empty folder: points of the embedded Llama, profile smoke,
-one thread each. The parallel part is the time from the start of the first point's job to the end
-of the last one's, interpreters and imports included; planning and merging are outside it.
-Efficiency is T1 / (2 T2) of that part, runs with one and two workers taken in turn. Cost is
-processor time of a whole run by number of points.
+one thread each. The parallel part is the time from the start of the first point's job to the end of
+the last one's, with interpreters and imports but without planning and merging. Efficiency is
+T1 / (2 T2) of that part, with runs of one and two workers taken in turn. Cost is a whole run's
+processor time by number of points.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from qlab.core.records import Record
 from qlab.core.stats import Estimate
 
 NAME = "sweep_scaling"
-BITS = {3: [4, 2], 5: [8, 4, 3, 2]}  # by points of a model, the untouched one included
+BITS = {3: [4, 2], 5: [8, 4, 3, 2]}  # by points per model, the float one included
 MODELS = ["llama_mini", "llama_mini_even"]
 RECORD, SUBJECT = bench.recorder(NAME), bench.Subject("llama_mini", "mini_lambada")
 
@@ -45,7 +45,7 @@ class Run(NamedTuple):
 
 
 def sweep(each: int, models: int, workers: int) -> Run:
-    """Run a sweep of `each` points of so many models in an empty folder."""
+    """Run a sweep with `each` points for each of so many models, in an empty folder."""
     axes = {"method": ["rtn"], "bits": BITS[each], "group": [64], "model": MODELS[:models]}
     entry = {"experiment": "llama_gptq", "profile": "smoke", "axes": axes | {"seed": [0]}}
     with tempfile.TemporaryDirectory() as folder:
@@ -68,13 +68,13 @@ def sweep(each: int, models: int, workers: int) -> Run:
 
 
 def processor_seconds() -> float:
-    """Of all children that have ended, and theirs."""
+    """Processor seconds of all children that have ended, and of their children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def parallel_seconds(folder: Path) -> float:
-    """From Snakemake's own notes of when each point's job began and ended."""
+    """Seconds from the first point's start to the last one's end, by Snakemake's own notes."""
     files = (f for f in (folder / ".snakemake" / "metadata").rglob("*") if f.is_file())
     told = [json.loads(file.read_text()) for file in files]
     points = [one for one in told if one.get("rule") == "point"]
@@ -82,7 +82,7 @@ def parallel_seconds(folder: Path) -> float:
 
 
 def efficiency_records(pairs: Sequence[tuple[Run, Run]], points: int) -> list[Record]:
-    """Of pairs of runs with one and two workers; the interval is the range over pairs."""
+    """Records of pairs of runs with one and two workers; the interval is the range over pairs."""
     found = []
     for part in Run._fields:
         one, two = (np.array([getattr(p[i], part) for p in pairs]) for i in (0, 1))
@@ -100,7 +100,7 @@ def _record(metric: str, values: np.ndarray, points: int) -> Record:
 
 
 def cost_records(runs: dict[int, Run]) -> list[Record]:
-    """Processor seconds by number of points: each; of the line through them slope, start and R2."""
+    """Processor seconds for each number of points; slope, start and R2 of the line through them."""
     points = np.array(list(runs))
     cost = np.array([run.processor for run in runs.values()])
     slope, start = np.polyfit(points, cost, 1)
@@ -115,7 +115,7 @@ def cost_records(runs: dict[int, Run]) -> list[Record]:
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
-    """Measure, write, return the records; a quick run has no line through its costs."""
+    """Measure, write and return the records; a quick run has no line through its costs."""
     started, load, quick = time.time(), bench.load(), options.quick
     os.environ.pop("QLAB_DATA", None)
     sweep(3, 1, 2)  # warm the disk's cache

@@ -1,4 +1,4 @@
-"""What the benchmarks share: their metrics, their command line, records written and shown."""
+"""What the benchmarks share: metrics, the command line, and writing and showing records."""
 
 import argparse
 import functools
@@ -54,12 +54,12 @@ class Subject(NamedTuple):
 
 
 def recorder(name: str) -> Recorder:
-    """Makes the records of a benchmark, which is named after its file."""
+    """Make the recorder of a benchmark, which is named after its file."""
     return Recorder(f"bench_{name}", METRICS)
 
 
 def threads(count: int) -> str:
-    """A thread count as the records have it."""
+    """A thread count as the records write it."""
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
@@ -67,14 +67,14 @@ def threads(count: int) -> str:
 
 
 def whole(text: str) -> int:
-    """A command line's whole number of 1 or more."""
+    """Parse a command line's whole number of 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"Expected a whole number of 1 or more; got '{text}'.")
     return int(text)
 
 
 def parser(doc: str, quick: str) -> argparse.ArgumentParser:
-    """A command line with what all benchmarks take, so that `make bench ARGS=--quick` fits all."""
+    """A command line with what all benchmarks take, so that `make bench ARGS=--quick` suits all."""
     made = argparse.ArgumentParser(description=doc.splitlines()[0])
     switch = functools.partial(made.add_argument, action="store_true")
     made.add_argument("--out", type=Path, help="csv to write or to show (default: the committed "
@@ -101,7 +101,7 @@ def parse(
 
 
 def load() -> float:
-    """The machine's load, with a warning where it is busy."""
+    """The machine's load; prints a warning if it is busy."""
     found = os.getloadavg()[0]
     if found > 0.5:
         print(f"The machine is busy (load {found:.1f}): times come out longer, ratios less sure.")
@@ -114,13 +114,13 @@ def chosen(options: argparse.Namespace) -> dict:
 
 
 def write(found: Sequence[Record], origin: dict, target: Path) -> pd.DataFrame:
-    """Write records and their provenance; returns them as they are read."""
+    """Write records and their provenance; returns the records, read back."""
     records.write_to(target, records.as_table(found), origin)
     return show(target)
 
 
 def show(source: Path) -> pd.DataFrame:
-    """The records written before."""
+    """The records that were written before."""
     if not source.is_file():
         raise QlabError(f"There are no results at {source}; run without --show to measure them.")
     return records.read_file(source)
@@ -131,7 +131,7 @@ def main(
     measured: Callable[[argparse.Namespace], pd.DataFrame],
     report: Callable[[pd.DataFrame], str],
 ) -> int:
-    """Measure or show, and print what came out; returns the exit status."""
+    """Measure or show, and print the report; returns the exit status."""
     try:
         print(report(show(options.out) if options.show else measured(options)))
     except QlabError as error:

@@ -1,4 +1,4 @@
-"""The benchmarks of CenterNet: a random network at full size, and a detector's .tflite files."""
+"""CenterNet graphs to benchmark: a random network at full size, and a detector's .tflite files."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SUBPIXEL = "int8_dynamic_subpixel"  # the cure: int8_dynamic of the twin without
 SELECTIVE_SUBPIXEL = "int8_selective_subpixel"  # and int8_selective of the same twin
 OF_THE_TWIN = {SUBPIXEL: "int8_dynamic", SELECTIVE_SUBPIXEL: "int8_selective"}
 SLOW = "int16x8"  # LiteRT has only reference kernels for it: 25 s an image
-# By ai-edge-quantizer, with the recipe of this name there; the others by TensorFlow's converter.
+# Made by ai-edge-quantizer with its recipe of this name; the others by TensorFlow's converter.
 RECIPES = {
     "int8_dynamic_deconv_fp32": "dynamic_wi8_afp32",
     "int8_static": "static_wi8_ai8",
@@ -34,12 +34,12 @@ def images(split: str, count: int) -> list[np.ndarray]:
 
 
 def settle(model, batch: np.ndarray) -> None:
-    """Give a random network the statistics a trained one has, from one pass over `batch`.
+    """Give a random network the statistics that a trained one has, from one pass over `batch`.
 
-    Batch normalization's moving averages become the batch's; without them activations mean
-    nothing. The last scale of each residual branch becomes DAMPING (Goyal et al., arXiv
-    1706.02677, section 5.1, start training from 0): at full strength a deep random network
-    amplifies rounding until less signal than noise arrives.
+    Batch normalization's moving averages become those of the batch; without them, activations mean
+    nothing. The last scale of each residual branch becomes DAMPING (Goyal et al., arXiv 1706.02677,
+    section 5.1, start training from 0): at full strength, a deep random network amplifies rounding
+    until there is more noise than signal.
     """
     norms = [x for x in model.layers if type(x).__name__ == "BatchNormalization"]
     for norm in norms:
@@ -50,7 +50,7 @@ def settle(model, batch: np.ndarray) -> None:
 
 
 def saved_models(calibration: Sequence[np.ndarray]) -> Path:
-    """Folder with the SavedModels `transposed` and `subpixel`: the same function, two necks."""
+    """Folder with the SavedModels `transposed` and `subpixel`: the same function with two necks."""
     from bench import centernet_network as network
 
     recipe = {
@@ -85,7 +85,7 @@ def tflite(
 ) -> dict[str, Path]:
     """The .tflite of each of some VARIANTS, fp32 first, for calibration images uint8 [h, w, 3].
 
-    Beside the decoding, int8_selective leaves operators float whose output's name has `more` in it.
+    Besides the decoding, int8_selective leaves operators float with `more` in their output's name.
     """
     recipe = {
         "saved_model": file_sha256(saved_model),
@@ -126,7 +126,7 @@ def converted(saved_model: Path, variant: str, shape: Sequence[int]) -> bytes:
 
 
 def quantized(fp32: Path, variant: str, samples: list[dict], more: str) -> bytes:
-    """A variant of RECIPES by ai-edge-quantizer; inputs and outputs stay as they are."""
+    """A variant of RECIPES by ai-edge-quantizer; inputs and outputs keep their types."""
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
     kind = qtyping.TFLOperationName

@@ -1,8 +1,8 @@
 """CenterNet ResNet50-v2 512, the network of TensorFlow's detection zoo, with random weights.
 
-Model and heads follow Zhou, Wang and Krähenbühl, "Objects as Points" (arXiv 1904.07850), the
-backbone He et al., "Identity Mappings in Deep Residual Networks" (arXiv 1603.05027), the neck of
-transposed convolutions Xiao et al. (arXiv 1804.06208).
+Model and heads follow Zhou, Wang and Krähenbühl, "Objects as Points" (arXiv 1904.07850); the
+backbone, He et al., "Identity Mappings in Deep Residual Networks" (arXiv 1603.05027); the neck of
+transposed convolutions, Xiao et al. (arXiv 1804.06208).
 """
 
 from qlab.core import quiet
@@ -38,7 +38,7 @@ def _block(x, width: int, stride: int, project: bool, name: str):
 
 
 def backbone(x):
-    """Feature map of ResNet50-v2: [n, h, w, 3] -> [n, h / 32, w / 32, 2048]."""
+    """ResNet50-v2 up to its feature map: [n, h, w, 3] -> [n, h / 32, w / 32, 2048]."""
     x = layers.Conv2D(64, 7, 2, "same", name="stem_conv")(x)
     x = layers.MaxPooling2D(3, 2, "same", name="stem_pool")(x)
     for s, (width, count) in enumerate(STAGES, 1):

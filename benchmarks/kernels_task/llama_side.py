@@ -8,7 +8,7 @@ LONGEST = 512  # tokens
 
 
 class Engine:
-    """A GGUF file on one passage."""
+    """A GGUF file that reads one passage."""
 
     def __init__(self, told: dict) -> None:
         self.model = llama_cpp.Llama(
@@ -26,13 +26,13 @@ class Engine:
         self.model.reset()
 
     def feed(self, tokens: list[int]) -> int:
-        """Read tokens after those read so far; the most probable next one."""
+        """Read more tokens after those read so far; returns the most probable next one."""
         self.model.eval(tokens)
         last = llama_cpp.llama_get_logits_ith(self.model.ctx, -1)
         return int(np.ctypeslib.as_array(last, (self.model.n_vocab(),)).argmax())
 
     def logits(self, tokens: list[int]) -> np.ndarray:
-        """Of a passage, after each of its tokens."""
+        """The logits of a passage, after each of its tokens."""
         self.start()
         self.model.eval(tokens)
         return self.model.scores[: len(tokens)]

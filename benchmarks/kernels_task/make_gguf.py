@@ -1,4 +1,4 @@
-"""`make_gguf.py GGUF OUT KIND...`: the weights of a GGUF file in other kinds, by way of float32."""
+"""`make_gguf.py GGUF OUT KIND...`: convert a GGUF file's weights to other kinds, via float32."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import llama_cpp
 
 
 def write(source: str, target: str, kind: str) -> None:
-    """Write a file of one kind; RuntimeError if llama.cpp could not."""
+    """Write a file of one kind; RuntimeError if llama.cpp fails to."""
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_{kind}")
     settings.allow_requantize = True

@@ -1,8 +1,8 @@
-"""`make_onnx.py FOLDER OUT`: fp32/, int8/ and int4/ of a float Hugging Face folder.
+"""`make_onnx.py FOLDER OUT`: write fp32/, int8/ and int4/ of a float Hugging Face folder.
 
-onnxruntime-genai's builder writes the graph, ONNX Runtime's own quantizer the weights, in groups of
-32 and multiplied in int8 (`accuracy_level` 4). In int4 the head stays float, as the other 4-bit
-variants leave it.
+onnxruntime-genai's builder writes the graph; ONNX Runtime's own quantizer writes the weights, in
+groups of 32 and multiplied in int8 (`accuracy_level` 4). In int4 the head stays float, as in the
+other 4-bit variants.
 """
 
 import os

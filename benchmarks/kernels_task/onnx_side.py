@@ -8,7 +8,7 @@ import side
 
 
 class Engine:
-    """A decoder with its past as inputs and outputs, on one passage."""
+    """A decoder, with its past as inputs and outputs, that reads one passage."""
 
     def __init__(self, told: dict) -> None:
         options = onnxruntime.SessionOptions()
@@ -20,7 +20,7 @@ class Engine:
 
     def start(self) -> None:
         """Forget what was read."""
-        # Of each: one passage, heads, no token, the width of a head.
+        # The shape of each: one passage, heads, no token yet, the width of a head.
         self.state = [np.zeros((1, i.shape[1], 0, i.shape[3]), np.float32) for i in self.past]
 
     def _run(self, tokens: list[int]) -> np.ndarray:
@@ -32,11 +32,11 @@ class Engine:
         return logits[0]
 
     def feed(self, tokens: list[int]) -> int:
-        """Read tokens after those read so far; the most probable next one."""
+        """Read more tokens after those read so far; returns the most probable next one."""
         return int(self._run(tokens)[-1].argmax())
 
     def logits(self, tokens: list[int]) -> np.ndarray:
-        """Of a passage, after each of its tokens."""
+        """The logits of a passage, after each of its tokens."""
         self.start()
         return self._run(tokens)
 

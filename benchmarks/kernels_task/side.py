@@ -1,8 +1,8 @@
 """One variant in a fresh process: what it costs and what it answers; a side brings the engine.
 
-An engine has `start()`, which forgets all it has read, `feed(tokens)`, which reads some more and
-returns the most probable next one, and `logits(tokens)` of a passage, [tokens, vocabulary].
-Imports nothing but numpy and Python's own modules, for every environment runs it.
+An engine has `start()`, which forgets all it has read; `feed(tokens)`, which reads more and returns
+the most probable next token; and `logits(tokens)` of a passage, [tokens, vocabulary]. Imports only
+numpy and Python's own modules, because it runs in every environment.
 """
 
 import ctypes
@@ -29,14 +29,14 @@ def memory(peak: bool = False) -> int:
 
 
 def forget_peak() -> None:
-    """Give what is free back to the system, and let the peak start from what is left."""
+    """Return free memory to the system, and let the peak start from what is left."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     RESET.write_text("5")
 
 
 def measure(engine, told: dict) -> dict:
-    """Tokens per second of reading and of writing, each the median of the rounds."""
+    """Tokens per second of reading and of writing, each the median over the rounds."""
     prompt, read, write = told["prompt"], [], []
 
     def once(tokens: int) -> tuple[float, float]:
@@ -76,7 +76,7 @@ def judge(engine, passages: list[dict]) -> dict:
 
 
 def main(load: Callable[[dict], object]) -> None:
-    """Load what standard input tells of, measure or judge it, print JSON as the last line."""
+    """Load what standard input describes, measure or judge it, print JSON as the last line."""
     told = json.loads(sys.stdin.read())
     imports, start = memory(), time.perf_counter()
     engine = load(told)

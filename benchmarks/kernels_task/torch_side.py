@@ -4,7 +4,7 @@ import os
 import warnings
 
 os.environ["USE_TF"] = "0"  # transformers would import TensorFlow, for nothing
-warnings.simplefilter("ignore")  # of torchao's import; what fails still raises
+warnings.simplefilter("ignore")  # those of torchao's import; errors still raise
 
 import side  # noqa: E402
 import torch  # noqa: E402
@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig  # noqa: E402
 
 
 def torchao_config(name: str):
-    """torchao's configuration of a name."""
+    """torchao's configuration with this name."""
     from torchao import quantization
 
     return {
@@ -22,12 +22,12 @@ def torchao_config(name: str):
 
 
 def is_quantized(module: torch.nn.Module, name: str) -> bool:
-    """Whether torchao quantizes a module: the linear layers of the decoder layers, as elsewhere."""
+    """Whether torchao quantizes a module: the linear layers in decoder layers, as elsewhere."""
     return isinstance(module, torch.nn.Linear) and name != "lm_head"
 
 
 class Engine:
-    """A causal model of transformers on one passage."""
+    """A causal model of transformers that reads one passage."""
 
     def __init__(self, told: dict) -> None:
         torch.set_num_threads(told["threads"])
@@ -57,7 +57,7 @@ class Engine:
 
     @torch.inference_mode()
     def feed(self, tokens: list[int]) -> int:
-        """Read tokens after those read so far; the most probable next one."""
+        """Read more tokens after those read so far; returns the most probable next one."""
         places = torch.arange(self.seen, self.seen + len(tokens))
         said = self.model(
             torch.tensor([tokens]),
@@ -71,7 +71,7 @@ class Engine:
 
     @torch.inference_mode()
     def logits(self, tokens: list[int]):
-        """Of a passage, after each of its tokens."""
+        """The logits of a passage, after each of its tokens."""
         return self.model(torch.tensor([tokens]), use_cache=False).logits[0].float().numpy()
 
 

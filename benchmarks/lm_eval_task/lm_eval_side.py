@@ -1,8 +1,8 @@
-"""lm-evaluation-harness's side, run in the peers' environment, float32.
+"""lm-evaluation-harness's side, run in the peers' environment, in float32.
 
     lm_eval_side.py MODEL_FOLDER PASSAGES.jsonl THREADS LIMIT OUT.json BATCH_SIZE
 
-No standard errors are asked for: its bootstrap of the perplexity would take minutes, and qlab makes
+No standard errors are asked for: bootstrapping the perplexity would take minutes, and qlab computes
 none here either.
 """
 

@@ -1,4 +1,4 @@
-"""What both sides tell of themselves; imports nothing but Python's own modules."""
+"""What both sides report about themselves; imports only Python's own modules."""
 
 import importlib.metadata
 import json

@@ -1,8 +1,8 @@
 """A random Llama as wide as Llama-3.2-3B, two layers deep, and passages for it.
 
-Its vocabulary of 128,256 is what makes scoring all positions dear; weights need not mean anything
-for that. With layers that add little to a tied embedding the model repeats its last input token,
-and some passages end with a word twice: otherwise acc would be 0 on both sides and prove nothing.
+Its vocabulary of 128,256 is what makes scoring all positions expensive; the weights need not mean
+anything for that. As layers add little to a tied embedding, the model repeats its last token, and
+some passages end with a word twice: otherwise acc would be 0 on both sides and prove nothing.
 """
 
 import itertools
@@ -25,7 +25,7 @@ SHAPE = {
     "bos_token_id": 0,
     "eos_token_id": 1,
 }
-DAMPING = 0.05  # of what layers add; then a repeated token has a logit of about 15, others 0 to 5
+DAMPING = 0.05  # factor on what layers add: a repeated token's logit is about 15, others' 0 to 5
 SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>"]
 
 
@@ -36,7 +36,7 @@ def _join(left: list[str], right: list[str]) -> list[tuple[str, str]]:
 def merges() -> list[tuple[str, str]]:
     """Byte-pair merges that fill the vocabulary: syllables, half words, words, words with space.
 
-    No syllable belongs to both halves of its word, so that the order of merges decides nothing.
+    No syllable occurs in both halves of a word, so the order of merges makes no difference.
     """
     first, second = _join("bcdfghjklm", "aeiou"), _join("npqrstvwxz", "aeiou")
     halves = _join(["".join(s) for s in first], ["".join(s) for s in second])
@@ -72,9 +72,9 @@ def write_tokenizer(folder: Path) -> list[str]:
 
 
 def write_passages(file: Path, words: list[str], count: int) -> None:
-    """`count` passages as long as LAMBADA's (median 58 words); a third end with a word twice.
+    """Write `count` passages as long as LAMBADA's (median 58 words); a third end with a word twice.
 
-    The first has 180 words, as LAMBADA's longest: the longest one decides the peak of memory.
+    The first has 180 words, like LAMBADA's longest, because the longest decides the peak memory.
     """
     choose = random.Random(2)
     with file.open("w") as stream:
@@ -87,7 +87,7 @@ def write_passages(file: Path, words: list[str], count: int) -> None:
 
 
 def write(folder: Path, count: int) -> None:
-    """The model (bfloat16, as the 3B one is published) and passages.jsonl in `folder`."""
+    """Write the model (bfloat16, as the 3B one is published) and passages.jsonl into `folder`."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

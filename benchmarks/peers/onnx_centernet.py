@@ -1,11 +1,11 @@
-"""ONNX Runtime's side of the comparison; run by `onnx_peer.py` in the peers' own environment.
+"""ONNX Runtime's side of the comparison; `onnx_peer.py` runs it in the peers' own environment.
 
     onnx_centernet.py convert FP32.tflite CALIBRATION.npy FOLDER LEFT_FLOAT
     onnx_centernet.py detect MODEL.onnx IMAGES.npy OUTPUTS.npz
     onnx_centernet.py serve THREADS IMAGE.npy VARIANT=MODEL.onnx ...
 
-CALIBRATION and IMAGES are uint8 [n, 1, H, W, 3], IMAGE uint8 [1, H, W, 3]. Imports nothing of
-qlab: only what requirements.txt beside it names.
+CALIBRATION and IMAGES are uint8 [n, 1, H, W, 3], IMAGE is uint8 [1, H, W, 3]. Imports nothing of
+qlab, only what requirements.txt beside it names.
 """
 
 import sys
@@ -34,10 +34,10 @@ def decoding(model) -> list[str]:
 def convert(tflite: Path, calibration: Path, folder: Path, left_float: str) -> None:
     """Write onnx_fp32, onnx_int8_dynamic and onnx_int8_selective into `folder`.
 
-    Weights per channel, activations uint8 (U8S8) in the static one, as ONNX Runtime's manual
+    The static one has weights per channel and uint8 activations (U8S8), as ONNX Runtime's manual
     advises for x86 with VNNI. Decoding stays float in both, and what has `left_float` in its name
-    in the static one. The dynamic one's weights are per tensor, which a depthwise convolution does
-    not survive (AP .013 instead of .28 on 8 images of the trained CenterNet): they stay float.
+    in the static one. The dynamic one's weights are per tensor, which ruins depthwise convolutions
+    (AP .013 instead of .28 on 8 images of the trained CenterNet): these stay float.
     """
     import onnx
     import tf2onnx
@@ -55,7 +55,7 @@ def convert(tflite: Path, calibration: Path, folder: Path, left_float: str) -> N
     quantization.quantize_dynamic(
         prepared,
         folder / "onnx_int8_dynamic.onnx",
-        weight_type=kinds.QUInt8,  # the CPU has no ConvInteger for int8 weights, nor per channel
+        weight_type=kinds.QUInt8,  # the CPU's ConvInteger takes no int8 weights, nor per channel
         nodes_to_exclude=after + depthwise,
     )
     quantization.quantize_static(
@@ -72,7 +72,7 @@ def convert(tflite: Path, calibration: Path, folder: Path, left_float: str) -> N
 
 
 class Images:
-    """Calibration images one by one, as `onnxruntime.quantization.CalibrationDataReader`."""
+    """Calibration images one by one, as an `onnxruntime.quantization.CalibrationDataReader`."""
 
     def __init__(self, file: Path, name: str):
         self.rest = iter([{name: image} for image in np.load(file)])
@@ -82,12 +82,12 @@ class Images:
 
 
 def session(model: str, threads: int) -> onnxruntime.InferenceSession:
-    """A model on the CPU, all graph optimizations on (the default)."""
+    """A model on the CPU, with all graph optimizations on (the default)."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Threads that wait for work in a loop would take a core from whatever is timed next.
+    # Threads that wait in a loop for work would take a core from whatever is timed next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -1,7 +1,7 @@
-"""ONNX Runtime beside LiteRT: its environment, its files, its clock, from our side.
+"""ONNX Runtime beside LiteRT, from our side: its environment, its files, its clock.
 
-The other side is `onnx_centernet.py`, which runs in an environment of its own under build/, made
-when first needed: converter and runtime are no part of qlab's lock.
+The other side is `onnx_centernet.py`, which runs in a separate environment under build/, made when
+first needed, because converter and runtime are not part of qlab's lock.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
 SCRIPT = HERE / "onnx_centernet.py"
 VARIANTS = ("onnx_fp32", "onnx_int8_dynamic", "onnx_int8_selective")
-TOLERANCE = 1e-3  # largest difference of a box (share of the image) or a score that is rounding
+TOLERANCE = 1e-3  # largest difference in a box (share of the image) or a score that can be rounding
 
 
 def _run(what: str, *command: str | Path) -> None:
-    """Run a command; where it fails, raise QlabError with `what` and its last line."""
+    """Run a command; if it fails, raise QlabError with `what` and its last line."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
@@ -41,7 +41,7 @@ def pins() -> dict[str, str]:
 
 
 def environment() -> Path:
-    """The Python of the peers' environment, installed first if it is not there whole."""
+    """The Python of the peers' environment, which is installed first if it is not complete."""
     folder = paths.build() / "peers" / "onnx"
     python, stamp = folder / "bin" / "python", folder / "installed.txt"
     if not (stamp.is_file() and stamp.read_text() == REQUIREMENTS.read_text()):
@@ -56,10 +56,10 @@ def environment() -> Path:
 def files(
     python: Path, fp32: Path, calibration: np.ndarray, left_float: str = ""
 ) -> dict[str, Path]:
-    """The .onnx file of each of VARIANTS, from the float .tflite: so it is the same graph.
+    """The .onnx file of each of VARIANTS, from the float .tflite, so that the graph is the same.
 
-    `calibration` is uint8 [n, 1, H, W, 3], the images that calibrate the .tflite files too; what
-    has `left_float` in its name is left float there too.
+    `calibration` is uint8 [n, 1, H, W, 3], the images that also calibrate the .tflite files; what
+    has `left_float` in its name stays float here, too.
     """
     recipe = {
         "engine": "tf2onnx, onnxruntime.quantization",
@@ -84,7 +84,7 @@ def files(
 def detections(
     python: Path, model: Path, fp32: Path, images: Sequence[np.ndarray]
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each image (uint8 [H, W, 3]) what a .onnx of `fp32` answers, as `Detector.detections`."""
+    """What a .onnx of `fp32` answers for each image (uint8 [H, W, 3]), as `Detector.detections`."""
     with tempfile.TemporaryDirectory() as folder:
         given, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
         np.save(given, np.stack(images)[:, None])
@@ -99,8 +99,8 @@ def detections(
 def differences(python: Path, model: Path, fp32: Path, image: np.ndarray) -> dict[str, float]:
     """Largest difference of boxes and of scores between the .onnx and the .tflite on one image.
 
-    Raises QlabError where it is more than TOLERANCE: then they are not the same function and no
-    time of one can be set beside the other's.
+    Raises QlabError if it exceeds TOLERANCE: they are then not the same function, and their times
+    cannot be compared.
     """
     [theirs], ours = detections(python, model, fp32, [image]), Detector(fp32, 1)(image)
     apart = [float(np.abs(a - b).max()) for a, b in zip(theirs, ours, strict=True)]
@@ -116,8 +116,8 @@ def differences(python: Path, model: Path, fp32: Path, image: np.ndarray) -> dic
 class Server:
     """A process that holds the .onnx files ready and runs one on request; a context manager.
 
-    `seconds` keeps, by variant, what the process's own clock said of each run, so that the way
-    there and back through the pipe does not count.
+    `seconds` has, by variant, what that process's own clock measured for each run, so the time
+    spent in the pipe does not count.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it died: `run` has said so
+        with contextlib.suppress(BrokenPipeError):  # it died: `run` has reported it
             self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()

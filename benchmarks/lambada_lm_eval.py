@@ -100,7 +100,7 @@ def evaluate(python: Path, side: str, case: Case, threads: int, batch: str = "")
     env = os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "RAYON_NUM_THREADS": str(threads),
-        "USE_TF": "0",  # transformers would import TensorFlow, on both sides, for nothing
+        "USE_TF": "0",  # or transformers would import TensorFlow on both sides, needlessly
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "HF_HOME": str(paths.build() / "peers" / "huggingface"),

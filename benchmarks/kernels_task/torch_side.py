@@ -3,7 +3,7 @@
 import os
 import warnings
 
-os.environ["USE_TF"] = "0"  # transformers would import TensorFlow, for nothing
+os.environ["USE_TF"] = "0"  # or transformers would import TensorFlow needlessly
 warnings.simplefilter("ignore")  # those of torchao's import; errors still raise
 
 import side  # noqa: E402

@@ -88,7 +88,7 @@ def output_error(weight: np.ndarray, other: np.ndarray, moments: np.ndarray) -> 
 
 
 def energy(matrix: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Mean of |M x|^2 over the inputs x behind `moments`; for [..., in, in] the shape is [...]."""
+    """Mean of |M x|^2 over the inputs x behind `moments`: [...] for moments [..., in, in]."""
     return ((matrix @ moments) * matrix).sum((-2, -1))
 
 

@@ -10,7 +10,7 @@ KAGGLE_LIMIT = 20 * 10**9  # bytes that a session may leave in /kaggle/working
 
 
 def free(folder: Path) -> int:
-    """Bytes that can still be written to a folder, existing or not; Kaggle's own limit counts."""
+    """Bytes that can still be written to a folder, existing or not; /kaggle/working has a limit."""
     there = next(p for p in (folder, *folder.parents) if p.exists()).resolve()
     left = shutil.disk_usage(there).free
     working = paths.kaggle() and (paths.kaggle() / "working").resolve()

@@ -53,6 +53,6 @@ def read_image(path: Path) -> np.ndarray:
             raise QlabError(f"{path} has more than 8 bits a channel; convert it to 8.")
         if isinstance(path, AsStored):
             return np.asarray(pixels)
-        pixels.info.clear()  # exif_transpose fails on bad tags: it gets the orientation alone
+        pixels.info.clear()  # exif_transpose fails on bad tags: give it only the orientation
         pixels.getexif()[_ORIENTATION] = _orientation(image)
         return np.asarray(ImageOps.exif_transpose(pixels))

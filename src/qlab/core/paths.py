@@ -24,7 +24,7 @@ def build() -> Path:
 
 
 def models() -> Path:
-    """Folder of the embedded models, each in a folder of its own."""
+    """Folder that holds a folder for each embedded model."""
     return home() / "data" / "models"
 
 

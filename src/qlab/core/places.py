@@ -130,7 +130,7 @@ def _t_test(values: np.ndarray) -> float:
 
 
 def _detectable(values: np.ndarray) -> float:
-    """Smallest mean that a paired t test sees with 80 % power; 0 where nothing scatters."""
+    """Smallest mean that a paired t test detects with 80 % power; 0 where nothing scatters."""
     effect = TTestPower().solve_power(nobs=len(values), alpha=0.05, power=0.8)
     return float(np.squeeze(effect)) * float(np.std(values, ddof=1))
 

@@ -25,32 +25,32 @@ class Record:
     What a column may hold is checked when records are written and read; see `check`."""
 
     experiment: Text  # names the file: `data/results/<profile>/<experiment>.csv`
-    model: Text  # what was quantized, by its name
+    model: Text  # name of what was quantized
     dataset: Text  # what it was judged on, with variant and split in the name
     variant: Text  # what was done to the model; the float parent is one too
     metric: Text  # what was measured; one metric has one unit
-    value: FiniteFloat  # what was found, in the unit
+    value: FiniteFloat  # the number itself, in the unit
     unit: Text  # "1" for shares and scores
-    ci_low: FiniteFloat | None = None  # of a 95 % interval; None where none is defined
-    ci_high: FiniteFloat | None = None  # comes with ci_low
+    ci_low: FiniteFloat | None = None  # lower end of the 95 % interval; None if none is defined
+    ci_high: FiniteFloat | None = None  # upper end; comes with ci_low
     n: PositiveInt = 1  # items behind the value
-    seed: int | None = None  # of what was drawn at random; None where nothing was
+    seed: int | None = None  # of the random draws; None if nothing was drawn
     device: Text = field(default_factory=processor)  # the processor it ran on, then threads
     parent: str | None = None  # hash of the float model's files, where the model has more than one
-    method: str | None = None  # that made the variant: gptq, rtn, qat, ptq, ...
+    method: str | None = None  # how the variant was made: gptq, rtn, qat, ptq, ...
     bits: int | None = None  # of the weights
     group_size: int | None = None  # weights that share a scale
-    k: int | None = None  # layers that are quantized, or the k of top-k
+    k: int | None = None  # number of layers quantized, or the k of top-k
     where: str | None = None  # the end that layers are counted from, or the side of a graph
     part: str | None = None  # of a model: a layer; of evidence: an effect; of claims: a tier
     depth: int | None = None  # position of the part in the model, in order of execution, from 0
     condition: str | None = None  # of the data or of how it is read, if not the usual one
-    strength: int | None = None  # of a condition
+    strength: int | None = None  # of the condition
     clock: bool = False  # whether a clock or a meter was involved
-    better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
+    better: int = 0  # 1 if more is better, -1 if less is, 0 if neither
 
 
-COLUMNS = [f.name for f in fields(Record)]  # of a table of records, in order
+COLUMNS = [f.name for f in fields(Record)]  # columns of a table of records, in order
 # What makes two records the same record, on whatever machine.
 KEY = ["experiment", "model", "dataset", "variant", "metric", "k", "where"]
 KEY += ["part", "depth", "condition", "strength", "seed"]
@@ -152,7 +152,7 @@ def pick(table: pd.DataFrame, metric: str | list[str], **where) -> pd.DataFrame:
 
 
 def value(table: pd.DataFrame, variant: str, metric: str) -> float | None:
-    """The first record of a variant's metric; None where there is none."""
+    """The first record of a variant's metric; None if there is none."""
     found = pick(table, metric, variant=variant)["value"]
     return float(found.iloc[0]) if len(found) else None
 
@@ -181,7 +181,7 @@ class Metric(NamedTuple):
     """What every record of a metric has in common."""
 
     unit: str  # of its values; "1" for shares and scores
-    better: int = 0  # 1 where more is better, -1 where less is, 0 where neither
+    better: int = 0  # 1 if more is better, -1 if less is, 0 if neither
     clock: bool = False  # whether a clock or a meter is involved
 
 

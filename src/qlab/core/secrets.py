@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-MARKER = "***SECRET***"  # stands where a secret stood
+MARKER = "***SECRET***"  # takes the place of a secret
 # HF_TOKEN, KAGGLE_KEY, db_password_old and the like.
 _NAMED = re.compile("(TOKEN|_KEY|APIKEY|SECRET)$|PASSWORD|PASSWD|PASSPHRASE", re.I)
 _SHORTEST = 6  # a shorter value ("1", "true") is a switch, and occurs everywhere

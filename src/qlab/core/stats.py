@@ -14,7 +14,7 @@ class Estimate(NamedTuple):
     """A value with its 95 % interval and the number of items behind it."""
 
     value: float
-    low: float  # lower end of the interval; NaN where none is defined
+    low: float  # lower end of the interval; NaN if none is defined
     high: float  # upper end
     n: int  # items behind it
 

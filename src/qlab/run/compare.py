@@ -53,7 +53,7 @@ def load(place: Path, profile: str) -> pd.DataFrame:
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
-    """Every record of either table, and what is to be said of it; the rules are above.
+    """Every record of either table, and how it compares; the rules are above.
 
     Columns: those of `records.KEY`, kind (of LISTED or COUNTED), clock, and a record's other
     columns twice, as value_a and value_b, and so on; for claims also `verdict_a` and `verdict_b`.

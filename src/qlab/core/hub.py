@@ -20,7 +20,7 @@ def is_name(text: str) -> bool:
 def model(name: str, weights: bool = True) -> Path:
     """The folder of a hub model in Hugging Face's cache, downloaded if it is missing; without
     `weights`, only its configuration and tokenizer, some megabytes. QlabError: the model is gated
-    or unknown, or it is neither cached nor can the hub be reached."""
+    or unknown, or it is not cached and the hub cannot be reached."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 

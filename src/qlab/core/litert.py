@@ -13,7 +13,7 @@ from qlab.core.errors import QlabError
 
 
 def interpreter(content: bytes, threads: int, xnnpack: bool = True, keep: bool = False):
-    """A LiteRT interpreter of a .tflite's bytes, tensors allocated; `keep` all of them readable."""
+    """A LiteRT interpreter of a .tflite's bytes, tensors allocated; `keep` makes all readable."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

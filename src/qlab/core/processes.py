@@ -1,4 +1,4 @@
-"""Computations spread over processes; times, instead, are compared where nothing else runs."""
+"""Computations spread over processes. Times are not: they are compared where nothing else runs."""
 
 import os
 import signal
@@ -37,8 +37,8 @@ def starmap(
 
 
 def _pool(processes: int):
-    """The processes kept from earlier calls; new ones if one was killed or the environment changed.
-    Not joblib's `Parallel`, which would give each of them one thread and large arrays read-only."""
+    """The processes kept so far; new ones if one was killed or what they inherit has changed. Not
+    joblib's `Parallel`, which would give each of them one thread and large arrays read-only."""
     # Threads that wait in a loop keep others off the core: PyTorch then takes ten times as long.
     inherited = {"OMP_WAIT_POLICY": "PASSIVE"}
     inherited |= {k: v for k, v in os.environ.items() if k.startswith(("QLAB_", "OMP_"))}

@@ -161,6 +161,6 @@ def paired(a: np.ndarray, b: np.ndarray) -> Flips:
 def smallest_detectable(n: int, discordant: float) -> float:
     """Smallest true difference of paired shares that a 5 % test detects with 80 % power.
     `discordant` is the share of items on which the two differ (Connor 1987, normal approximation).
-    At least six items: with fewer, the exact test does not reject (2 x 0.5^6 = 0.031)."""
+    It is at least six items: with fewer, the exact test does not reject (2 x 0.5^6 = 0.031)."""
     z = stats.norm.ppf([0.975, 0.8]).sum()
     return float(max(z * np.sqrt(discordant / n), 6 / n))

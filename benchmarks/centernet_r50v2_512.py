@@ -95,7 +95,7 @@ def time_records(
     """Milliseconds per image, and ratios to fp32 and to ONNX Runtime, of one block of rounds.
 
     `seconds` maps variants to [rounds]. A ratio is the median over rounds of the ratio within
-    the round; intervals are those of `statistics.median`.
+    the round; intervals are those of `stats.median`.
     """
     used = bench.threads(threads)
     where = {"condition": used, "device": provenance.device(used)}

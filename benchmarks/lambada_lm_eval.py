@@ -43,15 +43,13 @@ PACKAGES = ["torch", "transformers", "tokenizers", "safetensors", "numpy"]
 
 
 class Case(NamedTuple):
-    """What is evaluated, and the targets: our speed over theirs, our memory over theirs."""
+    """What is evaluated."""
 
     name: str
     dataset: str
     folder: Path
     file: Path
     passages: int
-    faster: float
-    memory: float | None
     logits: int  # bytes of one passage's logits at its longest
 
 
@@ -139,7 +137,7 @@ def stories(limit: int | None) -> Case | None:
               "lambada/lambada_test.jsonl.")  # fmt: skip
         return None
     count = min(limit or 5153, 5153)
-    return Case("stories", "lambada_openai", folder, data / file, count, 1.4, None, 512 * 512 * 4)
+    return Case("stories", "lambada_openai", folder, data / file, count, 512 * 512 * 4)
 
 
 def wide(limit: int | None) -> Case:
@@ -155,7 +153,7 @@ def wide(limit: int | None) -> Case:
     folder = artefact("wide_llama", recipe, lambda f: wide_llama.write(f, WIDE_PASSAGES))
     count = min(limit or WIDE_PASSAGES, WIDE_PASSAGES)
     logits = 260 * wide_llama.VOCABULARY * 4
-    return Case("wide", "random_words", folder, folder / "passages.jsonl", count, 3.0, 0.5, logits)
+    return Case("wide", "random_words", folder, folder / "passages.jsonl", count, logits)
 
 
 def smollm2(limit: int | None, bos: bool = False) -> Case | None:
@@ -173,7 +171,7 @@ def smollm2(limit: int | None, bos: bool = False) -> Case | None:
         recipe = {"code": file_sha256(Path(__file__)), "folder": file_sha256(folder)}
         folder = artefact("bos", recipe, functools.partial(with_bos, folder))
     count = min(limit or SMOLLM2_PASSAGES, 5153)
-    return Case(name, "lambada_openai", folder, data / file, count, 2.0, None, 512 * 49_152 * 4)
+    return Case(name, "lambada_openai", folder, data / file, count, 512 * 49_152 * 4)
 
 
 def with_bos(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from qlab.by_hand import grid as by_hand
 
 
 class Exercise(NamedTuple):
-    """A question with one answer, which is right to three digits."""
+    """A question with one answer, which is right to 1 %."""
 
     right: Any
     think: str  # a hint
@@ -105,7 +105,7 @@ def _off(weight: np.ndarray, *grid, **more) -> float:
 
 
 def _same(answer: Any, other: Any) -> bool:
-    """Whether the numbers agree to three digits; of another length or kind they do not."""
+    """Whether the numbers agree to 1 %; of another length or kind they do not."""
     try:
         given, other = np.asarray(answer, float), np.asarray(other, float)
     except (TypeError, ValueError):

@@ -36,7 +36,7 @@ class Record:
     n: PositiveInt = 1  # items behind the value
     seed: int | None = None  # of the random draws; None if nothing was drawn
     device: Text = field(default_factory=processor)  # the processor it ran on, then threads
-    parent: str | None = None  # hash of the float model's files, where the model has more than one
+    parent: str | None = None  # hash of the float model's files, if models of this name may differ
     method: str | None = None  # how the variant was made: gptq, rtn, qat, ptq, ...
     bits: int | None = None  # of the weights
     group_size: int | None = None  # weights that share a scale

@@ -1,7 +1,7 @@
-"""What a classifier answers on images, and how well its confidence is calibrated.
+"""A classifier's predictions on images, and how well its confidence is calibrated.
 
-Images uint8 [n, h, w, c] go in as they are, for preprocessing is the model's own. Probabilities,
-float32 [n, classes], come out of a Keras model and of a .tflite file alike.
+Images, uint8 [n, h, w, c], go in unchanged, because the model does its own preprocessing. Keras
+models and .tflite files alike give probabilities, float32 [n, classes].
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from qlab.core.tflite_graph import widened
 
 
 def keras_probabilities(model, images: np.ndarray, batch: int = 256) -> np.ndarray:
-    """Class probabilities by a Keras model; see `as_probabilities`."""
-    # Called, not `predict`ed: that would trace each of a sweep's hundred models anew.
+    """Class probabilities from a Keras model; see `as_probabilities`."""
+    # Called directly: `predict` would trace each of a sweep's hundred models anew.
     parts = [
         np.asarray(model(images[at : at + batch].astype(np.float32), training=False))
         for at in range(0, len(images), batch)
@@ -29,15 +29,15 @@ def keras_probabilities(model, images: np.ndarray, batch: int = 256) -> np.ndarr
 def tflite_probabilities(
     file: Path, images: np.ndarray, threads: int = 2, batch: int = 64
 ) -> np.ndarray:
-    """Class probabilities by a .tflite file; see `as_probabilities`."""
-    run = runner(widened(file), threads, batch)  # kernels for 4 bits are slow
+    """Class probabilities from a .tflite file; see `as_probabilities`."""
+    run = runner(widened(file), threads, batch)  # 4-bit kernels are slow
     parts = [run(images[at : at + batch]) for at in range(0, len(images), batch)]
     return as_probabilities(np.concatenate(parts), file.name)
 
 
 def runner(content: bytes, threads: int, batch: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from at most so many images to the outputs of a .tflite's content, float32; its
-    ends may be int8."""
+    """Return a function that maps up to `batch` images to the float32 outputs of a .tflite, given
+    its content; the model's own input and output may be int8."""
     model = interpreter(content, threads)
     [source], [target] = model.get_input_details(), model.get_output_details()
     model.resize_tensor_input(source["index"], [batch, *source["shape"][1:]])
@@ -58,15 +58,15 @@ def runner(content: bytes, threads: int, batch: int) -> Callable[[np.ndarray], n
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:
-    """Whether outputs [n, classes] are probabilities, up to quantization's rounding; or logits."""
+    """Whether outputs [n, classes] are probabilities, up to quantization error, and not logits."""
     inside = outputs.min() >= -0.01 and outputs.max() <= 1.01
     return bool(inside and 0.5 <= outputs.sum(1).mean() <= 1.5)
 
 
 def as_probabilities(outputs: np.ndarray, name: str) -> np.ndarray:
-    """Outputs [n, classes] as they are, or the softmax of what is logits.
+    """Return probabilities [n, classes] as they are, and logits as their softmax.
 
-    QlabError: outputs that are no finite numbers, which would pass for an accuracy of zero.
+    QlabError: some outputs are not finite, which would otherwise look like an accuracy of zero.
     """
     bad = ~np.isfinite(outputs).all(1)
     if bad.any():
@@ -88,13 +88,13 @@ def calibration_error(
 ) -> Estimate:
     """ECE with its bootstrap 95 % interval over images (Guo et al., arXiv 1706.04599, equation 3).
 
-    The mean distance of `confidence` [n], the probability of the likeliest class, and of `right`
-    [n], whether it is the label, over bins of equal width, closed above. Few images give too high
-    an ECE, for noise in a bin never cancels: compare on the same images only.
+    The mean absolute gap, over bins of equal width closed above, between the means of `confidence`
+    [n], the probability of the likeliest class, and `right` [n], whether it is the label. Few
+    images give too high an ECE, as noise in a bin never cancels: compare only on the same images.
     """
     confidence = confidence.astype(float)
     column = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.zeros((len(right), bins))  # of each image, in the column of its bin
+    gaps = np.zeros((len(right), bins))  # one row per image, in the column of its bin
     gaps[np.arange(len(right)), column] = right - confidence
     value = float(np.abs(gaps.sum(0)).sum() / len(right))
     samples = np.abs(resamples(len(right), draws, 0) @ gaps).sum(1) / len(right)

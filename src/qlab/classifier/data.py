@@ -1,4 +1,4 @@
-"""What notebook 03 works on: a Keras classifier; images that train, calibrate and judge it."""
+"""The data of notebook 03: a Keras classifier, and images to train, calibrate and test it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,26 +15,26 @@ from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 from qlab.core.parameters import Count, Positive, Size
 
-# Images of a part in a profile; 0 means all there are.
+# Images in each part, by profile; 0 means all that there are.
 IMAGES = {
     "train": {"smoke": 256, "mini": 2048, "small": 9744, "full": 0},  # 9744: of CIFAR's first batch
     "calibration": {"smoke": 32, "mini": 256, "small": 256, "full": 256},
     "test": {"smoke": 200, "mini": 2000, "small": 0, "full": 0},
 }
-CALIBRATION = 256  # at most, of a data set that has no images for it
-# Of published networks: with it the float control loses nothing (chosen on training images).
+CALIBRATION = 256  # at most, where a data set has no images for calibration
+# For published networks: with it the float control shows no loss (chosen on training images).
 SOUND = Settings(1, 64, 3e-4, cosine=True, mirror=True, frozen=True)
 TRAINING = {"smoke": Settings(1), "mini": Settings(2), "small": SOUND, "full": SOUND}
 USUAL = {"small": "resnet20_cifar10", "full": named.TINY}  # else the first embedded one
 
 
 class Parameters(parameters.Parameters):
-    """Those of notebook 03.
+    """The parameters of notebook 03.
 
-    `model` is a name of `named`'s (a toy is first trained on the training images), or the path of a
-    Keras 2 h5 file or SavedModel. `data` is a folder with CIFAR-10's batches, or with
-    `train/` and `val/`, each with a folder of images per class. Left empty, they are embedded, or
-    one of USUAL and CIFAR-10.
+    `model` is a name from `named` (a toy is first trained on the training images), or the path of a
+    Keras 2 h5 file or SavedModel. `data` is a folder with CIFAR-10's batches, or with `train/` and
+    `val/`, each with a folder of images per class. If left empty, they are the embedded ones or, in
+    the profiles of USUAL, its model and CIFAR-10.
     """
 
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
@@ -53,14 +53,14 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Task:
-    """A classifier with the data that trains, calibrates and judges it."""
+    """A classifier with the data that trains, calibrates and tests it."""
 
     model: str  # its name in the records
     dataset: str  # its name in the records
     file: Path  # Keras 2 h5, or SavedModel folder
-    train: LabelledImages = field(repr=False)  # fine-tunes
+    train: LabelledImages = field(repr=False)  # fine-tunes the model
     calibration: LabelledImages = field(repr=False)  # sets the ranges of activations
-    test: LabelledImages = field(repr=False)  # judges; no image is in two of the three
+    test: LabelledImages = field(repr=False)  # tests the model; no image is in two of the three
     training: Settings  # how long and how fast
     given: Parameters = field(repr=False)  # as the notebook's cell has them
     leave_float: tuple[str, ...]  # names of layers that are not to be quantized
@@ -78,13 +78,13 @@ class Task:
         }
 
     def inputs(self) -> dict[str, str]:
-        """sha256 of what went in, for the provenance and for the address of what is made of it."""
+        """sha256 of all inputs, for the provenance and the address of what is made from them."""
         parts = {name: getattr(self, name).sha256 for name in IMAGES}
         return {"model": file_sha256(self.file), **parts}
 
 
 def prepare(given: Parameters) -> Task:
-    """The task that the parameters name. QlabError: model, data and layers do not fit together."""
+    """Build the task that `given` names. QlabError: model, data and layers do not fit together."""
     profile, data = given.profile, None
     if (name := given.model) in named.TOYS:  # trained on the images, so these come first
         data = _images(given, (32, 32))
@@ -129,16 +129,16 @@ def prepare(given: Parameters) -> Task:
 
 
 def _limit(given: Parameters, part: str) -> int:
-    """How many images of a part, by its parameter or the profile; 0 means all there are."""
+    """Number of images in a part, from its parameter or else the profile; 0 means all there are."""
     own = {"train": given.train_limit, "test": given.limit}
     return own.get(part, 0) or IMAGES[part][given.profile]
 
 
 def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
-    """Fields of a `Task`: as many of shapes32 as the profile has; else a folder's, or CIFAR-10's.
+    """Data fields of a `Task`, from shapes32 (as many as the profile has), a folder or CIFAR-10.
 
-    Of these the last training images, a quarter at most, calibrate and do not train; those that are
-    test images too are left out.
+    In the latter two, the last training images, a quarter at most, calibrate and do not train;
+    training images that are also test images are left out.
     """
     if not given.data and given.profile not in USUAL:
         parts = {name: shapes32.kept(name, count[given.profile]) for name, count in IMAGES.items()}
@@ -147,9 +147,9 @@ def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
     folder = own or paths.local("cifar10") or fetch.fetch(*fetch.CIFAR10, unpack=True)
     if (folder / "train").is_dir():
         few, judges = _limit(given, "train"), folders.judged(folder)
-        few = few and few + CALIBRATION  # the last calibrate
+        few = few and few + CALIBRATION  # the last ones calibrate
         train = folders.classes(folder / "train", size, limit=few)
-        # Any part of it is as even as all of it, for some of it calibrates.
+        # Shuffled, because some of it calibrates: any part of it is as balanced as the whole.
         train = train.taken(np.random.default_rng(0).permutation(len(train)))
         test = folders.classes(judges, size, train.classes, _limit(given, "test"))
         dataset, notes = folder.name, [f"The images of {judges.name}/ judge."]

@@ -1,11 +1,11 @@
 """TFLite files of partly quantized classifiers, checked layer by layer against what was asked.
 
-They are of a model that tfmot wrapped, or, as a control without training, of post-training
+They come from a model that tfmot wrapped or, as a control without training, from post-training
 quantization (PTQ) by ai-edge-quantizer.
 
-tf.lite's converter follows the quantizers it finds, and rules of its own: it quantizes a layer
-nobody chose where tensors before and after it are quantized, and leaves a chosen one float where
-its input is. So each file is read back. The name of its weights says which layer they are.
+tf.lite's converter follows the quantizers it finds, but also its own rules: it quantizes a layer
+nobody chose if the tensors before and after it are quantized, and leaves a chosen layer float if
+its input is float. So each file is read back, and its weights are assigned to layers by name.
 """
 
 import re
@@ -20,15 +20,15 @@ from qlab.core.errors import QlabError
 from qlab.core.litert import quiet_quantizer
 from qlab.core.tf import tf
 
-# How weights are rounded, by ai-edge-quantizer's name: to a grid up to their largest value, or to
-# a smaller one: MSE's is a multiple of their standard deviation, right for a bell curve (the ones
-# and zeros of a fixed shortcut are none); OCTAV (arXiv 2206.06501) looks for the least error.
+# How weights are rounded, by ai-edge-quantizer's name: to a grid up to their largest value, or to a
+# smaller one. MSE's ends at a multiple of their standard deviation, right for a bell curve (which a
+# fixed shortcut's ones and zeros are not); OCTAV (arXiv 2206.06501) seeks the least error.
 ROUNDINGS = {"": "min_max_uniform_quantize", "mse": "MSE", "octav": "OCTAV"}
-BITS = {"FLOAT32": 32, "INT8": 8, "INT4": 4}  # of a tensor's type in TFLite
+BITS = {"FLOAT32": 32, "INT8": 8, "INT4": 4}  # by a tensor's type in TFLite
 
 
 def convert(model: keras.Model) -> bytes:
-    """The content of a .tflite of a float model, or of one that tfmot wrapped."""
+    """Convert a float model, or one that tfmot wrapped, to the content of a .tflite."""
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if any(inner(layer) is not layer for layer in model.layers):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -40,11 +40,11 @@ def ptq(
     float_file: Path, chosen: Sequence[str], bits: int, calibration: np.ndarray, threads: int = 2,
     leave_float: Sequence[str] = (), rounding: str = "",
 ) -> bytes:  # fmt: skip
-    """A .tflite whose `chosen` layers compute in integers, from the float32 file.
+    """Make, from the float32 file, a .tflite whose `chosen` layers compute in integers.
 
-    Weights get `bits` (8 or 4), symmetric, one scale a channel of a convolution, one a dense layer,
-    as in tfmot; activations 8, their ranges those on `calibration`, images uint8 [n, h, w, c]. So
-    do operators without weights that follow them, but for those of layers in `leave_float`.
+    As in tfmot, weights get `bits` (8 or 4), symmetric, one scale per channel of a convolution or
+    per dense layer; activations get 8, with ranges from `calibration`, images uint8 [n, h, w, c].
+    Operators without weights that follow are quantized too, except in layers of `leave_float`.
     """
     from ai_edge_quantizer import qtyping, quantizer
 
@@ -56,7 +56,7 @@ def ptq(
         mine = operator in weighted
         left = any(names(layer, operator.outputs) for layer in leave_float)
         left = left or operator.kind in tflite_graph.WEIGHTED
-        # What has no weights follows where it reads nothing but what quantized operators write.
+        # An operator without weights follows if it reads only what quantized operators write.
         if not mine and (left or not set(operator.inputs) - fixed <= known):
             continue
         known |= set(operator.outputs)
@@ -65,7 +65,7 @@ def ptq(
         how = {"algorithm_key": ROUNDINGS[rounding if mine else ""]}
         grains = grain.TENSORWISE if dense else grain.CHANNELWISE
         made.add_static_config(operator.rule, kind.ALL_SUPPORTED, *widths, grains, **how)
-    # Without this the interface itself turns int8.
+    # Without this, the model's interface itself would become int8.
     made.update_quantization_recipe(".*", kind.OUTPUT, algorithm_key="no_quantize")
     (signature,) = tflite_graph.read(float_file).signatureDefs
     inputs = [entry.name.decode() for entry in signature.inputs]
@@ -76,12 +76,12 @@ def ptq(
 
 
 def operators_of(file: Path, layers: Sequence[str]) -> dict[str, tflite_graph.Operator]:
-    """The operator of each of the named layers; QlabError where one is missing or ambiguous."""
+    """The operator of each of the named layers; QlabError if one is missing or ambiguous."""
     weighted = [o for o in tflite_graph.operators(file) if o.kind in tflite_graph.WEIGHTED]
     found = {}
     for layer in layers:
         named = [o for o in weighted if names(layer, o.inputs[1:])]
-        if len(named) != 1:  # the converter keeps equal weights, or biases, of two layers once
+        if len(named) != 1:  # two layers' equal weights, or biases, are stored only once
             named = [o for o in named or weighted if names(layer, o.outputs)]
         if len(named) != 1:
             raise QlabError(
@@ -93,7 +93,7 @@ def operators_of(file: Path, layers: Sequence[str]) -> dict[str, tflite_graph.Op
 
 
 def names(layer: str, tensors: Sequence[str]) -> bool:
-    """Whether a tensor's name holds the layer's as one of its parts."""
+    """Whether the name of any of the tensors has the layer's name as one of its parts."""
     return any(re.search(rf"(^|[/;])(quant_)?{re.escape(layer)}/", t) for t in tensors)
 
 
@@ -104,7 +104,7 @@ def weight_types(file: Path, layers: Sequence[str]) -> dict[str, str]:
 
 
 def check(file: Path, layers: Sequence[str], chosen: Sequence[str], bits: int = 8) -> None:
-    """QlabError, naming the layers, unless just the `chosen` of `layers` have integer weights."""
+    """QlabError, naming the layers, unless exactly `chosen` of `layers` have `bits`-bit weights."""
     asked = {layer: bits if layer in chosen else 32 for layer in layers}
     found = {layer: BITS.get(kind, "other") for layer, kind in weight_types(file, layers).items()}
     if wrong := [layer for layer in layers if found[layer] != asked[layer]]:
@@ -113,19 +113,19 @@ def check(file: Path, layers: Sequence[str], chosen: Sequence[str], bits: int = 
 
 
 def _bytes(weight, bits: int) -> int:
-    """Bytes of a weight at a width; of fewer than 32 bits with a float32 scale per channel."""
+    """Bytes of a weight at a bit width; below 32 bits with a float32 scale per channel."""
     channels = weight.shape[-2:] if part(weight).startswith("depthwise") else weight.shape[-1:]
     scales = 4 * int(np.prod(channels)) if bits < 32 else 0
     return -(-int(np.prod(weight.shape)) * bits // 8) + scales
 
 
 def analytic_bytes(model: keras.Model, layers: Sequence[str], bits: Mapping[str, int]) -> int:
-    """Bytes of the kernels of `layers` at their bit widths, with scales; not in `bits`: 32."""
+    """Bytes of the kernels of `layers` at their `bits` (32 where not given), with scales."""
     return sum(_bytes(model.get_layer(name).weights[0], bits.get(name, 32)) for name in layers)
 
 
 def update_bytes(model: keras.Model, layers: Sequence[str], bits: int) -> int:
-    """Bytes of one worker's update of some layers in a round of federated averaging (McMahan et
-    al., arXiv 1602.05629): kernels with their scales; bias and normalization in float32."""
+    """Bytes of one worker's update of `layers` in a round of federated averaging (McMahan et al.,
+    arXiv 1602.05629): kernels at `bits` with their scales, bias and normalization in float32."""
     weights = [weight for name in layers for weight in model.get_layer(name).weights]
     return sum(_bytes(w, bits if "kernel" in part(w) else 32) for w in weights)

@@ -16,14 +16,14 @@ class Settings(NamedTuple):
     """How long and how fast a model is fine-tuned."""
 
     epochs: int  # passes through the training images
-    batch: int = 32  # images of a step
-    rate: float = 5e-5  # of SGD with momentum 0.9
-    cosine: bool = False  # whether it falls to 0 (arXiv 1608.03983)
-    mirror: bool = False  # whether one image in two is flipped left to right
+    batch: int = 32  # images per step
+    rate: float = 5e-5  # learning rate of SGD with momentum 0.9
+    cosine: bool = False  # whether the rate falls to 0 along a cosine (arXiv 1608.03983)
+    mirror: bool = False  # whether images are flipped left to right, one in two on average
     frozen: bool = False  # whether batch normalization keeps the parent's statistics and scales
 
     def steps(self, images: int) -> int:
-        """Optimizer steps in all; what does not fill a batch is left out of its epoch."""
+        """Optimizer steps in all; images that do not fill a batch are left out of their epoch."""
         return self.epochs * (images // self.batch)
 
     def rate_at(self, step: int, images: int) -> float:
@@ -33,7 +33,7 @@ class Settings(NamedTuple):
 
 
 def compiled(model: keras.Model, settings: Settings, logits: bool = False) -> keras.Model:
-    """The same model with optimizer and loss, of `logits` or of probabilities, by what it gives."""
+    """Return the same model, compiled: SGD, and cross-entropy of its `logits` or probabilities."""
     for layer in map(inner, model.layers):
         if settings.frozen and isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
@@ -43,7 +43,7 @@ def compiled(model: keras.Model, settings: Settings, logits: bool = False) -> ke
 
 
 def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Step]:
-    """What each step learns from; shuffled anew, and mirrored by chance, every epoch."""
+    """Yield what each step learns from, shuffled and (with `mirror`) flipped anew every epoch."""
     rng = np.random.default_rng(seed)
     for _ in range(settings.epochs):
         order = rng.permutation(len(data))
@@ -57,8 +57,8 @@ def batches(data: LabelledImages, settings: Settings, seed: int) -> Iterator[Ste
 
 
 def run(model: keras.Model, steps: Iterable[Step], settings: Settings, images: int) -> None:
-    """Take steps with a compiled model, of so many training `images`. QlabError: it diverged, its
-    loss is no number any more."""
+    """Train a compiled model by `steps`; `images` is the number of training images. QlabError:
+    training diverged, so that the loss is no longer a finite number."""
     for step, batch in enumerate(steps, 1):
         model.optimizer.learning_rate.assign(settings.rate_at(step, images))
         if not np.isfinite(model.train_on_batch(*batch)):

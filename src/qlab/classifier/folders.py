@@ -1,4 +1,4 @@
-"""Labelled images from a folder: CIFAR-10 as its author gives it, or a folder per class.
+"""Labelled images from a folder: CIFAR-10 as its author distributes it, or a folder per class.
 
 CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009) is a folder of
 Python pickles. A pickle is a program, so these are read by an unpickler that knows the names of
@@ -29,7 +29,7 @@ _ADMITTED = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype} | {
     for core in ("core", "_core")
 }
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")  # files that are read as images
-JUDGED = ("val", "valid", "validation", "test")  # names of the folder of images that judge
+JUDGED = ("val", "valid", "validation", "test")  # possible names of the folder of test images
 CROP = 0.875  # of the shorter side: 224 of 256 pixels (He et al., arXiv 1512.03385, section 3.4)
 
 
@@ -43,9 +43,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_batch(path: Path) -> LabelledImages:
-    """One batch file of CIFAR-10, images [n, 32, 32, 3].
+    """Read a batch file of CIFAR-10; its images are [n, 32, 32, 3].
 
-    QlabError: no pickle or one that is not a CIFAR-10 batch, refused before anything in it runs.
+    QlabError: it is no pickle, or no CIFAR-10 batch; it is refused before anything in it runs.
     """
     try:
         with path.open("rb") as stream:
@@ -61,8 +61,8 @@ def read_batch(path: Path) -> LabelledImages:
 
 
 def cifar10(folder: Path, split: str) -> LabelledImages:
-    """The split `train` or `test` of the official layout in `folder` or in the folder above it;
-    missing batches are said, and the others used. QlabError: none, or see `read_batch`."""
+    """Read the split `train` or `test`; `folder` is CIFAR's official one or the one above. Missing
+    batches are logged, and the others used. QlabError: all are missing, or see `read_batch`."""
     folder = folder if folder.name == CIFAR else folder / CIFAR
     there = [name for name in SPLITS[split] if (folder / name).is_file()]
     missing = ", ".join(name for name in SPLITS[split] if name not in there)
@@ -81,11 +81,11 @@ def cifar10(folder: Path, split: str) -> LabelledImages:
 def classes(
     folder: Path, size: tuple[int, int], known: Sequence[str] = (), limit: int = 0
 ) -> LabelledImages:
-    """The images of a folder of class folders, `limit` at most: of each the centre, CROP times its
-    largest part of the shape of `size` (height, width), resized to it in one bilinear step.
+    """Read at most `limit` images from class folders: of each the centre, CROP times the largest
+    part with the aspect ratio of `size` (height, width), resized to it in one bilinear step.
 
-    Labels count the sorted names, or `known`, those of another folder. The first image of every
-    class comes before the second of any, so that any first part is as even as the folder allows.
+    Labels index the sorted class names, or `known`, those of another folder. Each class's first
+    image comes before any second one, so that any first part is as balanced as the folder allows.
     QlabError: no class folder, an empty one, one that `known` lacks, a damaged image.
     """
     visible = {inner.name: inner.glob("[!.]*") for inner in sorted(folder.glob("[!.]*/"))}
@@ -114,7 +114,7 @@ def classes(
 
 
 def judged(folder: Path) -> Path:
-    """The folder of images that judge, beside `train/`: the first of JUDGED; QlabError: none."""
+    """The folder of test images beside `train/`: the first of JUDGED. QlabError: there is none."""
     for name in JUDGED:
         if (folder / name).is_dir():
             return folder / name

@@ -1,14 +1,14 @@
 """Accuracy loss and size as formulas of how much is quantized: k of N layers, or their share.
 
-Nothing quantized loses nothing, and all N layers are the same from either end: so every form of the
-loss is 0 at k = 0 and one value b at k = N, the same for the last and the first k; only its shape c
-differs by end. A form is linear in b, so the fit is weighted least squares at each shape of a grid,
-and the best of them (variable projection: Golub and Pereyra 1973); no optimizer can fail.
+Without quantization nothing is lost, and all N layers are the same from either end. So every form
+of the loss is 0 at k = 0 and has one value b at k = N, for the last and the first k alike; only its
+shape c differs by end. A form is linear in b, so the fit is the best of weighted least squares at
+each shape of a grid (variable projection: Golub and Pereyra 1973); no optimizer can fail.
 
 Forms compete by cross-validation that leaves out one value of k with all its seeds, which share
-their layers: of those within one standard error of the best, the one with the fewest coefficients
-wins (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 7.10). Intervals hold
-for this float parent and these test items.
+their layers. Of the forms within one standard error of the best, the one with the fewest
+coefficients wins (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 7.10).
+Intervals hold for this float parent and these test items.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from scipy import stats
 
 from qlab.core.stats import Estimate, Z
 
-FEWEST = 4  # values of k; with three, a fold is left with two and any line through them fits
+FEWEST = 4  # values of k; with three, a fold keeps only two, which a line always fits
 DRAWS = 1000  # bootstrap refits behind an interval
 
 
 class Form(NamedTuple):
     """A family of curves over x = k/N: `at(x, c)` is 0 at x = 0 and 1 at x = 1."""
 
-    name: str  # as the tables say it
+    name: str  # as tables show it
     at: Callable[[np.ndarray, float], np.ndarray]
     text: str  # the formula; x is k/N
     shapes: Sequence[float] = (np.nan,)  # values of c to try; one NaN where there is no c
@@ -37,7 +37,7 @@ _RATES = np.geomspace(0.3, 15, 40)
 NONE = Form("none", lambda x, c: 0 * x, "0")
 PROPORTIONAL = Form("proportional", lambda x, c: x, "b x")
 POWER = Form("power", lambda x, c: x**c, "b x^c", np.geomspace(0.15, 8, 80))
-EXPONENTIAL = Form(  # of a negative c it saturates
+EXPONENTIAL = Form(  # with a negative c it saturates
     "exponential", lambda x, c: np.expm1(c * x) / np.expm1(c),
     "b (exp(c x) - 1) / (exp(c) - 1)", np.concatenate([-_RATES[::-1], _RATES]),
 )  # fmt: skip
@@ -45,7 +45,7 @@ FORMS = (NONE, PROPORTIONAL, POWER, EXPONENTIAL)
 
 
 class Data(NamedTuple):
-    """Losses of one bit width; all [n]."""
+    """Losses at one bit width; all fields are [n]."""
 
     x: np.ndarray  # k/N, 0..1
     y: np.ndarray  # loss as a share of the items
@@ -54,29 +54,29 @@ class Data(NamedTuple):
     first: np.ndarray  # whether layers are counted from the input
 
     def means(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Which place (k of an end) each point is of; each place's weight and weighted mean."""
+        """The place (a k from one end) of each point; each place's weight and weighted mean."""
         _, place = np.unique(np.stack([self.k, self.first]), axis=1, return_inverse=True)
         weight = np.bincount(place.ravel(), self.sigma**-2.0)
         return place.ravel(), weight, np.bincount(place.ravel(), values / self.sigma**2) / weight
 
 
 class Fit(NamedTuple):
-    """A formula with its intervals and what speaks for and against it."""
+    """A formula with its intervals and measures of how well it fits."""
 
     name: str  # of the form
-    formula: str  # in b and c of x, which is k/N
+    formula: str  # in b, c and x, which is k/N
     coefficients: dict[str, Estimate]  # b as a share of the items
     r2: float  # share of the variance that the curve explains
     n: int  # points it was fitted to
     highest: float  # end of the measured range of x, from 0; beyond, `predict` extrapolates
-    # From x to the value and its 95 % prediction interval, where one new model would lie: the
-    # curve's uncertainty, and the scatter of single models around it.
+    # Maps x to the value and its 95 % prediction interval, in which one new model would lie: the
+    # curve's uncertainty combined with the scatter of single models around it.
     predict: Callable[[np.ndarray | float], tuple[np.ndarray, np.ndarray, np.ndarray]]
     lack: float  # p of `lack_of_fit`
     left_out: float  # root mean square of errors on values of k left out
 
 
-# Of m outcomes b [m], the loss of all N layers, and c [m, 2], the shapes of the last and first k.
+# For m outcomes: b [m], the loss of all N layers; c [m, 2], the shapes for the last and first k.
 Solved = tuple[np.ndarray, np.ndarray]
 Fits = dict[tuple[str, int], tuple[Fit, Any]]  # where, bits -> loss over k/N, line of bytes
 
@@ -88,7 +88,7 @@ def curves(form: Form, solved: Solved, x: np.ndarray, first: np.ndarray) -> np.n
 
 
 def solve(form: Form, data: Data, y: np.ndarray) -> Solved:
-    """Weighted least squares of outcomes y [m, n] at the points of `data`."""
+    """Fit a form to outcomes y [m, n] at the points of `data` by weighted least squares."""
     scaled, inner, outer = y / data.sigma, [], []
     for end in (~data.first, data.first):
         tried = np.stack([form.at(data.x, c) for c in form.shapes]) * end / data.sigma
@@ -96,21 +96,21 @@ def solve(form: Form, data: Data, y: np.ndarray) -> Solved:
         outer.append((tried**2).sum(1))  # [shapes]
     top = inner[0][:, :, None] + inner[1][:, None, :]
     below = np.maximum(outer[0][:, None] + outer[1][None, :], 1e-300)
-    best = (top**2 / below).reshape(len(y), -1).argmax(1)  # what it takes off the squares
+    best = (top**2 / below).reshape(len(y), -1).argmax(1)  # by how much it lowers the squares
     last, first = np.unravel_index(best, below.shape)
     b, shapes = top[np.arange(len(y)), last, first] / below[last, first], np.asarray(form.shapes)
     return b, np.stack([shapes[last], shapes[first]], 1)
 
 
 def parameters(form: Form, data: Data) -> int:
-    """How many numbers are fitted: none, b, or b and a shape for each end that there is."""
+    """How many numbers are fitted: none, b, or b and a shape for each end that the data has."""
     shapes = len(np.unique(data.first[data.x < 1])) if len(form.shapes) > 1 else 0
     return 0 if form is NONE else 1 + shapes
 
 
 def cross_validated(data: Data) -> tuple[Form, float]:
     """The form that wins when each k is left out in turn, and the root mean square of its errors
-    there, a share of the items. Forms that would go through all places of a fold do not run."""
+    there, a share of the items. Forms that could pass through all places of a fold are excluded."""
     rows, places = [], len(data.means(data.y)[1])
     for form in (f for f in FORMS if parameters(f, data) < places - 1):
         missed = np.zeros(len(data.y))  # at k = 0 every form is right
@@ -128,10 +128,10 @@ def cross_validated(data: Data) -> tuple[Form, float]:
 
 
 def loss_formulas(points: pd.DataFrame, layers: int, form: Form | None = None) -> dict[str, Fit]:
-    """The formula of accuracy loss over k/N of one bit width, by end ("last", "first"), of the form
-    that wins, or of the given one.
+    """Fit accuracy loss over k/N at one bit width; return formulas by end ("last", "first"). Their
+    form is the given one, or the one that wins cross-validation.
 
-    `points` has the columns where, k, seed, share, loss, loss_se, at least FEWEST k; `layers` is N.
+    `points` has columns where, k, seed, share, loss, loss_se; at least FEWEST k. `layers` is N.
     """
     data = loss_data(points, layers)
     form, left_out = (form, np.nan) if form else cross_validated(data)
@@ -139,11 +139,11 @@ def loss_formulas(points: pd.DataFrame, layers: int, form: Form | None = None) -
     curve = curves(form, whole, data.x, data.first)[0]
     place, weight, off = data.means(data.y - curve)
     squares, degrees = (weight * off**2).sum(), len(weight) - count
-    enlarged = stats.t.ppf(0.975, degrees) / Z  # for having few places
-    # Refits to new means of each place around the curve (parametric bootstrap of the means). Their
-    # scatter is that of the residuals of whole places, so what a form misses at one counts once and
-    # not once a seed. Resampled groups and wild residuals do not serve: the outermost group decides
-    # a shape, and they leave it out or find none there.
+    enlarged = stats.t.ppf(0.975, degrees) / Z  # because there are few places
+    # Refit to new means of each place around the curve (parametric bootstrap of the means). Their
+    # scatter is that of the residuals of whole places, so a form's misfit at one counts once, not
+    # once per seed. Resampled groups and wild residuals would not work: the outermost group decides
+    # a shape, and they leave it out or find no residual there.
     scatter = np.sqrt(squares / degrees / weight) * enlarged
     normal = np.random.default_rng(0).standard_normal((DRAWS, len(weight)))
     draws = solve(form, data, curve + (scatter * normal)[:, place])
@@ -173,8 +173,8 @@ def loss_formulas(points: pd.DataFrame, layers: int, form: Form | None = None) -
 
 
 def lack_of_fit(data: Data, squares: float, degrees: int) -> float:
-    """p of the F test that what a curve misses at the places, in weighted `squares`, is no more
-    than the scatter of seeds (Draper and Smith, Applied Regression Analysis, 2.1); NaN of one seed.
+    """p value of the F test that a curve misses the places, in weighted `squares`, by no more than
+    the scatter of seeds (Draper and Smith, Applied Regression Analysis, 2.1); NaN for one seed.
     """
     place, weight, means = data.means(data.y)
     pure, repeats = (((data.y - means[place]) / data.sigma) ** 2).sum(), len(data.y) - len(weight)
@@ -184,14 +184,14 @@ def lack_of_fit(data: Data, squares: float, degrees: int) -> float:
 
 
 def loss_data(points: pd.DataFrame, layers: int) -> Data:
-    """Losses over k/N; one weighs by its standard error and the scatter of seeds beyond it."""
+    """Losses over k/N, weighted by their standard errors and the scatter of seeds beyond these."""
     k, y, error = points[["k", "loss", "loss_se"]].to_numpy(float).T
     seeds = points.groupby(["where", "k"])["loss"]
     apart = y - seeds.transform("mean").to_numpy()
     between = (apart**2).sum() / max(len(y) - seeds.ngroups, 1)
-    beyond = max(between - np.mean(error**2), 0)  # moments, as in meta-analysis
+    beyond = max(between - np.mean(error**2), 0)  # method of moments, as in meta-analysis
     sigma = np.sqrt(error**2 + beyond)
     typical = np.sqrt(np.mean(sigma**2)) or 1.0
-    # A point without flips has no standard error; none may count over four times the average one.
+    # A point without flips has no standard error; none may weigh over four times the average one.
     first = (points["where"] == "first").to_numpy()
     return Data(k / layers, y, np.maximum(sigma, typical / 2), k, first)

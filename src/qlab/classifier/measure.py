@@ -1,4 +1,4 @@
-"""Experiment `resnet_qat` (notebook 03): what it costs and buys to quantize only some layers.
+"""Experiment `resnet_qat` (notebook 03): what quantizing only some layers costs and gains.
 
 Each function measures one thing and returns records; nothing is drawn here.
 """
@@ -30,8 +30,8 @@ def accuracy_records(task: Task, parent: Answer, answers: Answers) -> list[Recor
     """Accuracy of each graph, calibration error, and comparisons on the same test images.
 
     A point's file is compared with the float parent's, and with the file of the float control that
-    was fine-tuned from the same seed (`accuracy_minus_tuned`). Of what failed there is a record of
-    that alone.
+    was fine-tuned from the same seed (`accuracy_minus_tuned`). A point that failed has only a
+    record of that.
     """
     found, whole = [], {FLOAT: parent, **answers}
     hits = {p: hits_of(a, task.test.labels) for p, a in whole.items()}
@@ -60,9 +60,9 @@ def _share(hits: np.ndarray) -> Estimate:
 
 
 def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
-    """QAT over its seeds: minus float, minus the float control, minus PTQ of the same layers and
-    bits, and the first k layers minus the last k; the same of all k together, of PTQ too. See
-    `stats.difference_over_seeds`. None where a seed failed: the others may be better.
+    """QAT's accuracy over its seeds minus float's, the float control's, and PTQ's with the same
+    layers and bits; and the first k layers minus the last k, for each k and (PTQ's too) over all k.
+    See `stats.difference_over_seeds`. No record where a seed failed: the others may be better.
     """
     labels, found = task.test.labels, []
     hits = {p: hits_of(a, labels)["tflite"] for p, a in answers.items() if not a.failed}
@@ -83,7 +83,7 @@ def seed_records(task: Task, parent: Answer, answers: Answers) -> list[Record]:
 
 
 def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
-    """First k layers minus last k, the mean over every k that both ends have from all seeds."""
+    """First k layers minus last k, averaged over every k that both ends have with all seeds."""
     found = []
     for method, bits in product(("ptq", "qat"), partial_qat.BITS):
         firsts = [p for p in hits if (p.method, p.bits, p.where) == (method, bits, "first")]
@@ -99,7 +99,7 @@ def _end_records(task: Task, hits: Mapping[Point, np.ndarray]) -> list[Record]:
 
 
 def seeds_of(points: Iterable[Point]) -> dict[Point, list[int]]:
-    """The seeds of what was trained; the point with seed 0 stands for it."""
+    """The seeds of each point that was trained; its key is the point with seed 0."""
     found: dict[Point, list[int]] = {}
     for point in points:
         if point.method in ("tuned", "qat"):
@@ -108,26 +108,26 @@ def seeds_of(points: Iterable[Point]) -> dict[Point, list[int]]:
 
 
 def outcomes_of(hits: Mapping, point: Point, seeds: Sequence[int]) -> np.ndarray | None:
-    """Outcomes [seeds, images] of a point; None where a seed is missing."""
+    """Outcomes [seeds, images] of a point; None if a seed is missing."""
     each = [hits.get(replace(point, seed=seed)) for seed in seeds]
     return None if any(one is None for one in each) else np.stack(each)
 
 
 def hits_of(answer: Answer, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Whether each graph is right, bool [images]."""
+    """Whether each graph's predictions are right: bool [images], by graph."""
     return {g: classification.correct(p, labels) for g, p in answer.probabilities.items()}
 
 
 def size_records(task: Task, bench: Bench, answers: Answers) -> list[Record]:
     """Bytes of each file, raw and gzip-compressed, and what its weights need by arithmetic.
 
-    One seed's file stands for a variant: the sizes of the others differ by some bytes at most.
+    One seed's file stands for a variant: the sizes of the others differ by a few bytes at most.
     """
     made = {p: a.file for p, a in answers.items() if not a.failed}
     files = {p: file for p, file in made.items() if p.seed == 0 and p.method != "tuned"}
     found, each = [], partial_qat.parameters(bench.model, bench.layers)
     for point, file in {FLOAT: bench.float_file, **files}.items():
-        content, chosen = file.read_bytes(), bench.chosen(point)  # k is 0 of the parent
+        content, chosen = file.read_bytes(), bench.chosen(point)  # the parent has k = 0
         bits = dict.fromkeys(chosen, point.bits)
         share, whole = sum(each[name] for name in chosen), sum(each.values())
         counts = {
@@ -158,7 +158,7 @@ def peer_records(task: Task, parent: Answer, threads: int) -> list[Record]:
 
 
 def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, progress=iter) -> Worse:
-    """What files answer on corrupted test images: of the float parent, the float control and the
+    """Answers on corrupted test images by the files of the float parent, the float control and the
     points with all layers quantized."""
     plain = {p: a.file for p, a in answers.items() if not (a.failed or p.rounding)}
     whole = {p: f for p, f in plain.items() if p.method == "tuned" or p.k == len(bench.layers)}
@@ -173,7 +173,7 @@ def worse_answers(task: Task, bench: Bench, answers: Answers, threads: int, prog
 
 
 def robustness_records(task: Task, worse: Worse) -> list[Record]:
-    """Accuracy on corrupted test images, and against the float parent on the same ones."""
+    """Accuracy on corrupted test images, alone and minus the float parent's on the same images."""
     found = []
     for (kind, strength), answers in worse.items():
         hits = {p: classification.correct(a, task.test.labels) for p, a in answers.items()}
@@ -191,7 +191,7 @@ def robustness_records(task: Task, worse: Worse) -> list[Record]:
 
 
 def formula_records(task: Task, held: pd.DataFrame, formulas: Mapping) -> list[Record]:
-    """How far formulas miss a k that they were not fitted to, a row of `held` each, in points of
+    """How far formulas miss a k that they were not fitted to (one per row of `held`), in points of
     accuracy; and whether they fit at all: the p value of their lack of fit."""
 
     def told(metric: str, where: str, bits: int, ends: Iterable[float], n: int, **more) -> Record:
@@ -203,14 +203,14 @@ def formula_records(task: Task, held: pd.DataFrame, formulas: Mapping) -> list[R
         off = [one.measured - end for end in (one.predicted, one.high, one.low)]
         found.append(told("formula_left_out_error", one.where, one.bits, off, one.seeds, k=one.k))
     for place, (fit, _) in formulas.items():
-        if np.isfinite(fit.lack):  # not of one seed
+        if np.isfinite(fit.lack):  # NaN for one seed
             found.append(told("formula_fits", *place, (fit.lack, np.nan, np.nan), fit.n))
     return found
 
 
 def network_records(task: Task, bench: Bench, progress=iter) -> list[Record]:
-    """Bytes that fine-tuning sends on two worker processes, counted, and reckoned; by k of `last`.
-    None where this machine lets nobody make a network namespace, which is logged."""
+    """Bytes that fine-tuning on two worker processes sends, counted and calculated, for the last k
+    layers. No records where this machine permits no network namespace, which is logged."""
     if not network.possible():
         log.warning("Bytes on the network were not counted: `unshare --net` is not to be had here.")
         return []

@@ -1,8 +1,8 @@
 """Classifiers from Keras 2 files, rebuilt from their description without running their code.
 
 A model file can carry code: a Lambda layer's bytecode, a call of any TensorFlow function, a
-SavedModel's graph, a module to be imported. (Keras' `safe_mode` is of Keras 3's archives alone.)
-So a file gives only weights and the description of its layers, which must be Keras' own.
+SavedModel's graph, a module to be imported. (Keras' `safe_mode` covers only Keras 3's archives.) So
+a file gives only weights and the description of its layers, which must be Keras' own.
 """
 
 import json
@@ -29,11 +29,11 @@ _HARMLESS = ("math.", "nn.", "__operators__.", "cast", "concat", "reshape", "com
 
 
 def load(path: Path | str, raw: bool = False) -> keras.Model:
-    """A classifier from a Keras 2 .h5 file or SavedModel folder, not compiled.
+    """Load a classifier from a Keras 2 .h5 file or SavedModel folder; it is not compiled.
 
-    In: images [n, h, w, 1 or 3], the model's own preprocessing in it; out: [n, classes]. But for
-    `raw`, see `with_means`. QlabError: nothing there, no description of layers (Keras 3, weights
-    alone), code of its own (Lambda, custom layers), a damaged file, other inputs or outputs.
+    Input: images [n, h, w, 1 or 3], preprocessed by the model itself. Output: [n, classes]. Unless
+    `raw`, see `with_means`. QlabError: nothing there, no description of layers (Keras 3, only
+    weights), code of its own (Lambda, custom layers), a damaged file, other inputs or outputs.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -72,11 +72,11 @@ def load(path: Path | str, raw: bool = False) -> keras.Model:
 
 
 def with_means(model: keras.Model) -> keras.Model:
-    """The same function, a pooling over all of its input said as a mean, in a layer of that name.
+    """Return the same function; poolings over their whole input become means of the same name.
 
-    In TFLite an average pooling writes in the steps that it reads in. So a quantizer behind one is
-    moved before it, where it cuts off all that is larger than the largest mean; and the sum before
-    it, whose largest value is many times the largest mean, gives it steps that are as coarse. A
+    In TFLite an average pooling's output has the quantization steps of its input. So a quantizer
+    behind one is moved before it, where it clips what exceeds the largest mean; and the sum before
+    it, whose largest value is many times the largest mean, makes the pooling's steps as coarse. A
     mean has steps of its own (https://ai.google.dev/edge/litert/models/quantization_spec).
     """
 
@@ -93,13 +93,13 @@ def with_means(model: keras.Model) -> keras.Model:
 
 
 def pools_all(layer: keras.layers.Layer) -> bool:
-    """Whether it is an average pooling over all of its input."""
+    """Whether a layer is an average pooling over its whole input."""
     averages = isinstance(layer, layers.AveragePooling2D) and layer.output_shape[1:3] == (1, 1)
     return averages and layer.pool_size == layer.input_shape[1:3]
 
 
 def _described(path: Path) -> dict:
-    """The description in an .h5 file, or in a SavedModel, whose graph is not loaded."""
+    """Read the description in an .h5 file, or in a SavedModel, whose graph is not loaded."""
     if path.is_dir():
         from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
@@ -113,9 +113,9 @@ def _described(path: Path) -> dict:
 
 
 def _checked(part: dict, path: Path) -> dict:
-    """A part of a description: the model, a layer, one inside another, an initializer.
+    """Check a part of a description: the model, a layer, one inside another, an initializer.
 
-    QlabError: one that is not Keras' own, or that names code to import or to call. Left out is
+    QlabError: it is not Keras' own, or names code to import or to call. What is returned lacks
     `optional: false`, a default that tf-keras 2.20 does not know yet.
     """
     if "class_name" in part:

@@ -17,7 +17,7 @@ from qlab.core.errors import QlabError
 from qlab.core.labelled_images import LabelledImages
 
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
-# The third source's (CS 243 midterm), by the widths of their convolutions and dense layers.
+# Toys of the third source (CS 243 midterm): widths of their convolutions and dense layers.
 TOYS = {"toy_mlp": ((), (128, 64)), "toy_cnn": ((16, 32), (64,))}
 TINY = "mlperf_tiny_resnet8"
 # Published classifiers of CIFAR-10: files below QLAB_DATA.
@@ -33,17 +33,17 @@ MLPERF_TINY = {  # sha256 of the files there
     PEER: "3c002613d1b2475eb51dd78dfb85a546c8ae658dee71cf6ade43b022fe205415",
 }
 _HOME = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
-# As torch.hub has it, a name ends in the first digits of the file's sha256.
+# As in torch.hub, a file's name ends with the first digits of its sha256.
 CHECKPOINTS = {
     "resnet20_cifar10": _HOME + "resnet20-12fca82f.th",
     "resnet32_cifar10": _HOME + "resnet32-d509ac18.th",
 }
-# Torchvision's usual ones of ImageNet, R, G, B in 0..1.
+# Torchvision's usual ones for ImageNet: R, G, B in 0..1.
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
 def found(model: str) -> tuple[str, Path]:
-    """Name and file of an embedded or published classifier, or of one's own at a path."""
+    """Name and file of an embedded or published classifier, or of the user's own at a path."""
     if model in EMBEDDED:
         return model, embedded.model_folder(model) / "weights.h5"
     if model not in PUBLISHED:
@@ -60,7 +60,7 @@ def mlperf_tiny(part: str) -> Path:
 
 
 def _kept(name: str, make: Callable[[], keras.Model], **recipe) -> Path:
-    """The h5 file of a model that is made once."""
+    """The h5 file of the model that `make` returns, made only once."""
     used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
     file, recipe = f"{name}.h5", {"name": name, **recipe, **used}
     return artefact("keras", recipe, lambda folder: make().save(folder / file)) / file
@@ -97,7 +97,7 @@ def trained_toy(name: str, data: LabelledImages) -> Path:
 
 
 def downloaded(name: str) -> keras.Model:
-    """A model of CHECKPOINTS, nothing in whose file is run; QlabError: a file with another hash."""
+    """Download a model of CHECKPOINTS; nothing in its file is run. QlabError: another hash."""
     import torch
 
     file = fetch.fetch(CHECKPOINTS[name], None)

@@ -1,10 +1,10 @@
-"""What training over a network sends: counted on an interface, and reckoned from the model.
+"""What training over a network sends: counted on an interface, and calculated from the model.
 
 Two worker processes of TensorFlow train data-parallel in a network namespace of their own, made
 by `unshare` (util-linux); the counter of its loopback interface is read before and after a step.
 Gradients are all-reduced as float32: a ring sends 2 (n - 1) / n times their bytes from each of n
 workers (Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms"). Fake quantization
-adds the ranges of activations, two numbers a quantizer, each in a message of its own.
+adds the ranges of activations, two numbers per quantizer, each in a message of its own.
 """
 
 import json
@@ -21,7 +21,7 @@ import psutil
 
 from qlab.core.errors import QlabError
 
-STEPS, WARMUP, BATCH = 6, 2, 8  # steps counted, steps before, images of each worker at a step
+STEPS, WARMUP, BATCH = 6, 2, 8  # steps counted, steps before these, images per worker and step
 NAMESPACE = ["unshare", "--net", "--map-root-user"]
 # The interface of a new namespace is down: SIOCSIFFLAGS, IFF_UP of netdevice(7).
 UP = """import fcntl, socket, struct
@@ -37,15 +37,15 @@ def possible() -> bool:
 def measure(
     model: Path, chosen: Sequence[Sequence[str]], leave_float: Sequence[str] = (), progress=iter
 ) -> list[dict]:
-    """What training for a few steps sends, over both workers, with each choice of layers in 8 bits.
+    """What a few training steps send, summed over both workers, for each choice of 8-bit layers.
 
-    `step_bytes` are counted at each step, headers of TCP and IP too; `step_analytic_bytes` by the
-    ring's formula, 2 (n - 1) times gradients and ranges; `gradient_bytes` are the float32
-    gradients of one worker; `messages` the all-reduces at a step. QlabError: a worker failed.
+    `step_bytes` are counted at each step, with TCP and IP headers; `step_analytic_bytes` follow the
+    ring's formula, 2 (n - 1) times gradients and ranges; `gradient_bytes` are one worker's float32
+    gradients; `messages` is the number of all-reduces per step. QlabError: a worker failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         told = {"model": str(model), "chosen": chosen, "leave_float": leave_float}
-        # Interrupted, it ends as it next tells.
+        # If this is interrupted, the worker ends when it next prints.
         with _worker(0, json.dumps(told), folder) as first:
             pairs = zip(progress(chosen), first.stdout, strict=False)
             found = [json.loads(line) for _, line in pairs]
@@ -57,7 +57,7 @@ def measure(
 
 
 def _worker(index: int, told: str, folder: str) -> Popen:
-    """Start a worker: the first makes the namespace, and starts the second in it."""
+    """Start a worker; the first makes the namespace and starts the second in it."""
     call = [sys.executable, "-m", "qlab.classifier.network", str(index), told, folder]
     if index == 0:
         call = [*NAMESPACE, "sh", "-c", '"$1" -c "$0" && exec "$@"', UP, *call]
@@ -69,7 +69,7 @@ def _worker(index: int, told: str, folder: str) -> Popen:
 
 
 def _work(index: int, told: str, folder: str) -> None:
-    """Train every choice in step with the other worker; the first counts and tells."""
+    """Train each choice in step with the other worker; the first counts bytes and prints them."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes to the log
     other = _worker(1, told, folder) if index == 0 else None
@@ -91,7 +91,7 @@ def _work(index: int, told: str, folder: str) -> None:
 
 
 def _trainings(model: str, chosen: list, leave_float: list, seed: int):
-    """Of each choice its step, and what is reckoned of it."""
+    """Yield, for each choice, its training step and what is calculated for it."""
     from qlab.classifier import partial_qat
     from qlab.classifier.model import keras, load
     from qlab.core.tf import tf
@@ -104,7 +104,7 @@ def _trainings(model: str, chosen: list, leave_float: list, seed: int):
     images = rng.integers(0, 256, (BATCH, *given.input_shape[1:])).astype(np.float32)
     batch = tf.constant(images), tf.constant(rng.integers(0, given.output_shape[1], BATCH))
     for layers in chosen:
-        # Each variable made in the scope is sent to the other: so wrap outside, mirror the result.
+        # Variables made in the scope are sent to the other worker: wrap outside, mirror the result.
         local = partial_qat.quantized(given, layers, 8, leave_float)
         kinds = {type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")}
         known = partial_qat.qat.quantize_scope({kind.__name__: kind for kind in kinds})

@@ -1,4 +1,4 @@
-"""What became of each test image: the rows that every interval on images can be computed from."""
+"""The outcome of each test image: rows from which every interval on images can be computed."""
 
 import numpy as np
 import pandas as pd
@@ -8,14 +8,14 @@ from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.classifier.sweep import Answers, Worse
 
 FILE = "tflite"  # the graph that the file computes
-MANY = 2_000  # images; of more, only what files answer on the images as they are is kept
+MANY = 2_000  # images; beyond this, only the files' answers on uncorrupted images are kept
 
 
 def table(task: Task, parent: Answer, answers: Answers, worse: Worse) -> pd.DataFrame:
     """One row per image, variant (with seed), graph (of `sweep.GRAPHS`) and condition.
 
-    Further columns: strength, image (its place), label, predicted, confidence (the probability of
-    that) and of_label (of the label), these two float32 as the graph gave them.
+    Further columns: strength, image (its index), label, predicted, confidence (the probability of
+    the predicted class) and of_label (of the label); these two are float32 as the graph gave them.
     """
     given, many = {FLOAT: parent, **answers}.items(), len(task.test) > MANY
     of_all = [(p, g, x) for p, a in given for g, x in a.probabilities.items()]

@@ -1,11 +1,11 @@
 """Quantization-aware training of chosen layers, wrapped by tensorflow-model-optimization (tfmot).
 
 A weighted layer is quantized together with the batch normalization and the activation that follow
-it, because the converter folds the three into one operator. A layer without weights is quantized
-where everything it reads is. Where a quantized layer reads from a float one, tfmot gives the float
-one's output a quantizer, for an integer operator must read integers (`requires_output_quantize` in
-its `quantize_apply`): so the layer before shows up wrapped too. It does so for kinds of layers that
-it knows; for the others (such as Rescaling) it is done here.
+it, because the converter folds the three into one operator. A layer without weights is quantized if
+everything it reads is. Where a quantized layer reads from a float one, tfmot puts a quantizer at
+the float one's output, as an integer operator must read integers (`requires_output_quantize` in its
+`quantize_apply`): so the layer before shows up wrapped too. tfmot does so for the kinds of layers
+that it knows; for others (such as Rescaling) it is done here.
 """
 
 from collections.abc import Sequence
@@ -30,15 +30,15 @@ OUTPUT_ONLY = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 BITS = (8, 4)  # of the weights; activations have 8
 WEIGHTED = (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)  # layers that are counted and chosen
 ACTIVATIONS = (kinds.ReLU, kinds.Activation)  # layers that belong to the one before
-# They hand on values in the steps in which they read them: a quantizer belongs before them.
+# Their outputs have the quantization steps of their inputs: a quantizer belongs before them.
 MOVERS = (kinds.Flatten, kinds.Reshape, kinds.Permute, kinds.Dropout, kinds.ZeroPadding2D)
 MOVERS += (kinds.MaxPooling2D,)
 
 
 def weighted_layers(model: keras.Model) -> list[str]:
-    """Names of the layers with a kernel, by their longest path from the input; of two as deep the
-    one nearer the output first, a shortcut before its block's convolutions. In another order the
-    converter would find a float layer between quantized tensors, and quantize it unasked."""
+    """Names of the layers with a kernel, sorted by longest path from the input; of two equally deep
+    ones, the one nearer the output is first: a shortcut before its block's convolutions. Otherwise
+    the converter would find a float layer between quantized tensors, and quantize it unasked."""
 
     @cache
     def longest(layer: keras.layers.Layer, neighbours) -> int:
@@ -49,7 +49,7 @@ def weighted_layers(model: keras.Model) -> list[str]:
 
 
 def parameters(model: keras.Model, layers: Sequence[str]) -> dict[str, int]:
-    """Numbers in the kernel of each of the named layers."""
+    """How many weights the kernel of each of the named layers has."""
     return {name: int(tf.size(model.get_layer(name).weights[0])) for name in layers}
 
 
@@ -64,7 +64,7 @@ def readers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def choose(layers: Sequence[str], where: str, k: int) -> list[str]:
-    """The last k of `layers`, the first k, or only the k-th from 1; QlabError: there are fewer."""
+    """The last k of `layers`, the first k, or only the k-th, counted from 1; QlabError: too few."""
     least = 1 if where == "only" else 0
     if not least <= k <= len(layers):
         raise QlabError(
@@ -81,8 +81,8 @@ def quantized(
     """A copy of a functional model in which tfmot quantizes `layers`; not compiled.
 
     Weights get `weight_bits` of BITS, symmetric, per channel in convolutions and per tensor in
-    dense layers; activations 8 bits, by moving averages of their range. Layers in `leave_float` are
-    never wrapped. QlabError names a layer that tfmot cannot wrap.
+    dense layers; activations get 8 bits, by moving averages of their ranges. Layers in
+    `leave_float` are never wrapped. QlabError names a layer that tfmot cannot wrap.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -111,7 +111,7 @@ def quantized(
 def companions(
     model: keras.Model, chosen: Sequence[str], leave_float: Sequence[str] = ()
 ) -> set[str]:
-    """Names of the layers to quantize for `chosen` to be: see the text at the top."""
+    """Names of all layers that are quantized if `chosen` are: see the text at the top."""
     marked = set(chosen)
     for layer in map(model.get_layer, chosen):
         last = layer  # and the batch normalization and the activation that alone read it
@@ -131,8 +131,8 @@ def companions(
 
 
 def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
-    """Names of unmarked layers of kinds unknown to tfmot that weighted ones among the marked read.
-    It would leave their outputs, and so the layers that read them in the file, in float."""
+    """Names of unmarked layers, of kinds unknown to tfmot, that marked weighted layers read. tfmot
+    would leave their outputs float, and with them the layers that read them in the file."""
 
     def feeding(layer: keras.layers.Layer) -> list[keras.layers.Layer]:  # past what moves values
         return [y for x in sources(layer) for y in (feeding(x) if moves(x) else [x])]
@@ -145,15 +145,15 @@ def _unknown_before(model: keras.Model, marked: set[str]) -> set[str]:
 
 
 def moves(layer: keras.layers.Layer) -> bool:
-    """Whether a layer is among MOVERS, or an average pooling: TFLite's writes in the steps that it
-    reads in. Not one over all of its input, which `model.with_means` mends, and which a raw model
-    is to show as tfmot has it."""
+    """Whether a layer is among MOVERS, or an average pooling, whose output has its input's steps in
+    TFLite. One over its whole input is excepted: `model.with_means` replaces it, and a raw model is
+    to show it as tfmot has it."""
     pools = isinstance(layer, kinds.AveragePooling2D) and layer.output_shape[1:3] != (1, 1)
     return pools or isinstance(layer, MOVERS)
 
 
 def plain(trained: keras.Model, model: keras.Model) -> keras.Model:
-    """The float `model` with the weights of one that `quantized` made from it, trained since."""
+    """The float `model` with the weights of `trained`, which `quantized` made from it."""
     copy = keras.models.clone_model(model)
     by_name = {inner(layer).name: layer for layer in trained.layers}
     for layer in copy.layers:
@@ -163,10 +163,10 @@ def plain(trained: keras.Model, model: keras.Model) -> keras.Model:
 
 
 def part(variable) -> str:
-    """A weight's own name: `kernel`, `gamma`."""
+    """A weight's own name, such as `kernel` or `gamma`."""
     return variable.name.split("/")[-1].split(":")[0]
 
 
 def inner(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """The layer inside tfmot's wrapper; a layer that is not wrapped, itself."""
+    """The layer inside tfmot's wrapper; if it is not wrapped, the layer itself."""
     return layer.layer if isinstance(layer, qat.QuantizeWrapper) else layer

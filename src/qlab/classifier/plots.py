@@ -1,5 +1,5 @@
-"""The figures of notebook 03 that are no plain plot, and what its cells draw with. Each is drawn
-from records and kept with the numbers drawn."""
+"""Figures of notebook 03 that are not simple plots, and helpers for those in its cells. Each is
+drawn from records and kept with the numbers that it shows."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -30,7 +30,7 @@ def about(table: pd.DataFrame) -> str:
 
 
 def with_ends(rows: pd.DataFrame, scale: float = 1) -> pd.DataFrame:
-    """Of records, what is drawn: method, bits, where, k; mean, low and high times `scale`."""
+    """The columns of records to draw: method, bits, where, k; mean, low and high times `scale`."""
     rows = rows.dropna(subset=["k"]).astype({"bits": int, "k": int})
     ends = {"mean": rows["value"], "low": rows["ci_low"], "high": rows["ci_high"]}
     found = rows[["method", "bits", "where", "k"]]
@@ -38,21 +38,21 @@ def with_ends(rows: pd.DataFrame, scale: float = 1) -> pd.DataFrame:
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Records of accuracy minus float's: over seeds and images of what was trained, or images."""
+    """Records of accuracy minus float's: over seeds and images where trained, else over images."""
     over = records.pick(table, "accuracy_difference_over_seeds")
     alone = records.pick(table, "accuracy_difference", seed=None)
     return pd.concat([over, alone], ignore_index=True).dropna(subset=["ci_low"])
 
 
 def legend(canvas, styles: Sequence[tuple[str, int]]) -> None:
-    """What the colours and markers of some methods and bit widths mean, below all."""
+    """Draw a legend below all panels: colours and markers of some methods and bit widths."""
     shown = (STYLE[style] for style in styles)
     handles = [Line2D([], [], ms=5, color=c, marker=m, label=label) for c, m, label in shown]
     canvas.legend(handles=handles, loc="outside lower center", frameon=False, ncols=4)
 
 
 def series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str) -> None:
-    """One line of `with_ends` over k, with bars from low to high."""
+    """Draw one line of `with_ends` over k, with bars from low to high."""
     same = drawn[["method", "bits", "where"]] == (method, bits, where)
     line = drawn[same.all(axis=1)].sort_values("k")
     colour, marker, _ = STYLE[method, bits]
@@ -62,8 +62,8 @@ def series(axis, drawn: pd.DataFrame, method: str, bits: int, where: str) -> Non
 
 
 def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> None:
-    """Accuracy minus the float parent's over k, from either end, with 95 % intervals (QAT's over
-    seeds and images); `today` are points run afresh."""
+    """Draw accuracy minus the float parent's over k, from either end, with 95 % intervals (QAT's
+    over seeds and images); `today` has points that were run afresh."""
     alone = compared(table[table["condition"].isna() & (table["where"] != "only")])
     drawn = both_ends(with_ends(alone, POINTS))
     tuned = records.pick(table, "accuracy_difference", method=None, condition=None)
@@ -101,7 +101,7 @@ def accuracy_by_k(table: pd.DataFrame, profile: str, today: pd.DataFrame) -> Non
 def shaded(
     rows: pd.DataFrame, name: str, profile: str, index: str, columns: list[str], title: str
 ) -> None:
-    """Points minus float's, of `compared`, as a table with 95 % intervals; red is worse."""
+    """Draw points minus float's, from `compared`, as a table with 95 % intervals; red is worse."""
     told = [records.interval(r, "+.1f", POINTS).replace(" ", "\n", 1) for _, r in rows.iterrows()]
     rows = rows.assign(points=rows["value"] * POINTS, told=told)
     shown = rows.pivot(index=index, columns=columns, values=["points", "told"])

@@ -1,6 +1,6 @@
-"""What can be swept of experiment `resnet_qat`, and one point of it, judged as in notebook 03.
+"""What experiment `resnet_qat` can sweep, and one such point, evaluated as in notebook 03.
 
-Nothing is timed: points run beside each other.
+Nothing is timed, because points run in parallel.
 """
 
 from dataclasses import replace
@@ -9,11 +9,11 @@ from typing import Literal
 from qlab.core.parameters import Count, Positive
 from qlab.core.parameters import Point as Swept
 
-FILES = ("models/resnet8_shapes32", "models/resnet20_shapes32")  # of data/, that a point may read
+FILES = ("models/resnet8_shapes32", "models/resnet20_shapes32")  # in data/, which a point may read
 
 
 class Ptq(Swept):
-    """k layers quantized after training, which draws nothing."""
+    """k layers quantized after training; nothing is drawn at random."""
 
     method: Literal["ptq"]
     where: Literal["last", "first", "only"]
@@ -22,12 +22,12 @@ class Ptq(Swept):
 
     @property
     def variant(self) -> str:
-        """Its name in the records."""
+        """The point's name in the records."""
         return f"{self.method}_w{self.bits}a8_{self.where}{self.k}"
 
 
 class Qat(Ptq):
-    """The seed is fine-tuning's."""
+    """k layers quantized and fine-tuned; the seed is that of fine-tuning."""
 
     method: Literal["qat"]
     seed: Count
@@ -37,9 +37,9 @@ POINTS = {"float": Swept, "ptq": Ptq, "qat": Qat}
 
 
 def measure(point: Swept, profile: str, threads: int) -> tuple:
-    """Task and records of a point, and packages it used: accuracies, bytes, and comparisons with
-    the float parent."""
-    # Snakemake reads this module for every job, and needs no framework for it.
+    """Task and records of a point (accuracies, bytes, and comparisons with the float parent), and
+    the packages it used."""
+    # Imported here, because Snakemake reads this module for every job without needing a framework.
     from qlab.classifier import data, points
     from qlab.classifier import measure as notebook
 

@@ -1,6 +1,6 @@
 """The points of notebook 03: quantize some layers of a classifier, with or without fine-tuning.
 
-A point is kept by content: an interrupted sweep goes on with those that are missing.
+Points are cached by content: an interrupted sweep continues with those that are missing.
 """
 
 import logging
@@ -34,7 +34,7 @@ FLOATS = {"float": PARENT, "tuned": "fp32_tuned"}  # method -> variant
 class Point:
     """One way to quantize: which layers, in how many bits, by what method, from which seed."""
 
-    method: str  # tuned, ptq, qat, or qatcold: from the ranges that tfmot starts with
+    method: str  # float, tuned, ptq, qat, or qatcold (qat from tfmot's initial ranges)
     where: str = "last"  # "last", "first" or "only"
     k: int = 0  # how many layers; of "only": the k-th, counted from 1
     bits: int = 8
@@ -44,20 +44,20 @@ class Point:
 
     @property
     def variant(self) -> str:
-        """Its name in the records, such as `qat_w4a8_first2`; of the float control `fp32_tuned`."""
+        """Name in the records, such as `qat_w4a8_first2`; `fp32_tuned` for the float control."""
         name = "{method}_w{bits}a8_{where}{k}"
         return FLOATS.get(self.method) or name.format(**self.columns)
 
     @property
     def columns(self) -> dict[str, Any]:
-        """What its records are about, by column, whatever the seed."""
+        """The columns that say what its records are about, without the seed."""
         made = "_".join(filter(None, (self.method, self.rounding, "raw" if self.raw else "")))
         about = {"method": made, "bits": self.bits, "where": self.where, "k": self.k}
         return {"bits": 32} if self.method in FLOATS else about
 
     @property
     def drawn(self) -> dict[str, Any]:
-        """The same with the seed, where something was drawn at random."""
+        """The same with the seed, if something was drawn at random."""
         return self.columns | ({} if self.method in ("float", "ptq") else {"seed": self.seed})
 
 
@@ -65,9 +65,9 @@ FLOAT = Point("float")  # the parent, as it is
 
 
 class Answer(NamedTuple):
-    """What a point gave."""
+    """The result of a point."""
 
-    file: Path | None  # .tflite; None where it cannot be made
+    file: Path | None  # .tflite; None if it cannot be made
     probabilities: dict[str, np.ndarray]  # float32 [n, classes] by graph, see `answer`
     failed: str = ""  # why it cannot be made
 
@@ -87,7 +87,7 @@ class Bench:
             raise QlabError(f"{task.file} has no layer that can be quantized: {kinds}.")
 
     def chosen(self, point: Point) -> list[str]:
-        """Names of a point's layers."""
+        """Names of the layers that a point quantizes."""
         return partial_qat.choose(self.layers, point.where, point.k)
 
     def quantized(self, point: Point) -> keras.Model:
@@ -97,7 +97,7 @@ class Bench:
 
     @cached_property
     def raw(self) -> "Bench":
-        """The same with the model's poolings as its file has them."""
+        """The same bench with the model's poolings as its file has them."""
         return self if self.is_raw else Bench(self.task, raw=True)
 
     @cached_property
@@ -112,10 +112,10 @@ def parent(bench: Bench, threads: int) -> Answer:
 
 
 def made(points: Sequence[Point], task: Task, threads: int, progress=iter) -> dict[Point, Answer]:
-    """What each point gives; of one that cannot be made the reason, which is logged too.
+    """Make each point; the answer of one that cannot be made says why, which is logged too.
 
     Without a GPU, points share processes that train with one thread: so small a network trains no
-    faster with two, whose sums end in other digits.
+    faster with two threads, whose sums would differ in their last digits.
     """
     gpu = tf.config.list_physical_devices("GPU")
     calls = [(point, task.given, threads) for point in points]
@@ -129,7 +129,7 @@ def made(points: Sequence[Point], task: Task, threads: int, progress=iter) -> di
 
 @cache
 def _bench(given: Parameters, alone: bool) -> "Bench":
-    """What a process needs for a task's points, once."""
+    """The bench of a task, made once per process; if `alone`, TensorFlow gets one thread."""
     if alone:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -150,9 +150,9 @@ def tried(point: Point, given: Parameters, threads: int) -> Answer:
 def answer(point: Point, bench: Bench, threads: int) -> Answer:
     """Make a point, or read it if it was made before.
 
-    Probabilities on the test images: `float` of the weights without quantizers,
-    `fake_quant` of the graph with tfmot's, `tflite` of the file. QlabError: see `export.check`,
-    or fine-tuning diverged.
+    Probabilities on the test images are by graph: `float`, the weights without quantizers;
+    `fake_quant`, the graph with tfmot's quantizers; `tflite`, the file. QlabError: see
+    `export.check`, or fine-tuning diverged.
     """
     bench = bench.raw if point.raw else bench
     task = bench.task
@@ -190,7 +190,7 @@ def answer(point: Point, bench: Bench, threads: int) -> Answer:
 
 
 def _tuned(point: Point, bench: Bench) -> tuple[bytes, dict[str, np.ndarray]]:
-    """Fine-tune with quantizers, or, as a control, without: .tflite, and other graphs' answers."""
+    """Fine-tune with quantizers or, as a control, without: .tflite and other graphs' answers."""
     task, test = bench.task, bench.task.test.images
     keras.utils.set_random_seed(point.seed)
     model = bench.quantized(point)

@@ -9,20 +9,20 @@ from qlab.classifier.partial_qat import inner, keras, moves, part, sources
 def calibrate(
     wrapped: keras.Model, model: keras.Model, images: np.ndarray, batch: int = 32
 ) -> None:
-    """Start the ranges of a model made by `partial_qat.quantized` where `model` has them.
+    """Set the ranges of a model made by `partial_qat.quantized` to those of `model`, in place.
 
-    tfmot starts every range at -6..6 and moves one of an activation by a thousandth of the way a
-    step. Here it becomes what its moving average tends to, the mean over batches of the float
-    model's lowest and highest values on `images` uint8 [n, h, w, c], with 0 inside; one of weights
-    becomes that of the weights.
+    tfmot starts every range at -6..6 and moves an activation's by a thousandth of the way per step.
+    Here an activation's range becomes what its moving average tends to: the mean over batches of
+    the float model's lowest and highest values on `images`, uint8 [n, h, w, c], extended to include
+    0. A range of weights becomes that of the weights.
     """
     known = {layer.name: layer for layer in model.layers}
     ends, tensors = [], []  # of activations: the variables, and what the float model has there
     for layer in wrapped.layers:
-        # What tfmot puts behind the input has no layer of that name.
+        # tfmot's quantizer behind the input has no layer of that name.
         there = known.get(inner(layer).name) or known[sources(layer)[0].name]
         for name, pair in _ranges(layer).items():
-            if "kernel" in name:  # one a channel or one in all, symmetric
+            if "kernel" in name:  # one per channel or one in all, symmetric
                 kernel = next(v for v in layer.weights if part(v) == name).numpy()
                 axes = tuple(range(kernel.ndim - 1)) if pair[0].shape.rank else None
                 limit = np.abs(kernel).max(axes)
@@ -59,8 +59,8 @@ def _ranges(layer: keras.layers.Layer) -> dict[str, tuple]:
 
 
 def wrappers(model: keras.Model) -> pd.DataFrame:
-    """What tfmot wrapped: a row per layer, from the input. Columns: layer, kind, wrapped, and
-    whether quantizers sit at its weights, at all its inputs, and at its outputs."""
+    """A table of what tfmot wrapped, one row per layer from the input on. Columns: layer, kind,
+    wrapped, and whether quantizers are at its weights, at all its inputs, and at its outputs."""
     columns = {
         "layer": lambda x: inner(x).name,
         "kind": lambda x: type(inner(x)).__name__,
@@ -73,7 +73,7 @@ def wrappers(model: keras.Model) -> pd.DataFrame:
 
 
 def _gives_codes(layer: keras.layers.Layer) -> bool:
-    """Whether what a layer hands on has been through a quantizer."""
+    """Whether a layer's output has been through a quantizer."""
     if moves(inner(layer)):
         return all(map(_gives_codes, sources(layer)))
     return any("kernel" not in name for name in _ranges(layer))

@@ -1,4 +1,4 @@
-"""What a clock says: of a training step, and of one image through a file.
+"""Measured times: of a training step, and of one image through a file.
 
 `python -m qlab.classifier.speed JSON` measures in a process of its own: JSON has the arguments of
 `file_rounds` or of `step_rounds`.
@@ -24,14 +24,14 @@ from qlab.core import provenance, stats, timing
 from qlab.core.records import Record
 
 REPEATS = {"smoke": 6, "mini": 30, "small": 100, "full": 100}  # timed inferences
-PROCESSES = 5  # fresh ones that are timed; at smoke and mini, if not of a long sweep, this one
-STEPS = 10  # timed training steps of each model, in each of them
+PROCESSES = 5  # fresh ones to time in; at smoke and mini, unless the sweep is long, this one
+STEPS = 10  # timed training steps of each model, in each process
 
 
 def latency_records(
     task: Task, bench: Bench, answers: Answers, timed: Sequence[Point], threads: int, progress=iter
 ) -> list[Record]:
-    """Milliseconds of one image on LiteRT, files taken in turn; see `stats.of_rounds`."""
+    """Milliseconds per image on LiteRT, with the files run in turn; see `stats.of_rounds`."""
     files = {FLOAT: bench.float_file}
     files |= {p: answers[p].file for p in timed if p in answers and answers[p].file}
     told = {"files": [str(file) for file in files.values()], "threads": threads}
@@ -42,7 +42,7 @@ def latency_records(
 def step_records(
     task: Task, bench: Bench, answers: Answers, threads: int, progress=iter
 ) -> list[Record]:
-    """Time of a training step and its ratio to float's, of `step_points`, taken in turn."""
+    """Time of a training step and its ratio to float's, for `step_points`, run in turn."""
     points = [p for p in step_points(task, bench) if p in answers and not answers[p].failed]
     told = {"file": str(task.file), "leave_float": task.leave_float, "rounds": STEPS}
     told |= {"settings": task.training, "logits": bench.logits}
@@ -54,8 +54,8 @@ def _timed(
     task: Task, points: Iterable[Point], measure: Callable, told: dict[str, Any], what: str,
     quantiles: Sequence[float], threads: int, progress,
 ) -> list[Record]:  # fmt: skip
-    """Of each point quantiles of milliseconds by round, of this process or of several, and their
-    ratio to the first point's. `measure(**told)` gives seconds [points][rounds]."""
+    """Quantiles over rounds of each point's milliseconds, in this process or in several, and its
+    ratio to the first point's. `measure(**told)` returns seconds [points][rounds]."""
     if task.given.sweep == "short" and task.given.profile in ("smoke", "mini"):
         runs = [measure(**told)]
     else:
@@ -73,7 +73,7 @@ def _timed(
 
 
 def step_points(task: Task, bench: Bench) -> list[Point]:
-    """Float; the last layer at 8 bits, all at 8 and 4; in a long sweep three k from both ends."""
+    """Float control; last layer at 8 bits, all at 8 and 4; in long sweeps 3 k from both ends."""
     whole, tuned = len(bench.layers), Point("tuned")
     if task.given.sweep != "long":
         return [tuned, *(Point("qat", "last", *p) for p in ((1, 8), (whole, 8), (whole, 4)))]
@@ -84,7 +84,7 @@ def step_points(task: Task, bench: Bench) -> list[Point]:
 def file_rounds(
     files: Sequence[str], shape: Sequence[int], threads: int, repeats: int, seed: int = 0
 ) -> list[list[float]]:
-    """Seconds of one image of `shape` through each .tflite, taken in turn: [files][repeats]."""
+    """Seconds that one image of `shape` takes through each .tflite, in turn: [files][repeats]."""
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     runs = {f: classification.runner(Path(f).read_bytes(), threads, 1) for f in files}
     calls = {f: partial(run, image) for f, run in runs.items()}
@@ -96,7 +96,7 @@ def step_rounds(
     file: str, models: Sequence, leave_float: Sequence[str], settings: Sequence, logits: bool,
     rounds: int, seed: int = 0,
 ) -> list[list[float]]:  # fmt: skip
-    """Seconds of a training step of each of `models` (layers to quantize, bits), taken in turn."""
+    """Seconds per training step of each of `models` (layers to quantize, bits), run in turn."""
     model, settings = keras_classifier.load(file), fine_tune.Settings(*settings)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (settings.batch, *model.input_shape[1:])).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which points notebook 03 runs, how they become records, and what comes back from these."""
+"""Which points notebook 03 runs, how they become records, and what is computed from these."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,15 +19,15 @@ from qlab.core.records import Metric, Record, Recorder
 from qlab.core.stats import Estimate
 
 EXPERIMENT = "resnet_qat"  # in the records
-LONG = "mini-long"  # where the embedded model's long sweep lies
-POINTS = 100  # percentage points of a share
-FEW = 3  # seeds of points that no verdict hangs on
-SEEDS = {"short": 10, "long": 5}  # of the others, where the parameter does not say
+LONG = "mini-long"  # place of the embedded model's long sweep
+POINTS = 100  # percentage points in a share of 1
+FEW = 3  # seeds of points on which no verdict depends
+SEEDS = {"short": 10, "long": 5}  # of the others, unless the parameter says otherwise
 
-# Which graph is judged: its metric.
+# The graphs that are tested, and their metrics.
 GRAPHS = dict(tflite="accuracy", float="accuracy_float_graph", fake_quant="accuracy_fake_quant")
 OVER_SEEDS = ("difference", "minus_tuned", "minus_ptq", "minus_last")
-_MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares, more or less is better
+_MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares: more, or less, is better
 _BYTES = Metric("byte", -1)
 _MS, _RATIO = (Metric(unit, -1, clock=True) for unit in ("ms", "1"))
 METRICS = {
@@ -42,7 +42,7 @@ METRICS = {
     "failed": Metric("point", -1),  # could not be made: the log says why
     **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
     **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
-    "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements and all
+    "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements included
     **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
     "network_messages": Metric("message", -1),
     "update_bytes": _BYTES,
@@ -50,7 +50,7 @@ METRICS = {
     "formula_fits": Metric("1"),  # p of lack of fit
 }
 RECORD = Recorder(EXPERIMENT, METRICS)
-Answers = Mapping[Point, Answer]  # what each point's file says
+Answers = Mapping[Point, Answer]  # what each point gives
 Worse = dict[tuple[str, int], dict[Point, np.ndarray]]  # condition, strength -> probabilities
 
 
@@ -77,13 +77,13 @@ def quarters(layers: int) -> list[int]:
 
 
 def seeded_sweep(layers: int, seeds: int, long: bool = False) -> list[Point]:
-    """8 and 4 bits, from several seeds; hours. All layers, and the first and the last k of
-    `quarters`, all layers at 4 bits rounded in other ways too; or, `long`, every k from either end,
-    each layer alone, and ranges as tfmot starts them.
+    """Points with 8 and 4 bits from several seeds; they take hours. They have all layers, the first
+    and the last k of `quarters`, and all layers at 4 bits in other roundings; or, if `long`, every
+    k from either end, each layer alone, and QAT from tfmot's initial ranges.
 
     The first layer alone is `first1`, the last alone `last1`, all layers are `last{layers}`. What a
     `long` sweep has beyond, and the largest k, which a formula is tested on, has FEW seeds. All of
-    a seed come before the next, so that an interrupted sweep has the first seeds whole.
+    a seed come before the next, so that an interrupted sweep is complete for the first seeds.
     """
     few, whole = quarters(layers)[:-1], ("last", layers)
     often = {whole, *product(("last", "first"), few[:-1])}
@@ -99,17 +99,17 @@ def seeded_sweep(layers: int, seeds: int, long: bool = False) -> list[Point]:
 
 
 def raw_points(bench: Bench) -> list[Point]:
-    """Points of a model with a pooling over all of its input, as TFLite has that: all layers in 8
-    bits without training, and the last one with."""
+    """Points that show a pooling over its whole input as TFLite has it, if there is one: all layers
+    at 8 bits without training, and the last layer with training."""
     whole = Point("ptq", "last", len(bench.layers), raw=True)
     pooled = any(map(pools_all, bench.raw.model.layers))
     return [whole, Point("qat", "last", 1, raw=True)] if pooled else []
 
 
 def recorded(task, point: Point, found: Mapping, seeded: bool = True, **more) -> list[Record]:
-    """A record of each metric in `found`: of an Estimate with its interval, of a number without.
+    """Record each metric in `found`: an Estimate with its interval, a number without one.
 
-    They are about the point, with its seed or whatever its seed, and `more` columns.
+    The records have the point's columns, with its seed if `seeded`, and `more` columns.
     """
     about = (point.drawn if seeded else point.columns) | more
     return [
@@ -121,8 +121,8 @@ def recorded(task, point: Point, found: Mapping, seeded: bool = True, **more) ->
 
 
 def long_table(task: Task) -> pd.DataFrame | None:
-    """Records of the long sweep of the task's model on its data, where there are any. The committed
-    one is of all layers: a task that leaves some float has to sweep by itself."""
+    """Records of the long sweep of the task's model on its data, if there are any. The committed
+    sweep has all layers: a task that leaves some float needs a sweep of its own."""
     own = task.place if task.given.sweep == "long" else f"{task.place}-long"
     for place in [own] if task.leave_float else [own, LONG]:
         if records.csv_path(EXPERIMENT, place).is_file():
@@ -133,15 +133,15 @@ def long_table(task: Task) -> pd.DataFrame | None:
 
 
 def same_settings(whole: pd.DataFrame, here: pd.DataFrame) -> bool:
-    """Whether two tables of records train as many steps and judge by as many images."""
+    """Whether two tables of records have the same number of training steps and of test images."""
     both = pd.concat([whole, here])
     images = records.pick(both, "accuracy", variant=PARENT, condition=None)["n"]
     return images.nunique() == records.pick(both, "train_steps")["value"].nunique() == 1
 
 
 def formulas(points: pd.DataFrame, layers: int) -> Fits:
-    """Loss over k / N and size over the share of weights, fitted to QAT, by where and bits; not of
-    bit widths with fewer than FEWEST values of k. Size is a line but for the scales of channels."""
+    """Fit QAT's loss over k / N and size over the share of weights, by where and bits; not for bit
+    widths with fewer than FEWEST values of k. Size is a line except for the channels' scales."""
     found = {}
     trained = points[(points["method"] == "qat") & (points["where"] != "only")]
     for bits, one in trained.groupby("bits"):
@@ -156,11 +156,11 @@ def formulas(points: pd.DataFrame, layers: int) -> Fits:
 
 
 def options(formulas: Fits, layers: Sequence[int]) -> pd.DataFrame:
-    """Every k that the formulas cover, with its prediction; `layers` are their parameters, from
-    the input on.
+    """Every k that the formulas cover, with its prediction; `layers` has the number of parameters
+    of each layer, from the input on.
 
-    Columns where, bits, k, size in bytes, loss, loss_low, loss_high as a share, and left_out (by
-    how much the loss's formula was off on k that it had not seen).
+    Columns where, bits, k, size in bytes, loss, loss_low, loss_high as a share, and left_out (the
+    root mean square of the loss formula's errors on values of k left out of its fit).
     """
     k, found = np.arange(len(layers) + 1), [pd.DataFrame(columns=["size", "loss"])]
     for (where, bits), (loss, line) in formulas.items():
@@ -175,6 +175,6 @@ def options(formulas: Fits, layers: Sequence[int]) -> pd.DataFrame:
 
 
 def both_ends(points: pd.DataFrame) -> pd.DataFrame:
-    """Points with what both series share: all layers are the last N and the first N."""
+    """Points, with all layers in both series: they are the last N as well as the first N."""
     shared = points[(points["where"] == "last") & (points["k"] == points["k"].max())]
     return pd.concat([points, shared.assign(where="first")], ignore_index=True)

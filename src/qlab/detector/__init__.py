@@ -1,5 +1,5 @@
 """Experiment 01: what TFLite post-training quantization costs a detector.
 
-`data` is worked on, `quantize` surrounds conversions, `detect` runs files, `average_precision`
-judges, `measure` makes records (`speed` and `robustness` too), `plots` and `pictures` draw.
+`data` has model and images, `quantize` helps with conversions, `detect` runs files,
+`average_precision` scores; `measure`, `speed`, `robustness` make records; `plots`, `pictures` draw.
 """

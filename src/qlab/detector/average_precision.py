@@ -1,7 +1,7 @@
-"""Detections judged: COCO's average precision and recall of any resample of the images, and items.
+"""Score detections: COCO's average precision and recall on any resample of the images, and items.
 
-pycocotools matches once; the precision-recall curve is computed here, for hundreds of resamples
-together, with the image's count as weight. With all weights 1 the result is pycocotools'.
+pycocotools matches once. The precision-recall curve is computed here, for hundreds of resamples
+together, with each image's count as its weight. If all weights are 1, the result is pycocotools'.
 """
 
 import warnings
@@ -18,23 +18,23 @@ from qlab.core.stats import Estimate, bootstrap_interval, resamples
 from qlab.detector.coco import match
 
 OVERLAPS = {f"ap{t}": t / 100 for t in range(50, 100, 5)}  # COCO's thresholds, by the figure's name
-SIZES = ("small", "medium", "large")  # COCO's ranges of object size, behind all sizes together
+SIZES = ("small", "medium", "large")  # COCO's ranges of object size; "all sizes" comes before them
 FIGURES = ("ap", *OVERLAPS, *(f"{kind}_{size}" for kind in ("ap", "ar") for size in SIZES), "ar")
-PIXEL, SCORE = 1000, 10**6  # stored are whole thousandths and millionths: what `detect` rounds to
+PIXEL, SCORE = 1000, 10**6  # stored as whole thousandths and millionths, to which `detect` rounds
 BOX = ["x", "y", "width", "height"]
-_FAR = 2**31 - 1  # a box of a broken graph may lie far outside of any image, where all is alike
+_FAR = 2**31 - 1  # a broken graph's box may lie far outside any image; how far does not matter
 
 
 class Judged(NamedTuple):
     """A detector's detections on some images."""
 
-    figures: dict[str, Estimate]  # AP and its kin
-    samples: dict[str, np.ndarray]  # the same of every resample of the images, [draws] each
-    items: pd.DataFrame  # image, category, BOX, score: one row a detection
+    figures: dict[str, Estimate]  # AP and related figures
+    samples: dict[str, np.ndarray]  # the same on every resample of the images, [draws] each
+    items: pd.DataFrame  # image, category, BOX, score: one row per detection
 
 
 def judged(coco: COCO, results: list, ids: list, draws: int, seed: int, overall=False) -> Judged:
-    """Detections scored on images and resamples of them, without figures that are undefined."""
+    """Score detections on images and on resamples of them; undefined figures are left out."""
     matches, n = match(coco, results, ids, overall=overall), len(ids)
     found = score(matches, np.vstack([np.ones((1, n), int), resamples(n, draws, seed)]))
     whole = {name: float(v[0]) for name, v in found.items() if not np.isnan(v[0])}
@@ -44,8 +44,8 @@ def judged(coco: COCO, results: list, ids: list, draws: int, seed: int, overall=
 
 
 def difference(variant: Judged, parent: Judged, metric: str, usual: Sequence = ()) -> Estimate:
-    """A figure minus another detector's, paired: all judged with as many images and one seed; and
-    minus the same difference of `usual`, a variant and a parent, if given."""
+    """A figure minus the parent's, paired: all were judged on as many images with one seed. If
+    `usual`, a second (variant, parent), is given, its difference is subtracted as well."""
     pairs = [(variant, parent), *([usual] if usual else [])]
     value, *usually = (a.figures[metric].value - b.figures[metric].value for a, b in pairs)
     shift, *shifts = (a.samples[metric] - b.samples[metric] for a, b in pairs)
@@ -54,22 +54,22 @@ def difference(variant: Judged, parent: Judged, metric: str, usual: Sequence = (
 
 
 def score(evaluation: COCOeval, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """FIGURES, [draws] each, NaN where undefined; `weights` [draws, images] count images by id."""
+    """FIGURES, [draws] each, NaN if undefined; `weights` [draws, images] count images, by id."""
     p = evaluation.params
     shape = kinds, areas, _ = len(p.catIds), len(p.areaRng), len(p.imgIds)
     entries = np.array(evaluation.evalImgs, object).reshape(shape)
     ap, ar = np.full((2, kinds, 1 + len(SIZES), len(p.iouThrs), len(weights)), np.nan)
-    weights = weights.astype(float)  # whole numbers all the same, so that sums stay exact
+    weights = weights.astype(float)  # still whole numbers, so that sums stay exact
     for k, a in np.ndindex(kinds, areas):
         ap[k, a], ar[k, a] = _precision_recall(entries[k, a], weights, p.recThrs, len(p.iouThrs))
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of no category
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # mean of nothing
         ap, ar = np.nanmean(ap, axis=0), np.nanmean(ar, axis=0).mean(1)
     whole, *by_size = ap.mean(1)
     return dict(zip(FIGURES, [whole, *ap[0], *by_size, *ar[1:], ar[0]], strict=True))
 
 
 def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray:
-    """AP and recall of pycocotools' matches, one an image: [2, overlaps, draws]; NaN: no object."""
+    """AP and recall of pycocotools' matches by image: [2, overlaps, draws]; NaN: no object."""
     filled = [(i, e) for i, e in enumerate(entries) if e is not None]
     objects = np.array([0 if e is None else np.logical_not(e["gtIgnore"]).sum() for e in entries])
     positives = weights @ objects
@@ -88,7 +88,7 @@ def _precision_recall(entries, weights, thresholds, overlaps: int) -> np.ndarray
 
 
 def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarray, np.ndarray]:
-    """AP and final recall, [draws] each, of detections, best score first."""
+    """AP and final recall, [draws] each, of detections sorted by score, best first."""
     # A false positive after the last hit changes neither precision envelope nor recall.
     before = np.cumsum(hit)
     false = false & (before < hit.sum())
@@ -107,9 +107,9 @@ def _areas(image, hit, false, weights, positives, thresholds) -> tuple[np.ndarra
 
 
 def _items(matches: COCOeval) -> pd.DataFrame:
-    """The detections that scores hang on, an image after the other, best first: none below its
-    category's last hit, which changes no curve. Without size classes, one that overlaps no object
-    counts wherever it lies: its box is left empty."""
+    """The detections that figures depend on, image by image, best first. Those below their
+    category's last hit change no curve and are left out. Without size classes, one that overlaps no
+    object counts wherever it lies: its box is left empty."""
     answers = matches.cocoDt.dataset["annotations"]
     last = dict.fromkeys(matches.params.catIds, np.inf)  # score of a category's last hit
     near = np.zeros(len(answers), bool)  # whether it may match an object
@@ -129,14 +129,14 @@ def _items(matches: COCOeval) -> pd.DataFrame:
     table[BOX] = pd.DataFrame(np.clip(box, -_FAR, _FAR), dtype="Int32")
     if len(matches.params.areaRng) == 1:
         table.loc[~near, BOX] = pd.NA
-    kept = table[score >= table["category"].map(last)]  # a strange category has no hit
+    kept = table[score >= table["category"].map(last)]  # an unknown category has no hit
     order = np.lexsort((-kept["score"], kept["image"]))  # equal scores stay in their order
     return kept.iloc[order].reset_index(drop=True)
 
 
 def table(clean: Mapping, under: Mapping) -> pd.DataFrame:
-    """Items of all variants: `clean` by variant and number of images (the largest), `under` by
-    condition."""
+    """Items of all variants: `clean`, by variant and number of images (the largest is used), and
+    `under`, by condition."""
     most = {v: max(n for w, n in clean if w == v) for v, _ in clean}
     parts = [(clean[v, n].items, v, None, None) for v, n in most.items()]
     parts += [(one.items, v, *at) for at, of in under.items() for v, one in of.items()]

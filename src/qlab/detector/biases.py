@@ -1,8 +1,8 @@
-"""Biases that do not fit into 32 bits: found in a quantized file, and mended.
+"""Find and mend biases in a quantized file that do not fit into 32 bits.
 
 LiteRT adds a bias as an integer, in steps of the input's scale times the filter's. A filter whose
-weights are next to zero (weight decay leaves such) has a scale next to zero; its bias then needs
-more than 2^31 steps, and ai-edge-quantizer cuts it off without a word.
+weights are close to zero (weight decay leaves some) has a scale close to zero; its bias then needs
+more than 2^31 steps, and ai-edge-quantizer cuts it off silently.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ import pandas as pd
 from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 
-LIMIT = 2.0**31  # steps of int32; the kernels for int16 inputs keep no more of an int64 one
-ROOM = 2.0**30  # steps that a mended bias may take, so that the sum with the products fits too
+LIMIT = 2.0**31  # steps of int32; kernels for int16 inputs keep no more, even of an int64 bias
+ROOM = 2.0**30  # steps that a mended bias may take, so that its sum with the products fits too
 _CODES = {"INT32": np.int32, "INT64": np.int64}
 
 
@@ -28,7 +28,7 @@ class _Biased(NamedTuple):
     places: tuple[int, int]  # of weights and bias among the operator's inputs
     step: float  # scale of its input
     before: np.ndarray  # the bias in the float file, [channels]
-    steps: np.ndarray  # that it needs, [channels]
+    steps: np.ndarray  # that each bias needs, [channels]
 
 
 def _biased(model, float_file: Path) -> Iterator[_Biased]:
@@ -50,9 +50,9 @@ def _biased(model, float_file: Path) -> Iterator[_Biased]:
 
 
 def cut_off(file: Path, float_file: Path) -> pd.DataFrame:
-    """Operators of a quantized file some of whose biases do not fit: columns `operator` (its output
-    tensor), `kind`, `channels`, `cut` (how many of these are cut off), `input_scale`, `least_scale`
-    (of a filter), `most_steps` (that a bias needs)."""
+    """A table of the operators in a quantized file with biases that do not fit. Columns: `operator`
+    (its output tensor), `kind`, `channels`, `cut` (how many channels are cut off), `input_scale`,
+    `least_scale` (of a filter), `most_steps` (that a bias needs)."""
     model, rows = tflite_graph.read(file), []
     for one in _biased(model, float_file):
         if cut := int((one.steps >= LIMIT).sum()):
@@ -64,9 +64,9 @@ def cut_off(file: Path, float_file: Path) -> pd.DataFrame:
 
 
 def mended(content: bytes, float_file: Path) -> bytes:
-    """A quantized .tflite whose filters have scales large enough for their biases; where all fit,
-    the content itself. With K weights, rounding a filter on its larger scale loses at most 2^14 K
-    steps of a sum whose bias has more than ROOM. QlabError: weights of fewer bits."""
+    """Give the filters of a quantized .tflite scales large enough for their biases; if all fit,
+    return the content itself. With K weights, rounding a filter on its larger scale loses at most
+    2^14 K steps of a sum whose bias has more than ROOM. QlabError: weights of fewer bits."""
     model = tflite_graph.read(content)
     cut = [one for one in _biased(model, float_file) if (one.steps >= LIMIT).any()]
     for one in cut:

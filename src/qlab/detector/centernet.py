@@ -1,7 +1,7 @@
 """CenterNet: the embedded network, its twin without transposed convolutions, and its decoding.
 
 Decoding follows Zhou, Wang and Krähenbühl, "Objects as Points" (arXiv 1904.07850). The network is
-built in the training notebook, with tf_keras, for tensorflow-model-optimization knows only Keras 2.
+built in the training notebook, with tf_keras, as tensorflow-model-optimization knows only Keras 2.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from qlab.core.embedded import model_folder
 
 
 def saved_model(subpixel: bool = False) -> Path:
-    """The embedded CenterNet, or its twin, as a SavedModel folder that is made once."""
+    """The SavedModel folder, made only once, of the embedded CenterNet or its `subpixel` twin."""
     folder = model_folder("centernet_mini")
     recipe = {"model": file_sha256(folder), "subpixel": subpixel, "code": code_sha256(__name__)}
     recipe["versions"] = versions("tensorflow", "tf-keras")
@@ -29,11 +29,11 @@ def saved_model(subpixel: bool = False) -> Path:
 
 
 def to_subpixel(model):
-    """The same trained network in plain convolutions (equal to float rounding), a Keras model.
+    """Rebuild a trained network in plain convolutions: a Keras model, equal up to float rounding.
 
-    Every pixel that a 4x4, stride-2 transposed convolution NAME_deconv (NAME_bn and NAME_relu
-    behind it) writes sees a 2x2 window of its input, so a 2x2 convolution with four times the
-    channels computes all four output phases, which are woven together (Shi et al., 1609.07009).
+    Every output pixel of a 4x4, stride-2 transposed convolution NAME_deconv (NAME_bn and NAME_relu
+    follow it) depends on a 2x2 window of its input. So a 2x2 convolution with four times the
+    channels computes all four output phases, which are interleaved (Shi et al., 1609.07009).
     """
     from qlab.core.keras import keras
     from qlab.core.tf import tf
@@ -48,7 +48,7 @@ def to_subpixel(model):
             norm = model.get_layer(f"{name}_bn")
             gamma, beta, mean, variance = norm.get_weights()
             scale = gamma / np.sqrt(variance + norm.epsilon)
-            # Tap t of the transposed kernel is read by output phase t mod 2 at place 1 - t div 2.
+            # Tap t of the transposed kernel is used by output phase t mod 2 at place 1 - t div 2.
             kernel = (layer.get_weights()[0] * scale[:, None]).reshape(2, 2, 2, 2, len(scale), -1)
             kernel = kernel[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)  # places, in, phases, out
             kernel = kernel.reshape(2, 2, -1, 4 * len(scale))
@@ -57,7 +57,7 @@ def to_subpixel(model):
             x = layers.Conv2D(4 * len(scale), 2, activation="relu", name=f"{name}_phases")(x)
             x = layers.Lambda(lambda t: tf.nn.depth_to_space(t, 2), name=f"{name}_weave")(x)
             x = layers.Cropping2D(1, name=f"{name}_crop")(x)
-        elif f"{name}_phases" not in weights:  # else its norm and its relu, which are in there
+        elif f"{name}_phases" not in weights:  # else its norm or relu, which the phases contain
             weights[layer.name] = layer.get_weights()
             x = type(layer).from_config(layer.get_config())(x)
         made[id(layer.output)] = x

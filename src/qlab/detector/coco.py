@@ -18,12 +18,12 @@ from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 from qlab.core.images import AsStored, header
 
-# pandas and Windows write 1.0, "1" and NaN: read where it is exact, and NaN as nothing.
+# pandas and Windows write 1.0, "1" and NaN: accepted where exact, with NaN as nothing.
 _NUMBER = Annotated[float, Field(allow_inf_nan=False, gt=-1e300, lt=1e300)]
 _LENGTH = Annotated[_NUMBER, Field(ge=0)]
 _NOTHING = BeforeValidator(lambda value: None if value != value else value)
 _SIDE = NotRequired[Annotated[int | None, _NOTHING]]
-# What is read of an instances_*.json; more may stand there, and is kept.
+# What is read from an instances_*.json; it may hold more, which is kept.
 ENTRIES = {
     "images": {"id": int, "file_name": str, "width": _SIDE, "height": _SIDE},
     "categories": {"id": int, "name": str},
@@ -42,7 +42,7 @@ _DATASET = TypeAdapter(_open(TypedDict("_DATASET", _LISTS)))
 
 
 def quiet_coco(dataset: dict) -> COCO:
-    """pycocotools' index of annotations, made without its prints."""
+    """Index annotations with pycocotools, without the messages that it prints."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = dataset
@@ -82,13 +82,13 @@ def load_annotations(path: Path) -> COCO:
 
 
 def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]:
-    """Where each image of the annotations lies; QlabError names the first that is missing."""
+    """The file of each image of the annotations; QlabError names the first that is missing."""
     names = {i: image["file_name"] for i, image in coco.imgs.items()}
     bare = Counter(PureWindowsPath(name).name for name in set(names.values()))
     found = {}
     for i in ids:
         windows = PureWindowsPath(names[i])  # reads slashes of both kinds
-        # Without its own folders only where no other photo has that name.
+        # The bare name is tried only if no other photo has it.
         tried = [names[i], windows.as_posix(), *[windows.name][: bare[windows.name] == 1]]
         if there := [p for name in tried if (p := folder / name).is_file()]:
             found[i] = there[0]
@@ -99,10 +99,10 @@ def image_paths(coco: COCO, ids: Sequence[int], folder: Path) -> dict[int, Path]
 
 
 def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
-    """Photos by id, those `AsStored` whose annotations do not follow EXIF: their width and height
-    tell. Where they do not (a square, a half turn, none stated), a photo is turned, as viewers do,
-    unless all others that tell are as stored. QlabError: a stated size that is neither."""
-    told: dict[int, bool | None] = {}  # is a photo with EXIF as stored? None: its size tells not
+    """Photos by id; `AsStored` if their annotations ignore EXIF, as the stated width and height
+    tell. If these do not tell (a square, a half turn, none stated), a photo is turned, as viewers
+    do, unless all others that tell are as stored. QlabError: a stated size that is neither."""
+    told: dict[int, bool | None] = {}  # is a photo with EXIF as stored? None: size does not tell
     for i, path in found.items():
         size, orientation = header(path)
         shown = size[::-1] if orientation > 4 else size  # quarter turns
@@ -121,7 +121,7 @@ def as_annotated(coco: COCO, found: dict[int, Path]) -> dict[int, Path]:
 
 
 def each_once(found: dict[int, Path], calibration: Iterable[Path] = ()) -> tuple[dict, list[str]]:
-    """Photos by id without copies (same bytes) and those that calibrate, and what to tell."""
+    """Photos by id, without copies (same bytes) or photos that calibrate; and notes about these."""
     used, kept, first = {file_sha256(path): path.name for path in calibration}, {}, {}
     left_out = {"copies of other photos": [], "photos that calibrate": []}
     for i, path in found.items():
@@ -136,14 +136,14 @@ def each_once(found: dict[int, Path], calibration: Iterable[Path] = ()) -> tuple
 
 
 def match(coco: COCO, results: list[dict], ids: Sequence[int], iou=0.0, overall=False) -> COCOeval:
-    """Detections on images `ids` matched to objects as COCO does, at one `iou` or .50:.05:.95, with
-    size classes or `overall`; what comes back has yet to accumulate."""
+    """Match detections on images `ids` to objects as COCO does, at one `iou` or at .50:.05:.95,
+    with size classes or `overall`; the result is not accumulated yet."""
     wanted = set(ids)
     answers = [
         {**r, "id": i, "area": r["bbox"][2] * r["bbox"][3], "iscrowd": 0}
         for i, r in enumerate((r for r in results if r["image_id"] in wanted), 1)
     ]
-    # As pycocotools' loadRes, for which no detection at all is an error.
+    # Like pycocotools' loadRes, which fails if there is no detection at all.
     evaluation = COCOeval(coco, quiet_coco({**coco.dataset, "annotations": answers}), "bbox")
     params = evaluation.params
     params.imgIds = sorted(wanted)
@@ -155,8 +155,8 @@ def match(coco: COCO, results: list[dict], ids: Sequence[int], iou=0.0, overall=
 
 
 def found_objects(coco: COCO, results: list[dict], ids: Sequence[int], score: float) -> np.ndarray:
-    """Which annotated objects, crowds apart, have a detection of their category with at least that
-    score and half the overlap: bool [objects], in order of annotation id."""
+    """Which annotated objects, except crowds, have a detection of their category with at least
+    `score` and an IoU of at least one half: bool [objects], in order of annotation id."""
     answers = [r for r in results if r["score"] >= score]
     found: dict[int, bool] = {}
     for e in filter(None, match(coco, answers, ids, 0.5, overall=True).evalImgs):

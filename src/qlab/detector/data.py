@@ -1,4 +1,4 @@
-"""What notebook 01 works on: a detector, images with truth, images to calibrate on."""
+"""The data of notebook 01: a detector, annotated images, and images to calibrate on."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ from qlab.detector.detect import Detector, Size, resized
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 100, "small": 60, "full": 100}  # images per profile
-# Models of the profiles whose images are COCO's photos, named in the records as these functions.
+# Models of the profiles that use COCO's photos; records name them after these functions.
 PUBLISHED = {"small": fetch.centernet_mobilenetv3_512, "full": fetch.centernet_r50v2_512}
-FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size, this is the one it was scored at
+FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size and was scored at this one
 
 
 class Parameters(parameters.Parameters):
-    """The parameters of notebook 01; what they mean stands in its cell."""
+    """The parameters of notebook 01; its cell says what they mean."""
 
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
     model: str = ""
@@ -43,7 +43,7 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Task:
-    """A detector with the data that judges and calibrates it; never the same image for both."""
+    """A detector with the data that tests and calibrates it; no image does both."""
 
     given: Parameters  # as the notebook's cell has them
     model: str  # its name in the records
@@ -83,7 +83,7 @@ class Task:
         }
 
     def inputs(self) -> dict[str, str]:
-        """sha256 of what went in, for the provenance."""
+        """sha256 of all inputs, for the provenance."""
         calibration = b"".join(image.tobytes() for image in self.calibration)
         return {
             "model": file_sha256(self.folder),
@@ -94,8 +94,8 @@ class Task:
 
 
 def prepare(given: Parameters) -> Task:
-    """Resolve the parameters of notebook 01 into a checked task; empty paths: the profile's own.
-    QlabError: images or annotations alone, no image or no object left to judge."""
+    """Resolve the parameters of notebook 01 into a checked task; empty paths mean the profile's
+    own. QlabError: images or annotations alone, no image or no object left to judge."""
     if bool(given.annotations) != bool(given.images):
         raise QlabError("The parameters 'annotations' and 'images' come together; one is empty.")
     limit = given.limit or EVALUATION[given.profile]
@@ -110,7 +110,7 @@ def prepare(given: Parameters) -> Task:
         ids = ids[count:]
         told = f"the first {len(files)} images calibrate, the other {len(ids)} may evaluate"
         notes.append(f"No calibration_images given: {told}.")
-    # Of train2017 some calibrate, and are left out of those that judge.
+    # Some of train2017 calibrate, and are left out of the evaluation.
     ids = ids[: limit and limit + len(files) * (dataset == "coco_train2017") or None]
     found = coco_tools.image_paths(coco, ids, pictures)
     found, left_out = coco_tools.each_once(found, files)
@@ -128,7 +128,7 @@ def prepare(given: Parameters) -> Task:
 
 
 def _model(given: Parameters) -> tuple[str, Path, Path | None, int]:
-    """Name in the records, folder, the twin's, and side in pixels where one is known."""
+    """Name in the records, folder, the twin's folder if any, and side in pixels (0: not known)."""
     if given.model:
         at = Path(given.model).expanduser()
         folder = at.parent if at.suffix == ".json" else at
@@ -141,7 +141,7 @@ def _model(given: Parameters) -> tuple[str, Path, Path | None, int]:
 
 
 def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
-    """Name in the records, annotation file and folder of the images that judge."""
+    """Name in the records, annotation file and folder of the evaluation images."""
     split, published = given.split, (paths.real_data() or paths.build()) / "coco"
     truth = published / "annotations" / f"instances_{split}2017.json"
     pictures = published / f"{split}2017"
@@ -161,7 +161,7 @@ def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
 
 
 def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
-    """Files that calibrate; None where some of the images that judge are to be held out."""
+    """Files to calibrate on; None if some of the evaluation images are to be held out for it."""
     limit = given.calibration_limit or CALIBRATION[given.profile]
     folder = given.calibration_images
     if not folder and (ready or given.annotations):
@@ -180,7 +180,7 @@ def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
 
 
 def _size(folder: Path, asked: int) -> Size:
-    """The size at which a detector runs: the asked side, or its own; the model is checked first."""
+    """The size at which a detector runs: the side asked for, or its own; checks the model first."""
     ready = folder.suffix == ".tflite"
     own = Detector(folder, 1).size if ready else quantize.own_size(quantize.load(folder))
     if (asked and {*own} - {asked, None}) or (None in own and not asked):

@@ -1,4 +1,4 @@
-"""Run a .tflite detector on images: its detections in COCO's form, and what it costs.
+"""Run a .tflite detector on images: its detections in COCO's form, and their cost.
 
 `python -m qlab.detector.detect JSON` measures in a process of its own, so this imports little. JSON
 has the arguments of `rounds`, or `{"file": FILE, "threads": N}` for one detection's peak memory.
@@ -23,7 +23,7 @@ POST_PROCESS = "TFLite_Detection_PostProcess"
 
 
 class Size(NamedTuple):
-    """Of a detector's input, pixels; a square's is written as one number."""
+    """Size of a detector's input; `str` gives one number if it is square."""
 
     height: int  # pixels
     width: int  # pixels
@@ -33,13 +33,13 @@ class Size(NamedTuple):
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The whole image, squeezed bilinearly to uint8 [height, width, 3] (as the TF2 zoo does)."""
+    """Squeeze the whole image bilinearly to uint8 [height, width, 3], as the TF2 zoo does."""
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 class Detector:
-    """A .tflite detector with the TF2 zoo's signature, or one of the zoo's ready ones, which end in
-    POST_PROCESS; QlabError: another. Without `xnnpack` LiteRT's older built-in kernels run it."""
+    """A .tflite detector with the TF2 zoo's signature, or one of the zoo's ready files, ending in
+    POST_PROCESS; QlabError: others. Without `xnnpack`, LiteRT's older built-in kernels run it."""
 
     def __init__(self, file: Path, threads: int, xnnpack: bool = True):
         try:
@@ -65,7 +65,7 @@ class Detector:
         self.size = Size(*shape[1:3])
 
     def set_image(self, image: np.ndarray) -> None:
-        """Copy an image (uint8 [h, w, 3]) into the input tensor, resized and scaled as it wants."""
+        """Copy an image (uint8 [h, w, 3]) into the input tensor, resized and scaled to fit it."""
         image = resized(image, self.size)
         if self.input["dtype"] == np.float32:
             image = (image.astype(np.float32) - 127.5) / 127.5
@@ -76,12 +76,12 @@ class Detector:
         self.set_image(image)
         self.invoke()
         boxes, classes, scores = (self.interpreter.get_tensor(i)[0] for i in self.order)
-        # A quantized graph answers 71.915 for class 72.
+        # A quantized graph may answer 71.915 for class 72.
         return boxes, np.rint(classes).astype(int) + self.first, scores
 
 
 def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
-    """Boxes, classes and scores among outputs in any order, by that of POST_PROCESS's own."""
+    """Boxes, classes and scores from outputs in any order, by the order of POST_PROCESS's own."""
     by_name = {o["name"]: o for o in outputs}
     ends = [o.outputs for o in tflite_graph.operators(file) if o.kind == POST_PROCESS]
     found = [by_name[name] for name in (ends[-1] if ends else by_name) if name in by_name]
@@ -99,7 +99,7 @@ def _post_processed(file: Path, outputs: list[dict]) -> list[dict]:
 
 def coco_results(found, image_id: int, width: int, height: int, where="The detector") -> list[dict]:
     """Detections as COCO's results (x, y, width, height in pixels), without those of score 0, which
-    graphs pad with. QlabError: a score or a box that is no number."""
+    are a graph's padding. QlabError: a score or a box is not finite."""
     boxes, classes, scores = found
     kept = (scores > 0) | ~np.isfinite(scores)
     y0, x0, y1, x1 = np.asarray(boxes, float)[kept].T
@@ -118,8 +118,8 @@ def coco_results(found, image_id: int, width: int, height: int, where="The detec
 
 
 def detect_each(files: list[Path], images: dict[int, Path], threads: int, worse=None) -> list[list]:
-    """COCO results of each detector on images (id -> file), kept together as an artefact; `worse`
-    is the kind, the strength and the seed by which images are corrupted first."""
+    """COCO results of each detector on images (id -> file), cached together as one artefact;
+    `worse` is the kind, strength and seed of a corruption that is applied to the images first."""
     recipe = {"models": [file_sha256(file) for file in files], "threads": threads, "worse": worse}
     recipe["images"] = [(i, file_sha256(p), isinstance(p, AsStored)) for i, p in images.items()]
     recipe["versions"] = versions("ai-edge-litert", "pillow", "numpy")
@@ -140,8 +140,8 @@ def detect_each(files: list[Path], images: dict[int, Path], threads: int, worse=
 
 
 def rounds(files: dict, picture: str, threads: int, xnnpack: bool, repeats: int, seed=0) -> dict:
-    """Seconds that each variant's graph takes, [repeats], taken in turn after a warm-up; `files`
-    and `picture` are paths."""
+    """Seconds that each variant's graph takes, [repeats], run in turn after a warm-up; `files` and
+    `picture` are paths."""
     image, calls = read_image(Path(picture)), {}
     for variant, file in files.items():
         detector = Detector(Path(file), threads, xnnpack)

@@ -22,13 +22,13 @@ SLOW = "int16x8"  # LiteRT has only reference kernels for it: evaluated on fewer
 FEW = ("int4", "int4_mse", "int4_octav", "int4_mixed", "int4_gptq", "int4_blocks", "int4_hadamard")
 INT8 = ("int8_dynamic", "int8_dynamic_deconv_fp32", "int8_dynamic_depthwise_fp32")
 INT8 += ("int8_dynamic_subpixel", "int8_static", "int8_selective", SLOW)
-# Of the weights, where it is known; in the order of figures.
+# Bits of the weights, where known; in the order of figures.
 BITS = {PARENT: 32, "fp16": 16, **dict.fromkeys(INT8, 8), **dict.fromkeys(FEW, 4)}
 SLOW_LIMIT = {"smoke": 8, "mini": 50, "small": 128, "full": 100}  # images that judge SLOW
 FEW_LIMIT = {"smoke": 8, "mini": 100, "small": 0, "full": 500}  # images that judge FEW; 0: all
 FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo demos draw from 0.3)
 DRAWS = {"smoke": 100, "mini": 500, "small": 500, "full": 500}  # bootstrap resamples
-PROCESSES = {"smoke": 1, "mini": 2, "small": 2, "full": 2}  # at most, that share what is not timed
+PROCESSES = {"smoke": 1, "mini": 2, "small": 2, "full": 2}  # at most, for untimed work
 _SCORES = [f"{name}{of}" for name in (*FIGURES, "found_share") for of in ("", "_difference")]
 # Metrics in decibels, by their columns in the tables of `noise`.
 _NOISE = {"db": "snr_db", "own_db": "snr_own_db", "end_db": "snr_end_db"}
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class _Recorder(Recorder):
-    """Every record says the bits of its variant's weights."""
+    """Adds to every record the bits of its variant's weights."""
 
     def counted(self, task, variant, metric, value, n=1, **more) -> Record:
         about = {"bits": BITS.get(variant), **more}
@@ -65,7 +65,7 @@ RECORD = _Recorder(EXPERIMENT, METRICS)
 
 
 def running(files: Files, threads: int) -> Files:
-    """The files that LiteRT runs; one that it refuses (for some scales of int16) is left out."""
+    """The files that LiteRT can run; one that it refuses (some scales of int16) is left out."""
     kept = {}
     for variant, file in files.items():
         try:
@@ -94,10 +94,10 @@ def size_records(task: Task, files: Files) -> list[Record]:
 
 
 def detect(task: Task, files: Files, progress=iter) -> Detections:
-    """Detections of each variant on its `judged_ids`; QlabError: the parent's categories differ."""
+    """Run each variant on its `judged_ids`. QlabError: the parent finds unknown categories."""
     count, threads = shared(task, len(files))
-    # The parent comes first, for it shows whether the model fits the annotations; then the slowest,
-    # lest all others end and wait for it.
+    # The parent comes first, as it shows whether the model fits the annotations; then the slowest,
+    # so that the others do not end and wait for it.
     order = sorted(files, key=[PARENT, "as_is", SLOW, *files].index)
     images = {v: {i: task.images[i] for i in judged_ids(task, v)} for v in order}
     known = dict.fromkeys((PARENT, "as_is"), task.coco)
@@ -107,7 +107,7 @@ def detect(task: Task, files: Files, progress=iter) -> Detections:
 
 
 def _detections(file: Path, images: dict, threads: int, known: COCO | None) -> list[dict]:
-    """A file's detections; QlabError where its categories are not those of `known`."""
+    """A file's detections; QlabError if `known` lacks one of their categories."""
     [found] = detectors.detect_each([file], images, threads)
     if known and (strange := {r["category_id"] for r in found} - set(known.cats)):
         raise QlabError(
@@ -118,19 +118,19 @@ def _detections(file: Path, images: dict, threads: int, known: COCO | None) -> l
 
 
 def shared(task: Task, items: int) -> tuple[int, int]:
-    """Processes that share so many items, and LiteRT's threads in each: `threads` in all."""
+    """Number of processes for `items` items, and LiteRT's threads in each: `threads` in all."""
     count = max(1, min(task.given.threads, PROCESSES[task.given.profile], items))
     return count, task.given.threads // count
 
 
 def judged_ids(task: Task, variant: str) -> list[int]:
-    """The images that a variant answers on: all, or for SLOW and FEW the first of them."""
+    """Ids of the images that a variant runs on: all, or for SLOW and FEW only the first."""
     limits = {SLOW: SLOW_LIMIT, **dict.fromkeys(FEW, FEW_LIMIT)}.get(variant, {})
     return sorted(task.images)[: limits.get(task.given.profile) or None]
 
 
 def score(task: Task, found: Detections) -> Scores:
-    """Each variant's detections scored, and the parent's on the images of every variant."""
+    """Score each variant's detections, and the parent's on each variant's images."""
     counts, parent = {v: len(judged_ids(task, v)) for v in found}, parent_of(found)
     pairs = [*dict.fromkeys((one, n) for v, n in counts.items() for one in (v, parent))]
     ids, how = sorted(task.images), (DRAWS[task.given.profile], task.given.seed)
@@ -141,7 +141,7 @@ def score(task: Task, found: Detections) -> Scores:
 
 def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Record]:
     """COCO figures of each variant, and paired comparisons with the float parent; those of objects
-    found at IoU 0.5 with score FOUND_SCORE (`found_share`) take objects as independent."""
+    found at IoU 0.5 with score FOUND_SCORE (`found_share`) treat objects as independent."""
     parent, records, about = parent_of(found), [], {"seed": task.given.seed}
     for variant in found:
         ids = judged_ids(task, variant)
@@ -161,7 +161,7 @@ def accuracy_records(task: Task, found: Detections, scores: Scores) -> list[Reco
 
 
 def noise_records(task: Task, arriving: pd.DataFrame, alone: pd.DataFrame) -> list[Record]:
-    """Decibels by operator, of `noise`'s two tables; none where there is no signal."""
+    """Decibels by operator, from `noise`'s two tables; no record where there is no signal."""
     both = pd.concat([arriving, alone]).rename(columns=_NOISE | {"kind": "part"})
     rows = both.melt(["where", "depth", "part", "n"], [*_NOISE.values()], "metric").dropna()
     return [RECORD.counted(task, "int8_static", **row) for row in rows.to_dict("records")]

@@ -1,7 +1,7 @@
 """`mini_coco`: a small detection data set in COCO format, rendered from a seed.
 
 Ten kinds of shapes lie on textured backgrounds, under uneven light, partly behind each other. An
-image depends on its split's seed and its index alone: splits share none, and any is drawn alone.
+image depends only on its split's seed and its index: splits share none; any can be drawn alone.
 """
 
 import json
@@ -66,7 +66,7 @@ def draw_scene(split: str, index: int) -> Scene:
             if all(m.sum() >= _MIN_VISIBLE * a for m, a in zip(left, full, strict=True)):
                 break
         else:
-            continue  # no free place found: the image gets one shape less
+            continue  # no free place found: the image gets one shape fewer
         colour = rng.integers(20, 236, 3)
         if abs(colour - ground).max() < 60:  # keep shapes visible on their ground
             colour = np.where(ground > 127, colour // 3, 255 - (255 - colour) // 3)
@@ -92,7 +92,7 @@ def annotate(scene: Scene, image_id: int, first_id: int) -> list[dict]:
 
 
 def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
-    """Write a split as a COCO folder; returns its annotation file. QlabError: other DIGESTS."""
+    """Write a split as a COCO folder; return its annotation file. QlabError: DIGESTS differ."""
     first = [draw_scene(split, index) for index in range(16)]
     told = [json.dumps(annotate(scene, i, 0), sort_keys=True) for i, scene in enumerate(first)]
     both = (s.pixels.tobytes() + text.encode() for s, text in zip(first, told, strict=True))
@@ -112,7 +112,7 @@ def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
 
 
 def kept(split: str, count: int) -> Path:
-    """The COCO folder of the first `count` images of a split, drawn once."""
+    """The COCO folder of the first `count` images of a split, drawn only once."""
     recipe = {"split": split, "count": count, "code": code_sha256(__name__)}
     recipe["versions"] = versions("numpy", "pillow", "pycocotools")
     return artefact("mini_coco", recipe, lambda at: write_coco(at, split, count, bar("images")))

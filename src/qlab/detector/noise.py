@@ -16,7 +16,7 @@ Samples = Sequence[Mapping[str, np.ndarray]]  # inputs of the serving signature
 
 
 def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float:
-    """Signal over noise of a tensor, powers added up over samples: -90 to 90; NaN of zeros."""
+    """Signal over noise of a tensor, powers summed over samples: -90 to 90; NaN if both are 0."""
     power = sum(np.square(a, dtype=float).sum() for a in signal)
     noise = sum(np.square(a - b, dtype=float).sum() for a, b in zip(signal, noisy, strict=True))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -24,7 +24,7 @@ def decibels(signal: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> float
 
 
 def _operators(float_file: Path) -> pd.DataFrame:
-    """A row an operator, in order of execution."""
+    """A table with a row per operator, in order of execution."""
     kinds = {o.outputs[0]: o.kind for o in tflite_graph.operators(float_file)}
     table = pd.DataFrame(kinds.items(), columns=["operator", "kind"])
     decoding = table["operator"].isin(tflite_graph.decoding(float_file))
@@ -32,9 +32,9 @@ def _operators(float_file: Path) -> pd.DataFrame:
 
 
 def arriving(float_file: Path, file: Path, samples: Samples, threads: int) -> pd.DataFrame:
-    """How much of each operator's output is left in a quantized file, after all before it: columns
+    """How well each operator's output survives in a quantized file, after all before it. Columns:
     `operator` (its output tensor), `kind`, `where` (network or decoding), `depth` (from 0, in order
-    of execution), `db`, `n` (samples). What is not float before is left out."""
+    of execution), `db`, `n` (samples). Outputs that are not float in `float_file` are left out."""
     contents = float_file.read_bytes(), file.read_bytes()
     floats, there = (tflite_graph.tensor_types(content) for content in contents)
     table = _operators(float_file)
@@ -47,9 +47,9 @@ def arriving(float_file: Path, file: Path, samples: Samples, threads: int) -> pd
 def alone(
     float_file: Path, rules: list[dict], ranges: Mapping, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
-    """Each operator of the network quantized alone, by ai-edge-quantizer's `rules` and `ranges`:
-    columns as `arriving` has, with `own_db` at its output, `end_db` the worst at the network's ends
-    and `mended_db` the same with biases that fit. What the rules do not know is left out."""
+    """Quantize each operator of the network alone, by ai-edge-quantizer's `rules` and `ranges`.
+    Columns as in `arriving`, with `own_db` at its output, `end_db`, the worst at the network's
+    ends, and `mended_db`, the same with biases that fit. What the rules do not know is left out."""
     recipe = {"float_file": file_sha256(float_file), "code": code_sha256(__name__)}
     recipe["asked"] = joblib.hash((rules, ranges, list(samples)))
     recipe["versions"] = versions("ai-edge-quantizer", "ai-edge-litert", "joblib")

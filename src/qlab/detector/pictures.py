@@ -1,4 +1,4 @@
-"""Images with the boxes that variants of a detector draw, and the truth: a figure, an explorer."""
+"""Images with the boxes that a detector's variants find, and the truth: a figure, an explorer."""
 
 import html
 import re
@@ -15,19 +15,19 @@ from qlab.detector import coco
 from qlab.detector.data import Task
 from qlab.detector.measure import FOUND_SCORE, Detections, judged_ids, parent_of
 
-# COCO's licences under which a photo may be shown to all, by their id in the annotations.
+# COCO's licences that allow a photo to be shown to all, by their id in the annotations.
 OPEN = {4: "CC BY 2.0", 5: "CC BY-SA 2.0", 7: "no known restrictions", 8: "US government work"}
 CHANGED = {"lost": plot.PALETTE[6], "gained": plot.PALETTE[2]}  # colours of objects
 PLAIN = "#FFFFFF"
 
 
 def shown_to_all(task: Task) -> list[int]:
-    """Images that a committed picture may show: with a licence of OPEN or, as drawn ones, none."""
+    """Ids of images that a committed picture may show: licensed as in OPEN, or drawn ones."""
     return [i for i in sorted(task.images) if task.coco.imgs[i].get("license", 8) in OPEN]
 
 
 def credit(task: Task, ids: list[int]) -> str:
-    """Where the photos among some images come from, and under which licence; else nothing."""
+    """Sources and licences of the photos among some images; empty if there are none."""
     told = []
     for entry in task.coco.loadImgs(ids):
         if photo := re.search(r"/(\d+)_\w+\.jpg$", entry.get("flickr_url", "")):
@@ -36,7 +36,7 @@ def credit(task: Task, ids: list[int]) -> str:
 
 
 def _draw(axis, task: Task, image: int, shown: Iterable[Mapping], size: float) -> None:
-    """Boxes on an image: annotations or detections, each with what is `told`."""
+    """Draw boxes on an image: annotations or detections, each with its category and `told` text."""
     pixels = read_image(task.images[image])
     step = -(-max(pixels.shape) // 256)  # an SVG with all pixels of photos has 9 MB
     place = (0, pixels.shape[1], pixels.shape[0], 0)
@@ -54,7 +54,7 @@ def _draw(axis, task: Task, image: int, shown: Iterable[Mapping], size: float) -
 
 
 def boxes(task: Task, found: Detections) -> None:
-    """Two images with the boxes each variant draws, and the truth."""
+    """Draw two images with the boxes that each variant finds, and the truth."""
     # Images with about five objects: enough to see, not too many to tell apart.
     ids = sorted(shown_to_all(task), key=lambda i: (abs(len(task.coco.getAnnIds([i])) - 5), i))
     ids = ids[:2]
@@ -83,8 +83,8 @@ def flips(task: Task, found: Detections, variant: str, ids: list[int], score: fl
 
 
 def samples(task: Task, found: Detections):
-    """A `live.follow` box: for a variant, a least score and an image, the true boxes (lost and
-    gained ones in colour) and those that float and variant draw."""
+    """A `live.follow` box that shows, for a variant, a least score and an image, the true boxes
+    (lost and gained ones in colour) and those that float and the variant find."""
     parent = parent_of(found)
     others = [v for v in found if v != parent] or [parent]
 
@@ -93,7 +93,7 @@ def samples(task: Task, found: Detections):
         ids = judged_ids(task, variant)
         changed = flips(task, found, variant, ids, FOUND_SCORE)
         counts = Counter(task.coco.anns[a]["image_id"] for a in changed.index[changed != ""])
-        # What is seen may be passed on.
+        # Only these, because what a reader sees may be passed on.
         return sorted({*ids} & {*shown_to_all(task)}, key=lambda i: (-counts[i], i))
 
     def show(variant: str, score: float, place: int) -> tuple[str, plot.plt.Figure]:

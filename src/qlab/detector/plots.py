@@ -1,4 +1,4 @@
-"""Figures and tables of notebook 01, drawn from records; figures are kept with what they show."""
+"""Figures and tables of notebook 01, drawn from records; figures are kept with their data."""
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,18 @@ PART_COLOURS = ["#A6761D", "#C7B299", "#332288", "#88CCEE", "#999933", "#DDDDDD"
 OVERLAP_LABELS = {metric: f"{iou:.2f}" for metric, iou in OVERLAPS.items()}
 _SIZED = ("small (< 32² px)", "medium", "large (> 96² px)")
 AREA_LABELS = {k: dict(zip((f"{k}_{s}" for s in SIZES), _SIZED, strict=True)) for k in ("ap", "ar")}
-# LiteRT's two sets of kernels: title, the time of the whole graph, of single operators.
+# LiteRT's two sets of kernels: title, metrics of the whole graph and of single operators.
 KERNELS = {
     "Default kernels (XNNPACK)": ("latency_ms_p50", "operator_ms"),
     "Older built-in kernels": ("latency_builtin_ms_p50", "operator_builtin_ms"),
 }
 _INTERVAL = ["value", "ci_low", "ci_high"]
 _BELOW = {"loc": "outside lower center", "frameon": False}  # where a legend lies
-_NEAR = {"textcoords": "offset points", "fontsize": 9}  # a number beside what it is of
+_NEAR = {"textcoords": "offset points", "fontsize": 9}  # a number beside its mark
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by the fixed order of variants."""
+    """Sort rows by the fixed order of variants."""
     return table.sort_values("variant", key=lambda v: v.map(ORDER), kind="stable")
 
 
@@ -38,12 +38,12 @@ def look(variant: str) -> tuple[str, str]:
 
 
 def clean(table: pd.DataFrame, metric: str | list[str]) -> pd.DataFrame:
-    """Rows of metrics on the evaluation set itself, neither corrupted copies nor their subset."""
+    """Rows of metrics on the evaluation set itself, not corrupted copies or their clean subset."""
     return in_order(records.pick(table, metric, condition=None))
 
 
 def wide(table: pd.DataFrame, titles: dict[str, tuple[str, str]]) -> pd.DataFrame:
-    """Metrics on the evaluation set, a row a variant: `titles` has a column's title and format."""
+    """Metrics on the evaluation set, a row per variant: `titles` has column titles and formats."""
     rows = clean(table, list(titles))
     rows["told"] = [records.interval(row, titles[row["metric"]][1]) for _, row in rows.iterrows()]
     told = rows.pivot(index="variant", columns="metric", values="told")
@@ -52,7 +52,7 @@ def wide(table: pd.DataFrame, titles: dict[str, tuple[str, str]]) -> pd.DataFram
 
 
 def points(axis, rows: pd.DataFrame, x: str, y: str = "value", along: str = "y", **more) -> None:
-    """Columns of variants, labelled, in their looks, with their intervals `along` x or y."""
+    """Plot y over x of each variant, labelled, in its look, with its intervals `along` x or y."""
     for (variant, n), one in rows.groupby(["variant", "n"], sort=False):
         colour, marker = look(variant)
         ends = np.abs(one[["ci_low", "ci_high"]].sub(one["value"], axis=0)).to_numpy(float).T
@@ -62,7 +62,7 @@ def points(axis, rows: pd.DataFrame, x: str, y: str = "value", along: str = "y",
 
 
 def ladder(axis, rows: pd.DataFrame, form: str, **more) -> None:
-    """Values of variants with their intervals, a step each, the value above it in `form`."""
+    """Plot each variant's value with its interval, one row each, the number above it in `form`."""
     rows = rows.assign(at=range(len(rows)))
     points(axis, rows, "value", "at", "x", capsize=3, ms=7)
     form = form.replace("+", "+z")  # no -0.000
@@ -74,8 +74,8 @@ def ladder(axis, rows: pd.DataFrame, form: str, **more) -> None:
 
 
 def differences(table: pd.DataFrame, profile: str, name: str, places: dict, told: str) -> None:
-    """AP or AR minus the float parent's by overlap or object size, the labels of whose metrics
-    `places` has; without variants that saw fewer images or have less than half of its AP."""
+    """Draw AP or AR minus the float parent's by overlap or object size; `places` maps metrics to
+    their labels. Variants that saw fewer images or have less than half of its AP are left out."""
     rows = clean(table, [f"{metric}_difference" for metric in places])
     ap = clean(table, "ap").set_index("variant")["value"]
     rows = rows[(rows["variant"].map(ap) > ap.iloc[0] / 2) & (rows["n"] == rows["n"].max())]
@@ -95,13 +95,13 @@ def differences(table: pd.DataFrame, profile: str, name: str, places: dict, told
 
 
 def _beside(rows: pd.DataFrame, room: float) -> pd.Series:
-    """Shifts that put the variants' intervals side by side in a room around 0."""
+    """Shifts that put the variants' intervals side by side in `room` around 0."""
     variants = [*rows["variant"].unique()]
     return rows["variant"].map(lambda v: room * ((variants.index(v) + 0.5) / len(variants) - 0.5))
 
 
 def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
-    """Size, time and AP minus float's; the line joins what nothing beats on both axes."""
+    """Draw AP minus float's over size and over time; a line joins what nothing beats on both."""
     costs = {"size_bytes": "file size (10⁶ bytes)"}
     costs["latency_ms_p50"] = "ms per image, graph only, XNNPACK"
     wide = clean(table, list(costs)).pivot(index="variant", columns="metric", values="value")
@@ -132,7 +132,7 @@ def pareto(table: pd.DataFrame, profile: str, told: str) -> None:
 
 
 def operators(table: pd.DataFrame, profile: str) -> None:
-    """Time by operator type with both sets of kernels."""
+    """Draw time by operator type with both sets of kernels."""
     rows = in_order(records.pick(table, [alone for _, alone in KERNELS.values()]))
     if rows.empty:
         return print("Nothing to draw: a ready .tflite file is not taken apart.")
@@ -161,7 +161,7 @@ def operators(table: pd.DataFrame, profile: str) -> None:
 
 
 def robustness(table: pd.DataFrame, profile: str) -> None:
-    """AP of each variant as the images get worse, and its difference to the float parent."""
+    """Draw AP of each variant as the images get worse, and its difference to the float parent's."""
     rows = in_order(records.pick(table, ["ap", "ap_difference"])).dropna(subset="condition")
     usual = records.pick(rows, "ap", condition=CLEAN[0]).set_index("variant")["value"]
     broken = usual[usual < usual.iloc[0] / 2].index.tolist()  # which would set the scale

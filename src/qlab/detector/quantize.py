@@ -1,6 +1,6 @@
-"""What surrounds a conversion to TFLite: the detector's graph before it, the file after it.
+"""The steps around a conversion to TFLite: the detector's graph before it, the file after it.
 
-The conversions themselves stand in notebook 01, in the libraries' own words.
+The conversions themselves are in notebook 01, as calls of the libraries.
 """
 
 from collections import Counter
@@ -14,12 +14,12 @@ from qlab.core import cache, tflite_graph
 from qlab.core.errors import QlabError
 
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
-SMALL = 1024  # weights of an operator that TensorFlow's converter leaves float: they save nothing
+SMALL = 1024  # weights; TensorFlow's converter leaves smaller operators float: they save nothing
 
 
 @lru_cache(maxsize=2)  # every variant starts from it, and loading takes seconds
 def load(folder: Path):
-    """A SavedModel with the signature of the TF2 detection zoo. QlabError: none, or another one."""
+    """Load a SavedModel with the TF2 detection zoo's signature. QlabError: none, or another one."""
     from qlab.core.tf import tf
 
     try:
@@ -41,13 +41,13 @@ def load(folder: Path):
 
 
 def own_size(model) -> tuple[int | None, int | None]:
-    """Height and width in pixels that the graph's input is fixed to; None where any goes."""
+    """Height and width in pixels to which the graph's input is fixed; None where any will do."""
     image = model.signatures["serving_default"].structured_input_signature[1]["input_tensor"]
     return tuple(image.shape[1:3])
 
 
 def graph(folder: Path, size: tuple[int, int]):
-    """The SavedModel as a concrete function of a uint8 image [1, *size, 3] to OUTPUTS."""
+    """The SavedModel as a concrete function from a uint8 image [1, *size, 3] to OUTPUTS."""
     from qlab.core.tf import tf
 
     model = load(folder)
@@ -71,9 +71,9 @@ def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarr
 
 
 def check(content: bytes, kind: str | None, floats: Collection[str] = ()) -> bytes:
-    """The content of a .tflite, if a recipe did in it what was asked; those that do not fit a graph
-    say nothing. Weights (SMALL or more) have the type `kind`, such as INT8; `floats`, by their
-    output tensors, are float; with None as kind, all weights but one may be so."""
+    """Return a .tflite's content if its recipe, which says nothing where it does not fit a graph,
+    did what was asked. Weights (SMALL or more) must have the type `kind`, such as INT8; `floats`,
+    by their output tensors, must be float; without a `kind`, all weights but one may be float."""
     found, types = tflite_graph.weight_types(content), tflite_graph.tensor_types(content)
     for name in (n for n in floats if types.get(n) in ("INT8", "INT16")):
         raise QlabError(f"{name} should be float and is {types[name]}: the rule misses it.")
@@ -96,9 +96,9 @@ def keep(folder: Path, variant: str, content: bytes) -> Path:
 
 
 def fully_connected(float_file: Path) -> bytes:
-    """The .tflite with each 1x1 CONV_2D of stride 1 as what it is at every pixel, FULLY_CONNECTED,
-    for which alone ai-edge-quantizer has its methods for few bits. Grouped ones stay, and those
-    whose weights one that stays reads too."""
+    """The .tflite with each 1x1 CONV_2D of stride 1 as the FULLY_CONNECTED that it is at every
+    pixel: ai-edge-quantizer has its methods for few bits only for these. Grouped ones stay, and so
+    do those whose weights are also read by one that stays."""
     from ai_edge_litert import schema_py_generated as schema
 
     model, kinds = tflite_graph.read(float_file), schema.BuiltinOperator.FULLY_CONNECTED

@@ -17,7 +17,7 @@ Under = dict[tuple[str, int], dict[str, Judged]]  # by condition and strength, t
 
 
 def score(task: Task, files: Mapping[str, Path], progress=iter) -> Under:
-    """Detections of files, the parent among them, on the first images under each corruption."""
+    """Score files, the parent among them, on the first images under each corruption."""
     profile = task.given.profile
     conditions = [CLEAN, *((k, s) for k in corruptions.KINDS for s in STRENGTHS[profile])]
     images = {i: task.images[i] for i in sorted(task.images)[: LIMIT[profile]]}
@@ -37,8 +37,8 @@ def _judged_under(condition, files, images, coco, threads, draws, seed) -> dict[
 
 
 def robustness_records(task: Task, under: Under) -> list[Record]:
-    """AP of each variant on corrupted images, its difference to the float parent, and what that is
-    beyond the one on clean images (`ap_difference_extra`)."""
+    """AP of each variant on corrupted images, its difference to the float parent's, and this minus
+    the difference on clean images (`ap_difference_extra`)."""
     records, parent = [], parent_of(under[CLEAN])
     for (kind, strength), variants in under.items():
         about = {"seed": task.given.seed, "condition": kind, "strength": strength}

@@ -1,4 +1,4 @@
-"""What a clock or a meter says of each variant: latency, memory, energy, time by operator."""
+"""Measured costs of each variant: latency, memory, energy, time by operator."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from qlab.detector import detect
 from qlab.detector.data import Task
 from qlab.detector.measure import RECORD, Files, parent_of
 
-PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # fresh ones, that are timed
+PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # fresh ones to time in
 REPEATS = {  # timed rounds in each, with XNNPACK and without
     True: {"smoke": 6, "mini": 32, "small": 10, "full": 10},
     False: {"smoke": 6, "mini": 8, "small": 3, "full": 3},
@@ -20,13 +20,13 @@ REPEATS = {  # timed rounds in each, with XNNPACK and without
 
 
 def device(task: Task) -> str:
-    """What a time or a memory was measured on."""
+    """The machine on which a time or memory was measured."""
     return provenance.device(f"{task.given.threads} threads")
 
 
 def time_records(task: Task, files: Files, progress=iter) -> list[Record]:
     """Latency of each variant's graph on one image, and the median over rounds of its ratio to the
-    float parent's; `_builtin` marks the kernels before XNNPACK. Intervals: `stats.of_rounds`."""
+    float parent's; `_builtin` marks LiteRT's older kernels. Intervals: `stats.of_rounds`."""
     records, parent, about = [], parent_of(files), {"device": device(task)}
     told = {"files": {v: str(f) for v, f in files.items()}, "threads": task.given.threads}
     told["picture"], count = str(next(iter(task.images.values()))), PROCESSES[task.given.profile]
@@ -57,7 +57,7 @@ def memory_records(task: Task, files: Files) -> list[Record]:
 
 
 def energy_records(task: Task, files: Files) -> list[Record]:
-    """Joules an image by `timing.energy`; none where no meter is readable."""
+    """Joules per image by `timing.energy`; no records where no meter is readable."""
     records, seconds = [], 1 if task.given.profile == "smoke" else 30
     for variant, file in files.items():
         detector = detect.Detector(file, task.given.threads)
@@ -68,7 +68,7 @@ def energy_records(task: Task, files: Files) -> list[Record]:
 
 
 def operator_records(task: Task, files: Files, variants: list, progress=iter) -> list[Record]:
-    """Milliseconds by operator type of `variants` that are there, with both sets of kernels."""
+    """Milliseconds by operator type of those `variants` that have files, with both kernel sets."""
     records = []
     for variant in progress([v for v in variants if v in files]):
         for metric, xnnpack in (("operator_ms", True), ("operator_builtin_ms", False)):
@@ -79,13 +79,13 @@ def operator_records(task: Task, files: Files, variants: list, progress=iter) ->
 
 
 def time_operators(file: Path, threads: int, xnnpack: bool, repeats: int = 5) -> pd.DataFrame:
-    """Median milliseconds of each operator, those of constants apart: columns `kind`, `ms`. Without
-    a profiler it runs alone in a file, with the same kernel and shapes, but not fused."""
+    """Median milliseconds per operator, except those of constants: columns `kind`, `ms`. Without a
+    profiler, each runs alone in a file, with the same kernel and shapes, but not fused."""
     rows, rng, model = [], np.random.default_rng(0), tflite_graph.read(file)
     for index, operator in enumerate(model.subgraphs[0].operators):
         runner = litert.interpreter(tflite_graph.single_operator(model, index), threads, xnnpack)
         for entry in runner.get_input_details():
-            values = 2 * rng.random(entry["shape"])  # a dense kernel takes the same time for any
+            values = 2 * rng.random(entry["shape"])  # a dense kernel takes as long for any values
             runner.set_tensor(entry["index"], values.astype(entry["dtype"]))
         if runner.get_input_details():
             seconds = timing.interleaved({"op": runner.invoke}, repeats)["op"]

@@ -1,4 +1,4 @@
-"""Take a variant along: a folder of one's own from which it runs without qlab."""
+"""Take a variant along in a folder of your own, from which it runs without qlab."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ from qlab.detector.data import Task
 
 
 def keep(folder: str | Path, task: Task, file: Path, recipe, rows, source: dict) -> Path:
-    """Write model.tflite, labels.txt (ids as the model counts, names), recipe.json and, of records
-    `rows` and their provenance `source`, card.json of a variant, as `along` does."""
+    """Write a variant's model.tflite, labels.txt (ids as the model counts, and names), recipe.json,
+    and card.json with its records `rows` and their provenance `source`, as `along` does."""
     about = {"variant": rows["variant"].iloc[0], "recipe": recipe}
     labels = [f"{i} {c['name']}\n" for i, c in sorted(task.coco.cats.items())]
 

@@ -1,4 +1,4 @@
-"""TensorFlow.js graph models (github.com/tensorflow/tfjs), read into SavedModels as the zoo's."""
+"""Turn TensorFlow.js graph models (github.com/tensorflow/tfjs) into SavedModels like the zoo's."""
 
 import json
 import logging
@@ -17,15 +17,15 @@ COCO_IDS = [float(i) for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 
 
 
 def opened(path: Path) -> Path:
-    """The SavedModel of a .json, or of the only one in a folder; any other path itself."""
+    """The SavedModel of a .json, or of the only one in a folder; any other path is unchanged."""
     found = [path] if path.suffix == ".json" else list(path.glob("*.json"))
     return path if len(found) != 1 or (path / "saved_model.pb").is_file() else saved_model(found[0])
 
 
 def saved_model(file: Path) -> Path:
-    """The SavedModel, made once, of a TensorFlow.js graph with one input, RGB float32 [1, H, W, 3]
-    in 0..255, and one output [1, N, 6]: x1, y1, x2, y2 in pixels, score, class (COCO's 80 in their
-    order, from 0). QlabError: of another."""
+    """The SavedModel, made only once, of a TensorFlow.js graph with one input, RGB float32
+    [1, H, W, 3] in 0..255, and one output [1, N, 6]: x1, y1, x2, y2 in pixels, score, class (COCO's
+    80 in their order, from 0). QlabError: any other graph."""
     try:
         model = json.loads(file.read_text(encoding="utf-8"))
         parts = [file.name, *(name for part in model["weightsManifest"] for name in part["paths"])]
@@ -53,7 +53,7 @@ def _write(model: dict, file: Path, target: str) -> None:
     used = {name.lstrip("^").partition(":")[0] for node in nodes for name in node.input}
     ends = [f"{node.name}:0" for node in nodes if node.name not in used]
 
-    # A graph as in TensorFlow 1: the names of functions would differ from one time to the next.
+    # A graph as in TensorFlow 1: the names of functions would differ from run to run.
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         pixels = tf.compat.v1.placeholder(tf.uint8, [1, *size, 3], "input_tensor")
         put = {image.name: tf.cast(pixels, tf.float32)}
@@ -71,7 +71,7 @@ def _write(model: dict, file: Path, target: str) -> None:
 
 
 def _weights(manifest: list[dict], folder: Path) -> dict[str, np.ndarray]:
-    """Arrays by name; those stored as float16, uint8 or uint16 as what they stand for."""
+    """Arrays by name; those stored as float16, uint8 or uint16 become the values they stand for."""
     found = {}
     for part in manifest:
         content, at = b"".join((folder / name).read_bytes() for name in part["paths"]), 0
@@ -86,7 +86,7 @@ def _weights(manifest: list[dict], folder: Path) -> dict[str, np.ndarray]:
 
 
 def _parts(node) -> list:
-    """The operators that a fused one joins; the last bears its name, which others read."""
+    """The operators that a fused one joins; the last has its name, which others read."""
     made, inputs = [], list(node.input)
     for kind in (FUSED[node.op], *(step.decode() for step in node.attr["fused_ops"].list.s)):
         take = 1 if made and kind != "BiasAdd" else 2  # inputs; such parts have fewer attributes

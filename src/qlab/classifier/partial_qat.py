@@ -82,7 +82,7 @@ def quantized(
 
     Weights get `weight_bits` of BITS, symmetric, per channel in convolutions and per tensor in
     dense layers; activations get 8 bits, by moving averages of their ranges. Layers in
-    `leave_float` are never wrapped. QlabError names a layer that tfmot cannot wrap.
+    `leave_float` keep float weights. QlabError names a layer that tfmot cannot wrap.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())

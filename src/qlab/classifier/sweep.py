@@ -81,9 +81,9 @@ def seeded_sweep(layers: int, seeds: int, long: bool = False) -> list[Point]:
     and the last k of `quarters`, and all layers at 4 bits in other roundings; or, if `long`, every
     k from either end, each layer alone, and QAT from tfmot's initial ranges.
 
-    The first layer alone is `first1`, the last alone `last1`, all layers are `last{layers}`. What a
-    `long` sweep has beyond, and the largest k, which a formula is tested on, has FEW seeds. All of
-    a seed come before the next, so that an interrupted sweep is complete for the first seeds.
+    The first layer alone is `first1`, the last alone `last1`, all layers are `last{layers}`. QAT of
+    the k that only a `long` sweep has, and of the largest k, which a formula is tested on, has FEW
+    seeds. One seed comes whole before the next, so an interrupted sweep has all of the first ones.
     """
     few, whole = quarters(layers)[:-1], ("last", layers)
     often = {whole, *product(("last", "first"), few[:-1])}

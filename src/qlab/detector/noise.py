@@ -48,7 +48,7 @@ def alone(
     float_file: Path, rules: list[dict], ranges: Mapping, samples: Samples, threads=2, progress=iter
 ) -> pd.DataFrame:
     """Quantize each operator of the network alone, by ai-edge-quantizer's `rules` and `ranges`.
-    Columns as in `arriving`, with `own_db` at its output, `end_db`, the worst at the network's
+    Columns as in `arriving`; for `db`: `own_db` at its output, `end_db`, the worst at the network's
     ends, and `mended_db`, the same with biases that fit. What the rules do not know is left out."""
     recipe = {"float_file": file_sha256(float_file), "code": code_sha256(__name__)}
     recipe["asked"] = joblib.hash((rules, ranges, list(samples)))

@@ -150,8 +150,8 @@ def prepare(parameters: Parameters) -> Task:
 
 
 def twin(task: Task, strength: float) -> Task:
-    """The embedded Llama's task, with TWIN_PASSAGES at most, on a copy with outlier channels of
-    another `strength`; 0 makes the even twin, which has none."""
+    """The embedded Llama's task, with TWIN_PASSAGES at most, for a copy of it with outlier channels
+    of another `strength`; 0 makes the even twin, which has none."""
     recipe = {"model": task.parent, "strength": strength, "code": cache.code_sha256(__name__)}
     recipe["versions"] = cache.versions("torch", "transformers")
 
@@ -223,7 +223,7 @@ def from_gguf(file: Path) -> Path:
 
 def _tokenizer(file: Path, fields: dict) -> PreTrainedTokenizerFast:
     """The file's tokenizer, with a beginning-of-text token if the file asks for one: transformers
-    adds it or not, uses it as end token too, and does not split digits as SmolLM does."""
+    may or may not add it, uses it as end token too, and does not split digits as SmolLM does."""
     inside = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).backend_tokenizer
     said = {name.removeprefix("tokenizer.ggml."): one.contents() for name, one in fields.items()}
     special = {n: inside.id_to_token(said[i]) for n, i in SPECIAL.items() if i in said}

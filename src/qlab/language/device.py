@@ -46,8 +46,8 @@ def introduce(gpu: Gpu | None) -> str:
 
 
 def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
-    """Device and dtype for a model; `asked` is auto, cpu or cuda. `auto` takes a fit GPU, else the
-    CPU, but beside an unfit GPU only below SMALL bytes. QlabError if none fits."""
+    """Device and dtype for a model; `asked` is auto, cpu or cuda. `auto` takes a usable GPU, else
+    the CPU, but beside an unusable GPU only below SMALL bytes. QlabError if neither will do."""
     count = decoder.count(decoder.empty(config))
     gpu = None if asked == "cpu" else look()
     half, whole, free = count * 2 * SPARE, count * 4 * SPARE, psutil.virtual_memory().available

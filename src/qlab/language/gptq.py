@@ -12,9 +12,9 @@ scale s and a zero-point z, and its element is s * (q - z) with q of 2, 3, 4 or 
 - `scales` float16 [groups, out], and `g_idx` int32 [in], the group of each column.
 
 Packing is auto-gptq's own; unpacking, written here, checks that the packed weights are as meant.
-The library, 0.7.1, is unmaintained: names that newer libraries no longer have where it looks (each
-is looked up; versions are not asked) are lent to it during its import. Tested with transformers
-4.53.3 and peft 0.13.2, 5.9.0 and 0.19.1 (Kaggle's image), 5.23.0 and 0.21.2.
+The library, 0.7.1, is unmaintained: names that newer libraries have moved (looked up one by one,
+whatever the version) are lent to it during its import. Tested with transformers 4.53.3 and peft
+0.13.2, 5.9.0 and 0.19.1 (Kaggle's image), 5.23.0 and 0.21.2.
 """
 
 import contextlib

@@ -127,9 +127,9 @@ def digest(passages: list[Passage]) -> str:
 
 def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], list[str]]:
     """What the parameters of notebook 02 ask for, or QlabError: name of the dataset that judges,
-    passages for judging, calibration and training, and notes. Without `calibration`, passages that
-    are not embedded are split: the first calibrate, at most a quarter unless a count is given, and
-    those left beyond `limit` can train."""
+    passages for judging, calibration and training, and notes. Without `calibration`, passages other
+    than the embedded ones are split: the first calibrate, at most a quarter unless a count is
+    given, and those left beyond `limit` can train."""
     own = bool(given.passages) or given.profile in ("small", "full")
     usual, count = CALIBRATION[given.profile], TRAINING[given.profile]
     notes, most, left = [], given.limit or EVALUATION[given.profile], []

@@ -103,7 +103,7 @@ def listed(value) -> list:
 
 
 def spelled(variant: str, table: pd.DataFrame) -> str:
-    """A variant's name, a part that is in PARTS replaced by the number of layers in this model."""
+    """A variant's name, with all layers or half of them (PARTS) as the number in this model."""
     for part, (where, by) in PARTS.items():
         if part in variant:
             layers = table.loc[table["where"] == "last", "k"].dropna().max()

@@ -57,7 +57,7 @@ def _review(split: str, index: int) -> tuple[str, int]:
 
 
 def _judgement(rng: random.Random, side: str, favour: bool) -> str:
-    """A clause that is in favour of one side of the place, or against it."""
+    """A clause that is in favour of one aspect of the place, or against it."""
     turned = rng.random() < words()["often"]["turned"]
     ways = words()["turned"] if turned else words()["plain"] + words()["kept"]
     judged = words()["good" if favour != turned else "bad"]

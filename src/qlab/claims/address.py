@@ -1,4 +1,4 @@
-"""From what a rule names to what the records say of it: addresses and the figures found there."""
+"""Addresses, by which a rule names records, and the figures that the records give for them."""
 
 import re
 from itertools import product
@@ -15,24 +15,24 @@ from qlab.core.stats import Estimate
 Text = Annotated[str, Field(min_length=1)]
 Texts = Text | list[Text]
 Wholes = int | list[int]
-# In a variant's name, k by the number of layers that the table's model has: all, or half of them.
+# In a variant's name: layers at which end, and by what their number in the model is divided.
 PARTS = {"lastN": ("last", 1), "lastHalf": ("last", 2), "firstHalf": ("first", 2)}
-SEEDS = "_over_seeds"  # behind a metric's name: with an interval over seeds and items
+SEEDS = "_over_seeds"  # suffix of a metric whose interval covers seeds and items
 
 
 class NotTested(QlabError):
-    """Why a claim cannot be judged here, in one sentence."""
+    """A claim cannot be judged here; the message says why in one sentence."""
 
 
 class Checked(BaseModel):
-    """What is read from data/claims.yaml."""
+    """Base of what is read from data/claims.yaml: strict, frozen, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Address(Checked):
-    """Which records, by their columns; several values are several figures. Model and data set are
-    the experiment's own where they are not named; without a condition the plain data is meant."""
+    """The columns that select records; several values select several figures. The data set is the
+    experiment's own, as is the model unless one is named; no condition means the plain data."""
 
     metric: Texts | None = None
     variant: Texts | None = None
@@ -43,17 +43,17 @@ class Address(Checked):
     k: Wholes | None = None
 
     def but(self, other: "Address") -> Self:
-        """The same address, but for what the other one names."""
+        """This address with the fields that `other` sets in place of its own."""
         return self.model_copy(update=other.model_dump(exclude_unset=True))
 
     def each(self) -> list[Self]:
-        """The address of each figure among the several that may be named."""
+        """One address per figure, where several values are named."""
         named = {key: listed(value) for key, value in self._named.items()}
         several = product(*named.values())
         return [self.model_copy(update=dict(zip(named, one, strict=True))) for one in several]
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The records of the one figure, a row for each seed."""
+        """The records of a single figure, one row per seed."""
         own = dict(zip(("model", "dataset"), subject(table), strict=True))
         chosen = {key: value for key, value in own.items() if value} | self._named
         if self.variant:
@@ -61,11 +61,11 @@ class Address(Checked):
         return records.pick(table, **{"condition": None} | chosen)
 
     def find(self, table: pd.DataFrame, exact: bool) -> Term:
-        """What the records say of the one figure, which nothing is wanted of yet.
+        """The term of a single figure, as yet without a wanted range.
 
-        Of several seeds the record over seeds, where there is one; else their mean, and an interval
-        as wide as theirs together. NotTested where there is none, or one without interval that is
-        not called exact; QlabError where the records differ in more than the seed.
+        The estimate is the record over seeds, where there is one; else the mean over the seeds,
+        with an interval that spans all of theirs. NotTested without a record, or without an
+        interval unless `exact`; QlabError where records differ in more than the seed.
         """
         rows = self.but(Address(metric=f"{self.metric}{SEEDS}")).rows(table)
         rows = self.rows(table) if rows.empty else rows
@@ -90,7 +90,7 @@ class Address(Checked):
 
     @property
     def name(self) -> str:
-        """What is read for one figure, in words."""
+        """A single figure in words."""
         part = f"{self.part} " if self.part else ""
         k = f" (k = {self.k})" if self.k else ""
         place = f" on {self.condition}{self.strength or ''}" if self.condition else ""
@@ -98,12 +98,12 @@ class Address(Checked):
 
 
 def listed(value) -> list:
-    """A value that may stand alone, as a list."""
+    """A value as a list, whether it is one already or stands alone."""
     return value if isinstance(value, list) else [value]
 
 
 def spelled(variant: str, table: pd.DataFrame) -> str:
-    """A variant's name with all layers, or half of them, as the number that this model has."""
+    """A variant's name, with all layers or half of them (PARTS) as the number in this model."""
     for part, (where, by) in PARTS.items():
         if part in variant:
             layers = table.loc[table["where"] == "last", "k"].dropna().max()
@@ -114,7 +114,7 @@ def spelled(variant: str, table: pd.DataFrame) -> str:
 def subject(table: pd.DataFrame) -> tuple[str | None, str | None]:
     """The model and the data set that an experiment is about: those whose file sizes it records.
 
-    Twins of the model have no sizes of their own. (None, None) where no sizes are recorded at all.
+    Twins of the model have no sizes recorded. (None, None) where no sizes are recorded at all.
     """
     rows = records.pick(table, "size_bytes")
     return (rows["model"].iloc[0], rows["dataset"].iloc[0]) if len(rows) else (None, None)

@@ -1,7 +1,7 @@
-"""Which variant to take: at most this size, at most this loss, from the experiments' records.
+"""Choose a variant from the experiments' records: at most this size, at most this loss.
 
 A loss counts by its interval's bad end: a variant keeps a bound only if the whole 95 % interval of
-its difference to float does. So few items make a variant harder to choose, not easier.
+its difference from float does. So with few items a variant is harder to choose, not easier.
 """
 
 import math
@@ -14,19 +14,19 @@ from qlab.claims import address
 from qlab.claims.address import Address, NotTested
 from qlab.core import records
 
-LONG = "-long"  # a profile's long sweep, where there is one, has more variants and seeds
-POINTS = 100  # percentage points of a share
-# What decides among those that fit: columns, rising. Intervals count by their bad ends.
+LONG = "-long"  # suffix of a profile's long sweep, which has more variants and seeds
+POINTS = 100  # percentage points in a share of 1
+# Columns by which the variants that fit are sorted, ascending. Intervals count by their bad ends.
 PREFER = {"quality": ["loss", "share"], "size": ["share", "loss"], "time": ["time_high", "loss"]}
 
 
 class Kind(NamedTuple):
-    """A kind of model, and the metrics it is judged by."""
+    """A kind of model, and the metrics by which it is judged."""
 
-    name: str  # as the reader is told, "detector"
-    experiment: str  # whose records it is judged by
-    quality: str  # metric: difference of the score to float, on the same items
-    score: str  # as the reader is told, "AP"
+    name: str  # as the reader sees it: "detector"
+    experiment: str  # the one whose records judge it
+    quality: str  # metric: difference of the score from float's, on the same items
+    score: str  # as the reader sees it: "AP"
     items: str  # what was judged: "images", "passages"
     time: str  # metric: ratio to float, of times or of speeds
 
@@ -41,7 +41,7 @@ KINDS = {kind.name: kind for kind in (
 
 
 def read_all(*profiles: str) -> dict[str, pd.DataFrame]:
-    """`variants` by the kind's name, each from the first profile, or long sweep, with records."""
+    """`variants` by the kind's name, from the first profile with records, its long sweep first."""
     found = {}
     for name, kind in KINDS.items():
         for place in (profile + part for profile in profiles for part in (LONG, "")):
@@ -51,11 +51,11 @@ def read_all(*profiles: str) -> dict[str, pd.DataFrame]:
 
 
 def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
-    """One row per variant with size and paired comparison, and the float parent; smallest first.
+    """One row for each variant with a size and a comparison, and for the parent; smallest first.
 
     Columns: model, dataset, variant, parent (whether it is), size (bytes), share (of float's
-    bytes), quality and its ends (difference to float, a share), time and its ends (ratio to float;
-    NaN where not timed), n (items), seeds. QlabError: not one parent, see `records.parent`.
+    bytes), quality and its ends (difference from float, a share), time and its ends (ratio to
+    float; NaN if not timed), n (items), seeds. QlabError: not one parent, see `records.parent`.
     """
     plain = table[table["condition"].isna()]
     model, dataset = address.subject(plain)
@@ -72,13 +72,13 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     judged = records.pick(plain, kind.quality, model=model, dataset=dataset).groupby("variant")["n"]
     found["n"] = found["variant"].map(judged.min()).fillna(judged.min().max())
     found["seeds"] = found["variant"].map(judged.size()).fillna(1)
-    found = found.dropna(subset="quality")  # what was not judged is no choice
+    found = found.dropna(subset="quality")  # a variant that was not judged is no choice
     found = found.astype({"n": int, "seeds": int})
     return found.sort_values(["size", "variant"], ignore_index=True)
 
 
 def _ends(table: pd.DataFrame, variant: str, metric: str, otherwise: float) -> tuple:
-    """Value and ends of a variant's metric, or something else where it has none."""
+    """Value and interval ends of a variant's metric; three times `otherwise` where it has none."""
     try:
         return Address(metric=metric, variant=variant).find(table, exact=True).estimate[:3]
     except NotTested:
@@ -86,10 +86,10 @@ def _ends(table: pd.DataFrame, variant: str, metric: str, otherwise: float) -> t
 
 
 def standing(table: pd.DataFrame, cost: str = "share") -> pd.Series:
-    """Where each of `variants` stands on quality against a cost, "share" or "time".
+    """How each of `variants` stands in quality against a cost, "share" or "time".
 
-    "unbeaten": on the Pareto front; "beaten": by points, though the intervals overlap; "surely
-    beaten": another costs less and is better even by the bad ends of its intervals and the good
+    "unbeaten": on the Pareto front; "beaten": by values, though the intervals overlap; "surely
+    beaten": another costs less and is better even by the bad ends of its own intervals and the good
     ends of this one's; "unknown": its cost was not measured.
     """
     ends = {"share": ("share", "share"), "time": ("time_low", "time_high")}[cost]
@@ -104,10 +104,10 @@ def standing(table: pd.DataFrame, cost: str = "share") -> pd.Series:
 
 def choose(table: pd.DataFrame, max_share: float = math.inf, max_loss: float = math.inf,
            prefer: str = "quality") -> pd.DataFrame:  # fmt: skip
-    """Those of `variants` that keep the bounds, best first: see `PREFER`.
+    """The rows of `variants` that keep both bounds, best first by `PREFER`.
 
-    `max_share` is of the float file's bytes; `max_loss` is a share (0.01 is one point), kept only
-    if the bad end of the interval, the column `loss`, keeps it.
+    `max_share` is a share of the float file's bytes. `max_loss` is a share too (0.01 is one point)
+    and bounds the column `loss`, the bad end of the interval.
     """
     table = table.assign(loss=-table["quality_low"])
     kept = table[(table["share"] <= max_share) & (table["loss"] <= max_loss)]
@@ -115,13 +115,13 @@ def choose(table: pd.DataFrame, max_share: float = math.inf, max_loss: float = m
 
 
 def quality(row: pd.Series) -> str:
-    """Difference to float in points, with its interval; float's own is 0."""
+    """Difference from float in points, with its interval, as text; "0" for float itself."""
     ends = (f"{POINTS * row[f'quality{end}']:+z.2f}" for end in ("", "_low", "_high"))
     return "0" if row["parent"] else "{} [{}, {}]".format(*ends)
 
 
 def time(row: pd.Series) -> str:
-    """Ratio to float's time, with its interval; float's own is 1, one not measured a dash."""
+    """Ratio to float's time, with its interval, as text; "1" for float, a dash where not timed."""
     if row["parent"] or pd.isna(row["time"]):
         return "1" if row["parent"] else "–"
     return "{:.2f} [{:.2f}, {:.2f}]".format(*row[["time", "time_low", "time_high"]])

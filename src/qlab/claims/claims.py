@@ -11,7 +11,7 @@ from qlab.claims.rules import Counted, Published, Trend, Value
 from qlab.core import paths
 from qlab.core.errors import QlabError
 
-TIERS = ("mini", "small", "full")  # profiles whose records judge, by how near they are to a source
+TIERS = ("mini", "small", "full")  # profiles whose records judge, the nearest to a source last
 EMBEDDED = TIERS[0]
 EXPERIMENTS = ("centernet_ptq", "llama_gptq", "resnet_qat", "evidence_synthesis", "transformer_qat")
 Rule = Annotated[Value | Published | Trend | Counted, Field(discriminator="kind")]
@@ -19,14 +19,14 @@ Id = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]  # the variant of a clai
 
 
 class Source(Checked):
-    """Whom we judge."""
+    """A source whose claims are judged."""
 
     name: Text
     title: Text
 
 
 class Scope(Checked):
-    """Of which models a source speaks, and the tiers whose models are such."""
+    """The models that a source speaks of, in words, and the tiers that have such models."""
 
     said: Text
     tiers: list[Literal[*TIERS]]
@@ -54,7 +54,7 @@ class Claim(Checked):
 
 
 class File(Checked):
-    """data/claims.yaml."""
+    """The content of data/claims.yaml."""
 
     sources: dict[str, Source]
     scopes: dict[str, Scope]
@@ -69,7 +69,7 @@ class File(Checked):
 
 
 class KeysOnce(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would silently take the last."""
+    """A loader that refuses a repeated key, of which YAML would silently keep the last."""
 
     def compose_mapping_node(self, anchor):
         node, seen = super().compose_mapping_node(anchor), set()
@@ -82,12 +82,12 @@ class KeysOnce(yaml.SafeLoader):
 
 
 def path() -> Path:
-    """Where the claims lie."""
+    """Where the claims file is."""
     return paths.home() / "data" / "claims.yaml"
 
 
 def read(file: Path | None = None) -> File:
-    """The file, checked; QlabError names the claim and the key of what is wrong."""
+    """The claims file, checked; QlabError names the claim and the key of what is wrong."""
     file = file or path()
     try:
         return File.model_validate(yaml.load(file.read_text(encoding="utf-8"), KeysOnce))

@@ -1,4 +1,4 @@
-"""What notebook 05 judges from: tables of records, the items behind them, numbers of figures."""
+"""What notebook 05 judges by: tables of records, the items behind them, and figures' numbers."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ from qlab.core import items, parameters, paths, records
 
 
 class Parameters(parameters.Parameters):
-    """The parameters of notebook 05, as its cell explains them."""
+    """The parameters of notebook 05; its cell explains them."""
 
     profile: Literal["smoke", "mini", "full"] = "mini"
     example: str = "dynamic_int8_doubles_the_time"
@@ -20,23 +20,23 @@ class Parameters(parameters.Parameters):
 
 
 class Facts(NamedTuple):
-    """What a rule reads of one tier."""
+    """What a rule reads for one tier."""
 
     table: pd.DataFrame  # records, or a figure's numbers
-    items: pd.DataFrame | None  # that the records are of, where they are kept and compared
+    items: pd.DataFrame | None  # behind the records, where they are kept and compared
     file: Path  # of the table
-    model: str  # whose records they are
-    dataset: str  # that judged it
+    model: str  # that the records are about
+    dataset: str  # on which it was judged
 
 
 class Evidence:
-    """Reads what rules ask for, each file once; `used` has all that was read."""
+    """Reads what rules ask for, each file once; `used` keeps every table that was read."""
 
     def __init__(self) -> None:
         self.used: dict[Path, pd.DataFrame] = {}
 
     def of(self, claim: Claim, tier: str) -> Facts:
-        """What the claim's rule reads; NotTested where that is missing, or no tier may judge."""
+        """What the claim's rule reads; NotTested if it is missing, or this tier may not judge."""
         if claim.profile == "full" != tier:
             raise NotTested("It takes the source's own model and data: profile full.")
         place, rule, rows = claim.profile if tier == EMBEDDED else tier, claim.rule, None

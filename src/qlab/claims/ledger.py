@@ -1,4 +1,4 @@
-"""All claims judged, tier by tier: a table of verdicts, and the records made of it."""
+"""Judge all claims, tier by tier: a table of verdicts, and the records made from it."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ from qlab.claims.verdicts import UNDECIDED, UNTESTED, Term, decide
 from qlab.core import paths
 from qlab.core.records import Record
 
-_FORMS = {  # of a figure: its factor, how it is written, its unit
+_FORMS = {  # of a figure: its factor, number format and unit
     "x": (1, ".2f", " x"), "points": (100, "+.2f", " points"), "share": (100, ".1f", " %"),
     "r": (1, ".2f", ""),
 }  # fmt: skip
@@ -23,14 +23,14 @@ _NOTHING = dict.fromkeys(_NUMBERS) | dict.fromkeys(("figure", "records", "half",
 
 
 def judge(claim: Claim, evidence: Evidence, tier: str) -> dict:
-    """What the records of a tier's models say of a claim, as a row of `judge_all`."""
+    """What the records of a tier's models say about a claim, as a row of `judge_all`."""
     needs = f" Needs: {claim.needs}." if claim.needs else ""
     try:
         if claim.untested:
             raise NotTested(claim.untested)
         facts = evidence.of(claim, tier)
         terms = claim.rule.terms(facts.table, facts.items)
-        if tier == EMBEDDED and any(t.clock and t.unit != "byte" for t in terms):  # a meter's
+        if tier == EMBEDDED and any(t.clock and t.unit != "byte" for t in terms):  # byte: a meter
             raise NotTested("It rests on a clock, and times of the embedded models do not travel.")
     except NotTested as error:
         return _NOTHING | {"verdict": UNTESTED, "reason": f"{error}{needs}"}
@@ -48,14 +48,14 @@ def judge(claim: Claim, evidence: Evidence, tier: str) -> dict:
 
 
 def judge_all(evidence: Evidence, file: Path | None = None) -> pd.DataFrame:
-    """A row a claim and tier, by `id` and `tier`, in the file's order.
+    """One row per claim and tier, indexed by `id` and `tier`, in the file's order.
 
-    Beside what the claim says of itself: the `claim`; whether the tier is `inside` of its scope;
-    `verdict` and `reason`; the `term` that the verdict hangs on and the `facts` that were read,
-    None where it was not tested; the term's `figure`, and that in numbers; the verdicts with bounds
-    `half` and `twice` as wide; `p`, at which it would turn, and `p_holm`, the same of all measured
-    claims of a source and tier: a family, of which what does not stand Holm's allowance is
-    undecided.
+    Besides the claim's own columns: the `claim`; whether the tier is `inside` its scope; `verdict`
+    and `reason`; the `term` that decides the verdict and the `facts` that were read, None where it
+    was not tested; the term's `figure`, as text and in numbers; the verdicts with bounds `half` and
+    `twice` as wide; `p`, at which the verdict would turn; and `p_holm`, the same adjusted by Holm's
+    method over the measured claims of one source and tier. A claim of such a family whose `p_holm`
+    is 0.05 or more is undecided.
     """
     told, rows = claims.read(file), []
     for name, claim in told.claims.items():
@@ -74,8 +74,8 @@ def judge_all(evidence: Evidence, file: Path | None = None) -> pd.DataFrame:
 
 
 def as_records(judged: pd.DataFrame) -> list[Record]:
-    """One per claim and tier that judged it: variant its id, part the tier, metric the verdict,
-    value the figure; of a claim that no tier judged, 0 record."""
+    """One record per claim and tier that judged it: variant is the claim's id, part the tier,
+    metric the verdict, value the figure. A claim that no tier judged has one with value 0."""
     tested = judged[judged["verdict"] != UNTESTED]
     made = [
         Record("claims", row.facts.model, row.facts.dataset, row.Index[0], row.verdict,
@@ -95,7 +95,7 @@ def written(term: Term) -> str:
 
 
 def wanted(term: Term) -> str:
-    """The range of a term in words."""
+    """The range wanted of a term, in words."""
     by, _, unit = form(term)
     low, high = (f"{by * v:.4g}" for v in (term.low, term.high))
     range_ = f"above {low}" if math.isinf(term.high) else f"{low} to {high}"
@@ -108,5 +108,5 @@ def form(term: Term) -> tuple[int, str, str]:
 
 
 def relative(file: Path) -> str:
-    """A file's path from the project's folder, as records and ledger name it."""
+    """A file's path relative to the project's folder, as records and ledger name it."""
     return file.relative_to(paths.home()).as_posix()

@@ -1,7 +1,7 @@
-"""Two figures compared item by item, where what single items came to is kept.
+"""Compare two figures item by item, where the outcomes of single items are kept.
 
-Two intervals, put together, forget that both figures are of the same items; so they are too wide.
-Seeds and items are drawn together for both figures, as `stats.over_seeds` does.
+An interval combined from those of two figures ignores that both are of the same items; it is too
+wide. Here seeds and items are resampled for both together, as `stats.over_seeds` does.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from qlab.claims.address import Address, spelled, subject
 from qlab.core import records, stats
 from qlab.core.stats import Estimate, bootstrap_interval, resamples
 
-# Of an experiment's items: the metric that is the mean of their outcomes, and what names an item.
+# By experiment: the metric that is the mean of its items' outcomes, and the column naming an item.
 KEPT = {"resnet_qat": ("accuracy", "image"), "transformer_qat": ("accuracy", "sentence"),
         "llama_gptq": ("acc", "passage")}  # fmt: skip
-_LEAST = 1e-12  # a spread below is rounding
+_LEAST = 1e-12  # a spread below this is rounding
 
 
 def outcomes(items: pd.DataFrame, table: pd.DataFrame, one: Address) -> pd.DataFrame | None:
-    """What a figure of `table` is the mean of: a row a seed, a column an item; None: not kept."""
+    """Outcomes with a figure of `table` as mean: rows are seeds, columns items; None: not kept."""
     metric, item = KEPT[table["experiment"].iloc[0]]
     if one.metric.removesuffix("_difference") != metric or one.part:
         return None
@@ -40,12 +40,12 @@ def outcomes(items: pd.DataFrame, table: pd.DataFrame, one: Address) -> pd.DataF
 
 
 def both(items: pd.DataFrame, table: pd.DataFrame, pair: tuple[Address, Address]):
-    """Outcomes of two figures, [seeds, items] each; None where items or seeds are not the same."""
+    """Outcomes of two figures, [seeds, items] each; None where items or seeds differ."""
     a, b = (outcomes(items, table, one) for one in pair)
     if a is None or b is None or not len(a) * len(b) or not a.columns.equals(b.columns):
         return None
     seeds = max(a.index, b.index, key=len)
-    # What has one seed alone goes with all of the other's.
+    # A figure of one seed is paired with every seed of the other.
     if not all(len(x) == 1 or x.index.equals(seeds) for x in (a, b)):
         return None
     if a.isna().any(axis=None) or b.isna().any(axis=None):
@@ -54,12 +54,12 @@ def both(items: pd.DataFrame, table: pd.DataFrame, pair: tuple[Address, Address]
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> Estimate | None:
-    """Mean of a minus mean of b, both [seeds, items]; None where nothing scatters."""
+    """Mean of a minus mean of b, both [seeds, items]; None where nothing varies."""
     return None if np.ptp(a - b) < _LEAST else stats.difference_over_seeds(a, b)
 
 
 def ratio(a: np.ndarray, b: np.ndarray, draws: int = 2000, seed: int = 0) -> Estimate | None:
-    """Mean of a over mean of b, both [seeds, items]; None where nothing scatters."""
+    """Mean of a over mean of b, both [seeds, items]; None where nothing varies."""
     rows, columns = (resamples(n, draws, seed + i) for i, n in enumerate(a.shape))
     above, under = ((rows * (columns @ x.T)).sum(1) for x in (a, b))
     with np.errstate(divide="ignore", invalid="ignore"):

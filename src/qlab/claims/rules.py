@@ -1,7 +1,7 @@
-"""The kinds of rules that judge claims: each makes terms from records, and changes nothing.
+"""The kinds of rules that judge claims: each makes terms from records and changes nothing.
 
-Its `terms` are estimates from a table of records (for `Counted`, of a figure's numbers), each with
-the range that the claim wants; NotTested where the table lacks what the rule asks for.
+Its `terms` are estimates from a table of records (for `Counted`, from a figure's numbers), each
+with the range that the claim wants; NotTested where the table lacks what the rule asks for.
 """
 
 import math
@@ -24,18 +24,18 @@ Items = pd.DataFrame | None
 
 
 class Bounded(Address):
-    """A rule: its figures shall lie within bounds, all of them or any."""
+    """A rule that wants its figures to lie within bounds: all of them, or any."""
 
     kind: str
     exact: bool = False  # a counted figure needs no interval
     above: float = -math.inf
     below: float = math.inf
     between: list[float] = []
-    nominal: float | None = None  # what the statement says, from which a single bound keeps off
+    nominal: float | None = None  # the stated value, where a single bound keeps a margin from it
     quantifier: Literal["all", "any"] = "all"
 
     def scaled(self, terms: list[Term], factor: float) -> list[Term]:
-        """Terms with ranges so many times as wide; the same where nothing says how wide."""
+        """The terms with ranges `factor` times as wide; unchanged where a range has no middle."""
         wider = []
         for term in terms:
             middle = (term.low + term.high) / 2
@@ -47,7 +47,7 @@ class Bounded(Address):
         return wider
 
     def terms(self, table: pd.DataFrame, items: Items = None) -> list[Term]:
-        """What the rule judges by: the figures that it finds, with the range that it wants."""
+        """The figures that the rule finds, each with the range that it wants."""
         low, high = self.between or (self.above, self.below)
         return [term._replace(low=low, high=high) for term in self.found(table, items)]
 
@@ -61,14 +61,14 @@ class Bounded(Address):
 
 
 class Value(Bounded):
-    """A metric itself; or over that of another variant, or minus another: of another variant,
-    metric or condition, or the next one. These item by item where the outcomes of both are kept;
-    else from both intervals, the widest, over 95 %."""
+    """A metric; its ratio to another variant's; or its difference from that of another variant,
+    metric or condition, or from the next one's. These two are compared item by item where the
+    outcomes of both are kept; else their interval is the widest that both allow, over 95 %."""
 
     kind: Literal["value", "ratio", "difference"]
     metric: Texts
     variant: Texts
-    recorded: bool = False  # of the variants only those that this model has records of
+    recorded: bool = False  # take only those variants of which this model has records
     over: Address | None = None
     minus: Address | Literal["next"] | None = None
 
@@ -104,7 +104,7 @@ class Value(Bounded):
 
 
 class Published(Bounded):
-    """Metrics against published values, each to within the tolerance."""
+    """Metrics that shall agree with published values, each to within the tolerance."""
 
     kind: Literal["published"]
     values: dict[Text, float]
@@ -119,8 +119,8 @@ class Published(Bounded):
 
 
 class Counted(Bounded):
-    """Of a figure's numbers, by variant where it is named: how many rows are as `where` says, or
-    which share of its counts they have, with Wilson's interval."""
+    """A figure's rows, for each variant that is named: how many match `where`, or which share of
+    the counts they have, with Wilson's interval."""
 
     kind: Literal["count", "share"]
     figure: Text
@@ -143,7 +143,7 @@ class Counted(Bounded):
 
 
 class Trend(Bounded):
-    """Spearman's correlation of the seeds' mean with k; interval by Bonett and Wright 2000."""
+    """Spearman's correlation of the mean over seeds with k; interval by Bonett and Wright 2000."""
 
     kind: Literal["trend"]
     metric: Text
@@ -160,7 +160,7 @@ class Trend(Bounded):
         r = float(stats.spearmanr(means.index.astype(int), means).statistic)
         half = Z * math.sqrt((1 + r**2 / 2) / (n - 3))
         z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
-        ends = [r, *map(float, np.tanh([z - half, z + half]))]  # at 1 and -1 rounding cuts r off
+        ends = [r, *map(float, np.tanh([z - half, z + half]))]  # at 1 and -1 rounding excludes r
         told = f"{self.method}, {self.bits} bits, {self.where} k"
         name, clock = f"rank correlation of {self.metric} with k ({told})", rows["clock"].any()
         return [Term(name, Estimate(r, min(ends), max(ends), n), "r", "1", bool(clock))]

@@ -2,7 +2,7 @@
 
 A term holds if its whole 95 % interval lies in the range that the claim wants, and does not hold if
 all of it lies outside; one that straddles a bound decides nothing. So "no difference" holds only as
-equivalence to a stated margin (Schuirmann 1987), never because none was seen.
+equivalence within a stated margin (Schuirmann 1987), never because none was seen.
 
 A claim of several terms holds if all do, which needs no allowance for their number (Berger 1982);
 one term refutes it, with its interval widened for their number (Bonferroni). With the quantifier
@@ -18,7 +18,7 @@ from qlab.core.stats import Estimate
 
 VERDICTS = HOLDS, NOT, UNDECIDED, UNTESTED = "holds", "does_not_hold", "undecided", "not_tested"
 _Z = float(stats.norm.ppf(0.975))
-# A true distance from the bound of so many half intervals is seen with 80 % power.
+# A true distance from the bound of this many half intervals is detected with 80 % power.
 _SEEN = float(1 + stats.norm.ppf(0.8) / _Z)
 
 
@@ -40,14 +40,14 @@ class Term(NamedTuple):
 
     @property
     def smallest_effect(self) -> float | None:
-        """Smallest distance from the bound that could have been seen; None for counted figures."""
+        """Smallest distance from the bound seen with 80 % power; None for counted figures."""
         half = (self.estimate.high - self.estimate.low) / 2
         return _SEEN * half if half > 0 else None
 
     @property
     def p(self) -> float | None:
-        """Two-sided p value of the truth lying on the nearest bound, under .05 just where the 95 %
-        interval keeps clear of it; None for counted figures."""
+        """Two-sided p value for a true value on the nearest bound, under .05 exactly where the 95 %
+        interval keeps clear of that bound; None for counted figures."""
         value, low, high, _ = self.estimate
         if low == high:
             return None
@@ -59,7 +59,7 @@ class Term(NamedTuple):
         return float(2 * stats.norm.sf(_Z * min(z))) if z else 0.0
 
     def verdict(self, tests: int = 1) -> str:
-        """The verdict on this term alone, as one of so many."""
+        """The verdict on this term alone, as one of so many `tests`."""
         value, low, high, _ = self.estimate
         wider = float(stats.norm.ppf(1 - 0.025 / tests)) / _Z  # Bonferroni
         low, high = (value + wider * (end - value) for end in (low, high))
@@ -72,18 +72,18 @@ class Decision(NamedTuple):
     """A verdict on a claim."""
 
     verdict: str  # one of VERDICTS
-    term: Term  # that it hangs on
-    p: float | None  # at which it would turn; None where only counted figures decided
+    term: Term  # that decides it
+    p: float | None  # p value at which it would turn; None where only counted figures decided
 
 
 def decide(terms: list[Term], quantifier: str = "all") -> Decision:
-    """The verdict on a claim from its terms, which must all keep their bounds, or any of them."""
+    """The verdict on a claim from its terms: all must keep their bounds or, with "any", one."""
     whole, single, worst = (HOLDS, NOT, min) if quantifier == "all" else (NOT, HOLDS, max)
     open_ = [t for t in terms if t.verdict() != whole]
     decisive = [t for t in terms if t.verdict(len(terms)) == single]
     verdict = whole if not open_ else single if decisive else UNDECIDED
     deciding = {whole: terms, single: decisive, UNDECIDED: open_}[verdict]
     p = max((t.p for t in deciding if t.p is not None), default=None)
-    if verdict == single and p is not None:  # the clearest of so many looks
+    if verdict == single and p is not None:  # the clearest, adjusted for their number
         p = min(1.0, len(terms) * min(t.p for t in deciding if t.p is not None))
     return Decision(verdict, worst(deciding, key=lambda t: t.margin), p)

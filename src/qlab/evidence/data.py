@@ -1,4 +1,4 @@
-"""What notebook 04 weighs: the six studies, our own experiments, and a study that is given."""
+"""What notebook 04 weighs: the six studies, our own experiments, and a study the reader gives."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from qlab.evidence import models, own
 
 
 class Parameters(Checked):
-    """The parameters of notebook 04, as its cell explains them."""
+    """The parameters of notebook 04; its cell explains them."""
 
     profile: Literal["smoke", "mini", "full"] = "mini"
     studies: str = ""
@@ -22,13 +22,13 @@ class Parameters(Checked):
 
 @dataclass(frozen=True)
 class Task:
-    """Tables of evidence models, checked, and where their synthesis goes."""
+    """Checked tables of evidence models, and where their synthesis goes."""
 
     six: pd.DataFrame = field(repr=False)  # the six studies, a model for each precision
     pooled: pd.DataFrame = field(repr=False)  # the six studies, one model each
     ours: pd.DataFrame = field(repr=False)  # from our own records; empty where there are none
-    given: pd.DataFrame = field(repr=False)  # the reader's study; empty: none was given
-    tiers: dict[str, str]  # of each of our studies, real models first: the profile it is of
+    given: pd.DataFrame = field(repr=False)  # the reader's study; empty if none was given
+    tiers: dict[str, str]  # profile of each of our studies, real models first
     inputs: dict[str, str]  # sha256 of what was read
     place: str  # folder name of records and figures
 
@@ -39,10 +39,10 @@ class Task:
 
 
 def prepare(given: Parameters) -> Task:
-    """Read and check all evidence; `given.studies` is the path of one more CSV of that form.
+    """Read and check all evidence; `given.studies` is the path of one more CSV of the same form.
 
-    QlabError before anything is written where something is not of the form, or where a given study
-    has the name of one that is there already.
+    QlabError, before anything is written, where something is not of that form, or where a given
+    study has the name of one that is weighed already.
     """
     folder = home() / "data" / "evidence"
     files = {n: folder / f"{n}.csv" for n in ("six_studies", "six_studies_pooled")}
@@ -65,5 +65,5 @@ def prepare(given: Parameters) -> Task:
 
 
 def joined(*tables: pd.DataFrame) -> pd.DataFrame:
-    """Tables of evidence models as one."""
+    """Tables of evidence models, concatenated."""
     return pd.concat([table for table in tables if len(table)], ignore_index=True)

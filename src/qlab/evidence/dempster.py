@@ -1,7 +1,7 @@
 """Dempster's rule of combination on any finite frame (Shafer 1976, chapters 2 and 3).
 
 A mass function spreads 1 over sets of answers; mass on the whole frame says "I do not know". No
-well-kept library was found, and the rule is short.
+well-maintained library was found, and the rule is short.
 """
 
 import math
@@ -15,7 +15,7 @@ from qlab.core.errors import QlabError
 Answers = frozenset[str]  # a subset of the frame of discernment
 Mass = Mapping[Answers, float]  # belief committed to each subset; sums to 1
 
-EMPTY: Answers = frozenset()  # what contradicts itself: its mass is the conflict
+EMPTY: Answers = frozenset()  # the contradiction: its mass is the conflict
 
 
 class Combined(NamedTuple):
@@ -28,7 +28,7 @@ class Combined(NamedTuple):
 def simple_support(answers: Answers, belief: float, frame: Answers) -> dict[Answers, float]:
     """Evidence for one set of answers: `belief` on it, the rest on the frame (Shafer, page 75).
 
-    QlabError: a belief outside 0 to 1, answers outside the frame.
+    QlabError for a belief outside 0 to 1, or answers outside the frame.
     """
     if not 0 <= belief <= 1:
         raise QlabError(f"A belief lies between 0 and 1, not at {belief}.")
@@ -39,7 +39,7 @@ def simple_support(answers: Answers, belief: float, frame: Answers) -> dict[Answ
 
 
 def conjunction(first: Mass, second: Mass) -> dict[Answers, float]:
-    """Products of masses on the intersections, before normalizing; the empty set's is conflict."""
+    """Products of masses on the intersections, not normalized; the empty set's is the conflict."""
     found: dict[Answers, float] = {}
     for a, of_a in first.items():
         for b, of_b in second.items():
@@ -50,9 +50,9 @@ def conjunction(first: Mass, second: Mass) -> dict[Answers, float]:
 def combine(masses: Iterable[Mass]) -> Combined:
     """Dempster's rule over one or more mass functions (Shafer, equation 3.4).
 
-    Normalizing once at the end gives the same masses as pair by pair, and the conflict is then the
-    empty set's mass of all together: 1 minus the product of the 1 - K of the steps, in any order.
-    QlabError where nothing is left to agree on.
+    Normalizing once at the end gives the same masses as doing so pair by pair, and the conflict is
+    then the empty set's mass over all of them: 1 minus the product of 1 - K over the steps, in any
+    order. QlabError where nothing is left to agree on.
     """
     parts = list(masses)
     if not parts:
@@ -87,7 +87,7 @@ def pairwise_conflict(masses: Iterable[Mass]) -> float:
 def last_step_conflicts(masses: Iterable[Mass]) -> list[float]:
     """K of the last pairwise step, for each mass function that could come last.
 
-    This is what tools report that combine pair by pair: it depends on the order.
+    Tools that combine pair by pair report this one: it depends on the order.
     """
     parts = list(masses)
     if len(parts) == 1:

@@ -1,4 +1,4 @@
-"""The explore section of notebook 04: one effect, weighed from the studies that one chooses."""
+"""The explore section of notebook 04: one effect, weighed from the studies the reader chooses."""
 
 import ipywidgets
 import pandas as pd
@@ -24,7 +24,7 @@ def sentence(found: Synthesis) -> str:
 
 
 def picture(rows: pd.DataFrame, found: Synthesis) -> Figure:
-    """Each model by study with both readings below; beside it, where the combined belief lies."""
+    """Each study's models, with both readings below; beside them, where the combined mass lies."""
     plot.use_style()
     readings = {"reading (b)": found.reading.intensity, "reading (a)": found.reading_a.intensity}
     ends = pd.DataFrame(map(intensity.ends, readings.values()), readings, ["low", "high"])
@@ -45,7 +45,7 @@ def picture(rows: pd.DataFrame, found: Synthesis) -> Figure:
 
 
 def widget(task: Task):
-    """A box (`live.follow`) of effect, threshold and studies; it begins as the paper has it."""
+    """Controls (`live.follow`) for effect, threshold and studies, set at first as in the paper."""
     rows = task.rows
     effects = [e for e in EFFECTS if e in set(rows["effect"])]
 

@@ -1,4 +1,4 @@
-"""How strong an effect is: from a change in percent to a place on a scale of seven.
+"""How strong an effect is: from a change in percent to a place on a seven-point scale.
 
 SN < NE < WN < IF < WP < PO < SP: strongly negative, negative, weakly negative, indifferent, weakly
 positive, positive, strongly positive. An intensity is one of these or two neighbours, written
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from qlab.core.errors import QlabError
 
-# From strongly negative over indifferent to strongly positive.
+# From strongly negative through indifferent to strongly positive.
 SCALE = ("SN", "NE", "WN", "IF", "WP", "PO", "SP")
 FRAME = frozenset(SCALE)  # all answers
 # Upper bounds in percent, inclusive, of IF, IF/weak, weak, weak/mid, mid, mid/strong.
@@ -19,7 +19,7 @@ Intensity = frozenset[str]  # one value of SCALE, or neighbours
 
 
 def relative_improvement(quantized: float, baseline: float, more_is_better: bool) -> float:
-    """Change in percent of the baseline, not 0, positive where quantization is better."""
+    """Change in percent of the nonzero baseline, positive where quantization is better."""
     if baseline == 0:
         raise QlabError("A relative improvement needs a baseline other than 0.")
     change = 100 * (quantized - baseline) / baseline

@@ -1,8 +1,8 @@
-"""Syntheses as records, and back.
+"""Write syntheses as records, and read them back.
 
-Model: whose evidence. Variant: a way of weighing it (`robustness`) or a technique. Part: the
-effect. Intensities are numbers from -3 (SN) to 3 (SP), by reading (b) or, as a condition, (a). `n`
-counts evidence models, the metric `studies` their studies.
+In a record, model says whose evidence it is; variant, how it was weighed (`robustness`) or a
+technique; part, the effect. Intensities are numbers from -3 (SN) to 3 (SP), by reading (b) or, as a
+condition, (a). `n` counts evidence models, the metric `studies` their studies.
 """
 
 from functools import partial
@@ -20,26 +20,26 @@ SIX, OURS, BOTH = "six_studies", "ours", "six_studies_and_ours"
 REAL, EMBEDDED = "ours_real", "ours_embedded"  # parts of ours: published models, qlab's own
 GIVEN, SIX_AND_GIVEN = "given", "six_studies_and_given"
 RANDOM_EFFECTS = "random_effects"  # variant of the meta-analysis' records
-READING_A = "reading_a"  # condition of what is read off the other way
-PACKAGES = ["numpy", "pandas", "statsmodels"]  # whose versions the provenance names
+READING_A = "reading_a"  # condition of the records by the other reading
+PACKAGES = ["numpy", "pandas", "statsmodels"]  # whose versions the provenance lists
 METRICS = {
     **dict.fromkeys(("belief", "plausibility", "i_squared"), Metric("1")),
     **dict.fromkeys(("intensity_low", "intensity_high"), Metric("step")),
-    "conflict": Metric("1"),  # K of all at once; of two in the mean, and of the last step by order
+    "conflict": Metric("1"),  # K of all at once; below, the mean over pairs, and of the last step
     **{f"conflict_{of}": Metric("1") for of in ("pairwise", "last_step_low", "last_step_high")},
     "studies": Metric("study"),
     "improvement": Metric("percent"),
 }
 _RECORD = Recorder(EXPERIMENT, METRICS)
-_CLOCKED = ("inference_latency", "inference_energy")  # effects that our own runs take with a clock
+_CLOCKED = ("inference_latency", "inference_energy")  # effects that our own runs time or meter
 
 
-# A body of evidence as records name it: the model says whose, the data set the method's paper.
+# A body of evidence as records name it: model says whose it is, data set the method's paper.
 _body = partial(SimpleNamespace, dataset="ssm_2505_00816")
 
 
 def of_way(model: str, variant: str, table: pd.DataFrame) -> list[Record]:
-    """All that is recorded of a way of weighing: a synthesis of each effect in the table."""
+    """All records of one way of weighing: a synthesis of each effect in the table."""
     made = []
     for effect, rows in table[table["belief"] > 0].groupby("effect"):
         found = synthesis.synthesize(rows)
@@ -80,10 +80,10 @@ def of_meta(model: str, table: pd.DataFrame) -> list[Record]:
 
 
 def wide(table: pd.DataFrame, model: str, variant: str, condition=None) -> pd.DataFrame:
-    """A row per effect, in their order, and a column per metric; `condition` as in records.
+    """One row per effect, ordered as EFFECTS, one column per metric; `condition` as in records.
 
-    Beside them `models`; `intensity` as it is written, its ends `low` and `high`; its `direction`,
-    better, worse or none; and `told`, such as `WP-PO 0.82`. Without rows where nothing was weighed.
+    Further columns: `models`; `intensity` as text, its ends `low` and `high`; its `direction`
+    (better, worse or none); and `told`, such as `WP-PO 0.82`. No rows where nothing was weighed.
     """
     rows = pick(table, list(METRICS), model=model, variant=variant, condition=condition)
     found = rows.pivot(index="part", columns="metric", values="value").rename_axis(None)

@@ -15,7 +15,7 @@ from qlab.core.stats import Estimate
 
 
 def random_effects(rows: pd.DataFrame) -> tuple[Estimate, float] | None:
-    """The mean improvement in percent of some models, and I^2; None below 2 of known variance.
+    """Mean improvement in percent of some models, and I^2; None for fewer than 2 of known variance.
 
     Paule and Mandel's random effects (1982) with Hartung and Knapp's t interval (2001), by
     statsmodels; I^2 is the share of the variation that is not chance within the models.
@@ -27,7 +27,7 @@ def random_effects(rows: pd.DataFrame) -> tuple[Estimate, float] | None:
         return None
     values = rows.loc[squared.index, "improvement"].to_numpy(float)
     with warnings.catch_warnings(), np.errstate(divide="ignore"):
-        # Of the single models' intervals, which are not shown. Equal models: I^2 is 1 - 1 / 0.
+        # It warns about single models' intervals, not shown here. Equal models: I^2 is 1 - 1 / 0.
         warnings.simplefilter("ignore", InvalidTestWarning)
         found = combine_effects(values, squared.to_numpy(float), use_t=True)
         row = found.summary_frame().loc["random effect wls"]

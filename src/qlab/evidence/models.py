@@ -1,8 +1,8 @@
-"""Evidence models: a table of what studies found, read, checked, and given its beliefs.
+"""Evidence models: a table of what studies found, read, checked and given beliefs.
 
 A row is one effect of one configuration in one study (`data/evidence/README.md` documents the
-columns). The rules: arXiv 2505.00816 and its replication package; the later one is that of the
-authors' next package (10.5281/zenodo.18401926, `belief_discounts.py`).
+columns). The rules are those of arXiv 2505.00816 and its replication package; the later rule is
+from the authors' next package (10.5281/zenodo.18401926, `belief_discounts.py`).
 """
 
 import math
@@ -22,31 +22,31 @@ RESOURCES = (
     "gpu_power", "gpu_memory_utilisation", "gpu_utilisation",
 )  # fmt: skip
 EFFECTS = CORRECTNESS + RESOURCES  # all that a study may report on
-BASES = (0.0, 0.25, 0.5)  # belief: simulation, experiment with estimates, controlled experiment
+BASES = (0.0, 0.25, 0.5)  # base: simulation, experiment with estimates, controlled experiment
 _ROUNDED = 0.0015  # published beliefs have three digits and come from a discount of three digits
 
 
 def over_runs(improvements: pd.Series) -> dict[str, float]:
-    """Mean improvement and its spread over runs, as columns of a row; a single run has none."""
+    """Mean improvement and its spread over runs, as columns of a row; a single run has spread 0."""
     quarters = improvements.quantile([0.25, 0.75])
     return {"improvement": improvements.mean(), "iqr": quarters[0.75] - quarters[0.25],
             "std": improvements.std() if len(improvements) > 1 else 0.0}  # fmt: skip
 
 
 def name(effect: str) -> str:
-    """`gpu_memory_utilisation` as `GPU memory utilisation`."""
+    """An effect for the reader: `gpu_memory_utilisation` as `GPU memory utilisation`."""
     return effect.replace("_", " ").replace("gpu", "GPU").replace("f1", "F1")
 
 
 def study_belief(row: Mapping) -> float:
-    """B = base + 0.25 Q; Q is the share of yes on the checklist, mean over its sections."""
+    """B = base + 0.25 Q, where Q is the share of yes on the checklist, a mean over its sections."""
     return row["base"] + 0.25 * row["quality"]
 
 
 def published_rule(row: Mapping) -> float:
     """Belief in an effect by the paper's rule, B (1 - d), d = 1 - exp(-0.1 |IQR / mean|).
 
-    Without spread nothing is lost; with some around a mean of 0, all.
+    Without spread, all of B is kept; with spread around a mean of 0, nothing is.
     """
     if not row["iqr"]:
         return study_belief(row)
@@ -55,7 +55,7 @@ def published_rule(row: Mapping) -> float:
 
 
 def later_rule(row: Mapping) -> float:
-    """Belief by the authors' later rule, B a_n a_v: runs count, and spread from five runs on.
+    """Belief by the authors' later rule, B a_n a_v: runs count and, from five runs on, spread.
 
     a_n = 1 - exp(-n / 3); a_v = exp(-0.1 V2) with V2 = s / sqrt(s^2 + mean^2) (Kvålseth 2017).
     """
@@ -75,7 +75,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Row(BaseModel):
-    """One effect of one configuration in one study; None and NaN: not given."""
+    """One effect of one configuration in one study; None and NaN mean: not given."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
@@ -114,21 +114,21 @@ COLUMNS = list(Row.model_fields)
 
 
 def completed(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
-    """Rows as a table with belief and intensity by the paper's rules, whatever they had."""
+    """The rows as a table, belief and intensity set by the paper's rules, whatever they were."""
     table = pd.DataFrame(rows, columns=COLUMNS)
     rules = {"belief": published_rule, "intensity": by_rule}
     return table.assign(**{c: [by(row) for _, row in table.iterrows()] for c, by in rules.items()})
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A checked table of evidence models; an empty belief or intensity is filled in by the rules.
+    """Read and check a table of evidence models; the rules fill in an empty belief or intensity.
 
-    QlabError with row and column where something is not of the documented form; the row is the
-    line of the file for a file without line breaks inside fields.
+    QlabError with row and column where something is not of the documented form; the row is the line
+    of the file unless fields contain line breaks.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:  # of pandas' own: no columns, rows of all lengths
+    except (OSError, ValueError) as error:  # from pandas: no columns, rows of unequal length
         raise QlabError(
             f"{path} is no CSV file of evidence models in UTF-8 with commas: {error}. "
             "See data/evidence/README.md."

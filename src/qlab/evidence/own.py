@@ -1,11 +1,11 @@
 """Our own experiments as further studies, from their records, by the method's rules.
 
-A study is one model of one experiment, an evidence model one technique applied to its whole
-network, once. Left out are parts of a network, controls, what `smoke` measured of too few items,
-and the times of `mini`, which one process took.
+A study is one model of one experiment; an evidence model is one technique, applied to the whole
+network and counted once. Left out are networks quantized in part, controls, what `smoke` measured
+on too few items, and the times of `mini`, which come from a single process.
 
 The base belief is 0.50 for published models (`small`, and the sources' own, `full`), which are
-experiments under control, and 0.25 for embedded ones on generated data (`mini`), which nobody uses.
+controlled experiments, and 0.25 for embedded ones on generated data (`mini`), which nobody uses.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,14 @@ from qlab.evidence import models
 from qlab.evidence.intensity import relative_improvement
 
 BASE = {"full": 0.5, "small": 0.5, "mini": 0.25}  # belief in our studies, real models first
-QUALITY = 0.5  # of our experiments: nobody but us has answered the checklist
+QUALITY = 0.5  # of our experiments: only we have answered the checklist
 
 
 def weigh(profile: str, named: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
-    """Evidence models of all our experiments with records, real models first, and, by study, these.
+    """Evidence models of all our experiments with records, real ones first; their files by study.
 
-    `named` says which of them answer to which effect. Those of `full` are weighed at `full` only; a
-    model that two profiles tell of counts once. The table, as of `models.read`, may be empty.
+    `named` says which records answer to which effect. Those of `full` are weighed only at `full`; a
+    model found in two profiles counts once. The table, as of `models.read`, may be empty.
     """
     rows, files = [], {}
     known = yaml.safe_load(named.read_text(encoding="utf-8"))
@@ -41,7 +41,7 @@ def weigh(profile: str, named: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
 
 
 def of(table: pd.DataFrame, profile: str, how: Mapping) -> list[dict]:
-    """Rows of an experiment without belief and intensity; `how` is its part of `own.yaml`.
+    """An experiment's rows, still without belief and intensity; `how` is its part of `own.yaml`.
 
     QlabError: not one float parent, see `records.parent`.
     """
@@ -64,9 +64,9 @@ def of(table: pd.DataFrame, profile: str, how: Mapping) -> list[dict]:
 
 
 def _findings(one: pd.DataFrame, parent: pd.DataFrame, how: Mapping) -> Iterator[dict]:
-    """Effect, metric, mean and spread over runs of all that was measured of a variant.
+    """Effect, metric, and mean and spread over runs, for all that was measured of a variant.
 
-    The error is that of the items, or of items and seeds, if known.
+    The standard error is over items, or over items and seeds; NaN if unknown.
     """
     for effect, metric, (improvement, error) in (
         (how["effect"], how["correctness"], _correctness(one, how["correctness"])),
@@ -81,7 +81,7 @@ def _findings(one: pd.DataFrame, parent: pd.DataFrame, how: Mapping) -> Iterator
 
 
 def _correctness(one: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
-    """The paired difference over the parent's value on the same items; a run is a seed."""
+    """Paired difference in percent of the parent's value on the same items, by seed; its error."""
     change = records.pick(one, f"{metric}_difference")
     both = records.pick(one, metric)[["seed", "value"]].merge(change, on="seed")
     before = both["value_x"] - both["value_y"]
@@ -91,14 +91,14 @@ def _correctness(one: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
 
 
 def _latency(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """1 minus the ratio of times; a ratio of speeds, of which more is better, is its inverse."""
+    """100 minus the ratio of times in percent; its error. A ratio of speeds is inverted first."""
     times = rows[["value", "ci_low", "ci_high"]]
     times = (1 / times).where(rows["better"] > 0, times)
     return 100 * (1 - times["value"]), 100 * _error(times)
 
 
 def _less(one: pd.DataFrame, parent: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
-    """Less than the parent's, without an error: counted bytes, or joules of one series."""
+    """How much less than the parent's, in percent; no error: bytes, or joules of one series."""
     mine, its = (records.pick(rows, metric)["value"] for rows in (one, parent))
     less = relative_improvement(mine, its.iloc[0], False) if len(its) else mine[:0]
     return less, less * float("nan")

@@ -1,4 +1,4 @@
-"""Evidence on the scale of seven: models as dots, what they say together as bars."""
+"""Evidence on the seven-point scale: models as dots, what they say together as bars."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from qlab.evidence import intensity
 from qlab.evidence.intensity import SCALE, side
 
 COLOURS = {"worse": plot.PALETTE[3], "none": plot.PALETTE[7], "better": plot.PALETTE[1]}
-_HALF = 0.38  # of a value's width on the scale
+_HALF = 0.38  # half the width of one value's bar
 
 
 def ladder(axis, names: Sequence[str], models: pd.DataFrame, read: pd.DataFrame) -> None:
-    """A row for each name: its models as dots, and what is `read` off, low to high, as a bar."""
+    """One row per name: its models as dots, and the intensity `read` off, low to high, as a bar."""
     for name, low, high in zip(read.index, read["low"], read["high"], strict=True):
         axis.barh(names.index(name), high - low + 2 * _HALF, left=low - _HALF, height=0.9, lw=0,
                   color=COLOURS[side(low, high)], alpha=0.45, zorder=2)  # fmt: skip
@@ -29,7 +29,7 @@ def ladder(axis, names: Sequence[str], models: pd.DataFrame, read: pd.DataFrame)
 
 
 def dots(models: pd.DataFrame) -> pd.DataFrame:
-    """Places x, y on the ladder by `row`: at the middle of the intensity, by threes."""
+    """Add the dots' places x, y on each `row`: at the intensity's middle, in columns of three."""
     middle = [sum(intensity.ends(intensity.parse(text))) / 2 for text in models["intensity"]]
     same = models.groupby(["row", "intensity"])["belief"]
     (column, line), most = divmod(same.cumcount(), 3), same.transform("size")
@@ -39,7 +39,7 @@ def dots(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def legend(canvas) -> None:
-    """What bars, dots and the three colours are, below the figure."""
+    """A legend of bars, dots and the three colours, below the figure."""
     canvas.legend(
         handles=[Patch(color=colour, alpha=0.45, label=d) for d, colour in COLOURS.items()],
         title="Bar: aggregated intensity (none: indifferent)\n"

@@ -1,7 +1,7 @@
-"""The same evidence weighed otherwise, as a table of evidence models again: does the answer stay?
+"""The same evidence weighed in other ways, as tables of evidence models: does the answer hold?
 
-The paper counts every configuration of a study in full. Where evidence of our own takes part, a
-study has one belief, which its models share: otherwise who tries more variants is believed more.
+The paper counts every configuration of a study in full. Where our own evidence takes part, a study
+has one belief, shared by its models: otherwise trying more variants would earn more belief.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +14,13 @@ from qlab.evidence.data import joined
 ALL = "all_models"  # every model of a study in full, as the paper counts
 SPLIT = "belief_split"  # one belief per study, shared among its models
 ONE_EACH = "one_model_per_study"  # a study's models pooled into one
-COUNTINGS = (ALL, SPLIT, ONE_EACH)  # a verdict that they turn hangs on counting
+COUNTINGS = (ALL, SPLIT, ONE_EACH)  # a verdict that changes among them depends on counting
 
 
 def one_per_study(table: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
-    """One evidence model per study: the published one over all its runs, else the rows pooled.
+    """One evidence model per study and effect: the published one over all runs, else rows pooled.
 
-    That is their mean over the configurations; their spread stands in for that of the runs.
+    Pooled rows have the mean over configurations, whose spread stands in for that of the runs.
     """
     published = pooled[pooled["study"].isin(table["study"])]
     rest = table[~table["study"].isin(pooled["study"])]
@@ -36,25 +36,25 @@ def _pooled(rows: pd.DataFrame) -> dict:
 
 
 def belief_split(table: pd.DataFrame) -> pd.DataFrame:
-    """A study's belief in an effect shared by its models: 1 - (1 - B)^(1/n) each.
+    """A study's belief in an effect, shared among its models: 1 - (1 - B)^(1/n) each.
 
-    n models of one study that agree then weigh together as much as one of them did alone.
+    n models of one study that agree then weigh as much together as one of them did alone.
     """
     shared = table.groupby(["study", "effect"])["belief"].transform("size")
     return table.assign(belief=1 - (1 - table["belief"]) ** (1 / shared))
 
 
 def discounted_by_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """Beliefs by the authors' later rule, which asks for several runs."""
+    """The table with beliefs by the authors' later rule, which asks for several runs."""
     return table.assign(belief=[models.later_rule(row) for _, row in table.iterrows()])
 
 
 def with_cuts(table: pd.DataFrame, cuts: Mapping[str, tuple[float, ...]]) -> pd.DataFrame:
-    """Intensities by other cut points, a kind of effect each; improvements and beliefs stay."""
+    """The table with intensities by other `cuts`, by kind of effect; all else stays the same."""
     return table.assign(intensity=[models.by_rule(row, cuts) for _, row in table.iterrows()])
 
 
 def rebased(table: pd.DataFrame, studies: Iterable[str], base: float) -> pd.DataFrame:
-    """Some studies with another base belief: that of ours is our choice, so it is tried."""
+    """The table with another base belief for some studies: ours is a choice, so it is varied."""
     mine = table["study"].isin(set(studies))
     return joined(table[~mine], models.completed(table[mine].assign(base=base)))

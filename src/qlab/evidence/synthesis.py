@@ -1,4 +1,4 @@
-"""Evidence models combined: for each effect the intensity, the belief in it and the conflict.
+"""Combine evidence models: for each effect the intensity, the belief in it and the conflict.
 
 Two readings of a combined mass function are in use, both with a threshold of 75 %. (a) `descent`:
 P. S. M. dos Santos, thesis UFRJ 2015, pages 95 to 97. (b) `candidates`: what the method's tool
@@ -13,11 +13,11 @@ from qlab.evidence import dempster, intensity
 from qlab.evidence.dempster import Mass
 from qlab.evidence.intensity import FRAME, Intensity
 
-THRESHOLD = 0.75  # of the belief that both readings ask for
+THRESHOLD = 0.75  # share of the belief at which both readings prefer the smaller set
 
 
 class Reading(NamedTuple):
-    """The intensity that is read off, and the belief in it."""
+    """An intensity as read off a mass function, and the belief in it."""
 
     intensity: Intensity
     belief: float
@@ -27,15 +27,15 @@ class Synthesis(NamedTuple):
     """What all evidence models of one effect say together."""
 
     models: int  # evidence models that have the effect
-    studies: int  # that they come from
-    reading: Reading  # (b)
-    reading_a: Reading  # (a)
-    plausibility: float  # of the intensity of (b)
+    studies: int  # studies that these come from
+    reading: Reading  # by reading (b)
+    reading_a: Reading  # by reading (a)
+    plausibility: float  # of the intensity by (b)
     conflict: float  # K of all models at once, whatever their order
 
 
 def descent(mass: Mass, threshold: float = THRESHOLD) -> Reading:
-    """Reading (a): from the better half of the scale, one value shorter while 75 % remains.
+    """Reading (a): from the better half of the scale, drop end values while 75 % of belief remains.
 
     The halves are SN to IF and IF to SP; on a tie the lower interval is taken.
     """
@@ -49,7 +49,7 @@ def descent(mass: Mass, threshold: float = THRESHOLD) -> Reading:
 
 
 def candidates(mass: Mass, threshold: float = THRESHOLD) -> Reading:
-    """Reading (b): the largest belief among single values and pairs with mass of their own.
+    """Reading (b): the set of largest belief among single values and pairs with mass of their own.
 
     A pair is dropped where one of its values has 75 % of its belief; on a tie the smaller set wins.
     """

@@ -1,7 +1,7 @@
-"""Experiment 02: a language model quantized, and judged on LAMBADA.
+"""Experiment 02: quantize a language model and judge it on LAMBADA.
 
-What is worked on: `lambada`, `data` (all of it, checked). A model: `decoder`. Methods: `quantized`
-says what one is; `gptq`, `bnb`, `autoround`; `streaming` applies one to a folder and reads what
-others made, `training` makes adapters. `build` keeps folders and scores, in the same digits each
-time. Judging: `scoring`; records: `measure`, `speed`.
+What is worked on: `lambada`, `data` (all of it, checked). The model: `decoder`. Methods:
+`quantized` defines what one is; `gptq`, `bnb`, `autoround`; `streaming` applies one to a folder and
+reads folders that others made; `training` makes adapters. `build` keeps folders and scores, which
+are the same to the last digit each time. Judging: `scoring`; records: `measure`, `speed`.
 """

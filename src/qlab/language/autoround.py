@@ -1,9 +1,9 @@
-"""AutoRound: rounding that is learned, a decoder block at a time, so that 2 bits survive.
+"""AutoRound: rounding learned one decoder block at a time, so that a model survives 2 bits.
 
 AutoRound (Cheng et al., arXiv 2309.05516) moves each weight by up to half a step before it is
-rounded, and scales each group's range, by signed gradient descent on the block's output error; what
-it stores is GPTQ's format, symmetric. The call is the notebook's; it runs in a process of its own,
-because importing the library replaces functions of transformers.
+rounded, and scales each group's range, by signed gradient descent on the block's output error; the
+result is stored in GPTQ's format, symmetric. The notebook makes the call; it runs in a process of
+its own, because importing the library replaces functions of transformers.
 """
 
 import gc
@@ -26,9 +26,9 @@ from qlab.language.decoder import WEIGHTS, Weights
 
 def write(task, target: Path, rounder: Callable, **settings: Any) -> None:
     """Write the task's model, rounded, into the folder `target`; repeatable on one machine.
-    `rounder(model, tokenizer, rows, **settings)` gives an `AutoRound`, not run yet: `settings` have
-    `bits` and `group_size`, `rows` are calibration tokens, int64 [1, n] each, of one length.
-    QlabError: the process was killed; other weights were packed than tuned."""
+    `rounder(model, tokenizer, rows, **settings)` returns an `AutoRound` that has not run yet;
+    `settings` include `bits` and `group_size`; `rows` are calibration tokens, int64 [1, n] each, of
+    one length. QlabError: the process was killed, or other weights were packed than tuned."""
     given = (task.folder, task.choice.dtype, rows(task.calibration_tokens), target)
     start = {"initializer": processes._prepare, "initargs": (os.getpid(), os.getcwd())}
     alone = loky.ProcessPoolExecutor(1, env={"HF_HUB_OFFLINE": "1"}, **start)
@@ -41,16 +41,16 @@ def write(task, target: Path, rounder: Callable, **settings: Any) -> None:
 
 
 def rows(passages: list[list[int]]) -> list[list[int]]:
-    """The passages' tokens joined and cut into rows as long as the longest; what is left over is
-    dropped."""
+    """The passages' tokens joined and cut into rows of the longest passage's length; the remainder
+    is dropped."""
     length = max(map(len, passages))
     joined = [token for passage in passages for token in passage]
     return [joined[i : i + length] for i in range(0, len(joined) - length + 1, length)]
 
 
 def _tune(source: Path, dtype: str, calibration: list, target: Path, rounder, settings, threads):
-    """What the process does: tune, export, check that what is packed was meant, and write it beside
-    all else of the float folder."""
+    """The work of the process: tune, export, check that the packed weights are those meant, and
+    write them with the rest of the float folder."""
     torch.set_num_threads(threads)
     model, words = streaming.load_dense(source, dtype), decoder.load_tokenizer(source)
     with quiet(), TemporaryDirectory(dir=target) as export:

@@ -1,7 +1,7 @@
-"""The folders of a notebook's variants, and what each model says: made once, kept by content, and
-taken along.
+"""Folders of a notebook's variants and scores of their models: made once, kept by content.
 
-All lies under build/, named by what decides its bytes, the text of a notebook's functions too.
+All lies under build/, named by what decides its bytes, including the text of a notebook's
+functions. `take` copies a variant for use elsewhere.
 """
 
 import dataclasses
@@ -36,23 +36,23 @@ Making = Mapping[str, Method | Library]  # variant -> how it is made
 
 @dataclass(frozen=True)
 class Variant:
-    """What is stored of a variant: a Hugging Face folder, and an adapter for it where trained."""
+    """A variant as stored: a Hugging Face folder and, where one was trained, an adapter for it."""
 
     name: str  # as in the records
-    how: Method | Library  # it was made; of the float model, how it is stored
+    how: Method | Library  # how it was made; for the float model, how it is stored
     folder: Path
     adapter: Path | None = None
-    layers: tuple[str, ...] | None = None  # only these linear layers are its own, others float
+    layers: tuple[str, ...] | None = None  # linear layers that are its own, others float; None: all
 
     @property
     def about(self) -> dict[str, Any]:
-        """Columns of its records: method (None: float), bits of a weight, weights of a scale."""
+        """Columns of its records: method (None: float), bits per weight, weights per scale."""
         method = "_".join(filter(None, [self.how.kind, "lora" if self.adapter else None])) or None
         return {"method": method, "bits": self.how.bits, "group_size": self.how.group_size}
 
     @property
     def folders(self) -> list[Path]:
-        """All of its folders: their bytes together are its size."""
+        """All of its folders, whose bytes together are its size."""
         return [folder for folder in (self.folder, self.adapter) if folder]
 
 
@@ -60,8 +60,8 @@ Variants = dict[str, Variant]
 
 
 def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Library]:
-    """Those that a comma-separated text names, else all that fit the model's widths; what is left
-    out is said. QlabError: a name that is not there, or one that does not fit."""
+    """Those of `making` that a comma-separated text names, else all that fit the model's widths;
+    the ones left out are logged. QlabError: a named one is unknown or does not fit."""
     names = [name.strip() for name in asked.split(",") if name.strip()]
     shapes, found = decoder.shapes(decoder.read_config(task.folder)), {}
     for name in names or making:
@@ -78,7 +78,7 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
 
 
 def folders(task: Task, making: Making, progress=iter) -> Variants:
-    """Each variant's folder, the float parent first, then the folder that was given quantized."""
+    """Each variant's folder, made if missing; the float parent first, then one given quantized."""
     parent, bits = PARENTS[task.choice.dtype]
     found = {parent: Variant(parent, Library(None, bits), task.folder)}
     if task.as_is:
@@ -117,22 +117,22 @@ def recipe(task: Task, how: Method | Library) -> dict[str, Any]:
 
 
 def _text(part: Any) -> Any:
-    """What stands for a setting in a recipe: of a function or class of a notebook its source."""
+    """A setting as a recipe has it; a notebook's function or class is represented by its source."""
     if not callable(part):
         return part
     return inspect.getsource(part) if part.__module__ == "__main__" else part.__qualname__
 
 
 def _made_with(task: Task) -> dict[str, Any]:
-    """What of code and machine decides the last digits; its processor does not move from build/."""
+    """What of code and machine decides the last digits; build/ never moves to another processor."""
     where = {"device": task.choice.device, "dtype": task.choice.dtype}
     where |= {"threads": task.threads} if task.choice.device == "cpu" else {}
     return where | {"code": cache.code_sha256(__name__), "versions": cache.versions(*LIBRARIES)}
 
 
 def adapted(task: Task, variants: Variants, train: Callable, progress=iter, **settings) -> Variants:
-    """`variants` with an adapter each, trained by `train(folder, training, **settings)`; with the
-    `Training`, which knows the batches, a killed run goes on."""
+    """The variants with an adapter each, trained by `train(folder, training, **settings)`.
+    `training`, a `Training`, knows the batches and lets a killed run go on."""
     common = {"training": lambada.digest(task.training), "train": _text(train)}
     common |= {**settings, **_made_with(task)}
     calls = {}
@@ -152,7 +152,7 @@ def _adapter(task: Task, variant: Variant, target: Path, train: Callable, settin
 
 
 def load(task: Task, variant: Variant):
-    """The model that stands for a variant's accuracy: dense weights, with an adapter's product
+    """The model on which a variant's accuracy is measured: dense weights, with an adapter's product
     (Hu et al., arXiv 2106.09685) added; a method that rounds inputs too runs on its own kernels."""
     how, where = variant.how, (task.choice.dtype, task.choice.device)
     if not how.weight_only and not variant.adapter and variant.layers is None:
@@ -196,9 +196,9 @@ def _scores(task: Task, variant: Variant, parent: Variant) -> Scores:
 
 
 def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> dict[str, Any]:
-    """Name -> what its call returns. As many processes as the task was given threads share those
-    of a small task."""
-    # A larger model might not fit into memory twice; at smoke the processes would start too long.
+    """Run the calls and return each one's result by name. The calls of a small task are shared
+    among as many processes as the task was given threads."""
+    # A larger model might not fit into memory twice; for smoke, processes take too long to start.
     alone = task.given.profile == "smoke" or task.threads > 1
     most = 1 if alone else task.given.threads
     made = processes.starmap(_one, [(task, call) for call in calls.values()], most, progress)
@@ -206,16 +206,16 @@ def each(task: Task, calls: Mapping[str, Callable[[], Any]], progress=iter) -> d
 
 
 def _one(task: Task, call: Callable[[], Any]) -> Any:
-    torch.set_num_threads(task.threads)  # here, for it may be another process
+    torch.set_num_threads(task.threads)  # here, because this may be another process
     return call()
 
 
 def take(folder: str | Path, task, variant: Variant, rows: pd.DataFrame, source: dict) -> Path:
-    """Write a variant's model folder, which runs without qlab, to `folder`, which is returned, and
-    a card: `rows`, its records, and `source`, their provenance. QlabError: it holds others."""
+    """Write to `folder`, and return, a variant's model folder, which runs without qlab, and a card
+    of `rows`, its records, and `source`, their provenance. QlabError: it holds something else."""
 
     def write(part: Path) -> None:
-        told = shutil.ignore_patterns("recipe.json")  # of build/
+        told = shutil.ignore_patterns("recipe.json")  # it belongs to build/
         shutil.copytree(variant.folder, part, dirs_exist_ok=True, ignore=told)
         if variant.adapter:
             shutil.copytree(variant.adapter, part / "adapter")

@@ -1,7 +1,7 @@
 """What notebook 02 works on: its parameters resolved to a model folder and passages, checked.
 
-A model comes as people have it: a folder, a name on the hub, a GGUF file, a folder quantized
-already. Out comes a float Hugging Face folder, and a sentence that says what it was.
+A model may be given as a folder, a name on the hub, a GGUF file or an already quantized folder. The
+result is a float Hugging Face folder, and a sentence that says what it was made from.
 """
 
 import dataclasses
@@ -25,22 +25,22 @@ from qlab.core.parameters import Count, Positive
 from qlab.language import decoder, device, lambada, outliers, streaming
 from qlab.language.lambada import Encoded, Passage
 
-# Of profiles on real data: the first that is there, else the last, which is on the hub.
+# For profiles on real data: the first that is on this machine, else the last, which is on the hub.
 MODELS = {
     "small": ("SmolLM2-135M-Instruct.Q4_1.gguf", "HuggingFaceTB/SmolLM2-135M-Instruct"),
     "full": ("meta-llama/Llama-3.2-3B",),
 }
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
-TWIN_PASSAGES = 500  # that judge a twin
+TWIN_PASSAGES = 500  # at most, to judge a twin
 EVEN_MODEL = EMBEDDED_MODEL + "_even"  # the same function without outlier channels
-KINDS = "kinds.txt"  # beside a folder made of a GGUF file: how its weights were stored
-# Tokens as transformers and as a GGUF file call them.
+KINDS = "kinds.txt"  # beside a folder made from a GGUF file: how its weights were stored
+# Special tokens, by their names in transformers and in a GGUF file.
 SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id"}
 SPECIAL |= {"unk_token": "unknown_token_id", "pad_token": "padding_token_id"}
 
 
 class Parameters(parameters.Parameters):
-    """Of notebook 02; what each means stands in its cell."""
+    """The parameters of notebook 02; its cell explains them."""
 
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
     model: str = ""
@@ -58,7 +58,7 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Task:
-    """A checked float model, and passages that judge, calibrate and train."""
+    """A checked float model, and passages for judging, calibration and training."""
 
     given: Parameters  # as the notebook's cell has them
     model: str  # as the records name it
@@ -68,7 +68,7 @@ class Task:
     passages: list[Passage] = field(repr=False)
     calibration: list[Passage] = field(repr=False)  # for GPTQ and AutoRound
     training: list[Passage] = field(repr=False)  # for adapters; may be empty
-    notes: list[str]  # sentences to tell the reader
+    notes: list[str]  # for the reader, a sentence each
     encoded: list[Encoded] = field(repr=False)  # the passages, tokenized
     calibration_tokens: list[list[int]] = field(repr=False)  # tokens of each
     training_tokens: list[list[int]] = field(repr=False)  # tokens of each
@@ -82,13 +82,13 @@ class Task:
 
     @cached_property
     def parent(self) -> str:
-        """Hash of the float model's files, by which its records know each other."""
+        """Hash of the float model's files, which tells its records from those of another parent."""
         return cache.file_sha256(self.folder)
 
     @property
     def threads(self) -> int:
-        """Of PyTorch, off the clock: one for the embedded model and its twins on a CPU, for sums of
-        another number end in other digits, with which GPTQ rounds other weights."""
+        """PyTorch's threads where nothing is timed; one for the embedded model and its twins on a
+        CPU: with another number, sums end in other digits, and GPTQ then rounds other weights."""
         small = self.model.startswith(EMBEDDED_MODEL) and self.choice.device == "cpu"
         return 1 if small else self.given.threads
 
@@ -98,7 +98,7 @@ class Task:
         return self.given.place(self.model)
 
     def processor(self, share: str = "") -> str:
-        """What its times are measured on: the GPU, or the processor and its `share`."""
+        """What the task's times are measured on: the GPU, or the processor and its `share`."""
         if self.choice.device != "cpu":
             return torch.cuda.get_device_name()
         return provenance.device(share) if share else provenance.processor()
@@ -117,8 +117,8 @@ class Task:
 
 
 def prepare(parameters: Parameters) -> Task:
-    """Resolve the parameters of notebook 02 into a checked task; no weights are read. PyTorch has
-    the task's `threads` from here on."""
+    """Resolve the parameters of notebook 02 into a checked task; no weights are read. From here on,
+    PyTorch has the task's `threads`."""
     usual = MODELS.get(parameters.profile, ("",))
     name = parameters.model or next(filter(local, usual[:-1]), usual[-1])
     folder = model_at(name, weights=False) if name else model_folder(EMBEDDED_MODEL)
@@ -131,9 +131,9 @@ def prepare(parameters: Parameters) -> Task:
         notes.append(f"{cut} passages, longer than {longest} tokens, are cut in front.")
     choice = device.choose(config, parameters.device)
     folder = model_at(name, weights=True) if name else folder
-    decoder.Weights(folder)  # all of them are there
+    decoder.Weights(folder)  # QlabError unless all are there
     as_is = folder if decoder.quantized(config) else None
-    # Its file's or folder's name, or on the hub what follows the owner.
+    # The name of its file or folder; of a name on the hub, what follows the owner.
     plain = Path(name) if hub.is_name(name) or name.endswith(".gguf") else folder.resolve()
     model = re.sub(r"[^\w.-]+", "_", plain.name.removesuffix(".gguf")) if name else EMBEDDED_MODEL
     if as_is:
@@ -150,8 +150,8 @@ def prepare(parameters: Parameters) -> Task:
 
 
 def twin(task: Task, strength: float) -> Task:
-    """The task of the embedded Llama, TWIN_PASSAGES at most, on it with outlier channels of another
-    strength, 0: without any, the even twin."""
+    """The embedded Llama's task, with TWIN_PASSAGES at most, for a copy of it with outlier channels
+    of another `strength`; 0 makes the even twin, which has none."""
     recipe = {"model": task.parent, "strength": strength, "code": cache.code_sha256(__name__)}
     recipe["versions"] = cache.versions("torch", "transformers")
 
@@ -175,15 +175,15 @@ def _tokens(passages: list[Passage], tokenizer, longest: int) -> list[list[int]]
 
 
 def local(name: str) -> Path | None:
-    """Where a model lies: at a path, or under QLAB_DATA/llm by its name or the end of it."""
+    """Where a model lies: at a path, or under QLAB_DATA/llm by its name or the last part of it."""
     root = paths.real_data()
     inside = [root / "llm" / name, root / "llm" / name.rsplit("/", 1)[-1]] if root else []
     return next((p for p in (Path(name).expanduser(), *inside) if p.exists()), None)
 
 
 def model_at(name: str, weights: bool) -> Path:
-    """A model's folder: a `local` one, a GGUF file turned into one, or from the hub; without
-    `weights` at least what refuses a model: configuration and tokenizer."""
+    """A model's folder: a `local` one, one made from a GGUF file, or from the hub; without
+    `weights`, at least the files that can rule a model out: configuration and tokenizer."""
     found = local(name)
     if found and found.is_dir():
         return found
@@ -198,7 +198,7 @@ def model_at(name: str, weights: bool) -> Path:
 
 def from_gguf(file: Path) -> Path:
     """A float32 folder of a GGUF file's dequantized weights and its tokenizer, made once; QlabError
-    for a file that is none, or of a family that transformers does not read from GGUF."""
+    for a file that is not GGUF, or of a family that transformers does not read from GGUF."""
     recipe = {"file": cache.file_sha256(file), "code": cache.code_sha256(__name__)}
     recipe["versions"] = cache.versions("transformers", "gguf")
 
@@ -222,8 +222,8 @@ def from_gguf(file: Path) -> Path:
 
 
 def _tokenizer(file: Path, fields: dict) -> PreTrainedTokenizerFast:
-    """The file's tokenizer, with a token for the beginning if the file asks for one: transformers
-    adds it or not, takes it for the end's too, and leaves out that SmolLM splits digits."""
+    """The file's tokenizer, with a beginning-of-text token if the file asks for one: transformers
+    may or may not add it, uses it as end token too, and does not split digits as SmolLM does."""
     inside = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).backend_tokenizer
     said = {name.removeprefix("tokenizer.ggml."): one.contents() for name, one in fields.items()}
     special = {n: inside.id_to_token(said[i]) for n, i in SPECIAL.items() if i in said}
@@ -241,8 +241,8 @@ def _tokenizer(file: Path, fields: dict) -> PreTrainedTokenizerFast:
 
 
 def float_parent(quantized: Path, named: str) -> tuple[Path, str]:
-    """The float folder that a quantized one is compared with, the one that is named, else its own
-    weights in float32; and a sentence about it."""
+    """The float folder that a quantized one is compared with (the named one, else its own weights
+    in float32), and a sentence about it."""
     own = decoder.read_config(quantized)
     if named:
         found = model_at(named, weights=True)

@@ -1,12 +1,12 @@
-"""A causal decoder of any family that transformers knows: its files, opened, filled, and walked.
+"""A causal decoder of any family that transformers knows: open its files, fill it, walk its blocks.
 
-Code that a folder brings is never run, and of weights only safetensors are read, never a pickle.
+Code that a folder brings is never run, and weights are read only from safetensors, never a pickle.
 
-Models are built empty and given their weights here, one tensor at a time: `from_pretrained` starts
-a missing tensor at random, with a warning. Works with transformers 4.53 and 5.
+Models are built empty and given their weights here, one tensor at a time, because `from_pretrained`
+only warns of a missing tensor and fills it at random. Works with transformers 4.53 and 5.
 
-What a block is given besides the hidden states depends on its family. So on a walk the model itself
-is run once for each number of tokens, its blocks replaced by ones that note what they are given.
+What a block receives besides the hidden states depends on its family. So a walk runs the model
+itself once for each number of tokens, its blocks replaced by ones that note what they are given.
 """
 
 import contextlib
@@ -27,13 +27,13 @@ from transformers.pytorch_utils import Conv1D
 from qlab.core.errors import QlabError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-WORDS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of them has a tokenizer's words
-Read = Callable[[str], torch.Tensor]  # of a parameter's name in the model
+WORDS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one has a tokenizer's vocabulary
+Read = Callable[[str], torch.Tensor]  # a parameter's tensor, by its name in the model
 Seen = Callable[[str, torch.Tensor, torch.Tensor], None]  # (linear layer, its inputs, outputs)
 
 
 def read_config(folder: Path) -> PretrainedConfig:
-    """config.json of a causal decoder, its attention chosen; QlabError for another model."""
+    """The configuration of a causal decoder, its attention chosen; QlabError for another model."""
     file = folder / "config.json"
     settings = read_json(file) if file.is_file() else {}
     kind, named = settings.get("model_type"), settings.get("architectures")
@@ -61,8 +61,8 @@ def read_config(folder: Path) -> PretrainedConfig:
 
 
 def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
-    """Rotary positions in the words of transformers 4, which would pass over those of 5,
-    `rope_parameters`, for each kind of layer where there are several, without a word."""
+    """Rotary positions under the names of transformers 4, which would silently ignore those of 5,
+    `rope_parameters`; these are given for each kind of layer where there are several."""
     rope = settings.get("rope_parameters")
     if not rope or hasattr(default, "rope_parameters"):
         return {}
@@ -71,7 +71,7 @@ def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
     found = {"rotary_emb_base" if neox else "rope_theta": whole.pop("rope_theta", 10_000.0)}
     if local := rope.get("sliding_attention"):
         found["rope_local_base_freq"] = local["rope_theta"]
-        if local.get("rope_type", "default") != "default":  # for which 4 has no word
+        if local.get("rope_type", "default") != "default":  # for which 4 has no name
             found["rope_local_scaling"] = local
     if "partial_rotary_factor" in whole:
         name = "rotary_pct" if neox else "partial_rotary_factor"
@@ -82,7 +82,7 @@ def _old_rope(settings: dict, default: PretrainedConfig) -> dict:
 
 
 def load_tokenizer(folder: Path):
-    """The tokenizer as AutoTokenizer opens it, which takes no space away when decoding. QlabError:
+    """The tokenizer as AutoTokenizer opens it, set to keep all spaces when decoding. QlabError if
     there is none."""
     if not any((folder / name).is_file() for name in WORDS):
         raise QlabError(f"{folder} has no tokenizer, none of {', '.join(WORDS)}; get it whole.")
@@ -117,8 +117,8 @@ def context(config: PretrainedConfig) -> int:
 
 
 class Weights:
-    """The tensors of a folder's safetensors file or shards; `files` says in which one a tensor
-    lies, and under which name. QlabError: a file is missing or cut short."""
+    """The tensors of a folder's safetensors file or shards; `files` gives the file that holds a
+    tensor and its name there. QlabError: a file is missing or truncated."""
 
     def __init__(self, folder: Path):
         self.folder, self.files = folder, {}
@@ -136,7 +136,7 @@ class Weights:
                 ) from error
 
     def read(self, name: str) -> torch.Tensor:
-        """One tensor as stored, copied: a file that stays mapped stays in resident memory."""
+        """A copy of one tensor as stored: a file left mapped would stay in resident memory."""
         if name not in self.files:
             raise QlabError(f"The weights in {self.folder} lack the tensor {name}; get them again.")
         path, stored = self.files[name]
@@ -162,7 +162,7 @@ def blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
 
 
 def linears(module: nn.Module) -> dict[str, nn.Module]:
-    """The linear layers of a block, or of more, by name; GPT-2's too, which are transposed."""
+    """The linear layers of a block, or of several, by name; also GPT-2's, which are transposed."""
     return {n: m for n, m in module.named_modules() if isinstance(m, nn.Linear | Conv1D)}
 
 
@@ -172,7 +172,7 @@ def matrix(linear: nn.Module) -> torch.Tensor:
 
 
 def oriented(linear: nn.Module, weight: torch.Tensor) -> torch.Tensor:
-    """A weight [outputs, inputs] as the linear layer keeps it, or back."""
+    """A weight [outputs, inputs] in the layout of the linear layer, or the other way round."""
     return weight if hasattr(linear, "in_features") else weight.t().contiguous()
 
 
@@ -183,12 +183,12 @@ def shapes(config: PretrainedConfig) -> dict[str, tuple[int, int]]:
 
 
 def tied(model: PreTrainedModel) -> set[str]:
-    """Names of weights that are another's, and so are not stored."""
+    """Names of weights that are shared with another, and so are not stored."""
     return set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
 
 
 def count(model: PreTrainedModel) -> int:
-    """Its parameters, tied ones once."""
+    """Number of its parameters, tied ones counted once."""
     return sum(w.numel() for name, w in model.named_parameters() if name not in tied(model))
 
 
@@ -199,15 +199,15 @@ def embedding_name(model: PreTrainedModel) -> str:
 
 
 def filled(model: PreTrainedModel, read: Read, dtype: str, device: str) -> PreTrainedModel:
-    """An empty model once each of its parameters has been read; in eval mode."""
+    """An empty model, filled with all of its parameters from `read`; in eval mode."""
     fill(model, read, dtype, device, without=tied(model))
     model.tie_weights()
     return model
 
 
 def weights(folder: Path, model: PreTrainedModel) -> Weights:
-    """A folder's tensors by the model's names: the files may leave out the trunk's, as GPT-2's do,
-    or store a tied head in the place of the embedding, as auto-gptq's do."""
+    """A folder's tensors by the model's names: the files may leave out the trunk's prefix, as
+    GPT-2's do, or store a tied head in place of the embedding, as auto-gptq's do."""
     found, prefix = Weights(folder), f"{blocks(model)[0].split('.')[0]}."
     if not any(name.startswith(prefix) for name in found.files):
         own = {name for name, _ in model.named_parameters()}
@@ -220,8 +220,8 @@ def weights(folder: Path, model: PreTrainedModel) -> Weights:
 def fill(
     module: nn.Module, read: Read, dtype: str, device: str, prefix="", without: Iterable[str] = ()
 ) -> None:
-    """Give an empty module, whose names in the model begin with `prefix`, its parameters but those
-    in `without`; what it computed itself moves to the device."""
+    """Give an empty module, whose names in the model begin with `prefix`, its parameters except
+    those in `without`; its computed buffers move to the device."""
     for name, _ in list(module.named_parameters(remove_duplicate=False)):
         if name not in without:
             tensor = read(prefix + name).to(device, getattr(torch, dtype))
@@ -232,7 +232,7 @@ def fill(
 
 
 def release(module: nn.Module) -> None:
-    """Give up the memory of a module's parameters; what it computed itself stays."""
+    """Free the memory of a module's parameters; its computed buffers stay."""
     for part in module.modules():
         for name, _ in list(part.named_parameters(recurse=False)):
             setattr(part, name, nn.Parameter(getattr(part, name).detach().to("meta"), False))
@@ -243,8 +243,8 @@ class _Enough(Exception):
 
 
 class Walk:
-    """The blocks of a float folder's model and `states`, the hidden states [1, tokens, width] of
-    each passage (token ids) that enter the next, on the host. Use within `torch.no_grad()`."""
+    """The blocks of a float folder's model; `states` are the hidden states [1, tokens, width] of
+    each passage (token ids) that enter the next one, on the host. Use within `torch.no_grad()`."""
 
     def __init__(self, folder: Path, passages: Sequence, dtype="float32", device="cpu"):
         self.dtype, self.device = dtype, device
@@ -261,15 +261,15 @@ class Walk:
 
     @contextlib.contextmanager
     def block(self, index: int) -> Iterator[nn.Module]:
-        """A block with its weights, which leave the memory afterwards."""
+        """A block with its weights, which are freed afterwards."""
         found = self.blocks[index]
         fill(found, self.read, self.dtype, self.device, f"{self.prefix}.{index}.")
         yield found
         release(found)
 
     def each(self, progress=iter) -> Iterator[tuple[int, nn.Module, list[list[str]]]]:
-        """Each block's number, itself while it is in memory, and the names of its linear layers in
-        the order of their use, those with the same inputs together. Passages go through it last."""
+        """Yield each block's index, the block while in memory, and the names of its linear layers
+        in order of use, those with the same inputs grouped. Passages go through it afterwards."""
         for index in progress(range(len(self.blocks))):
             with self.block(index) as block:
                 yield index, block, self._groups(index)
@@ -277,7 +277,7 @@ class Walk:
                     self.states[i] = self._run(index, state).cpu()
 
     def observe(self, index: int, names: Iterable[str], seen: Seen) -> None:
-        """Call `seen` with what linear layers of a block are given and give, for each passage."""
+        """Call `seen` with inputs and outputs of linear layers of a block, for each passage."""
         for state in self.states:
             self._run(index, state, names, seen)
 
@@ -296,7 +296,7 @@ class Walk:
         return output if isinstance(output, torch.Tensor) else output[0]
 
     def _groups(self, index: int) -> list[list[str]]:
-        """As of `each`; without passages all layers together."""
+        """The groups that `each` yields; without passages, one group of all layers."""
         names = list(linears(self.blocks[index]))
         if not self.states:
             return [names]
@@ -307,7 +307,7 @@ class Walk:
         return found + [[name] for name in names if name not in dict(calls)]
 
     def _enter(self, passages: Sequence) -> None:
-        """Run all that comes before the blocks, and note what each block is given."""
+        """Run everything before the blocks, and note what each block is given."""
         trunk, inside = self.prefix.split(".")[0], f"{self.prefix}."
         names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
         later = {n for n in names if n.startswith(inside) or not n.startswith(f"{trunk}.")}
@@ -323,7 +323,7 @@ class Walk:
         release(self.model)
 
     def _note(self, index: int, *arguments, **named):
-        """Note a block's arguments, and of the first one the hidden states."""
+        """Note a block's arguments and, for the first block, the hidden states."""
         if "hidden_states" in named:
             hidden = named.pop("hidden_states")
         else:

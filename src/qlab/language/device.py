@@ -1,4 +1,4 @@
-"""Where a model runs, decided before any weight is read, and said in one sentence."""
+"""Decide where a model runs before any weight is read, and say so in one sentence."""
 
 import re
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from transformers import PretrainedConfig
 from qlab.core.errors import QlabError
 from qlab.language import decoder
 
-SPARE = 1.5  # over the weights' bytes: activations, a block in float32, its Hessian
-SMALL = 10**9  # bytes: a model of less is tried on the CPU where the GPU will not do
+SPARE = 1.5  # times the weights' bytes, for activations, a block in float32 and its Hessian
+SMALL = 10**9  # bytes: below this, a model may run on the CPU where the GPU is unfit
 
 
 class Gpu(NamedTuple):
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
 
 
 def look() -> Gpu | None:
-    """The first CUDA device, where PyTorch finds one."""
+    """The first CUDA device; None where PyTorch finds none."""
     if not cuda.is_available():
         return None
     name, capability = cuda.get_device_name(), cuda.get_device_capability()
@@ -40,14 +40,14 @@ def look() -> Gpu | None:
 
 
 def introduce(gpu: Gpu | None) -> str:
-    """A sentence on a machine's GPU, before there is a model to judge it by."""
+    """A sentence about a machine's GPU, before there is a model to judge it by."""
     free = gpu and f"The GPU is a {gpu.name} with {gpu.free / 1e9:.1f} GB free"
     return f"{_unfit(gpu, 0) or free}."
 
 
 def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
-    """Device and dtype for a model; `asked` is auto, cpu or cuda. `auto` takes a fit GPU; beside an
-    unfit one the CPU for a model of less than SMALL bytes. QlabError where it fits nowhere."""
+    """Device and dtype for a model; `asked` is auto, cpu or cuda. `auto` takes a usable GPU, else
+    the CPU, but beside an unusable GPU only below SMALL bytes. QlabError if neither will do."""
     count = decoder.count(decoder.empty(config))
     gpu = None if asked == "cpu" else look()
     half, whole, free = count * 2 * SPARE, count * 4 * SPARE, psutil.virtual_memory().available
@@ -68,14 +68,14 @@ def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
 
 def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
     """Whether code built for `kernels` (sm_75, compute_90, ...) runs on a GPU of this capability:
-    machine code (sm) from its minor on, portable code (compute) on every later version."""
+    machine code (sm) from its minor version on, portable code (compute) on every later version."""
     found = re.findall(r"\b(sm|compute)_(\d+)\b", " ".join(kernels))
     built = [(kind == "compute", divmod(int(number), 10)) for kind, number in found]
     return any(v <= capability and (portable or v[0] == capability[0]) for portable, v in built)
 
 
 def _unfit(gpu: Gpu | None, need: float) -> str:
-    """Why a GPU cannot be used and what to do about it, without the full stop; or nothing."""
+    """Why a GPU cannot be used and what to do about it, without the full stop; empty if it can."""
     if gpu is None:
         none = "There is no GPU that PyTorch can see (Kaggle: Settings, Accelerator, T4 x2)"
         return f"{none}; switch one on"

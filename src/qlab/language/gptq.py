@@ -2,19 +2,19 @@
 
 GPTQ (Frantar et al., arXiv 2210.17323) rounds a weight matrix W column by column and changes the
 columns still to come so that tr(D H D^T), with D the change of W and H = 2/n sum x x^T over its
-inputs, stays small. Round-to-nearest is the same grid without it.
+inputs, stays small. Round-to-nearest uses the same grid without these changes.
 
 In GPTQ's checkpoint format a weight [out, in] is cut along `in` into groups; row o of group g has a
 scale s and a zero-point z, and its element is s * (q - z) with q of 2, 3, 4 or 8 bits. Stored are
 
 - `qweight` int32 [in * bits / 32, out]: q, one after another along `in`, lowest bits first,
-- `qzeros` int32 [groups, out * bits / 32]: z - 1 likewise along `out` (the format's old quirk),
+- `qzeros` int32 [groups, out * bits / 32]: z - 1 likewise along `out` (an old quirk of the format),
 - `scales` float16 [groups, out], and `g_idx` int32 [in], the group of each column.
 
-Packing is auto-gptq's own; unpacking, written here, tells whether what was packed was meant. The
-library, 0.7.1, is unmaintained: what it misses beside newer ones (asked of them, not of their
-version) is lent to it while it is imported. Tested with transformers 4.53.3 and peft 0.13.2, 5.9.0
-and 0.19.1 (Kaggle's image), 5.23.0 and 0.21.2.
+Packing is auto-gptq's own; unpacking, written here, checks that the packed weights are as meant.
+The library, 0.7.1, is unmaintained: names that newer libraries have moved (looked up one by one,
+whatever the version) are lent to it during its import. Tested with transformers 4.53.3 and peft
+0.13.2, 5.9.0 and 0.19.1 (Kaggle's image), 5.23.0 and 0.21.2.
 """
 
 import contextlib
@@ -39,8 +39,8 @@ HALF = torch.finfo(torch.float16)  # limits of the scales' type
 _MODELS, _PEFT = "transformers.modeling_utils", "peft.peft_model"
 _HUB = {"huggingface_hub": ("create_commit", "create_repo", "CommitOperationAdd")}
 _HUB["transformers.utils"] = ("PushToHubMixin", "cached_file")
-# What auto-gptq imports: (module, name) -> where it lives now. Since transformers 5.23, 5, peft
-# 0.19; the last changed only for LoRA adapters of auto-gptq's own, which are not made.
+# What auto-gptq imports: (module, name) -> where it is now, since transformers 5.23, 5, peft 0.19.
+# The last one changed only for auto-gptq's own LoRA adapters, which are not made here.
 LOANS = {("transformers.utils.hub", n): (home, n) for home, names in _HUB.items() for n in names}
 LOANS[_MODELS, "no_init_weights"] = ("transformers.initialization", "no_init_weights")
 LOANS[_PEFT, "PEFT_TYPE_TO_MODEL_MAPPING"] = (_PEFT, "PEFT_TYPE_TO_TUNER_MAPPING")
@@ -48,8 +48,8 @@ LOANS[_PEFT, "PEFT_TYPE_TO_MODEL_MAPPING"] = (_PEFT, "PEFT_TYPE_TO_TUNER_MAPPING
 
 @functools.cache
 def library() -> ModuleType:
-    """The module auto_gptq, imported, with all of it that is used here."""
-    # A logger below this one says three times at import that there are no CUDA kernels.
+    """Import auto_gptq, with all of it that is used here, and return it."""
+    # A child of this logger says three times at import that there are no CUDA kernels.
     logging.getLogger("auto_gptq").setLevel(logging.ERROR)
     with contextlib.ExitStack() as loans, warnings.catch_warnings():
         for (borrower, name), (home, there) in LOANS.items():
@@ -64,20 +64,20 @@ def library() -> ModuleType:
 
 
 def packed_linear(*arguments, **named) -> torch.nn.Module:
-    """A `QuantLinear`, which packs, and runs in plain PyTorch where it has no kernel."""
+    """A `QuantLinear`, which packs weights, and runs in plain PyTorch where it has no kernel."""
     return library().nn_modules.qlinear.qlinear_cuda_old.QuantLinear(*arguments, **named)
 
 
 def without_cuda() -> contextlib.AbstractContextManager:
-    """Where auto-gptq quantizes: its `torch.cuda.synchronize`, which raises without CUDA, does
-    nothing there."""
+    """A context in which auto-gptq can quantize: without CUDA, its `torch.cuda.synchronize`, which
+    would raise, does nothing."""
     if torch.cuda.is_available():
         return contextlib.nullcontext()
     return patch.object(torch.cuda, "synchronize", lambda device=None: None)
 
 
 class RoundToNearest(Method):
-    """Each weight to the nearest point of a symmetric grid, one scale for each group of columns."""
+    """Rounds weights to the nearest point of a symmetric grid, one scale per group of columns."""
 
     kind = "rtn"
 
@@ -91,7 +91,7 @@ class RoundToNearest(Method):
         return known(**settings, desc_act=False, model_file_base_name="model").to_dict()
 
     def check(self, shapes: Shapes) -> None:
-        """QlabError, before any work, where a layer cannot be packed: auto-gptq fails late."""
+        """QlabError, before any work, where a layer cannot be packed: auto-gptq would fail late."""
         super().check(shapes)
         for layer, (outputs, inputs) in shapes.items():
             if outputs % WORD or inputs % WORD:
@@ -109,11 +109,11 @@ class RoundToNearest(Method):
         return self._packed(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
 
     def dense(self, tensors: Tensors, shape=None) -> torch.Tensor:
-        """The weight [out, in], float32, of what was stored."""
+        """The weight [out, in], float32, that the stored tensors stand for."""
         return unpack(tensors, self.bits)
 
     def load_packed(self, folder: Path, device: str):
-        """The folder's model with auto-gptq's packed layers in the place of its linear ones: its
+        """The folder's model with auto-gptq's packed layers in place of its linear ones: its
         kernels on CUDA where they were compiled, PyTorch's operators elsewhere."""
         config = decoder.read_config(folder)
         del config.quantization_config
@@ -147,14 +147,14 @@ class RoundToNearest(Method):
 
 
 class Gptq(RoundToNearest):
-    """auto-gptq's `GPTQ`: sym, no reordering of columns, damped by 1 % of the mean diagonal."""
+    """auto-gptq's `GPTQ`: symmetric, columns not reordered, damped by 1 % of the mean diagonal."""
 
     kind = "gptq"
     needs_inputs = True
 
     def observe(self, weight: torch.Tensor):
         """A GPTQ object; give it each passage with `add_batch(inputs [1, tokens, in], outputs)`."""
-        # A float32 stand-in, which GPTQ leaves rounded: bfloat16 could not hold 8 bits' steps.
+        # A float32 stand-in, which GPTQ leaves rounded: bfloat16 cannot hold the steps of 8 bits.
         stand_in = torch.nn.Linear(weight.shape[1], weight.shape[0], False, device="meta")
         stand_in.weight = torch.nn.Parameter(weight.contiguous(), requires_grad=False)
         observer = library().quantization.GPTQ(stand_in)
@@ -162,7 +162,7 @@ class Gptq(RoundToNearest):
         return observer
 
     def quantize(self, weight: torch.Tensor, observer=None) -> Quantized:
-        """The observed layer quantized and packed; QlabError: too few inputs, or infinite ones."""
+        """The observed layer quantized and packed; QlabError for too few or infinite inputs."""
         if observer is None or observer.nsamples == 0:
             raise QlabError("GPTQ needs inputs to calibrate on; give it some passages.")
         if not torch.isfinite(observer.H).all():
@@ -179,7 +179,7 @@ class Gptq(RoundToNearest):
 
 
 def pack(weight, scales, zeros, bits: int, group_size: int) -> Tensors:
-    """The four tensors of weights [out, in] that lie on a grid: scales, zeros [out, groups].
+    """The four tensors of weights [out, in] on a grid with `scales` and `zeros` [out, groups].
     QlabError: a zero-point outside 1 .. 2^bits. Asymmetric grids have 0 there, which the format
     stores as -1, whose sign bits auto-gptq's `pack` writes over the zero-points of other rows."""
     if zeros.min() < 1 or zeros.max() > 2**bits:
@@ -188,8 +188,8 @@ def pack(weight, scales, zeros, bits: int, group_size: int) -> Tensors:
         raise QlabError(f"{told}. Quantize symmetrically (sym=True).")
     rows, columns = weight.shape
     packed = packed_linear(bits, group_size, columns, rows, bias=False)
-    # `pack` finds the integers anew, as weight / scale + zero, so it is given the scales as they
-    # will be stored, and weights within their reach: a number too large spills into others.
+    # `pack` recomputes the integers, as weight / scale + zero, so it is given the scales as they
+    # will be stored, and weights within their range: too large a number spills into others.
     scales, zeros = scales.detach().cpu().half().float(), zeros.detach().cpu().float()
     low, high = -zeros * scales, (2**bits - 1 - zeros) * scales
     grouped = weight.detach().float().cpu().unflatten(1, (-1, group_size))
@@ -213,8 +213,8 @@ def unpack(tensors: Tensors, bits: int) -> torch.Tensor:
 
 
 def integers(words: torch.Tensor, bits: int) -> torch.Tensor:
-    """int32 [32 n, columns] in 0 .. 2^bits - 1 from words, int32 [n * bits, columns]. 32 numbers
-    fill `bits` words; number i begins at bit i * bits and may end in the next word."""
+    """Unpack words, int32 [n * bits, columns], into int32 [32 n, columns] in 0 .. 2^bits - 1. 32
+    numbers fill `bits` words; number i begins at bit i * bits and may end in the next word."""
     blocks = words.reshape(-1, bits, words.shape[1]).long() & 0xFFFFFFFF
     out = torch.empty(len(blocks), WORD, words.shape[1], dtype=torch.int32, device=words.device)
     for i in range(WORD):
@@ -228,9 +228,9 @@ def integers(words: torch.Tensor, bits: int) -> torch.Tensor:
 
 def check_packed(tensors: Tensors, meant: torch.Tensor, bits: int, where: str = "") -> None:
     """QlabError, beginning with `where`, unless the packed tensors hold the weights `meant` [out,
-    in], but for rounding. The scale in float16 may be off by 2^-11 of it, or by half of the
-    smallest float16 number, for each of up to 2^(bits-1) steps from zero; scales that it loses may
-    not change the layer by 1 %."""
+    in] up to rounding. A scale in float16 may be off by 2^-11 of itself, or by half the smallest
+    float16 number, for each of up to 2^(bits-1) steps from zero; scales lost in float16 may not
+    change the layer by 1 %."""
     relative = HALF.eps / 2 + torch.finfo(meant.dtype).eps
     stored, meant = unpack(tensors, bits), meant.detach().float().cpu()
     smallest = HALF.smallest_normal * HALF.eps / 2 * 2 ** (bits - 1)

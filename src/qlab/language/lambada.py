@@ -1,7 +1,7 @@
 """LAMBADA: passages whose last word has to be guessed from the whole of them (Paperno et al. 2016).
 
-Read, split and tokenized as the task `lambada_openai` of lm-evaluation-harness 0.4.13 does it, so
-that scores are comparable with published ones. Those that judge do nothing else.
+Read, split and tokenized as in the task `lambada_openai` of lm-evaluation-harness 0.4.13, so that
+scores are comparable with published ones. Passages that judge serve no other purpose.
 """
 
 import json
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 EVALUATION = {"smoke": 100, "mini": 1000, "small": 1000, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 128, "small": 128, "full": 128}
 TRAINING = {"smoke": 64, "mini": 4000, "small": 2000, "full": 4000}  # for adapters
-EMBEDDED = "mini_lambada"  # as the parameter 'calibration': the embedded calibration split
+EMBEDDED = "mini_lambada"  # as a value of 'calibration': the embedded calibration split
 
 
 class Passage(NamedTuple):
@@ -33,7 +33,7 @@ class Passage(NamedTuple):
 
 class Encoded(NamedTuple):
     """A tokenized passage: the last `targets` of `tokens` are the word's; `dropped` tokens were cut
-    off at the left because it is longer than the context."""
+    off at the left because the passage is longer than the context."""
 
     tokens: list[int]
     targets: int
@@ -41,8 +41,8 @@ class Encoded(NamedTuple):
 
 
 def read(path: Path) -> list[Passage]:
-    """The passages of a jsonl file with a string `text` in each line that is not blank. QlabError,
-    with the line's number, for one that is no such passage; and for an empty file."""
+    """The passages of a jsonl file with a string `text` in each non-blank line. QlabError for an
+    empty file, and, with the line's number, for a line that is no such passage."""
     found, ended = [], 0
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         if line.strip():
@@ -71,8 +71,8 @@ def split(text: str, where: str) -> Passage:
 
 
 def last_sentence(passage: Passage) -> Passage:
-    """The passage cut down to its last sentence, and the one before where that is one word; they
-    end in . ! or ?, maybe quoted, before a space."""
+    """The passage cut down to its last sentence, plus the one before where the last is one word;
+    sentences end in . ! or ?, perhaps with a quotation mark, before a space."""
     starts = [0] + [match.end() for match in re.finditer(r"[.!?]['\"”’]*\s+", passage.context)]
     contexts = [passage.context[start:] for start in starts]
     context = next(context for context in reversed(contexts) if context.strip())
@@ -80,9 +80,9 @@ def last_sentence(passage: Passage) -> Passage:
 
 
 def encode(passages: Sequence[Passage], tokenizer, max_length: int) -> list[Encoded]:
-    """Tokenize passages; `max_length` is the model's context in tokens. What the whole text has
-    beyond the context (its trailing whitespace moved to the word) are the word's tokens. A model
-    reads all tokens but the last, so what is longer than `max_length + 1` loses its beginning.
+    """Tokenize passages; `max_length` is the model's context in tokens. The word's tokens are those
+    of the whole text beyond the passage's context, whose trailing whitespace goes to the word. A
+    model reads all tokens but the last, so a text longer than `max_length + 1` loses its beginning.
     QlabError where a word has no tokens of its own or more than `max_length`."""
     wholes = _tokenize([p.text for p in passages], tokenizer)
     contexts = _tokenize([p.context.rstrip() for p in passages], tokenizer)
@@ -101,18 +101,18 @@ def encode(passages: Sequence[Passage], tokenizer, max_length: int) -> list[Enco
 
 
 def begins(tokenizer) -> bool:
-    """Whether the tokenizer puts a token for the beginning of a text before it."""
+    """Whether the tokenizer puts a beginning-of-text token before a text."""
     found = tokenizer("a")["input_ids"]
     return found[0] in (tokenizer.bos_token_id, tokenizer.cls_token_id) and len(found) > 1
 
 
 def _tokenize(texts: list[str], tokenizer) -> list[list[int]]:
-    """Token numbers of texts; one that spells out its own BOS gets no second one, and an EOS, which
+    """Token ids of texts. A text that spells out BOS itself gets no second one, and an EOS, which
     some tokenizers add, is taken off: nothing but the word is judged."""
     spelt = tokenizer.bos_token or tokenizer.eos_token
     ended = tokenizer("a")["input_ids"][-1] == tokenizer.eos_token_id
     begun = begins(tokenizer) and bool(spelt)
-    # verbose: a text longer than the context is our business, not worth a warning.
+    # verbose=False: a text longer than the context is handled here and needs no warning.
     ids = tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
     return [
         tokens[begun and text.startswith(spelt) : len(tokens) - ended]
@@ -126,10 +126,10 @@ def digest(passages: list[Passage]) -> str:
 
 
 def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], list[str]]:
-    """As the parameters of notebook 02 ask for it, or QlabError: name of the dataset that judges,
-    passages that judge, others that calibrate, that train, and notes. Without `calibration`,
-    passages of one's own are split: the first calibrate, a quarter at most unless asked for, and
-    what is left beyond `limit` is there to train on."""
+    """What the parameters of notebook 02 ask for, or QlabError: name of the dataset that judges,
+    passages for judging, calibration and training, and notes. Without `calibration`, passages other
+    than the embedded ones are split: the first calibrate, at most a quarter unless a count is
+    given, and those left beyond `limit` can train."""
     own = bool(given.passages) or given.profile in ("small", "full")
     usual, count = CALIBRATION[given.profile], TRAINING[given.profile]
     notes, most, left = [], given.limit or EVALUATION[given.profile], []
@@ -163,7 +163,7 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
 
 
 def _file(named: str) -> Path:
-    """The passages of one's own that judge, else LAMBADA, from QLAB_DATA if it is there."""
+    """The file of judging passages that is named, else LAMBADA, from QLAB_DATA if it is there."""
     own = Path(named).expanduser() if named else paths.local("lambada/lambada_test.jsonl")
     return own or fetch.fetch(*fetch.LAMBADA)
 
@@ -183,6 +183,6 @@ def _refuse_overlap(role: str, held: list[Passage], judging: list[Passage]) -> N
 
 
 def _without(some: list[Passage], others: list[Passage]) -> list[Passage]:
-    """Passages that are not among the others, whatever their spaces and line ends."""
+    """Passages that are not among the others, whatever their spaces and line breaks."""
     seen = {tuple(p.text.split()) for p in others}
     return [p for p in some if tuple(p.text.split()) not in seen]

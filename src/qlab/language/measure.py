@@ -1,9 +1,9 @@
 """Experiment `llama_gptq` (notebook 02): what quantizing a language model costs on LAMBADA.
 
-Of a linear layer's weights W [out, in], their change D and its inputs x in the float model, the
+For a linear layer with weights W [out, in], their change D and inputs x in the float model, the
 relative output error is sqrt(sum |D x|^2 / sum |W x|^2) = sqrt(tr(D H D^T) / tr(W H W^T)) with
 H = sum x x^T, computed once for all variants. The inputs are the float model's, so errors of
-earlier layers are not in it.
+earlier layers are not included.
 """
 
 import itertools
@@ -29,9 +29,9 @@ from qlab.language.data import Task
 from qlab.language.scoring import ACC, LAST_SENTENCE, MAIN
 
 EXPERIMENT = "llama_gptq"
-COUNTS = ("tokens_per_s", "tokens_per_s_prefill", "tokens_per_s_decode")  # rates
+COUNTS = ("tokens_per_s", "tokens_per_s_prefill", "tokens_per_s_decode")  # tokens per second
 FLIPS = (*COMPARED, "flips_lost", "flips_gained")
-ABOUT = yaml.safe_load(Path(__file__).with_name("metrics.yaml").read_text())  # of each metric
+ABOUT = yaml.safe_load(Path(__file__).with_name("metrics.yaml").read_text())  # about each metric
 METRICS = {
     name: Metric(**{part: about[part] for part in Metric._fields if part in about})
     for name, about in ABOUT.items()
@@ -42,7 +42,7 @@ DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
 FEWEST, MOST = (MAIN._replace(k=k) for k in (1, 10))  # the ends of a curve over k
-SOME = "some_layers"  # the condition of records that are not of whole variants
+SOME = "some_layers"  # the condition of records of variants quantized in some layers only
 PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
 # Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
 _SCALES = (".scales", ".qzeros", ".g_idx", ".SCB", ".weight_format", ".absmax", ".quant_map")
@@ -53,7 +53,7 @@ _JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
 
 class _Recorder(Recorder):
-    """Records that say by which method a variant was made, at how many bits."""
+    """Adds to records by which method a variant was made, and at how many bits."""
 
     def counted(self, task, variant, metric, value, n=1, **more) -> Record:
         return super().counted(task, variant.name, metric, value, n, **variant.about | more)
@@ -63,18 +63,18 @@ record = _Recorder(EXPERIMENT, METRICS)
 
 
 def mean(values: np.ndarray, weights: np.ndarray) -> Estimate:
-    """A mean, its interval resampling passages."""
+    """A mean, with an interval from resampling the passages."""
     return resampled(float(values.mean()), (weights @ values) / weights.sum(axis=1), len(values))
 
 
 def resampled(value: float, drawn: np.ndarray, n: int) -> Estimate:
-    """A value of n passages, and its interval by what the resamples of them gave."""
+    """A value over n passages, with an interval from the values `drawn` on resamples of them."""
     return Estimate(value, *stats.bootstrap_interval(drawn, value), n)
 
 
 def split_bytes(*folders: Path) -> dict[str, int]:
     """Bytes by part over all safetensors files of the folders (a model's, an adapter's): `scales`
-    is what goes with quantized weights, `container` headers and the JSON a loader needs."""
+    is what goes with quantized weights, `container` the headers and JSON for loaders."""
     found = dict.fromkeys(PARTS, 0)
     for folder in folders:
         files = list(folder.glob("*.safetensors"))
@@ -83,7 +83,7 @@ def split_bytes(*folders: Path) -> dict[str, int]:
         for file in files:
             with safe_open(file, "pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118
-                    size = tensors.get_tensor(name).nbytes  # of the map: nothing is read
+                    size = tensors.get_tensor(name).nbytes  # of the memory map: nothing is read
                     part = "embedding" if any(n in name for n in _EMBEDDINGS) else "body"
                     found["scales" if name.endswith(_SCALES) else part] += size
                     found["container"] -= size
@@ -91,7 +91,7 @@ def split_bytes(*folders: Path) -> dict[str, int]:
 
 
 def size_records(task: Task, variants: Variants) -> list[Record]:
-    """Bytes of each variant's files, in all and by part; also in the report's KB (1,024 bytes)."""
+    """Bytes of each variant's files, total and by part; also in the report's KB (1,024 bytes)."""
     records = []
     for variant in variants.values():
         parts = split_bytes(*variant.folders)
@@ -103,9 +103,9 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
 
 
 def judged_records(task: Task, variants: Variants, judged: pd.DataFrame, seed: int) -> list[Record]:
-    """Of `scoring.table`: shares with Wilson intervals, perplexity with a bootstrap one, paired
-    comparisons with the parent, the first; of MAIN and `acc` with flips and McNemar's test.
-    `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10."""
+    """Records from `scoring.table`: shares with Wilson intervals, perplexity with a bootstrap one,
+    and paired comparisons with the first variant, the parent; for MAIN and `acc` with flips and
+    McNemar's test. `gap_growth_k1_k10` is the difference at k = 1 minus the one at k = 10."""
     records: list[Record] = []
     before, whole = {}, np.empty(0)
     for name, rows in scoring.by_variant(judged):
@@ -144,9 +144,9 @@ def _share(task: Task, variant, metric: scoring.Metric, hits: np.ndarray, **more
 
 
 def recovery_records(task: Task, variants: Variants, judged, seed: int) -> list[Record]:
-    """What adapters brought back, and what they cost: `acc` with minus without, and that over what
-    quantization had lost, where it had lost anything that the passages can show. An adapter learns
-    the task too; what quantization still costs is told against float with an adapter, if there."""
+    """What adapters recovered, and what they cost: `acc` with minus without, and its ratio to what
+    quantization lost, where the passages show a loss. An adapter also learns the task, so what
+    quantization still costs is measured against float with an adapter, where there is one."""
     records: list[Record] = []
     hits = {v: scoring.hits(rows)[ACC] for v, rows in scoring.by_variant(judged)}
     parent, whole = next(iter(hits.items()))
@@ -175,7 +175,7 @@ def recovery_records(task: Task, variants: Variants, judged, seed: int) -> list[
 
 
 def last_sentence_records(task: Task, variants: Variants, judged: pd.DataFrame) -> list[Record]:
-    """Shares of what is shown nothing but the last sentences, the condition of their records."""
+    """Shares of right answers given only the last sentences, the condition of these records."""
     return [
         _share(task, variants[name], metric, scoring.hits(rows)[metric], condition=LAST_SENTENCE)
         for name, rows in scoring.by_variant(judged)
@@ -184,9 +184,9 @@ def last_sentence_records(task: Task, variants: Variants, judged: pd.DataFrame) 
 
 
 def part_records(task, variants, sided: dict, layers: dict, judged, seed: int) -> list[Record]:
-    """What variants lost of which only some layers are quantized, `sided` by (variant, side): the
-    side is `part`, its number of layers `k`; `part_difference` is the log-likelihood of one side
-    minus its neighbour's, on the same passages."""
+    """The loss of variants with only some layers quantized, `sided` by (variant, side): the side is
+    `part`, its number of layers `k`; `part_difference` is the log-likelihood of one side minus that
+    of its neighbour, on the same passages."""
     rows = dict(scoring.by_variant(judged))
     whole = next(iter(rows.values()))
     log_p = {key: rows[one.name]["log_likelihood"].to_numpy() for key, one in sided.items()}
@@ -232,10 +232,10 @@ def layer_records(task: Task, variants: Variants, progress=iter) -> list[Record]
 
 
 def relative_error(weight: torch.Tensor, other: torch.Tensor, hessian: torch.Tensor) -> float:
-    """That of weights [out, in], H being [in, in]; 0 where the layer gives only 0."""
+    """Relative output error of weights [out, in], with H [in, in]; 0 if the layer gives only 0."""
 
     def energy(matrix: torch.Tensor) -> float:
-        # In float64: its terms nearly cancel where inputs are correlated.
+        # In float64: the terms nearly cancel where inputs are correlated.
         return float(((matrix @ hessian) * matrix).sum(dtype=torch.float64))
 
     signal = energy(weight)
@@ -244,8 +244,8 @@ def relative_error(weight: torch.Tensor, other: torch.Tensor, hessian: torch.Ten
 
 @torch.no_grad()
 def kurtosis_records(task: Task, parent: Variant) -> list[Record]:
-    """Mean excess kurtosis, 0 for a normal distribution, over a float model's linear layers: of
-    their weights, and of their inputs on the first calibration passages."""
+    """Mean excess kurtosis (0 for a normal distribution) over a float model's linear layers: that
+    of their weights, and that of their inputs on the first calibration passages."""
     torch.set_num_threads(task.threads)
     found, through = [], decoder.Walk(task.folder, task.calibration_tokens[:16])
     for index, block, groups in through.each():

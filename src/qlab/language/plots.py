@@ -16,7 +16,7 @@ def _kind(method: str | None) -> str:
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by bits, most first, then by method and variant; those of a variant stay as they are."""
+    """Rows by bits, most first, then by method and variant; a variant's rows keep their order."""
     places = {"bits": lambda c: -c, "method": lambda c: c.map(lambda m: METHODS.index(_kind(m)))}
     return table.sort_values(
         ["bits", "method", "variant"], key=lambda c: places.get(c.name, lambda same: same)(c)
@@ -24,15 +24,15 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of whole variants of the model itself, whose sizes are recorded, on whole passages: no
-    twin, no other model, no last sentences, no part of the layers."""
+    """Rows about whole variants of the model itself, whose sizes are recorded, on whole passages:
+    no twin, no other model, no last sentences, no part of the layers."""
     plain = table[["condition", "part", "where"]].isna().all(axis=1)
     return table[plain & table["model"].isin(table.loc[table["metric"] == "size_bytes", "model"])]
 
 
 def told(rows: pd.DataFrame, columns: str | list[str] = "metric", form=".3g") -> pd.DataFrame:
-    """Values with their intervals as texts: a line for each variant, a column for each value of
-    `columns`; what a variant lacks is empty."""
+    """Values with their intervals as text: a row per variant, a column per value of `columns`;
+    empty where a variant has none."""
     forms = [form if most < 1000 else ",.0f" for most in rows[["value", "ci_high"]].max(axis=1)]
     texts = [records.interval(r, f) for (_, r), f in zip(rows.iterrows(), forms, strict=True)]
     where = {"index": "variant", "columns": columns, "values": "told"}
@@ -41,8 +41,8 @@ def told(rows: pd.DataFrame, columns: str | list[str] = "metric", form=".3g") ->
 
 
 def _points(axis, places, rows: pd.DataFrame, along: str):
-    """One variant's values with intervals `along` the x or y axis, at `places` on the other one:
-    colour by method, marker by bits; groups of 128 open. Values along y are joined."""
+    """Draw one variant's values, with intervals `along` the x or y axis, at `places` on the other
+    one: colour by method, marker by bits, hollow for groups of 128. Values along y are joined."""
     first, joined = rows.iloc[0], along == "y" and len(rows) > 1
     style = {"color": COLOUR[_kind(first["method"])], "marker": MARKER.get(first["bits"], "P")}
     style |= {"mfc": "none"} if rows["group_size"].eq(128).any() else {}
@@ -53,8 +53,8 @@ def _points(axis, places, rows: pd.DataFrame, along: str):
 
 
 def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
-    """Label and scale of the x or y axis for a metric or column, written out where it is not
-    linear, and a line at zero if it has one."""
+    """Set label and scale of the x or y axis for a metric or column, with ticks written out where
+    it is not linear, and draw a line at zero where the scale has one."""
     about = ABOUT.get(name, {})
     scale, label = about.get("scale", "linear"), "block" if name == "depth" else name
     axes.set(**{f"{letter}label": about.get("axis", label)})
@@ -65,7 +65,7 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
         ticks = ticker.FixedLocator([-10, -1, -0.1, 0, 0.1, 1, 10])
         if scale == "log":
             low, high = axis.get_view_interval()
-            # Within a few times of itself a LogLocator has as many ticks as will fit, and more.
+            # Over a range this small, a LogLocator sets as many ticks as will fit, and more.
             several = ticker.LogLocator(subs=(1, 3) if high < 1000 * low else (1,))
             ticks = several if high > 20 * low else ticker.MaxNLocator(4)
         axis.set_major_locator(ticks)
@@ -76,7 +76,7 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
 
 
 def about(rows: pd.DataFrame) -> str:
-    """Of which models and passages rows are, of how many, and what their intervals are."""
+    """The rows' models and data set, their number of items, and what their intervals are."""
     least, most = rows["n"].min(), rows["n"].max()
     n = f", n = {least:,} to {most:,}" if least < most else f", n = {most:,}" * int(most > 1)
     first, *others = rows["model"].unique()
@@ -88,9 +88,9 @@ def about(rows: pd.DataFrame) -> str:
 def points(
     name: str, place: str, rows: pd.DataFrame, title: str, x: str = "", panel: str = "metric"
 ) -> None:
-    """A point with its interval for each variant, in a line of its own or, joined, over the column
-    `x`, and a panel for each value of the column `panel`; one of a variant alone has its own scale.
-    Of no rows there is no figure."""
+    """Draw each variant's value with its interval, on a line of its own or, joined, over the column
+    `x`; one panel per value of the column `panel`, and a panel of one variant has its own scale.
+    Without rows there is no figure."""
     if rows.empty:
         return
     rows, alone, handles = in_order(rows), panel == "variant", {}

@@ -1,6 +1,6 @@
-"""What can be swept of experiment `llama_gptq`, and one point of it, judged as in notebook 02.
+"""What can be swept in experiment `llama_gptq`, and a single point, judged as in notebook 02.
 
-Nothing is timed: points run beside each other.
+Nothing is timed, since points run side by side.
 """
 
 import dataclasses
@@ -8,11 +8,11 @@ from typing import Literal
 
 from qlab.core.parameters import Count, Point
 
-FILES = ("models/llama_mini", "mini_lambada")  # of data/, that a point may read
+FILES = ("models/llama_mini", "mini_lambada")  # under data/, that a point may read
 
 
 class Rtn(Point):
-    """Weights rounded to nearest, which draws nothing."""
+    """Weights rounded to nearest, in which nothing is random."""
 
     method: Literal["rtn"]
     bits: Literal[8, 4, 3, 2]
@@ -25,7 +25,7 @@ class Rtn(Point):
 
 
 class Gptq(Rtn):
-    """The seed is the calibration's: 0 are the notebook's passages, others are drawn from them."""
+    """`seed` is the calibration's: 0 for the notebook's passages, others for resamples of them."""
 
     method: Literal["gptq"]
     seed: Count
@@ -35,8 +35,8 @@ POINTS = {"float": Point, "rtn": Rtn, "gptq": Gptq}
 
 
 def measure(point: Point, profile: str, threads: int) -> tuple:
-    """Task and records of a point, and packages it used: bytes, accuracies, and comparisons with
-    the float parent."""
+    """Task and records of a point (bytes, accuracies, and comparisons with the float parent), and
+    the packages it used."""
     # Snakemake reads this module for every job, and needs no framework for it.
     import numpy as np
 

@@ -1,8 +1,8 @@
-"""Score a decoder on the last words of LAMBADA passages; what became of each passage.
+"""Score a decoder on the last words of LAMBADA passages, and keep the outcome of each passage.
 
 `acc` and `perplexity` are those of lm-evaluation-harness 0.4.13 (task lambada_openai). Passages of
-like length share a batch, and only positions that predict a word's token meet the vocabulary. The
-outcomes are the items that every accuracy of notebook 02 is computed from.
+similar length share a batch, and only positions that predict a word's token reach the head. Every
+accuracy of notebook 02 is computed from these outcomes, its items.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from qlab.language.lambada import Encoded, Passage
 
 TOP = 10  # predictions kept per passage, and the longest curve over k
 MOST = 2000  # passages whose divergence is computed
-READINGS = ("first_token", "all_tokens", "decoded_word", "last_token")  # of top-k
+READINGS = ("first_token", "all_tokens", "decoded_word", "last_token")  # ways to read top-k
 TOPS = range(1, TOP + 1)
 LAST_SENTENCE = "last_sentence"  # the condition in which that is all a model is shown
 # The closed classes of English: determiners, pronouns, prepositions, conjunctions, auxiliaries.
@@ -36,9 +36,9 @@ _WORD_STARTS = "Ġ▁"  # how byte-level BPE and SentencePiece mark a space befo
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model said about n passages, in their order. A rank counts the vocabulary's more
-    probable tokens, given the true tokens before; a tie counts as the better rank. `greedy`: each
-    of the word's tokens is the first most probable one."""
+    """A model's scores on n passages, in their order. A rank is the number of tokens in the
+    vocabulary that are more probable than the true one, given the true tokens before it; a tie gets
+    the better rank. `greedy`: each of the word's tokens is the first most probable one."""
 
     log_likelihood: np.ndarray  # f8[n], of the whole word
     greedy: np.ndarray  # bool[n]
@@ -59,9 +59,9 @@ def perplexity(log_likelihood: np.ndarray) -> float:
 def score(
     model, encoded: Sequence[Encoded], progress=iter, kept=(), batch_tokens: int = 1024
 ) -> Scores:
-    """Score passages with a Hugging Face causal decoder where it is, in its own dtype; log-softmax
-    in float32. `batch_tokens`: see `batches`. From `kept`, a `reference`, the Kullback-Leibler
-    divergence is computed. QlabError where the logits of a passage are NaN or infinite."""
+    """Score passages with a Hugging Face causal decoder on its device, in its own dtype;
+    log-softmax in float32. `batch_tokens`: see `batches`; `kept`: a `reference`, for the
+    Kullback-Leibler divergence. QlabError where a passage's logits are NaN or infinite."""
     groups = batches([len(e.tokens) - 1 for e in encoded], batch_tokens)
     with torch.inference_mode():
         found = [_scored(model, encoded, rows, kept) for rows in progress(groups)]
@@ -70,15 +70,15 @@ def score(
 
 
 def reference(path: Path, shape: tuple[int, int] | None = None) -> np.memmap:
-    """The float parent's log probabilities of each word's first token, float32 [passages (MOST),
-    vocabulary], in a file: to be read; with `shape`, to be written first."""
+    """The file of the float parent's log probabilities at each word's first token, float32
+    [passages (MOST), vocabulary]: opened for reading or, with `shape`, created for writing."""
     size = shape and (min(shape[0], MOST), shape[1])
     return np.lib.format.open_memmap(path, "w+" if shape else "r", np.float32, size)
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     """Indices of `lengths` in batches of at most `batch_tokens`, padding included, or of one; the
-    longest first, so that what does not fit into memory shows at once."""
+    longest first, so that running out of memory happens at once."""
     found: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         if not found or (len(found[-1]) + 1) * lengths[found[-1][0]] > batch_tokens:
@@ -118,8 +118,8 @@ def _scored(model, encoded: Sequence[Encoded], rows: list[int], kept) -> tuple[n
 
 
 def _divergence(kept: np.ndarray, rows: Sequence[int], log_p: torch.Tensor) -> np.ndarray:
-    """sum of p (log p - log q) over the vocabulary, float32 [len(rows)], log q being `log_p`, log p
-    what a reference has kept, or does now; NaN for passages that it has not."""
+    """The sum of p (log p - log q) over the vocabulary, float32 [len(rows)]: log q is `log_p`, log
+    p what a reference has kept (or keeps now); NaN for passages that it does not have."""
     found = np.full(len(rows), np.nan, np.float32)
     for at, row in enumerate(rows):
         if row < len(kept):
@@ -131,10 +131,9 @@ def _divergence(kept: np.ndarray, rows: Sequence[int], log_p: torch.Tensor) -> n
 
 
 def _logits(model, rows: Sequence[Sequence[int]], wanted: Sequence[int]) -> torch.Tensor:
-    """What the model says after the last `wanted[i]` tokens of each row: [sum of wanted,
-    words]. Other positions are dropped before its head. Rows are padded to the right, where
-    causal attention gives the weight 0, by their own last token: 0 times another one's NaN
-    would be NaN."""
+    """Logits after each of the last `wanted[i]` tokens of row i: [sum of wanted, words]. Other
+    positions are dropped before the head. Rows are padded on the right, where causal attention
+    gives weight 0, with their own last token: 0 times another token's NaN would be NaN."""
     longest = max(map(len, rows))
     padded = [[*row, *row[-1:] * (longest - len(row))] for row in rows]
 
@@ -161,9 +160,9 @@ MAIN = Metric("top_first_token", 5)  # whose flips and test are recorded for eve
 
 
 def table(task, scores: Mapping[str, Scores], passages=None, condition=None) -> pd.DataFrame:
-    """A row for each variant and passage (the task's unless others are given): its
-    log-likelihood, divergence from float's, whether it is the greedy answer (`acc`), its rank
-    in each of READINGS."""
+    """One row per variant and passage (the task's unless others are given): the word's
+    log-likelihood, the divergence from float, whether the word is the greedy answer (`acc`), and
+    its rank in each of READINGS."""
     rows = [
         pd.DataFrame({
             "model": task.model,
@@ -186,8 +185,8 @@ def table(task, scores: Mapping[str, Scores], passages=None, condition=None) -> 
 
 
 def decoded_rank(scores: Scores, passages: Sequence[Passage], tokenizer) -> np.ndarray:
-    """int[n]: which of the most probable first tokens is, decoded, the whole word; TOP where none
-    is: the reading of "top-5" by Caringi and Girardet."""
+    """int[n]: the rank of the most probable first token that decodes to the whole word; TOP where
+    none of the first does: the reading of "top-5" by Caringi and Girardet."""
     words = {t: tokenizer.decode([t]).strip() for t in np.unique(scores.top_tokens).tolist()}
     pairs = zip(passages, scores.top_tokens.tolist(), strict=True)
     right = np.array([[words[t] == passage.word.strip() for t in row] for passage, row in pairs])
@@ -201,7 +200,7 @@ def by_variant(outcomes: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def hits(outcomes: pd.DataFrame) -> dict[Metric, np.ndarray]:
-    """bool[n] of one variant's passages, for every way to count an answer as right."""
+    """bool[n]: which of one variant's passages are right, by each way to count an answer right."""
     ranks = {Metric(f"top_{r}", k): outcomes[r].to_numpy() < k for k in TOPS for r in READINGS}
     return {ACC: outcomes["acc"].to_numpy()} | ranks
 
@@ -223,8 +222,8 @@ def kind(token: int, passage: Passage, tokenizer) -> str:
 
 
 def kinds(scores: Mapping[str, Scores], passages: Sequence[Passage], tokenizer) -> pd.DataFrame:
-    """How many of the most probable first tokens are wrong in which way: variant, kind, count, and
-    wrong, all wrong answers of the variant."""
+    """How many of the most probable first tokens are wrong in which way. Columns: variant, kind,
+    count, and wrong, the number of the variant's wrong answers."""
     rows = []
     for variant, one in scores.items():
         wrong = np.flatnonzero(one.first_rank > 0)
@@ -234,7 +233,7 @@ def kinds(scores: Mapping[str, Scores], passages: Sequence[Passage], tokenizer) 
 
 
 def written(tokens: Sequence[int], tokenizer) -> list[str]:
-    """Predicted tokens to be read: one that continues a word begins with `·`, a space is `␣`."""
+    """Predicted tokens to be shown: one that continues a word begins with `·`, a space is `␣`."""
     texts = [tokenizer.decode([int(token)]) for token in tokens]
     return [
         text.strip() or "␣" if piece[:1] in _WORD_STARTS else f"·{text}"

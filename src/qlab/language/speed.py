@@ -1,7 +1,7 @@
 """Tokens per second and memory of language models on the kernels they are used with.
 
 Reading a prompt is bound by arithmetic, writing by memory: each metric says what it counts.
-`python -m qlab.language.speed JSON` measures in a process of its own.
+`python -m qlab.language.speed JSON` measures in a fresh process.
 """
 
 import inspect
@@ -27,8 +27,8 @@ Rates = dict[str, dict[str, np.ndarray]]  # tokens/s by variant and metric of CO
 
 
 def measure(models: Mapping, passages: Passages, written=32, repeats=5, progress=iter) -> Rates:
-    """Tokens/s of so many rounds, in which all variants and metrics take turns: all passages are
-    read, then the longest, cut to leave room, after which `written` tokens are written."""
+    """Tokens/s of `repeats` rounds in which all variants and metrics take turns: all passages are
+    read; then the longest, cut to leave room; then `written` tokens are written after it."""
     context = min(decoder.context(model.config) for model in models.values())
     prompt = max(passages, key=len)[: context - written]
     sizes = dict(zip(COUNTS, (sum(map(len, passages)), len(prompt), written), strict=True))
@@ -65,7 +65,7 @@ def _write(model, prompt: torch.Tensor, count: int) -> Callable[[], None]:
 
 
 def _next(model, tokens: torch.Tensor, kept: DynamicCache) -> torch.Tensor:
-    """The most probable next token, [1, 1], still on its way where a GPU has it."""
+    """The most probable next token, [1, 1], which a GPU may still be computing."""
     last = _last(type(model))
     said = model(input_ids=tokens, past_key_values=kept, use_cache=True, **last)
     return said.logits[:, -1:].argmax(dim=-1)
@@ -73,14 +73,14 @@ def _next(model, tokens: torch.Tensor, kept: DynamicCache) -> torch.Tensor:
 
 @cache
 def _last(kind: type) -> dict[str, int]:
-    """What asks a family for the last token's logits alone, where it can."""
+    """The argument that asks a family for the last token's logits only, where it has one."""
     known = "logits_to_keep" in inspect.signature(kind.forward).parameters
     return {"logits_to_keep": 1} if known else {}
 
 
 def in_processes(task: Task, variants: Variants, passages, count=5, progress=iter) -> Rates:
-    """As `measure`, [count]: of each fresh process the median of three rounds; quantized variants
-    run packed."""
+    """As `measure`, but [count] medians, one from three rounds in each fresh process; quantized
+    variants run packed."""
     found = timing.in_processes(__name__, _told(task, variants, passages), count, progress)
     return {v: {m: np.array([one[v][m] for one in found]) for m in COUNTS} for v in variants}
 
@@ -99,7 +99,7 @@ def _told(task: Task, variants: Variants, passages: Passages) -> dict:
 
 
 def _main(told: dict) -> None:
-    """In the fresh process: rates where it was told a seed, else its peak of memory."""
+    """The work of the fresh process: print rates if it was given a seed, else its peak memory."""
     torch.set_num_threads(told["threads"])
     models = {n: streaming.load_packed(Path(f), told["device"]) for n, f in told["folders"].items()}
     rates = measure(models, told["passages"], repeats=3 if "seed" in told else 1)
@@ -110,7 +110,7 @@ def _main(told: dict) -> None:
 
 
 def records(task: Task, variants: Variants, rates: Rates) -> list[Record]:
-    """Geometric means of what `measure` or `in_processes` found, and of ratios within one round."""
+    """Geometric means of what `measure` or `in_processes` found, and of ratios within a round."""
     device, parent = task.processor(f"{task.given.threads} threads"), next(iter(rates))
     made: list[Record] = []
     for name, found in rates.items():

@@ -1,4 +1,4 @@
-"""Quantize a model folder with one decoder block in memory at a time; load it, or another's."""
+"""Quantize a model folder with one decoder block in memory at a time; load it, or others."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from qlab.core.errors import QlabError
 from qlab.language import decoder, gptq
 from qlab.language.quantized import Method, Shapes, Tensors
 
-# Everything beside weights and config.json that a tokenizer or a generation may need.
+# Everything beside weights and config.json that a tokenizer or text generation may need.
 BESIDE = ("*token*", "vocab*", "merges.txt", "generation_config.json", "chat_template*")
 
 
@@ -25,8 +25,8 @@ def quantize_folder(
     progress=iter,
 ) -> None:  # fmt: skip
     """Fill `target` with the float model in `folder`, the linear layers of its blocks quantized.
-    `calibration` are passages as token ids, run one by one, unpadded. QlabError: a quantized
-    folder, widths that do not fit."""
+    `calibration` are passages as token ids, run one by one, unpadded. QlabError: the folder is
+    quantized already, or widths do not fit."""
     method.check(decoder.shapes(decoder.read_config(folder)))
     through = decoder.Walk(folder, calibration if method.needs_inputs else [], dtype, device)
     settings, inside, shards = method.config(), f"{through.prefix}.", {}
@@ -49,7 +49,7 @@ def quantize_folder(
                     made = method.quantize(decoder.matrix(linear).float(), observers[name])
                 except QlabError as error:
                     raise QlabError(f"{prefix}{name}: {error}") from error
-                # In place: later layers see what earlier ones do.
+                # In place: later layers see the effect of earlier ones.
                 linear.weight.data = decoder.oriented(linear, made.dense).to(linear.weight)
                 parts = {end: tensor.cpu().contiguous() for end, tensor in made.tensors.items()}
                 tensors |= {f"{prefix}{name}.{end}": tensor for end, tensor in parts.items()}
@@ -63,8 +63,8 @@ def quantize_folder(
 
 
 def kept(model, read: decoder.Read, settings: dict, without: set[str]) -> Tensors:
-    """Parameters as the float folder stores them, but those `without`, named as a folder of these
-    settings has them."""
+    """The float folder's parameters except those in `without`, under the names that a folder with
+    these settings has for them."""
     tied = decoder.tied(model)
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     found = {name: read(name) for name in names if name not in tied | without}
@@ -76,19 +76,19 @@ def kept(model, read: decoder.Read, settings: dict, without: set[str]) -> Tensor
 
 
 def write_beside(folder: Path, target: Path, settings: dict[str, Any]) -> None:
-    """All that lies beside the weights of `folder`, quantized with `settings`, in `target`."""
+    """Write to `target` what lies beside the weights of `folder`, quantized with `settings`."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     _write_json(target / "config.json", config | {"quantization_config": settings})
     if settings["quant_method"] == "gptq":
-        # auto-gptq opens this one in a local folder, without looking whether it is there.
+        # In a local folder, auto-gptq opens this file without checking that it is there.
         _write_json(target / "quantize_config.json", settings)
     for path in (path for pattern in BESIDE for path in folder.glob(pattern)):
         shutil.copyfile(path, target / path.name)
 
 
 def name_the_embedding(folder: Path) -> None:
-    """Store a tied embedding that GPTQ's format has as the head as itself too: auto-gptq wants the
-    head's name alone (see `kept`), transformers both."""
+    """Store a tied embedding, which GPTQ's format has as the head, under its own name too:
+    auto-gptq wants only the head's name (see `kept`), transformers both."""
     model = decoder.empty(decoder.read_config(folder))
     name, weights = decoder.embedding_name(model), decoder.weights(folder, model)
     file, stored = weights.files[name]
@@ -110,7 +110,7 @@ def _write_json(path: Path, content: dict) -> None:
 def load_dense(
     folder: Path, dtype: str = "float32", device: str = "cpu", method: Method | None = None
 ) -> PreTrainedModel:
-    """The model of a folder in eval mode, its quantized weights turned into dense ones once."""
+    """The model of a folder in eval mode, its quantized weights turned once into dense ones."""
     config = decoder.read_config(folder)
     if decoder.quantized(config):
         del config.quantization_config  # what is returned is quantized no more
@@ -127,8 +127,8 @@ def load_packed(folder: Path, device: str = "cpu") -> PreTrainedModel:
 
 
 def dense_reader(folder: Path, model, method: Method | None = None) -> decoder.Read:
-    """What reads tensors of the dense model: a quantized layer's by the method that made it or, if
-    none is given, the one that the configuration names."""
+    """A function that reads tensors of the dense model: a quantized layer's by the method that made
+    it or, if none is given, the one that the configuration names."""
     config = decoder.read_config(folder)
     if method is None and decoder.quantized(config):
         method = stored(config.quantization_config, folder)
@@ -168,19 +168,19 @@ def stored(settings: dict[str, Any], folder: Path) -> Method:
 
 
 class Awq(Method):
-    """AWQ's checkpoints (Lin et al., arXiv 2306.00978) read as dense weights, and nothing more. The
+    """AWQ checkpoints (Lin et al., arXiv 2306.00978), which are only read, as dense weights. The
     layout is that of AutoAWQ's version "gemm": `qweight` int32 [in, out / 8] and `qzeros` int32
-    [groups, out / 8] hold eight numbers of 4 bits a word, `scales` are float16 [groups, out]; a
+    [groups, out / 8] hold eight numbers of 4 bits per word, `scales` are float16 [groups, out]; a
     weight is scale * (q - zero)."""
 
     kind, bits = "awq", 4
-    ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # place in its word of the column that comes first, ...
+    ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # place within a word of its first column, its second, ...
 
     def __init__(self, group_size: int):
         self.group_size = group_size
 
     def dense(self, tensors: Tensors, shape: tuple[int, int]) -> torch.Tensor:
-        """The weight [out, in], float32, of what was stored."""
+        """The weight [out, in], float32, that the stored tensors stand for."""
         shifts = 4 * torch.tensor(self.ORDER, dtype=torch.int32)
         words = (tensors["qweight"], tensors["qzeros"])
         levels, zeros = (((part[:, :, None] >> shifts) & 15).flatten(1) for part in words)
@@ -189,7 +189,7 @@ class Awq(Method):
 
 
 def check_four_bits(shapes: Shapes) -> None:
-    """QlabError where a width does not divide as bitsandbytes' CPU kernel asserts, late."""
+    """QlabError for widths that bitsandbytes' CPU kernel would refuse late, by an assertion."""
     for layer, (outputs, inputs) in shapes.items():
         if inputs % 64 or outputs % 32:  # weights per absmax, rows that it takes at a time
             raise QlabError(
@@ -201,11 +201,11 @@ def check_four_bits(shapes: Shapes) -> None:
 class Bnb(Method):
     """What bitsandbytes stores, by its `quantization_config`: int8 (LLM.int8()), nf4 and fp4.
 
-    - 4 bits (Dettmers et al., arXiv 2305.14314): each 64 neighbouring weights of a row share the
+    - 4 bits (Dettmers et al., arXiv 2305.14314): every 64 neighbouring weights of a row share the
       largest magnitude among them (`absmax`), and each is rounded to one of 16 values. On a CPU
-      with AVX512-BF16 the kernel multiplies in bfloat16: logits some 0.3 % from those in float32.
+      with AVX512-BF16 the kernel multiplies in bfloat16: logits are some 0.3 % off float32's.
     - 8 bits (Dettmers et al., arXiv 2208.07339): each row is rounded to -127..127 steps of its
-      largest magnitude / 127. When it runs inputs are rounded too, so it is evaluated as it runs.
+      largest magnitude / 127. At run time, inputs are rounded too, so it is evaluated as it runs.
     """
 
     kind = "bnb"
@@ -215,10 +215,10 @@ class Bnb(Method):
         self.weight_only = self.bits == 4
 
     def dense(self, tensors: Tensors, shape: tuple[int, int]) -> torch.Tensor:
-        """The weight [out, in], float32, that is stored."""
+        """The weight [out, in], float32, that the stored tensors stand for."""
         if self.bits == 8:
             return tensors["weight"].float() * (tensors["SCB"][:, None] / 127)
-        # from_dict empties what it is given and leaves the prefix to its caller's names.
+        # from_dict empties the dict it is given, and expects names without the prefix.
         parts = {n.removeprefix("weight."): p for n, p in tensors.items() if n != "weight"}
         functional = bitsandbytes()
         state = functional.QuantState.from_dict(parts, device=tensors["weight"].device)
@@ -229,7 +229,7 @@ class Bnb(Method):
         on a CPU and float16 elsewhere."""
         kind = torch.float32 if device == "cpu" else torch.float16
         bitsandbytes()
-        disable_progress_bar()  # of shards that load in no time
+        disable_progress_bar()  # for shards that load in no time
         model = AutoModelForCausalLM.from_pretrained(
             folder, device_map={"": device}, torch_dtype=kind, local_files_only=True
         )
@@ -240,8 +240,8 @@ class Bnb(Method):
 
 
 def bitsandbytes():
-    """bitsandbytes, without its note that an optional kernel is absent, and the line that
-    LLM.int8() logs at each call: inputs cast to float16."""
+    """bitsandbytes' functions, without its note that an optional kernel is absent, and without the
+    line that LLM.int8() logs at each call: inputs cast to float16."""
     for name in ("backends.cpu.ops", "autograd._functions"):
         logging.getLogger(f"bitsandbytes.{name}").setLevel(logging.ERROR)
     import bitsandbytes.functional as functional

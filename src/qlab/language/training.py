@@ -1,4 +1,4 @@
-"""A training that goes on where a killed run left it; a notebook has its model, loss and loop."""
+"""Training that resumes where a killed run stopped; the notebook has the model, loss and loop."""
 
 import json
 import time
@@ -13,13 +13,13 @@ from qlab.core.cache import written_whole
 from qlab.core.errors import QlabError
 
 EVERY = 50  # steps between two checkpoints
-NO_TARGET = -100  # PyTorch's label of a position that does not count
-COST = "cost.json"  # beside an adapter: what it took (seconds over all runs) and adds, by metric
+NO_TARGET = -100  # PyTorch's label for a position that does not count
+COST = "cost.json"  # beside an adapter: what it cost (seconds over all runs) and adds, by metric
 
 
 class Training:
-    """The steps of a training, of which a killed run does only what is left: a checkpoint lies
-    beside `target`, where what is trained will lie. `passages` are token ids, for `batches`."""
+    """The steps of a training; after a killed run, only those left are done, from a checkpoint
+    beside `target`, where the result will lie. `passages` are token ids, for `batches`."""
 
     def __init__(self, target: Path, passages: Sequence[Sequence[int]] = (), progress=iter):
         self.target, self._passages, self._progress = target, passages, progress
@@ -28,8 +28,8 @@ class Training:
         self.seconds = 0.0  # over all runs, if some were killed
 
     def steps(self, model, optimizer, scheduler, steps: int) -> Iterator[int]:
-        """The numbers, from 0, of the steps that are left, once what a killed run had learned is
-        put into model, optimizer and scheduler; call `after(loss)` in each."""
+        """Yield the numbers, from 0, of the steps that are left, after loading what a killed run
+        had learned into model, optimizer and scheduler; call `after(loss)` in each."""
         if self._kept.is_file():
             state = torch.load(self._kept, weights_only=True, map_location=model.device)
             model.load_state_dict(state["learned"], strict=False)
@@ -50,15 +50,15 @@ class Training:
     def batches(
         self, model, optimizer, scheduler, steps: int, batch: int, seed: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Token ids and targets [batch, longest - 1] of each step, NO_TARGET where padded; passages
-        of like length share a batch, and each batch comes once an epoch."""
+        """Yield token ids and targets [batch, longest - 1] of each step, NO_TARGET where padded.
+        Passages of similar length share a batch, and each batch comes once per epoch."""
         ordered = sorted(map(torch.tensor, self._passages), key=len)
         groups = [ordered[i : i + batch] for i in range(0, len(ordered), batch)]
         for step in self.steps(model, optimizer, scheduler, steps):
             epoch, place = divmod(step, len(groups))
             order = np.random.default_rng([seed, epoch]).permutation(len(groups))
             whole = pad_sequence(groups[order[place]], True, NO_TARGET).to(model.device)
-            # Padding stands behind, where causal attention never looks: any token will do.
+            # Padding is at the end, where causal attention never looks: any token will do.
             yield whole[:, :-1].clamp(min=0), whole[:, 1:]
 
     def after(self, loss: torch.Tensor) -> None:

@@ -16,14 +16,14 @@ from qlab.transformer.sentences import Pairs, Tokens
 
 EMBEDDED = "bert_mini_reviews"
 PUBLISHED = "google/bert_uncased_L-4_H-256_A-4"  # BERT-mini, Turc et al., arXiv 1908.08962
-BATCH, LONGEST = 32, 128  # sentences a step, tokens a sentence
-# Steps of fine-tuning, their first rate, sentences that train, that judge (0: all there are).
+BATCH, LONGEST = 32, 128  # sentences per step, most tokens per sentence
+# Steps of fine-tuning, initial learning rate, training sentences, test sentences (0: all).
 AMOUNTS = {"smoke": (4, 3e-4, 128, 200), "mini": (80, 3e-4, 2560, 2000)}
 AMOUNTS |= {"small": (1000, 1e-4, 0, 0), "full": (4000, 1e-4, 0, 0)}  # on published models
 
 
 class Parameters(parameters.Parameters):
-    """Of notebook 06; what each means stands in its cell."""
+    """The parameters of notebook 06; its cell explains them."""
 
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
     model: str = ""
@@ -38,25 +38,25 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Task:
-    """A float classifier, sentences that train and others that judge."""
+    """A float classifier, and sentences to fine-tune and to judge it."""
 
     given: Parameters  # as the notebook's cell has them
     model: str  # as the records name it
     folder: Path  # of the float model
-    headless: bool  # its classifier is yet to be trained
+    headless: bool  # whether its classifier has yet to be trained
     dataset: str  # as the records name it
-    class_count: int  # that it tells apart
-    train: Tokens = field(repr=False)  # fine-tunes
-    test: Tokens = field(repr=False)  # judges
+    class_count: int  # that it distinguishes
+    train: Tokens = field(repr=False)  # for fine-tuning
+    test: Tokens = field(repr=False)  # for judging
     texts: dict[str, str]  # hashes of the sentences of both
     steps: int  # of fine-tuning
-    rate: float  # of learning, at its first step
-    notes: list[str]  # sentences to tell the reader
+    rate: float  # of learning, at the first step
+    notes: list[str]  # for the reader, a sentence each
     place: str  # folder name of its records and figures
 
     def load(self):
-        """The float model, fresh from its folder, ready to judge; a missing head is drawn."""
-        logging.set_verbosity_error()  # it would warn of the missing head, which `notes` tell
+        """The float model, fresh from its folder, in eval mode; a missing head starts at random."""
+        logging.set_verbosity_error()  # it would warn of a missing head, which `notes` mention
         torch.manual_seed(self.given.seed)
         how = {"torch_dtype": torch.float32, "use_safetensors": True}  # no pickle
         classifier = AutoModelForSequenceClassification
@@ -69,12 +69,12 @@ class Task:
         return self.given.model_dump(exclude=parameters.PATHS) | named | sizes | {"rate": self.rate}
 
     def inputs(self) -> dict[str, str]:
-        """sha256 of what went in."""
+        """sha256 of the model's files and of the sentences."""
         return {"model": cache.file_sha256(self.folder), **self.texts}
 
 
 def prepare(given: Parameters) -> Task:
-    """The task that the parameters name, checked; QlabError: not there, or not fit together."""
+    """The task that the parameters name, checked; QlabError: parts are missing or do not match."""
     real, (steps, rate, few, judged) = given.profile in ("small", "full"), AMOUNTS[given.profile]
     name, judged = given.model or (PUBLISHED if real else ""), given.limit or judged
     folder = Path(name).expanduser() if name else embedded.model_folder(EMBEDDED)
@@ -114,7 +114,7 @@ def prepare(given: Parameters) -> Task:
 
 
 def _pairs(data: str, real: bool, few: int, judged: int) -> tuple[str, Pairs, Pairs]:
-    """The data's name, and the sentences that train and that judge; of 0 of them all."""
+    """The data's name, training sentences and test sentences; a count of 0 means all of them."""
     if not data and not real:
         test = mini_reviews.reviews("test", min(judged, mini_reviews.COUNTS["test"]))
         return mini_reviews.NAME, mini_reviews.reviews("train", few), test

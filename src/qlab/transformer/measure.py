@@ -32,7 +32,7 @@ class Point(NamedTuple):
 
     @property
     def variant(self) -> str:
-        """Its name in the records; seeds share one."""
+        """Its name in the records, the same for all seeds."""
         kind = {"float": "fp32", "tuned": "fp32_tuned"}.get(self.method)
         return kind or f"{self.method}_w{self.bits}_g{self.group}_{self.where}"
 
@@ -44,11 +44,11 @@ class Point(NamedTuple):
 
 
 FLOAT = Point("float")
-Hits = Mapping[Point, np.ndarray]  # what each point has right: bool [sentences]
+Hits = Mapping[Point, np.ndarray]  # which sentences each point gets right: bool [sentences]
 
 
 def accuracy_records(task, hits: Hits) -> list[Record]:
-    """Accuracy of each point, and its difference to float's on the same sentences."""
+    """Accuracy of each point, and its difference from float's on the same sentences."""
     found = []
     for point, right in hits.items():
         here, about = (task, point.variant), point.columns | {"seed": point.seed}
@@ -61,9 +61,9 @@ def accuracy_records(task, hits: Hits) -> list[Record]:
 
 
 def seed_records(task, hits: Hits) -> list[Record]:
-    """Each variant over its seeds: minus float; if trained, minus the float control and minus PTQ
-    of the same; a third of the weights minus the last third; attention minus the mean of the halves
-    of the feed-forward network. Trainings are paired by their seeds."""
+    """Each variant's accuracy over its seeds minus float's; after QAT also minus the float
+    control's and PTQ's for the same layers; for a third of the weights minus the last third's; for
+    attention minus the mean of the feed-forward network's halves. Seeds pair the trainings."""
     found = []
     for one in dict.fromkeys(p._replace(seed=None) for p in hits if p != FLOAT):
         seeds = sorted(p.seed for p in hits if p._replace(seed=None) == one and p != one) or [None]

@@ -1,8 +1,8 @@
-"""`mini_reviews`: short reviews, made from a seed, that are in favour or against; SST-2's task.
+"""`mini_reviews`: short reviews generated from a seed, in favour or against; SST-2's task.
 
-A review judges one to three sides of a place. Which judgement counts is for the words between them
-to say (`but`, `although`), and `not` or `hardly` turn one round, while `not only` does not: no word
-decides alone. A review belongs to the split that its own hash says, so no two share one.
+A review judges one to three aspects of a place. The words between them (`but`, `although`) decide
+which judgement counts; `not` or `hardly` reverses one, while `not only` does not: no word decides
+alone. A review belongs to the split that its own hash names, so no two splits share one.
 """
 
 import functools
@@ -27,14 +27,14 @@ DIGESTS = {
 
 @functools.cache
 def words() -> dict:
-    """Words and patterns; lists of single words stand in the file as one text each."""
+    """Words and patterns; the file has a list of single words as one string."""
     content = yaml.safe_load((paths.home() / "data" / "mini_reviews.yaml").read_text("utf-8"))
     return {k: v.split() if isinstance(v, str) else v for k, v in content.items()}
 
 
 def reviews(split: str, count: int) -> list[tuple[str, int]]:
-    """The first `count` reviews of a split and their labels, 1 in favour. QlabError where this
-    machine makes others than those that the numbers of this project stand on."""
+    """The first `count` reviews of a split and their labels, 1 in favour. QlabError if this machine
+    generates others than those on which this project's numbers rest."""
     first = (f"{text}\t{label}\n" for text, label in (_review(split, i) for i in range(64)))
     check_drawn(f"{NAME} '{split}'", "".join(first).encode(), DIGESTS[split])
     return [_review(split, index) for index in range(count)]
@@ -57,7 +57,7 @@ def _review(split: str, index: int) -> tuple[str, int]:
 
 
 def _judgement(rng: random.Random, side: str, favour: bool) -> str:
-    """A clause that is in favour of one side of the place, or against it."""
+    """A clause that is in favour of one aspect of the place, or against it."""
     turned = rng.random() < words()["often"]["turned"]
     ways = words()["turned"] if turned else words()["plain"] + words()["kept"]
     judged = words()["good" if favour != turned else "bad"]

@@ -18,29 +18,29 @@ Pairs = list[tuple[str, int]]  # sentences and their labels, which count from 0
 class Tokens(NamedTuple):
     """Sentences as a model reads them."""
 
-    inputs: dict[str, torch.Tensor]  # int64 [sentences, longest], by the model's names
+    inputs: dict[str, torch.Tensor]  # int64 [sentences, longest], by the model's argument names
     labels: torch.Tensor  # int64 [sentences]
 
     def batch(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the model takes of some sentences, cut to the longest of them, and their labels."""
+        """The model's arguments for some sentences, cut to the longest of them, with the labels."""
         most = int(self.inputs["attention_mask"][rows].sum(1).max())
         return {n: x[rows, :most] for n, x in self.inputs.items()} | {"labels": self.labels[rows]}
 
     def alike(self, size: int) -> list[torch.Tensor]:
-        """Rows of all sentences in batches of like length, so that little is padded."""
+        """Indices of all sentences in batches of similar length, so that little is padded."""
         lengths = self.inputs["attention_mask"].sum(1)
         return list(lengths.sort(stable=True).indices.split(size))
 
 
 def encode(pairs: Pairs, tokenizer, longest: int) -> Tokens:
-    """Sentences as tokens, cut to `longest`."""
+    """Sentences as tokens, cut to at most `longest`."""
     texts, labels = zip(*pairs, strict=True)
     how = {"padding": True, "truncation": True, "max_length": longest, "padding_side": "right"}
     return Tokens(dict(tokenizer(list(texts), return_tensors="pt", **how)), torch.tensor(labels))
 
 
 def read(file: Path) -> Pairs:
-    """The sentences of a file; QlabError names what is not as it should be, and the line."""
+    """The sentences of a file and their labels; QlabError names the line and what is wrong."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     if lines[:1] != [HEADER] or len(lines) < 2:
         raise QlabError(

@@ -11,7 +11,7 @@ from qlab.core.errors import QlabError
 from qlab.language import decoder
 
 SPARE = 1.5  # times the weights' bytes, for activations, a block in float32 and its Hessian
-SMALL = 10**9  # bytes: below this, a model may run on the CPU where the GPU is unfit
+SMALL = 10**9  # bytes: up to this, a model may run on the CPU where the GPU is unfit
 
 
 class Gpu(NamedTuple):
@@ -47,7 +47,7 @@ def introduce(gpu: Gpu | None) -> str:
 
 def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
     """Device and dtype for a model; `asked` is auto, cpu or cuda. `auto` takes a usable GPU, else
-    the CPU, but beside an unusable GPU only below SMALL bytes. QlabError if neither will do."""
+    the CPU, but beside an unusable GPU only up to SMALL bytes. QlabError if neither will do."""
     count = decoder.count(decoder.empty(config))
     gpu = None if asked == "cpu" else look()
     half, whole, free = count * 2 * SPARE, count * 4 * SPARE, psutil.virtual_memory().available

@@ -16,7 +16,7 @@ Shapes = Mapping[str, tuple[int, int]]  # linear layer -> (outputs, inputs)
 class Quantized(NamedTuple):
     """What is stored for one linear layer, and the weight it stands for, float32 [out, in]."""
 
-    tensors: Tensors  # by their names in the file
+    tensors: Tensors  # by the ends of their names in the file
     dense: torch.Tensor  # the weight that they stand for
 
 

@@ -46,16 +46,6 @@ def described(path, config, version="2.15.0"):
     return path
 
 
-def described_model(model) -> dict:
-    """The model's description as Keras before 2.13 wrote it, without modules."""
-
-    def older(part: dict) -> dict:
-        return {k: v for k, v in part.items() if k not in ("module", "registered_name")}
-
-    config = json.dumps({"class_name": "Functional", "config": model.get_config()})
-    return json.loads(config, object_hook=older)
-
-
 ODD = {"name": "odd", "config": {"name": "odd", "function": "io.write_file"}}
 START = {"kernel_initializer": {"module": "os", "class_name": "system", "config": "true"}}
 DEEP = {"class_name": "Lambda", "config": {"name": "odd"}}
@@ -73,7 +63,7 @@ INSIDE = {"config": {"name": "each", "layer": DEEP, "layers": [DEEP]}}
     ],
 )
 def test_code_is_refused_by_the_layers_name(model, tmp_path, layer, said):
-    config = described_model(model)
+    config = json.loads(model.to_json())
     config["config"]["layers"][2] |= layer
     with pytest.raises(QlabError, match=f"{said}, not one of Keras' own layers"):
         classifier.load(described(tmp_path / "a.h5", config))

@@ -3,8 +3,8 @@
 import notebook01
 import pytest
 from conftest import fresh_home
+from tiny_coco import accuracy, value
 
-from qlab.core import records
 from qlab.detector import data, measure, mini_coco
 
 pytestmark = pytest.mark.real_data
@@ -33,13 +33,12 @@ def study(real_data, tmp_path_factory):
     task = data.prepare(given)
     made = notebook01.run(task, *notebook01.TOOLS, "VARIANTS = ")
     found = measure.detect(task, made.files)
-    numbers = measure.accuracy_records(task, found, measure.score(task, found))
-    yield records.as_table(numbers)
+    yield accuracy(task, found)
     patch.undo()
 
 
 def ap(study, variant: str) -> float:
-    return records.pick(study, "ap", variant=variant)["value"].iloc[0]
+    return value(study, variant, "ap")["value"]
 
 
 def test_float_scores_what_is_published(study):
@@ -50,9 +49,8 @@ def test_float_scores_what_is_published(study):
 
 def test_whole_graph_int8_collapses(study):
     """Measured: .057 against .160. (.024 while class ids such as 71.9 were cut to 71.)"""
-    lost = records.pick(study, "ap_difference", variant="int8_static").iloc[0]
     assert ap(study, "int8_static") < 0.4 * ap(study, "fp32")
-    assert lost["ci_high"] < -0.08
+    assert value(study, "int8_static", "ap_difference")["ci_high"] < -0.08
 
 
 @pytest.mark.parametrize(
@@ -69,6 +67,4 @@ def test_ready_tflite_detectors_are_evaluated_as_they_are(study, real_data, name
     assert len(task.images) == 128 and not task.calibration
     files = notebook01.run(task, *notebook01.TOOLS).files
     assert list(files) == ["as_is"]
-    found = measure.detect(task, files)
-    table = records.as_table(measure.accuracy_records(task, found, measure.score(task, found)))
-    assert low < records.pick(table, "ap")["value"].iloc[0] < high
+    assert low < ap(accuracy(task, measure.detect(task, files)), "as_is") < high

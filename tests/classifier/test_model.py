@@ -98,16 +98,15 @@ def test_other_formats_say_what_they_are(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "found"),
+    ("inputs", "outputs", "channels", "classes", "found"),
     [
-        ((2, 1), r"inputs \[\[None, 4, 4, 3\], \[None, 4, 4, 3\]\]"),
-        ((1, 2), r"outputs \[\[None, 2\], \[None, 2\]\]"),
-        ((1, 1, 7), r"inputs \[\[None, 4, 4, 7\]\]"),
-        ((1, 1, 3, 1), r"outputs \[\[None, 1\]\]"),
+        (2, 1, 3, 2, r"inputs \[\[None, 4, 4, 3\], \[None, 4, 4, 3\]\]"),
+        (1, 2, 3, 2, r"outputs \[\[None, 2\], \[None, 2\]\]"),
+        (1, 1, 7, 2, r"inputs \[\[None, 4, 4, 7\]\]"),
+        (1, 1, 3, 1, r"outputs \[\[None, 1\]\]"),
     ],
 )
-def test_other_inputs_and_outputs_are_spelt(shape, found, tmp_path):
-    inputs, outputs, channels, classes = shape + (3, 2)[len(shape) - 2 :]
+def test_other_inputs_and_outputs_are_spelt(inputs, outputs, channels, classes, found, tmp_path):
     ends = [keras.Input((4, 4, channels)) for _ in range(inputs)]
     x = layers.Flatten()(layers.Add()(ends) if inputs > 1 else ends[0])
     made = keras.Model(ends, [layers.Dense(classes)(x) for _ in range(outputs)])

@@ -98,15 +98,10 @@ def test_robustness_pairs_each_condition_with_the_parent_under_it(task, monkeypa
     assert set(table["variant"]) == {"fp32", "int8_static"} and set(table["n"]) == {6}
     worse = {(kind, s) for kind in corruptions.KINDS for s in (1, 3)}
     assert set(zip(table["condition"], table["strength"], strict=True)) == worse | {("clean", 0)}
-    change, extra = (
-        records.pick(table, metric).set_index(["condition", "strength"])
-        for metric in ("ap_difference", "ap_difference_extra")
-    )
-    clean = change.loc[("clean", 0)]
+    [clean] = records.pick(table, "ap_difference", condition="clean").to_dict("records")
     assert clean["ci_low"] <= clean["value"] < 0 and clean["ci_high"] < 0
-    ends = ["value", "ci_low", "ci_high"]
-    assert (change.drop(("clean", 0))[ends] == 0).all(axis=None)
-    assert set(extra.index) == worse and (extra["value"] == -clean["value"]).all()
+    extra = records.pick(table, "ap_difference_extra")
+    assert len(extra) == len(worse) and (extra["value"] == -clean["value"]).all()
 
 
 ROUNDS = np.array([5.0, 1, 9, 2, 8, 3, 7, 4, 6])

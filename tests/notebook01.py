@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import shown
+from networks import centernet as tiny_network
+from networks import lively
 
 from qlab.core.keras import keras
 from qlab.core.tf import tf
@@ -24,33 +26,11 @@ def run(task: Task, *wanted: str) -> SimpleNamespace:
     return shown.run("01_", *wanted, task=task, given=task.given)
 
 
-def network():
-    """A tiny CenterNet: a residual block, a transposed convolution, three heads."""
-    layers = keras.layers
-    image = keras.Input((64, 64, 3))
-    x = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    x = layers.Conv2D(8, 7, 2, "same", name="stem")(x)
-    x = layers.ReLU()(layers.BatchNormalization()(layers.MaxPooling2D(3, 2, "same")(x)))
-    y = layers.Conv2D(16, 3, 2, "same", use_bias=False, name="block")(x)
-    y = layers.ReLU()(layers.BatchNormalization()(y))
-    y = layers.Conv2D(16, 3, padding="same")(y)
-    x = layers.ReLU()(layers.Add()([y, layers.Conv2D(16, 1, 2, name="shortcut")(x)]))
-    x = layers.Conv2DTranspose(16, 4, 2, "same", use_bias=False, name="neck_deconv")(x)
-    x = layers.ReLU(name="neck_relu")(layers.BatchNormalization(name="neck_bn")(x))
-    maps = {}
-    for name, channels in (("heat", 3), ("size", 2), ("offset", 2)):
-        hidden = layers.Conv2D(16, 3, 1, "same", activation="relu", name=f"{name}_conv")(x)
-        maps[name] = layers.Conv2D(channels, 1, name=name)(hidden)
-    return keras.Model(image, maps, name="centernet")
-
-
 def tiny_detector(folder: Path) -> SimpleNamespace:
     """What the cells make of a tiny CenterNet with lively weights: `files`, `alone` and more."""
     keras.utils.set_random_seed(0)
-    model, rng = network(), np.random.default_rng(0)
-    for layer in model.layers:  # fresh batch normalization is the identity, which no network has
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    rng = np.random.default_rng(0)
+    model = lively(tiny_network(), rng)
     centernet.export(model, folder / "model")
     centernet.export(centernet.to_subpixel(model), folder / "subpixel")
     images = list(rng.integers(0, 256, (4, 64, 64, 3), np.uint8))

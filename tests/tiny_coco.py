@@ -12,6 +12,7 @@ from PIL import Image
 from pycocotools.cocoeval import COCOeval
 
 from qlab.core import records
+from qlab.detector import measure
 from qlab.detector.coco import quiet_coco
 
 
@@ -60,6 +61,11 @@ def written_world(folder: Path, count: int, size: tuple[int, int]) -> dict[str, 
     world = {"images": entries[::-1], "annotations": boxes, "categories": [{"id": 1, "name": "a"}]}
     (folder / "instances_x.json").write_text(json.dumps(world))
     return {"annotations": str(folder / "instances_x.json"), "images": str(folder / "img")}
+
+
+def accuracy(work, found) -> pd.DataFrame:
+    """The records of detections by variant."""
+    return records.as_table(measure.accuracy_records(work, found, measure.score(work, found)))
 
 
 def value(table: pd.DataFrame, variant: str, metric: str) -> pd.Series:

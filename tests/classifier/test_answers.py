@@ -4,24 +4,15 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from qlab.classifier import answers, export
+from qlab.classifier import answers, export, named
 from qlab.core.errors import QlabError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6, 6, 3)).astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def model():
-    """Three pixels, scaled and softmaxed."""
-    from qlab.classifier.model import keras, layers
-
-    keras.utils.set_random_seed(0)
-    scaled = layers.Rescaling(1 / 255, input_shape=(6, 6, 3))
-    body = [scaled, layers.Flatten(), layers.Dense(3, activation="softmax")]
-    return keras.Sequential(body, name="tiny")
-
-
-def test_a_file_answers_as_its_model_does(model, tmp_path):
+def test_a_file_answers_as_its_model_does(tmp_path):
+    named.keras.utils.set_random_seed(0)
+    model = named.toy("toy_mlp", 3, (6, 6, 3))
     expected = answers.keras_probabilities(model, IMAGES, batch=3)
     assert expected == pytest.approx(model.predict_on_batch(IMAGES.astype(np.float32)), abs=1e-6)
     assert np.ptp(expected, axis=0).min() > 0.09  # the images are told apart

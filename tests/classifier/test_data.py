@@ -124,14 +124,6 @@ def test_a_sequential_model_with_max_pooling_that_answers_with_logits(home, tmp_
             assert found.probabilities["tflite"].sum(1) == pytest.approx(1, abs=0.02)
 
 
-@pytest.mark.slow
-def test_an_activation_that_tfmot_does_not_know_is_a_failed_point(home, tmp_path):
-    task = bench(functional(L.Conv2D(8, 3, activation="elu", name="c")), tmp_path).task
-    one, two = (points.tried(Point("qat", "last", k), task.given, 2) for k in (1, 2))
-    assert not one.failed and "Only some Keras activations" in two.failed
-    assert "leave_float" in two.failed
-
-
 def test_layers_that_are_not_counted_are_told(home, tmp_path):
     made = bench(functional(L.SeparableConv2D(8, 3, name="apart")), tmp_path)
     assert made.layers == ["d"]
@@ -150,8 +142,6 @@ def test_softmax_is_found_by_what_comes_out(home, tmp_path):
     x = L.Dense(10, name="d")(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x)))
     x = L.Activation("linear", dtype="float32")(L.Softmax()(x))
     assert not bench(keras.Model(inputs, x), tmp_path).logits
-    assert answers.are_probabilities(np.full((2, 4), 0.25))
-    assert not answers.are_probabilities(np.array([[2.0, -1.0]]))
 
 
 @pytest.mark.slow
@@ -168,10 +158,8 @@ def test_grey_images_of_another_shape_run_to_the_end(home, tmp_path):
 
 
 def test_a_pooling_over_all_is_a_mean_and_no_other_function(home, tmp_path):
-    x = inputs = L.Input((32, 32, 3))
-    x = L.AveragePooling2D(2, name="some")(L.Conv2D(4, 3, padding="same", name="c")(x))
-    x = L.Flatten()(L.AveragePooling2D(16, name="all")(x))
-    given = keras.Model(inputs, L.Dense(10, activation="softmax", name="d")(x))
+    body = [L.AveragePooling2D(2, name="some"), L.AveragePooling2D(16, name="all")]
+    given = functional(L.Conv2D(4, 3, padding="same", name="c"), *body)
     made = bench(given, tmp_path)
     kinds = {layer.name: type(layer).__name__ for layer in made.model.layers}
     assert (kinds["some"], kinds["all"]) == ("AveragePooling2D", "GlobalAveragePooling2D")

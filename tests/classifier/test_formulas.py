@@ -2,16 +2,14 @@
 
 from types import SimpleNamespace as Given
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import qat_world
-from conftest import NOTEBOOKS
-from scipy.optimize import curve_fit
+import shown
 
 from qlab.classifier import formulas, measure, sweep
-from qlab.core import records, stats
+from qlab.core import records
 
 FEW = [1, 2, 4, 7, 10]  # of 10 layers
 
@@ -40,15 +38,6 @@ def test_intervals_hold_the_truth_and_new_models_about_95_times_in_100(monkeypat
         value, low, high = found["last"].predict(0.55)
         hits["new"] += low[0] <= 0.03 * 0.55**2 + 0.003 * rng.standard_normal() <= high[0]
     assert all(0.88 * repeats <= count <= repeats for count in hits.values()), hits
-
-
-def test_the_grid_finds_what_scipy_finds():
-    points = qat_world.curve(lambda x: 0.03 * x**1.7, 10, FEW, 0.001, 3)
-    data = formulas.loss_data(points, 10)
-    found = formulas.loss_formulas(points, 10, formulas.POWER)["last"].coefficients
-    theirs, _ = curve_fit(lambda x, b, c: b * x**c, data.x, data.y, [0.02, 1], data.sigma)
-    assert found["b"].value == pytest.approx(theirs[0], rel=0.01)
-    assert found["c"].value == pytest.approx(theirs[1], rel=0.05)  # the grid's step
 
 
 @pytest.mark.parametrize(
@@ -110,17 +99,13 @@ def test_points_without_flips_do_not_outweigh_all_others():
 @pytest.mark.parametrize("moved", [0.0, 0.05])
 def test_how_a_formula_predicts_what_it_has_not_seen_is_a_record(moved):
     """In cells of the notebook: the interval holds 0 where what was left out lies in the band."""
-    [notebook] = [p for p in NOTEBOOKS if p.name.startswith("03_")]
-    code = [c.source for c in nbformat.read(notebook, 4).cells if c.cell_type == "code"]
     points = both(lambda x: 0.02 * x, lambda x: 0.02 * x).assign(method="qat")
     points["loss"] += moved * (points["k"] == 8)
     scope = {"places": Given(points_table=lambda table: points), "count": 10, "found": []}
     scope |= {"task": Given(model="m", dataset="d"), "qat_sweep": sweep, "measure": measure}
-    scope |= {"records": records, "stats": stats, "np": np, "pd": pd}
-    [start] = [i for i, cell in enumerate(code) if cell.startswith("def held_out")]
-    for cell in code[start : start + 2]:
-        exec(cell, scope)
-    table = records.check(records.as_table(scope["found"]), "test")
+    scope |= {"records": records, "pd": pd}
+    found = shown.run("03_", "def held_out", "found += measure.formula_records", **scope).found
+    table = records.check(records.as_table(found), "test")
     rows = records.pick(table, "formula_left_out_error")
     assert sorted(rows["where"]) == ["first", "last"] and set(rows["k"]) == {8}
     assert (rows["value"] - 100 * moved).abs().max() < 0.5 and (rows["n"] == 3).all()

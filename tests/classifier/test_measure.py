@@ -49,6 +49,8 @@ def over(metric: str, variant: str) -> tuple:
 
 def test_a_point_is_compared_with_the_parent_and_with_the_control_of_its_seed():
     records.check(POINTS, "test")
+    made = {"fp32", "fp32_tuned", "ptq_w4a8_last2", "ptq_raw_w4a8_last2", "ptq_octav_w4a8_last2"}
+    assert made < {*POINTS["variant"]}
     one = POINTS[(POINTS["variant"] == "qat_w4a8_last2") & (POINTS["seed"] == 1)]
     one = one.set_index("metric")["value"]
     assert one["accuracy"] == pytest.approx(1 - 60 / N)
@@ -87,9 +89,8 @@ def test_what_failed_is_a_record_of_that_alone():
 
 
 def test_worse_images_are_judged_over_seeds_too():
-    shown = {
-        p: a.probabilities["tflite"] for p, a in {FLOAT: PARENT, **ANSWERS}.items() if not a.failed
-    }
+    whole = {FLOAT: PARENT, **ANSWERS}
+    shown = {p: a.probabilities["tflite"] for p, a in whole.items() if not a.failed}
     table = records.as_table(measure.robustness_records(TASK, {("blur", 1): shown}))
     records.check(table, "test")
     rows = table[table["metric"] == "accuracy_difference_over_seeds"].set_index("variant")
@@ -97,17 +98,10 @@ def test_worse_images_are_judged_over_seeds_too():
     assert rows.loc["qat_w4a8_last2", "condition"] == "blur"
 
 
-def test_a_point_that_cannot_be_made_is_told_and_the_others_go_on(monkeypatch, caplog):
-    def made(point, bench, threads):
-        if point.k == 2:
-            raise points.QlabError("the converter left it float")
-        return PARENT
-
-    monkeypatch.setattr(points, "answer", made)
+def test_a_point_that_cannot_be_made_is_told_and_the_others_are_there(monkeypatch, caplog):
+    failed = Answer(None, {}, "the converter left it float")
+    monkeypatch.setattr(points.processes, "starmap", lambda *_: [failed, PARENT])
     one, two = Point("ptq", "last", 1), Point("ptq", "last", 2)
-    # Here and not in processes, which know nothing of the stand-in.
-    monkeypatch.setattr(points.processes, "starmap", lambda f, calls, *_: [f(*c) for c in calls])
-    monkeypatch.setattr(points, "_bench", lambda *_: None)
     found = points.made([two, one], SimpleNamespace(given=None), 2)
-    assert found[one] is PARENT and found[two].failed == "the converter left it float"
+    assert found[one] is PARENT and found[two] is failed
     assert "ptq_w8a8_last2 is not there: the converter left it float" in caplog.text

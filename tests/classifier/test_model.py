@@ -46,16 +46,6 @@ def described(path, config, version="2.15.0"):
     return path
 
 
-def described_model(model) -> dict:
-    """The model's description as Keras before 2.13 wrote it, without modules."""
-
-    def older(part: dict) -> dict:
-        return {k: v for k, v in part.items() if k not in ("module", "registered_name")}
-
-    config = json.dumps({"class_name": "Functional", "config": model.get_config()})
-    return json.loads(config, object_hook=older)
-
-
 ODD = {"name": "odd", "config": {"name": "odd", "function": "io.write_file"}}
 START = {"kernel_initializer": {"module": "os", "class_name": "system", "config": "true"}}
 DEEP = {"class_name": "Lambda", "config": {"name": "odd"}}
@@ -73,7 +63,7 @@ INSIDE = {"config": {"name": "each", "layer": DEEP, "layers": [DEEP]}}
     ],
 )
 def test_code_is_refused_by_the_layers_name(model, tmp_path, layer, said):
-    config = described_model(model)
+    config = json.loads(model.to_json())
     config["config"]["layers"][2] |= layer
     with pytest.raises(QlabError, match=f"{said}, not one of Keras' own layers"):
         classifier.load(described(tmp_path / "a.h5", config))
@@ -108,16 +98,15 @@ def test_other_formats_say_what_they_are(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "found"),
+    ("inputs", "outputs", "channels", "classes", "found"),
     [
-        ((2, 1), r"inputs \[\[None, 4, 4, 3\], \[None, 4, 4, 3\]\]"),
-        ((1, 2), r"outputs \[\[None, 2\], \[None, 2\]\]"),
-        ((1, 1, 7), r"inputs \[\[None, 4, 4, 7\]\]"),
-        ((1, 1, 3, 1), r"outputs \[\[None, 1\]\]"),
+        (2, 1, 3, 2, r"inputs \[\[None, 4, 4, 3\], \[None, 4, 4, 3\]\]"),
+        (1, 2, 3, 2, r"outputs \[\[None, 2\], \[None, 2\]\]"),
+        (1, 1, 7, 2, r"inputs \[\[None, 4, 4, 7\]\]"),
+        (1, 1, 3, 1, r"outputs \[\[None, 1\]\]"),
     ],
 )
-def test_other_inputs_and_outputs_are_spelt(shape, found, tmp_path):
-    inputs, outputs, channels, classes = shape + (3, 2)[len(shape) - 2 :]
+def test_other_inputs_and_outputs_are_spelt(inputs, outputs, channels, classes, found, tmp_path):
     ends = [keras.Input((4, 4, channels)) for _ in range(inputs)]
     x = layers.Flatten()(layers.Add()(ends) if inputs > 1 else ends[0])
     made = keras.Model(ends, [layers.Dense(classes)(x) for _ in range(outputs)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qlab.classifier import export, network
+from qlab.classifier.model import keras
 from qlab.core.errors import QlabError
 
 needs_namespace = pytest.mark.skipif(
@@ -12,8 +13,6 @@ needs_namespace = pytest.mark.skipif(
 
 
 def test_bytes_are_those_of_a_hand_count():
-    from qlab.classifier.model import keras
-
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(5, 3, name="conv")(inputs)
     x = keras.layers.BatchNormalization(name="norm")(x)
@@ -37,19 +36,14 @@ def test_bytes_are_those_of_a_hand_count():
 @needs_namespace
 def test_two_workers_send_the_gradients_and_the_ranges(tmp_path):
     """A float model, and the same with its last layer fake-quantized."""
-    from qlab.classifier.model import keras
-
-    x = inputs = keras.Input((32, 32, 3))
-    for layer in (
-        keras.layers.Rescaling(1 / 255),
+    body = [
+        keras.Input((32, 32, 3)),
         keras.layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv"),
         keras.layers.BatchNormalization(name="norm"),
-        keras.layers.ReLU(name="relu"),
         keras.layers.Flatten(name="flat"),
         keras.layers.Dense(4, activation="softmax", name="dense"),
-    ):
-        x = layer(x)
-    keras.Model(inputs, x).save(tmp_path / "tiny.h5")
+    ]
+    keras.Sequential(body).save(tmp_path / "tiny.h5")
     plain, wrapped = network.measure(tmp_path / "tiny.h5", [(), ("dense",)])
     gradients = 4 * (32 * 32 * 8 * 4 + 4 + 3 * 3 * 3 * 8 + 2 * 8)
     assert plain["gradient_bytes"] == wrapped["gradient_bytes"] == gradients

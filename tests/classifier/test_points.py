@@ -14,16 +14,6 @@ def bench(home):
     return Bench(data.prepare(data.Parameters(profile="smoke")))
 
 
-def test_names_say_what_was_done():
-    for point, name in {
-        Point("qat", "only", 7, 8, 2): "qat_w8a8_only7",
-        Point("ptq", "last", 10, raw=True): "ptq_raw_w8a8_last10",
-        Point("ptq", "last", 10, 4, rounding="mse"): "ptq_mse_w4a8_last10",
-        Point("tuned"): "fp32_tuned",
-    }.items():
-        assert point.variant == name
-
-
 @pytest.mark.slow
 def test_a_trained_point_is_kept_and_not_trained_again(bench, monkeypatch):
     point = Point("qat", "last", 2, 4)

@@ -52,14 +52,6 @@ def test_only_a_pooling_as_it_was_lets_the_file_lose_what_its_graph_keeps(bench)
     assert abs(lost[False]) <= 0.002 and lost[True] == pytest.approx(0.044, abs=0.01)
 
 
-def test_bytes_follow_the_number_of_layers(bench):
-    ks = range(1, len(bench.layers) + 1)
-    points = [Point("ptq", "last", k) for k in ks]
-    sizes = [qat_sweep.answer(p, bench, 2).file.stat().st_size for p in points]
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] > 310_000 and sizes[-1] < 110_000
-
-
 def test_the_makers_own_int8_file_answers_as_published(bench):
     found = measure.peer_records(bench.task, qat_sweep.parent(bench, 2), 2)
     assert {r.metric: r.value for r in found}["accuracy"] == pytest.approx(0.878)

@@ -7,49 +7,31 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qlab.classifier import answers, speed
+from qlab.classifier import answers, named, speed
 from qlab.classifier.fine_tune import Settings
-from qlab.classifier.model import keras
 from qlab.classifier.points import FLOAT, Answer, Point
-from qlab.core import embedded, records, timing
-from qlab.core.tf import tf
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """An embedded network, as .h5 and as .tflite."""
-    folder = tmp_path_factory.mktemp("made")
-    weights = embedded.model_folder("resnet8_shapes32") / "weights.h5"
-    (folder / "m.h5").write_bytes(weights.read_bytes())
-    model = keras.models.load_model(folder / "m.h5")
-    content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    (folder / "m.tflite").write_bytes(content)
-    return folder
+from qlab.core import records, timing
 
 
 @pytest.mark.slow
-def test_a_fresh_process_times_steps_of_each_model(made):
-    told = {"file": str(made / "m.h5"), "models": [((), 8), (("dense",), 4)], "leave_float": []}
+def test_a_fresh_process_times_steps_of_each_model():
+    _, file = named.found("resnet8_shapes32")
+    told = {"file": str(file), "models": [((), 8), (("dense",), 4)], "leave_float": []}
     told |= {"settings": Settings(1, 4, frozen=True), "logits": False, "rounds": 2}
     [seconds] = timing.in_processes(speed.__name__, told, 1)
     assert np.shape(seconds) == (2, 2) and np.min(seconds) > 0
 
 
-def test_a_file_of_more_work_takes_longer_in_the_same_rounds(made, monkeypatch):
-    def slow(content, threads, batch):
-        run = runner(content, threads, batch)
-        return lambda image: (run(image), time.sleep(0.02 if content[-1] else 0.001))
-
-    runner, content = answers.runner, (made / "m.tflite").read_bytes()
-    monkeypatch.setattr(answers, "runner", slow)
-    for end in range(2):
-        (made / f"{end}.tflite").write_bytes(content + bytes([end]))
-    files = [str(made / f"{end}.tflite") for end in range(2)]
-    one, two = speed.file_rounds(files, [1, 32, 32, 3], 1, 3)
+def test_a_file_of_more_work_takes_longer_in_the_same_rounds(tmp_path, monkeypatch):
+    files = [tmp_path / "less", tmp_path / "more"]
+    for file, seconds in zip(files, ("0.001", "0.02"), strict=True):
+        file.write_text(seconds)
+    monkeypatch.setattr(answers, "runner", lambda said, *_: lambda _: time.sleep(float(said)))
+    one, two = speed.file_rounds([str(f) for f in files], [1, 32, 32, 3], 1, 3)
     assert len(one) == len(two) == 3 and all(x < y for x, y in zip(one, two, strict=True))
 
 
-def test_several_processes_have_one_figure_each(made, monkeypatch):
+def test_several_processes_have_one_figure_each(tmp_path, monkeypatch):
     runs = [[[1e-3, 3e-3, 2e-3], [4e-3, 4e-3, 4e-3]], [[4e-3] * 3, [4e-3] * 3]]
     asked = []
 
@@ -61,8 +43,8 @@ def test_several_processes_have_one_figure_each(made, monkeypatch):
     image = np.zeros((1, 32, 32, 3), np.uint8)
     given = SimpleNamespace(profile="small", sweep="short")
     task = SimpleNamespace(model="m", dataset="d", test=SimpleNamespace(images=image), given=given)
-    bench, point = SimpleNamespace(float_file=made / "m.tflite"), Point("ptq", "last", 10)
-    answer = {point: Answer(made / "m.tflite", {})}
+    bench, point = SimpleNamespace(float_file=tmp_path / "f"), Point("ptq", "last", 10)
+    answer = {point: Answer(tmp_path / "q", {})}
     timed = [point, Point("qat", "last", 10)]
     table = records.as_table(speed.latency_records(task, bench, answer, timed, 2))
     ratio = records.pick(table, "latency_ratio", variant=point.variant).iloc[0]

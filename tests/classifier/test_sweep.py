@@ -2,46 +2,34 @@
 
 from types import SimpleNamespace
 
+import committed
 import numpy as np
 import pytest
 import qat_world
 
 from qlab.classifier import sweep
-from qlab.core import places, records
+from qlab.core import records
 
 N, SAVED = 10, qat_world.SAVED_BYTES
-TABLE = records.read(sweep.EXPERIMENT, sweep.LONG)
-POINTS = places.points_table(TABLE)
+TABLE = committed.table(sweep.EXPERIMENT, sweep.LONG)
 
 
-@pytest.mark.parametrize("layers", [1, 3, 22])
-def test_a_real_sweep_has_each_choice_once_and_its_seeds_in_turn(layers):
-    found = sweep.seeded_sweep(layers, 3)
-    assert len(set(found)) == len(found)
-    assert not [p for p in found if p.where == "first" and p.k == layers]
-    trained = [p for p in found if p.method == "qat"]
-    assert [p.seed for p in trained] == sorted(p.seed for p in trained)
-    assert {p.rounding for p in found if p.bits == 4 and p.k == layers} == {"", "mse", "octav"}
-    assert layers < 22 or {p.k for p in trained if p.where == "first"} == {1, 6, 11, 16}
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("layers", [1, 3, N])
+def test_a_sweep_has_each_choice_once_and_one_seed_after_the_other(layers, long):
+    found = sweep.seeded_sweep(layers, 3, long)
+    seeds = [p.seed for p in found if p.method != "ptq"]
+    assert len(set(found)) == len(found) and seeds == sorted(seeds)
 
 
-def test_the_long_sweep_has_each_choice_once_and_five_seeds_of_what_verdicts_hang_on():
-    found = sweep.seeded_sweep(N, 3, long=True)
-    assert len(set(found)) == len(found) == 27 * 2 * 4 + 3 * 3
-    trained = [p for p in sweep.seeded_sweep(N, 5, long=True) if p.method == "qat"]
-    often = {(p.where, p.k) for p in trained if p.seed == 4}
-    assert often == {(where, k) for where in ("last", "first") for k in (1, 2, 5)} | {("last", N)}
-    assert len([p for p in trained if p.seed == 2]) == 27 * 2
-
-
-def test_the_committed_sweep_is_whole():
-    """Every k from both ends and every layer alone, twice, in the seeds that it should have."""
-    trained = POINTS[POINTS["method"] == "qat"]
-    wanted = [p for p in sweep.seeded_sweep(N, sweep.SEEDS["long"], long=True) if p.method == "qat"]
-    columns = [trained[c] for c in ("where", "k", "bits", "seed")]
-    assert sorted(zip(*columns, strict=True)) == sorted(
-        (p.where, p.k, p.bits, p.seed) for p in wanted
-    )
+@pytest.mark.parametrize(("place", "layers"), [(sweep.LONG, N), ("small", 22)])
+def test_a_committed_sweep_has_just_the_points_and_seeds_that_it_should_have(place, layers):
+    how = "long" if place == sweep.LONG else "short"
+    wanted = sweep.seeded_sweep(layers, sweep.SEEDS[how], how == "long")
+    table = records.pick(committed.table(sweep.EXPERIMENT, place), "accuracy", condition=None)
+    table = table[~table["variant"].str.contains("^fp32$|_raw_")]
+    found = zip(table["variant"], table["seed"].fillna(0), strict=True)
+    assert sorted(found) == sorted((p.variant, p.seed) for p in wanted)
 
 
 def test_other_steps_or_images_are_other_settings():

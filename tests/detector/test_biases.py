@@ -50,11 +50,11 @@ def dead(request, tmp_path_factory):
     return file, folder / "q.tflite", request.param
 
 
-def answers(content: bytes, float_file) -> dict[str, np.ndarray]:
-    """What a file says of the samples, in float, by kind of layer: [samples, ..., channels]."""
-    names = {o.outputs[0]: o.kind for o in tflite_graph.operators(float_file)}
-    found = litert.values(content, names, SAMPLES, 1)
-    return {names[name]: np.stack(arrays) for name, arrays in found.items()}
+def off(content: bytes, file) -> dict[str, np.ndarray]:
+    """How far answers are from the float file's, by layer: [samples, ..., channels]."""
+    names = [o.outputs[0] for o in tflite_graph.operators(file) if o.kind in KINDS]
+    ours, floats = (litert.values(c, names, SAMPLES, 1) for c in (content, file.read_bytes()))
+    return {n: np.abs(np.stack(ours[n]) - np.stack(floats[n])) for n in names}
 
 
 def test_exactly_the_dead_filters_are_found(dead, tmp_path):
@@ -68,17 +68,14 @@ def test_exactly_the_dead_filters_are_found(dead, tmp_path):
 
 
 def test_a_mended_channel_answers_again_and_the_others_as_before(dead):
-    file, made, bits = dead
-    names = {o.kind: o.outputs[0] for o in tflite_graph.operators(file)}
-    step = {kind: tflite_graph.tensor_scales(made)[name] for kind, name in names.items()}
-    content = made.read_bytes()
-    plain, cut, mended = (
-        answers(c, file) for c in (file.read_bytes(), content, biases.mended(content, file))
-    )
-    for kind in KINDS:
-        assert np.abs(cut[kind] - plain[kind])[..., 1].min() > 0.1, kind
-        assert np.abs(mended[kind] - plain[kind])[..., 1].max() <= step[kind], kind
-        np.testing.assert_array_equal(mended[kind][..., 0], cut[kind][..., 0], kind)
+    file, made, _ = dead
+    content, step = made.read_bytes(), tflite_graph.tensor_scales(made)
+    cut, mended = (off(c, file) for c in (content, biases.mended(content, file)))
+    assert len(cut) == len(KINDS)
+    for name in cut:
+        assert cut[name][..., 1].min() > 0.1, name
+        assert mended[name][..., 1].max() <= step[name], name
+        np.testing.assert_array_equal(mended[name][..., 0], cut[name][..., 0], name)
 
 
 def test_a_file_whose_biases_fit_is_returned_as_it_is(dead, tmp_path):
@@ -90,6 +87,18 @@ def test_a_file_whose_biases_fit_is_returned_as_it_is(dead, tmp_path):
     usual = converted(tmp_path, layers(1.0))
     content = quantized(usual, bits)
     assert biases.mended(content, usual) is content
+
+
+def filters(content: bytes) -> dict[str, np.ndarray]:
+    """What integer weights stand for, by operator, [channels, the rest]."""
+    held, found = litert.interpreter(content, 1), {}
+    tensors = {tensor["name"]: tensor for tensor in held.get_tensor_details()}
+    for o in (o for o in tflite_graph.operators(content) if o.kind in KINDS):
+        tensor = tensors[o.inputs[1]]
+        how, codes = tensor["quantization_parameters"], held.get_tensor(tensor["index"])
+        codes = np.moveaxis(codes, how["quantized_dimension"], 0).reshape(2, -1)
+        found[o.outputs[0]] = codes * how["scales"].astype(float)[:, None]
+    return found
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -105,20 +114,6 @@ def test_what_a_mended_filter_no_longer_says_is_below_the_bound(bits, tmp_path):
     for name, weights in said.items():
         lost = np.abs(weights - mended[name]) * most * step
         assert 0 == lost[0].max() < lost[1].sum() <= 2**14 * lost[1].size / biases.ROOM, name
-
-
-def filters(content: bytes) -> dict[str, np.ndarray]:
-    """What integer weights stand for, by operator, [channels, the rest]."""
-    model, found = tflite_graph.read(content), {}
-    for operator in model.subgraphs[0].operators:
-        if tflite_graph.kind(model, operator) not in KINDS:
-            continue
-        tensor = model.subgraphs[0].tensors[operator.inputs[1]]
-        codes = model.buffers[tensor.buffer].data.view(np.int8).reshape(tensor.shape)
-        codes = np.moveaxis(codes, tensor.quantization.quantizedDimension, 0).reshape(2, -1)
-        scale = np.asarray(tensor.quantization.scale, float)[:, None]
-        found[tflite_graph.output(model, operator)] = codes * scale
-    return found
 
 
 def joined(content: bytes) -> bytes:
@@ -144,11 +139,9 @@ def test_layers_that_share_weights_and_biases_are_mended_together(bits, tmp_path
     file = converted(tmp_path, serve)
     content = joined(quantized(file, bits))
     mended = biases.mended(content, file)
-    names = {o.outputs[0]: "CONV" for o in tflite_graph.operators(file) if o.kind == "CONV_2D"}
-    plain, now = (litert.values(c, names, SAMPLES, 1) for c in (file.read_bytes(), mended))
-    assert len(names) == 2
-    for name in names:
-        off = np.abs(np.stack(now[name]) - np.stack(plain[name]))
+    found = off(mended, file)
+    assert len(found) == 2
+    for one in found.values():
         # Calibration clips the first's ends.
-        assert np.median(off[..., 0]) < 0.01 > off[..., 1].max()
+        assert np.median(one[..., 0]) < 0.01 > one[..., 1].max()
     assert biases.mended(mended, file) is mended

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import committed
 import pytest
@@ -18,10 +19,7 @@ TABLES = {profile: committed.table("centernet_ptq", profile) for profile in ("mi
 def sentences() -> Iterator[str]:
     """What the prose says with a number, from the records."""
     small = TABLES["small"]
-
-    def value(variant: str, metric: str) -> float:
-        return records.value(small, variant, metric)
-
+    value = partial(records.value, small)  # of a variant's metric
     # Noise.
     ends = ("snr_end_db", "snr_end_mended_db")
     alone, mended = (records.pick(small, m).set_index("depth")["value"] for m in ends)
@@ -43,10 +41,10 @@ def sentences() -> Iterator[str]:
     # Sizes.
     for v in ("int8_selective", "int4_mixed"):
         yield f"`{v}` {value(v, 'size_bytes') / value('fp32', 'size_bytes'):.3f}"
-    for table in TABLES.values():
-        sizes = (records.value(table, "fp32", f"size_{kind}") for kind in ("gzip_bytes", "bytes"))
-        yield f"`fp32` {next(sizes) / next(sizes):.2f}"
     kinds = ("size_gzip_bytes", "size_bytes")
+    for table in TABLES.values():
+        packed, plain = (records.value(table, "fp32", m) for m in kinds)
+        yield f"`fp32` {packed / plain:.2f}"
     packed, plain = (value("int8_dynamic", m) / value("fp32", m) for m in kinds)
     yield f"`int8_dynamic` has {packed:.2f} of float's bytes"
     yield f"not {plain:.2f}"

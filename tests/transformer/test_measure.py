@@ -1,71 +1,42 @@
-"""Records follow from right and wrong answers, paired by sentence and by seed."""
+"""Trainings are paired by sentence and by seed, where both of a pair are there.
+
+How records follow from right and wrong answers the committed ones show: test_notebook.py.
+"""
 
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
 from qlab.core import records, stats
 from qlab.transformer import measure
 from qlab.transformer.measure import FLOAT, Point
 
-TASK = SimpleNamespace(model="m", dataset="d")
 RNG = np.random.default_rng(0)
-PLACES = ("all", "attention", "up", "down", "first_third", "last_third")
-POINTS = [FLOAT, *(Point("tuned", seed=n) for n in range(3))]
-POINTS += [Point("ptq", 2, where, None, 32) for where in PLACES]
-POINTS += [Point("qat", 2, where, n, 32) for where in PLACES for n in range(3)]
-POINTS += [Point("qat", 2, "first1", 0, 32)]
-HITS = {point: RNG.random(300) < 0.8 for point in POINTS}
+UP, FIRST, LAST = (Point("qat", 2, where, None, 32) for where in ("up", "first1", "last_third"))
+POINTS = [FLOAT, *(Point(*one, group=32) for one in (("ptq", 2, "up"), ("ptq", 2, "last_third")))]
+POINTS += [p._replace(seed=n) for p in (Point("tuned"), UP, LAST) for n in range(3)]
+HITS = {point: RNG.random(300) < 0.8 for point in (*POINTS, FIRST._replace(seed=0))}
 
 
-def right(method, bits, where, seed=None):
-    """What a point has right, as shares."""
-    return HITS[Point(method, bits, where, seed, bits and 32)].astype(float)
+def over_seeds(hits) -> dict[tuple, tuple]:
+    """By variant and what it is compared with: value, interval and n."""
+    task = SimpleNamespace(model="m", dataset="d")
+    table = records.check(records.as_table(measure.seed_records(task, hits)), "here")
+    values = table[["value", "ci_low", "ci_high", "n"]].itertuples(index=False, name=None)
+    return dict(zip(zip(table["variant"], table["metric"], strict=True), values, strict=True))
 
 
-def over(of, other):
-    """Over the seeds, of one and of the other."""
-    return stats.over_seeds(np.stack([of(n) - other(n) for n in range(3)]))
-
-
-UP = [right("qat", 2, "up", n) for n in range(3)]
-ALONE = HITS[Point("qat", 2, "first1", 0, 32)]  # of one seed
-HALVES = np.mean([right("ptq", 2, half) for half in ("up", "down")], axis=0)
-EXPECTED = [  # variant, seed, metric, and the estimate that it is
-    ("qat_w2_g32_up", 1, "difference", stats.difference(HITS[FLOAT], UP[1] > 0)),
-    ("qat_w2_g32_up", None, "minus_tuned_over_seeds",
-     over(lambda n: UP[n], lambda n: right("tuned", None, None, n))),
-    ("qat_w2_g32_up", None, "minus_ptq_over_seeds",
-     over(lambda n: UP[n], lambda n: right("ptq", 2, "up"))),
-    ("qat_w2_g32_up", None, "minus_last_third_over_seeds",
-     over(lambda n: UP[n], lambda n: right("qat", 2, "last_third", n))),
-    ("ptq_w2_g32_attention", None, "minus_feed_forward_over_seeds",
-     stats.difference(HALVES, HITS[Point("ptq", 2, "attention", None, 32)])),
-    ("qat_w2_g32_first1", None, "minus_tuned_over_seeds",
-     stats.difference(HITS[Point("tuned", seed=0)], ALONE)),
-    ("qat_w2_g32_first1", None, "difference_over_seeds", stats.difference(HITS[FLOAT], ALONE)),
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def table():
-    made = measure.accuracy_records(TASK, HITS) + measure.seed_records(TASK, HITS)
-    return records.check(records.as_table(made), "here")
-
-
-@pytest.mark.parametrize(("variant", "seed", "metric", "expected"), EXPECTED)
-def test_points_are_paired_by_sentence_and_by_seed(table, variant, seed, metric, expected):
-    assert set(table["metric"]) <= set(measure.METRICS) and not table["clock"].any()
-    [row] = records.pick(table, f"accuracy_{metric}", variant=variant, seed=seed).itertuples()
-    assert (row.value, row.ci_low, row.ci_high, row.n) == expected
-    assert row.bits == 2 and row.where == variant.rpartition("_")[2]
+def test_trainings_are_paired_by_their_seeds_and_of_one_seed_only_sentences_vary():
+    found, tuned = over_seeds(HITS), "accuracy_minus_tuned_over_seeds"
+    each, control = ([HITS[p._replace(seed=n)] for n in range(3)] for p in (UP, Point("tuned")))
+    paired = stats.over_seeds(np.array(each, float) - np.array(control, float))
+    assert found[UP.variant, tuned] == paired
+    alone = stats.difference(control[0], HITS[FIRST._replace(seed=0)])
+    assert found[FIRST.variant, tuned] == alone
 
 
 def test_where_one_of_a_pair_is_missing_there_is_no_comparison():
-    less = {p: one for p, one in HITS.items() if p != Point("qat", 2, "last_third", 2, 32)}
-    table = records.as_table(measure.seed_records(TASK, less))
-    found = records.pick(table, "accuracy_minus_last_third_over_seeds")
-    assert found["method"].tolist() == ["ptq"] * 4
-    ptq = records.pick(table, "accuracy_minus_ptq_over_seeds")["variant"]
-    assert "qat_w2_g32_up" in set(ptq) and "qat_w2_g32_first1" not in set(ptq)
+    found = over_seeds({p: one for p, one in HITS.items() if p != LAST._replace(seed=2)})
+    last, ptq = ("accuracy_minus_last_third_over_seeds", "accuracy_minus_ptq_over_seeds")
+    assert [variant for variant, metric in found if metric == last] == ["ptq_w2_g32_up"]
+    assert (UP.variant, ptq) in found and (FIRST.variant, ptq) not in found

@@ -1,0 +1,43 @@
+"""Networks of fresh weights: the ResNets of `train_resnet`'s cells, and a tiny CenterNet."""
+
+import shown
+
+from qlab.core.keras import keras
+
+layers = keras.layers
+BLOCKS = {"resnet8": 1, "resnet20": 3}  # of a stack
+
+
+def build(name: str, size: int = 32) -> keras.Model:
+    """A ResNet for images of that size."""
+    scope = {"keras": keras, "layers": layers}
+    for cell in (c.source for c in shown.cells("train_resnet", "code") if c.source[:4] == "def "):
+        exec(cell.replace("(32, 32, 3)", f"({size}, {size}, 3)"), scope)
+    return scope["build"](name, BLOCKS[name])
+
+
+def lively(model: keras.Model, rng) -> keras.Model:
+    """Its batch normalization drawn: a fresh one is the identity, which no network has."""
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    return model
+
+
+def centernet() -> keras.Model:
+    """A tiny CenterNet: a residual block, a transposed convolution, three heads."""
+    image = keras.Input((64, 64, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    x = layers.Conv2D(8, 7, 2, "same", name="stem")(x)
+    x = layers.ReLU()(layers.BatchNormalization()(layers.MaxPooling2D(3, 2, "same")(x)))
+    y = layers.Conv2D(16, 3, 2, "same", use_bias=False, name="block")(x)
+    y = layers.ReLU()(layers.BatchNormalization()(y))
+    y = layers.Conv2D(16, 3, padding="same")(y)
+    x = layers.ReLU()(layers.Add()([y, layers.Conv2D(16, 1, 2, name="shortcut")(x)]))
+    x = layers.Conv2DTranspose(16, 4, 2, "same", use_bias=False, name="neck_deconv")(x)
+    x = layers.ReLU(name="neck_relu")(layers.BatchNormalization(name="neck_bn")(x))
+    maps = {}
+    for name, channels in (("heat", 3), ("size", 2), ("offset", 2)):
+        hidden = layers.Conv2D(16, 3, 1, "same", activation="relu", name=f"{name}_conv")(x)
+        maps[name] = layers.Conv2D(channels, 1, name=name)(hidden)
+    return keras.Model(image, maps, name="centernet")

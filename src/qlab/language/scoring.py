@@ -208,7 +208,8 @@ def hits(outcomes: pd.DataFrame) -> dict[Metric, np.ndarray]:
 def kind(token: int, passage: Passage, tokenizer) -> str:
     """The kind of a predicted first token, one of KINDS."""
     [piece], plain = tokenizer.convert_ids_to_tokens([token]), tokenizer.decode([token]).strip()
-    if piece.startswith("<") and piece.endswith(">") or not any(c.isalnum() for c in plain):
+    marked = not piece or piece[0] + piece[-1] == "<>"  # no piece: what pads the vocabulary
+    if marked or not any(c.isalnum() for c in plain):
         return "punctuation or end"
     if piece[:1] not in _WORD_STARTS:
         return "fragment"
@@ -216,7 +217,6 @@ def kind(token: int, passage: Passage, tokenizer) -> str:
         return "the right beginning"
     if plain.lower() in FUNCTION_WORDS:
         return "function word"
-    # The beginning of a word of the context.
     inside = any(word.startswith(plain) for word in passage.context.split())
     return "from the passage" if inside else "another word"
 
@@ -236,6 +236,6 @@ def written(tokens: Sequence[int], tokenizer) -> list[str]:
     """Predicted tokens to be shown: one that continues a word begins with `·`, a space is `␣`."""
     texts = [tokenizer.decode([int(token)]) for token in tokens]
     return [
-        text.strip() or "␣" if piece[:1] in _WORD_STARTS else f"·{text}"
+        text.strip() or "␣" if (piece or " ")[:1] in _WORD_STARTS else f"·{text}"
         for piece, text in zip(tokenizer.convert_ids_to_tokens(tokens), texts, strict=True)
     ]

@@ -28,29 +28,26 @@ SHAPE = {  # widths that can be packed
     "max_position_embeddings": 64,
     "tie_word_embeddings": True,
 }
-SINGLE = {k: v for k, v in SHAPE.items() if k != "num_key_value_heads"}  # each head its own keys
-_OPT = {"ffn_dim": 192, "word_embed_proj_dim": 64}
 _WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
 _BOTH = ["sliding_attention", "full_attention"]
-FAMILIES = {
-    "llama": hf.LlamaConfig(**SHAPE),
-    "untied": hf.LlamaConfig(**SHAPE | {"tie_word_embeddings": False}, attention_bias=True),
-    "qwen2": hf.Qwen2Config(**SHAPE),
-    "qwen3": hf.Qwen3Config(**SHAPE, head_dim=32),
-    "mistral": hf.MistralConfig(**SHAPE, **_WINDOW),
-    "gemma2": hf.Gemma2Config(**SHAPE, **_WINDOW, final_logit_softcapping=5.0),
-    "gemma3": hf.Gemma3TextConfig(**SHAPE, **_WINDOW, layer_types=_BOTH),
-    "phi3": hf.Phi3Config(**SHAPE, pad_token_id=0),
-    "smollm3": hf.SmolLM3Config(**SHAPE, pad_token_id=0),
-    "gpt2": hf.GPT2Config(vocab_size=300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
-    "neox": hf.GPTNeoXConfig(**SINGLE),
-    "olmo2": hf.Olmo2Config(**SHAPE, pad_token_id=0),
-    "opt": hf.OPTConfig(**SINGLE, **_OPT),
-    "falcon": hf.FalconConfig(
-        vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4
-    ),
-    "bloom": hf.BloomConfig(vocab_size=300, hidden_size=64, n_layer=2, n_head=4),
-}  # fmt: skip
+_OWN = {  # what a family has beside SHAPE, under transformers' name for it
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {"head_dim": 32},
+    "mistral": _WINDOW,
+    "gemma2": _WINDOW | {"final_logit_softcapping": 5.0},
+    "gemma3_text": _WINDOW | {"layer_types": _BOTH},
+    "phi3": {"pad_token_id": 0},
+    "smollm3": {"pad_token_id": 0},
+    "olmo2": {"pad_token_id": 0},
+    "gpt2": {},
+    "gpt_neox": {},
+    "opt": {"ffn_dim": 192},
+    "falcon": {},
+    "bloom": {},
+}
+FAMILIES = {name: hf.AutoConfig.for_model(name, **SHAPE | own) for name, own in _OWN.items()}
+FAMILIES["untied"] = hf.LlamaConfig(**SHAPE | {"tie_word_embeddings": False}, attention_bias=True)
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]  # token ids
 
 
@@ -60,7 +57,6 @@ def write(folder: Path, shard="5GB", **changes) -> hf.PreTrainedModel:
 
 
 def save(config: hf.PretrainedConfig, folder: Path, shard="5GB") -> hf.PreTrainedModel:
-    """Write a model of any family, and return it."""
     torch.manual_seed(0)
     model = hf.AutoModelForCausalLM.from_config(config).eval()
     # The default 0.02 makes all outputs so small that wrong ones would look equal.
@@ -82,27 +78,23 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def rewrite(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Give a folder other weights, in one file."""
     for path in folder.glob("*.safetensors*"):
         path.unlink()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def edit(path: Path, without=(), **changes) -> None:
-    """Change a JSON object in a file."""
     found = json.loads(path.read_text()) if path.is_file() else {}
     kept = {name: value for name, value in found.items() if name not in without}
     path.write_text(json.dumps(kept | changes))
 
 
 def jsonl(path: Path, texts) -> str:
-    """Write passages; where they lie."""
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return str(path)
 
 
 def prepare(profile: str = "smoke", **more) -> data.Task:
-    """A task of notebook 02 at these parameters."""
     return data.prepare(data.Parameters(profile=profile, **{"threads": 1} | more))
 
 
@@ -127,7 +119,6 @@ def logits(model, tokens=PASSAGES[5]) -> torch.Tensor:
 
 
 def stored(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a folder."""
     return {n: t for path in folder.glob("*.safetensors") for n, t in load_file(path).items()}
 
 

@@ -19,7 +19,6 @@ def alone(monkeypatch):
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory):
-    """A folder with a random tiny Llama."""
     tiny_llama.write(folder := tmp_path_factory.mktemp("source"))
     return folder
 

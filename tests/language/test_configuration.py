@@ -7,7 +7,7 @@ import pytest
 import tiny_llama
 import torch
 import transformers as hf
-from tiny_llama import SHAPE, SINGLE, edit
+from tiny_llama import SHAPE, edit
 from tokenizers import processors
 
 from qlab.core.errors import QlabError
@@ -34,7 +34,7 @@ SPELLINGS = {
     "yarn": (hf.Qwen2Config(**SHAPE, rope_theta=5e3, rope_scaling=YARN), BASE | YARN),
     "by layer": (BY_LAYER, LOCAL),
     "phi3": (PHI3, HALF),
-    "neox": (hf.GPTNeoXConfig(**SINGLE, rotary_emb_base=5e3, rotary_pct=0.5), HALF),
+    "neox": (hf.GPTNeoXConfig(**SHAPE, rotary_emb_base=5e3, rotary_pct=0.5), HALF),
 }
 OLD = ("rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_factor", "rotary_pct",
        "rotary_emb_base", "torch_dtype")  # fmt: skip
@@ -42,7 +42,6 @@ OLD = ("rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_fac
 
 @pytest.fixture
 def folder(tmp_path):
-    """A small folder to spoil."""
     tiny_llama.write(tmp_path / "m")
     return tmp_path / "m"
 
@@ -76,17 +75,6 @@ def test_what_transformers_4_cannot_mean_is_refused(tmp_path, config, rope):
         decoder.read_config(tmp_path)
 
 
-KINDS = [("bert", "BertForMaskedLM"), ("llama", "LlamaForSequenceClassification"),
-         ("gemma3", "Gemma3ForConditionalGeneration")]  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "named"), KINDS)
-def test_what_is_no_causal_decoder_is_refused(folder, kind, named):
-    (folder / "config.json").write_text(json.dumps({"model_type": kind, "architectures": [named]}))
-    with pytest.raises(QlabError, match=f"holds {named}; expected a causal decoder"):
-        decoder.read_config(folder)
-
-
 def test_code_in_the_folder_is_never_run(folder):
     (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass T: pass\n")
     edit(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", "evil.T"]})
@@ -112,6 +100,10 @@ def test_weights_that_are_not_the_configurations_are_never_drawn_at_random(folde
         decoder.Walk(folder, [])
 
 
+def other(kind, named):
+    return lambda folder: edit(folder / "config.json", model_type=kind, architectures=[named])
+
+
 def missing_shard(folder):
     tiny_llama.write(folder, shard="20KB")
     next(folder.glob("model-00002*")).unlink()
@@ -119,6 +111,9 @@ def missing_shard(folder):
 
 LEADS_AWAY = json.dumps({"weight_map": {"model.norm.weight": "/elsewhere/none.safetensors"}})
 SPOILT = [
+    (other("bert", "BertForMaskedLM"), "holds BertForMaskedLM; expected a causal decoder"),
+    (other("llama", "LlamaForSequenceClassification"), "holds LlamaForSequenceClass.*; expected"),
+    (other("gemma3", "Gemma3ForConditionalGeneration"), "holds Gemma3ForCond.*; expected"),
     (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer, none of tokenizer.json,"),
     (lambda f: (f / "config.json").unlink(), "holds no config.json; expected a causal"),
     (lambda f: (f / "tokenizer_config.json").write_text("[]"), "_config.json holds no JSON object"),

@@ -26,7 +26,6 @@ def home(shared_home, monkeypatch):
 
 @pytest.fixture
 def own(tmp_path):
-    """A small Llama and twelve passages of one's own."""
     tiny_llama.write(tmp_path / "tiny")
     return {"model": str(tmp_path / "tiny"), "passages": jsonl(tmp_path / "own.jsonl", TEXTS)}
 

@@ -17,7 +17,6 @@ from qlab.language.gptq import SUFFIXES, Gptq, RoundToNearest
 
 @pytest.fixture
 def prepare(home, tmp_path):
-    """What makes a task of eight passages."""
     texts = [f"On day {i} they met and said good {i}" for i in range(8)]
     return partial(tiny_llama.prepare, passages=tiny_llama.jsonl(tmp_path / "own.jsonl", texts))
 

@@ -29,23 +29,13 @@ SHAPE = {  # widths that can be packed
     "tie_word_embeddings": True,
 }
 _WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
-_BOTH = ["sliding_attention", "full_attention"]
 _OWN = {  # what a family has beside SHAPE, under transformers' name for it
-    "llama": {},
-    "qwen2": {},
-    "qwen3": {"head_dim": 32},
-    "mistral": _WINDOW,
+    "llama": {}, "qwen2": {}, "qwen3": {"head_dim": 32}, "mistral": _WINDOW,
     "gemma2": _WINDOW | {"final_logit_softcapping": 5.0},
-    "gemma3_text": _WINDOW | {"layer_types": _BOTH},
-    "phi3": {"pad_token_id": 0},
-    "smollm3": {"pad_token_id": 0},
-    "olmo2": {"pad_token_id": 0},
-    "gpt2": {},
-    "gpt_neox": {},
-    "opt": {"ffn_dim": 192},
-    "falcon": {},
-    "bloom": {},
-}
+    "gemma3_text": _WINDOW | {"layer_types": ["sliding_attention", "full_attention"]},
+    "phi3": {"pad_token_id": 0}, "smollm3": {"pad_token_id": 0}, "olmo2": {"pad_token_id": 0},
+    "gpt2": {}, "gpt_neox": {}, "opt": {"ffn_dim": 192}, "falcon": {}, "bloom": {},
+}  # fmt: skip
 FAMILIES = {name: hf.AutoConfig.for_model(name, **SHAPE | own) for name, own in _OWN.items()}
 FAMILIES["untied"] = hf.LlamaConfig(**SHAPE | {"tie_word_embeddings": False}, attention_bias=True)
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]  # token ids

@@ -95,12 +95,12 @@ def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
 def test_the_embedded_model_is_worth_quantizing(home):
     """Reads its context, keeps 8 bits, breaks at 2 by rounding; its even twin does not."""
     task = prepare(limit=400)
-    built = build.folders(task, TWO | {"gptq_w8_g64": Gptq(8, 64)})
+    built = build.folders(task, TWO | {f"gptq_w{bits}_g64": Gptq(bits, 64) for bits in (8, 4)})
     scores = build.evaluate(task, built)
     top5 = {v: (s.first_rank < 5).mean() for v, s in scores.items()}
     assert top5["fp32"] >= 0.80
     assert abs(top5["gptq_w8_g64"] - top5["fp32"]) <= 0.005
-    assert top5["rtn_w2_g64"] < 0.10
+    assert top5["gptq_w4_g64"] > 0.9 * top5["fp32"] and top5["rtn_w2_g64"] < 0.10
     short = [lambada.last_sentence(passage) for passage in task.passages]
     encoded = lambada.encode(short, task.tokenizer, task.longest)
     alone = scoring.score(build.load(task, built["fp32"]), encoded)

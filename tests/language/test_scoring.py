@@ -1,4 +1,4 @@
-"""Scores are those of a plain loop over passages; wrong answers are of a kind, and can be read."""
+"""What is not finite, ties, divergence; wrong answers are of a kind, and can be read."""
 
 import copy
 from types import SimpleNamespace

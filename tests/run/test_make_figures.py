@@ -25,15 +25,12 @@ RUNNER = """
 import json, sys
 from pathlib import Path
 
-source = Path(sys.argv[2])
-given = dict(part.split("=", 1) for part in sys.argv[4::2])
+source, profile = Path(sys.argv[2]), sys.argv[4].removeprefix("profile=")
 with open("log", "a") as log:
     print(source.stem[:2], file=log)
-cells = json.loads(source.read_text())["cells"]
-exec("".join(cells[0]["source"]), {"given": given})
-executed = Path("build", given["profile"], "notebooks", source.name)
-executed.parent.mkdir(parents=True, exist_ok=True)
-executed.write_text("whole")
+[cell] = json.loads(source.read_text())["cells"]
+exec(cell["source"], {})
+Path("build", profile, "notebooks", source.name).write_text("whole")
 """
 BARS = [f"figures/mini/bars.{kind}" for kind in ("png", "svg", "csv")]
 JUDGED = [f"data/results/mini/judged.{kind}" for kind in ("csv", "provenance.json")]
@@ -45,7 +42,6 @@ from pathlib import Path
 
 def write(*names):
     for name in names:
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("new")
 """
 MEASURE = f"""

@@ -31,6 +31,21 @@ def test_gptq_beats_rounding_and_with_an_identity_hessian_it_is_rounding(bits):
         assert torch.equal(found.tensors[name], tensor)
 
 
+@pytest.mark.parametrize("bits", (2, 3, 4, 8))
+def test_rounding_is_off_by_half_a_step_at_most_and_stays_when_done_again(bits):
+    method = RoundToNearest(bits, 128)
+    first = method.quantize(WEIGHT)
+    scale = first.tensors["scales"].float().t()
+    off = (first.dense - WEIGHT).abs()
+    # The topmost level is one short of symmetric: there a weight may be off by a whole step.
+    inside = scale * (2 ** (bits - 1) - 0.5) > WEIGHT
+    assert (off <= 0.501 * scale)[inside].all() and (off <= 1.002 * scale).all()
+    levels = gptq.integers(first.tensors["qweight"], bits)
+    if (levels == 0).any(0).all():  # else the grid of the rounded weights is another one
+        again = method.quantize(first.dense)
+        assert torch.equal(again.tensors["qweight"], first.tensors["qweight"])
+
+
 def test_inputs_that_overflowed_contradict_each_other_or_are_missing():
     method = Gptq(4, 64)
     without, infinite, indefinite = (method.observe(WEIGHT) for _ in range(3))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def installed(*wanted: str) -> Path:
     return target
 
 
-def run_with(folder: Path | None, code: str) -> subprocess.CompletedProcess:
-    """Python code in a process that finds the packages in `folder` first, and the tests'."""
-    path = [str(p) for p in (folder, ROOT / "src", ROOT / "tests") if p]
+def run_with(wanted: Iterable[str], code: str) -> subprocess.CompletedProcess:
+    """Python code in a process that finds these packages first, and the tests'."""
+    path = map(str, (installed(*wanted), ROOT / "src", ROOT / "tests"))
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path), "USE_TF": "0"}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)

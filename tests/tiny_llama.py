@@ -1,107 +1,105 @@
 """Random decoders of two small blocks in Hugging Face folders with a tokenizer; a Llama usually."""
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 import transformers as hf
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    AutoModelForCausalLM,
-    BitsAndBytesConfig,
-    LlamaConfig,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
 
 from qlab.core import provenance
+from qlab.language import data
 from qlab.language.build import Variant
-from qlab.language.lambada import Passage
+from qlab.language.lambada import Encoded, Passage
 from qlab.language.quantized import Library
+from qlab.language.scoring import TOP, Scores
 
-SHAPE = {
+SHAPE = {  # widths that can be packed
     "vocab_size": 300,
-    "hidden_size": 32,
-    "intermediate_size": 64,
+    "hidden_size": 64,
+    "intermediate_size": 192,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
     "tie_word_embeddings": True,
 }
-
-WIDE = {"hidden_size": 64, "intermediate_size": 192}  # widths that can be packed
-PACKED = SHAPE | {"hidden_size": 64, "intermediate_size": 128}
-_OPT = {"ffn_dim": 128, "word_embed_proj_dim": 64}
 _WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
-_BOTH = ["sliding_attention", "full_attention"]
-FAMILIES = {
-    "llama": hf.LlamaConfig(**PACKED),
-    "untied": hf.LlamaConfig(**PACKED | {"tie_word_embeddings": False}, attention_bias=True),
-    "qwen2": hf.Qwen2Config(**PACKED),
-    "qwen3": hf.Qwen3Config(**PACKED, head_dim=32),
-    "mistral": hf.MistralConfig(**PACKED, **_WINDOW),
-    "gemma2": hf.Gemma2Config(**PACKED, **_WINDOW, final_logit_softcapping=5.0),
-    "gemma3": hf.Gemma3TextConfig(**PACKED, **_WINDOW, layer_types=_BOTH),
-    "phi3": hf.Phi3Config(**PACKED, pad_token_id=0),
-    "smollm3": hf.SmolLM3Config(**PACKED, pad_token_id=0),
-    "gpt2": hf.GPT2Config(vocab_size=300, n_positions=64, n_embd=64, n_layer=2, n_head=4),
-    "neox": hf.GPTNeoXConfig(**{k: v for k, v in PACKED.items() if k != "num_key_value_heads"}),
-    "olmo2": hf.Olmo2Config(**PACKED, pad_token_id=0),
-    "opt": hf.OPTConfig(**{k: v for k, v in PACKED.items() if "key" not in k}, **_OPT),
-    "falcon": hf.FalconConfig(
-        vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4
-    ),
-    "bloom": hf.BloomConfig(vocab_size=300, hidden_size=64, n_layer=2, n_head=4),
+_OWN = {  # what a family has beside SHAPE, under transformers' name for it
+    "llama": {}, "qwen2": {}, "qwen3": {"head_dim": 32}, "mistral": _WINDOW,
+    "gemma2": _WINDOW | {"final_logit_softcapping": 5.0},
+    "gemma3_text": _WINDOW | {"layer_types": ["sliding_attention", "full_attention"]},
+    "phi3": {"pad_token_id": 0}, "smollm3": {"pad_token_id": 0}, "olmo2": {"pad_token_id": 0},
+    "gpt2": {}, "gpt_neox": {}, "opt": {"ffn_dim": 192}, "falcon": {}, "bloom": {},
 }  # fmt: skip
+FAMILIES = {name: hf.AutoConfig.for_model(name, **SHAPE | own) for name, own in _OWN.items()}
+FAMILIES["untied"] = hf.LlamaConfig(**SHAPE | {"tie_word_embeddings": False}, attention_bias=True)
 PASSAGES = [[(7 * i + j * j) % 260 for j in range(5 + 3 * i)] for i in range(6)]  # token ids
 
 
-def write(folder: Path, words: int = 260, shard: str = "5GB", **changes) -> PreTrainedModel:
+def write(folder: Path, shard="5GB", **changes) -> hf.PreTrainedModel:
     """Write a Llama and return it; `changes` to the shape, `shard` as transformers."""
-    return save(LlamaConfig(**(SHAPE | changes)), folder, words, shard)
+    return save(hf.LlamaConfig(**(SHAPE | changes)), folder, shard)
 
 
-def save(
-    config: PretrainedConfig, folder: Path, words: int = 260, shard: str = "5GB"
-) -> PreTrainedModel:
-    """Write a model of any family, and return it."""
+def save(config: hf.PretrainedConfig, folder: Path, shard="5GB") -> hf.PreTrainedModel:
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config).eval()
+    model = hf.AutoModelForCausalLM.from_config(config).eval()
     # The default 0.02 makes all outputs so small that wrong ones would look equal.
     for parameter in model.parameters():
         parameter.data.mul_(8 if parameter.dim() > 1 else 1)
     model.save_pretrained(folder, max_shard_size=shard)
-    write_tokenizer(folder, words)
+    write_tokenizer(folder)
     return model
 
 
-def write_tokenizer(folder: Path, words: int) -> None:
-    """A byte-level tokenizer: 256 bytes, and words w256, w257, ... up to `words` in all."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {w: i for i, w in enumerate([*alphabet, *(f"w{i}" for i in range(256, words))])}
+def write_tokenizer(folder: Path) -> None:
+    """A byte-level tokenizer of 260 words: 256 bytes, w256, ..., w259."""
+    words = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(f"w{i}" for i in range(256, 260))]
+    vocabulary = {word: i for i, word in enumerate(words)}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    hf.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
 
 
-def bitsandbytes(source: Path, target: Path, **settings) -> PreTrainedModel:
+def rewrite(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    for path in folder.glob("*.safetensors*"):
+        path.unlink()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def edit(path: Path, without=(), **changes) -> None:
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    kept = {name: value for name, value in found.items() if name not in without}
+    path.write_text(json.dumps(kept | changes))
+
+
+def jsonl(path: Path, texts) -> str:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return str(path)
+
+
+def prepare(profile: str = "smoke", **more) -> data.Task:
+    return data.prepare(data.Parameters(profile=profile, **{"threads": 1} | more))
+
+
+def bitsandbytes(source: Path, target: Path, **settings) -> hf.PreTrainedModel:
     """A folder that transformers and bitsandbytes make of a float one; the model in memory."""
-    model = theirs(source, quantization_config=BitsAndBytesConfig(**settings))
+    model = theirs(source, quantization_config=hf.BitsAndBytesConfig(**settings))
     model.save_pretrained(target)
-    write_tokenizer(target, 260)
+    write_tokenizer(target)
     return model
 
 
-def theirs(folder: Path, **more) -> PreTrainedModel:
+def theirs(folder: Path, **more) -> hf.PreTrainedModel:
     """The model of a folder as transformers alone opens it on a CPU."""
     more = {"device_map": {"": "cpu"}, "torch_dtype": torch.float32} | more
-    return AutoModelForCausalLM.from_pretrained(folder, **more).eval()
+    return hf.AutoModelForCausalLM.from_pretrained(folder, **more).eval()
 
 
 @torch.no_grad()
@@ -111,50 +109,27 @@ def logits(model, tokens=PASSAGES[5]) -> torch.Tensor:
 
 
 def stored(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a folder."""
     return {n: t for path in folder.glob("*.safetensors") for n, t in load_file(path).items()}
 
 
-def one_by_one(model, encoded) -> dict[str, list]:
-    """Scores the plain way: each passage alone, all its logits, log-softmax over the vocabulary."""
-    rows = []
-    for e in encoded:
-        log_p = logits(model, e.tokens[:-1]).double().log_softmax(-1)[-e.targets :]
-        target = e.tokens[-e.targets :]
-        ranks = [int((row > row[t]).sum()) for row, t in zip(log_p, target, strict=True)]
-        rows.append(
-            {
-                "log_likelihood": sum(float(p[t]) for p, t in zip(log_p, target, strict=True)),
-                "greedy": log_p.argmax(-1).tolist() == target,
-                "first_rank": ranks[0],
-                "worst_rank": max(ranks),
-                "last_rank": ranks[-1],
-                "top_tokens": log_p[0].topk(10).indices.tolist(),
-                "top_log_p": log_p[0].topk(10).values.tolist(),
-            }
-        )
-    return {name: [row[name] for row in rows] for name in rows[0]}
+def encoded(model, count: int) -> list[Encoded]:
+    """Random passages of up to 64 tokens, the last 1 to 5 of which are the word's; of every three
+    one ends with what the model would say, one with its last token alone."""
+    random, found = np.random.default_rng(0), []
+    for i, n in enumerate([3, 64, *random.integers(6, 61, count - 2)]):
+        tokens, targets = random.integers(0, 260, n).tolist(), int(random.integers(1, min(n, 6)))
+        for at in range(n - (targets, 1, 0)[i % 3], n):
+            tokens[at] = int(logits(model, tokens[:at])[-1].argmax())
+        found.append(Encoded(tokens, targets))
+    return found
 
 
-def assert_scores(found, expected) -> None:
-    """Scores equal those of `one_by_one`."""
-    for name, values in expected.items():
-        if name in ("log_likelihood", "top_log_p"):
-            np.testing.assert_allclose(getattr(found, name), values, rtol=1e-5, atol=1e-5)
-        else:
-            np.testing.assert_array_equal(getattr(found, name), values)
-
-
-def scores(ranks, log_p=-1.0, **changes):
+def scores(ranks, log_p=-1.0, **changes) -> Scores:
     """Scores of words of one token, number 3, that have these ranks; others are 10, 11, ..."""
-    from qlab.language.scoring import TOP, Scores
-
     ranks = np.asarray(ranks, np.int32)
-    top = np.tile(np.arange(10, 10 + TOP, dtype=np.int32), (len(ranks), 1))
-    top[np.flatnonzero(ranks < TOP), ranks[ranks < TOP]] = 3
-    shares = np.log(np.full(top.shape, 0.05, np.float32))
-    lost = np.full(len(ranks), 0.25, np.float32)
-    whole = np.zeros(len(ranks)) + log_p
+    top = np.where(ranks[:, None] == np.arange(TOP), 3, np.arange(10, 10 + TOP))
+    shares = np.full(top.shape, np.log(0.05))
+    whole, lost = np.full(len(ranks), log_p), np.full(len(ranks), 0.25)
     found = Scores(whole, ranks == 0, ranks, ranks, ranks, top, shares, lost)
     return dataclasses.replace(found, **changes)
 

@@ -34,6 +34,8 @@ def make(project: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def ran(project: Path) -> list[str]:
-    """What the log says, sorted."""
-    log = project / "log"
-    return sorted(log.read_text().split()) if log.exists() else []
+    """What was logged since it was asked last, sorted."""
+    (log := project / "log").touch()
+    found = log.read_text().split()
+    log.unlink()
+    return sorted(found)

@@ -4,20 +4,22 @@ import pytest
 import tiny_llama
 import torch
 
-from qlab.language import streaming
+from qlab.language import device, streaming
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny layers take five times as long where several threads share them."""
+def alone(monkeypatch):
+    """A machine without a GPU, without real data of its own; tiny layers take five times as long
+    where several threads share them."""
     torch.set_num_threads(1)
+    monkeypatch.setattr(device, "look", lambda: None)
+    for name in ("QLAB_DATA", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory):
-    """A folder with a random tiny Llama whose layers can be packed."""
-    folder = tmp_path_factory.mktemp("source")
-    tiny_llama.write(folder, **tiny_llama.WIDE)
+    tiny_llama.write(folder := tmp_path_factory.mktemp("source"))
     return folder
 
 

@@ -1,10 +1,9 @@
 """AutoRound on a tiny Llama: what it writes, that it writes the same again, that it is worth it."""
 
-import sys
 from types import SimpleNamespace
 
-import cloudpickle
 import pytest
+import shown
 import tiny_llama
 import torch
 
@@ -15,35 +14,17 @@ from qlab.language.gptq import RoundToNearest
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
-def rounder(model, tokenizer, rows, bits, group_size, iterations):
-    """As notebook 02 calls the library."""
-    from auto_round import AutoRound, QuantizationScheme, SignRoundConfig
-
-    return AutoRound(
-        model, tokenizer, scheme=QuantizationScheme(bits=bits, group_size=group_size, sym=True),
-        alg_configs=SignRoundConfig(iters=iterations), dataset=rows, nsamples=len(rows),
-        seqlen=rows[0].shape[1], batch_size=8, device_map="cpu", seed=3, amp=True,
-        enable_torch_compile=False,
-    )  # fmt: skip
-
-
-def passages(count, seed, length=24):
-    """Random token ids; lengths differ, as those of real passages do."""
-    random = torch.Generator().manual_seed(seed)
-    lengths = (length - i % 5 for i in range(count))
-    return [torch.randint(0, 96, (n,), generator=random).tolist() for n in lengths]
-
-
 @pytest.mark.slow
 def test_a_folder_in_gptqs_format_the_same_each_time_and_better_than_rounding(
     source, made, tmp_path
 ):
     folder, choice = tmp_path / "float", SimpleNamespace(dtype="bfloat16", device="cpu")
     streaming.load_dense(source, "bfloat16").save_pretrained(folder)
-    tiny_llama.write_tokenizer(folder, 260)
-    task = SimpleNamespace(folder=folder, choice=choice, calibration_tokens=passages(16, 1))
-    settings = {"rounder": rounder, "bits": 2, "group_size": 64, "iterations": 30}
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as a notebook's functions are
+    tiny_llama.write_tokenizer(folder)
+    tokens = torch.randint(0, 96, (24, 24), generator=torch.Generator().manual_seed(1)).tolist()
+    task = SimpleNamespace(folder=folder, choice=choice, calibration_tokens=tokens[:16])
+    settings = {"bits": 2, "group_size": 64, "iterations": 30, "seed": 3, "device": "cpu"}
+    settings["rounder"] = shown.run("02_", "import torch", "def rounder(").rounder
     first, second = tmp_path / "first", tmp_path / "second"
     for target in (first, second):
         target.mkdir()
@@ -59,7 +40,7 @@ def test_a_folder_in_gptqs_format_the_same_each_time_and_better_than_rounding(
     places = (folder, made(RoundToNearest(2, 64), of=folder), first)
     models = [*map(streaming.load_dense, places), streaming.load_packed(first)]
     whole, rounded, learned, packed = (
-        torch.cat([tiny_llama.logits(model, p) for p in passages(8, 2)]) for model in models
+        torch.cat([tiny_llama.logits(model, p) for p in tokens[16:]]) for model in models
     )
     assert (learned - whole).norm() < 0.95 * (rounded - whole).norm()
     torch.testing.assert_close(packed, learned)

@@ -3,9 +3,11 @@
 import dataclasses
 
 import pytest
+import shown
 import tiny_llama
 import torch
 from conftest import fresh_home
+from tiny_llama import prepare
 
 from qlab.core import disk
 from qlab.core.cache import file_sha256
@@ -16,10 +18,6 @@ from qlab.language.quantized import Library
 
 RTN = {f"rtn_w{bits}_g64": RoundToNearest(bits, 64) for bits in (8, 4, 2)}
 TWO = {"rtn_w2_g64": RTN["rtn_w2_g64"]}
-
-
-def prepare(**more) -> data.Task:
-    return data.prepare(data.Parameters(**{"profile": "smoke", "device": "cpu"} | more))
 
 
 def test_variants_are_chosen_by_name_or_by_whether_they_fit(home, caplog):
@@ -50,23 +48,17 @@ def test_what_was_made_is_kept_and_what_does_not_fit_the_disk_is_refused(home, m
     assert len(fewer["fp32"].greedy) == 2
 
 
-def copied(task, target, dtype):
-    """The float model in another dtype, as a notebook would write it."""
-    streaming.load_dense(task.folder, dtype).save_pretrained(target)
-    task.tokenizer.save_pretrained(target)
-
-
 def test_a_librarys_variant_is_what_its_function_writes_and_another_setting_is_another(home):
-    task = prepare(limit=2)
-    how = {d: Library(None, 16, None, copied, {"dtype": d}) for d in ("float16", "bfloat16")}
-    built = build.folders(task, how)
-    assert built["float16"].folder != built["bfloat16"].folder
-    before = tiny_llama.stored(task.folder)
-    for dtype in how:
-        after, kind = tiny_llama.stored(built[dtype].folder), getattr(torch, dtype)
-        assert all(torch.equal(before[name].to(kind), after[name]) for name in after)
-    other = dataclasses.replace(how["float16"], make=lambda *_, **__: None)
-    assert build.recipe(task, other) != build.recipe(task, how["float16"])
+    """The notebook's own function, which writes the model in float16."""
+    task, cells = prepare(limit=2), shown.run("02_", "from transformers import", "def library(")
+    half = Library(None, 16, None, cells.library)
+    [_, built] = build.folders(task, {"fp16": half}).values()
+    before, after = tiny_llama.stored(task.folder), tiny_llama.stored(built.folder)
+    assert all(torch.equal(before[name].half(), after[name]) for name in after)
+    others = [dataclasses.replace(half, make=lambda *_, **__: None)]
+    others += [dataclasses.replace(half, settings={"load_in_8bit": True})]
+    for other in others:
+        assert build.recipe(task, other) != build.recipe(task, half)
 
 
 def test_only_some_layers_of_a_variant_are_its_own(home):
@@ -103,12 +95,12 @@ def test_the_number_of_threads_changes_no_digit(home, tmp_path, monkeypatch):
 def test_the_embedded_model_is_worth_quantizing(home):
     """Reads its context, keeps 8 bits, breaks at 2 by rounding; its even twin does not."""
     task = prepare(limit=400)
-    built = build.folders(task, TWO | {"gptq_w8_g64": Gptq(8, 64)})
+    built = build.folders(task, TWO | {f"gptq_w{bits}_g64": Gptq(bits, 64) for bits in (8, 4)})
     scores = build.evaluate(task, built)
     top5 = {v: (s.first_rank < 5).mean() for v, s in scores.items()}
     assert top5["fp32"] >= 0.80
     assert abs(top5["gptq_w8_g64"] - top5["fp32"]) <= 0.005
-    assert top5["rtn_w2_g64"] < 0.10
+    assert top5["gptq_w4_g64"] > 0.9 * top5["fp32"] and top5["rtn_w2_g64"] < 0.10
     short = [lambada.last_sentence(passage) for passage in task.passages]
     encoded = lambada.encode(short, task.tokenizer, task.longest)
     alone = scoring.score(build.load(task, built["fp32"]), encoded)

@@ -1,14 +1,14 @@
 """The parameters of notebook 02 become a checked task, or one sentence."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
 import tiny_llama
+from tiny_llama import jsonl, prepare
 
 from qlab.core import fetch, hub
 from qlab.core.errors import QlabError
-from qlab.language import data, device, gptq, streaming
+from qlab.language import device
 from qlab.language.lambada import TRAINING
 
 TEXTS = [f"On day {i} they met and said good {w}" for i, w in enumerate("abcdefghijkl")]
@@ -21,24 +21,11 @@ def memory(monkeypatch, free):
 @pytest.fixture(autouse=True)
 def home(shared_home, monkeypatch):
     monkeypatch.setenv("QLAB_HOME", str(shared_home))
-    monkeypatch.delenv("QLAB_DATA", raising=False)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(device, "look", lambda: None)  # a machine without a GPU
     memory(monkeypatch, 64 * 10**9)
-
-
-def prepare(profile: str = "smoke", **more) -> data.Task:
-    return data.prepare(data.Parameters.of({"profile": profile, **more}))
-
-
-def jsonl(path, texts):
-    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
-    return str(path)
 
 
 @pytest.fixture
 def own(tmp_path):
-    """A small Llama and twelve passages of one's own."""
     tiny_llama.write(tmp_path / "tiny")
     return {"model": str(tmp_path / "tiny"), "passages": jsonl(tmp_path / "own.jsonl", TEXTS)}
 
@@ -121,10 +108,3 @@ def test_real_profiles_download_small_files_then_weights(own, tmp_path, monkeypa
 def test_parameters_that_cannot_be_met(own, changes, sentence):
     with pytest.raises(QlabError, match=sentence):
         prepare(**own | changes)
-
-
-def test_work_that_cannot_be_done():
-    with pytest.raises(QlabError, match="up has 96 inputs and 30 outputs. Take 8 bits"):
-        streaming.check_four_bits({"fine": (32, 64), "up": (30, 96)})
-    with pytest.raises(QlabError, match="up has 172 outputs and"):
-        gptq.RoundToNearest(4, 64).check({"up": (172, 64)})

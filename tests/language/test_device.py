@@ -1,6 +1,5 @@
 """The guard reads a configuration and a machine, made up here, and says where to run."""
 
-import re
 from types import SimpleNamespace
 
 import pytest
@@ -25,7 +24,6 @@ NEED, HOST = 3.2127 * 2 * device.SPARE, 64 * 10**9
 
 @pytest.fixture
 def choose(monkeypatch):
-    """The choice on a made-up machine."""
 
     def chosen(config, gpu=None, asked="auto", free=HOST):
         monkeypatch.setattr(device, "look", lambda: gpu)
@@ -53,22 +51,21 @@ def test_a_fit_gpu_is_taken_and_an_unfit_one_leaves_a_small_model_to_the_cpu(cho
     assert choose(LLAMA_3B, H100)[:2] == ("cuda", "bfloat16")
     assert choose(LLAMA_3B, T4)[:2] == choose(LLAMA_3B, T4, "cuda")[:2] == ("cuda", "float16")
     assert f"about {NEED:.1f} GB of its" in choose(LLAMA_3B, T4).sentence
-    assert choose(LLAMA_3B, H100, "cpu")[:2] == choose(LLAMA_3B, P100, "cpu")[:2]
-    said = device.introduce(P100).removesuffix(".")
-    assert choose(SMALL, P100) == ("cpu", "float32", f"{said}. Runs on the CPU in float32.")
-    with pytest.raises(QlabError, match=re.escape(f"{said}, or set device=cpu, which is slow.")):
-        choose(LLAMA_3B, P100)
+    assert choose(LLAMA_3B, P100, "cpu")[:2] == choose(SMALL, P100)[:2] == ("cpu", "float32")
+    assert choose(SMALL, P100).sentence.startswith(device.introduce(P100))
 
 
-@pytest.mark.parametrize(
-    ("config", "gpu", "asked", "free", "sentence"),
-    [
-        (SMALL, P100, "cuda", HOST, "compute capability 6.0, .* T4 x2\\), or set device=cpu"),
-        (SMALL, None, "cuda", HOST, "no GPU that PyTorch can see .*, or set device=cpu"),
-        (LLAMA_3B, T4._replace(free=int(NEED * 0.99e9)), "auto", HOST, f"about {NEED:.1f} GB are"),
-        (LLAMA_3B, None, "auto", 8 * 10**9, r"about 19\.\d GB of memory .* 8\.0 GB are free"),
-    ],
-)
+FULL = T4._replace(free=int(NEED * 0.99e9))
+REFUSED = [
+    (LLAMA_3B, P100, "auto", HOST, "compute capability 6.0, .* T4 x2\\), or set device=cpu"),
+    (SMALL, P100, "cuda", HOST, "compute capability 6.0, .* T4 x2\\), or set device=cpu"),
+    (SMALL, None, "cuda", HOST, "no GPU that PyTorch can see .*, or set device=cpu"),
+    (LLAMA_3B, FULL, "auto", HOST, f"about {NEED:.1f} GB are"),
+    (LLAMA_3B, None, "auto", 8 * 10**9, r"about 19\.\d GB of memory .* 8\.0 GB are free"),
+]
+
+
+@pytest.mark.parametrize(("config", "gpu", "asked", "free", "sentence"), REFUSED)
 def test_refusals_say_what_to_do(choose, config, gpu, asked, free, sentence):
     with pytest.raises(QlabError, match=sentence):
         choose(config, gpu, asked, free)

@@ -1,48 +1,27 @@
 """What people have: a GGUF file; folders of GPTQ, AutoRound, bitsandbytes and AWQ."""
 
-import json
+from functools import partial
 
+import gguf
 import numpy as np
 import pytest
 import tiny_llama
 import torch
+from auto_gptq.nn_modules.qlinear import qlinear_cuda
 from safetensors.torch import save_file
 
 from qlab.core.errors import QlabError
-from qlab.language import (
-    build,
-    data,
-    decoder,
-    device,
-    gptq,
-    lambada,
-    scoring,
-    streaming,
-)
+from qlab.language import build, data, decoder, lambada, scoring, streaming
+from qlab.language.gptq import SUFFIXES, Gptq, RoundToNearest
 
 
-@pytest.fixture(autouse=True)
-def cpu(home, monkeypatch):
-    """No GPU, no real data."""
-    monkeypatch.delenv("QLAB_DATA", raising=False)
-    monkeypatch.setattr(device, "look", lambda: None)
-
-
-def prepare(tmp_path, **more) -> data.Task:
-    """A task of eight passages."""
-    lines = [json.dumps({"text": f"On day {i} they met and said good {i}"}) for i in range(8)]
-    (tmp_path / "own.jsonl").write_text("\n".join(lines))
-    named = {"profile": "smoke", "passages": str(tmp_path / "own.jsonl"), "threads": 1} | more
-    return data.prepare(data.Parameters.of(named))
+@pytest.fixture
+def prepare(home, tmp_path):
+    texts = [f"On day {i} they met and said good {i}" for i in range(8)]
+    return partial(tiny_llama.prepare, passages=tiny_llama.jsonl(tmp_path / "own.jsonl", texts))
 
 
 # GGUF
-
-NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-         "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-         "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "model.layers": "blk",
-         "post_attention_layernorm": "ffn_norm", "model.norm": "output_norm",
-         "model.embed_tokens": "token_embd"}  # fmt: skip
 
 
 def turned(name: str, weight: np.ndarray) -> np.ndarray:
@@ -55,7 +34,6 @@ def turned(name: str, weight: np.ndarray) -> np.ndarray:
 
 def write_gguf(source, file, **flags) -> None:
     """The tiny Llama of a folder: matrices in Q8_0, norms in float32."""
-    gguf = pytest.importorskip("gguf")
     config, words = decoder.read_config(source), decoder.load_tokenizer(source)
     writer, kind = gguf.GGUFWriter(file, "llama"), gguf.GGMLQuantizationType.Q8_0
     tokens = words.convert_ids_to_tokens(range(260)) + ["ab", "cd"]
@@ -70,9 +48,9 @@ def write_gguf(source, file, **flags) -> None:
     }  # fmt: skip
     for name, value in told.items():
         getattr(writer, f"add_{name}")(value)
-    for name, tensor in tiny_llama.stored(source).items():
-        for ours, its in NAMES.items():
-            name = name.replace(ours, its)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+    for ours, tensor in tiny_llama.stored(source).items():
+        name = names.get_name(ours, [".weight"])
         weight = turned(name, tensor.numpy())
         if weight.ndim == 1:
             writer.add_tensor(name, weight)
@@ -85,10 +63,10 @@ def write_gguf(source, file, **flags) -> None:
 
 
 @pytest.mark.parametrize("flags", [{"add_bos_token": True}, {"add_bos_token": False}, {}])
-def test_a_gguf_file_is_its_weights_in_float32_and_begins_texts_as_it_says(tmp_path, flags):
+def test_a_gguf_file_is_its_weights_and_begins_texts_as_it_says(prepare, tmp_path, flags):
     parent = tiny_llama.write(tmp_path / "source")
     write_gguf(tmp_path / "source", tmp_path / "mine.Q8_0.gguf", **flags)
-    task = prepare(tmp_path, model=str(tmp_path / "mine.Q8_0.gguf"))
+    task = prepare(model=str(tmp_path / "mine.Q8_0.gguf"))
     assert task.model == "mine.Q8_0" and task.as_is is None
     assert "whose weights were stored as Q8_0, F32" in " ".join(task.notes)
     model, words = streaming.load_dense(task.folder), decoder.load_tokenizer(task.folder)
@@ -102,7 +80,7 @@ def test_a_gguf_file_is_its_weights_in_float32_and_begins_texts_as_it_says(tmp_p
     assert words("so it was", add_special_tokens=False)["input_ids"] == plain
 
 
-def test_a_gguf_file_that_was_cut_is_one_sentence(tmp_path):
+def test_a_gguf_file_that_was_cut_is_one_sentence(home, tmp_path):
     tiny_llama.write(tmp_path)
     write_gguf(tmp_path, file := tmp_path / "m.gguf")
     for share in (0.9, 0.01, 0):
@@ -113,9 +91,8 @@ def test_a_gguf_file_that_was_cut_is_one_sentence(tmp_path):
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_a_published_gguf_file(real_data):
-    file = real_data / "llm" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    folder = data.from_gguf(file)
+def test_a_published_gguf_file(home, real_data):
+    folder = data.from_gguf(real_data / "llm" / "SmolLM2-135M-Instruct.Q4_1.gguf")
     words = decoder.load_tokenizer(folder)
     assert not lambada.begins(words)
     assert len(words("in 1984")["input_ids"]) == 6  # digits one by one
@@ -125,9 +102,9 @@ def test_a_published_gguf_file(real_data):
 # Quantized already
 
 
-def test_a_gptq_folder_is_measured_as_it_is(source, made, tmp_path):
-    folder, named = made(gptq.Gptq(4, 32)), ("", str(source))
-    alone, beside = (prepare(tmp_path, model=str(folder), parent=parent) for parent in named)
+def test_a_gptq_folder_is_measured_as_it_is(prepare, source, made, tmp_path):
+    folder = made(Gptq(4, 32))
+    alone, beside = (prepare(model=str(folder), parent=named) for named in ("", str(source)))
     assert "(gptq, 4 bits): its weights turned into float32 ones are the parent" in alone.notes[1]
     assert "its parent is said to be" in beside.notes[1] and beside.folder == source
     expected = streaming.load_dense(folder)
@@ -142,35 +119,30 @@ def test_a_gptq_folder_is_measured_as_it_is(source, made, tmp_path):
         same = np.array_equal(found["fp32"].log_likelihood, wanted.log_likelihood)
         assert same == (task is alone) == (found["as_is"].divergence.max() < 1e-6)
     assert alone.parent != beside.parent
-    tiny_llama.write(tmp_path / "narrow")
+    tiny_llama.write(tmp_path / "narrow", hidden_size=32)
     for wrong in (folder, tmp_path / "narrow"):
         with pytest.raises(QlabError, match="is quantized itself, or its layers are not those"):
-            prepare(tmp_path, model=str(folder), parent=str(wrong))
+            prepare(model=str(folder), parent=str(wrong))
 
 
 def test_autorounds_own_folder_in_gptqs_format_is_read(made):
-    folder = made(gptq.RoundToNearest(4, 32))
+    folder = made(RoundToNearest(4, 32))
     expected = tiny_llama.logits(streaming.load_dense(folder))
-    config = json.loads((folder / "config.json").read_text())
     its = {"quant_method": "auto-round", "bits": 4, "group_size": 32, "sym": True}
     its["packing_format"] = "auto_round:auto_gptq"
-    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": its}))
+    tiny_llama.edit(folder / "config.json", quantization_config=its)
     assert torch.equal(tiny_llama.logits(streaming.load_dense(folder)), expected)
 
 
 def test_columns_in_another_order_are_read_dense_and_not_multiplied(made):
     """As GPTQ with desc_act writes them: against auto-gptq's layer that knows that order."""
-    folder, name = made(gptq.Gptq(4, 32)), "model.layers.0.mlp.up_proj"
-    qlinear_cuda = pytest.importorskip("auto_gptq.nn_modules.qlinear.qlinear_cuda")
-    gptq.library()
+    folder, name = made(Gptq(4, 32)), "model.layers.0.mlp.up_proj"
     tensors = tiny_llama.stored(folder)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
     tensors[f"{name}.g_idx"] = tensors[f"{name}.g_idx"][order].contiguous()
-    for path in folder.glob("*.safetensors*"):
-        path.unlink()
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    tiny_llama.rewrite(folder, tensors)
     theirs = qlinear_cuda.QuantLinear(4, 32, 64, 192, bias=False)
-    theirs.load_state_dict({e: tensors[f"{name}.{e}"] for e in gptq.SUFFIXES})
+    theirs.load_state_dict({end: tensors[f"{name}.{end}"] for end in SUFFIXES})
     theirs.scales = theirs.scales.float()
     dense = streaming.load_dense(folder).get_submodule(name).weight
     torch.testing.assert_close(theirs(torch.eye(64)).t(), dense, rtol=1e-5, atol=1e-6)
@@ -178,26 +150,13 @@ def test_columns_in_another_order_are_read_dense_and_not_multiplied(made):
         streaming.load_packed(folder)
 
 
-def test_doubly_quantized_nf4_is_read_as_bitsandbytes_reads_it(source, tmp_path):
-    more = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
-    theirs = tiny_llama.bitsandbytes(source, tmp_path, load_in_4bit=True, **more)
-    ours = streaming.load_dense(tmp_path)
-    for name in decoder.shapes(ours.config):
-        weight = theirs.get_submodule(name).weight
-        assert weight.quant_state.nested
-        wanted = streaming.bitsandbytes().dequantize_4bit(weight.data, weight.quant_state)
-        assert torch.equal(ours.get_submodule(name).weight, wanted)
-
-
 def awq_packed(numbers: torch.Tensor) -> torch.Tensor:
     """int32 [rows, n] of numbers of 4 bits [rows, 8 n], as AutoAWQ's `WQLinear_GEMM` packs them."""
-    packed = torch.zeros(len(numbers), numbers.shape[1] // 8, dtype=torch.int32)
-    for i, column in enumerate((0, 2, 4, 6, 1, 3, 5, 7)):
-        packed |= numbers[:, column::8].int() << (4 * i)
-    return packed
+    columns = (0, 2, 4, 6, 1, 3, 5, 7)
+    return sum(numbers[:, c::8].int() << (4 * i) for i, c in enumerate(columns)).int()
 
 
-def test_awq_is_read_as_dense_weights(source, tmp_path):
+def test_awq_is_read_as_dense_weights(prepare, source, tmp_path):
     random, tensors, wanted = torch.Generator().manual_seed(0), tiny_llama.stored(source), {}
     for name, (rows, columns) in decoder.shapes(decoder.read_config(source)).items():
         levels = torch.randint(0, 16, (columns, rows), generator=random)
@@ -211,10 +170,10 @@ def test_awq_is_read_as_dense_weights(source, tmp_path):
     save_file(tensors, tmp_path / "model.safetensors")
     settings = {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm"}
     streaming.write_beside(source, tmp_path, settings)
-    model = streaming.load_dense(tmp_path)
+    task = prepare(model=str(tmp_path))
+    model = streaming.load_dense(task.as_is)
     for name, weight in wanted.items():
         torch.testing.assert_close(model.get_submodule(name).weight, weight, rtol=1e-6, atol=0)
-    task = prepare(tmp_path, model=str(tmp_path))
     assert build.folders(task, {})["as_is"].about["method"] == "awq"
     with pytest.raises(QlabError, match="No kernel here"):
         streaming.load_packed(task.as_is)

@@ -1,4 +1,4 @@
-"""Scores are those of a plain loop over passages; wrong answers are of a kind, and can be read."""
+"""What is not finite, ties, divergence; wrong answers are of a kind, and can be read."""
 
 import copy
 from types import SimpleNamespace
@@ -9,42 +9,8 @@ import tiny_llama
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import scoring, streaming
+from qlab.language import scoring
 from qlab.language.lambada import Encoded, Passage
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    tiny_llama.write(folder)
-    return streaming.load_dense(folder)
-
-
-@pytest.fixture(scope="module")
-def encoded(model) -> list[Encoded]:
-    """23 random passages of 3 to 65 tokens, the last 1 to 5 of which are the word's; of every three
-    one ends with what the model would say, one with its last token alone."""
-    random, found = np.random.default_rng(0), []
-    for i, n in enumerate([3, 65, *random.integers(6, 61, 21)]):
-        tokens, targets = random.integers(0, 300, n).tolist(), int(random.integers(1, min(n, 6)))
-        for at in range(n - (targets, 1, 0)[i % 3], n):
-            tokens[at] = int(tiny_llama.logits(model, tokens[:at])[-1].argmax())
-        found.append(Encoded(tokens, targets))
-    return found
-
-
-def test_scores_are_those_of_a_plain_loop_and_only_scored_positions_meet_the_words(model, encoded):
-    expected, seen = tiny_llama.one_by_one(model, encoded), []
-    assert 8 <= sum(expected["greedy"]) < 23
-    hook = model.lm_head.register_forward_hook(
-        lambda _, inputs, __: seen.append(inputs[0].shape[:-1].numel())
-    )
-    for batch_tokens in (1, 128, 4096):
-        found = scoring.score(model, encoded, batch_tokens=batch_tokens)
-        tiny_llama.assert_scores(found, expected)
-        assert np.isnan(found.divergence).all()
-    hook.remove()
-    assert sum(seen) == 3 * sum(e.targets for e in encoded)
 
 
 def test_batches_hold_each_passage_once_and_little_padding():
@@ -84,11 +50,10 @@ def test_what_is_not_finite_is_an_error_that_names_the_passage_and_padding_is_no
         scoring.score(model, [passages[0], Encoded([5, 200, 4], 1)])
 
 
-def test_divergence_is_kullback_leiblers_from_the_float_parents_first_token(
-    model, encoded, tmp_path, monkeypatch
-):
+def test_divergence_is_kullback_leiblers_from_the_float_parents_first_token(tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "MOST", 20)
-    other = copy.deepcopy(model)
+    model = tiny_llama.write(tmp_path)
+    other, encoded = copy.deepcopy(model), tiny_llama.encoded(model, 23)
     for parameter in other.parameters():
         parameter.data.mul_(0.9)
     whole = scoring.reference(tmp_path / "reference.npy", (len(encoded), 300))

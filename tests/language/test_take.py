@@ -1,6 +1,5 @@
 """A model taken along runs where qlab is not, and says what it says here."""
 
-import itertools
 import json
 from types import SimpleNamespace
 
@@ -10,7 +9,6 @@ import shown
 import tiny_llama
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import save_file
 
 from qlab.core import records
 from qlab.core.records import Record
@@ -40,47 +38,36 @@ def kept(tmp_path):
     return keep
 
 
-def assert_says(models: dict, kinds) -> None:
+def test_what_was_taken_runs_without_qlab(tmp_path, kept, source, made):
     """What the notebook's lines find in each folder, in a process without qlab, is what the model
-    says, up to the order in which a kernel sums; its layers are of these kinds."""
-    shown.alone("02_", models, ALSO, "The capital of France is")
-    for (folder, model), kind in zip(models.items(), kinds, strict=False):
-        found = np.load(f"{folder}.npz")
-        expected = tiny_llama.logits(model, found["tokens"].tolist()).detach().numpy()
-        assert np.abs(found["logits"] - expected).max() < 1e-4 * np.abs(expected).max(), folder
-        assert kind in found["kinds"], folder
-
-
-def test_gptq_of_any_family_runs_without_qlab(tmp_path, kept, made):
-    models = {}
+    says, up to the order in which a kernel sums: GPTQ of any family, bitsandbytes, an adapter."""
+    theirs = tiny_llama.bitsandbytes(source, tmp_path / "nf4", load_in_4bit=True)
+    models = {kept(tmp_path / "nf4"): theirs}
     for name, config in tiny_llama.FAMILIES.items():
         tiny_llama.save(config, tmp_path / name)
         folder = kept(made(gptq.RoundToNearest(4, 32), of=tmp_path / name))
         models[folder] = streaming.load_dense(folder)
         if name == "gemma2":
             models[folder].config._attn_implementation = "sdpa"  # as transformers opens it
-    assert_says(models, itertools.repeat("QuantLinear"))
-
-
-def test_bitsandbytes_and_an_adapter_run_without_qlab(tmp_path, kept, source, made):
-    theirs = tiny_llama.bitsandbytes(source, tmp_path / "nf4", load_in_4bit=True)
     dense = streaming.load_dense(packed := made(gptq.RoundToNearest(3, 32)))
     torch.manual_seed(0)
     config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
     learned = get_peft_model(dense, config)
     learned.save_pretrained(tmp_path / "adapter")
-    models = {kept(tmp_path / "nf4"): theirs, kept(packed, tmp_path / "adapter"): learned}
-    assert_says(models, ("Linear4bit", "QuantLinear"))
+    models[kept(packed, tmp_path / "adapter")] = learned
+    shown.alone("02_", models, ALSO, "The capital of France is")
+    for folder, model in models.items():
+        found = np.load(f"{folder}.npz")
+        expected = tiny_llama.logits(model, found["tokens"].tolist()).detach().numpy()
+        assert np.abs(found["logits"] - expected).max() < 1e-4 * np.abs(expected).max(), folder
+        assert {"Linear4bit", "QuantLinear"} & set(found["kinds"]), folder
 
 
 @pytest.mark.parametrize("one_file", [False, True])  # as AutoRound writes it
 def test_a_card_says_what_it_is_and_its_files_are_the_variants(kept, made, one_file):
     packed = made(gptq.Gptq(4, 32))
     if one_file:
-        tensors = tiny_llama.stored(packed)
-        for path in packed.glob("*.safetensors*"):
-            path.unlink()
-        save_file(tensors, packed / "model.safetensors", metadata={"format": "pt"})
+        tiny_llama.rewrite(packed, tiny_llama.stored(packed))
     folder = kept(packed)
     card = json.loads((folder / "card.json").read_text())
     assert (card["model"], card["variant"], card["records"][0]["value"]) == ("m", "v", 0.5)

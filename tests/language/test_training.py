@@ -6,7 +6,7 @@ import pytest
 import shown
 import tiny_llama
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from torch.nn.functional import cross_entropy
 
 from qlab.core.errors import QlabError
@@ -19,33 +19,19 @@ SETTINGS = {"steps": 30, "seed": 5, "where": ("float32", "cpu"), "rank": 4, "rat
 PASSAGES = [[(start + i) % 64 for i in range(10 + start % 7)] for start in range(0, 60, 2)]
 
 
-class Killed(BaseException):
-    """What no code catches."""
-
-
-def killed_at(last):
-    """A progress bar during which the process dies."""
-
-    def progress(steps):
-        for step in steps:
-            if step == last:
-                raise Killed
-            yield step
-
-    return progress
+def killed(steps):
+    """A progress bar during which the process is ended."""
+    yield from steps[:17]
+    raise KeyboardInterrupt
 
 
 def recover(folder, steps: Training) -> None:
-    """An adapter as the notebook trains it."""
-    names = {"torch": torch, "streaming": streaming, "cross_entropy": cross_entropy}
-    names |= {"LoraConfig": LoraConfig, "get_peft_model": get_peft_model}
-    made = shown.run("02_", "def recover(", **names).recover(folder, steps, **SETTINGS)
-    training.save_adapter(made, steps)
+    cells = shown.run("02_", "from peft import", "def recover(", streaming=streaming)
+    training.save_adapter(cells.recover(folder, steps, **SETTINGS), steps)
 
 
 @pytest.fixture(scope="module")
 def folder(source, tmp_path_factory):
-    """The tiny Llama, rounded to 2 bits."""
     target = tmp_path_factory.mktemp("quantized")
     streaming.quantize_folder(source, RoundToNearest(2, 64), [], target)
     return target
@@ -56,14 +42,6 @@ def recovered(folder, tmp_path_factory):
     steps = Training(tmp_path_factory.mktemp("recovered") / "adapter", PASSAGES)
     recover(folder, steps)
     return steps
-
-
-@pytest.fixture
-def fitted(folder):
-    """A model, an optimizer and a schedule."""
-    model = streaming.load_dense(folder)
-    optimizer = torch.optim.AdamW(model.parameters())
-    return model, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer)
 
 
 def test_the_loss_falls_passages_are_told_better_and_the_cost_is_counted(folder, recovered):
@@ -85,8 +63,8 @@ def test_the_loss_falls_passages_are_told_better_and_the_cost_is_counted(folder,
 def test_a_killed_run_ends_with_the_same_adapter(folder, recovered, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "EVERY", 5)
     target, done = tmp_path / "adapter", []
-    with pytest.raises(Killed):
-        recover(folder, Training(target, PASSAGES, killed_at(17)))
+    with pytest.raises(KeyboardInterrupt):
+        recover(folder, Training(target, PASSAGES, killed))
     [kept] = tmp_path.iterdir()
     whole = (recovered.target / "adapter_model.safetensors").stat().st_size
     assert kept != target and kept.stat().st_size < 5 * whole  # no frozen weight is in it
@@ -98,11 +76,20 @@ def test_a_killed_run_ends_with_the_same_adapter(folder, recovered, tmp_path, mo
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
 
 
-def test_padding_does_not_change_the_loss(fitted, tmp_path):
+@pytest.fixture
+def batches(folder, tmp_path):
+    """What makes the batches of some passages, and the model that they are of."""
+    model = streaming.load_dense(folder)
+    optimizer = torch.optim.AdamW(model.parameters())
+    fitted = (model, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer))
+    return lambda some, *how: Training(tmp_path / "t", some).batches(*fitted, *how), model
+
+
+def test_padding_does_not_change_the_loss(batches):
     def total(some) -> tuple[float, int]:
-        [(tokens, targets)] = Training(tmp_path / "t", some).batches(*fitted, 1, 2, 0)
+        [(tokens, targets)] = batches[0](some, 1, 2, 0)
         with torch.no_grad():
-            logits = fitted[0](tokens).logits.flatten(0, 1)
+            logits = batches[1](tokens).logits.flatten(0, 1)
         loss = cross_entropy(logits, targets.flatten(), reduction="sum")
         return float(loss), int((targets != NO_TARGET).sum())
 
@@ -113,11 +100,11 @@ def test_padding_does_not_change_the_loss(fitted, tmp_path):
     assert loss == pytest.approx(sum(one for one, _ in apart), rel=1e-5)
 
 
-def test_each_batch_comes_once_an_epoch_in_another_order(fitted, tmp_path):
-    found = {}
-    for seed in (0, 1):
-        batches = Training(tmp_path / "target", PASSAGES).batches(*fitted, 30, 2, seed)
-        found[seed] = [sorted(tokens[:, 0].tolist()) for tokens, _ in batches]
+def test_each_batch_comes_once_an_epoch_in_another_order(batches):
+    found = [
+        [sorted(tokens[:, 0].tolist()) for tokens, _ in batches[0](PASSAGES, 30, 2, seed)]
+        for seed in (0, 1)
+    ]
     first, second = found[0][:15], found[0][15:]
     assert sorted(sum(first, [])) == sorted(p[0] for p in PASSAGES)
     assert sorted(first) == sorted(second) == sorted(found[1][:15])

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 
 import pytest
@@ -14,33 +15,32 @@ MODULES = sorted((ROOT / "src" / "qlab").rglob("*.py"))
 API = ROOT / "build" / "site" / "api"
 
 
-def undocumented(source: str) -> list[str]:
-    """Public modules, classes, functions without docstring, and fields without meaning."""
-    tree, said = ast.parse(source), api_pages.comments(source)
-    shown = (ast.FunctionDef, ast.ClassDef)
-    public = [n for n in tree.body if isinstance(n, shown) and n.name[0] != "_"]
-    missing = [getattr(n, "name", "module") for n in (tree, *public) if not ast.get_docstring(n)]
-    for one in (n for n in public if isinstance(n, ast.ClassDef)):
-        # What a class takes that checks it is explained where it is given.
-        if {ast.unparse(base) for base in one.bases} <= {"NamedTuple", "Protocol"}:
-            fields = [n.target.id for n in one.body if isinstance(n, ast.AnnAssign)]
+def fields(source: str) -> list[str]:
+    """Those without meaning; what a class takes that checks it is explained where it is given."""
+    said, missing = api_pages.comments(source), []
+    for one in (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)):
+        if one.name[0] != "_" and {ast.unparse(base) for base in one.bases} <= {
+            "NamedTuple",
+            "Protocol",
+        }:
+            found = [n.target.id for n in one.body if isinstance(n, ast.AnnAssign)]
             told = {name.removeprefix(f"{one.name}.") for name in said}
             told |= set(re.findall(r"\w+", ast.get_docstring(one) or ""))
-            missing += [f"{one.name}.{f}" for f in fields if f[0] != "_" and f not in told]
+            missing += [f"{one.name}.{f}" for f in found if f[0] != "_" and f not in told]
     return missing
 
 
 def test_every_public_name_says_what_it_is():
-    source = 'def f(): pass\nclass A:\n  """x is known."""\n  x: int\n  y: int\n  z: int  # last\n'
-    assert undocumented(source) == ["module", "f", "A.y"]
-    sources = {module: module.read_text(encoding="utf-8") for module in MODULES}
-    missing = {m: undocumented(s) for m, s in sources.items() if s.strip()}
-    assert {m: names for m, names in missing.items() if names} == {}
+    call = [sys.executable, "-m", "ruff", "check", "--select", "D100,D101,D103,D104", ROOT / "src"]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert fields('class A:\n  """x is known."""\n  x: int\n  y: int\n  z: int  # last') == ["A.y"]
+    missing = {module: fields(module.read_text(encoding="utf-8")) for module in MODULES}
+    assert {module: names for module, names in missing.items() if names} == {}
 
 
 @pytest.mark.skipif(not API.is_dir(), reason="There is no build/site: make figures site")
 def test_pages_of_all_modules_hold_together():
-    """Those that `make site` wrote."""
     pages = {f: f.read_text(encoding="utf-8") for f in API.rglob("*.html")}
     assert len(pages) == len([m for m in MODULES if m.name != "__main__.py"]) + 1  # and the index
     ids = {file: set(re.findall(r'id="([^"]+)"', text)) for file, text in pages.items()}

@@ -4,20 +4,19 @@ import dataclasses
 
 import pytest
 from conftest import ROOT
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from qlab.core import records
 from qlab.core.records import Record
 from qlab.run import cli
 from qlab.run.compare import compare, load, passes
 
+RATIO, TIME = "latency_ratio", "latency_ms_p90"
 METRICS = {  # unit, clock, better
     "accuracy": ("1", False, 1),
     "size_bytes": ("byte", False, -1),
     "size_gzip_bytes": ("byte", False, -1),
-    "latency_ms_p90": ("ms", True, -1),
-    "latency_ratio": ("1", True, -1),
+    TIME: ("ms", True, -1),
+    RATIO: ("1", True, -1),
 }
 
 
@@ -28,12 +27,9 @@ def one(metric="accuracy", value=0.9, low=None, high=None, **more) -> Record:
     return Record(**about, metric=metric, value=value, ci_low=low, ci_high=high)
 
 
-def kinds(a: list[Record], b: list[Record], **more) -> list[str]:
-    return list(compare(records.as_table(a), records.as_table(b), **more)["kind"])
-
-
-def kind(a: Record, b: Record, **more) -> str:
-    return kinds([a], [b], **more)[0]
+def kind(a: Record, b: Record) -> str:
+    [found] = compare(records.as_table([a]), records.as_table([b]))["kind"]
+    return found
 
 
 def test_a_run_is_equal_to_itself():
@@ -45,22 +41,6 @@ def test_a_run_is_equal_to_itself():
     assert set(found["kind"]) == {"equal", "within", "unjudged"}
 
 
-WORSE = st.tuples(st.floats(0.01, 10), st.floats(0.001, 1), st.floats(0.001, 1), st.floats(1e-3, 9))
-
-
-@settings(max_examples=25)
-@given(WORSE, st.sampled_from(["accuracy", "latency_ratio"]))
-def test_a_regression_one_way_is_an_improvement_the_other_way(drawn, metric):
-    value, below, above, gap = drawn
-    first = one(metric, value, value - below, value + above)
-    further = value + above + below + gap
-    second = one(metric, further, further - below, further + above)
-    up, down = ("improved", "regressed") if metric == "accuracy" else ("regressed", "improved")
-    assert kind(first, second) == up
-    assert kind(second, first) == down
-
-
-RATIO, TIME = "latency_ratio", "latency_ms_p90"
 SAID = [
     # Without a clock: floats to the tolerance, counts exactly, compressed bytes nearly.
     (one(value=0.9), one(value=0.9 + 1e-7), "equal"),
@@ -75,6 +55,7 @@ SAID = [
     (one(TIME, 1), one(TIME, 9), "unjudged"),
     (one(TIME, 1, 0, 2), one(TIME, 9, 8, 10), "drifted"),
     (one(RATIO, 1, 0, 2), one(RATIO, 9, 8, 10), "regressed"),
+    (one(RATIO, 9, 8, 10), one(RATIO, 1, 0, 2), "improved"),
     (one(RATIO, 1, 0, 2), one(RATIO, 3, 2, 4), "within"),  # ends meet
     (one(RATIO, 1, 0, 2, device="A"), one(RATIO, 9, 8, 10, device="B"), "elsewhere"),
 ]
@@ -83,14 +64,11 @@ SAID = [
 @pytest.mark.parametrize(("a", "b", "expected"), SAID)
 def test_what_is_said_of_one_record(a, b, expected):
     assert kind(a, b) == expected
-    fine = expected in ("equal", "unjudged", "drifted", "within", "elsewhere")
+    fine = expected in ("equal", "unjudged", "drifted", "within", "elsewhere", "improved")
     assert passes(compare(records.as_table([a]), records.as_table([b]))) == fine
 
 
-def test_columns_tell_records_apart_but_not_a_claims_verdict():
-    some = [one(k=1), one(k=2), one(where="last"), one(part="head"), one(condition="fog")]
-    some += [one(condition="fog", strength=1), one(seed=0), one()]
-    assert kinds(some, some[::-1]) == ["equal"] * len(some)
+def test_a_claims_verdict_is_compared_and_makes_no_other_record():
     claim = Record("claims", "m", "d", "fp16_halves_the_file", "holds", 0.5, "1")
     other = dataclasses.replace(claim, metric="undecided")
     untested = dataclasses.replace(claim, metric="not_tested", model="none", dataset="none")
@@ -102,7 +80,7 @@ def test_columns_tell_records_apart_but_not_a_claims_verdict():
 def test_the_command_says_it_of_clones_folders_and_files(tmp_path, capsys):
     sizes = [one("size_bytes", 1000 + k, k=k) for k in range(4)]
     a = tmp_path / "clone" / "data" / "results" / "smoke" / "e.csv"
-    records.write_to(a, records.as_table([*sizes, one("latency_ms_p90", 1)]), {})
+    records.write_to(a, records.as_table([*sizes, one(TIME, 1)]), {})
     others = (one("size_bytes", 7777, k=k) for k in (1, 2, 3))
     records.write_to(b := tmp_path / "b.csv", records.as_table([sizes[0], *others]), {})
     a, clone, b = str(a), str(tmp_path / "clone"), str(b)

@@ -72,6 +72,5 @@ def test_qlab_itself_pulls_in_no_framework_and_no_room_imports_what_it_must_not(
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux alone")
 def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first():
     """PyTorch for CUDA brings Triton."""
-    folder = side_packages.installed("triton==3.7.1")
-    done = side_packages.run_with(folder, "import qlab, tensorflow, triton")
+    done = side_packages.run_with(["triton==3.7.1"], "import qlab, tensorflow, triton")
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,4 @@
-"""A notebook as a student has it: JupyterLab in Chromium, Run All, controls moved.
-
-What each control tells and draws is tested in its room, without a browser.
-"""
+"""A notebook as a student has it: JupyterLab in Chromium, Run All, controls moved."""
 
 import functools
 import json
@@ -62,8 +59,7 @@ def wait(condition, seconds: float, what: str):
 
 @pytest.fixture
 def server(tmp_path):
-    """JupyterLab as `make lab` starts it, on the notebook: its address, and its token. It has a
-    home to write to, and settings of its own; it is gone at the end."""
+    """JupyterLab as `make lab` starts it, with a home and settings of its own: address, token."""
     folder, token = tmp_path / "a room", secrets.token_hex(16)
     (folder / "notebooks").mkdir(parents=True)
     book = load_notebook_node(str(ROOT / "notebooks" / f"{NAME}.ipynb"))

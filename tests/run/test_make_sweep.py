@@ -1,8 +1,4 @@
-"""What `make sweep` runs and leaves alone, what becomes of points that fail, what is refused.
-
-On a toy project with the real Makefile, workflow and sweep modules, whose points take no time: in
-the place of what `qlab.language.point` measures stands one that does what the file `orders` says.
-"""
+"""What `make sweep` runs, leaves alone, makes of failures: a toy's points do as `orders` says."""
 
 import json
 import shutil
@@ -18,7 +14,6 @@ from toy_project import make, ran, written
 
 from qlab.core import records
 from qlab.core.errors import QlabError
-from qlab.core.records import Record
 
 sys.path.insert(0, str(ROOT / "workflow"))
 import sweep  # noqa: E402
@@ -33,16 +28,9 @@ toy:
 MEASURE = """
 import json, os, signal
 from pathlib import Path
+from types import SimpleNamespace
 
 from qlab.core.records import Record
-
-
-class Task:
-    def settings(self):
-        return {"model": "m"}
-
-    def inputs(self):
-        return {"model": "0"}
 
 
 def measure(point, profile, threads):
@@ -57,7 +45,8 @@ def measure(point, profile, threads):
     if order == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     value = float("nan") if order == "nan" else float(getattr(point, "bits", 32))
-    return Task(), [Record("llama_gptq", point.model, "d", name, "acc", value, "1")], []
+    task = SimpleNamespace(settings=lambda: {"model": "m"}, inputs=lambda: {"model": "0"})
+    return task, [Record("llama_gptq", point.model, "d", name, "acc", value, "1")], []
 """
 ALL = ["float", "rtn_w2_g64", "rtn_w4_g64"]
 TABLE = Path("data/results/smoke-sweep-toy/llama_gptq.csv")
@@ -65,13 +54,10 @@ DESCRIBED = Path("workflow/sweeps.yaml")
 
 
 def orders(project: Path, **by_variant: str) -> None:
-    """What measuring a variant does: memory, nan or kill; else it goes well."""
     (project / "orders").write_text(json.dumps(by_variant))
 
 
 def swept(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`make sweep SWEEP=toy`, which begins the log of measured variants anew."""
-    (project / "log").unlink(missing_ok=True)
     done = make(project, "sweep", "SWEEP=toy", *arguments)
     assert done.returncode == 0, done.stderr
     return done
@@ -101,12 +87,7 @@ def project(finished, tmp_path) -> Path:
     return shutil.copytree(finished, tmp_path / "my project", symlinks=True)
 
 
-def table(project: Path) -> pd.DataFrame:
-    return records.read_file(project / TABLE)
-
-
 def failed(project: Path) -> dict:
-    """Why points failed."""
     return json.loads(records.provenance_path(project / TABLE).read_text())["failed"]
 
 
@@ -114,7 +95,7 @@ def test_the_table_is_the_union_of_the_points_and_a_mere_touch_runs_none(finishe
     points = sorted(finished.glob("build/sweep/llama_gptq/smoke/*.csv"))
     union = pd.concat([records.read_file(point) for point in points], ignore_index=True)
     assert len(union) == 3 and failed(finished) == {}
-    pd.testing.assert_frame_equal(table(finished), union, check_like=True)
+    pd.testing.assert_frame_equal(records.read_file(finished / TABLE), union, check_like=True)
     for file in finished.rglob("src/qlab/**/*.py"):
         file.touch()
     before = (finished / TABLE).stat().st_mtime_ns
@@ -129,7 +110,7 @@ def test_only_points_that_are_new_or_depend_on_a_change_run(project):
         (project / f"src/qlab/language/{edited}.py").write_text("changed = True\n")
         swept(project)
         assert ran(project) == expected
-    assert list(table(project)["variant"]) == two
+    assert list(records.read_file(project / TABLE)["variant"]) == two
 
 
 @pytest.mark.slow
@@ -138,7 +119,11 @@ def test_failed_points_are_records_and_alone_run_again(project):
     orders(project, float="nan", rtn_w4_g64="kill")
     swept(project)
     assert ran(project) == sorted([*ALL, "rtn_w4_g64"])  # a killed one is started again
-    assert sorted(table(project)["metric"]) == ["acc", sweep.FAILED, sweep.FAILED]
+    assert sorted(records.read_file(project / TABLE)["metric"]) == [
+        "acc",
+        sweep.FAILED,
+        sweep.FAILED,
+    ]
     reasons = failed(project)
     assert "column 'value' must not be empty" in reasons["m-float"]
     assert reasons["m-rtn_w4_g64"].startswith("killed 2 times")
@@ -146,7 +131,7 @@ def test_failed_points_are_records_and_alone_run_again(project):
     swept(project)
     assert ran(project) == ["float", "rtn_w4_g64"]
     assert failed(project) == {"m-rtn_w4_g64": "MemoryError: 3 GB"}
-    assert sorted(table(project)["metric"]) == ["acc", "acc", sweep.FAILED]
+    assert sorted(records.read_file(project / TABLE)["metric"]) == ["acc", "acc", sweep.FAILED]
 
 
 @pytest.mark.parametrize("profile", ["slurm", "kubernetes"])
@@ -179,26 +164,24 @@ def test_described_sweeps_are_sweeps_and_points_are_read_back_from_their_command
             assert sweep.parsed(found.experiment, given) == point
 
 
-def test_the_order_of_points_does_not_matter_and_a_number_from_two_is_refused(tmp_path):
-    def written(name: str, variant: str, commit: str = "c") -> None:
-        one = Record("llama_gptq", "m", "d", variant, "acc", 0.5, "1", n=10)
-        origin = {"hardware": {}, "versions": {}, "inputs": {}, "parameters": {"model": "m"}}
-        origin |= {"commit": commit, "duration_s": 2.0}
-        records.write_to(tmp_path / f"{name}.csv", records.as_table([one]), origin)
+def test_the_order_of_points_does_not_matter_and_a_number_from_two_is_refused(finished, tmp_path):
+    points = shutil.copytree(finished / "build/sweep/llama_gptq/smoke", tmp_path / "points")
+    for name in ALL:
+        file = points / f"m-{name}.provenance.json"
+        told = {"commit": "other" if name == "float" else "c", "duration_s": 2.0}
+        file.write_text(json.dumps(json.loads(file.read_text()) | told))
 
     def merged(*bits: int) -> bytes:
-        sweep.merge(sweep.sweep("s", entry(bits=[*bits])), tmp_path, tmp_path / "merged.csv")
+        sweep.merge(sweep.sweep("s", entry(bits=[*bits])), points, tmp_path / "merged.csv")
         return (tmp_path / "merged.csv").read_bytes()
 
-    for name in ALL:
-        written(f"m-{name}", name, "other" if name == "float" else "c")
     before = merged(2, 4)
     assert merged(4, 2) == before
     origin = json.loads((tmp_path / "merged.provenance.json").read_text())
     groups = {group["commit"]: group["what"] for group in origin["merged_from"]}
     assert groups == {"other": ["m-float"], "c": ["m-rtn_w2_g64", "m-rtn_w4_g64"]}
     assert origin["duration_s"] == 6
-    written("m-float", "rtn_w4_g64")
+    shutil.copy(points / "m-rtn_w4_g64.csv", points / "m-float.csv")
     with pytest.raises(QlabError, match="must not be there twice"):
         merged(4)
     with pytest.raises(QlabError, match=r"not merged: .*m-rtn_w3_g64.csv is missing"):

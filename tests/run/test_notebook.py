@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -70,10 +69,10 @@ def _assert_no_secret(home, *texts):
         assert "planted" not in text
 
 
-def _cli(before=(), **environment):
+def _cli(**environment):
     """`python -m qlab run 01` in a process of its own, as yet without an end."""
     return subprocess.Popen(
-        [*before, sys.executable, "-m", "qlab", "run", "01"],
+        [sys.executable, "-m", "qlab", "run", "01"],
         env={**os.environ, "PYTHONPATH": str(SOURCE.parent), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -130,7 +129,6 @@ def test_failing_cell_keeps_the_earlier_output(home, capsys):
     executed = nbformat.read(failed, 4)
     assert [len(cell.get("outputs", [])) for cell in executed.cells] == [0, 0, 0, 1, 1, 0]
     assert executed.cells[4].outputs[0].ename == "ValueError"
-    assert "papermill" not in failed.read_text()
     assert _left(home) == ["01_look.failed.ipynb", "01_look.ipynb"]
 
 
@@ -146,12 +144,9 @@ def test_dead_kernel(home):
     _assert_no_secret(home)
 
 
-PLANTED = (
-    "import os, subprocess, sys, time",
-    "token = os.environ['HF_TOKEN']\nprint(token, repr(token))",
+PLANTED = (  # where in a notebook it may lie, tests/core/test_secrets.py has
+    "import os, subprocess, sys, time\ntoken = os.environ['HF_TOKEN']",
     "for part in (token[:7], token[7:]):\n    print(part, end='', flush=True); time.sleep(0.5)",
-    "from IPython.display import HTML, JSON, display",
-    "display(HTML(token), JSON({token: [token]}), {'t': token})",
     "print(token, file=sys.stderr); sys.__stderr__.write(token)",
     "subprocess.run(['printenv', 'HF_TOKEN'])",
     "token",
@@ -218,39 +213,12 @@ with plot.figure("bars", profile, pd.DataFrame({"x": [1]})) as (canvas, axes):
 
 
 def test_a_run_needs_no_home_and_no_cache(home, tmp_path, monkeypatch):
-    (locked := tmp_path / "locked").mkdir(mode=0o555)
-    powerless = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
-    if os.geteuid() == 0 and not shutil.which("setpriv"):
-        pytest.skip("root may write anywhere, and there is no setpriv to prevent it")
+    """All of them would lie in a file, where root cannot write either."""
+    (locked := tmp_path / "locked").touch()
     monkeypatch.delenv("HOME", raising=False)
     places = "XDG_CACHE_HOME MPLCONFIGDIR HF_HOME IPYTHONDIR JUPYTER_RUNTIME_DIR JUPYTER_DATA_DIR"
     _notebook(home, DRAW)
-    closed = {name: str(locked / name) for name in places.split()}
-    process = _cli(() if os.geteuid() else powerless, **closed)
+    process = _cli(**{name: str(locked / name) for name in places.split()})
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
-    assert list(locked.iterdir()) == [] and (home / "figures/mini/bars.png").is_file()
-
-
-BIG = """
-from qlab.core.cache import artefact
-artefact("big", {"size": 1}, lambda folder: (folder / "x").write_bytes(bytes(2_000_000)))
-"""
-
-
-def test_a_disk_that_runs_full_in_a_run_loses_nothing(home, capsys):
-    """build/ is a real disk of half a megabyte; needs root on Linux."""
-    (build := home / "build").mkdir()
-    call = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(build)]
-    if subprocess.run(call, capture_output=True).returncode != 0:
-        pytest.skip("mounting a file system is not allowed here")
-    try:
-        _notebook(home, "print(1)")
-        before = (target := notebook.run("01")).read_bytes()
-        _notebook(home, BIG)
-        assert cli.main(["run", "01"]) == 1
-        assert "could not be written (No space left" in capsys.readouterr().err
-        assert target.read_bytes() == before
-        assert not [*build.rglob(".part-*"), *build.glob("artefacts/big/*")]
-    finally:
-        subprocess.run(["umount", str(build)], check=True)
+    assert (home / "figures/mini/bars.png").is_file()

@@ -61,7 +61,6 @@ def test_form(notebook):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A fresh home, in which all notebooks run."""
     return fresh_home(tmp_path_factory.mktemp("first") / "home")
 
 

@@ -22,23 +22,6 @@ def test_made_once_and_addressed_by_content():
     assert len(made) == 2 and (first / "recipe.json").is_file()
 
 
-@pytest.mark.parametrize("name", ["__main__", "qlab.core.no_such"])
-def test_what_is_no_module_has_no_hash_of_its_code(name):
-    with pytest.raises(ValueError, match=f"{name} is no module of qlab"):
-        cache.code_sha256(name)
-
-
-def test_a_failing_maker_leaves_nothing(empty_home):
-    def make(folder):
-        (folder / "half").write_text("half")
-        raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError):
-        cache.artefact("kind", {"a": 1}, make)
-    assert not cache.address("kind", {"a": 1}).exists()
-    assert not list(empty_home.rglob("half"))
-
-
 WRITER = (
     "import sys, time, pathlib, qlab.core.cache as a\n"
     "with a.written_whole(pathlib.Path(sys.argv[1])) as part:\n"

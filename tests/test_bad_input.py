@@ -21,8 +21,7 @@ LOOK = """\
 from typing import Literal
 profile: Literal["smoke", "mini"] = "mini"  # how much to run
 threads: int = 2  # CPU threads
-model: str = ""  # a folder with a model
-rates: list[float] = []  # learning rates"""
+model: str = ""  # a folder with a model"""
 FREE = 'profile: str = "mini"  # any'
 
 

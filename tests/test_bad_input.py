@@ -21,7 +21,8 @@ LOOK = """\
 from typing import Literal
 profile: Literal["smoke", "mini"] = "mini"  # how much to run
 threads: int = 2  # CPU threads
-model: str = ""  # a folder with a model"""
+model: str = ""  # a folder with a model
+rates: list[float] = []  # learning rates"""
 FREE = 'profile: str = "mini"  # any'
 
 

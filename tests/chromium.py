@@ -13,10 +13,8 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 
 @contextmanager
 def opened(*flags: str) -> Iterator:
-    """A selenium driver of Chromium; without one the test is skipped, or fails where it must run.
-
-    It must run in CI, and where `QLAB_REQUIRE_BROWSER` is set.
-    """
+    """A selenium driver of Chromium; without one the test is skipped, but in CI, and where
+    `QLAB_REQUIRE_BROWSER` is set, it fails."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not (chromium and driver):

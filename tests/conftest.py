@@ -1,7 +1,12 @@
 """Homes for tests, and where the small real data lies."""
 
+import functools
+import http.server
 import os
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -31,6 +36,16 @@ def fresh_home(folder: Path) -> Path:
         # copies, because tests write there
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.png", "*.svg"))
     return folder
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A folder served on loopback: the address."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.fixture

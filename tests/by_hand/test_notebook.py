@@ -9,19 +9,15 @@ from conftest import fresh_home
 from qlab.by_hand import exercises, measure
 from qlab.core import items, live, records, stats
 
-CELLS = shown.cells("00_")
-
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """What all code cells leave behind at `smoke`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("ran") / "home")))
-        code, names = [c.source for c in CELLS if c.cell_type == "code"], {}
-        for cell in [code[0], "profile = 'smoke'", *code[1:]]:
-            exec(cell, names)
-        names["kept"] = items.read("by_hand", "smoke").set_index(["variant", "metric"])["value"]
-    return names
+        names = vars(shown.run_until("00_", "items.write(", profile="smoke"))
+        kept = items.read("by_hand", "smoke").set_index(["variant", "metric"])["value"]
+    return names | {"kept": kept}
 
 
 def test_every_interval_follows_from_the_items(ran):
@@ -54,8 +50,7 @@ def test_what_calibrates_does_not_judge_and_a_dynamic_range_never_clips(ran):
 
 
 def test_the_committed_records_are_the_ones_the_prose_speaks_of():
-    table = records.read("by_hand", "mini")
-    text = "\n".join(c.source for c in CELLS).replace("\n", " ")
+    table, text = records.read("by_hand", "mini"), shown.prose("00_")
     rows = records.pick(table, "output_error").set_index("variant")["value"]
     for name, share, words in (
         ("rtn_w3", 0.79, "the outputs are off by four fifths"),

@@ -27,11 +27,9 @@ def test_a_choice_keeps_every_bound_and_the_best_comes_first(name, share, loss, 
     timed = found["time"].notna().to_numpy()
     if prefer == "time":  # what was not timed is never taken for its time
         assert not (timed[1:] & ~timed[:-1]).any()
-    best = {"quality": kept["quality_low"].max(), "size": kept["share"].min(),
-            "time": kept["time_high"].min()}[prefer]  # fmt: skip
-    if len(found) and pd.notna(best):
-        column = {"quality": "quality_low", "size": "share", "time": "time_high"}[prefer]
-        assert found[column].iloc[0] == best
+    best = {"quality": -kept["quality_low"], "size": kept["share"], "time": kept["time_high"]}
+    if best[prefer].notna().any():
+        assert found.index[0] in best[prefer].index[best[prefer] == best[prefer].min()]
 
 
 def made(sizes: dict, losses: dict, times=(), kind=DETECTOR, **more) -> pd.DataFrame:

@@ -1,62 +1,42 @@
 """Comparisons of two variants are drawn from the same items, where these are kept."""
 
+import committed
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from pydantic import TypeAdapter
 
 from qlab.claims import paired
 from qlab.claims.address import Address
 from qlab.claims.claims import Rule
 from qlab.core import records, stats
-from qlab.core.records import Record
 
-VARIANTS = {"fp32": (0.95, [None]), "a": (0.9, [0, 1, 2]), "b": (0.6, [None])}  # share, seeds
-
-
-def world(n: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Records and items of a classifier: a, of three seeds, and b err where images are hard."""
-    rng = np.random.default_rng(0)
-    hard, rows, made = rng.random(n), [], []
-    about, parent = {"experiment": "resnet_qat", "model": "m", "dataset": "d"}, hard < 0.95
-    for variant, (share, seeds) in VARIANTS.items():
-        made.append(Record(**about, variant=variant, metric="size_bytes", value=1.0, unit="byte"))
-        for seed in seeds:
-            own = variant == "fp32"
-            right = parent if own else hard + rng.normal(0, 0.02, n) < share
-            one = {"variant": variant, "seed": seed, "graph": "tflite", "condition": None}
-            one |= {"strength": None, "image": range(n), "label": 1, "predicted": right.astype(int)}
-            rows.append(pd.DataFrame(one))
-            both = {"accuracy": stats.proportion(int(right.sum()), n)}
-            both |= {} if own else {"accuracy_difference": stats.paired(parent, right).difference}
-            here = about | {"variant": variant, "unit": "1", "n": n, "seed": seed}
-            made += [Record(**here, metric=m, value=e.value, ci_low=e.low, ci_high=e.high)
-                     for m, e in both.items()]  # fmt: skip
-    return records.as_table(made), pd.concat(rows, ignore_index=True)
-
-
-TABLE, ITEMS = world()
-MINUS = {"kind": "difference", "minus": {"variant": "b"}, "above": 0}
+A, B = "qat_w4a8_first16", "ptq_mse_w4a8_last22"  # of three seeds and of one
+TABLE = committed.table("resnet_qat", "small")
+KEPT = pd.read_parquet(ROOT / "data" / "results" / "small" / "items" / "resnet_qat.parquet")
+PLAIN = KEPT["condition"].isna() & (KEPT["graph"] == "tflite")
+ITEMS = KEPT[PLAIN & KEPT["variant"].isin(["fp32", A, B])]
+MINUS = {"kind": "difference", "minus": {"variant": B}, "above": 0}
 
 
 def estimate(rule: dict, items=ITEMS, table=TABLE):
-    made = TypeAdapter(Rule).validate_python({"metric": "accuracy", "variant": "a"} | rule)
+    made = TypeAdapter(Rule).validate_python({"metric": "accuracy", "variant": A} | rule)
     (term,) = made.terms(table, items)
     return term.estimate
 
 
 def test_a_paired_interval_is_narrower_about_the_same_figure():
-    over = {"kind": "ratio", "over": {"variant": "b"}, "above": 1}
+    over = {"kind": "ratio", "over": {"variant": B}, "above": 1}
     for rule in (MINUS, over, over | {"metric": "accuracy_difference"}):
         alone, drawn = estimate(rule, None), estimate(rule)
         assert drawn.value == pytest.approx(alone.value) and drawn.n == 3
         assert alone.low < drawn.low < drawn.value < drawn.high < alone.high
-    one = ITEMS[(ITEMS["variant"] != "a") | (ITEMS["seed"] == 0)]
-    right = one.assign(right=one["predicted"] == 1).pivot(
-        index="variant", columns="image", values="right"
-    )
+    one = ITEMS[(ITEMS["variant"] != A) | (ITEMS["seed"] == 0)]
+    one = one.assign(right=one["predicted"] == one["label"])
+    right = one.pivot(index="variant", columns="image", values="right")
     found = estimate(MINUS, one, TABLE[TABLE["seed"].isna() | (TABLE["seed"] == 0)])
-    assert found == stats.difference(*(right.loc[v].to_numpy() for v in "ba"))  # of pairs
+    assert found == stats.difference(*(right.loc[v].to_numpy() for v in (B, A)))  # of pairs
 
 
 def test_a_ratio_of_pairs_covers():
@@ -74,25 +54,23 @@ def test_a_ratio_of_pairs_covers():
 @pytest.mark.parametrize(
     "left_out",
     [
-        (ITEMS["variant"] == "b") & (ITEMS["image"] <= 5),  # b answered fewer images
-        (ITEMS["variant"] == "a") & (ITEMS["image"] <= 5) & (ITEMS["seed"] == 1),
-        ITEMS["variant"] == "b",
+        (ITEMS["variant"] == B) & (ITEMS["image"] <= 5),  # B answered fewer images
+        (ITEMS["variant"] == A) & (ITEMS["image"] <= 5) & (ITEMS["seed"] == 1),
+        ITEMS["variant"] == B,
         ITEMS["graph"] == "tflite",
     ],
 )
 def test_what_is_not_of_the_same_items_is_put_together_from_intervals(left_out):
     assert estimate(MINUS, ITEMS[~left_out]) == estimate(MINUS, None)
-    b = ITEMS["variant"] == "b"
-    two = [ITEMS[b].assign(seed=seed) for seed in (0, 1)]  # where a has three
+    b = ITEMS["variant"] == B
+    two = [ITEMS[b].assign(seed=seed) for seed in (0, 1)]  # where A has three
     assert estimate(MINUS, pd.concat([ITEMS[~b], *two])) == estimate(MINUS, None)
 
 
-def test_outcomes_are_the_variants_minus_the_parents_on_the_same_condition():
-    worse = ITEMS.assign(condition="noise", strength=2, predicted=0)
-    both = pd.concat([ITEMS, worse], ignore_index=True)
-    here = Address(metric="accuracy_difference", variant="b", condition="noise", strength=2)
-    assert (paired.outcomes(both, TABLE, here) == 0).all(axis=None)
-    plain = paired.outcomes(both, TABLE, Address(metric="accuracy_difference", variant="b"))
-    value = records.value(TABLE, "b", "accuracy_difference")
-    assert plain.mean(axis=None) == pytest.approx(value)
-    assert paired.outcomes(ITEMS, TABLE, Address(metric="ap", variant="a")) is None
+@pytest.mark.parametrize(("condition", "strength"), [(None, None), ("noise", 2)])
+def test_outcomes_are_the_variants_minus_the_parents_on_the_same_condition(condition, strength):
+    about = {"variant": "ptq_w4a8_last22", "condition": condition, "strength": strength}
+    (row,) = records.pick(TABLE, "accuracy_difference", **about).itertuples()
+    found = paired.outcomes(KEPT, TABLE, Address(metric="accuracy_difference", **about))
+    assert found.mean(axis=None) == pytest.approx(row.value)
+    assert paired.outcomes(KEPT, TABLE, Address(metric="ap", **about)) is None

@@ -1,15 +1,11 @@
 """Which qlab modules a notebook depends on."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from qlab.core import closure
+from qlab.core import cache, closure
 from qlab.core.errors import QlabError
 
 MODULES = {
@@ -71,44 +67,13 @@ def test_what_is_no_notebook_is_named(tmp_path, text):
             closure.module_files(broken)
 
 
-MEASURE = """
-import sys
-from pathlib import Path
-from qlab.core.cache import artefact, code_sha256
-from qlab.room import middle
-
-def make(folder):
-    print("made anew")
-    (folder / "answer").write_text(str(middle.twice()))
-
-kept = artefact("kind", {"code": code_sha256("qlab.room.measure")}, make)
-print((kept / "answer").read_text())
-"""
-ROOM = {
-    "__init__.py": "",
-    "measure.py": MEASURE,
-    "middle.py": "from qlab.room import helper\n\ndef twice():\n    return 2 * helper.once()",
-    "helper.py": "def once():\n    return 1",
-}
-
-
-def test_an_edit_two_imports_away_makes_an_artefact_anew(tmp_path):
-    """In fresh processes, for what a process has loaded it does not load again."""
-    package = tmp_path / "src" / "qlab"
-    shutil.copytree(Path(closure.__file__).parent, package / "core")
-    (package / "__init__.py").touch()
-    (package / "room").mkdir()
-    for name, code in ROOM.items():
-        (package / "room" / name).write_text(code)
-
-    def said() -> list[str]:
-        told = os.environ | {"PYTHONPATH": str(tmp_path / "src"), "QLAB_HOME": str(tmp_path)}
-        call = [sys.executable, "-m", "qlab.room.measure"]
-        done = subprocess.run(call, env=told, capture_output=True, text=True, check=True)
-        return done.stdout.splitlines()
-
-    assert said() == ["made anew", "2"]
-    (package / "room" / "other.py").write_text("unused = 2")
-    assert said() == ["2"]
-    (package / "room" / "helper.py").write_text("def once():\n    return 21")
-    assert said() == ["made anew", "42"]
+def test_an_edit_two_imports_away_changes_the_hash_that_recipes_name(package):
+    hashes = cache.code_sha256.__wrapped__  # what a process has read it does not read again
+    before = hashes("qlab.top")
+    (package / "circle.py").write_text("unused = 2")
+    assert hashes("qlab.top") == before
+    (package / "bottom.py").write_text("something = 2")
+    changed = {name for name, found in hashes("qlab.top").items() if found != before[name]}
+    assert changed == {"qlab.bottom"}
+    with pytest.raises(ValueError, match="__main__ is no module of qlab"):
+        hashes("__main__")

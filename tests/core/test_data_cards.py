@@ -3,6 +3,7 @@
 import json
 import re
 
+import committed
 import pytest
 from conftest import ROOT
 
@@ -73,16 +74,15 @@ def test_hash_and_score_of_a_model_are_those_of_its_files(name):
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("model", "experiment", "metric"),
     [
-        *("centernet_mini centernet_ptq ap", "resnet8_shapes32 resnet_qat accuracy"),
-        "bert_mini_reviews transformer_qat accuracy",
+        ("centernet_mini", "centernet_ptq", "ap"),
+        ("resnet8_shapes32", "resnet_qat", "accuracy"),
+        ("bert_mini_reviews", "transformer_qat", "accuracy"),
     ],
 )
-def test_intervals_are_those_of_the_records(name):
-    model, table, metric = name.split()
-    found = records.read_file(ROOT / "data" / "results" / "mini" / f"{table}.csv")
-    (row,) = records.pick(found, metric, model=model, variant="fp32", condition=None).itertuples()
-    ends = [[f"{v:.{n}f}"[1:] for v in (row.value, row.ci_low, row.ci_high)] for n in (3, 4)]
-    written = [f"{value} [{low}, {high}]" for value, low, high in ends]
+def test_intervals_are_those_of_the_records(model, experiment, metric):
+    float_ = {"model": model, "variant": "fp32", "condition": None}
+    row = records.pick(committed.table(experiment, "mini"), metric, **float_).iloc[0]
+    written = [records.interval(row, f".{digits}f").replace("0.", ".") for digits in (3, 4)]
     assert any(one in CARDS[of_model(model)]["evaluation"] for one in written), written

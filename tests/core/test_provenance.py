@@ -4,14 +4,10 @@ import json
 import subprocess
 import time
 
-import pytest
-
 from qlab.core import paths, provenance
 
 
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A git checkout with one commit as the one this code lies in: (folder, call git there)."""
+def test_the_commit_and_whether_code_or_notebooks_differ_from_it(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
@@ -22,30 +18,25 @@ def checkout(tmp_path, monkeypatch):
 
     assert provenance.commit() == "none"  # outside of a checkout
     git("init", "-q")
-    for place in ("src/a.py", "notebooks/a.ipynb", "README.md"):
+    code = ("src/a.py", "notebooks/a.ipynb")
+    for place in (*code, "README.md"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).write_text("1")
     git("add", ".")
     git("commit", "-q", "-m", "first")
-    return tmp_path, git
-
-
-def test_the_commit_and_whether_code_or_notebooks_differ_from_it(checkout):
-    folder, git = checkout
     head = git("rev-parse", "HEAD")
-    (folder / "README.md").write_text("2")
-    (folder / "src" / "new.py").write_text("2")
+    (tmp_path / "README.md").write_text("2")
+    (tmp_path / "src" / "new.py").write_text("2")
     assert provenance.commit() == head  # neither tells what was run
-    for place in ("src/a.py", "notebooks/a.ipynb"):
-        (folder / place).write_text("2")
+    for place in code:
+        (tmp_path / place).write_text("2")
         assert provenance.commit() == f"{head}+changes", place
         git("checkout", "-q", place)
 
 
-def test_a_provenance_says_what_went_in_and_how_long_it_took(checkout):
+def test_a_provenance_says_what_went_in_and_how_long_it_took():
     found = provenance.collect({"seed": 3}, {"model": "ab"}, ["numpy"], time.time() - 5)
     assert (found["parameters"], found["inputs"]) == ({"seed": 3}, {"model": "ab"})
     assert set(found["versions"]) == {"python", "numpy"}
-    assert found["commit"] == checkout[1]("rev-parse", "HEAD")
-    assert 5 <= found["duration_s"] < 60
+    assert found["commit"] == provenance.commit() and 5 <= found["duration_s"] < 60
     assert json.loads(json.dumps(found)) == found

@@ -24,23 +24,6 @@ def test_bootstrap_interval_corrects_a_biased_bootstrap():
     assert low < 0.75 and high < 1.0  # shifted down by twice the bias
 
 
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_paired_comparison_is_antisymmetric(pairs):
-    a, b = (np.array(x) for x in zip(*pairs, strict=True))
-    forth, back = stats.paired(a, b), stats.paired(b, a)
-    assert forth.difference.value == pytest.approx(b.mean() - a.mean())
-    assert forth.difference.value == pytest.approx(-back.difference.value)
-    assert (forth.lost, forth.gained) == (back.gained, back.lost)
-    assert forth.p_value == pytest.approx(back.p_value)
-    assert 0 <= forth.rate.value <= 1
-
-
-def test_mcnemar_is_the_exact_binomial_test():
-    a = np.array([True] * 9 + [False] * 1 + [True] * 20)
-    b = np.array([False] * 9 + [True] * 1 + [True] * 20)
-    assert stats.paired(a, b).p_value == pytest.approx(scipy_stats.binomtest(1, 10, 0.5).pvalue)
-
-
 @pytest.mark.parametrize("quantile", [0.5, 0.9])
 @pytest.mark.parametrize("n", [40, 61])
 def test_order_statistics_are_the_tightest_ranks_that_cover(n, quantile):
@@ -59,24 +42,21 @@ def test_too_few_values_have_no_interval():
 
 
 @given(st.lists(st.floats(-9, 9), min_size=1, max_size=40), st.floats(-9, 9))
-def test_bootstrap_interval_holds_its_value(samples, value):
+def test_bootstrap_interval_holds_its_value_and_leaves_undefined_samples_out(samples, value):
     low, high = stats.bootstrap_interval(np.array(samples), value)
     assert low <= value <= high
-
-
-def test_bootstrap_interval_leaves_undefined_samples_out():
-    samples = np.random.default_rng(0).normal(size=200)
-    with_gaps = np.insert(samples, [0, 77, 200], np.nan)
-    whole = stats.bootstrap_interval(samples, 0.1)
-    assert stats.bootstrap_interval(with_gaps, 0.1) == whole
+    with_gaps = np.array([np.nan, *samples, np.nan])
+    assert stats.bootstrap_interval(with_gaps, value) == (low, high)
 
 
 def test_a_paired_difference_has_tangos_interval_and_at_no_flips_too():
     a = np.repeat([True, False, True, False], [12, 3, 25, 10])
     b = np.repeat([False, True, True, False], [12, 3, 25, 10])
-    flips = stats.paired(a, b)
+    flips, back = stats.paired(a, b), stats.paired(b, a)
     assert flips.difference == (-0.18, *stats.tango(12, 3, 50), 50)
-    assert flips.rate == stats.proportion(15, 50)
+    assert (flips.lost, flips.gained) == (back.gained, back.lost) == (12, 3)
+    assert flips.p_value == pytest.approx(scipy_stats.binomtest(12, 15).pvalue)
+    assert flips.rate == back.rate == stats.proportion(15, 50)
     assert flips.detectable == pytest.approx(stats.smallest_detectable(50, 0.3))
     none = stats.paired(np.ones(2000, bool), np.ones(2000, bool)).difference
     assert none == pytest.approx((0, -0.0019170, 0.0019170, 2000), abs=1e-6)
@@ -99,16 +79,13 @@ def test_a_share_lies_within_its_interval_at_the_ends_too(n):
 
 
 def test_tango_is_the_published_interval():
-    """Airway hyper-responsiveness before and after, 7 lost and 1 gained of 21 children.
-
-    Fagerland, Lydersen and Laake 2014, Statistics in Medicine 33, 2850.
-    """
+    """Fagerland, Lydersen and Laake 2014, Statistics in Medicine 33, 2850: of 21 children."""
     assert stats.tango(7, 1, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
-    assert 100 * np.array(stats.tango(0, 0, 2000)) == pytest.approx([-0.19, 0.19], abs=0.005)
 
 
 @pytest.mark.parametrize(
-    ("lost", "gained", "n"), [(2, 12, 50), (0, 1, 44), (0, 0, 30), (25, 25, 50), (50, 0, 50)]
+    ("lost", "gained", "n"),
+    [(2, 12, 50), (0, 1, 44), (0, 0, 30), (25, 25, 50), (50, 0, 50), (0, 50, 50)],
 )
 def test_tango_is_what_the_score_test_does_not_reject(lost, gained, n):
     """The test by brute force: of all shares lost, the likeliest one at each difference."""
@@ -141,8 +118,6 @@ def test_a_difference_keeps_the_pairs_together():
     assert 0.098 < found.low < found.high < 0.102  # far narrower than either's own
     back = stats.difference(b, a)
     assert back[:3] == pytest.approx((-found.value, -found.high, -found.low), rel=1e-3)
-    order = rng.permutation(400)
-    assert stats.difference(a[order], b[order])[:3] == pytest.approx(found[:3], rel=1e-3)
     yes, no = a > 0, b > 0.1
     flips = stats.paired(yes, no)
     of_flips = stats.tango(flips.lost, flips.gained, 400)

@@ -23,16 +23,6 @@ def written(folder, change: dict):
     return path
 
 
-def test_nineteen_models_of_six_studies():
-    models = SIX.drop_duplicates(["study", "configuration"])["study"].value_counts().to_dict()
-    assert models == {"paul_2022": 5, "sathish_2022": 1, "tao_2022": 8, "geens_2024": 2,
-                      "gonzalez_2024": 1, "alizadeh_2025": 2}  # fmt: skip
-    counts = SIX["effect"].value_counts()
-    assert counts[["accuracy", "storage_size", "f1"]].tolist() == [17, 17, 8] and len(SIX) == 93
-    pooled = evidence_models.read(EVIDENCE / "six_studies_pooled.csv")
-    assert pooled["study"].nunique() == 6 and not pooled.duplicated(["study", "effect"]).any()
-
-
 def test_beliefs_by_the_papers_rule_and_by_the_authors_later_one():
     def discount(improvement, iqr):
         row = {"base": 0.5, "quality": 0.851841, "improvement": improvement, "iqr": iqr}

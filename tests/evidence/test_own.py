@@ -1,5 +1,6 @@
-"""Our own records as evidence models, on made-up and on the committed records."""
+"""Our own records as evidence models."""
 
+import committed
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,97 +27,82 @@ def put(home, profile: str, table: pd.DataFrame) -> None:
     table.to_csv(folder / f"{table['experiment'].iloc[0]}.csv", index=False)
 
 
-def resnet(seeds=(0,), **changes) -> pd.DataFrame:
-    """Records of a float parent and three trained variants, some of parts of the network."""
-    base = ("resnet_qat", "m", "d")
-    made = [Record(*base, "fp32", "accuracy", 0.8, "1", 0.7, 0.9, 100),
-            Record(*base, "fp32", "size_bytes", 1000, "byte")]  # fmt: skip
-    parts = (("last", 10), ("last", 3), ("first", 9))
-    others = (("qat_trained_only", "last", 10), ("ptq", "last", 10))
-    for method, where, k in (*(("qat", *part) for part in parts), *others):
-        variant = f"{method}_w8a8_{where}{k}"
-        about = {"method": method, "bits": 8, "where": where, "k": k}
-        for seed in seeds:
-            of = (*base, variant)
-            up, rest = 0.01 * seed, (100, seed)
-            ends = (up - 0.04, "1", up - 0.06, up - 0.02)
-            made.append(Record(*of, "accuracy", 0.76 + up, "1", 0.7, 0.9, *rest, **about))
-            made.append(Record(*of, "accuracy_difference", *ends, *rest, **about))
-        made.append(Record(*base, variant, "size_bytes", 300, "byte", **about))
-        made.append(Record(*base, variant, "latency_ratio", 0.5, "1", 0.4, 0.6, 30, **about))
-    about = {"method": "qat", "bits": 8, "where": "last", "k": 10}
-    noisy = (*base, "qat_w8a8_last10")
-    about |= {"condition": "noise", "strength": 1}
-    made.append(Record(*noisy, "accuracy", 0.1, "1", 0.0, 0.2, 100, 0, **about))
-    made.append(Record(*noisy, "accuracy_difference", -0.3, "1", -0.4, -0.2, 100, 0, **about))
-    return records.as_table(made)
+SMALL, MINI = (committed.table("resnet_qat", tier) for tier in ("small", "mini"))
+Z2 = 2 * 1.959964  # from an interval to its standard error
 
 
 def models(table: pd.DataFrame, profile: str = "small") -> pd.DataFrame:
     return evidence_models.completed(own.of(table, profile, EXPERIMENTS["resnet_qat"]))
 
 
+def one(table: pd.DataFrame, configuration: str, effect: str = "accuracy") -> pd.Series:
+    return table.set_index(["configuration", "effect"]).loc[(configuration, effect)]
+
+
+def plain(metric: str, variant: str = "fp32") -> pd.DataFrame:
+    return records.pick(SMALL, metric, variant=variant, condition=None)
+
+
 def test_improvements_are_those_of_the_records_of_whole_networks():
-    table = models(resnet())
+    table = models(SMALL)
     assert dict(zip(table["configuration"], table["technique"], strict=True)) == {
-        "qat_w8a8_last10": "qat", "ptq_w8a8_last10": "int8_static"}  # fmt: skip
-    found = table.set_index(["configuration", "effect"]).loc["qat_w8a8_last10"]
-    accuracy = found.loc["accuracy"]
-    assert accuracy["improvement"] == pytest.approx(-5) and accuracy["intensity"] == "WN-IF"
-    assert accuracy["standard_error"] == pytest.approx(100 * 0.04 / 3.919928 / 0.8)
-    assert found.at["storage_size", "improvement"] == pytest.approx(70)
-    assert found.at["inference_latency", "improvement"] == pytest.approx(50)
-    assert set(table["belief"]) == {0.625} and set(table["study"]) == {"m"}
-    assert set(models(resnet(), "mini")["belief"]) == {0.375}
-    with pytest.raises(QlabError, match="no single float parent.*Run their notebook again"):
-        models(resnet().query("variant != 'fp32'"))
+        "qat_w8a8_last22": "qat", "qat_w4a8_last22": "qat_w4",
+        "ptq_w8a8_last22": "int8_static", "ptq_w4a8_last22": "int4_static"}  # fmt: skip
+    name = "ptq_w8a8_last22"
+    accuracy, size = (plain(metric)["value"].item() for metric in ("accuracy", "size_bytes"))
+    change, found = plain("accuracy_difference", name).iloc[0], one(table, name)
+    assert found["improvement"] == pytest.approx(100 * change["value"] / accuracy)
+    error = 100 * (change["ci_high"] - change["ci_low"]) / Z2 / accuracy
+    assert found["standard_error"] == pytest.approx(error)
+    for effect, left in (
+        ("storage_size", plain("size_bytes", name)["value"].item() / size),
+        ("inference_latency", plain("latency_ratio", name)["value"].item()),
+    ):
+        assert one(table, name, effect)["improvement"] == pytest.approx(100 * (1 - left))
+    assert found["belief"] == 0.625 and set(table["study"]) == {"resnet20_cifar10"}
+    assert set(models(MINI, "mini")["belief"]) == {0.375}
 
 
 def test_seeds_are_runs_of_one_configuration_with_the_error_over_seeds_and_items():
-    seeds = resnet(seeds=(0, 1, 2))
-    found = models(seeds).query("effect == 'accuracy'").iloc[0]
-    assert found["runs"] == 3 and found["improvement"] == pytest.approx(-3.75)
-    assert found["iqr"] == pytest.approx(1.25) and found["std"] == pytest.approx(1.25)
-    assert np.isnan(found["standard_error"])
-    assert found["belief"] == pytest.approx(0.625 * np.exp(-0.1 * 1.25 / 3.75))
-    about = {"method": "qat", "bits": 8, "where": "last", "k": 10}
-    of = ("resnet_qat", "m", "d", "qat_w8a8_last10", "accuracy_difference_over_seeds")
-    over = records.as_table([Record(*of, -0.03, "1", -0.05, -0.01, 3, **about)])
-    found = models(pd.concat([seeds, over], ignore_index=True))
-    (error,) = found.query("configuration == 'qat_w8a8_last10' and runs == 3")["standard_error"]
-    assert error == pytest.approx(100 * 0.04 / 3.919928 / 0.8)
+    name, over = "qat_w8a8_last22", "accuracy_difference_over_seeds"
+    accuracy, found = plain("accuracy")["value"].item(), one(models(SMALL), name)
+    each = 100 * plain("accuracy_difference", name)["value"] / accuracy
+    spread = each.quantile(0.75) - each.quantile(0.25)
+    told = [found[column] for column in ("runs", "improvement", "iqr", "std")]
+    assert told == pytest.approx([len(each), each.mean(), spread, each.std()])
+    assert found["belief"] == pytest.approx(0.625 * np.exp(-0.1 * spread / each.mean()))
+    ends = plain(over, name).iloc[0]
+    error = 100 * (ends["ci_high"] - ends["ci_low"]) / Z2 / accuracy
+    assert found["standard_error"] == pytest.approx(error)
+    assert np.isnan(one(models(SMALL[SMALL["metric"] != over]), name)["standard_error"])
 
 
 def test_times_and_energy():
-    one = Record("llama_gptq", "m", "d", "x", "tokens_per_s_ratio", 0.5, "1", 0.4, 0.8, better=1)
-    improvement, error = own._latency(records.as_table([one]))
+    speed = Record("llama_gptq", "m", "d", "x", "tokens_per_s_ratio", 0.5, "1", 0.4, 0.8, better=1)
+    improvement, error = own._latency(records.as_table([speed]))
     assert improvement.item() == pytest.approx(-100)  # a speed turned into twice the time
-    assert error.item() == pytest.approx(100 * (1 / 0.4 - 1 / 0.8) / 3.919928)
-    table = resnet()
-    table["clock"] = table["metric"] == "latency_ratio"  # of embedded models no evidence
-    assert "inference_latency" in set(models(table, "small")["effect"])
-    assert set(models(table, "mini")["effect"]) == {"accuracy", "storage_size"}
-    more = [Record("resnet_qat", "m", "d", v, "energy_j", j, "J")
-            for v, j in (("fp32", 4), ("qat_w8a8_last10", 3))]  # fmt: skip
-    table = pd.concat([resnet(), records.as_table(more)], ignore_index=True)
-    found = models(table).query("effect == 'inference_energy'")
-    assert found[["configuration", "improvement"]].values.tolist() == [["qat_w8a8_last10", 25]]
+    assert error.item() == pytest.approx(100 * (1 / 0.4 - 1 / 0.8) / Z2)
+    assert set(models(MINI, "mini")["effect"]) == {"accuracy", "storage_size"}  # on no clock
+    energy = records.pick(SMALL, "size_bytes", variant=["fp32", "ptq_w8a8_last22"])
+    energy = energy.assign(metric="energy_j", value=[4.0, 3.0])
+    found = models(pd.concat([SMALL, energy])).query("effect == 'inference_energy'")
+    assert found[["configuration", "improvement"]].values.tolist() == [["ptq_w8a8_last22", 25]]
 
 
 def test_which_records_are_weighed(empty_home):
     assert own.weigh("smoke", NAMED)[1] == {}
-    put(empty_home, "smoke", resnet())
+    put(empty_home, "smoke", MINI)
     assert own.weigh("smoke", NAMED)[1] == {}, "smoke is too few items to be evidence"
-    put(empty_home, "mini", resnet())
+    put(empty_home, "mini", MINI)
     for profile in ("smoke", "mini", "full"):
         table, files = own.weigh(profile, NAMED)
-        assert files["m"].parent.name == "mini" and set(table["base"]) == {0.25}
-    put(empty_home, "small", resnet().assign(model="real"))
+        assert files["resnet8_shapes32"].parent.name == "mini" and set(table["base"]) == {0.25}
+    put(empty_home, "small", MINI.assign(model="real"))
     table, files = own.weigh("mini", NAMED)
     assert [file.parent.name for file in files.values()] == ["small", "mini"]
-    assert list(dict.fromkeys(table["study"])) == ["real", "m"], "real models first"
-    assert table.groupby("study")["base"].first().to_dict() == {"real": 0.5, "m": 0.25}
-    put(empty_home, "full", resnet().assign(model="real"))
+    assert list(dict.fromkeys(table["study"])) == ["real", "resnet8_shapes32"]
+    assert table.groupby("study", sort=False)["base"].first().tolist() == [0.5, 0.25]
+    put(empty_home, "full", MINI.assign(model="real"))
     table, files = own.weigh("full", NAMED)
     assert files["real"].parent.name == "full", "a model of two profiles counts once"
     assert not table.duplicated(["study", "configuration", "effect"]).any()

@@ -52,26 +52,24 @@ READERS = {
 def main(profile: str = "smoke", kills: int = 20, seed: int = 0) -> None:
     """Do the kills and print a line for each; exits with 1 if something broke."""
     here = Path(tempfile.mkdtemp(prefix="qlab tués "))
-    log, reference, start = here / "log", clone(here / "reference"), time.monotonic()
-    ended(make_figures(reference, profile, log), log)
-    seconds, moments, defects = time.monotonic() - start, random.Random(seed), []
+    reference, start = clone(here / "reference"), time.monotonic()
+    make_figures(reference, profile)
+    seconds, moments, broken = time.monotonic() - start, random.Random(seed), False
     for number in range(1, kills + 1):
         victim, moment = clone(here / "victim"), moments.uniform(0, seconds)
-        process = make_figures(victim, profile, log)
-        try:
-            ended(process, log, moment)  # it may be through by then
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        make_figures(victim, profile, moment)
         done, found = finished(victim), half_files(victim)
-        ended(make_figures(victim, profile, log), log)
+        make_figures(victim, profile)
         again = [place for place, was in finished(victim).items() if done.get(place, was) != was]
         found += [f"{place} was made again" for place in again] + half_files(victim)
-        found += differences(*(compare.load(one, profile) for one in (reference, victim)))
+        table = compare.compare(*(compare.load(one, profile) for one in (reference, victim)))
+        table = table[~table["clock"] | table["kind"].isin(["only in A", "only in B"])]
+        if (table["kind"] != "equal").any():
+            found.append(compare.report(table, False, 50))
         print(f"Kill {number} at {moment:.0f} of {seconds:.0f} s:", *(found or ["as if nothing"]))
-        defects += found
+        broken |= bool(found)
         shutil.rmtree(victim)
-    sys.exit(bool(defects))
+    sys.exit(broken)
 
 
 def clone(folder: Path) -> Path:
@@ -81,21 +79,24 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def make_figures(folder: Path, profile: str, log: Path) -> subprocess.Popen:
-    """`make figures` in the clone, in a process group of its own; what it says goes to `log`."""
+def make_figures(folder: Path, profile: str, seconds: float | None = None) -> None:
+    """`make figures` in the clone, in a process group of its own, killed after so many seconds."""
     # The clone's own package, before the one that the .venv knows; -o: nothing is to be installed.
     environment = {k: v for k, v in os.environ.items() if k != "QLAB_HOME"}
     environment["PYTHONPATH"] = str(folder / "src")
     call = ["make", "-o", ".venv/.installed", "figures", f"PROFILE={profile}"]
-    with log.open("a") as said:
+    with tempfile.TemporaryFile("w+") as said:
         to = {"stdout": said, "stderr": said, "start_new_session": True}
-        return subprocess.Popen(call, cwd=folder, env=environment, **to)
-
-
-def ended(process: subprocess.Popen, log: Path, seconds: float | None = None) -> None:
-    """Wait for it, so long at most; an error with the end of its log if it failed."""
-    if process.wait(timeout=seconds) != 0:
-        raise SystemExit(f"make figures failed:\n{log.read_text()[-3000:]}")
+        process = subprocess.Popen(call, cwd=folder, env=environment, **to)
+        try:
+            failed = process.wait(seconds)  # it may be through before its moment
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return
+        if failed:
+            said.seek(0)
+            raise SystemExit(f"make figures failed:\n{said.read()[-3000:]}")
 
 
 def half_files(folder: Path) -> list[str]:
@@ -110,13 +111,6 @@ def half_files(folder: Path) -> list[str]:
             except Exception as error:  # whatever a reader says of a half file
                 found.append(f"{file.relative_to(folder)}: {error}")
     return found
-
-
-def differences(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
-    """What differs in two tables' deterministic records, in words; times may, as they like."""
-    found = compare.compare(a, b)
-    found = found[~found["clock"] | found["kind"].isin(["only in A", "only in B"])]
-    return [] if (found["kind"] == "equal").all() else [compare.report(found, False, 50)]
 
 
 def finished(folder: Path) -> dict[str, int]:

@@ -101,16 +101,13 @@ def test_a_session_made_ready(kaggle, monkeypatch):
         list(session.prepare(ROOT))
 
 
-def test_kaggles_secret_is_the_token_and_hidden_like_any(kaggle, tmp_path, monkeypatch):
-    module = (
-        "class UserSecretsClient:\n    def get_secret(self, label):\n        return f'of {label}'\n"
-    )
-    (tmp_path / "kaggle_secrets.py").write_text(module)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_kaggles_secret_is_the_token_and_hidden_like_any(kaggle, monkeypatch):
+    client = Mock(return_value=Mock(get_secret="value of {}".format))
+    monkeypatch.setitem(sys.modules, "kaggle_secrets", Mock(UserSecretsClient=client))
     monkeypatch.setattr(session, "online", lambda: True)
     said = "\n".join(session.prepare(ROOT))
-    assert os.environ["HF_TOKEN"] == "of HF_TOKEN" in secrets.known()
-    assert "of HF_TOKEN" not in said and "There is no HF_TOKEN" not in said
+    assert os.environ["HF_TOKEN"] == "value of HF_TOKEN" in secrets.known()
+    assert "value of" not in said and "There is no HF_TOKEN" not in said
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setitem(sys.modules, "kaggle_secrets", None)
     assert "There is no HF_TOKEN (Add-ons, Secrets)" in "\n".join(session.prepare(ROOT))
@@ -123,7 +120,7 @@ def listed(name: str) -> dict[str, str]:
 
 
 def test_what_is_missing_is_locked_at_the_same_version_and_not_in_the_image():
-    missing, image = listed("workflow/kaggle/missing.txt"), listed("workflow/kaggle/image.txt")
+    missing, image = (listed(f"workflow/kaggle/{name}.txt") for name in ("missing", "image"))
     assert missing and missing.items() <= listed("requirements.lock").items()
     assert {"torch", "tensorflow", "numpy"} <= set(image) and not set(image) & set(missing)
 

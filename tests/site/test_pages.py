@@ -1,15 +1,12 @@
 """The site in a real browser: each page whole, without another host, on a phone, for any reader."""
 
-import functools
-import http.server
 import importlib.util
-import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
 import chromium
 import pytest
-from conftest import ROOT
+from conftest import ROOT, served
 
 pytestmark = pytest.mark.slow
 SITE = ROOT / "build" / "site"
@@ -31,23 +28,13 @@ axe.run(document, {runOnly: rules}).then(r => done(
   r.violations.map(v => [v.id, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))])))"""
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files and writes no log."""
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def address():
     """The site as a server gives it out; skipped where `make site` has not been run."""
     if not (SITE / "index.html").is_file():
         pytest.skip("There is no build/site: make figures site")
-    handler = functools.partial(Quiet, directory=SITE)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with served(SITE) as found:
+        yield f"{found}/"
 
 
 @pytest.fixture(scope="module")

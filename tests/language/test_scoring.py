@@ -106,7 +106,7 @@ def test_a_prediction_has_one_kind_and_is_written_so_that_one_sees_how_it_begins
 
 def test_an_id_that_the_tokenizer_has_no_word_for_is_an_end(tmp_path):
     """Vocabularies are padded: Qwen's model has 293 ids more than its tokenizer has words."""
-    tiny_llama.write_tokenizer(tmp_path, 260)
+    tiny_llama.write_tokenizer(tmp_path)
     words = decoder.load_tokenizer(tmp_path)
     assert scoring.kind(280, PASSAGE, words) == "punctuation or end"
     assert scoring.written([280], words) == ["␣"]

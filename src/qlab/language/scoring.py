@@ -236,6 +236,6 @@ def written(tokens: Sequence[int], tokenizer) -> list[str]:
     """Predicted tokens to be shown: one that continues a word begins with `·`, a space is `␣`."""
     texts = [tokenizer.decode([int(token)]) for token in tokens]
     return [
-        text.strip() or "␣" if (piece or " ")[:1] in _WORD_STARTS else f"·{text}"
+        text.strip() or "␣" if (piece or "")[:1] in _WORD_STARTS else f"·{text}"
         for piece, text in zip(tokenizer.convert_ids_to_tokens(tokens), texts, strict=True)
     ]

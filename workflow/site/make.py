@@ -83,6 +83,7 @@ def words(profile: str, lite: str) -> dict[str, Callable | str]:
         "caption": lambda tier, name: figures[tier, name].caption,
         "choices": lambda: tables.choices(drawn.TIERS),
         "methods": lambda: tables.methods(ROOT / "docs" / "site" / "methods.yaml"),
+        "kernels": lambda: tables.kernels(ROOT),
         "claims": lambda: tables.claims(ROOT, profile),
         "counts": lambda: tables.counts(ROOT, profile),
         "headline": tables.headline,

@@ -94,6 +94,35 @@ def methods(file: Path) -> str:
     return table("Methods: what they need, what they cost, what they bring", headers, rows)
 
 
+LIBRARIES = {  # whose kernels a variant of benchmarks/language_kernels.py runs on, by its first word
+    "fp32": "PyTorch", "bf16": "PyTorch", "bnb": "bitsandbytes", "gptq": "auto-gptq",
+    "torchao": "torchao", "llama": "llama.cpp", "onnx": "ONNX Runtime",
+}  # fmt: skip
+
+
+def kernels(root: Path) -> str:
+    """What each library's kernels make of the same weights: speed, memory, the same answers."""
+    found = records.read_file(root / "benchmarks" / "results" / "language_kernels.csv")
+    shown = {
+        "reading, of float's speed": ("times_faster_prefill", ".2f", 1),
+        "writing, of float's speed": ("times_faster_decode", ".2f", 1),
+        "peak memory, MB": ("peak_memory_bytes", ".0f", 1e-6),
+        "chooses float's token": ("top1_agreement", ".3f", 1),
+    }
+    rows = []
+    fastest = records.pick(found, "tokens_per_s_decode").sort_values("value", ascending=False)
+    for name in fastest["variant"]:
+        own, cells = found[found["variant"] == name], []
+        for metric, form, scale in shown.values():
+            one = records.pick(own, metric)
+            text = "–" if one.empty else records.interval(one.iloc[0], form, scale)
+            cells.append((text, "''" if one.empty else scale * one["value"].iloc[0]))
+        bits = own["bits"].iloc[0]
+        rows.append([code(name), LIBRARIES[name.split("_")[0]], (f"{bits:.0f}", bits), *cells])
+    return table("The same weights on other kernels",
+                 ["variant", "library", "bits", *shown], rows, filters=False)  # fmt: skip
+
+
 @functools.cache
 def read_all(profile: str) -> dict[str, pd.DataFrame]:
     """`chooser.read_all` of a profile, with each variant's bits."""
@@ -110,7 +139,7 @@ def read_all(profile: str) -> dict[str, pd.DataFrame]:
 def headline(profile: str) -> str:
     """What quantization buys within each loss, as a list: the smallest files, the fastest.
 
-    Variants with adapters are left out, because these also learned the task.
+    Variants with adapters are left out, because these take a training run.
     """
     lines = []
     whole = {n: t[~t["variant"].str.endswith("_lora")] for n, t in read_all(profile).items()}

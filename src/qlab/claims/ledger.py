@@ -43,7 +43,8 @@ def judge(claim: Claim, evidence: Evidence, tier: str) -> dict:
     sure = {"ci_low": low, "ci_high": high} if low < high else {}
     unit = "1" if term.form == "x" else term.unit
     found |= {"figure": written(term), "value": value, "unit": unit, "n": n, **sure}
-    found |= {"smallest_effect": term.smallest_effect, "records": relative(facts.file)}
+    found |= {"records": facts.file.relative_to(paths.home()).as_posix()}
+    found |= {"smallest_effect": term.smallest_effect}
     return found | {"reason": f"Wanted {wanted(term)}: {term.name}.{needs}"}
 
 
@@ -105,8 +106,3 @@ def wanted(term: Term) -> str:
 def form(term: Term) -> tuple[int, str, str]:
     """How a term's figure is written: its factor (100 for shares and points), digits, unit."""
     return _FORMS.get(term.form, (1, ".3g", "" if term.unit == "1" else f" {term.unit}"))
-
-
-def relative(file: Path) -> str:
-    """A file's path relative to the project's folder, as records and ledger name it."""
-    return file.relative_to(paths.home()).as_posix()

@@ -31,7 +31,7 @@ from qlab.core import paths, progress, provenance, stats
 from qlab.core.cache import artefact, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.records import Record, pick
-from qlab.language import data as language_data
+from qlab.language import checkpoint
 
 HERE = Path(__file__).resolve().parent / "lm_eval_task"
 NAME = "lambada_lm_eval"
@@ -166,7 +166,7 @@ def smollm2(limit: int | None, bos: bool = False) -> Case | None:
     if data is None or not (data / gguf).is_file() or not (data / file).is_file():
         print(f"{name} is left out: QLAB_DATA names no folder with {gguf} and {file}.")
         return None
-    folder = language_data.from_gguf(data / gguf)
+    folder = checkpoint.from_gguf(data / gguf)
     if bos:
         recipe = {"code": file_sha256(Path(__file__)), "folder": file_sha256(folder)}
         folder = artefact("bos", recipe, functools.partial(with_bos, folder))

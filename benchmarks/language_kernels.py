@@ -28,7 +28,7 @@ from qlab.core import paths, progress, provenance, stats
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.core.records import Record, interval, pick
-from qlab.language import data, decoder, lambada, streaming
+from qlab.language import checkpoint, lambada, streaming
 from qlab.language.gptq import RoundToNearest
 
 HERE = Path(__file__).resolve().parent / "kernels_task"
@@ -150,7 +150,7 @@ class Files(NamedTuple):
 
     def float(self) -> Path:
         """The Hugging Face folder of the dequantized weights."""
-        return data.from_gguf(self.gguf)
+        return checkpoint.from_gguf(self.gguf)
 
     def rounded(self) -> Path:
         """The same in GPTQ's format, rounded to nearest: its kernel does not depend on how."""
@@ -175,8 +175,8 @@ class Files(NamedTuple):
     def passages(self) -> list[dict]:
         """Tokens of the passages that are judged, and where their last word begins."""
         rows = lambada.read(self.data / PASSAGES)[CALIBRATING:][: self.limit]
-        words = decoder.load_tokenizer(self.float())
-        longest = decoder.context(decoder.read_config(self.float()))
+        words = checkpoint.load_tokenizer(self.float())
+        longest = checkpoint.context(checkpoint.read_config(self.float()))
         return [
             {"tokens": e.tokens, "start": len(e.tokens) - e.targets}
             for e in lambada.encode(rows, words, longest)

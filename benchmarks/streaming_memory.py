@@ -102,9 +102,9 @@ def quantize(folder: Path, name: str, layers: int, passages: int) -> None:
     """Quantize `layers` decoder layers by streaming; after the last one, the folder is complete."""
     import random
 
-    from qlab.language import decoder, gptq, streaming
+    from qlab.language import checkpoint, gptq, streaming
 
-    config = decoder.read_config(folder)
+    config = checkpoint.read_config(folder)
     chance = random.Random(SEED)
     rows = [[chance.randrange(config.vocab_size) for _ in range(TOKENS)] for _ in range(passages)]
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import side
 import torch
 
-from qlab.language import decoder, lambada, scoring, streaming
+from qlab.language import checkpoint, lambada, scoring, streaming
 
 if __name__ == "__main__":
     folder, file, threads, limit, target = sys.argv[1:]
     torch.set_num_threads(int(threads))
     passages = lambada.read(Path(file))[: int(limit)]
-    model, words = streaming.load_dense(Path(folder)), decoder.load_tokenizer(Path(folder))
-    encoded = lambada.encode(passages, words, decoder.context(model.config))
+    model, words = streaming.load_dense(Path(folder)), checkpoint.load_tokenizer(Path(folder))
+    encoded = lambada.encode(passages, words, checkpoint.context(model.config))
     scores = scoring.score(model, encoded)
     side.tell(
         target,

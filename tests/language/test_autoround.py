@@ -8,7 +8,7 @@ import tiny_llama
 import torch
 
 from qlab.core import cache
-from qlab.language import autoround, decoder, streaming
+from qlab.language import autoround, checkpoint, decoder, streaming
 from qlab.language.gptq import RoundToNearest
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -31,7 +31,7 @@ def test_a_folder_in_gptqs_format_the_same_each_time_and_better_than_rounding(
         autoround.write(task, target, **settings)
     assert cache.file_sha256(first) == cache.file_sha256(second)
     before, after = tiny_llama.stored(folder), tiny_llama.stored(first)
-    linears = {f"{name}.weight" for name in decoder.shapes(decoder.read_config(folder))}
+    linears = {f"{name}.weight" for name in decoder.shapes(checkpoint.read_config(folder))}
     for name in set(before) - linears:
         kept = after[HEAD if name == EMBEDDING else name]
         assert torch.equal(before[name], kept) and before[name].dtype == kept.dtype

@@ -11,8 +11,8 @@ from tiny_llama import SHAPE, edit
 from tokenizers import processors
 
 from qlab.core.errors import QlabError
-from qlab.language import decoder, lambada, streaming
-from qlab.language.decoder import INDEX, WEIGHTS
+from qlab.language import checkpoint, decoder, lambada, streaming
+from qlab.language.checkpoint import INDEX, WEIGHTS
 
 LAYERS = {"head_dim": 16, "layer_types": ["sliding_attention", "full_attention"]}
 BASE = {"rope_type": "default", "rope_theta": 5e3}
@@ -72,7 +72,7 @@ def test_what_transformers_4_cannot_mean_is_refused(tmp_path, config, rope):
     tiny_llama.save(config, tmp_path)
     edit(tmp_path / "config.json", OLD, rope_parameters=rope)
     with pytest.raises(QlabError, match="what the installed transformers cannot read ..?rope_"):
-        decoder.read_config(tmp_path)
+        checkpoint.read_config(tmp_path)
 
 
 def test_code_in_the_folder_is_never_run(folder):
@@ -129,9 +129,9 @@ SPOILT = [
 def test_spoilt_folders(folder, spoil, sentence):
     spoil(folder)
     with pytest.raises(QlabError, match=sentence):
-        decoder.read_config(folder)
-        decoder.load_tokenizer(folder)
-        decoder.Weights(folder)
+        checkpoint.read_config(folder)
+        checkpoint.load_tokenizer(folder)
+        checkpoint.Weights(folder)
 
 
 def with_ends(folder, template="<s> $A", **settings):
@@ -142,7 +142,7 @@ def with_ends(folder, template="<s> $A", **settings):
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(template, None, ends)
     tokenizer.save_pretrained(folder)
     edit(folder / "tokenizer_config.json", **settings)
-    return decoder.load_tokenizer(folder)
+    return checkpoint.load_tokenizer(folder)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -157,7 +157,7 @@ def test_a_tokenizer_that_transformers_5_saved_gives_the_same_tokens(folder):
     expected = with_ends(folder)("so it is")["input_ids"]
     words = {"tokenizer_class": "TokenizersBackend", "extra_special_tokens": ["<image>"]}
     edit(folder / "tokenizer_config.json", ["added_tokens_decoder"], **words, backend="tokenizers")
-    found = decoder.load_tokenizer(folder)
+    found = checkpoint.load_tokenizer(folder)
     assert found("so it is")["input_ids"] == expected and lambada.begins(found)
     assert (found.bos_token, found.eos_token) == ("<s>", "</s>")
 

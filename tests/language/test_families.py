@@ -8,7 +8,7 @@ from tiny_llama import FAMILIES
 from torch.nn.functional import nll_loss
 
 from qlab.language import decoder, gptq, scoring, speed, streaming
-from qlab.language.decoder import INDEX
+from qlab.language.checkpoint import INDEX
 
 PASSAGES = tiny_llama.PASSAGES
 FOUR = {"load_in_4bit": True}

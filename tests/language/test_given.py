@@ -11,7 +11,7 @@ from auto_gptq.nn_modules.qlinear import qlinear_cuda
 from safetensors.torch import save_file
 
 from qlab.core.errors import QlabError
-from qlab.language import build, data, decoder, lambada, scoring, streaming
+from qlab.language import build, checkpoint, decoder, lambada, scoring, streaming
 from qlab.language.gptq import SUFFIXES, Gptq, RoundToNearest
 
 
@@ -34,7 +34,7 @@ def turned(name: str, weight: np.ndarray) -> np.ndarray:
 
 def write_gguf(source, file, **flags) -> None:
     """The tiny Llama of a folder: matrices in Q8_0, norms in float32."""
-    config, words = decoder.read_config(source), decoder.load_tokenizer(source)
+    config, words = checkpoint.read_config(source), checkpoint.load_tokenizer(source)
     writer, kind = gguf.GGUFWriter(file, "llama"), gguf.GGMLQuantizationType.Q8_0
     tokens = words.convert_ids_to_tokens(range(260)) + ["ab", "cd"]
     told = {
@@ -69,14 +69,14 @@ def test_a_gguf_file_is_its_weights_and_begins_texts_as_it_says(prepare, tmp_pat
     task = prepare(model=str(tmp_path / "mine.Q8_0.gguf"))
     assert task.model == "mine.Q8_0" and task.as_is is None
     assert "whose weights were stored as Q8_0, F32" in " ".join(task.notes)
-    model, words = streaming.load_dense(task.folder), decoder.load_tokenizer(task.folder)
+    model, words = streaming.load_dense(task.folder), checkpoint.load_tokenizer(task.folder)
     for name, weight in parent.named_parameters():
         off = (model.get_parameter(name) - weight).abs().max() / weight.abs().max()
         assert off < 0.57 / 127 and (off > 0) == (weight.ndim > 1), name
     assert (model.config.num_key_value_heads, model.config.max_position_embeddings) == (2, 64)
     assert lambada.begins(words) == flags.get("add_bos_token", False)
     assert (words.bos_token_id, words.eos_token_id) == (256, 257)
-    plain = decoder.load_tokenizer(tmp_path / "source")("so it was")["input_ids"]
+    plain = checkpoint.load_tokenizer(tmp_path / "source")("so it was")["input_ids"]
     assert words("so it was", add_special_tokens=False)["input_ids"] == plain
 
 
@@ -86,17 +86,17 @@ def test_a_gguf_file_that_was_cut_is_one_sentence(home, tmp_path):
     for share in (0.9, 0.01, 0):
         file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
         with pytest.raises(QlabError, match=r"m\.gguf .*GGUF file"):
-            data.from_gguf(file)
+            checkpoint.from_gguf(file)
 
 
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_a_published_gguf_file(home, real_data):
-    folder = data.from_gguf(real_data / "llm" / "SmolLM2-135M-Instruct.Q4_1.gguf")
-    words = decoder.load_tokenizer(folder)
+    folder = checkpoint.from_gguf(real_data / "llm" / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    words = checkpoint.load_tokenizer(folder)
     assert not lambada.begins(words)
     assert len(words("in 1984")["input_ids"]) == 6  # digits one by one
-    assert (folder.parent / data.KINDS).read_text() == "Q4_1, F32, Q8_0"
+    assert (folder.parent / checkpoint.KINDS).read_text() == "Q4_1, F32, Q8_0"
 
 
 # Quantized already
@@ -158,7 +158,7 @@ def awq_packed(numbers: torch.Tensor) -> torch.Tensor:
 
 def test_awq_is_read_as_dense_weights(prepare, source, tmp_path):
     random, tensors, wanted = torch.Generator().manual_seed(0), tiny_llama.stored(source), {}
-    for name, (rows, columns) in decoder.shapes(decoder.read_config(source)).items():
+    for name, (rows, columns) in decoder.shapes(checkpoint.read_config(source)).items():
         levels = torch.randint(0, 16, (columns, rows), generator=random)
         zeros = torch.randint(0, 16, (columns // 32, rows), generator=random)
         scales = torch.rand(columns // 32, rows, generator=random).half() * 0.1

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from qlab.core import records
-from qlab.language import build, decoder, measure, outliers, streaming
+from qlab.language import build, checkpoint, decoder, measure, outliers, streaming
 from qlab.language.gptq import RoundToNearest
 from qlab.language.quantized import Library
 
@@ -83,7 +83,7 @@ def test_parts_add_up_to_the_files(made):
     folder = made(RoundToNearest(4, 64))
     sizes = {name: tensor.nbytes for name, tensor in tiny_llama.stored(folder).items()}
     scales = [name for name in sizes if name.endswith((".scales", ".qzeros", ".g_idx"))]
-    found = measure.split_bytes(folder)
+    found = checkpoint.split_bytes(folder)
     assert found["embedding"] == sizes.pop("lm_head.weight") == 300 * 64 * 4
     assert found["scales"] == sum(sizes.pop(name) for name in scales) > 0
     assert found["body"] == sum(sizes.values()) > 0

@@ -9,7 +9,7 @@ import tiny_llama
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import decoder, scoring
+from qlab.language import checkpoint, scoring
 from qlab.language.lambada import Encoded, Passage
 
 
@@ -107,7 +107,7 @@ def test_a_prediction_has_one_kind_and_is_written_so_that_one_sees_how_it_begins
 def test_an_id_that_the_tokenizer_has_no_word_for_is_an_end(tmp_path):
     """Vocabularies are padded: Qwen's model has 293 ids more than its tokenizer has words."""
     tiny_llama.write_tokenizer(tmp_path)
-    words = decoder.load_tokenizer(tmp_path)
+    words = checkpoint.load_tokenizer(tmp_path)
     assert scoring.kind(280, PASSAGE, words) == "punctuation or end"
     assert scoring.written([280], words) == ["␣"]
 

@@ -94,7 +94,7 @@ def methods(file: Path) -> str:
     return table("Methods: what they need, what they cost, what they bring", headers, rows)
 
 
-LIBRARIES = {  # whose kernels a variant of benchmarks/language_kernels.py runs on, by its first word
+LIBRARIES = {  # whose kernels a variant of benchmarks/language_kernels.py runs on, by its name
     "fp32": "PyTorch", "bf16": "PyTorch", "bnb": "bitsandbytes", "gptq": "auto-gptq",
     "torchao": "torchao", "llama": "llama.cpp", "onnx": "ONNX Runtime",
 }  # fmt: skip

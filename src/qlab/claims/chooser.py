@@ -77,8 +77,8 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     judged = records.pick(plain, kind.quality, model=model, dataset=dataset).groupby("variant")["n"]
     found["n"] = found["variant"].map(judged.min()).fillna(judged.min().max())
     found["seeds"] = found["variant"].map(judged.size()).fillna(1)
-    found = found.dropna(subset="quality")  # what was not judged, or not fairly, is no choice
-    return found.astype({"n": int, "seeds": int}).sort_values(["size", "variant"], ignore_index=True)
+    found = found.dropna(subset="quality").astype({"n": int, "seeds": int})  # judged, and fairly
+    return found.sort_values(["size", "variant"], ignore_index=True)
 
 
 def _ends(table: pd.DataFrame, variant: str, metric: str, otherwise: float) -> tuple:

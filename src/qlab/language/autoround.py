@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from qlab.core import processes
 from qlab.core.errors import QlabError
 from qlab.core.quiet import quiet
-from qlab.language import decoder, gptq, streaming
-from qlab.language.decoder import WEIGHTS, Weights
+from qlab.language import checkpoint, decoder, gptq, streaming
+from qlab.language.checkpoint import WEIGHTS, Weights
 
 
 def write(task, target: Path, rounder: Callable, **settings: Any) -> None:
@@ -52,7 +52,7 @@ def _tune(source: Path, dtype: str, calibration: list, target: Path, rounder, se
     """The work of the process: tune, export, check that the packed weights are those meant, and
     write them with the rest of the float folder."""
     torch.set_num_threads(threads)
-    model, words = streaming.load_dense(source, dtype), decoder.load_tokenizer(source)
+    model, words = streaming.load_dense(source, dtype), checkpoint.load_tokenizer(source)
     with quiet(), TemporaryDirectory(dir=target) as export:
         import auto_round  # noqa: F401
 
@@ -60,10 +60,10 @@ def _tune(source: Path, dtype: str, calibration: list, target: Path, rounder, se
         gc.freeze()
         tuning = rounder(model, words, [torch.tensor([row]) for row in calibration], **settings)
         model, _ = tuning.quantize()
-        names = decoder.shapes(decoder.read_config(source))
+        names = decoder.shapes(checkpoint.read_config(source))
         meant = {name: decoder.matrix(model.get_submodule(name)) for name in names}
         tuning.save_quantized(export, format="auto_gptq")  # which empties the layers
-        packed, whole = Weights(Path(export)), decoder.empty(decoder.read_config(source))
+        packed, whole = Weights(Path(export)), decoder.empty(checkpoint.read_config(source))
         method = gptq.RoundToNearest(settings["bits"], settings["group_size"])
         read, inside = decoder.weights(source, whole).read, {f"{name}.weight" for name in names}
         tensors = streaming.kept(whole, read, method.config(), inside)

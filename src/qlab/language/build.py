@@ -23,7 +23,7 @@ from qlab.core import cache, disk, processes
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
 from qlab.core.take import along, card
-from qlab.language import decoder, lambada, scoring, streaming, training
+from qlab.language import checkpoint, decoder, lambada, scoring, streaming, training
 from qlab.language.data import Task
 from qlab.language.quantized import Library, Method
 from qlab.language.scoring import Scores
@@ -63,7 +63,7 @@ def chosen(task: Task, making: Making, asked: str = "") -> dict[str, Method | Li
     """Those of `making` that a comma-separated text names, else all that fit the model's widths;
     the ones left out are logged. QlabError: a named one is unknown or does not fit."""
     names = [name.strip() for name in asked.split(",") if name.strip()]
-    shapes, found = decoder.shapes(decoder.read_config(task.folder)), {}
+    shapes, found = decoder.shapes(checkpoint.read_config(task.folder)), {}
     for name in names or making:
         if name not in making:
             raise QlabError(f"There is no variant {name!r}; there are {', '.join(making)}.")
@@ -82,14 +82,14 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
     parent, bits = PARENTS[task.choice.dtype]
     found = {parent: Variant(parent, Library(None, bits), task.folder)}
     if task.as_is:
-        stored = streaming.stored(decoder.read_config(task.as_is).quantization_config, task.as_is)
-        found["as_is"] = Variant("as_is", stored, task.as_is)
+        given = checkpoint.read_config(task.as_is).quantization_config
+        found["as_is"] = Variant("as_is", streaming.stored(given, task.as_is), task.as_is)
     making = {n: how for n, how in making.items() if n != parent}
     # Here and not in another process, which cannot read the text of a notebook's functions.
     made_by = {n: recipe(task, how) for n, how in making.items()}
     missing = [n for n in making if not cache.address("decoder", made_by[n]).is_dir()]
     left = sum(making[n].bits for n in missing)
-    least = left * decoder.count(decoder.empty(decoder.read_config(task.folder))) // 8
+    least = left * decoder.count(decoder.empty(checkpoint.read_config(task.folder))) // 8
     disk.refuse(least, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'")
     fill = {n: partial(_fill, task, n, how) for n, how in making.items()}
     calls = {n: partial(cache.artefact, "decoder", made_by[n], fill[n]) for n in making}

@@ -7,22 +7,18 @@ result is a float Hugging Face folder, and a sentence that says what it was made
 import dataclasses
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import torch
-from tokenizers import pre_tokenizers, processors
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
-from transformers.utils.logging import disable_progress_bar
 
 from qlab.core import cache, hub, parameters, paths, provenance
 from qlab.core.embedded import CARD, model_folder
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
-from qlab.language import decoder, device, lambada, outliers, streaming
+from qlab.language import checkpoint, decoder, device, lambada, outliers, streaming
 from qlab.language.lambada import Encoded, Passage
 
 # For profiles on real data: the first that is on this machine, else the last, which is on the hub.
@@ -33,10 +29,6 @@ MODELS = {
 EMBEDDED_MODEL = "llama_mini"  # of the other profiles
 TWIN_PASSAGES = 500  # at most, to judge a twin
 EVEN_MODEL = EMBEDDED_MODEL + "_even"  # the same function without outlier channels
-KINDS = "kinds.txt"  # beside a folder made from a GGUF file: how its weights were stored
-# Special tokens, by their names in transformers and in a GGUF file.
-SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id"}
-SPECIAL |= {"unk_token": "unknown_token_id", "pad_token": "padding_token_id"}
 
 
 class Parameters(parameters.Parameters):
@@ -78,7 +70,7 @@ class Task:
     @cached_property
     def tokenizer(self):
         """The folder's tokenizer."""
-        return decoder.load_tokenizer(self.folder)
+        return checkpoint.load_tokenizer(self.folder)
 
     @cached_property
     def parent(self) -> str:
@@ -122,24 +114,24 @@ def prepare(parameters: Parameters) -> Task:
     usual = MODELS.get(parameters.profile, ("",))
     name = parameters.model or next(filter(local, usual[:-1]), usual[-1])
     folder = model_at(name, weights=False) if name else model_folder(EMBEDDED_MODEL)
-    config = decoder.read_config(folder)
+    config = checkpoint.read_config(folder)
     chosen = lambada.choose(parameters)
-    tokenizer, longest = decoder.load_tokenizer(folder), decoder.context(config)
+    tokenizer, longest = checkpoint.load_tokenizer(folder), checkpoint.context(config)
     _, judging, *others, notes = chosen
     encoded = lambada.encode(judging, tokenizer, longest)
     if cut := sum(e.dropped > 0 for e in encoded):
         notes.append(f"{cut} passages, longer than {longest} tokens, are cut in front.")
     choice = device.choose(config, parameters.device)
     folder = model_at(name, weights=True) if name else folder
-    decoder.Weights(folder)  # QlabError unless all are there
-    as_is = folder if decoder.quantized(config) else None
+    checkpoint.Weights(folder)  # QlabError unless all are there
+    as_is = folder if checkpoint.quantized(config) else None
     # The name of its file or folder; of a name on the hub, what follows the owner.
     plain = Path(name) if hub.is_name(name) or name.endswith(".gguf") else folder.resolve()
     model = re.sub(r"[^\w.-]+", "_", plain.name.removesuffix(".gguf")) if name else EMBEDDED_MODEL
     if as_is:
         folder, note = float_parent(as_is, parameters.parent)
         notes.append(note)
-    if (kinds := folder.parent / KINDS).is_file():
+    if (kinds := folder.parent / checkpoint.KINDS).is_file():
         told = f"The parent is {Path(name).name}, whose weights were stored as {kinds.read_text()}:"
         notes.append(f"{told} what is measured at so few bits and below holds of a coarse parent.")
     notes.append(choice.sentence)
@@ -188,7 +180,7 @@ def model_at(name: str, weights: bool) -> Path:
     if found and found.is_dir():
         return found
     if found and found.suffix == ".gguf":
-        return from_gguf(found)
+        return checkpoint.from_gguf(found)
     if found or not hub.is_name(name):
         ways = "a file that ends in .gguf, or a name on the hub such as meta-llama/Llama-3.2-3B"
         told = f"There is no model folder or GGUF file at {name}"
@@ -196,58 +188,14 @@ def model_at(name: str, weights: bool) -> Path:
     return hub.model(name, weights=weights)
 
 
-def from_gguf(file: Path) -> Path:
-    """A float32 folder of a GGUF file's dequantized weights and its tokenizer, made once; QlabError
-    for a file that is not GGUF, or of a family that transformers does not read from GGUF."""
-    recipe = {"file": cache.file_sha256(file), "code": cache.code_sha256(__name__)}
-    recipe["versions"] = cache.versions("transformers", "gguf")
-
-    def make(target: Path) -> None:
-        from gguf import GGUFReader
-
-        disable_progress_bar()
-        named = {"gguf_file": file.name, "torch_dtype": torch.float32}
-        try:
-            parts = GGUFReader(file)
-            model = AutoModelForCausalLM.from_pretrained(file.parent, **named)
-        except (ValueError, LookupError, NotImplementedError) as error:
-            why = f"{file} could not be read as a GGUF file of a causal decoder: {error}. Get it"
-            raise QlabError(f"{why} again, or give the folder it was made from.") from error
-        model.save_pretrained(target / "model")
-        _tokenizer(file, parts.fields).save_pretrained(target / "model")
-        kinds = Counter(tensor.tensor_type.name for tensor in parts.tensors)
-        (target / KINDS).write_text(", ".join(kind for kind, _ in kinds.most_common()))
-
-    return cache.artefact("gguf", recipe, make) / "model"
-
-
-def _tokenizer(file: Path, fields: dict) -> PreTrainedTokenizerFast:
-    """The file's tokenizer, with a beginning-of-text token if the file asks for one: transformers
-    may or may not add it, uses it as end token too, and does not split digits as SmolLM does."""
-    inside = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).backend_tokenizer
-    said = {name.removeprefix("tokenizer.ggml."): one.contents() for name, one in fields.items()}
-    special = {n: inside.id_to_token(said[i]) for n, i in SPECIAL.items() if i in said}
-    inside.post_processor = None
-    if said.get("add_bos_token", said["model"] == "llama") and "bos_token" in special:
-        begin = special["bos_token"]
-        ends = [(begin, said["bos_token_id"])]
-        inside.post_processor = processors.TemplateProcessing(f"{begin} $A", None, ends)
-    if said.get("pre") == "smollm":
-        digits = pre_tokenizers.Digits(individual_digits=True)
-        inside.pre_tokenizer = pre_tokenizers.Sequence([digits, inside.pre_tokenizer])
-    # Without token types, which `generate` of a decoder refuses.
-    names = ["input_ids", "attention_mask"]
-    return PreTrainedTokenizerFast(tokenizer_object=inside, model_input_names=names, **special)
-
-
 def float_parent(quantized: Path, named: str) -> tuple[Path, str]:
     """The float folder that a quantized one is compared with (the named one, else its own weights
     in float32), and a sentence about it."""
-    own = decoder.read_config(quantized)
+    own = checkpoint.read_config(quantized)
     if named:
         found = model_at(named, weights=True)
-        config = decoder.read_config(found)
-        if decoder.quantized(config) or decoder.shapes(own) != decoder.shapes(config):
+        config = checkpoint.read_config(found)
+        if checkpoint.quantized(config) or decoder.shapes(own) != decoder.shapes(config):
             why = f"is quantized itself, or its layers are not those of {quantized}"
             raise QlabError(f"The parent {found} {why}; give the float model that this is made of.")
         return found, f"{quantized.name} is quantized already; its parent is said to be {named}."
@@ -255,7 +203,7 @@ def float_parent(quantized: Path, named: str) -> tuple[Path, str]:
 
     def make(target: Path) -> None:
         streaming.load_dense(quantized).save_pretrained(target / "model")
-        decoder.load_tokenizer(quantized).save_pretrained(target / "model")
+        checkpoint.load_tokenizer(quantized).save_pretrained(target / "model")
 
     method = streaming.stored(own.quantization_config, quantized)
     return cache.artefact("dense", recipe, make) / "model", (

@@ -80,15 +80,10 @@ def _unfit(gpu: Gpu | None, need: float) -> str:
         none = "There is no GPU that PyTorch can see (Kaggle: Settings, Accelerator, T4 x2)"
         return f"{none}; switch one on"
     if not has_kernels(gpu.capability, gpu.kernels):
-        version = ".".join(map(str, gpu.capability))
-        has = f"no kernels (it has {', '.join(gpu.kernels) or 'none'})"
-        told = (
-            f"The GPU {gpu.name} has compute capability {version}, for which this PyTorch has {has}"
-        )
-        return f"{told}; choose another GPU (Kaggle: T4 x2)"
+        has, version = ", ".join(gpu.kernels) or "none", ".".join(map(str, gpu.capability))
+        told = f"compute capability {version}, for which this PyTorch has no kernels (it has {has})"
+        return f"The GPU {gpu.name} has {told}; choose another GPU (Kaggle: T4 x2)"
     if need > gpu.free:
-        told = (
-            f"The GPU {gpu.name} has {gpu.free / 1e9:.1f} GB free and about {need / 1e9:.1f} GB are"
-        )
-        return f"{told} needed; end what else uses it, take a smaller model"
+        told = f"{gpu.free / 1e9:.1f} GB free and about {need / 1e9:.1f} GB are needed"
+        return f"The GPU {gpu.name} has {told}; end what else uses it, take a smaller model"
     return ""

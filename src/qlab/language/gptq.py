@@ -29,7 +29,7 @@ from unittest.mock import patch
 import torch
 
 from qlab.core.errors import QlabError
-from qlab.language import decoder
+from qlab.language import checkpoint, decoder
 from qlab.language.quantized import Method, Quantized, Shapes, Tensors
 
 DAMPING = 0.01  # of the mean diagonal of H, added to it: the paper's and auto-gptq's default
@@ -115,7 +115,7 @@ class RoundToNearest(Method):
     def load_packed(self, folder: Path, device: str):
         """The folder's model with auto-gptq's packed layers in place of its linear ones: its
         kernels on CUDA where they were compiled, PyTorch's operators elsewhere."""
-        config = decoder.read_config(folder)
+        config = checkpoint.read_config(folder)
         del config.quantization_config
         model = decoder.empty(config)
         weights = decoder.weights(folder, model)

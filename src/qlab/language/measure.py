@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from safetensors import safe_open
 from scipy.stats import kurtosis
 
 from qlab.core import stats
@@ -25,6 +24,7 @@ from qlab.core.records import COMPARED, Metric, Record, Recorder
 from qlab.core.stats import Estimate
 from qlab.language import decoder, scoring, streaming, training
 from qlab.language.build import Variant, Variants
+from qlab.language.checkpoint import PARTS, split_bytes
 from qlab.language.data import Task
 from qlab.language.scoring import ACC, LAST_SENTENCE, MAIN
 
@@ -36,20 +36,12 @@ METRICS = {
     name: Metric(**{part: about[part] for part in Metric._fields if part in about})
     for name, about in ABOUT.items()
 }
-METRICS |= COMPARED
-METRICS |= {f"acc_{name}": METRICS[name] for name in FLIPS}
+METRICS |= COMPARED | {f"acc_{name}": (METRICS | COMPARED)[name] for name in FLIPS}
 DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
 FEWEST, MOST = (MAIN._replace(k=k) for k in (1, 10))  # the ends of a curve over k
 SOME = "some_layers"  # the condition of records of variants quantized in some layers only
-PARTS = ("body", "embedding", "scales", "container")  # of a folder's bytes
-# Endings of tensors that describe a quantized weight: GPTQ's, then bitsandbytes'.
-_SCALES = (".scales", ".qzeros", ".g_idx", ".SCB", ".weight_format", ".absmax", ".quant_map")
-_SCALES += (".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4")
-# Parts of the names of embeddings and heads in the families that transformers has.
-_EMBEDDINGS = ("embed", "lm_head", "wte", "wpe")
-_JSON = ("config.json", "model.safetensors.index.json", "adapter_config.json")
 
 
 class _Recorder(Recorder):
@@ -72,24 +64,6 @@ def resampled(value: float, drawn: np.ndarray, n: int) -> Estimate:
     return Estimate(value, *stats.bootstrap_interval(drawn, value), n)
 
 
-def split_bytes(*folders: Path) -> dict[str, int]:
-    """Bytes by part over all safetensors files of the folders (a model's, an adapter's): `scales`
-    is what goes with quantized weights, `container` the headers and JSON for loaders."""
-    found = dict.fromkeys(PARTS, 0)
-    for folder in folders:
-        files = list(folder.glob("*.safetensors"))
-        stored = files + [folder / name for name in _JSON if (folder / name).is_file()]
-        found["container"] += sum(file.stat().st_size for file in stored)
-        for file in files:
-            with safe_open(file, "pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118
-                    size = tensors.get_tensor(name).nbytes  # of the memory map: nothing is read
-                    part = "embedding" if any(n in name for n in _EMBEDDINGS) else "body"
-                    found["scales" if name.endswith(_SCALES) else part] += size
-                    found["container"] -= size
-    return found
-
-
 def size_records(task: Task, variants: Variants) -> list[Record]:
     """Bytes of each variant's files, total and by part; also in the report's KB (1,024 bytes)."""
     records = []
@@ -97,7 +71,7 @@ def size_records(task: Task, variants: Variants) -> list[Record]:
         parts = split_bytes(*variant.folders)
         total = sum(parts.values())
         counts = {"size_bytes": total, "size_kb": total / 1024}
-        counts |= {f"size_{part}_bytes": count for part, count in parts.items()}
+        counts |= {f"size_{part}_bytes": parts[part] for part in PARTS}
         records += [record.counted(task, variant, metric, n) for metric, n in counts.items()]
     return records
 

@@ -69,7 +69,7 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
             several = ticker.LogLocator(subs=(1, 3) if high < 1000 * low else (1,))
             ticks = several if high > 20 * low else ticker.MaxNLocator(4)
         axis.set_major_locator(ticks)
-        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
+        axis.set_major_formatter(ticker.EngFormatter() if "bytes" in name else "{x:,.10g}")
         axis.set_minor_formatter(ticker.NullFormatter())
     if zero and scale != "log":
         (axes.axvline if letter == "x" else axes.axhline)(0, color="#444444", lw=1)

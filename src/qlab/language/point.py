@@ -1,7 +1,4 @@
-"""What can be swept in experiment `llama_gptq`, and a single point, judged as in notebook 02.
-
-Nothing is timed, since points run side by side.
-"""
+"""What can be swept in experiment `llama_gptq`; a point, judged as in notebook 02, never timed."""
 
 import dataclasses
 from typing import Literal

@@ -17,7 +17,7 @@ from transformers import DynamicCache
 
 from qlab.core import stats, timing
 from qlab.core.records import Record
-from qlab.language import decoder, streaming
+from qlab.language import checkpoint, streaming
 from qlab.language.build import Variants
 from qlab.language.data import Task
 from qlab.language.measure import COUNTS, record
@@ -29,7 +29,7 @@ Rates = dict[str, dict[str, np.ndarray]]  # tokens/s by variant and metric of CO
 def measure(models: Mapping, passages: Passages, written=32, repeats=5, progress=iter) -> Rates:
     """Tokens/s of `repeats` rounds in which all variants and metrics take turns: all passages are
     read; then the longest, cut to leave room; then `written` tokens are written after it."""
-    context = min(decoder.context(model.config) for model in models.values())
+    context = min(checkpoint.context(model.config) for model in models.values())
     prompt = max(passages, key=len)[: context - written]
     sizes = dict(zip(COUNTS, (sum(map(len, passages)), len(prompt), written), strict=True))
     calls = {}

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from qlab.core.errors import QlabError
-from qlab.language import decoder, gptq
+from qlab.language import checkpoint, decoder, gptq
 from qlab.language.quantized import Method, Shapes, Tensors
 
 # Everything beside weights and config.json that a tokenizer or text generation may need.
@@ -27,7 +27,7 @@ def quantize_folder(
     """Fill `target` with the float model in `folder`, the linear layers of its blocks quantized.
     `calibration` are passages as token ids, run one by one, unpadded. QlabError: the folder is
     quantized already, or widths do not fit."""
-    method.check(decoder.shapes(decoder.read_config(folder)))
+    method.check(decoder.shapes(checkpoint.read_config(folder)))
     through = decoder.Walk(folder, calibration if method.needs_inputs else [], dtype, device)
     settings, inside, shards = method.config(), f"{through.prefix}.", {}
 
@@ -58,7 +58,7 @@ def quantize_folder(
     names = {name for name, _ in through.model.named_parameters() if name.startswith(inside)}
     save(kept(through.model, through.read, settings, names))
     size = {"total_size": sum(p.stat().st_size for p in target.glob("*.safetensors"))}
-    _write_json(target / decoder.INDEX, {"metadata": size, "weight_map": shards})
+    _write_json(target / checkpoint.INDEX, {"metadata": size, "weight_map": shards})
     write_beside(folder, target, settings)
 
 
@@ -89,14 +89,14 @@ def write_beside(folder: Path, target: Path, settings: dict[str, Any]) -> None:
 def name_the_embedding(folder: Path) -> None:
     """Store a tied embedding, which GPTQ's format has as the head, under its own name too:
     auto-gptq wants only the head's name (see `kept`), transformers both."""
-    model = decoder.empty(decoder.read_config(folder))
+    model = decoder.empty(checkpoint.read_config(folder))
     name, weights = decoder.embedding_name(model), decoder.weights(folder, model)
     file, stored = weights.files[name]
     if stored not in decoder.tied(model):
         return
     own = {n for n, (place, _) in weights.files.items() if place == file}
     save_file({n: weights.read(n) for n in own}, file, metadata={"format": "pt"})
-    index = folder / decoder.INDEX
+    index = folder / checkpoint.INDEX
     if index.is_file():
         content = json.loads(index.read_text())
         content["weight_map"][name] = file.name
@@ -111,8 +111,8 @@ def load_dense(
     folder: Path, dtype: str = "float32", device: str = "cpu", method: Method | None = None
 ) -> PreTrainedModel:
     """The model of a folder in eval mode, its quantized weights turned once into dense ones."""
-    config = decoder.read_config(folder)
-    if decoder.quantized(config):
+    config = checkpoint.read_config(folder)
+    if checkpoint.quantized(config):
         del config.quantization_config  # what is returned is quantized no more
     model = decoder.empty(config)
     return decoder.filled(model, dense_reader(folder, model, method), dtype, device)
@@ -120,8 +120,8 @@ def load_dense(
 
 def load_packed(folder: Path, device: str = "cpu") -> PreTrainedModel:
     """The model with the library's own modules and kernels; a float folder is loaded as it is."""
-    config = decoder.read_config(folder)
-    if not decoder.quantized(config):
+    config = checkpoint.read_config(folder)
+    if not checkpoint.quantized(config):
         return load_dense(folder, device=device)
     return stored(config.quantization_config, folder).load_packed(folder, device)
 
@@ -129,8 +129,8 @@ def load_packed(folder: Path, device: str = "cpu") -> PreTrainedModel:
 def dense_reader(folder: Path, model, method: Method | None = None) -> decoder.Read:
     """A function that reads tensors of the dense model: a quantized layer's by the method that made
     it or, if none is given, the one that the configuration names."""
-    config = decoder.read_config(folder)
-    if method is None and decoder.quantized(config):
+    config = checkpoint.read_config(folder)
+    if method is None and checkpoint.quantized(config):
         method = stored(config.quantization_config, folder)
     weights = decoder.weights(folder, model)
 

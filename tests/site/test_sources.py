@@ -58,6 +58,8 @@ def test_missing_notebooks_are_named_and_every_method_is_of_the_records(monkeypa
     listed = yaml.safe_load((ROOT / "docs" / "site" / "methods.yaml").read_text())
     shown = tables.methods(ROOT / "docs" / "site" / "methods.yaml")
     assert shown.count("<tr>") == len(listed) + 1 and "nan" not in shown
+    kernels = tables.kernels(ROOT)
+    assert kernels.count("<tr>") == 16 and "nan" not in kernels and "llama.cpp" in kernels
 
 
 def test_starts_have_their_first_cell_and_readme_has_their_addresses(tmp_path):

@@ -30,7 +30,7 @@ from transformers import AutoTokenizer
 from qlab.core import paths, progress, provenance, stats
 from qlab.core.cache import artefact, file_sha256, versions
 from qlab.core.errors import QlabError
-from qlab.core.records import Record, pick
+from qlab.core.records import Record, as_table, pick, provenance_path, write_to
 from qlab.language import checkpoint
 
 HERE = Path(__file__).resolve().parent / "lm_eval_task"
@@ -171,7 +171,8 @@ def smollm2(limit: int | None, bos: bool = False) -> Case | None:
         recipe = {"code": file_sha256(Path(__file__)), "folder": file_sha256(folder)}
         folder = artefact("bos", recipe, functools.partial(with_bos, folder))
     count = min(limit or SMOLLM2_PASSAGES, 5153)
-    return Case(name, "lambada_openai", folder, data / file, count, 512 * 49_152 * 4)
+    # The longest of these passages has fewer than 300 tokens.
+    return Case(name, "lambada_openai", folder, data / file, count, 300 * 49_152 * 4)
 
 
 def with_bos(source: Path, target: Path) -> None:
@@ -185,6 +186,7 @@ def with_bos(source: Path, target: Path) -> None:
     words.save_pretrained(target)
 
 
+RUN = ("commit", "hardware", "duration_s", "load_average_before")  # of the provenance, by case
 CASES = {
     "stories": stories,
     "smollm2": smollm2,
@@ -197,9 +199,10 @@ CASES = {
 
 
 def feasible(case: Case, sizes: Sequence[str]) -> list[str]:
-    """The batch sizes whose logits, and as many log-probabilities, fit into the free memory."""
+    """The batch sizes whose logits fit into the free memory, with their log-probabilities and a
+    copy: 64 of `wide` took 22 GB."""
     free = psutil.virtual_memory().available - 4e9
-    return [s for s in sizes if 2 * case.logits * (64 if s == "auto" else int(s)) < free]
+    return [s for s in sizes if 3 * case.logits * (64 if s == "auto" else int(s)) < free]
 
 
 def best_batch(python: Path, case: Case, threads: int, sizes: Sequence[str]) -> tuple[str, dict]:
@@ -307,27 +310,44 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--limit", type=whole, help="only so many passages")
     add("--batch-sizes", type=batch_size, nargs="+", default=["auto", "16", "32", "64"],
         help="of lm-evaluation-harness; the fastest is taken")  # fmt: skip
-    options = bench.parse(
-        parser, NAME, arguments, lambda o: o.quick or o.limit or set(o.case) != set(CASES)
-    )
+    options = bench.parse(parser, NAME, arguments, lambda o: o.quick or o.limit)
     if options.quick:
         options.rounds, options.limit = 1, options.limit or 100
     return options
 
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
-    """Measure and write the records; returns them."""
-    started, load = time.time(), bench.load()
+    """Measure the cases and return all records. Each case is written when it is done; what was
+    measured before of other cases stays, and `cases` in the provenance says which run a case is of.
+    """
     python = environment()
     cases = [made for name in options.case if (made := CASES[name](options.limit)) is not None]
     if not cases:
         raise QlabError("Nothing is left to measure; set QLAB_DATA or ask for --case wide.")
-    found = [record for case in cases for record in measure(python, case, options)]
-    inputs = {case.name: file_sha256(case.file) for case in cases}
-    origin = provenance.collect(bench.chosen(options), inputs, PACKAGES, started)
-    origin["load_average_before"] = load
-    origin["peers"] = (HERE / "requirements.txt").read_text().splitlines()[-1]
-    return bench.write(found, origin, options.out)
+    for case in cases:
+        started, load = time.time(), bench.load()
+        found = as_table(measure(python, case, options))
+        others, told = before(options.out, case.name)
+        origin = provenance.collect(
+            bench.chosen(options), {case.name: file_sha256(case.file)}, PACKAGES, started
+        )
+        origin["load_average_before"] = load
+        origin["peers"] = (HERE / "requirements.txt").read_text().splitlines()[-1]
+        told[case.name] = {key: origin[key] for key in RUN}
+        write_to(options.out, pd.concat([others, found]), origin | {"cases": told})
+    return bench.show(options.out)
+
+
+def before(target: Path, case: str) -> tuple[pd.DataFrame, dict]:
+    """The records of other cases in `target`, and of which run each of these is."""
+    if not target.is_file():
+        return as_table([]), {}
+    table, origin = bench.show(target), json.loads(provenance_path(target).read_text())
+    others = table[table["model"] != case]
+    whole = {key: origin[key] for key in RUN}
+    return others, {
+        name: origin.get("cases", {}).get(name, whole) for name in others["model"].unique()
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

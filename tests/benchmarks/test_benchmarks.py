@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from qlab.core import records
@@ -20,7 +21,7 @@ import language_kernels as kernels  # noqa: E402
 import streaming_memory  # noqa: E402
 import sweep_scaling  # noqa: E402
 
-ALL = {m.NAME: m for m in (centernet, trained, lambada, streaming_memory, sweep_scaling)}
+ALL = {m.NAME: m for m in (centernet, trained, kernels, lambada, streaming_memory, sweep_scaling)}
 TOLD = {"passages": 9, "acc": 0.25, "perplexity": 80.0, "cpu_seconds": 3.0, "versions": {"t": "2"}}
 CASE = lambada.Case("wide", "random_words", Path("m"), Path("p.jsonl"), 9, 1000)
 
@@ -93,3 +94,19 @@ def test_unequal_results_end_the_comparison(change):
     lambada.check_equal(CASE, TOLD, TOLD | {"perplexity": 80.00001})
     with pytest.raises(QlabError, match=f"wide: {next(iter(change))}"):
         lambada.check_equal(CASE, TOLD, TOLD | change)
+
+
+def test_cases_that_are_not_measured_stay_with_the_run_they_are_of(tmp_path):
+    target, kept = tmp_path / "t.csv", scored([2.0] * 6, [4.0] * 6)
+    assert lambada.before(target, "wide")[1] == {} and len(kept)
+    first = dict.fromkeys(lambada.RUN, "first")
+    records.write_to(target, kept, first)
+    others, told = lambada.before(target, "smollm2")
+    assert (
+        told == {"wide": first} and others["value"].tolist() == bench.show(target)["value"].tolist()
+    )
+    later = dict.fromkeys(lambada.RUN, "later")
+    both = pd.concat([others, kept.assign(model="smollm2")])
+    records.write_to(target, both, later | {"cases": told | {"smollm2": later}})
+    others, told = lambada.before(target, "smollm2")
+    assert set(others["model"]) == {"wide"} and told == {"wide": first}

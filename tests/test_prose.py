@@ -41,7 +41,8 @@ TOLD = {
                   "trained_alike_difference": 1,
                   "gap_growth_k1_k10": 4, "tokens_per_s_decode_ratio": 5,
                   "tokens_per_s_prefill_ratio": 3},
-        "benchmarks": {"times_faster_decode": 9, "times_faster_prefill": 4},
+        "benchmarks": {"times_faster_decode": 9, "times_faster_prefill": 4,
+                       "top1_agreement": 2, "peak_memory_bytes": 2},
     }),
     "03_": ("resnet_qat", {
         "mini": {PLAIN: 3, PTQ: 1},
@@ -75,8 +76,8 @@ IN_README = [
 
 def written(row) -> str:
     """A record with its interval as prose writes it: points, nats, or a share of float's."""
-    if re.search("ratio|share|times_faster", row["metric"]):
-        return records.interval(row, ".2f")
+    if re.search("ratio|share|times_faster|agreement|memory", row["metric"]):
+        return records.interval(row, ".2f", 1e-9 if row["unit"] == "byte" else 1)
     form, scale = ("+.2f", 1) if row["metric"] == "part_difference" else ("+.1f", 100)
     return unsigned(records.interval(row, form, scale))
 

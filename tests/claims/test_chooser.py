@@ -67,16 +67,15 @@ def test_a_speed_is_turned_into_a_time_and_seeds_give_their_outermost_ends():
     assert row[["quality", "quality_low", "quality_high", "seeds"]].tolist() == [-0.02, -0.07, 0, 2]
 
 
-def test_what_was_trained_is_compared_with_a_float_that_was_trained_too():
+def test_what_has_an_adapter_is_no_choice_for_it_has_also_learned_the_task():
     sizes, gained = {"fp32": 40, "fp32_lora": 41, "w3": 10, "w3_lora": 11}, (0.2, 0.1, 0.3)
     losses = {"fp32_lora": gained, "w3": (-0.2, -0.3, -0.1), "w3_lora": (0.05, 0.0, 0.1)}
     here = (LLAMA.experiment, "m", "d")
-    told = [("fp32_lora", "recovery_difference", 0.2), ("w3_lora", "recovery_difference", 0.25),
-            ("w3_lora", "trained_alike_difference", -0.15)]  # fmt: skip
-    rows = [Record(*here, v, m, e, "1", e - 0.1, e + 0.1, 400) for v, m, e in told]
+    rows = [Record(*here, v, "recovery_difference", 0.2, "1", 0.1, 0.3, 400)
+            for v in ("fp32_lora", "w3_lora")]  # fmt: skip
     found = made(sizes, losses, kind=LLAMA, further=rows).set_index("variant")
-    assert found["quality"].to_dict() == {"w3": -0.2, "w3_lora": -0.15, "fp32": 0}
-    assert found.loc["w3_lora", ["quality_low", "quality_high"]].tolist() == [-0.25, -0.15 + 0.1]
+    assert found["quality"].to_dict() == {"w3": -0.2, "fp32": 0}
+    assert found["parent"].to_dict() == {"w3": False, "fp32": True}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -104,10 +104,10 @@ def kernels(root: Path) -> str:
     """What each library's kernels make of the same weights: speed, memory, the same answers."""
     found = records.read_file(root / "benchmarks" / "results" / "language_kernels.csv")
     shown = {
-        "reading, of float's speed": ("times_faster_prefill", ".2f", 1),
-        "writing, of float's speed": ("times_faster_decode", ".2f", 1),
+        "reading, times float's speed": ("times_faster_prefill", ".2f", 1),
+        "writing, times float's speed": ("times_faster_decode", ".2f", 1),
         "peak memory, MB": ("peak_memory_bytes", ".0f", 1e-6),
-        "chooses float's token": ("top1_agreement", ".3f", 1),
+        "share of tokens chosen as float does": ("top1_agreement", ".3f", 1),
     }
     rows = []
     fastest = records.pick(found, "tokens_per_s_decode").sort_values("value", ascending=False)
@@ -115,8 +115,9 @@ def kernels(root: Path) -> str:
         own, cells = found[found["variant"] == name], []
         for metric, form, scale in shown.values():
             one = records.pick(own, metric)
-            text = "–" if one.empty else records.interval(one.iloc[0], form, scale)
-            cells.append((text, "''" if one.empty else scale * one["value"].iloc[0]))
+            # Only the parent is not compared, with itself.
+            text = "1" if one.empty else records.interval(one.iloc[0], form, scale)
+            cells.append((text, 1 if one.empty else scale * one["value"].iloc[0]))
         bits = own["bits"].iloc[0]
         rows.append([code(name), LIBRARIES[name.split("_")[0]], (f"{bits:.0f}", bits), *cells])
     return table("The same weights on other kernels",
@@ -137,12 +138,8 @@ def read_all(profile: str) -> dict[str, pd.DataFrame]:
 
 
 def headline(profile: str) -> str:
-    """What quantization buys within each loss, as a list: the smallest files, the fastest.
-
-    Variants with adapters are left out, because these take a training run.
-    """
-    lines = []
-    whole = {n: t[~t["variant"].str.endswith("_lora")] for n, t in read_all(profile).items()}
+    """What quantization buys within each loss, as a list: the smallest files, the fastest."""
+    lines, whole = [], read_all(profile)
     for words, loss in LOSSES.items():
         for prefer, said in {"size": "smallest", "time": "fastest"}.items():
             best = {

@@ -2,7 +2,7 @@
 
 A loss counts by its interval's bad end: a variant keeps a bound only if the whole 95 % interval of
 its difference from float does. So with few items a variant is harder to choose, not easier. What
-has an adapter is compared with a float that has one too, for an adapter also learns the task.
+has an adapter is left out, float too: an adapter also learns the task, which the others have not.
 """
 
 import math
@@ -59,13 +59,11 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     float; NaN if not timed), n (items), seeds. QlabError: not one parent, see `records.parent`.
     """
     plain = table[table["condition"].isna()]
+    trained = records.pick(plain, "recovery_difference")["variant"]  # those with adapters
+    plain = plain[~plain["variant"].isin(trained)]
     model, dataset = address.subject(plain)
     sizes = records.pick(plain, "size_bytes").set_index("variant")["value"].astype(int)
     parent = records.parent(plain, kind.quality)
-    trained = records.pick(plain, "recovery_difference")["variant"]
-    alike = records.pick(plain, "trained_alike_difference").assign(metric=kind.quality)
-    unlike = plain["variant"].isin(trained) & plain["metric"].eq(kind.quality)
-    plain = pd.concat([plain[~unlike], alike])
     found = pd.DataFrame({"model": model, "dataset": dataset, "variant": sizes.index})
     found["parent"] = found["variant"] == parent
     found["size"], found["share"] = sizes.to_numpy(), sizes.to_numpy() / sizes[parent]
@@ -77,7 +75,8 @@ def variants(kind: Kind, table: pd.DataFrame) -> pd.DataFrame:
     judged = records.pick(plain, kind.quality, model=model, dataset=dataset).groupby("variant")["n"]
     found["n"] = found["variant"].map(judged.min()).fillna(judged.min().max())
     found["seeds"] = found["variant"].map(judged.size()).fillna(1)
-    found = found.dropna(subset="quality").astype({"n": int, "seeds": int})  # judged, and fairly
+    found = found.dropna(subset="quality")  # a variant that was not judged is no choice
+    found = found.astype({"n": int, "seeds": int})
     return found.sort_values(["size", "variant"], ignore_index=True)
 
 

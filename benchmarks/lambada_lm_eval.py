@@ -39,6 +39,7 @@ RECORD = bench.recorder(NAME)
 OURS, THEIRS = "qlab", "lm_eval"
 TOLERANCE = 1e-6  # relative; float32 sums in another order differ by about 1e-8
 WIDE_PASSAGES, SMOLLM2_PASSAGES = 200, 300
+ROUNDS = 6  # of each side: the fewest with an interval
 PACKAGES = ["torch", "transformers", "tokenizers", "safetensors", "numpy"]
 
 
@@ -186,7 +187,6 @@ def with_bos(source: Path, target: Path) -> None:
     words.save_pretrained(target)
 
 
-RUN = ("commit", "hardware", "duration_s", "load_average_before")  # of the provenance, by case
 CASES = {
     "stories": stories,
     "smollm2": smollm2,
@@ -305,12 +305,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = bench.parser(__doc__, "1 round, 100 passages")
     add, whole = parser.add_argument, bench.whole
     add("--case", choices=CASES, nargs="+", default=list(CASES), help="what to evaluate")
-    add("--rounds", type=whole, default=6, help="of each side (6, the fewest with an interval)")
+    add(
+        "--rounds", type=whole, default=ROUNDS, help="of each side (6, the fewest with an interval)"
+    )
     add("--threads", type=whole, default=psutil.cpu_count(logical=False) or 1, help="of each side")
     add("--limit", type=whole, help="only so many passages")
     add("--batch-sizes", type=batch_size, nargs="+", default=["auto", "16", "32", "64"],
         help="of lm-evaluation-harness; the fastest is taken")  # fmt: skip
-    options = bench.parse(parser, NAME, arguments, lambda o: o.quick or o.limit)
+    options = bench.parse(parser, NAME, arguments, partial)
     if options.quick:
         options.rounds, options.limit = 1, options.limit or 100
     return options
@@ -318,36 +320,39 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def benchmark(options: argparse.Namespace) -> pd.DataFrame:
     """Measure the cases and return all records. Each case is written when it is done; what was
-    measured before of other cases stays, and `cases` in the provenance says which run a case is of.
-    """
-    python = environment()
+    measured before of other cases stays, and `cases` in the provenance has the run of each."""
+    load, python = bench.load(), environment()
     cases = [made for name in options.case if (made := CASES[name](options.limit)) is not None]
     if not cases:
         raise QlabError("Nothing is left to measure; set QLAB_DATA or ask for --case wide.")
+    if partial(options):
+        options.out.unlink(missing_ok=True)  # of other limits and rounds
+    others, told = before(options.out)
     for case in cases:
-        started, load = time.time(), bench.load()
+        started = time.time()
         found = as_table(measure(python, case, options))
-        others, told = before(options.out, case.name)
-        origin = provenance.collect(
-            bench.chosen(options), {case.name: file_sha256(case.file)}, PACKAGES, started
-        )
+        inputs = {case.name: file_sha256(case.file)}
+        origin = provenance.collect(bench.chosen(options), inputs, PACKAGES, started)
         origin["load_average_before"] = load
         origin["peers"] = (HERE / "requirements.txt").read_text().splitlines()[-1]
-        told[case.name] = {key: origin[key] for key in RUN}
-        write_to(options.out, pd.concat([others, found]), origin | {"cases": told})
+        others = pd.concat([others[others["model"] != case.name], found])
+        told[case.name] = origin
+        write_to(options.out, others, origin | {"cases": told})
     return bench.show(options.out)
 
 
-def before(target: Path, case: str) -> tuple[pd.DataFrame, dict]:
-    """The records of other cases in `target`, and of which run each of these is."""
+def before(target: Path) -> tuple[pd.DataFrame, dict]:
+    """The records that `target` has, and the provenance of each case in them."""
     if not target.is_file():
         return as_table([]), {}
     table, origin = bench.show(target), json.loads(provenance_path(target).read_text())
-    others = table[table["model"] != case]
-    whole = {key: origin[key] for key in RUN}
-    return others, {
-        name: origin.get("cases", {}).get(name, whole) for name in others["model"].unique()
-    }
+    told = origin.pop("cases", {})
+    return table, {name: told.get(name, origin) for name in table["model"].unique()}
+
+
+def partial(options: argparse.Namespace) -> bool:
+    """Whether a run measures less than the committed records."""
+    return bool(options.quick or options.limit or options.rounds < ROUNDS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from qlab.core import records
@@ -96,17 +95,25 @@ def test_unequal_results_end_the_comparison(change):
         lambada.check_equal(CASE, TOLD, TOLD | change)
 
 
-def test_cases_that_are_not_measured_stay_with_the_run_they_are_of(tmp_path):
-    target, kept = tmp_path / "t.csv", scored([2.0] * 6, [4.0] * 6)
-    assert lambada.before(target, "wide")[1] == {} and len(kept)
-    first = dict.fromkeys(lambada.RUN, "first")
-    records.write_to(target, kept, first)
-    others, told = lambada.before(target, "smollm2")
-    assert (
-        told == {"wide": first} and others["value"].tolist() == bench.show(target)["value"].tolist()
-    )
-    later = dict.fromkeys(lambada.RUN, "later")
-    both = pd.concat([others, kept.assign(model="smollm2")])
-    records.write_to(target, both, later | {"cases": told | {"smollm2": later}})
-    others, told = lambada.before(target, "smollm2")
-    assert set(others["model"]) == {"wide"} and told == {"wide": first}
+def test_a_case_is_written_when_it_is_done_and_others_stay(tmp_path, monkeypatch):
+    target, file = tmp_path / "t.csv", tmp_path / "p.jsonl"
+    file.touch()
+
+    def measured(_, case, options):
+        if case.name == "smollm2":
+            raise QlabError("killed")
+        return lambada.case_records(case, runs, {}, "16", 2)
+
+    runs = {s: [lambada.Run(2.0, TOLD | {"peak_memory_bytes": 4})] * 6 for s in ("qlab", "lm_eval")}
+    monkeypatch.setattr(lambada, "environment", Path)
+    monkeypatch.setattr(lambada, "measure", measured)
+    for name in ("stories", "wide", "smollm2"):
+        case = CASE._replace(name=name, file=file)
+        monkeypatch.setitem(lambada.CASES, name, lambda _, case=case: case)
+    options = ["--out", str(target), "--case"]
+    assert not lambada.main([*options, "stories"])
+    first = lambada.before(target)[1]["stories"]
+    assert lambada.main([*options, "wide", "smollm2"]) == 1
+    table, told = lambada.before(target)
+    assert set(table["model"]) == set(told) == {"stories", "wide"}
+    assert told["stories"] == first and list(told["wide"]["inputs"]) == ["wide"]

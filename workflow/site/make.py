@@ -68,8 +68,11 @@ def words(profile: str, lite: str) -> dict[str, Callable | str]:
         return "{} [{}, {}]".format(*ends)
 
     def record(experiment: str, tier: str, form: str = ".3f", scale: float = 1, **keys) -> str:
-        """A single record, picked by its columns; without a condition unless one is named."""
-        table = records.read(experiment, tier)
+        """A single record, picked by its columns; without a condition unless one is named. The tier
+        may be "benchmarks"."""
+        own = ROOT / "benchmarks" / "results" / f"{experiment}.csv"
+        benched = tier == "benchmarks"
+        table = records.read_file(own) if benched else records.read(experiment, tier)
         one = records.pick(table, **{"condition": None} | keys).iloc[0]
         return records.interval(one, form, scale)
 

@@ -120,8 +120,7 @@ def kernels(root: Path) -> str:
             cells.append((text, 1 if one.empty else scale * one["value"].iloc[0]))
         bits = own["bits"].iloc[0]
         rows.append([code(name), LIBRARIES[name.split("_")[0]], (f"{bits:.0f}", bits), *cells])
-    return table("Speed in reading and writing as a multiple of float's in PyTorch, peak memory, "
-                 "and the share of places where the same token is chosen as by float",
+    return table("Speed as a multiple of float's in PyTorch",
                  ["variant", "library", "bits", *shown], rows, filters=False)  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import time
+import tomllib
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -123,6 +124,10 @@ def test_what_is_missing_is_locked_at_the_same_version_and_not_in_the_image():
     missing, image = (listed(f"workflow/kaggle/{name}.txt") for name in ("missing", "image"))
     assert missing and missing.items() <= listed("requirements.lock").items()
     assert {"torch", "tensorflow", "numpy"} <= set(image) and not set(image) & set(missing)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["optional-dependencies"][extra] for extra in ("tflite", "qat", "llm", "hub")]
+    wanted = [re.match(r"[\w.-]+", one)[0] for one in sum(extras, project["dependencies"])]
+    assert {session._plain(name) for name in wanted} - {"qlab"} <= {*image, *missing}
 
 
 @pytest.mark.parametrize("wheels", [True, False])

@@ -325,9 +325,8 @@ def benchmark(options: argparse.Namespace) -> pd.DataFrame:
     cases = [made for name in options.case if (made := CASES[name](options.limit)) is not None]
     if not cases:
         raise QlabError("Nothing is left to measure; set QLAB_DATA or ask for --case wide.")
-    if partial(options):
-        options.out.unlink(missing_ok=True)  # of other limits and rounds
-    others, told = before(options.out)
+    # What a partial run left has other limits and rounds.
+    others, told = (as_table([]), {}) if partial(options) else before(options.out)
     for case in cases:
         started = time.time()
         found = as_table(measure(python, case, options))

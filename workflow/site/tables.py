@@ -58,7 +58,7 @@ def told(row: pd.Series) -> tuple[tuple, tuple]:
 
 
 def choices(profiles: Sequence[str]) -> str:
-    """Every variant that was judged, for every kind of model, with its costs and its quality."""
+    """The variants to choose from, for every kind of model, with their costs and their quality."""
     rows = []
     for profile in profiles:
         for name, found in read_all(profile).items():
@@ -74,7 +74,7 @@ def choices(profiles: Sequence[str]) -> str:
                 ])  # fmt: skip
     headers = ["variant", "profile", "kind", "size", "time", "quality, points", "at worst",
                "unbeaten on", "bytes", "judged on", "model"]  # fmt: skip
-    return table("Every variant that was judged", headers, rows)
+    return table("The variants to choose from", headers, rows)
 
 
 def methods(file: Path) -> str:

@@ -53,8 +53,8 @@ def _points(axis, places, rows: pd.DataFrame, along: str):
 
 
 def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
-    """Set label and scale of the x or y axis for a metric or column, with ticks written out where
-    it is not linear, and draw a line at zero where the scale has one."""
+    """Set label and scale of the x or y axis for a metric or column, with ticks written out (large
+    ones as 12 k) where it is not linear, and draw a line at zero where the scale has one."""
     about = ABOUT.get(name, {})
     scale, label = about.get("scale", "linear"), "block" if name == "depth" else name
     axes.set(**{f"{letter}label": about.get("axis", label)})
@@ -62,14 +62,14 @@ def _axis(axes, letter: str, name: str, zero: bool = True) -> None:
         linear = {"linthresh": 0.1} if scale == "symlog" else {}
         getattr(axes, f"set_{letter}scale")(scale, **linear)
         axis = getattr(axes, f"{letter}axis")
+        low, high = axis.get_view_interval()
         ticks = ticker.FixedLocator([-10, -1, -0.1, 0, 0.1, 1, 10])
         if scale == "log":
-            low, high = axis.get_view_interval()
             # Over a range this small, a LogLocator sets as many ticks as will fit, and more.
             several = ticker.LogLocator(subs=(1, 3) if high < 1000 * low else (1,))
             ticks = several if high > 20 * low else ticker.MaxNLocator(4)
         axis.set_major_locator(ticks)
-        axis.set_major_formatter(ticker.EngFormatter() if "bytes" in name else "{x:,.10g}")
+        axis.set_major_formatter(ticker.EngFormatter() if high >= 10_000 else "{x:,.10g}")
         axis.set_minor_formatter(ticker.NullFormatter())
     if zero and scale != "log":
         (axes.axvline if letter == "x" else axes.axhline)(0, color="#444444", lw=1)

@@ -10,7 +10,6 @@ from conftest import ROOT
 from qlab.core import fetch, records, shapes32
 from qlab.core.cache import file_sha256
 from qlab.detector import mini_coco
-from qlab.transformer import mini_reviews
 
 TEXT = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
 CARDS = {
@@ -22,7 +21,6 @@ MODEL = ["what", "how made", "trained on", "evaluation", "hash", "licence", "lim
 MODEL += ["intended use"]
 MODELS = sorted(p.name for p in (ROOT / "data" / "models").iterdir() if p.is_dir())
 SETS = {"`mini_coco`": mini_coco, "`shapes32`": shapes32}
-SETS["`mini_reviews`"] = mini_reviews
 
 
 def hashes(title: str) -> dict[str, str]:
@@ -37,7 +35,7 @@ def of_model(name: str) -> str:
 
 def test_cards_are_whole():
     others = ["Six studies", "Claims", "COCO `val2017`", "`lambada_openai`", "CIFAR-10"]
-    others.append("`mini_lambada`")
+    others += ["`mini_lambada`", "`mini_reviews`"]
     wanted = dict.fromkeys([*SETS, *others], DATA) | {of_model(name): MODEL for name in MODELS}
     assert [(t, row) for t, rows in wanted.items() for row in rows if not CARDS[t].get(row)] == []
 
@@ -52,8 +50,9 @@ def test_hashes_of_generated_sets_are_the_codes(title):
 def test_hashes_of_files_and_downloads_are_those_of_the_code():
     files = (ROOT / "data" / "evidence").glob("*.csv")
     assert hashes("Six studies") == {f.name: file_sha256(f)[:12] for f in files}
-    files = (ROOT / "data" / "mini_lambada").glob("*.jsonl")
-    assert hashes("`mini_lambada`") == {f.name: file_sha256(f)[:12] for f in files}
+    for name in ("mini_lambada", "mini_reviews"):
+        files = (ROOT / "data" / name).iterdir()
+        assert hashes(f"`{name}`") == {f.name: file_sha256(f)[:12] for f in files}
     for title, known in {
         "COCO `val2017`": [fetch.COCO_VAL[1], fetch.COCO_ANNOTATIONS[1]],
         "CIFAR-10": [fetch.CIFAR10[1]],

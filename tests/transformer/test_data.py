@@ -1,12 +1,14 @@
-"""A model and sentences come as given and apart, or wrong in a sentence; so do reviews."""
+"""A model and sentences come as given and apart, or wrong in a sentence; embedded reviews too."""
 
 import pytest
 import torch
+import yaml
+from conftest import ROOT
 from transformer_world import PAIRS, bert, save, sst2
 from transformers import AutoModel, DistilBertConfig, GPT2Config, RobertaConfig
 
 from qlab.core.errors import QlabError
-from qlab.transformer import mini_reviews, sentences
+from qlab.transformer import sentences
 from qlab.transformer.data import Parameters, prepare
 
 MORE = [("very very good", 1), ("not bad", 1), ("bad bad", 0)]
@@ -93,26 +95,19 @@ def test_what_is_wrong_gets_a_sentence(tmp_path, spoil, words):
     assert "\n" not in str(caught.value)
 
 
-REVIEWS = {split: mini_reviews.reviews(split, 500) for split in mini_reviews.COUNTS}
+REVIEWS = {name: sentences.read(ROOT / "data" / "mini_reviews" / name) for name in sentences.FILES}
 
 
-def test_splits_share_no_review_and_each_is_as_often_for_as_against():
-    texts = {split: {text for text, _ in pairs} for split, pairs in REVIEWS.items()}
-    assert len(set.union(*texts.values())) == sum(map(len, texts.values()))
-    assert mini_reviews.reviews("test", 3) == REVIEWS["test"][:3]
-    assert all(0.4 < sum(label for _, label in p) / 500 < 0.6 for p in REVIEWS.values())
+def test_no_embedded_review_trains_and_judges_and_each_side_is_as_frequent():
+    task = prepare(Parameters(profile="mini"))
+    assert [len(task.train.labels), len(task.test.labels)] == [2560, 2000] and not task.notes
+    assert all(0.45 < sum(label for _, label in p) / len(p) < 0.55 for p in REVIEWS.values())
 
 
 def test_good_words_alone_do_not_decide():
-    good, bad = (mini_reviews.words()[kind] for kind in ("good", "bad"))
-    texts, labels = zip(*REVIEWS["test"], strict=True)
+    lists = yaml.safe_load((ROOT / "data" / "mini_reviews.yaml").read_text("utf-8"))
+    good, bad = (lists[kind].split() for kind in ("good", "bad"))
+    texts, labels = zip(*REVIEWS["dev.tsv"], strict=True)
     more = [sum((w in good) - (w in bad) for w in text.split()) for text in texts]
     right = [(n > 0) == label for n, label in zip(more, labels, strict=True) if n]
-    assert sum(right) / len(right) < 0.85 and more.count(0) > 100
-
-
-def test_another_order_of_the_words_is_refused(monkeypatch):
-    changed = mini_reviews.words() | {"good": mini_reviews.words()["good"][::-1]}
-    monkeypatch.setattr(mini_reviews, "words", lambda: changed)
-    with pytest.raises(QlabError, match="mini_reviews 'test' came out different here"):
-        mini_reviews.reviews("test", 1)
+    assert sum(right) / len(right) < 0.85 and more.count(0) > 400

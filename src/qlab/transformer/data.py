@@ -11,10 +11,10 @@ from transformers.utils import logging
 from qlab.core import cache, embedded, fetch, hub, parameters, paths
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive, Size
-from qlab.transformer import mini_reviews, sentences
+from qlab.transformer import sentences
 from qlab.transformer.sentences import Pairs, Tokens
 
-EMBEDDED = "bert_mini_reviews"
+EMBEDDED, REVIEWS = "bert_mini_reviews", "mini_reviews"  # a model, and the data it learned from
 PUBLISHED = "google/bert_uncased_L-4_H-256_A-4"  # BERT-mini, Turc et al., arXiv 1908.08962
 BATCH, LONGEST = 32, 128  # sentences per step, most tokens per sentence
 # Steps of fine-tuning, initial learning rate, training sentences, test sentences (0: all).
@@ -115,10 +115,8 @@ def prepare(given: Parameters) -> Task:
 
 def _pairs(data: str, real: bool, few: int, judged: int) -> tuple[str, Pairs, Pairs]:
     """The data's name, training sentences and test sentences; a count of 0 means all of them."""
-    if not data and not real:
-        test = mini_reviews.reviews("test", min(judged, mini_reviews.COUNTS["test"]))
-        return mini_reviews.NAME, mini_reviews.reviews("train", few), test
-    own = Path(data).expanduser() if data else paths.local("SST-2")
+    here = paths.local("SST-2") if real else paths.home() / "data" / REVIEWS
+    own = Path(data).expanduser() if data else here
     folder = own or fetch.fetch(*sentences.SST2, unpack=True) / "SST-2"
     train, test = (sentences.read(folder / name) for name in sentences.FILES)
     return folder.resolve().name, train[: few or None], test[: judged or None]

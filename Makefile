@@ -80,7 +80,7 @@ test: $(INSTALLED) ## run the tests
 	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 table: $(INSTALLED) ## write README's results table from the records
-	@$(PY) -m qlab.run.table
+	@$(PY) workflow/results_table.py
 
 site: $(INSTALLED) ## build the site from what `make figures` ran, build/site/index.html
 	@CUDA_VISIBLE_DEVICES= $(PY) workflow/site/make.py --profile $(PROFILE) $(ARGS)

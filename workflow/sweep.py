@@ -3,7 +3,7 @@
     python workflow/sweep.py point EXPERIMENT AXIS=VALUE ... --output CSV
     python workflow/sweep.py merge SWEEPS NAME --points FOLDER --output CSV
 
-The `point` module of an experiment's room says what can be swept. A point is a row of values, and
+`swept/` says what can be swept, a module for each experiment. A point is a row of values, and
 its name is its file's name: Snakemake's Paramspace would name files too, but wants a value in every
 column, and methods lack axes that others have. No framework is loaded until a point is measured,
 because Snakemake reads this file for every job.
@@ -26,14 +26,14 @@ import typer
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from qlab.core import paths
-from qlab.core.cache import code_sha256, file_sha256, hash_json, written_whole
+from qlab.core import closure, paths
+from qlab.core.cache import file_sha256, hash_json, written_whole
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Point, Positive
 from qlab.core.secrets import known, redact
 from qlab.run import cli
 
-ROOMS = {"llama_gptq": "language", "resnet_qat": "classifier"}
+EXPERIMENTS = ("llama_gptq", "resnet_qat")  # modules of swept/
 FAILED = "failed"  # metric of a point that gave nothing else
 UNKNOWN = "unknown"  # its data set, which it never read
 app = typer.Typer(help="What `make sweep` runs.")
@@ -53,7 +53,7 @@ class Sweep(BaseModel, extra="forbid", frozen=True, strict=True):
     """An entry of the description file; `points` are the rows of its grid, by name."""
 
     name: Annotated[str, Field(pattern=r"^\w+$")]
-    experiment: Literal["llama_gptq", "resnet_qat"]
+    experiment: Literal[EXPERIMENTS]
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
     axes: dict[str, Annotated[list, Field(min_length=1)]]
     resources: Resources = Resources()
@@ -79,9 +79,9 @@ class Sweep(BaseModel, extra="forbid", frozen=True, strict=True):
 
 def room(experiment: str) -> ModuleType:
     """The module that measures an experiment's points. QlabError if it has none."""
-    if experiment not in ROOMS:
-        raise QlabError(f"{experiment!r} cannot be swept; {', '.join(ROOMS)} can.")
-    return importlib.import_module(f"qlab.{ROOMS[experiment]}.point")
+    if experiment not in EXPERIMENTS:
+        raise QlabError(f"{experiment!r} cannot be swept; {', '.join(EXPERIMENTS)} can.")
+    return importlib.import_module(f"swept.{experiment}")
 
 
 def _kind(experiment: str, method: Any) -> type[Point]:
@@ -157,10 +157,11 @@ def fingerprint(experiment: str) -> str:
     files = {name: paths.home() / "data" / name for name in module.FILES}
     lock = Path(__file__).resolve().parents[1] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
-    tables = Path(module.__file__).parent.glob("*.yaml")  # units and directions of metrics
-    files |= {one.name: one for one in (Path(__file__), *tables)}
-    hashes = {name: file_sha256(file) for name, file in files.items()}
-    return hash_json(hashes | {"code": code_sha256(module.__name__)})
+    own = Path(module.__file__)
+    files |= closure.imported(own.read_text(encoding="utf-8"), own.name)
+    tables = {table for file in files.values() for table in file.parent.glob("metrics.yaml")}
+    files |= {one.name: one for one in (Path(__file__), own, *tables)}
+    return hash_json({name: file_sha256(file) for name, file in files.items()})
 
 
 @app.command(name="point")

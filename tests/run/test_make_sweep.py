@@ -67,9 +67,9 @@ def swept(project: Path, *arguments: str) -> subprocess.CompletedProcess:
 def finished(tmp_path_factory) -> Path:
     """The toy project after its first `make sweep`."""
     # What can be swept is the real room's; only measuring is not.
-    point = (ROOT / "src" / "qlab" / "language" / "point.py").read_text()
+    point = (ROOT / "workflow" / "swept" / "llama_gptq.py").read_text()
     files = {f"src/qlab/language/{n}.py": "" for n in ("__init__", "toy_deep", "toy_other")}
-    files |= {"src/qlab/language/point.py": point.partition("def measure")[0] + MEASURE}
+    files |= {"workflow/swept/llama_gptq.py": point.partition("def measure")[0] + MEASURE}
     files |= {str(DESCRIBED): SWEEPS, "data/mini_lambada/test.jsonl": ""}
     files |= {"data/models/llama_mini/weights": ""}
     real = ["src/qlab/run", "src/qlab/__main__.py"]

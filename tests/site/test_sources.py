@@ -12,13 +12,13 @@ from conftest import ROOT
 from qlab.claims import chooser
 from qlab.claims.chooser import KINDS, LONG
 from qlab.core.errors import QlabError
-from qlab.run import table
 
 for folder in ("workflow/site", "workflow"):
     sys.path.append(str(ROOT / folder))
 import drawn  # noqa: E402
 import executed  # noqa: E402
 import make as site  # noqa: E402
+import results_table  # noqa: E402
 import tables  # noqa: E402
 from launch import make as launch  # noqa: E402
 
@@ -82,7 +82,7 @@ def test_starts_have_their_first_cell_and_readme_has_their_addresses(tmp_path):
 @pytest.fixture(scope="module")
 def here():
     """Variants by profile and kind, of the records that lie here."""
-    return {profile: tables.read_all(profile) for profile in table.PROFILES}
+    return {profile: tables.read_all(profile) for profile in results_table.PROFILES}
 
 
 def at_head(name: str, profile: str):
@@ -94,14 +94,15 @@ def at_head(name: str, profile: str):
 
 def test_readme_agrees_with_the_records(here):
     """With those here, or, once `make figures` has timed this machine, with those committed."""
-    assert len(re.findall(r"^\| `(?:small|mini)`", README, re.M)) == len(table.ROW.findall(README))
-    if table.readme(README, here) != README:
+    rows = re.findall(r"^\| `(?:small|mini)`", README, re.M)
+    assert len(rows) == len(results_table.ROW.findall(README))
+    if results_table.readme(README, here) != README:
         head = {p: {name: at_head(name, p) for name in kinds} for p, kinds in here.items()}
-        assert table.readme(README, head) == README, "stale: run make table"
+        assert results_table.readme(README, head) == README, "stale: run make table"
 
 
 def test_a_row_is_the_record_and_nothing_else_is_rewritten(here):
-    told = table.readme("above\n| `mini` | detector | `int8_static` | old |\nbelow\n", here)
+    told = results_table.readme("above\n| `mini` | detector | `int8_static` | old |\nbelow\n", here)
     row = here["mini"]["detector"].set_index("variant").loc["int8_static"]
     assert told.startswith("above\n| `mini` | detector | `int8_static` | ")
     assert f" | {row['share']:.3f} | {row['time']:.2f} [" in told and told.endswith("\nbelow\n")
@@ -109,4 +110,4 @@ def test_a_row_is_the_record_and_nothing_else_is_rewritten(here):
     assert "| {} [{}, {}] | 400 images |\n".format(*quality) in told and "old" not in told
     for wrong, words in {"| none |": "has no row", "| `mini` | detector | `x` |": "of x,"}.items():
         with pytest.raises(QlabError, match=words):
-            table.readme(wrong, here)
+            results_table.readme(wrong, here)

@@ -1,5 +1,5 @@
 """What `make` and `qlab` run. Start with `notebook` (papermill, made strict).
 
-`parameters` reads a notebook's parameters cell, `cli` is the command line, `compare` compares two
-runs, and `table` writes README's table; sweeps are in `workflow/sweep.py`.
+`parameters` reads a notebook's parameters cell, `cli` is the command line, and `compare` compares
+two runs; sweeps and README's table are in `workflow/`.
 """

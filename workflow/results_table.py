@@ -1,4 +1,4 @@
-"""README's table of results: `python -m qlab.run.table` rewrites the numbers in its rows from the
+"""README's table of results: `make table` rewrites the numbers in its rows from the
 committed records. A new row is begun by hand, with profile, kind of model and variant."""
 
 import re

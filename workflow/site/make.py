@@ -147,13 +147,14 @@ def main(profile: str = "mini", api: bool = True, lite: bool = False) -> None:
         script = ROOT / "workflow" / "api_pages.py"
         told = [sys.executable, script, build / "api", "../index.html"]
         pages = subprocess.Popen(told, stdout=subprocess.DEVNULL)
+    shutil.rmtree(target, ignore_errors=True)  # no page of what is gone stays behind
     call = [sys.executable, "-m", "sphinx", "--quiet", "-W", "--keep-going", "-j", "auto", "-d"]
     done = subprocess.run([*call, build / "site-doctrees", source, target])
     failed = pages.wait() if pages else 0  # whatever Sphinx says, nothing is left running
     if done.returncode or failed:
         sys.exit("qlab: the site has faults, named above.")
     if api:
-        shutil.copytree(build / "api", target / "api", dirs_exist_ok=True)
+        shutil.copytree(build / "api", target / "api")
     print(target / "index.html", f"({time.monotonic() - begun:.0f} seconds)")
 
 

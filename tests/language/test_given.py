@@ -179,7 +179,7 @@ def test_awq_is_read_as_dense_weights(prepare, source, tmp_path):
         streaming.load_packed(task.as_is)
 
 
-def test_formats_that_are_not_read_are_refused(tmp_path):
+def test_formats_that_are_not_read_are_refused(source, tmp_path):
     four = {"bits": 4, "group_size": 64}
     for settings in (
         {"quant_method": "hqq"},
@@ -187,5 +187,6 @@ def test_formats_that_are_not_read_are_refused(tmp_path):
         {"quant_method": "auto-round", "packing_format": "auto_round:gptqmodel", **four},
         {"quant_method": "awq", "bits": 4, "version": "gemv"},
     ):
+        streaming.write_beside(source, tmp_path, settings)
         with pytest.raises(QlabError, match="not read"):
-            streaming.stored(settings, tmp_path)
+            streaming.stored(tmp_path)

@@ -82,8 +82,7 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
     parent, bits = PARENTS[task.choice.dtype]
     found = {parent: Variant(parent, Library(None, bits), task.folder)}
     if task.as_is:
-        given = checkpoint.read_config(task.as_is).quantization_config
-        found["as_is"] = Variant("as_is", streaming.stored(given, task.as_is), task.as_is)
+        found["as_is"] = Variant("as_is", streaming.stored(task.as_is), task.as_is)
     making = {n: how for n, how in making.items() if n != parent}
     # Here and not in another process, which cannot read the text of a notebook's functions.
     made_by = {n: recipe(task, how) for n, how in making.items()}

@@ -205,7 +205,7 @@ def float_parent(quantized: Path, named: str) -> tuple[Path, str]:
         streaming.load_dense(quantized).save_pretrained(target / "model")
         checkpoint.load_tokenizer(quantized).save_pretrained(target / "model")
 
-    method = streaming.stored(own.quantization_config, quantized)
+    method = streaming.stored(quantized)
     return cache.artefact("dense", recipe, make) / "model", (
         f"{quantized.name} is quantized already ({method.kind}, {method.bits} bits): its weights "
         "turned into float32 ones are the parent here. Name the real one with 'parent'."

@@ -141,22 +141,16 @@ class Walk:
         if passages:
             self._enter(passages)
 
-    @contextlib.contextmanager
-    def block(self, index: int) -> Iterator[nn.Module]:
-        """A block with its weights, which are freed afterwards."""
-        found = self.blocks[index]
-        fill(found, self.read, self.dtype, self.device, f"{self.prefix}.{index}.")
-        yield found
-        release(found)
-
     def each(self, progress=iter) -> Iterator[tuple[int, nn.Module, list[list[str]]]]:
         """Yield each block's index, the block while in memory, and the names of its linear layers
         in order of use, those with the same inputs grouped. Passages go through it afterwards."""
         for index in progress(range(len(self.blocks))):
-            with self.block(index) as block:
-                yield index, block, self._groups(index)
-                for i, state in enumerate(self.states):  # so that there are never two copies
-                    self.states[i] = self._run(index, state).cpu()
+            block = self.blocks[index]
+            fill(block, self.read, self.dtype, self.device, f"{self.prefix}.{index}.")
+            yield index, block, self._groups(index)
+            for i, state in enumerate(self.states):  # so that there are never two copies
+                self.states[i] = self._run(index, state).cpu()
+            release(block)
 
     def observe(self, index: int, names: Iterable[str], seen: Seen) -> None:
         """Call `seen` with inputs and outputs of linear layers of a block, for each passage."""

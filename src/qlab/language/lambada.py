@@ -133,7 +133,9 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
     own = bool(given.passages) or given.profile in ("small", "full")
     usual, count = CALIBRATION[given.profile], TRAINING[given.profile]
     notes, most, left = [], given.limit or EVALUATION[given.profile], []
-    file = _file(given.passages) if own else None
+    file = Path(given.passages).expanduser() if given.passages else None
+    if own and not file:
+        file = paths.local("lambada/lambada_test.jsonl") or fetch.fetch(*fetch.LAMBADA)
     judging = read(file) if file else first(most, "test")
     if given.calibration or not own:
         held = first(given.calibration_count or usual, "calibration", given.calibration)
@@ -160,12 +162,6 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
     if file and file_sha256(file) == fetch.LAMBADA_SHA256:
         dataset = "lambada_openai"  # whatever the file is called
     return dataset, judging, held, taught, notes
-
-
-def _file(named: str) -> Path:
-    """The file of judging passages that is named, else LAMBADA, from QLAB_DATA if it is there."""
-    own = Path(named).expanduser() if named else paths.local("lambada/lambada_test.jsonl")
-    return own or fetch.fetch(*fetch.LAMBADA)
 
 
 def first(count: int, part: str, named: str = EMBEDDED) -> list[Passage]:

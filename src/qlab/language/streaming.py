@@ -120,19 +120,14 @@ def load_dense(
 
 def load_packed(folder: Path, device: str = "cpu") -> PreTrainedModel:
     """The model with the library's own modules and kernels; a float folder is loaded as it is."""
-    config = checkpoint.read_config(folder)
-    if not checkpoint.quantized(config):
-        return load_dense(folder, device=device)
-    return stored(config.quantization_config, folder).load_packed(folder, device)
+    method = stored(folder)
+    return method.load_packed(folder, device) if method else load_dense(folder, device=device)
 
 
 def dense_reader(folder: Path, model, method: Method | None = None) -> decoder.Read:
     """A function that reads tensors of the dense model: a quantized layer's by the method that made
     it or, if none is given, the one that the configuration names."""
-    config = checkpoint.read_config(folder)
-    if method is None and checkpoint.quantized(config):
-        method = stored(config.quantization_config, folder)
-    weights = decoder.weights(folder, model)
+    method, weights = method or stored(folder), decoder.weights(folder, model)
 
     def read(name: str) -> torch.Tensor:
         layer = name.removesuffix(".weight")
@@ -146,9 +141,13 @@ def dense_reader(folder: Path, model, method: Method | None = None) -> decoder.R
     return read
 
 
-def stored(settings: dict[str, Any], folder: Path) -> Method:
+def stored(folder: Path) -> Method | None:
     """The method that reads a folder: GPTQ and AutoRound in GPTQ's first format with any group size
-    and column order, bitsandbytes, AWQ. QlabError for another format."""
+    and column order, bitsandbytes, AWQ; None for a float one. QlabError for another format."""
+    config = checkpoint.read_config(folder)
+    if not checkpoint.quantized(config):
+        return None
+    settings = config.quantization_config
     kind, packing = settings.get("quant_method"), str(settings.get("packing_format", ""))
     if kind == "bitsandbytes":
         return Bnb(settings)

@@ -45,9 +45,12 @@ def found(model: str) -> tuple[str, Path]:
         return model, embedded.model_folder(model) / "weights.h5"
     if model not in PUBLISHED:
         return Path(model).stem, Path(model).expanduser()
-    if model in CHECKPOINTS and not paths.local(PUBLISHED[model]):
-        return model, _kept(model)
-    return model, mlperf_tiny(PUBLISHED[model])
+    if model not in CHECKPOINTS or paths.local(PUBLISHED[model]):
+        return model, mlperf_tiny(PUBLISHED[model])
+    file, recipe = f"{model}.h5", {"name": model, "code": code_sha256(__name__)}
+    recipe["versions"] = versions("tensorflow", "tf-keras")
+    made = artefact("keras", recipe, lambda folder: downloaded(model).save(folder / file))
+    return model, made / file
 
 
 def mlperf_tiny(part: str) -> Path:
@@ -56,19 +59,12 @@ def mlperf_tiny(part: str) -> Path:
     return paths.local(part) or fetch.fetch(url, f"sha256:{MLPERF_TINY[part]}")
 
 
-def _kept(name: str) -> Path:
-    """The h5 file of a model of CHECKPOINTS, made only once."""
-    used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
-    file, recipe = f"{name}.h5", {"name": name, **used}
-    return artefact("keras", recipe, lambda folder: downloaded(name).save(folder / file)) / file
-
-
 def downloaded(name: str) -> keras.Model:
     """Download a model of CHECKPOINTS; nothing in its file is run. QlabError: another hash."""
     import torch
 
     file = fetch.fetch(CHECKPOINTS[name], None)
-    begins, found = file.stem.rpartition("-")[2], file_sha256(file).removeprefix("sha256:")
+    begins, found = file.stem.rpartition("-")[2], file_sha256(file)
     if not found.startswith(begins):
         file.unlink()
         raise QlabError(

@@ -1,4 +1,4 @@
-"""Networks of fresh weights: the ResNets of `train_resnet`'s cells, and a tiny CenterNet."""
+"""Networks of fresh weights: `train_resnet`'s ResNets, plain networks, a tiny CenterNet."""
 
 import shown
 
@@ -6,6 +6,8 @@ from qlab.core.keras import keras
 
 layers = keras.layers
 BLOCKS = {"resnet8": 1, "resnet20": 3}  # of a stack
+# Toys: widths of their convolutions and dense layers.
+TOYS = {"toy_mlp": ((), (128, 64)), "toy_cnn": ((16, 32), (64,))}
 
 
 def build(name: str, size: int = 32) -> keras.Model:
@@ -22,6 +24,23 @@ def lively(model: keras.Model, rng) -> keras.Model:
         if isinstance(layer, layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
     return model
+
+
+def toy(name: str, classes: int = 10, shape: tuple[int, int, int] = (32, 32, 3)) -> keras.Model:
+    """A network of TOYS: float32 0..255 [n, *shape] -> probabilities [n, classes].
+
+    The weighted layers are dense1, dense2 and output, or conv1, conv2, dense1 and output.
+    """
+    inputs, (convolutions, dense) = keras.Input(shape, name="image"), TOYS[name]
+    x = layers.Rescaling(1 / 255, name="rescale")(inputs)
+    for number, width in enumerate(convolutions, 1):
+        x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{number}")(x)
+        x = layers.MaxPooling2D(name=f"pool{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for number, width in enumerate(dense, 1):
+        x = layers.Dense(width, activation="relu", name=f"dense{number}")(x)
+    outputs = layers.Dense(classes, activation="softmax", name="output")(x)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def centernet() -> keras.Model:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qlab.classifier import answers, measure, named, points, sweep
+from qlab.classifier import measure, points, sweep
 from qlab.classifier.data import Parameters, prepare
 from qlab.classifier.partial_qat import keras
 from qlab.classifier.points import Point
@@ -99,16 +99,6 @@ def test_val_judges_beside_test_and_any_part_of_an_uneven_folder_has_all_classes
     task = prepare(Parameters(profile="smoke", data=folders(tmp_path / "d", counts)))
     assert len(task.test) == 20 and "The images of val/ judge." in task.notes
     assert len(set(task.calibration.labels)) > 1  # not the large class alone
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("model", named.TOYS)
-def test_a_toy_network_learns_before_it_is_quantized(home, model):
-    task = prepare(Parameters(profile="smoke", model=model))
-    bench = points.Bench(task)
-    learnt = answers.keras_probabilities(bench.model, task.train.images)
-    assert answers.correct(learnt, task.train.labels).mean() > 0.2  # by chance .1
-    points.answer(Point("qat", "last", len(bench.layers)), bench, 2)
 
 
 @pytest.mark.slow

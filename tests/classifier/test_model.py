@@ -6,8 +6,9 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from networks import toy
 
-from qlab.classifier import answers, named
+from qlab.classifier import answers
 from qlab.classifier import model as classifier
 from qlab.classifier.model import keras, layers
 from qlab.core.errors import QlabError
@@ -19,7 +20,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(0)
-    return named.toy("toy_cnn", 3, (8, 8, 3))
+    return toy("toy_cnn", 3, (8, 8, 3))
 
 
 def operators():

@@ -1,4 +1,4 @@
-"""Classifiers with names: rebuilt from PyTorch checkpoints, and a toy that learns."""
+"""Classifiers with names, rebuilt from PyTorch checkpoints."""
 
 import numpy as np
 import pytest

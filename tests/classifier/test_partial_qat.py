@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from networks import build, lively
+from networks import TOYS, build, lively, toy
 
-from qlab.classifier import export, named, partial_qat, quantizers
+from qlab.classifier import export, partial_qat, quantizers
 from qlab.classifier.answers import runner, tflite_probabilities
 from qlab.classifier.partial_qat import keras
 from qlab.core import tflite_graph
@@ -51,12 +51,12 @@ def test_choosing():
 
 PLACES = [(None, *place, 8) for place in (("last", 1), ("last", 3), ("first", 4), ("only", 9))]
 # Behind their Rescaling, which tfmot does not know, the first layer is quantized too.
-PLACES += [(toy, "first", k, bits) for toy in named.TOYS for k in (1, None) for bits in (8, 4)]
+PLACES += [(name, "first", k, bits) for name in TOYS for k in (1, None) for bits in (8, 4)]
 
 
-@pytest.mark.parametrize(("toy", "where", "k", "bits"), PLACES)
-def test_the_file_holds_just_the_chosen_layers_in_integers(model, tmp_path, toy, where, k, bits):
-    network = named.toy(toy) if toy else model
+@pytest.mark.parametrize(("name", "where", "k", "bits"), PLACES)
+def test_the_file_holds_just_the_chosen_layers_in_integers(model, tmp_path, name, where, k, bits):
+    network = toy(name) if name else model
     layers = partial_qat.weighted_layers(network)
     chosen, file = partial_qat.choose(layers, where, k or len(layers)), tmp_path / "q.tflite"
     file.write_bytes(export.convert(partial_qat.quantized(network, chosen, bits)))

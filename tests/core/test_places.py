@@ -62,7 +62,6 @@ GOOD = qat_world.places(depth=0.0)
 @pytest.mark.parametrize(
     ("verdict", "points", "sentence"),
     [
-        (places.by_depth, GOOD.assign(bits=[4, 8] * (len(GOOD) // 2)), "found .4, 8"),
         (places.by_depth, GOOD[GOOD["k"] <= 5], "at least 6 of them.*found 5"),
         (places.by_depth, GOOD.assign(share=0.0), "above 0; found 0"),
         (places.by_share, GOOD[GOOD["seed"] == 0], "at least 2 seeds.*found 1"),

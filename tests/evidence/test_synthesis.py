@@ -25,8 +25,7 @@ ONE_EACH = {"accuracy": ("WN-IF", 0.79), "inference_latency": ("PO-SP", 0.82),
 
 
 def combined(*evidence: tuple[str, float]) -> dict:
-    parts = [dempster.simple_support(parse(i), b, FRAME) for i, b in evidence]
-    return dempster.combine(parts).mass
+    return dempster.combine({FRAME: 1 - b, parse(i): b} for i, b in evidence).mass
 
 
 def rows(*evidence: tuple[float, float, float], study: str = "s", **more) -> pd.DataFrame:

@@ -5,11 +5,12 @@ from itertools import product
 from typing import Annotated, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from qlab.claims.verdicts import Term
 from qlab.core import records
 from qlab.core.errors import QlabError
+from qlab.core.parameters import Checked
 from qlab.core.stats import Estimate
 
 Text = Annotated[str, Field(min_length=1)]
@@ -22,12 +23,6 @@ SEEDS = "_over_seeds"  # suffix of a metric whose interval covers seeds and item
 
 class NotTested(QlabError):
     """A claim cannot be judged here; the message says why in one sentence."""
-
-
-class Checked(BaseModel):
-    """Base of what is read from data/claims.yaml: strict, frozen, without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Address(Checked):

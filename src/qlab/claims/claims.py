@@ -6,10 +6,11 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from qlab.claims.address import Checked, Text
+from qlab.claims.address import Text
 from qlab.claims.rules import Counted, Published, Trend, Value
 from qlab.core import paths
 from qlab.core.errors import QlabError
+from qlab.core.parameters import Checked
 
 TIERS = ("mini", "small", "full")  # profiles whose records judge, the nearest to a source last
 EMBEDDED = TIERS[0]

@@ -1,7 +1,6 @@
 """Judge all claims, tier by tier: a table of verdicts, and the records made from it."""
 
 import math
-from pathlib import Path
 
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
@@ -48,7 +47,7 @@ def judge(claim: Claim, evidence: Evidence, tier: str) -> dict:
     return found | {"reason": f"Wanted {wanted(term)}: {term.name}.{needs}"}
 
 
-def judge_all(evidence: Evidence, file: Path | None = None) -> pd.DataFrame:
+def judge_all(evidence: Evidence) -> pd.DataFrame:
     """One row per claim and tier, indexed by `id` and `tier`, in the file's order.
 
     Besides the claim's own columns: the `claim`; whether the tier is `inside` its scope; `verdict`
@@ -58,7 +57,7 @@ def judge_all(evidence: Evidence, file: Path | None = None) -> pd.DataFrame:
     method over the measured claims of one source and tier. A claim of such a family whose `p_holm`
     is 0.05 or more is undecided.
     """
-    told, rows = claims.read(file), []
+    told, rows = claims.read(), []
     for name, claim in told.claims.items():
         scope = told.scopes[claim.scope]
         about = claim.model_dump(include={"kind", "source", "place", "statement", "experiment"})

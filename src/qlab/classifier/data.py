@@ -31,10 +31,10 @@ USUAL = {"small": "resnet20_cifar10", "full": named.TINY}  # else the first embe
 class Parameters(parameters.Parameters):
     """The parameters of notebook 03.
 
-    `model` is a name from `named` (a toy is first trained on the training images), or the path of a
-    Keras 2 h5 file or SavedModel. `data` is a folder with CIFAR-10's batches, or with `train/` and
-    `val/`, each with a folder of images per class. If left empty, they are the embedded ones or, in
-    the profiles of USUAL, its model and CIFAR-10.
+    `model` is a name from `named`, or the path of a Keras 2 h5 file or SavedModel. `data` is a
+    folder with CIFAR-10's batches, or with `train/` and `val/`, each with a folder of images per
+    class. If left empty, they are the embedded ones or, in the profiles of USUAL, its model and
+    CIFAR-10.
     """
 
     profile: Literal["smoke", "mini", "small", "full"] = "mini"
@@ -85,15 +85,11 @@ class Task:
 
 def prepare(given: Parameters) -> Task:
     """Build the task that `given` names. QlabError: model, data and layers do not fit together."""
-    profile, data = given.profile, None
-    if (name := given.model) in named.TOYS:  # trained on the images, so these come first
-        data = _images(given, (32, 32))
-        file = named.trained_toy(name, data["train"])
-    else:
-        name, file = named.found(name or USUAL.get(profile, named.EMBEDDED[0]))
+    profile = given.profile
+    name, file = named.found(given.model or USUAL.get(profile, named.EMBEDDED[0]))
     model = keras_classifier.load(file)
     *size, channels = model.input_shape[1:]
-    data = data or _images(given, tuple(size))
+    data = _images(given, tuple(size))
     if channels == 1:
         data |= {part: data[part].grey() for part in IMAGES}
         data["notes"].append("Images were turned to grey.")

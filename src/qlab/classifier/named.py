@@ -1,11 +1,11 @@
-"""Classifiers that the parameter `model` can name: embedded, published, and the midterm's toys.
+"""Classifiers that the parameter `model` can name: embedded and published.
 
 ResNet-20 and -32 come from akamaster's PyTorch checkpoints (BSD-2), rebuilt in Keras 2. They are
 He et al.'s (arXiv 1512.03385, section 4.2) with option A's shortcuts, which take every other pixel
 and add channels of zeros on both sides: here 1x1 convolutions of ones and zeros.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,8 @@ from qlab.classifier.model import keras, layers
 from qlab.core import embedded, fetch, paths
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
-from qlab.core.labelled_images import LabelledImages
 
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
-# Toys of the third source (CS 243 midterm): widths of their convolutions and dense layers.
-TOYS = {"toy_mlp": ((), (128, 64)), "toy_cnn": ((16, 32), (64,))}
 TINY = "mlperf_tiny_resnet8"
 # Published classifiers of CIFAR-10: files below QLAB_DATA.
 PUBLISHED = {
@@ -48,9 +45,12 @@ def found(model: str) -> tuple[str, Path]:
         return model, embedded.model_folder(model) / "weights.h5"
     if model not in PUBLISHED:
         return Path(model).stem, Path(model).expanduser()
-    if model in CHECKPOINTS and not paths.local(PUBLISHED[model]):
-        return model, _kept(model, lambda: downloaded(model))
-    return model, mlperf_tiny(PUBLISHED[model])
+    if model not in CHECKPOINTS or paths.local(PUBLISHED[model]):
+        return model, mlperf_tiny(PUBLISHED[model])
+    file, recipe = f"{model}.h5", {"name": model, "code": code_sha256(__name__)}
+    recipe["versions"] = versions("tensorflow", "tf-keras")
+    made = artefact("keras", recipe, lambda folder: downloaded(model).save(folder / file))
+    return model, made / file
 
 
 def mlperf_tiny(part: str) -> Path:
@@ -59,49 +59,12 @@ def mlperf_tiny(part: str) -> Path:
     return paths.local(part) or fetch.fetch(url, f"sha256:{MLPERF_TINY[part]}")
 
 
-def _kept(name: str, make: Callable[[], keras.Model], **recipe) -> Path:
-    """The h5 file of the model that `make` returns, made only once."""
-    used = {"code": code_sha256(__name__), "versions": versions("tensorflow", "tf-keras")}
-    file, recipe = f"{name}.h5", {"name": name, **recipe, **used}
-    return artefact("keras", recipe, lambda folder: make().save(folder / file)) / file
-
-
-def toy(name: str, classes: int = 10, shape: tuple[int, int, int] = (32, 32, 3)) -> keras.Model:
-    """A network of TOYS: float32 0..255 [n, *shape] -> probabilities [n, classes].
-
-    The weighted layers are dense1, dense2 and output, or conv1, conv2, dense1 and output.
-    """
-    inputs, (convolutions, dense) = keras.Input(shape, name="image"), TOYS[name]
-    x = layers.Rescaling(1 / 255, name="rescale")(inputs)
-    for number, width in enumerate(convolutions, 1):
-        x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{number}")(x)
-        x = layers.MaxPooling2D(name=f"pool{number}")(x)
-    x = layers.Flatten(name="flatten")(x)
-    for number, width in enumerate(dense, 1):
-        x = layers.Dense(width, activation="relu", name=f"dense{number}")(x)
-    outputs = layers.Dense(classes, activation="softmax", name="output")(x)
-    return keras.Model(inputs, outputs, name=name)
-
-
-def trained_toy(name: str, data: LabelledImages) -> Path:
-    """The file of a `toy` for the data's classes and shape, trained by Adam for ten epochs."""
-
-    def make() -> keras.Model:
-        keras.utils.set_random_seed(0)
-        model = toy(name, len(data.classes), data.images.shape[1:])
-        model.compile("adam", "sparse_categorical_crossentropy")
-        model.fit(data.images.astype(np.float32), data.labels, 32, 10, verbose=0)
-        return model
-
-    return _kept(name, make, train=data.sha256)
-
-
 def downloaded(name: str) -> keras.Model:
     """Download a model of CHECKPOINTS; nothing in its file is run. QlabError: another hash."""
     import torch
 
     file = fetch.fetch(CHECKPOINTS[name], None)
-    begins, found = file.stem.rpartition("-")[2], file_sha256(file).removeprefix("sha256:")
+    begins, found = file.stem.rpartition("-")[2], file_sha256(file)
     if not found.startswith(begins):
         file.unlink()
         raise QlabError(

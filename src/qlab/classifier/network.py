@@ -106,9 +106,7 @@ def _trainings(model: str, chosen: list, leave_float: list, seed: int):
     for layers in chosen:
         # Variables made in the scope are sent to the other worker: wrap outside, mirror the result.
         local = partial_qat.quantized(given, layers, 8, leave_float)
-        kinds = {type(x.quantize_config) for x in local.layers if hasattr(x, "quantize_config")}
-        known = partial_qat.qat.quantize_scope({kind.__name__: kind for kind in kinds})
-        with known, strategy.scope():
+        with partial_qat.qat.quantize_scope(), strategy.scope():
             made = keras.models.clone_model(local)
             made.set_weights(local.get_weights())
             optimizer = keras.optimizers.Adam(1e-4, jit_compile=False)

@@ -100,7 +100,7 @@ def quantized(
         return qat.quantize_annotate_layer(layer) if layer.name in marked else layer
 
     try:
-        with qat.quantize_scope({OUTPUT_ONLY.__name__: OUTPUT_ONLY}):
+        with qat.quantize_scope():
             annotated = keras.models.clone_model(copy, clone_function=mark)
             return qat.quantize_apply(annotated, scheme)
     except (RuntimeError, ValueError) as error:  # not supported, or a failure of tfmot's own

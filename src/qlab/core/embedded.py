@@ -16,15 +16,14 @@ CARD = "card.json"  # file in a model's folder
 
 def keep(
     folder: Path, save: Callable[[Path], None], card: dict[str, Any], weights: str = "weights.h5"
-) -> dict[str, Any]:
-    """Write a model's files, by `save(folder)`, and its card into its folder. Returns the card:
-    `card` with the name and sha256 of `weights`, one of the files, added."""
+) -> None:
+    """Write a model's files, by `save(folder)`, and its card into its folder: `card` with the name
+    and sha256 of `weights`, one of the files, added."""
     with tempfile.TemporaryDirectory() as made:
         save(Path(made))  # if this fails, the old model stays
         full = {**card, "weights": weights, "weights_sha256": file_sha256(Path(made, weights))}
         Path(made, CARD).write_text(json.dumps(full, indent=2, sort_keys=True) + "\n")
         shutil.copytree(made, folder, dirs_exist_ok=True)
-    return full
 
 
 def model_folder(name: str) -> Path:

@@ -13,15 +13,13 @@ def path(experiment: str, profile: str) -> Path:
     return paths.results(profile) / "items" / f"{experiment}.parquet"
 
 
-def write(experiment: str, profile: str, items: pd.DataFrame) -> Path:
-    """Write a table of items; returns its file."""
-    target = path(experiment, profile)
-    with written_whole(target) as part:
+def write(experiment: str, profile: str, items: pd.DataFrame) -> None:
+    """Write a table of items to its file."""
+    with written_whole(path(experiment, profile)) as part:
         # Numbers take less room as they are than as indices into a dictionary.
         labels = [c for c in items if not pd.api.types.is_numeric_dtype(items[c])]
         zstd = {"compression": "zstd", "compression_level": 19}
         items.to_parquet(part, engine="pyarrow", index=False, use_dictionary=labels, **zstd)
-    return target
 
 
 def read(experiment: str, profile: str) -> pd.DataFrame:

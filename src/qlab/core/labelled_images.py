@@ -21,9 +21,7 @@ class LabelledImages:
     def __post_init__(self) -> None:
         images, labels, top = self.images, self.labels, len(self.classes) - 1
         here = " with labels ".join(f"{a.dtype} {list(a.shape)}" for a in (images, labels))
-        fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3)
-        one_each = labels.dtype == np.int64 and labels.shape == (len(images) or -1,)
-        if not (fits and one_each):
+        if images.dtype != np.uint8 or labels.shape != (len(images) or -1,):
             raise QlabError(
                 f"Images are uint8 [n, height, width, 1 or 3], one int64 label each; not {here}."
             )

@@ -17,10 +17,14 @@ PATHS = {"model", "parent", "data", "annotations", "images", "calibration_images
 PATHS |= {"passages", "calibration", "training"}
 
 
-class Parameters(BaseModel):
-    """Names, types, ranges and defaults; a test keeps them equal to the notebook's cell."""
+class Checked(BaseModel):
+    """Base of what is read from cells and files: strict, frozen, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Parameters(Checked):
+    """Names, types, ranges and defaults; a test keeps them equal to the notebook's cell."""
 
     @classmethod
     def of(cls, names: Mapping[str, Any]) -> Self:
@@ -47,10 +51,9 @@ class Training(Parameters):
     seed: Count = 7
 
 
-class Point(BaseModel):
+class Point(Checked):
     """One point of a sweep: here the float model itself; rooms derive a class for each method."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     method: Literal["float"]
     model: Annotated[str, Field(pattern=r"\S")]
 

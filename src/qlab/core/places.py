@@ -75,13 +75,13 @@ def each_alone(points: pd.DataFrame, layers: int) -> pd.DataFrame:
 
 
 def by_share(points: pd.DataFrame, layers: int) -> Verdict:
-    """Compare first with last where equally much is quantized.
+    """Compare first with last where equally much is quantized, at one bit width.
 
     For each seed, the curve of the last k is interpolated at the shares of the first k (only inside
     the measured range), and the differences are averaged; t interval and t test over seeds.
     QlabError: fewer than two seeds whose shares overlap.
     """
-    found, ends = [], _points(points, "first", "last")
+    found, ends = [], [points[points["where"] == end] for end in ("first", "last")]
     for seed in sorted(set(ends[0]["seed"]) & set(ends[1]["seed"])):
         first, last = (end[end["seed"] == seed].sort_values("share") for end in ends)
         at = first[first["k"].between(1, layers - 1)]
@@ -104,7 +104,7 @@ def by_depth(points: pd.DataFrame, layers: int) -> Verdict:
     the output) and the logarithm of its share of the parameters. The layer is the unit, and the
     difference is minus the coefficient of depth. QlabError: fewer than 6 layers.
     """
-    (alone,) = _points(points, "only")
+    alone = points[points["where"] == "only"]
     table = alone.groupby("k", as_index=False)[["loss", "share"]].mean()
     if len(table) < 6 or not (table["share"] > 0).all():
         raise QlabError(
@@ -133,11 +133,3 @@ def _detectable(values: np.ndarray) -> float:
     """Smallest mean that a paired t test detects with 80 % power; 0 where nothing scatters."""
     effect = TTestPower().solve_power(nobs=len(values), alpha=0.05, power=0.8)
     return float(np.squeeze(effect)) * float(np.std(values, ddof=1))
-
-
-def _points(table: pd.DataFrame, *ends: str) -> list[pd.DataFrame]:
-    """The points for each value of `where`."""
-    if table["bits"].nunique() != 1:
-        found = sorted(set(table["bits"]))
-        raise QlabError(f"Places are compared at one bit width; found {found}.")
-    return [table[table["where"] == end] for end in ends]

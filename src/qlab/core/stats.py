@@ -115,9 +115,6 @@ def over_seeds(values: np.ndarray, draws: int = 2000) -> Estimate:
     Every seed is judged on the same items, so both are resampled, independently (Owen 2007, "The
     pigeonhole bootstrap", Annals of Applied Statistics 1, 386); with one seed, only the items are.
     """
-    values = np.asarray(values, float)
-    if values.ndim != 2 or not values.size:
-        raise ValueError(f"Values over seeds are [seeds, items]; got {values.shape}.")
     seeds, items = values.shape
     rows, columns = resamples(seeds, draws, seed=0), resamples(items, draws, seed=1)
     samples = (rows * (columns @ values.T)).sum(1) / (seeds * items)

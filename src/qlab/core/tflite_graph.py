@@ -168,12 +168,8 @@ def widened(file: Path) -> bytes:
     for tensor in model.subgraphs[0].tensors:
         if tensor.type == schema.TensorType.INT4:
             buffer = model.buffers[tensor.buffer]
-            codes = unpacked4(buffer.data, int(np.prod(tensor.shape)))
+            # A byte holds two integers, -8..7, the first in the low half.
+            halves = np.stack([buffer.data & 15, buffer.data >> 4], 1).ravel().astype(np.int8)
+            codes = np.where(halves > 7, halves - 16, halves)[: int(np.prod(tensor.shape))]
             buffer.data, tensor.type = codes.view(np.uint8), schema.TensorType.INT8
     return packed(model)
-
-
-def unpacked4(bytes_: np.ndarray, count: int) -> np.ndarray:
-    """int8 [count], -8..7, from bytes that hold two integers each, the first in the low half."""
-    halves = np.stack([bytes_ & 15, bytes_ >> 4], 1).reshape(-1)[:count].astype(np.int8)
-    return np.where(halves > 7, halves - 16, halves).astype(np.int8)

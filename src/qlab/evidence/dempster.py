@@ -10,8 +10,6 @@ from functools import reduce
 from itertools import combinations
 from typing import NamedTuple
 
-from qlab.core.errors import QlabError
-
 Answers = frozenset[str]  # a subset of the frame of discernment
 Mass = Mapping[Answers, float]  # belief committed to each subset; sums to 1
 
@@ -23,19 +21,6 @@ class Combined(NamedTuple):
 
     mass: dict[Answers, float]
     conflict: float  # K of all of them at once, in [0, 1); no order of combining changes it
-
-
-def simple_support(answers: Answers, belief: float, frame: Answers) -> dict[Answers, float]:
-    """Evidence for one set of answers: `belief` on it, the rest on the frame (Shafer, page 75).
-
-    QlabError for a belief outside 0 to 1, or answers outside the frame.
-    """
-    if not 0 <= belief <= 1:
-        raise QlabError(f"A belief lies between 0 and 1, not at {belief}.")
-    if not answers or not answers <= frame:
-        raise QlabError(f"Evidence is for some of {sorted(frame)}; got {sorted(answers)}.")
-    mass = {frame: 1 - belief, answers: belief if answers != frame else 1.0}
-    return {focal: m for focal, m in mass.items() if m > 0}
 
 
 def conjunction(first: Mass, second: Mass) -> dict[Answers, float]:
@@ -52,18 +37,10 @@ def combine(masses: Iterable[Mass]) -> Combined:
 
     Normalizing once at the end gives the same masses as doing so pair by pair, and the conflict is
     then the empty set's mass over all of them: 1 minus the product of 1 - K over the steps, in any
-    order. QlabError where nothing is left to agree on.
+    order. Beliefs below 1, as ours are, always leave some answer that all of them allow.
     """
-    parts = list(masses)
-    if not parts:
-        raise QlabError("There is no mass function to combine; give at least one.")
-    found = reduce(conjunction, parts)
+    found = reduce(conjunction, masses)
     total = math.fsum(m for answers, m in found.items() if answers)
-    if total <= 0:
-        raise QlabError(
-            "The evidence contradicts itself totally: no answer is left that all of it allows. "
-            "A belief below 1 on either side leaves room for error."
-        )
     mass = {answers: m / total for answers, m in found.items() if answers and m > 0}
     return Combined(mass, max(0.0, 1 - total))
 

@@ -5,10 +5,6 @@ positive, positive, strongly positive. An intensity is one of these or two neigh
 `WP-PO`. Scale and cut points: arXiv 2505.00816 and its replication package (`effect_intensity.py`).
 """
 
-from itertools import pairwise
-
-from qlab.core.errors import QlabError
-
 # From strongly negative through indifferent to strongly positive.
 SCALE = ("SN", "NE", "WN", "IF", "WP", "PO", "SP")
 FRAME = frozenset(SCALE)  # all answers
@@ -16,14 +12,6 @@ FRAME = frozenset(SCALE)  # all answers
 CUTS = {"resource": (2, 10, 20, 30, 40, 50), "correctness": (2, 5, 10, 15, 20, 25)}
 _MIDDLE = SCALE.index("IF")
 Intensity = frozenset[str]  # one value of SCALE, or neighbours
-
-
-def relative_improvement(quantized: float, baseline: float, more_is_better: bool) -> float:
-    """Change in percent of the nonzero baseline, positive where quantization is better."""
-    if baseline == 0:
-        raise QlabError("A relative improvement needs a baseline other than 0.")
-    change = 100 * (quantized - baseline) / baseline
-    return change if more_is_better else -change
 
 
 def from_improvement(improvement: float, cuts: tuple[float, ...]) -> Intensity:
@@ -34,14 +22,8 @@ def from_improvement(improvement: float, cuts: tuple[float, ...]) -> Intensity:
 
 
 def parse(text: str) -> Intensity:
-    """`WP` or `WP-PO` as an intensity; QlabError where it is neither."""
-    parts = tuple(text.split("-"))
-    if parts in pairwise(SCALE) or (len(parts) == 1 and parts[0] in SCALE):
-        return frozenset(parts)
-    raise QlabError(
-        f"An intensity is one of {', '.join(SCALE)}, or two neighbours joined by '-', lower first "
-        f"(WP-PO); got {text!r}."
-    )
+    """`WP` or `WP-PO`, as `models` computes or checks it, as an intensity."""
+    return frozenset(text.split("-"))
 
 
 def label(intensity: Intensity) -> str:

@@ -17,7 +17,6 @@ import yaml
 from qlab.core import records
 from qlab.core.stats import Z
 from qlab.evidence import models
-from qlab.evidence.intensity import relative_improvement
 
 BASE = {"full": 0.5, "small": 0.5, "mini": 0.25}  # belief in our studies, real models first
 QUALITY = 0.5  # of our experiments: only we have answered the checklist
@@ -100,7 +99,7 @@ def _latency(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 def _less(one: pd.DataFrame, parent: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
     """How much less than the parent's, in percent; no error: bytes, or joules of one series."""
     mine, its = (records.pick(rows, metric)["value"] for rows in (one, parent))
-    less = relative_improvement(mine, its.iloc[0], False) if len(its) else mine[:0]
+    less = 100 * (its.iloc[0] - mine) / its.iloc[0] if len(its) else mine[:0]
     return less, less * float("nan")
 
 

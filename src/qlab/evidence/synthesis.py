@@ -69,11 +69,10 @@ def _bel(mass: Mass, low: int, high: int) -> float:
 
 
 def masses(rows: pd.DataFrame) -> list[Mass]:
-    """Each evidence model as a mass function: belief on its intensity, the rest on the scale."""
-    return [
-        dempster.simple_support(intensity.parse(strength), belief, FRAME)
-        for strength, belief in zip(rows["intensity"], rows["belief"], strict=True)
-    ]
+    """Each evidence model as a mass function: belief on its intensity, the rest on the scale
+    (a simple support function: Shafer 1976, page 75)."""
+    given = zip(rows["intensity"], rows["belief"], strict=True)
+    return [{FRAME: 1 - belief, intensity.parse(text): belief} for text, belief in given]
 
 
 def synthesize(rows: pd.DataFrame, threshold: float = THRESHOLD) -> Synthesis:

@@ -74,6 +74,8 @@ def test_a_broken_record_is_refused_and_the_old_file_stays(changes, sentence):
     with pytest.raises(QlabError, match=f"records of e.*{sentence}"):
         records.write([one(), one(**{"metric": "x", **changes})], "mini", {})
     assert path.read_bytes() == before
+    with pytest.raises(QlabError, match="measured nothing"):
+        records.write([], "mini", {})
 
 
 def test_a_file_that_is_no_table_of_records_is_refused():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qlab.core.errors import QlabError
 from qlab.evidence import dempster, intensity
 from qlab.evidence.intensity import CUTS, FRAME, SCALE, parse
 
@@ -37,6 +38,11 @@ def test_worked_examples():
     a, b, c = (frozenset(x) for x in "ABC")
     found = dempster.combine([{a: 0.99, b: 0.01}, {c: 0.99, b: 0.01}])
     assert found.mass == pytest.approx({b: 1.0}) and found.conflict == pytest.approx(0.9999)
+
+
+def test_total_contradiction_is_refused():
+    with pytest.raises(QlabError, match="itself totally"):
+        dempster.combine([support("SN", 1.0), support("SP", 1.0)])
 
 
 def normalised(weights: dict) -> dict:

@@ -115,8 +115,9 @@ def write_to(target: Path, table: pd.DataFrame, provenance: dict) -> Path:
 
 
 def write(records: Iterable[Record], profile: str, provenance: dict) -> Path:
-    """Write one experiment's records, one or more. QlabError if a row breaks the schema."""
-    table = as_table(records)
+    """Write one experiment's records. QlabError if there are none, or a row breaks the schema."""
+    if (table := as_table(records)).empty:
+        raise QlabError("There are no records to write: the experiment measured nothing.")
     return write_to(csv_path(str(table["experiment"].iloc[0]), profile), table, provenance)
 
 

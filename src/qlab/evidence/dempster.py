@@ -10,6 +10,8 @@ from functools import reduce
 from itertools import combinations
 from typing import NamedTuple
 
+from qlab.core.errors import QlabError
+
 Answers = frozenset[str]  # a subset of the frame of discernment
 Mass = Mapping[Answers, float]  # belief committed to each subset; sums to 1
 
@@ -37,10 +39,15 @@ def combine(masses: Iterable[Mass]) -> Combined:
 
     Normalizing once at the end gives the same masses as doing so pair by pair, and the conflict is
     then the empty set's mass over all of them: 1 minus the product of 1 - K over the steps, in any
-    order. Beliefs below 1, as ours are, always leave some answer that all of them allow.
+    order. QlabError where nothing is left to agree on.
     """
     found = reduce(conjunction, masses)
     total = math.fsum(m for answers, m in found.items() if answers)
+    if total <= 0:
+        raise QlabError(
+            "The evidence contradicts itself totally: no answer is left that all of it allows. "
+            "A belief below 1 on either side leaves room for error."
+        )
     mass = {answers: m / total for answers, m in found.items() if answers and m > 0}
     return Combined(mass, max(0.0, 1 - total))
 

@@ -159,8 +159,8 @@ def fingerprint(experiment: str) -> str:
     files |= {lock.name: lock} if lock.is_file() else {}
     own = Path(module.__file__)
     files |= closure.imported(own.read_text(encoding="utf-8"), own.name)
-    tables = {table for file in files.values() for table in file.parent.glob("metrics.yaml")}
-    files |= {one.name: one for one in (Path(__file__), own, *tables)}
+    tables = {f"{one.parent.name}/{one.name}": one for one in closure.metrics(files.values())}
+    files |= tables | {one.name: one for one in (Path(__file__), own)}
     return hash_json({name: file_sha256(file) for name, file in files.items()})
 
 

@@ -55,8 +55,12 @@ def notebook(folder: Path, code: str) -> Path:
     ],
 )
 def test_module_files(package, tmp_path, code, expected):
+    (package / "metrics.yaml").write_text("a: {unit: s}")
+    (package / "other").mkdir()
+    (package / "other" / "metrics.yaml").write_text("b: {unit: s}")
     found = closure.module_files(notebook(tmp_path, code))
-    assert [str(path.relative_to(package)) for path in found] == expected
+    expected = [*expected, "metrics.yaml"] if expected else []  # those of the room, no others
+    assert [str(path.relative_to(package)) for path in found] == sorted(expected)
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"cells": [{}]}'])

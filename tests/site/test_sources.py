@@ -5,6 +5,7 @@ import sys
 
 import committed
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
@@ -64,6 +65,13 @@ def test_missing_notebooks_are_named_and_every_method_is_of_the_records(monkeypa
     assert re.findall(r">([^<]+)</", row)[:6] == [
         "llama_q4_0", "llama.cpp", "4", "2.74 [2.46, 3.06]", "8.61 [8.17, 9.07]", "233 [233, 233]"
     ]  # fmt: skip
+
+
+def test_every_metric_of_the_records_is_explained():
+    told = tables.metrics(ROOT)
+    for file in (ROOT / "data" / "results").glob("*/*.csv"):
+        for metric in {} if file.stem == "claims" else set(pd.read_csv(file)["metric"]):
+            assert f"<code>{metric}</code>" in told, (file, metric)
 
 
 def test_starts_have_their_first_cell_and_readme_has_their_addresses(tmp_path):

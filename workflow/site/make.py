@@ -90,6 +90,7 @@ def words(profile: str, lite: str) -> dict[str, Callable | str]:
         "claims": lambda: tables.claims(ROOT, profile),
         "counts": lambda: tables.counts(ROOT, profile),
         "headline": tables.headline,
+        "metrics": lambda: tables.metrics(ROOT),
         "origins": lambda: tables.origins(ROOT),
         "cards": lambda: tables.cards(ROOT),
         "figures": list(figures.values()),

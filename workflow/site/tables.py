@@ -184,6 +184,18 @@ def origins(root: Path) -> str:
     return table("Where the records come from", headers, rows)
 
 
+def metrics(root: Path) -> str:
+    """What each metric of the records means, by the room that measures it."""
+    rows, better = [], {1: "more", -1: "less", 0: "–"}
+    for file in sorted((root / "src" / "qlab").glob("*/metrics.yaml")):
+        room = file.parent.name.replace("core", "all")
+        for name, one in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            way, clock = better[one.get("better", 0)], "yes" if one.get("clock") else "–"
+            rows.append([code(name), room, html.escape(one["means"]), one["unit"], way, clock])
+    headers = ["metric", "room", "what it is", "unit", "better", "by a clock or meter"]
+    return table("What each metric is", headers, rows)
+
+
 def claims(root: Path, profile: str) -> str:
     """The complete ledger that notebook 05 writes."""
     ledger = pd.read_csv(root / "figures" / profile / "claims_ledger.csv").fillna("")

@@ -10,19 +10,15 @@ from qlab.by_hand import gptq, training
 from qlab.by_hand import grid as by_hand
 from qlab.by_hand.data import World
 from qlab.core import stats
-from qlab.core.records import Metric, Record, Recorder
+from qlab.core.records import Record, Recorder, metrics
 from qlab.core.stats import Estimate
 
 EXPERIMENT = "by_hand"
 ERRORS = ["weight_error", "output_error"]
-METRICS = {
-    **dict.fromkeys([*ERRORS, "activation_error", "activation_error_ratio"], Metric("1", -1)),
-    **dict.fromkeys(["zero_share", "best_clip"], Metric("1")),
-}
 PACKAGES = ["numpy", "h5py", "pillow"]
 BITS = (2, 3, 4, 5, 6, 7, 8)
 DRAWS = 1000  # bootstrap resamples of the test images
-_RECORD = Recorder(EXPERIMENT, METRICS)
+_RECORD = Recorder(EXPERIMENT, metrics(__file__))
 
 
 class Made(NamedTuple):

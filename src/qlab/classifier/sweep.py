@@ -15,7 +15,7 @@ from qlab.classifier.model import pools_all
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Answer, Bench, Point
 from qlab.core import records
-from qlab.core.records import Metric, Record, Recorder
+from qlab.core.records import Record, Recorder
 from qlab.core.stats import Estimate
 
 EXPERIMENT = "resnet_qat"  # in the records
@@ -26,30 +26,7 @@ SEEDS = {"short": 10, "long": 5}  # of the others, unless the parameter says oth
 
 # The graphs that are tested, and their metrics.
 GRAPHS = dict(tflite="accuracy", float="accuracy_float_graph", fake_quant="accuracy_fake_quant")
-OVER_SEEDS = ("difference", "minus_tuned", "minus_ptq", "minus_last")
-_MORE, _LESS = Metric("1", 1), Metric("1", -1)  # of shares: more, or less, is better
-_BYTES = Metric("byte", -1)
-_MS, _RATIO = (Metric(unit, -1, clock=True) for unit in ("ms", "1"))
-METRICS = {
-    **dict.fromkeys(GRAPHS.values(), _MORE),
-    **dict.fromkeys(["accuracy_difference", "accuracy_minus_tuned"], _MORE),
-    **{f"accuracy_{of}_over_seeds": _MORE for of in OVER_SEEDS},
-    **{"calibration_error": _LESS, **records.COMPARED},
-    **{"flips_lost": Metric("image", -1), "flips_gained": Metric("image")},
-    **dict.fromkeys(["size_bytes", "size_gzip_bytes", "size_analytic_bytes"], _BYTES),
-    **{"quantized_layers": Metric("layer"), "quantized_share": Metric("1")},
-    "train_steps": Metric("step"),
-    "failed": Metric("point", -1),  # could not be made: the log says why
-    **{"train_step_ms_p50": _MS, "latency_ms_p50": _MS, "latency_ms_p90": _MS},
-    **{"train_step_ratio": _RATIO, "latency_ratio": _RATIO},
-    "network_step_bytes": _BYTES._replace(clock=True),  # acknowledgements included
-    **dict.fromkeys(["network_step_analytic_bytes", "network_gradient_bytes"], _BYTES),
-    "network_messages": Metric("message", -1),
-    "update_bytes": _BYTES,
-    "formula_left_out_error": Metric("pp"),  # measured minus predicted, in percentage points
-    "formula_fits": Metric("1"),  # p of lack of fit
-}
-RECORD = Recorder(EXPERIMENT, METRICS)
+RECORD = Recorder(EXPERIMENT, records.metrics(__file__) | records.COMPARED)
 Answers = Mapping[Point, Answer]  # what each point gives
 Worse = dict[tuple[str, int], dict[Point, np.ndarray]]  # condition, strength -> probabilities
 

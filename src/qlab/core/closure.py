@@ -5,6 +5,7 @@ Found with the standard library's `modulefinder`, which imports nothing, so no f
 
 import io
 import json
+from collections.abc import Iterable
 from modulefinder import ModuleFinder
 from pathlib import Path
 
@@ -36,14 +37,20 @@ class _Finder(ModuleFinder):
         return super().find_module(name, path or [str(package().parent)], parent)
 
 
+def metrics(modules: Iterable[Path]) -> set[Path]:
+    """The files that define the metrics of these modules' rooms; see `records.metrics`."""
+    return {table for module in modules for table in module.parent.glob("metrics.yaml")}
+
+
 def module_files(notebook: Path) -> list[Path]:
-    """Sorted files of the qlab modules that a notebook's cells import; IPython's magics and shell
-    lines are ignored. QlabError if it cannot be read as a notebook, or its code not as Python."""
+    """Sorted files of the qlab modules that a notebook's cells import, and of their metrics;
+    IPython's magics and shell lines are ignored. QlabError if it cannot be read as a notebook, or
+    its code not as Python."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        found = imported("\n".join(_as_python(cell) for cell in code), str(notebook))
-        return sorted(found.values())
+        found = imported("\n".join(_as_python(cell) for cell in code), str(notebook)).values()
+        return sorted({*found, *metrics(found)})
     except (OSError, ValueError, KeyError, TypeError, SyntaxError) as error:
         raise QlabError(f"{notebook} is not readable as a notebook: {error}.") from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
+import yaml
 from pydantic import FiniteFloat, PositiveInt, StringConstraints, TypeAdapter, ValidationError
 
 from qlab.core import paths
@@ -185,12 +186,14 @@ class Metric(NamedTuple):
     clock: bool = False  # whether a clock or a meter is involved
 
 
-# For a paired comparison of yes/no outcomes, besides the difference; see `Recorder.compared`.
-COMPARED = {
-    "flip_rate": Metric("1", -1),
-    "mcnemar_p": Metric("1"),
-    "detectable_difference": Metric("1"),
-}
+def metrics(beside: str) -> dict[str, Metric]:
+    """The metrics, by name, that `metrics.yaml` beside a file defines; it says what each means."""
+    about = yaml.safe_load(Path(beside).with_name("metrics.yaml").read_text("utf-8"))
+    kept = {name: one.keys() & set(Metric._fields) for name, one in about.items()}
+    return {name: Metric(**{key: about[name][key] for key in keys}) for name, keys in kept.items()}
+
+
+COMPARED = metrics(__file__)  # of a paired comparison, besides the difference: `Recorder.compared`
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pycocotools.coco import COCO
 
 from qlab.core import processes, stats
 from qlab.core.errors import QlabError
-from qlab.core.records import COMPARED, Metric, Record, Recorder
+from qlab.core.records import COMPARED, Record, Recorder, metrics
 from qlab.detector import coco
 from qlab.detector import detect as detectors
-from qlab.detector.average_precision import FIGURES, Judged, difference, judged
+from qlab.detector.average_precision import Judged, difference, judged
 from qlab.detector.data import Task
 
 EXPERIMENT = "centernet_ptq"
@@ -29,24 +29,9 @@ FEW_LIMIT = {"smoke": 8, "mini": 100, "small": 0, "full": 500}  # images that ju
 FOUND_SCORE = 0.3  # a detection counts as an answer from this score on (zoo demos draw from 0.3)
 DRAWS = {"smoke": 100, "mini": 500, "small": 500, "full": 500}  # bootstrap resamples
 PROCESSES = {"smoke": 1, "mini": 2, "small": 2, "full": 2}  # at most, for untimed work
-_SCORES = [f"{name}{of}" for name in (*FIGURES, "found_share") for of in ("", "_difference")]
 # Metrics in decibels, by their columns in the tables of `noise`.
 _NOISE = {"db": "snr_db", "own_db": "snr_own_db", "end_db": "snr_end_db"}
 _NOISE["mended_db"] = "snr_end_mended_db"
-_KERNELS = ("latency", "latency_builtin")  # of XNNPACK and LiteRT's older ones
-_MS = ("operator_ms", "operator_builtin_ms", *(f"{k}_ms_p{q}" for k in _KERNELS for q in (50, 90)))
-METRICS = {
-    **dict.fromkeys((*_SCORES, "ap_difference_extra"), Metric("1", 1)),
-    **COMPARED,
-    "flips_lost": Metric("object", -1),
-    "flips_gained": Metric("object"),
-    **dict.fromkeys(("size_bytes", "size_gzip_bytes"), Metric("byte", -1)),
-    **dict.fromkeys(_NOISE.values(), Metric("dB", 1)),
-    **dict.fromkeys(_MS, Metric("ms", -1, clock=True)),
-    **{f"{kernels}_ratio_p50": Metric("1", -1, clock=True) for kernels in _KERNELS},
-    "peak_memory_bytes": Metric("byte", -1, clock=True),
-    "energy_j": Metric("J", -1, clock=True),
-}
 Files = dict[str, Path]
 Detections = dict[str, list[dict]]
 Scores = dict[tuple[str, int], Judged]  # by variant and number of images
@@ -61,7 +46,7 @@ class _Recorder(Recorder):
         return super().counted(task, variant, metric, value, n, **about)
 
 
-RECORD = _Recorder(EXPERIMENT, METRICS)
+RECORD = _Recorder(EXPERIMENT, metrics(__file__) | COMPARED)
 
 
 def running(files: Files, threads: int) -> Files:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from qlab.core.records import Metric, Record, Recorder, pick
+from qlab.core.records import Record, Recorder, metrics, pick
 from qlab.evidence import dempster, intensity, meta, synthesis
 from qlab.evidence.models import EFFECTS
 from qlab.evidence.robustness import ALL
@@ -22,14 +22,7 @@ GIVEN, SIX_AND_GIVEN = "given", "six_studies_and_given"
 RANDOM_EFFECTS = "random_effects"  # variant of the meta-analysis' records
 READING_A = "reading_a"  # condition of the records by the other reading
 PACKAGES = ["numpy", "pandas", "statsmodels"]  # whose versions the provenance lists
-METRICS = {
-    **dict.fromkeys(("belief", "plausibility", "i_squared"), Metric("1")),
-    **dict.fromkeys(("intensity_low", "intensity_high"), Metric("step")),
-    "conflict": Metric("1"),  # K of all at once; below, the mean over pairs, and of the last step
-    **{f"conflict_{of}": Metric("1") for of in ("pairwise", "last_step_low", "last_step_high")},
-    "studies": Metric("study"),
-    "improvement": Metric("percent"),
-}
+METRICS = metrics(__file__)
 _RECORD = Recorder(EXPERIMENT, METRICS)
 _CLOCKED = ("inference_latency", "inference_energy")  # effects that our own runs time or meter
 

@@ -11,16 +11,14 @@ import json
 import math
 from collections import Counter
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from scipy.stats import kurtosis
 
 from qlab.core import stats
-from qlab.core.records import COMPARED, Metric, Record, Recorder
+from qlab.core.records import COMPARED, Record, Recorder, metrics
 from qlab.core.stats import Estimate
 from qlab.language import decoder, scoring, streaming, training
 from qlab.language.build import Variant, Variants
@@ -30,13 +28,6 @@ from qlab.language.scoring import ACC, LAST_SENTENCE, MAIN
 
 EXPERIMENT = "llama_gptq"
 COUNTS = ("tokens_per_s", "tokens_per_s_prefill", "tokens_per_s_decode")  # tokens per second
-FLIPS = (*COMPARED, "flips_lost", "flips_gained")
-ABOUT = yaml.safe_load(Path(__file__).with_name("metrics.yaml").read_text())  # about each metric
-METRICS = {
-    name: Metric(**{part: about[part] for part in Metric._fields if part in about})
-    for name, about in ABOUT.items()
-}
-METRICS |= COMPARED | {f"acc_{name}": (METRICS | COMPARED)[name] for name in FLIPS}
 DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]
@@ -51,7 +42,7 @@ class _Recorder(Recorder):
         return super().counted(task, variant.name, metric, value, n, **variant.about | more)
 
 
-record = _Recorder(EXPERIMENT, METRICS)
+record = _Recorder(EXPERIMENT, metrics(__file__) | COMPARED)
 
 
 def mean(values: np.ndarray, weights: np.ndarray) -> Estimate:

@@ -1,11 +1,15 @@
 """The figures of notebook 02: records as points or lines."""
 
+from pathlib import Path
+
 import pandas as pd
+import yaml
 from matplotlib import ticker
 
 from qlab.core import plot, records
-from qlab.language.measure import ABOUT
 
+# Axes and scales, by metric.
+ABOUT = yaml.safe_load(Path(__file__).with_name("metrics.yaml").read_text("utf-8"))
 METHODS = ["float", "gptq", "gptq_lora", "lora", "rtn", "bnb", "autoround", "other"]
 COLOUR = dict(zip(METHODS, (plot.PALETTE[i] for i in (0, 1, 5, 7, 6, 4, 3, 2)), strict=True))
 MARKER = {32: "o", 16: "v", 8: "s", 4: "D", 3: "^", 2: "X"}

@@ -6,19 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from qlab.core import records, stats
-from qlab.core.records import Metric, Record, Recorder
+from qlab.core.records import Record, Recorder
 
-EXPERIMENT, MORE = "transformer_qat", Metric("1", 1)
-AGAINST = ("difference", "minus_tuned", "minus_ptq", "minus_last_third", "minus_feed_forward")
-METRICS = {
-    **dict.fromkeys(["accuracy", "accuracy_difference"], MORE),
-    **{f"accuracy_{other}_over_seeds": MORE for other in AGAINST},
-    **records.COMPARED,
-    **{"flips_lost": Metric("sentence", -1), "flips_gained": Metric("sentence")},
-    **{"size_bytes": Metric("byte", -1), "quantized_share": Metric("1")},
-    **{"train_step_ms_p50": Metric("ms", -1, True), "train_step_ratio": Metric("1", -1, True)},
-}
-RECORD = Recorder(EXPERIMENT, METRICS)
+EXPERIMENT = "transformer_qat"
+RECORD = Recorder(EXPERIMENT, records.metrics(__file__) | records.COMPARED)
 
 
 class Point(NamedTuple):

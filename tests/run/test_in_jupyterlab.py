@@ -7,12 +7,10 @@ import subprocess
 import sys
 
 import chromium
-import nbformat
+import papermill
 import pytest
 from conftest import ROOT, fresh_home
 from jupyter_server.serverapp import list_running_servers
-from papermill.iorw import load_notebook_node
-from papermill.parameterize import parameterize_notebook
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -49,9 +47,8 @@ def server(tmp_path):
     """JupyterLab as `make lab` starts it, with a home and settings of its own: address, token."""
     folder, token = tmp_path / "a room", secrets.token_hex(16)
     (folder / "notebooks").mkdir(parents=True)
-    book = load_notebook_node(str(ROOT / "notebooks" / f"{NAME}.ipynb"))
-    book = parameterize_notebook(book, {"profile": "smoke"})
-    nbformat.write(book, folder / "notebooks" / f"{NAME}.ipynb")
+    places = (root / "notebooks" / f"{NAME}.ipynb" for root in (ROOT, folder))
+    papermill.execute_notebook(*places, {"profile": "smoke"}, prepare_only=True)
     environment = {k: v for k, v in os.environ.items() if k != "CI"}
     environment |= {name: str(folder / "own" / name) for name in OWN_FOLDERS}
     call = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]

@@ -4,17 +4,16 @@ import re
 
 import pytest
 import shown
-from conftest import fresh_home
 
 from qlab.by_hand import exercises, measure
 from qlab.core import items, live, records, stats
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(shared_home):
     """What all code cells leave behind at `smoke`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QLAB_HOME", str(fresh_home(tmp_path_factory.mktemp("ran") / "home")))
+        patch.setenv("QLAB_HOME", str(shared_home))
         names = vars(shown.run_until("00_", "items.write(", profile="smoke"))
         kept = items.read("by_hand", "smoke").set_index(["variant", "metric"])["value"]
     return names | {"kept": kept}

@@ -1,7 +1,6 @@
 """Downloads, against a server on loopback, and hub models: hash, refusal, no network."""
 
 import contextlib
-import functools
 import tarfile
 import zipfile
 from pathlib import Path
@@ -120,16 +119,3 @@ def test_a_model_that_does_not_come_says_what_to_do(asked, monkeypatch):
     with pytest.raises(QlabError, match="with HF_TOKEN.: check the name") as refused:
         hub.model("o/m")
     assert "hf_of" not in str(refused.value)
-
-
-def test_offline_takes_what_is_there_or_says_so(monkeypatch, tmp_path):
-    take = functools.partial(huggingface_hub.snapshot_download, cache_dir=tmp_path)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", take)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    there = tmp_path / "models--o--m" / "snapshots" / ("a" * 40)
-    there.mkdir(parents=True)
-    (there.parents[1] / "refs").mkdir()
-    (there.parents[1] / "refs" / "main").write_text(there.name)
-    assert hub.model("o/m") == there
-    with pytest.raises(QlabError, match=r"did not give o/x \(LocalEntryNotFound.* network"):
-        hub.model("o/x")

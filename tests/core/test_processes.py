@@ -10,6 +10,7 @@ import cloudpickle
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from qlab.core import paths, processes
 from qlab.core.errors import QlabError
@@ -63,13 +64,7 @@ def test_the_processes_have_what_the_caller_has_now(monkeypatch, tmp_path):
             monkeypatch.setenv(variable, value)
         own = (home / "build", str(home), limits)
         assert processes.starmap(inherited, [(), ()], 2) == [own] * 2
-    assert processes.starmap(torch_threads, [(), ()], 2) == [1, 1]
-
-
-def torch_threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
+    assert processes.starmap(torch.get_num_threads, [(), ()], 2) == [1, 1]
 
 
 def test_large_arrays_arrive_as_writable_as_they_left_and_numbers_are_the_same():

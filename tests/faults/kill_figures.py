@@ -116,7 +116,7 @@ def half_files(folder: Path) -> list[str]:
 def finished(folder: Path) -> dict[str, int]:
     """The number that the file system gave each artefact that is whole, by its place."""
     artefacts = (folder / "build" / "artefacts").glob("*/[!.]*")
-    # A half quantized model is there to go on from, and becomes the whole one.
+    # What a half trained adapter goes on from lies there until it is whole.
     whole = [path for path in artefacts if ".partial" not in path.name]
     return {str(path.relative_to(folder)): path.stat().st_ino for path in whole}
 

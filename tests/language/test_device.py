@@ -59,7 +59,6 @@ FULL = T4._replace(free=int(NEED * 0.99e9))
 REFUSED = [
     (LLAMA_3B, P100, "auto", HOST, "compute capability 6.0, .* T4 x2\\), or set device=cpu"),
     (SMALL, P100, "cuda", HOST, "compute capability 6.0, .* T4 x2\\), or set device=cpu"),
-    (SMALL, None, "cuda", HOST, "no GPU that PyTorch can see .*, or set device=cpu"),
     (LLAMA_3B, FULL, "auto", HOST, f"about {NEED:.1f} GB are"),
     (LLAMA_3B, None, "auto", 8 * 10**9, r"about 19\.\d GB of memory .* 8\.0 GB are free"),
 ]

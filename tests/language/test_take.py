@@ -45,8 +45,12 @@ def test_what_was_taken_runs_without_qlab(tmp_path, kept, source, made):
     models = {kept(tmp_path / "nf4"): theirs}
     for name, config in tiny_llama.FAMILIES.items():
         tiny_llama.save(config, tmp_path / name)
-        folder = kept(made(gptq.RoundToNearest(4, 32), of=tmp_path / name))
+        packed = made(gptq.RoundToNearest(4, 32), of=tmp_path / name)
+        if name == "mistral":  # in one file, as AutoRound writes it
+            tiny_llama.rewrite(packed, tiny_llama.stored(packed))
+        folder, dense = kept(packed), streaming.load_dense(packed)
         models[folder] = streaming.load_dense(folder)
+        assert torch.equal(tiny_llama.logits(models[folder]), tiny_llama.logits(dense)), name
         if name == "gemma2":
             models[folder].config._attn_implementation = "sdpa"  # as transformers opens it
     dense = streaming.load_dense(packed := made(gptq.RoundToNearest(3, 32)))
@@ -61,16 +65,5 @@ def test_what_was_taken_runs_without_qlab(tmp_path, kept, source, made):
         expected = tiny_llama.logits(model, found["tokens"].tolist()).detach().numpy()
         assert np.abs(found["logits"] - expected).max() < 1e-4 * np.abs(expected).max(), folder
         assert {"Linear4bit", "QuantLinear"} & set(found["kinds"]), folder
-
-
-@pytest.mark.parametrize("one_file", [False, True])  # as AutoRound writes it
-def test_a_card_says_what_it_is_and_its_files_are_the_variants(kept, made, one_file):
-    packed = made(gptq.Gptq(4, 32))
-    if one_file:
-        tiny_llama.rewrite(packed, tiny_llama.stored(packed))
-    folder = kept(packed)
-    card = json.loads((folder / "card.json").read_text())
-    assert (card["model"], card["variant"], card["records"][0]["value"]) == ("m", "v", 0.5)
-    assert {"lm_head.weight", "model.embed_tokens.weight"} <= set(tiny_llama.stored(folder))
-    dense, taken = (streaming.load_dense(place) for place in (packed, folder))
-    assert torch.equal(tiny_llama.logits(taken), tiny_llama.logits(dense))
+        card = json.loads((folder / "card.json").read_text())
+        assert (card["model"], card["variant"], card["records"][0]["value"]) == ("m", "v", 0.5)

@@ -1,23 +1,20 @@
 """A notebook as a student has it: JupyterLab in Chromium, Run All, controls moved."""
 
 import functools
-import json
 import os
 import secrets
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import chromium
-import nbformat
+import papermill
 import pytest
 from conftest import ROOT, fresh_home
-from papermill.iorw import load_notebook_node
-from papermill.parameterize import parameterize_notebook
+from jupyter_server.serverapp import list_running_servers
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import WebDriverWait as Wait
 
 SECONDS = 120 * float(os.environ.get("QLAB_SLOWNESS", "3"))
 NAME = "05_judge_the_claims"  # it has both kinds of controls
@@ -30,17 +27,14 @@ MOVES = [
 # What JupyterLab and IPython keep of a user: it must not change the test, nor be changed by it.
 OWN_FOLDERS = ["IPYTHONDIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"]
 OWN_FOLDERS += ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"]
-# What stands in the brackets before a cell: "", "*" or a number. A folded cell shows neither
-# code nor prompt. One that is not yet drawn has neither, too, and has not run.
-PROMPTS = """return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].filter(c =>
-  !c.querySelector('.jp-InputPlaceholder') &&
-  c.querySelector('.cm-content')?.textContent.trim() !== '').map(c => (c
-  .querySelector('.jp-InputPrompt')?.textContent ?? '').replace(/[^0-9*]/g, ''))"""
 ERRORS = """return [...document.querySelectorAll(
   "[data-mime-type='application/vnd.jupyter.stderr']")].map(e => e.textContent)"""
-# Before the kernel is connected, running a cell would ask which one to take.
-READY = """return !!document.querySelector('.jp-Notebook .jp-CodeCell') && [...document
-  .querySelectorAll('.jp-StatusBar-TextItem')].some(e => /[|] Idle/.test(e.textContent))"""
+OPEN = "return !!window.jupyterapp?.shell.currentWidget?.sessionContext"
+# What Run All Cells in the menu Run does, once the kernel is connected.
+RUN_ALL = """jupyterapp.shell.currentWidget.sessionContext.ready
+  .then(() => jupyterapp.commands.execute('notebook:run-all-cells'))
+  .then(fine => window.ran = [fine], fault => window.ran = [String(fault)])"""
+RAN = "return window.ran"
 BOXES = """return [...document.querySelectorAll('.jp-OutputArea .widget-vbox')]
   .filter(b => b.querySelector('img.widget-image'))"""
 # The address of a picture that is drawn; another picture has another one.
@@ -48,61 +42,33 @@ PICTURE = """const image = arguments[0].querySelector('img.widget-image');
   return image.naturalWidth > 99 ? image.src : ''"""
 
 
-def wait(condition, seconds: float, what: str):
-    """The condition's first true value; AssertionError if there is none within the seconds."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.2)
-    return found
-
-
 @pytest.fixture
 def server(tmp_path):
     """JupyterLab as `make lab` starts it, with a home and settings of its own: address, token."""
     folder, token = tmp_path / "a room", secrets.token_hex(16)
     (folder / "notebooks").mkdir(parents=True)
-    book = load_notebook_node(str(ROOT / "notebooks" / f"{NAME}.ipynb"))
-    book = parameterize_notebook(book, {"profile": "smoke"})
-    nbformat.write(book, folder / "notebooks" / f"{NAME}.ipynb")
+    places = (root / "notebooks" / f"{NAME}.ipynb" for root in (ROOT, folder))
+    papermill.execute_notebook(*places, {"profile": "smoke"}, prepare_only=True)
     environment = {k: v for k, v in os.environ.items() if k != "CI"}
     environment |= {name: str(folder / "own" / name) for name in OWN_FOLDERS}
     call = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
     call += [f"--LabApp.app_settings_dir={ROOT / 'workflow' / 'jupyterlab'}", "--allow-root"]
+    call += ["--LabApp.expose_app_in_browser=True"]
     call += ["--ServerApp.port=0", f"--IdentityProvider.token={token}", str(folder)]
     environment["QLAB_HOME"] = str(fresh_home(folder / "home"))
     with (folder / "log").open("w") as to:
         process = subprocess.Popen(call, env=environment, stdout=to, stderr=to)
 
-    def address() -> str:
+    def address(process) -> str:
         assert process.poll() is None, f"JupyterLab did not start: {(folder / 'log').read_text()}"
-        told = Path(environment["JUPYTER_RUNTIME_DIR"], f"jpserver-{process.pid}.json")
-        return json.loads(told.read_text() or "{}").get("url", "") if told.is_file() else ""
+        running = list_running_servers(environment["JUPYTER_RUNTIME_DIR"])
+        return next((one["url"] for one in running), "")
 
     try:
-        yield wait(address, 120, "JupyterLab to say where it listens"), token
+        yield Wait(process, 120).until(address, "JupyterLab does not say where it listens"), token
     finally:
         process.terminate()  # it ends its kernels first
         process.wait(120)
-
-
-def run_all(browser, server: tuple[str, str]) -> None:
-    """Open the notebook, Run > Run All Cells, and wait until every cell was run or one failed."""
-    (url, token), look = server, browser.execute_script
-    browser.set_window_size(1400, 1000)
-    browser.get(f"{url}lab/tree/notebooks/{NAME}.ipynb?token={token}")
-    wait(lambda: look(READY), 120, "the notebook and its kernel")
-
-    def finished() -> bool:  # a cell that failed leaves later ones unrun
-        seen = look(PROMPTS)
-        return "*" not in seen and any(seen) and (all(seen) or bool(look(ERRORS)))
-
-    bar = browser.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-item")
-    next(item for item in bar if item.text.strip() == "Run").click()
-    entry = ".lm-Menu-item[data-command='runmenu:run-all']"
-    wait(lambda: browser.find_elements(By.CSS_SELECTOR, entry), 10, "the menu Run")[0].click()
-    wait(lambda: "*" in look(PROMPTS) or finished(), 30, "the first cell to start")
-    wait(finished, SECONDS, "the last cell to end")
 
 
 def move(browser, box, description: str, to: str) -> None:
@@ -119,15 +85,20 @@ def move(browser, box, description: str, to: str) -> None:
 
 @pytest.mark.slow
 def test_run_all_then_controls_move_text_and_picture(server):
+    url, token = server
     with chromium.opened() as browser:
-        run_all(browser, server)
+        browser.set_window_size(1400, 1000)
+        browser.get(f"{url}lab/tree/notebooks/{NAME}.ipynb?token={token}")
+        Wait(browser, 120).until(lambda _: browser.execute_script(OPEN), "no notebook")
+        browser.execute_script(RUN_ALL)
+        assert Wait(browser, SECONDS).until(lambda _: browser.execute_script(RAN)) == [True]
         assert browser.execute_script(ERRORS) == []
         for which, control, to, told in MOVES:
             box = browser.execute_script(BOXES)[which]
             sentence = box.find_element(By.CSS_SELECTOR, ".widget-html-content")
             seen = functools.partial(browser.execute_script, PICTURE, box)
-            before = wait(seen, 30, "a picture")
+            before = Wait(browser, 30).until(lambda _, s=seen: s(), "no picture")
             assert told not in sentence.text
             move(browser, box, control, to)
-            wait(lambda s=seen, b=before: s() not in ("", b), 30, "another picture")
+            Wait(browser, 30).until(lambda _, s=seen, b=before: s() not in ("", b), "no other one")
             assert told in sentence.text

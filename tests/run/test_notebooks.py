@@ -13,7 +13,7 @@ from typing import get_args
 import nbformat
 import pytest
 import yaml
-from conftest import NOTEBOOKS, ROOT, fresh_home
+from conftest import NOTEBOOKS, ROOT
 
 from qlab.run import parameters
 
@@ -59,11 +59,6 @@ def test_form(notebook):
     assert not [c for c in cells if c.outputs or c.execution_count]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return fresh_home(tmp_path_factory.mktemp("first") / "home")
-
-
 def python(home: Path, *arguments: str, seconds: float = 900) -> subprocess.CompletedProcess:
     environment = {**os.environ, "QLAB_HOME": str(home), "CI": "true"}
     options = {"env": environment, "capture_output": True, "text": True, "timeout": seconds}
@@ -79,11 +74,12 @@ def nbval(notebook: Path, home: Path) -> str:
 
 
 @each
-def test_runs_at_smoke_and_again_with_the_same_numbers(notebook, home, tmp_path):
+def test_runs_at_smoke_and_again_with_the_same_numbers(notebook, shared_home, tmp_path):
     """What papermill produced, executed again; what is expensive to make is there by then."""
-    done = python(home, "qlab", "run", str(notebook), "-p", "profile=smoke", seconds=SMOKE_SECONDS)
+    call = ["qlab", "run", str(notebook), "-p", "profile=smoke"]
+    done = python(shared_home, *call, seconds=SMOKE_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
-    executed = home / "build" / "smoke" / "notebooks" / notebook.name
+    executed = shared_home / "build" / "smoke" / "notebooks" / notebook.name
     cells = code_cells(executed)
     assert all(c.execution_count for c in cells)
     text = json.dumps([c.get("outputs") for c in cells])
@@ -91,7 +87,7 @@ def test_runs_at_smoke_and_again_with_the_same_numbers(notebook, home, tmp_path)
     assert any(o.get("data", {}).get("image/png") for c in cells for o in c.outputs)
     tags = [c.metadata.get("tags", []) for c in cells if c.outputs]
     assert not all("nbval-ignore-output" in t for t in tags), "nbval would pass on nothing"
-    said = nbval(Path(shutil.copy(executed, tmp_path)), home)
+    said = nbval(Path(shutil.copy(executed, tmp_path)), shared_home)
     assert " passed" in said and " failed" not in said, said[-4000:]
 
 

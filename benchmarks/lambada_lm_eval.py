@@ -344,7 +344,9 @@ def before(target: Path) -> tuple[pd.DataFrame, dict]:
     """The records that `target` has, and the provenance of each case in them."""
     if not target.is_file():
         return as_table([]), {}
-    table, origin = bench.show(target), json.loads(provenance_path(target).read_text())
+    if not (origin := provenance_path(target)).is_file():
+        raise QlabError(f"{target} lies here without {origin.name}: git checkout brings both back.")
+    table, origin = bench.show(target), json.loads(origin.read_text())
     told = origin.pop("cases", {})
     return table, {name: told.get(name, origin) for name in table["model"].unique()}
 

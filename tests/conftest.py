@@ -29,7 +29,8 @@ NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_"
 def fresh_home(folder: Path) -> Path:
     """A home of its own with what is committed to be read, and nothing made yet."""
     (folder / "data" / "results").mkdir(parents=True)
-    files = ("claims.yaml", "mini_lambada", "mini_lambada.yaml", "mini_reviews")
+    files = ("claims.yaml", "mini_lambada", "mini_lambada.yaml", "mini_reviews",
+             "mini_reviews.yaml")  # fmt: skip
     for part in ("models", "evidence", "results/mini-long", "coco_calibration.csv", *files):
         (folder / "data" / part).symlink_to(ROOT / "data" / part)
     for part in (f"{kind}/{tier}" for kind in ("data/results", "figures") for tier in TIERS):

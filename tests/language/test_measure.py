@@ -133,7 +133,8 @@ def test_the_committed_intervals_are_those_of_the_committed_items(profile):
         made += measure.last_sentence_records(task, variants, rows[alone])
     found = records.as_table(made)
     metrics = set(found["metric"])
-    assert {"perplexity", "gap_growth_k1_k10", "kl_divergence", *measure.FLIPS} <= metrics
+    flips = {*records.COMPARED, "flips_lost", "flips_gained"}
+    assert {"perplexity", "gap_growth_k1_k10", "kl_divergence", *flips} <= metrics
     found, told = (
         records.pick(table, list(metrics), part=None)  # of parts of the layers no items are kept
         .drop(columns=["device", "parent"])

@@ -228,6 +228,9 @@ def test_the_table_has_every_notebook_model_figure_and_record():
     table = yaml.safe_load((ROOT / "workflow" / "notebooks.yaml").read_text())
     assert set(table) == {path.stem for path in ROOT.glob("notebooks/*.ipynb")}
     entries = [entry or {} for entry in table.values()]
+    kept = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    needed = {file for entry in entries for file in entry.get("files", [])}
+    assert kept.returncode or needed <= set(kept.stdout.split())  # where git knows
     models = {path.name for path in ROOT.glob("data/models/*") if path.is_dir()}
     drawn = {path.name.split(".")[0] for path in ROOT.glob("figures/mini/*.*")}
     for key, there in (("models", models), ("figures", drawn)):

@@ -105,9 +105,16 @@ def test_the_table_is_the_union_of_the_points_and_a_mere_touch_runs_none(finishe
 
 def test_only_points_that_are_new_or_depend_on_a_change_run(project):
     two = ["float", "rtn_w2_g64"]
-    for bits, edited, expected in (("8, 2", "toy_other", ["rtn_w8_g64"]), ("2", "toy_deep", two)):
+    room, point = "src/qlab/language", "workflow/swept/llama_gptq.py"
+    for bits, edited, expected in (
+        ("8, 2", f"{room}/toy_other.py", ["rtn_w8_g64"]),
+        ("2", f"{room}/toy_deep.py", two),
+        ("2", f"{room}/metrics.yaml", two),
+        ("2", point, two),
+    ):
         (project / DESCRIBED).write_text(SWEEPS.replace("4, 2", bits))
-        (project / f"src/qlab/language/{edited}.py").write_text("changed = True\n")
+        with (project / edited).open("a") as file:
+            file.write("\n# changed\n")
         swept(project)
         assert ran(project) == expected
     assert list(records.read_file(project / TABLE)["variant"]) == two

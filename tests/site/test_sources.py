@@ -5,13 +5,13 @@ import sys
 
 import committed
 import nbformat
-import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
 
 from qlab.claims import chooser
 from qlab.claims.chooser import KINDS, LONG
+from qlab.core import records
 from qlab.core.errors import QlabError
 
 for folder in ("workflow/site", "workflow"):
@@ -26,6 +26,9 @@ from launch import make as launch  # noqa: E402
 FIGURES = drawn.figures(ROOT)
 BY_CALL = executed.drawing(ROOT, {name for _, name in FIGURES})
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROOMS = {"by_hand": "by_hand", "detector": "centernet_ptq", "language": "llama_gptq",
+         "classifier": "resnet_qat", "evidence": "evidence_synthesis",
+         "transformer": "transformer_qat"}  # fmt: skip
 COPIES = sorted((ROOT / "docs" / "executed" / "small").glob("*.ipynb"))
 
 
@@ -67,11 +70,16 @@ def test_missing_notebooks_are_named_and_every_method_is_of_the_records(monkeypa
     ]  # fmt: skip
 
 
-def test_every_metric_of_the_records_is_explained():
-    told = tables.metrics(ROOT)
-    for file in (ROOT / "data" / "results").glob("*/*.csv"):
-        for metric in {} if file.stem == "claims" else set(pd.read_csv(file)["metric"]):
-            assert f"<code>{metric}</code>" in told, (file, metric)
+@pytest.mark.parametrize("room", [*ROOMS])
+def test_committed_records_are_of_metrics_as_their_room_defines_and_explains_them(room):
+    here = ROOT / "src" / "qlab" / room / "metrics.yaml"
+    metrics, told = records.metrics(str(here)) | records.COMPARED, tables.metrics(ROOT)
+    for file in (ROOT / "data" / "results").glob(f"*/{ROOMS[room]}.csv"):
+        for row in records.read_file(file).drop_duplicates("metric").itertuples():
+            unit, better, clock = metrics[row.metric]
+            assert (row.unit, row.better) == (unit, better), (file, row.metric)
+            assert room == "evidence" or row.clock == clock, (file, row.metric)
+            assert f"<code>{row.metric}</code>" in told
 
 
 def test_starts_have_their_first_cell_and_readme_has_their_addresses(tmp_path):

@@ -52,7 +52,7 @@ class Training(Parameters):
 
 
 class Point(Checked):
-    """One point of a sweep: here the float model itself; rooms derive a class for each method."""
+    """One point of a sweep: here the float model; `workflow/swept` has a class for each method."""
 
     method: Literal["float"]
     model: Annotated[str, Field(pattern=r"\S")]

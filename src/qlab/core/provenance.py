@@ -2,13 +2,12 @@
 
 import contextlib
 import functools
+import os
 import platform
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from qlab.core import paths
 from qlab.core.cache import versions
@@ -57,8 +56,8 @@ def collect(
         "hardware": {
             "processor": processor(),
             "architecture": platform.machine(),
-            "cores": psutil.cpu_count(logical=True),
-            "memory_bytes": psutil.virtual_memory().total,
+            "cores": os.cpu_count(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         },
         "duration_s": round(time.time() - started, 1),
     }

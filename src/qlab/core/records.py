@@ -187,10 +187,14 @@ class Metric(NamedTuple):
 
 
 def metrics(beside: str) -> dict[str, Metric]:
-    """The metrics, by name, that `metrics.yaml` beside a file defines; it says what each means."""
+    """The metrics, by name, that `metrics.yaml` beside a file defines. There it also says what each
+    means and, if it is drawn, its `axis` and `scale`; TypeError for other keys."""
+
+    def metric(means: str, axis: str = "", scale: str = "", **own) -> Metric:
+        return Metric(**own)
+
     about = yaml.safe_load(Path(beside).with_name("metrics.yaml").read_text("utf-8"))
-    kept = {name: one.keys() & set(Metric._fields) for name, one in about.items()}
-    return {name: Metric(**{key: about[name][key] for key in keys}) for name, keys in kept.items()}
+    return {name: metric(**one) for name, one in about.items()}
 
 
 COMPARED = metrics(__file__)  # of a paired comparison, besides the difference: `Recorder.compared`

@@ -41,6 +41,7 @@ TOLD = {
                   "trained_alike_difference": 1,
                   "gap_growth_k1_k10": 4, "tokens_per_s_decode_ratio": 5,
                   "tokens_per_s_prefill_ratio": 3},
+        "small-sweep-calibration": {"acc_difference": 5},
         "benchmarks": {"times_faster_decode": 9, "times_faster_prefill": 4,
                        "top1_agreement": 2, "peak_memory_bytes": 2},
     }),

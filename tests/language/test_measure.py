@@ -133,8 +133,7 @@ def test_the_committed_intervals_are_those_of_the_committed_items(profile):
         made += measure.last_sentence_records(task, variants, rows[alone])
     found = records.as_table(made)
     metrics = set(found["metric"])
-    flips = {*records.COMPARED, "flips_lost", "flips_gained"}
-    assert {"perplexity", "gap_growth_k1_k10", "kl_divergence", *flips} <= metrics
+    assert {"perplexity", "gap_growth_k1_k10", "kl_divergence", *measure.FLIPS} <= metrics
     found, told = (
         records.pick(table, list(metrics), part=None)  # of parts of the layers no items are kept
         .drop(columns=["device", "parent"])

@@ -28,6 +28,7 @@ from qlab.language.scoring import ACC, LAST_SENTENCE, MAIN
 
 EXPERIMENT = "llama_gptq"
 COUNTS = ("tokens_per_s", "tokens_per_s_prefill", "tokens_per_s_decode")  # tokens per second
+FLIPS = (*COMPARED, "flips_lost", "flips_gained")
 DRAWS = 2000  # bootstrap resamples of a perplexity or a gap
 PACKAGES = ["torch", "transformers", "tokenizers", "auto-gptq", "bitsandbytes", "auto-round"]
 PACKAGES += ["peft", "safetensors", "numpy"]

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from qlab.claims.verdicts import HOLDS, NOT, UNDECIDED, Term, decide
 from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
-from qlab.core.stats import Estimate
+from qlab.core.stats import Estimate, geometric_mean
 
 
 def term(value, low, high, above=-math.inf, below=math.inf) -> Term:
@@ -46,10 +47,14 @@ def test_an_interval_decides_only_as_a_whole():
     st.floats(-3, 3), st.floats(0.01, 2), st.floats(0.01, 2),
     st.sampled_from([(-math.inf, 0.5), (-0.5, math.inf), (-1.0, 1.0)]),
 )  # fmt: skip
-def test_p_is_under_a_twentieth_just_where_the_interval_decides(value, below, above, bounds):
+def test_the_verdict_is_the_intervals_widened_for_the_number_of_tests(value, below, above, bounds):
     one = term(value, value - below, value + above, *bounds)
-    if min(abs(end - b) for end in one.estimate[1:3] for b in bounds) > 1e-6:
-        assert (one.p < 0.05) == (one.verdict() != UNDECIDED)
+    for tests in (1, 3):
+        wider = stats.norm.ppf(1 - 0.025 / tests) / stats.norm.ppf(0.975)
+        low, high = value - wider * below, value + wider * above
+        inside, outside = bounds[0] < low and high < bounds[1], high < bounds[0] or bounds[1] < low
+        if min(abs(end - b) for end in (low, high) for b in bounds) > 1e-6:
+            assert one.verdict(tests) == (HOLDS if inside else NOT if outside else UNDECIDED)
 
 
 def test_p_of_the_normal_distribution():
@@ -59,6 +64,10 @@ def test_p_of_the_normal_distribution():
     assert at(1).p == pytest.approx(0.3173, abs=1e-4)
     assert at(-3).p == pytest.approx(0.0027, abs=1e-4)
     assert term(1, 1, 1, above=0).p is None
+    # A time's interval is Student's, in logarithms, here of five processes: p by scipy's t test.
+    logs = np.log([1.2, 1.5, 1.9, 2.2, 1.4])
+    time = Term("t", geometric_mean(np.exp(logs)), "x", clock=True, low=1)
+    assert time.p == pytest.approx(stats.ttest_1samp(logs, 0).pvalue, rel=1e-5)
     three = [at(2), at(3), at(4)]
     assert decide(three).p == pytest.approx(0.0455, abs=1e-4)  # the weakest of all
     assert decide([at(-4), *three]).p == pytest.approx(4 * 6.334e-5, rel=1e-3)  # one of four looks

@@ -42,8 +42,8 @@ def judge(claim: Claim, evidence: Evidence, tier: str) -> dict:
     sure = {"ci_low": low, "ci_high": high} if low < high else {}
     unit = "1" if term.form == "x" else term.unit
     found |= {"figure": written(term), "value": value, "unit": unit, "n": n, **sure}
-    found |= {"records": facts.file.relative_to(paths.home()).as_posix()}
-    found |= {"smallest_effect": term.smallest_effect}
+    file = facts.file.relative_to(paths.home()).as_posix()
+    found |= {"records": file, "smallest_effect": term.smallest_effect}
     return found | {"reason": f"Wanted {wanted(term)}: {term.name}.{needs}"}
 
 

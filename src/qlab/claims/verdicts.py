@@ -17,9 +17,7 @@ from scipy import stats
 from qlab.core.stats import Estimate
 
 VERDICTS = HOLDS, NOT, UNDECIDED, UNTESTED = "holds", "does_not_hold", "undecided", "not_tested"
-_Z = float(stats.norm.ppf(0.975))
-# A true distance from the bound of this many half intervals is detected with 80 % power.
-_SEEN = float(1 + stats.norm.ppf(0.8) / _Z)
+_SEEN = 1 + stats.norm.ppf(0.8) / stats.norm.ppf(0.975)  # half intervals, for 80 % power
 
 
 class Term(NamedTuple):
@@ -42,30 +40,38 @@ class Term(NamedTuple):
     def smallest_effect(self) -> float | None:
         """Smallest distance from the bound seen with 80 % power; None for counted figures."""
         half = (self.estimate.high - self.estimate.low) / 2
-        return _SEEN * half if half > 0 else None
+        return float(_SEEN * half) if half > 0 else None
+
+    @property
+    def _law(self):
+        """What the interval follows: of a time, Student's t over processes, else the normal law."""
+        return stats.t(self.estimate.n - 1) if self.clock and self.estimate.n > 1 else stats.norm
+
+    @property
+    def _even(self) -> list[float]:
+        """Value, ends, bounds; of a time in logarithms, where `geometric_mean` has even sides."""
+        found = [*self.estimate[:3], self.low, self.high]
+        logs = self.clock and self.estimate.low > 0
+        return [math.log(x) if x > 0 else -math.inf for x in found] if logs else found
 
     @property
     def p(self) -> float | None:
         """Two-sided p value for a true value on the nearest bound, under .05 exactly where the 95 %
         interval keeps clear of that bound; None for counted figures."""
-        value, low, high, _ = self.estimate
-        if low == high:
+        if self.estimate.low == self.estimate.high:
             return None
-        # Each side of the interval is 1.96 standard errors long.
-        sides = [(value - self.low, value - low if value > self.low else high - value)]
-        sides += [(self.high - value, high - value if value < self.high else value - low)]
-        inside = all(distance > 0 for distance, _ in sides)
-        z = [abs(d) / half for d, half in sides if half > 0 and (inside or d <= 0)]
-        return float(2 * stats.norm.sf(_Z * min(z))) if z else 0.0
+        value, low, high, least, most = self._even
+        # Each side of the interval is as long as the quantile times the standard error.
+        sides = [(value - least, value - low if value > least else high - value)]
+        sides += [(most - value, high - value if value < most else value - low)]
+        t = [abs(d) / half for d, half in sides if half > 0 and (self.margin > 0 or d <= 0)]
+        return float(2 * self._law.sf(self._law.ppf(0.975) * min(t))) if t else 0.0
 
     def verdict(self, tests: int = 1) -> str:
-        """The verdict on this term alone, as one of so many `tests`."""
-        value, low, high, _ = self.estimate
-        wider = float(stats.norm.ppf(1 - 0.025 / tests)) / _Z  # Bonferroni
-        low, high = (value + wider * (end - value) for end in (low, high))
-        if self.low < low and high < self.high:
-            return HOLDS
-        return NOT if high <= self.low or low >= self.high else UNDECIDED
+        """The verdict on this term alone, as one of so many `tests` (Bonferroni)."""
+        if self.p is not None and self.p >= 0.05 / tests:
+            return UNDECIDED
+        return HOLDS if self.margin > 0 else NOT
 
 
 class Decision(NamedTuple):

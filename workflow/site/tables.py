@@ -154,13 +154,16 @@ def headline(profile: str) -> str:
 
 
 def counts(root: Path, profile: str) -> str:
-    """How many claims have each verdict, in a sentence."""
-    verdicts = pd.read_csv(root / "figures" / profile / "claims_ledger.csv")["verdict"]
-    n = verdicts.value_counts()
+    """How many claims have each verdict, in a sentence: those that could fail, then the others."""
+    ledger = pd.read_csv(root / "figures" / profile / "claims_ledger.csv")
+    n = ledger.groupby("kind")["verdict"].value_counts()
+    measured, kinds = n["measured"], ledger["kind"].value_counts()
     return (
-        f"Of {len(verdicts)} claims {n['holds']} hold of models that the source speaks of, "
-        f"{n['does_not_hold']} do not, {n['undecided']} are undecided, and {n['not_tested']} were "
-        "tested on no such model."
+        f"Of {kinds['measured']} measured claims {measured['holds']} hold of models that the "
+        f"source speaks of, {measured['does_not_hold']} do not, {measured['undecided']} are "
+        f"undecided, and {measured['not_tested']} were tested on no such model. Of "
+        f"{kinds['identity']} that only count bytes {n['identity', 'holds']} hold, and "
+        f"{n['replay', 'holds']} of {kinds['replay']} recomputations of a source's table agree."
     )
 
 

@@ -15,6 +15,7 @@ from qlab.claims import chooser
 from qlab.core import records
 
 COSTS = {"size": "share", "time": "time"}
+LONG = 60  # characters, from which a cell is a wide one
 LOSSES = {"one point": 0.01, "five points": 0.05}  # bounds for which advice is given
 
 
@@ -28,7 +29,8 @@ def table(name: str, headers: Sequence[str], rows: Iterable[Sequence], filters: 
         cells = [cell if isinstance(cell, tuple) else (cell, None) for cell in row]
         tags = ["th scope='row'", *["td"] * (len(cells) - 1)]
         lines.append("<tr>" + "".join(
-            f"<{tag}{'' if key is None else f' data-sort={key!s}'}>{text}</{tag[:2]}>"
+            f"<{tag}{' class=long' * (len(text) > LONG)}"
+            f"{'' if key is None else f' data-sort={key!s}'}>{text}</{tag[:2]}>"
             for tag, (text, key) in zip(tags, cells, strict=True)
         ) + "</tr>")  # fmt: skip
     head = "".join(f"<th scope='col'>{header}</th>" for header in headers)
@@ -162,7 +164,7 @@ def counts(root: Path, profile: str) -> str:
         f"Of {kinds['measured']} measured claims {measured['holds']} hold of models that the "
         f"source speaks of, {measured['does_not_hold']} do not, {measured['undecided']} are "
         f"undecided, and {measured['not_tested']} were tested on no such model. Of "
-        f"{kinds['identity']} that only count bytes {n['identity', 'holds']} hold, and "
+        f"{kinds['identity']} identities, which only count, {n['identity', 'holds']} hold, and "
         f"{n['replay', 'holds']} of {kinds['replay']} recomputations of a source's table agree."
     )
 

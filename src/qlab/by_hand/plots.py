@@ -47,7 +47,8 @@ def filters(world: World) -> None:
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set_visible(False)
         canvas.get_layout_engine().set(hspace=0.02, wspace=0.02)
-        canvas.suptitle("16 filters of 3x3 pixels, rounded to nearest; grey is 0", fontsize=11)
+        told = f"{world.model}: the first layer's filters, rounded to nearest; grey is 0"
+        canvas.suptitle(f"{told}; errors on {len(world.test)} images", fontsize=11)
 
 
 def over_bits(table: pd.DataFrame, world: World, figure: str, looks: Mapping) -> None:
@@ -57,7 +58,8 @@ def over_bits(table: pd.DataFrame, world: World, figure: str, looks: Mapping) ->
     drawn = pick(table, ERRORS, variant=list(names))[columns].sort_values(["variant", "bits"])
     layout = {"ncols": 2, "sharey": True, "figsize": (9.4, 4.4)}
     with plot.figure(figure, world.place, drawn, **layout) as (canvas, axes):
-        titles = ("the weights", "the layer's outputs, on test images")
+        judged = f"{len(world.test)} images of {world.dataset}"
+        titles = (f"{world.model}: weights of the first layer", f"its outputs, on {judged}")
         for axis, metric, title in zip(axes, ERRORS, titles, strict=True):
             for look, (colour, form, label) in looks.items():
                 rows = drawn[(drawn["metric"] == metric) & (drawn["variant"].map(names) == look)]

@@ -1,5 +1,5 @@
-"""README's table of results: `make table` rewrites the numbers in its rows from the
-committed records. A new row is begun by hand, with profile, kind of model and variant."""
+"""README's table of results: `make table` rewrites the numbers in its rows from the committed
+records. A new row is begun by hand, with profile, kind of model and variant."""
 
 import re
 import sys

@@ -77,7 +77,7 @@ class Sweep(BaseModel, extra="forbid", frozen=True, strict=True):
         return found
 
 
-def room(experiment: str) -> ModuleType:
+def swept_module(experiment: str) -> ModuleType:
     """The module that measures an experiment's points. QlabError if it has none."""
     if experiment not in EXPERIMENTS:
         raise QlabError(f"{experiment!r} cannot be swept; {', '.join(EXPERIMENTS)} can.")
@@ -85,7 +85,7 @@ def room(experiment: str) -> ModuleType:
 
 
 def _kind(experiment: str, method: Any) -> type[Point]:
-    kinds = room(experiment).POINTS
+    kinds = swept_module(experiment).POINTS
     if not isinstance(method, str) or method not in kinds:
         raise QlabError(f"A method of {experiment} is one of {', '.join(kinds)}; got {method!r}.")
     return kinds[method]
@@ -106,7 +106,7 @@ def sweep(name: str, entry: Any) -> Sweep:
     """A sweep from its entry: `experiment`, `axes` and, if wanted, `profile` and `resources`."""
     try:
         found = Sweep.model_validate(entry | {"name": name} if isinstance(entry, dict) else entry)
-        kinds = room(found.experiment).POINTS
+        kinds = swept_module(found.experiment).POINTS
         axes = sorted({axis for kind in kinds.values() for axis in kind.model_fields})
         for axis in sorted(set(found.axes) - set(axes)):
             raise QlabError(f"There is no axis {axis!r}; known: {', '.join(axes)}.")
@@ -153,7 +153,7 @@ def parsed(experiment: str, assignments: list[str]) -> Point:
 
 def fingerprint(experiment: str) -> str:
     """A single hash of the code, the locked versions and the embedded files behind a point."""
-    module = room(experiment)
+    module = swept_module(experiment)
     files = {name: paths.home() / "data" / name for name in module.FILES}
     lock = Path(__file__).resolve().parents[1] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
@@ -188,7 +188,7 @@ def measure(
     try:
         if killed:
             raise QlabError(f"killed {killed} times before it could write (memory, time, a node?)")
-        task, found, packages = room(experiment).measure(point, profile, threads)
+        task, found, packages = swept_module(experiment).measure(point, profile, threads)
         origin = provenance.collect(task.settings() | settings, task.inputs(), packages, started)
         records.write_to(output, records.as_table(found), origin)
         return

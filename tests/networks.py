@@ -2,7 +2,7 @@
 
 import shown
 
-from qlab.core.keras import keras
+from qlab.tflite.keras import keras
 
 layers = keras.layers
 BLOCKS = {"resnet8": 1, "resnet20": 3}  # of a stack

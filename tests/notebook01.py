@@ -9,11 +9,11 @@ import shown
 from networks import centernet as tiny_network
 from networks import lively
 
-from qlab.core.keras import keras
-from qlab.core.tf import tf
 from qlab.detector import centernet
 from qlab.detector.data import Parameters, Task
 from qlab.detector.detect import Size
+from qlab.tflite.keras import keras
+from qlab.tflite.tf import tf
 
 # What the cells are known by, in order: up to the functions that convert, and to the variants.
 TOOLS = ("import COCOeval", "started = ", "def convert(", "float_file = ", "def calibrate(")

@@ -20,7 +20,8 @@ def written(project: Path, files: Mapping[str, str], real: Iterable[str]) -> Pat
     for name, text in files.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
-    for name in ("Makefile", "src/qlab/core", "workflow/exclusive.py", *real):
+    always = ["Makefile", "src/qlab/core", "workflow/exclusive.py", "workflow/dependencies.py"]
+    for name in (*always, *real):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, project / name)
     (project / ".venv").symlink_to(sys.prefix)

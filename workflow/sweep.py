@@ -22,14 +22,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
+import dependencies
 import typer
 import yaml
 from pydantic import BaseModel, Field, ValidationError
+from swept.point import Point
 
 from qlab.core import closure, paths
 from qlab.core.cache import file_sha256, hash_json, written_whole
 from qlab.core.errors import QlabError
-from qlab.core.parameters import Point, Positive
+from qlab.core.parameters import Positive
 from qlab.core.secrets import known, redact
 from qlab.run import cli
 
@@ -159,8 +161,8 @@ def fingerprint(experiment: str) -> str:
     files |= {lock.name: lock} if lock.is_file() else {}
     own = Path(module.__file__)
     files |= closure.imported(own.read_text(encoding="utf-8"), own.name)
-    tables = {f"{one.parent.name}/{one.name}": one for one in closure.metrics(files.values())}
-    files |= tables | {one.name: one for one in (Path(__file__), own)}
+    tables = {f"{one.parent.name}/{one.name}": one for one in dependencies.tables(files.values())}
+    files |= tables | {one.name: one for one in (Path(__file__), *own.parent.glob("*.py"))}
     return hash_json({name: file_sha256(file) for name, file in files.items()})
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.core import progress, quiet, tflite_graph
+from qlab.core import progress, quiet
 from qlab.core.cache import artefact, file_sha256, versions
-from qlab.core.litert import quiet_quantizer
 from qlab.detector import centernet, detect, mini_coco
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite.litert import quiet_quantizer
 
 SEED = 0
 DAMPING = 0.1
@@ -111,7 +112,7 @@ def tflite(
 
 def converted(saved_model: Path, variant: str, shape: Sequence[int]) -> bytes:
     """fp32, fp16 or int8_dynamic of a detector with the zoo's signature, for one input shape."""
-    from qlab.core.tf import tf
+    from qlab.tflite.tf import tf
 
     model = tf.saved_model.load(str(saved_model))
     image = tf.TensorSpec(shape, tf.uint8, "input_tensor")

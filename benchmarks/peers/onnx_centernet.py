@@ -20,7 +20,7 @@ WEIGHTED = {"Conv", "ConvTranspose"}
 
 
 def decoding(model) -> list[str]:
-    """Names of the nodes after which no weights come, as in `qlab.core.tflite_graph.decoding`."""
+    """Names of the nodes after which no weights come, as in `qlab.tflite.graph.decoding`."""
     needed: set[str] = set()
     after = []
     for node in reversed(model.graph.node):

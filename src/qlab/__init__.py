@@ -3,8 +3,9 @@
 There is a room for each experiment, over a small core: `by_hand` (notebook 00), `detector` (01),
 `language` (02), `classifier` (03), `evidence` (04), `claims` (05) and `transformer` (06). In a
 room, `data` holds what is worked on, `measure` turns results into records, and `plots` draws; every
-other module is one idea. `core` is what the rooms share: records, statistics, timing, caches. `run`
-executes notebooks, compares runs and writes README's table. CONTRIBUTING has a table of the rooms.
+other module is one idea. What rooms share: `core` (records, statistics, timing, caches), `files`
+(downloads, embedded models), `images`, `tflite`. `run` executes and compares notebooks.
+CONTRIBUTING has a table of the rooms.
 """
 
 import contextlib

@@ -10,8 +10,9 @@ from scipy import optimize
 from qlab.by_hand import data, gptq, training
 from qlab.by_hand import grid as by_hand
 from qlab.by_hand.grid import Grid
-from qlab.core import embedded, shapes32
 from qlab.core.errors import QlabError
+from qlab.files import embedded
+from qlab.images import shapes32
 
 MODELS = ("resnet8_shapes32", "resnet20_shapes32")
 BITS = (2, 3, 4, 5, 6, 7, 8)
@@ -143,7 +144,7 @@ def test_straight_through_learns_down_the_losss_own_gradient(real):
 @pytest.mark.slow
 def test_the_matrix_computes_what_the_networks_first_layer_does():
     from qlab.classifier.model import keras
-    from qlab.core.tf import tf
+    from qlab.tflite.tf import tf
 
     model, images = MODELS[0], shapes32.kept("test", 3).images
     network = keras.models.load_model(embedded.model_folder(model) / "weights.h5")

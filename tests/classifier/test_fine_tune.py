@@ -7,8 +7,9 @@ import pytest
 
 from qlab.classifier import fine_tune
 from qlab.classifier.fine_tune import Settings
-from qlab.core import embedded, parameters
-from qlab.core.labelled_images import LabelledImages
+from qlab.core import parameters
+from qlab.files import embedded
+from qlab.images.labelled import LabelledImages
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (64, 32, 32, 3)).astype(np.uint8)

@@ -12,7 +12,7 @@ from qlab.classifier import answers
 from qlab.classifier import model as classifier
 from qlab.classifier.model import keras, layers
 from qlab.core.errors import QlabError
-from qlab.core.tf import tf
+from qlab.tflite.tf import tf
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
 

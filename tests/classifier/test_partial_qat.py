@@ -7,9 +7,9 @@ from networks import TOYS, build, lively, toy
 from qlab.classifier import export, partial_qat, quantizers
 from qlab.classifier.answers import runner, tflite_probabilities
 from qlab.classifier.partial_qat import keras
-from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
-from qlab.core.tf import tf
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite.tf import tf
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)

@@ -5,8 +5,8 @@ import pytest
 
 from qlab.classifier import data, export, fine_tune, points
 from qlab.classifier.points import Bench, Point
-from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
+from qlab.tflite import graph as tflite_graph
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ from networks import build
 
 from qlab.classifier import answers
 from qlab.classifier.model import keras
-from qlab.core import embedded, shapes32, stats
+from qlab.core import stats
+from qlab.files import embedded
+from qlab.images import shapes32
 
 # Parameters as MLPerf Tiny states them, and by the paper's formula, 6n + 2, n = 3.
 PUBLISHED = [("resnet8", 78_666, 0.95), ("resnet20", 274_442, 0.98)]

@@ -14,7 +14,7 @@ from qlab.classifier import answers, export, named, points
 from qlab.classifier import model as classifier
 from qlab.core import paths, records
 from qlab.core.records import Record
-from qlab.core.take import along, card
+from qlab.files.take import along, card
 
 NAMES = [f"class {i}" for i in range(10)]
 WITHOUT = ("qlab", "tensorflow", "tf_keras", "torch")

@@ -1,12 +1,17 @@
 """Which qlab modules a notebook depends on."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from qlab.core import cache, closure
 from qlab.core.errors import QlabError
+
+sys.path.insert(0, str(ROOT / "workflow"))
+import dependencies  # noqa: E402
 
 MODULES = {
     "__init__.py": "",
@@ -58,7 +63,7 @@ def test_module_files(package, tmp_path, code, expected):
     (package / "metrics.yaml").write_text("a: {unit: s}")
     (package / "other").mkdir()
     (package / "other" / "metrics.yaml").write_text("b: {unit: s}")
-    found = closure.module_files(notebook(tmp_path, code))
+    found = dependencies.module_files(notebook(tmp_path, code))
     expected = [*expected, "metrics.yaml"] if expected else []  # those of the room, no others
     assert [str(path.relative_to(package)) for path in found] == sorted(expected)
 
@@ -68,7 +73,7 @@ def test_what_is_no_notebook_is_named(tmp_path, text):
     (tmp_path / "broken.ipynb").write_text(text)
     for broken in (tmp_path / "broken.ipynb", notebook(tmp_path, "import import")):
         with pytest.raises(QlabError, match=f"{broken.name} is not readable as a notebook"):
-            closure.module_files(broken)
+            dependencies.module_files(broken)
 
 
 def test_an_edit_two_imports_away_changes_the_hash_that_recipes_name(package):

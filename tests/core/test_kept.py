@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from qlab.core import embedded, items, paths, plot, quiet, stats
+from qlab.core import items, paths, plot, quiet, stats
 from qlab.core.errors import QlabError
+from qlab.files import embedded
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 

@@ -5,9 +5,10 @@ import pytest
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from notebook01 import converted, tf
 
-from qlab.core import litert, tflite_graph
-from qlab.core.litert import quiet_quantizer
 from qlab.detector import biases
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite import litert
+from qlab.tflite.litert import quiet_quantizer
 
 RNG = np.random.default_rng(0)
 SAMPLES = [{"x": RNG.uniform(-1, 1, (1, 8, 8, 2)).astype(np.float32)} for _ in range(4)]

@@ -10,9 +10,9 @@ from conftest import ROOT
 from networks import centernet as network
 from networks import lively
 
-from qlab.core.keras import keras
-from qlab.core.tf import tf
 from qlab.detector import centernet, mini_coco
+from qlab.tflite.keras import keras
+from qlab.tflite.tf import tf
 
 NETWORK = ("block", "backbone", "heads", "model")
 

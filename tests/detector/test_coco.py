@@ -9,8 +9,8 @@ from PIL import Image
 from tiny_coco import random_world, summary
 
 from qlab.core.errors import QlabError
-from qlab.core.images import AsStored
 from qlab.detector import coco, mini_coco
+from qlab.images.files import AsStored
 
 GOOD = {
     "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}],

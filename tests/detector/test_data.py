@@ -10,13 +10,13 @@ from conftest import ROOT
 from PIL import Image
 from tiny_coco import written_world
 
-from qlab.core import fetch
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.core.images import AsStored
-from qlab.detector import data, mini_coco, quantize
+from qlab.detector import data, mini_coco, published, quantize
 from qlab.detector.data import Parameters, prepare
 from qlab.detector.detect import Size
+from qlab.files import fetch
+from qlab.images.files import AsStored
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +136,7 @@ def test_small_calibrates_on_the_listed_photos_from_the_folder_or_the_network(sm
     assert (task.place, task.size) == ("small", Size(8, 8))
     assert (len(LISTED), len(asked), len(task.calibration)) == (60, 59, 60)
     assert task.calibration[0].max() > 190 and task.calibration[1].max() == 0
-    assert asked[fetch.COCO_TRAIN_IMAGES + last] == f"sha256:{LISTED[59].partition(',')[2]}"
+    assert asked[published.TRAIN_IMAGES + last] == f"sha256:{LISTED[59].partition(',')[2]}"
     assert len(task.images) == 7 and judging not in task.images.values()
     with pytest.raises(QlabError, match="COCO train2017 is not downloaded by qlab"):
         prepared("small", split="train")

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 from tiny_coco import written_world
 
-from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
-from qlab.core.images import AsStored
-from qlab.core.tf import tf
 from qlab.detector import data, detect
 from qlab.detector.detect import Detector
+from qlab.images.files import AsStored
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite.tf import tf
 
 BOXES = np.array([[0.1, 0.2, 0.5, 0.9], [0.0, 0.0, 1.0, 1.0]])
 READY = {"boxes": BOXES[None], "classes": np.array([[2.1, 0]]), "scores": np.array([[0.75, 0.5]])}

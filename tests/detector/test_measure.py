@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from tiny_coco import accuracy, perfect, value
 
-from qlab.core import corruptions, records
+from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.detector import measure, pictures, robustness, speed
 from qlab.detector.average_precision import FIGURES
+from qlab.images import corruptions
 
 
 def test_equal_detections_differ_by_exactly_nothing_on_the_images_that_a_variant_saw(

@@ -8,12 +8,12 @@ import shown
 from ai_edge_quantizer import qtyping, recipe
 from notebook01 import converted
 
-from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
-from qlab.core.litert import interpreter, values
-from qlab.core.tf import tf
 from qlab.detector import noise, quantize, speed
 from qlab.detector.detect import Detector
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite.litert import interpreter, values
+from qlab.tflite.tf import tf
 
 DECONV = "TRANSPOSE_CONV"
 

@@ -5,10 +5,10 @@ import pytest
 from tiny_tfjs import RNG, write
 
 from qlab.core.errors import QlabError
-from qlab.core.images import read_image
-from qlab.core.tf import tf
 from qlab.detector import quantize, tfjs
 from qlab.detector.detect import resized
+from qlab.images.files import read_image
+from qlab.tflite.tf import tf
 
 STEPS = {"Relu": tf.nn.relu, "Relu6": tf.nn.relu6, "Elu": tf.nn.elu}
 STEPS["LeakyRelu"] = lambda x: tf.nn.leaky_relu(x, 0.4)

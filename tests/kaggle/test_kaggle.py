@@ -19,8 +19,9 @@ import pytest
 import yaml
 from conftest import NOTEBOOKS, ROOT
 
-from qlab.core import cache, disk, paths, secrets
+from qlab.core import cache, paths, secrets
 from qlab.core.errors import QlabError
+from qlab.files import disk
 
 HERE = ROOT / "workflow" / "kaggle"
 sys.path.append(str(HERE))

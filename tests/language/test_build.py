@@ -9,9 +9,9 @@ import torch
 from conftest import fresh_home
 from tiny_llama import prepare
 
-from qlab.core import disk
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
+from qlab.files import disk
 from qlab.language import build, data, decoder, lambada, outliers, scoring, streaming
 from qlab.language.gptq import Gptq, RoundToNearest
 from qlab.language.quantized import Library

@@ -6,8 +6,8 @@ import pytest
 import tiny_llama
 from tiny_llama import jsonl, prepare
 
-from qlab.core import fetch, hub
 from qlab.core.errors import QlabError
+from qlab.files import fetch, hub
 from qlab.language import device
 from qlab.language.lambada import TRAINING
 

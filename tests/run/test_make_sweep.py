@@ -70,6 +70,7 @@ def finished(tmp_path_factory) -> Path:
     point = (ROOT / "workflow" / "swept" / "llama_gptq.py").read_text()
     files = {f"src/qlab/language/{n}.py": "" for n in ("__init__", "toy_deep", "toy_other")}
     files |= {"workflow/swept/llama_gptq.py": point.partition("def measure")[0] + MEASURE}
+    files |= {"workflow/swept/point.py": (ROOT / "workflow" / "swept" / "point.py").read_text()}
     files |= {str(DESCRIBED): SWEEPS, "data/mini_lambada/test.jsonl": ""}
     files |= {"data/models/llama_mini/weights": ""}
     real = ["src/qlab/run", "src/qlab/__main__.py"]

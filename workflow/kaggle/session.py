@@ -62,7 +62,8 @@ def prepare(project: Path) -> Iterator[str]:
     """The steps of `start` after the installation, each yielding sentences about it."""
     from tqdm import tqdm
 
-    from qlab.core import disk, paths, progress
+    from qlab.core import paths, progress
+    from qlab.files import disk
 
     kaggle = paths.kaggle()
     if kaggle is None:

@@ -3,7 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from qlab.core.parameters import Count, Point
+from swept.point import Point
+
+from qlab.core.parameters import Count
 
 FILES = ("models/llama_mini", "mini_lambada")  # under data/, that a point may read
 

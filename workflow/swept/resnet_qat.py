@@ -6,8 +6,9 @@ Nothing is timed, because points run in parallel.
 from dataclasses import replace
 from typing import Literal
 
+from swept.point import Point as Swept
+
 from qlab.core.parameters import Count, Positive
-from qlab.core.parameters import Point as Swept
 
 FILES = ("models/resnet8_shapes32", "models/resnet20_shapes32")  # in data/, which a point may read
 

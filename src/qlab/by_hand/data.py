@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from qlab.core import embedded, shapes32
 from qlab.core.cache import file_sha256
 from qlab.core.parameters import Parameters as Checked
+from qlab.files import embedded
+from qlab.images import shapes32
 
 _EPSILON = 1e-3  # of batch normalization: Keras' default, which the models use
 # Images by profile: (calibration split, test split).

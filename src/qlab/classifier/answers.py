@@ -11,9 +11,9 @@ import numpy as np
 from scipy.special import softmax
 
 from qlab.core.errors import QlabError
-from qlab.core.litert import interpreter
 from qlab.core.stats import Estimate, bootstrap_interval, resamples
-from qlab.core.tflite_graph import widened
+from qlab.tflite.graph import widened
+from qlab.tflite.litert import interpreter
 
 
 def keras_probabilities(model, images: np.ndarray, batch: int = 256) -> np.ndarray:

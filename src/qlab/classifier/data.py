@@ -9,11 +9,13 @@ import numpy as np
 from qlab.classifier import folders, named, partial_qat
 from qlab.classifier import model as keras_classifier
 from qlab.classifier.fine_tune import Settings
-from qlab.core import fetch, parameters, paths, shapes32
+from qlab.core import parameters
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.core.labelled_images import LabelledImages
 from qlab.core.parameters import Count, Positive, Size
+from qlab.files import fetch
+from qlab.images import shapes32
+from qlab.images.labelled import LabelledImages
 
 # Images in each part, by profile; 0 means all that there are.
 IMAGES = {
@@ -140,7 +142,7 @@ def _images(given: Parameters, size: tuple[int, int]) -> dict[str, Any]:
         parts = {name: shapes32.kept(name, count[given.profile]) for name, count in IMAGES.items()}
         return {"dataset": "shapes32", "notes": [], **parts}
     own = given.data and Path(given.data).expanduser()
-    folder = own or paths.local("cifar10") or fetch.fetch(*fetch.CIFAR10, unpack=True)
+    folder = own or fetch.get("cifar10")
     if (folder / "train").is_dir():
         few, judges = _limit(given, "train"), folders.judged(folder)
         few = few and few + CALIBRATION  # the last ones calibrate

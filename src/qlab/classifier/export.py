@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from qlab.classifier.partial_qat import inner, keras, part
-from qlab.core import quiet, tflite_graph
+from qlab.core import quiet
 from qlab.core.errors import QlabError
-from qlab.core.litert import quiet_quantizer
-from qlab.core.tf import tf
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite.litert import quiet_quantizer
+from qlab.tflite.tf import tf
 
 # How weights are rounded, by ai-edge-quantizer's name: to a grid up to their largest value, or to a
 # smaller one. MSE's ends at a multiple of their standard deviation, right for a bell curve (which a

@@ -7,7 +7,7 @@ import numpy as np
 
 from qlab.classifier.partial_qat import inner, keras
 from qlab.core.errors import QlabError
-from qlab.core.labelled_images import LabelledImages
+from qlab.images.labelled import LabelledImages
 
 Step = tuple[np.ndarray, np.ndarray]  # images float32 [batch, h, w, c], labels int64 [batch]
 

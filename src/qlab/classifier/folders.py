@@ -15,8 +15,8 @@ from numpy._core import multiarray
 from PIL import Image, ImageOps
 
 from qlab.core.errors import QlabError
-from qlab.core.images import read_image
-from qlab.core.labelled_images import LabelledImages
+from qlab.images.files import read_image
+from qlab.images.labelled import LabelledImages
 
 log = logging.getLogger(__name__)
 

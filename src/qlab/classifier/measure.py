@@ -17,9 +17,11 @@ from qlab.classifier import export, named, network, partial_qat, points
 from qlab.classifier.data import Task
 from qlab.classifier.points import FLOAT, Answer, Bench, Point
 from qlab.classifier.sweep import GRAPHS, RECORD, Answers, Worse, recorded
-from qlab.core import corruptions, provenance, stats
+from qlab.core import provenance, stats
 from qlab.core.records import Record
 from qlab.core.stats import Estimate, difference_over_seeds
+from qlab.files import fetch
+from qlab.images import corruptions
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +147,7 @@ def peer_records(task: Task, parent: Answer, threads: int) -> list[Record]:
     """Bytes and accuracy of the int8 file that the model's makers published, if they did."""
     if task.model != named.TINY:
         return []
-    file, images = named.mlperf_tiny(named.PEER), task.test.images
+    file, images = fetch.get(named.PEER), task.test.images
     found = classification.tflite_probabilities(file, images, threads, batch=1)  # it takes one
     theirs = classification.correct(found, task.test.labels)
     name, about = "published_int8", {"method": "published", "bits": 8}

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 
 from qlab.core.errors import QlabError
-from qlab.core.keras import keras
+from qlab.tflite.keras import keras
 
 layers = keras.layers
 # They run code, or read files, that the model's file names.

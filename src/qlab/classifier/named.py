@@ -11,24 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from qlab.classifier.model import keras, layers
-from qlab.core import embedded, fetch, paths
+from qlab.core import paths
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
+from qlab.files import embedded, fetch
 
 EMBEDDED = ("resnet8_shapes32", "resnet20_shapes32")
 TINY = "mlperf_tiny_resnet8"
-# Published classifiers of CIFAR-10: files below QLAB_DATA.
-PUBLISHED = {
-    "resnet20_cifar10": "cifar_resnet/resnet20_cifar10.h5",
-    "resnet32_cifar10": "cifar_resnet/resnet32_cifar10.h5",
-    TINY: "mlperf_tiny/pretrainedResnet.h5",
-}
-PEER = "mlperf_tiny/pretrainedResnet_quant.tflite"  # the int8 file of TINY's makers
-_TINY_HOME = "https://github.com/mlcommons/tiny/raw/master/benchmark/training/image_classification/"
-MLPERF_TINY = {  # sha256 of the files there
-    PUBLISHED[TINY]: "5f938a8eea605438cc7360aa13c987bc6d7bd0c8d931b2917361ae7ae4eeda2f",
-    PEER: "3c002613d1b2475eb51dd78dfb85a546c8ae658dee71cf6ade43b022fe205415",
-}
+PEER = f"{TINY}_int8"  # the int8 file of TINY's makers, in downloads.yaml
 _HOME = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
 # As in torch.hub, a file's name ends with the first digits of its sha256.
 CHECKPOINTS = {
@@ -43,20 +33,16 @@ def found(model: str) -> tuple[str, Path]:
     """Name and file of an embedded or published classifier, or of the user's own at a path."""
     if model in EMBEDDED:
         return model, embedded.model_folder(model) / "weights.h5"
-    if model not in PUBLISHED:
+    if model == TINY:
+        return model, fetch.get(TINY)
+    if model not in CHECKPOINTS:
         return Path(model).stem, Path(model).expanduser()
-    if model not in CHECKPOINTS or paths.local(PUBLISHED[model]):
-        return model, mlperf_tiny(PUBLISHED[model])
+    if there := paths.local(f"cifar_resnet/{model}.h5"):
+        return model, there
     file, recipe = f"{model}.h5", {"name": model, "code": code_sha256(__name__)}
     recipe["versions"] = versions("tensorflow", "tf-keras")
     made = artefact("keras", recipe, lambda folder: downloaded(model).save(folder / file))
     return model, made / file
-
-
-def mlperf_tiny(part: str) -> Path:
-    """A file of MLPERF_TINY, from QLAB_DATA or the network."""
-    url = f"{_TINY_HOME}trained_models/{Path(part).name}"
-    return paths.local(part) or fetch.fetch(url, f"sha256:{MLPERF_TINY[part]}")
 
 
 def downloaded(name: str) -> keras.Model:

@@ -94,7 +94,7 @@ def _trainings(model: str, chosen: list, leave_float: list, seed: int):
     """Yield, for each choice, its training step and what is calculated for it."""
     from qlab.classifier import partial_qat
     from qlab.classifier.model import keras, load
-    from qlab.core.tf import tf
+    from qlab.tflite.tf import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     ring = tf.distribute.experimental.CommunicationImplementation.RING

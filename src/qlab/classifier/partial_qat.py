@@ -13,7 +13,7 @@ from functools import cache
 
 from qlab.core import quiet
 from qlab.core.errors import QlabError
-from qlab.core.tf import tf
+from qlab.tflite.tf import tf
 
 with quiet.quiet():
     import tensorflow_model_optimization as tfmot

@@ -8,10 +8,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
+from qlab.classifier import places
 from qlab.classifier.partial_qat import BITS
 from qlab.classifier.points import PARENT, Point
 from qlab.classifier.sweep import POINTS, both_ends, same_settings
-from qlab.core import places, plot, records
+from qlab.core import plot, records
 
 STYLE = {  # (method, bits of the weights): colour, marker, label
     ("qat", 8): (plot.PALETTE[1], "s", "QAT, 8-bit weights"),

@@ -20,7 +20,7 @@ from qlab.classifier.partial_qat import keras
 from qlab.core import processes, provenance
 from qlab.core.cache import artefact, code_sha256, versions
 from qlab.core.errors import QlabError
-from qlab.core.tf import tf
+from qlab.tflite.tf import tf
 
 log = logging.getLogger(__name__)
 

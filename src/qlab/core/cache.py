@@ -39,16 +39,6 @@ def hash_json(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def check_drawn(what: str, content: bytes, known: str) -> None:
-    """Raise QlabError if `content`, the first items drawn from a seed, hashes to another sha256
-    than on the machines that this project's numbers come from."""
-    if hashlib.sha256(content).hexdigest() != known:
-        raise QlabError(
-            f"{what} came out different here (its first items hash to another sha256); install the "
-            "exact versions of requirements.lock: Python, Pillow and numpy draw it."
-        )
-
-
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions of distributions, for a recipe or a provenance."""
     return {name: importlib.metadata.version(name) for name in packages}

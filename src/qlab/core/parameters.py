@@ -1,4 +1,4 @@
-"""The parameters of a notebook, or of a point of a sweep, as one checked value."""
+"""The parameters of a notebook as one checked value."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
@@ -49,15 +49,3 @@ class Training(Parameters):
 
     profile: Literal["smoke", "mini", "full"] = "mini"
     seed: Count = 7
-
-
-class Point(Checked):
-    """One point of a sweep: here the float model; `workflow/swept` has a class for each method."""
-
-    method: Literal["float"]
-    model: Annotated[str, Field(pattern=r"\S")]
-
-    @property
-    def variant(self) -> str:
-        """Its name in the records."""
-        return self.method

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
+from qlab.tflite import graph as tflite_graph
 
 LIMIT = 2.0**31  # steps of int32; kernels for int16 inputs keep no more, even of an int64 bias
 ROOM = 2.0**30  # steps that a mended bias may take, so that its sum with the products fits too

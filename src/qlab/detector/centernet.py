@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
-from qlab.core.embedded import model_folder
+from qlab.files.embedded import model_folder
 
 
 def saved_model(subpixel: bool = False) -> Path:
@@ -19,7 +19,7 @@ def saved_model(subpixel: bool = False) -> Path:
     recipe["versions"] = versions("tensorflow", "tf-keras")
 
     def make(target: Path) -> None:
-        from qlab.core.keras import keras
+        from qlab.tflite.keras import keras
 
         model = keras.models.model_from_json((folder / "network.json").read_text())
         model.load_weights(folder / "weights.h5")
@@ -35,8 +35,8 @@ def to_subpixel(model):
     follow it) depends on a 2x2 window of its input. So a 2x2 convolution with four times the
     channels computes all four output phases, which are interleaved (Shi et al., 1609.07009).
     """
-    from qlab.core.keras import keras
-    from qlab.core.tf import tf
+    from qlab.tflite.keras import keras
+    from qlab.tflite.tf import tf
 
     layers = keras.layers
     inputs = keras.Input(model.input_shape[1:], name=model.input_names[0])
@@ -75,7 +75,7 @@ def decode(maps, top: int = 100):
     `maps`, [n, H/4, W/4, c] each: `heat` holds class logits, `size` width and height, `offset` the
     centre's place in its cell, both in cells.
     """
-    from qlab.core.tf import tf
+    from qlab.tflite.tf import tf
 
     heat = tf.sigmoid(maps["heat"])
     _, height, width, classes = heat.shape
@@ -94,7 +94,7 @@ def decode(maps, top: int = 100):
 
 def export(model, folder: Path) -> None:
     """Write a SavedModel with the signature of the TF2 detection zoo, whose classes begin at 1."""
-    from qlab.core.tf import tf
+    from qlab.tflite.tf import tf
 
     @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.uint8)])
     def detect(input_tensor):

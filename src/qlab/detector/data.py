@@ -8,20 +8,24 @@ from typing import Any, Literal
 import numpy as np
 from pycocotools.coco import COCO
 
-from qlab.core import fetch, parameters, paths
+from qlab.core import parameters, paths
 from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
-from qlab.core.images import read_image
 from qlab.core.parameters import Count, Positive
-from qlab.detector import centernet, mini_coco, quantize, tfjs
+from qlab.detector import centernet, mini_coco, published, quantize, tfjs
 from qlab.detector import coco as coco_tools
 from qlab.detector.detect import Detector, Size, resized
+from qlab.files import fetch
+from qlab.images.files import read_image
 
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 100, "small": 60, "full": 100}  # images per profile
 # Models of the profiles that use COCO's photos; records name them after these functions.
-PUBLISHED = {"small": fetch.centernet_mobilenetv3_512, "full": fetch.centernet_r50v2_512}
+PUBLISHED = {
+    "small": published.centernet_mobilenetv3_512,
+    "full": published.centernet_r50v2_512,
+}
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size and was scored at this one
 
 
@@ -142,21 +146,21 @@ def _model(given: Parameters) -> tuple[str, Path, Path | None, int]:
 
 def _evaluation(given: Parameters, limit: int) -> tuple[str, Path, Path]:
     """Name in the records, annotation file and folder of the evaluation images."""
-    split, published = given.split, (paths.real_data() or paths.build()) / "coco"
-    truth = published / "annotations" / f"instances_{split}2017.json"
-    pictures = published / f"{split}2017"
+    split = given.split
     if given.annotations:
         truth, pictures = Path(given.annotations).expanduser(), Path(given.images).expanduser()
     elif given.profile not in PUBLISHED:
         root, name = mini_coco.kept(split, limit), "mini_coco" + "_train" * (split == "train")
         return name, root / "annotations" / f"instances_{split}.json", root / split
-    elif not truth.is_file() and split == "train":
+    elif split == "val":
+        truth, pictures = fetch.get("coco_annotations"), fetch.get("coco_val2017")
+    elif truth := paths.local("coco/annotations/instances_train2017.json"):
+        pictures = truth.parents[1] / "train2017"
+    else:
         raise QlabError(
             "COCO train2017 is not downloaded by qlab (it has 18 GB); name a folder in COCO's "
             "layout by QLAB_DATA, or pass annotations and images."
         )
-    elif not truth.is_file():
-        truth, pictures = fetch.coco_val2017()
     return f"coco_{truth.stem.removeprefix('instances_')}", truth, pictures
 
 
@@ -169,7 +173,7 @@ def _calibration(given: Parameters, ready: bool) -> list[Path] | None:
     if not folder and given.profile == "small":
         rows = (paths.home() / "data" / "coco_calibration.csv").read_text().split()[1:]
         listed = [row.split(",") for row in rows[:limit]]
-        return fetch.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed})
+        return published.coco_train2017({f"{int(i):012}.jpg": known for i, known in listed})
     if not folder and given.profile == "full":  # the proper place to calibrate from
         folder = paths.local("coco/train2017")
         if folder is None:

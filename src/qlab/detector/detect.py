@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from qlab.core import tflite_graph, timing
+from qlab.core import timing
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
-from qlab.core.corruptions import corrupt
 from qlab.core.errors import QlabError
-from qlab.core.images import AsStored, read_image
-from qlab.core.litert import interpreter
+from qlab.images.corruptions import corrupt
+from qlab.images.files import AsStored, read_image
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite.litert import interpreter
 
 POST_PROCESS = "TFLite_Detection_PostProcess"
 

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
 
-from qlab.core import shapes
-from qlab.core.cache import artefact, check_drawn, code_sha256, versions
+from qlab.core.cache import artefact, code_sha256, versions
 from qlab.core.progress import bar
+from qlab.images import shapes
 
 SIZE = 256  # pixels, width and height
 SEEDS = {"train": 11, "calibration": 22, "val": 33}  # of the splits
@@ -96,7 +96,7 @@ def write_coco(folder: Path, split: str, count: int, progress=iter) -> Path:
     first = [draw_scene(split, index) for index in range(16)]
     told = [json.dumps(annotate(scene, i, 0), sort_keys=True) for i, scene in enumerate(first)]
     both = (s.pixels.tobytes() + text.encode() for s, text in zip(first, told, strict=True))
-    check_drawn(f"mini_coco '{split}'", b"".join(both), DIGESTS[split])
+    shapes.check_drawn(f"mini_coco '{split}'", b"".join(both), DIGESTS[split])
     coco = {"images": [], "annotations": [], "categories": CATEGORIES, "licenses": []}
     coco["info"] = {"description": f"mini_coco {split}, seed {SEEDS[split]}", "version": "1"}
     (folder / split).mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,10 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from qlab.core import tflite_graph
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
-from qlab.core.litert import quantized, values
 from qlab.detector import biases
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite.litert import quantized, values
 
 Samples = Sequence[Mapping[str, np.ndarray]]  # inputs of the serving signature
 

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogFormatter
 
-from qlab.core import corruptions, plot, records
+from qlab.core import plot, records
 from qlab.detector.average_precision import OVERLAPS, SIZES
 from qlab.detector.measure import BITS, FEW, PARENT
 from qlab.detector.robustness import CLEAN
+from qlab.images import corruptions
 
 ORDER = {variant: i for i, variant in enumerate([*BITS, "as_is"])}
 _AT = (0, 1, 2, 3, 3, 4, 5, 6, 7)  # no graph has both kinds of layers that stay float

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.core import cache, tflite_graph
+from qlab.core import cache
 from qlab.core.errors import QlabError
+from qlab.tflite import graph as tflite_graph
 
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 SMALL = 1024  # weights; TensorFlow's converter leaves smaller operators float: they save nothing
@@ -20,7 +21,7 @@ SMALL = 1024  # weights; TensorFlow's converter leaves smaller operators float: 
 @lru_cache(maxsize=2)  # every variant starts from it, and loading takes seconds
 def load(folder: Path):
     """Load a SavedModel with the TF2 detection zoo's signature. QlabError: none, or another one."""
-    from qlab.core.tf import tf
+    from qlab.tflite.tf import tf
 
     try:
         model = tf.saved_model.load(str(folder))
@@ -48,7 +49,7 @@ def own_size(model) -> tuple[int | None, int | None]:
 
 def graph(folder: Path, size: tuple[int, int]):
     """The SavedModel as a concrete function from a uint8 image [1, *size, 3] to OUTPUTS."""
-    from qlab.core.tf import tf
+    from qlab.tflite.tf import tf
 
     model = load(folder)
     serve = model.signatures["serving_default"]

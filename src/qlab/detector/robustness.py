@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from qlab.core import corruptions, processes
+from qlab.core import processes
 from qlab.core.records import Record
 from qlab.detector import detect
 from qlab.detector.average_precision import Judged, difference, judged
 from qlab.detector.data import Task
 from qlab.detector.measure import DRAWS, RECORD, parent_of, shared
+from qlab.images import corruptions
 
 LIMIT = {"smoke": 8, "mini": 50, "small": 128, "full": 500}  # images
 STRENGTHS = {"smoke": (2,), **dict.fromkeys(("mini", "small", "full"), corruptions.STRENGTHS)}

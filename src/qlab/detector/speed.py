@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qlab.core import images, litert, provenance, stats, tflite_graph, timing
+from qlab.core import provenance, stats, timing
 from qlab.core.records import Record
 from qlab.detector import detect
 from qlab.detector.data import Task
 from qlab.detector.measure import RECORD, Files, parent_of
+from qlab.images import files as images
+from qlab.tflite import graph as tflite_graph
+from qlab.tflite import litert
 
 PROCESSES = {"smoke": 1, "mini": 1, "small": 5, "full": 5}  # fresh ones to time in
 REPEATS = {  # timed rounds in each, with XNNPACK and without

@@ -4,8 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from qlab.core.take import along, card
 from qlab.detector.data import Task
+from qlab.files.take import along, card
 
 
 def keep(folder: str | Path, task: Task, file: Path, recipe, rows, source: dict) -> Path:

@@ -40,7 +40,7 @@ def saved_model(file: Path) -> Path:
 
 
 def _write(model: dict, file: Path, target: str) -> None:
-    from qlab.core.tf import tf
+    from qlab.tflite.tf import tf
 
     read = json_format.ParseDict(model["modelTopology"], tf.compat.v1.GraphDef()).node
     nodes = [part for node in read for part in (_parts(node) if node.op in FUSED else [node])]

@@ -19,10 +19,11 @@ import pandas as pd
 import torch
 from peft import PeftModel
 
-from qlab.core import cache, disk, processes
+from qlab.core import cache, processes
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.core.take import along, card
+from qlab.files import disk
+from qlab.files.take import along, card
 from qlab.language import checkpoint, decoder, lambada, scoring, streaming, training
 from qlab.language.data import Task
 from qlab.language.quantized import Library, Method

@@ -14,10 +14,11 @@ from typing import Literal
 
 import torch
 
-from qlab.core import cache, hub, parameters, paths, provenance
-from qlab.core.embedded import CARD, model_folder
+from qlab.core import cache, parameters, paths, provenance
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive
+from qlab.files import hub
+from qlab.files.embedded import CARD, model_folder
 from qlab.language import checkpoint, decoder, device, lambada, outliers, streaming
 from qlab.language.lambada import Encoded, Passage
 

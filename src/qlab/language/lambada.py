@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qlab.core import fetch, paths
+from qlab.core import paths
 from qlab.core.cache import file_sha256, hash_json
 from qlab.core.errors import QlabError
+from qlab.files import fetch
 
 log = logging.getLogger(__name__)
 # Passages per profile; 0 means all of the file.
@@ -135,7 +136,7 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
     notes, most, left = [], given.limit or EVALUATION[given.profile], []
     file = Path(given.passages).expanduser() if given.passages else None
     if own and not file:
-        file = paths.local("lambada/lambada_test.jsonl") or fetch.fetch(*fetch.LAMBADA)
+        file = fetch.get("lambada")
     judging = read(file) if file else first(most, "test")
     if given.calibration or not own:
         held = first(given.calibration_count or usual, "calibration", given.calibration)
@@ -159,7 +160,7 @@ def choose(given) -> tuple[str, list[Passage], list[Passage], list[Passage], lis
     _refuse_overlap("calibration", held, judging)
     _refuse_overlap("training", taught, judging)
     dataset = file.stem if file else EMBEDDED
-    if file and file_sha256(file) == fetch.LAMBADA_SHA256:
+    if file and fetch.KNOWN["lambada"]["hash"] == f"sha256:{file_sha256(file)}":
         dataset = "lambada_openai"  # whatever the file is called
     return dataset, judging, held, taught, notes
 

@@ -8,9 +8,10 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
-from qlab.core import cache, embedded, fetch, hub, parameters, paths
+from qlab.core import cache, parameters, paths
 from qlab.core.errors import QlabError
 from qlab.core.parameters import Count, Positive, Size
+from qlab.files import embedded, fetch, hub
 from qlab.transformer import sentences
 from qlab.transformer.sentences import Pairs, Tokens
 
@@ -115,8 +116,7 @@ def prepare(given: Parameters) -> Task:
 
 def _pairs(data: str, real: bool, few: int, judged: int) -> tuple[str, Pairs, Pairs]:
     """The data's name, training sentences and test sentences; a count of 0 means all of them."""
-    here = paths.local("SST-2") if real else paths.home() / "data" / REVIEWS
-    own = Path(data).expanduser() if data else here
-    folder = own or fetch.fetch(*sentences.SST2, unpack=True) / "SST-2"
+    own = Path(data).expanduser() if data else None
+    folder = own or (fetch.get("sst2") if real else paths.home() / "data" / REVIEWS)
     train, test = (sentences.read(folder / name) for name in sentences.FILES)
     return folder.resolve().name, train[: few or None], test[: judged or None]

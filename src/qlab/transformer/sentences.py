@@ -8,10 +8,6 @@ import torch
 from qlab.core.errors import QlabError
 
 FILES, HEADER = ("train.tsv", "dev.tsv"), "sentence\tlabel"  # GLUE's test.tsv has no labels
-SST2 = (
-    "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip",
-    "sha256:d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa",
-)
 Pairs = list[tuple[str, int]]  # sentences and their labels, which count from 0
 
 

@@ -1,6 +1,6 @@
 """Kill `make figures` at random moments, and see that the next run ends as if nothing had been.
 
-    python tests/faults/kill_figures.py [--profile smoke] [--kills 20] [--seed 0]
+    python benchmarks/kill_figures.py [--profile smoke] [--kills 20] [--seed 0]
 
 In a fresh clone that uses this checkout's .venv, a whole run gives the reference records and the
 time T. In a second one, the whole process group is killed (SIGKILL) at a moment drawn evenly from 0
@@ -31,10 +31,11 @@ import typer
 from PIL import Image
 from safetensors.numpy import load_file
 
-from qlab.core import records, tflite_graph
+from qlab.core import records
 from qlab.run import compare
+from qlab.tflite import graph as tflite_graph
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 READERS = {
     ".csv": lambda file: (records.read_file if "results" in file.parts else pd.read_csv)(file),
     ".json": lambda file: json.loads(file.read_text()),

@@ -13,9 +13,11 @@ from conftest import served
 from huggingface_hub import errors
 from huggingface_hub.utils import filter_repo_objects
 
-from qlab.core import disk, fetch, hub, paths
+from qlab.core import paths
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
+from qlab.detector import published
+from qlab.files import disk, fetch, hub
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -48,6 +50,20 @@ def test_an_archive_is_fetched_checked_unpacked_and_kept(server):
             fetch.fetch(url, None)
 
 
+def test_a_known_download_is_qlab_datas_or_the_part_of_an_archive(server, tmp_path, monkeypatch):
+    folder, address = server
+    with zipfile.ZipFile(folder / "set.zip", "w") as made:
+        made.writestr("inner/a", "x")
+    told = {"local": "sets/mine", "url": f"{address}/set.zip", "unpacked": "inner"}
+    told["hash"] = f"sha256:{file_sha256(folder / 'set.zip')}"
+    monkeypatch.setitem(fetch.KNOWN, "mine", told)
+    monkeypatch.delenv("QLAB_DATA", raising=False)
+    assert (fetch.get("mine") / "a").read_text() == "x"
+    monkeypatch.setenv("QLAB_DATA", str(tmp_path / "real"))
+    (tmp_path / "real" / "sets" / "mine").mkdir(parents=True)
+    assert fetch.get("mine") == tmp_path / "real" / "sets" / "mine"
+
+
 @pytest.mark.parametrize("climbs", ["../../escaped", "{there}/escaped"])
 def test_no_member_leaves_the_folder(server, tmp_path, climbs):
     folder, address = server
@@ -59,17 +75,18 @@ def test_no_member_leaves_the_folder(server, tmp_path, climbs):
 
 
 def test_the_detector_comes_as_published_or_from_a_folder(monkeypatch, tmp_path):
-    fetched = Mock(side_effect=lambda url, known: Path(url.rpartition("/")[2]))
+    fetched = Mock(side_effect=lambda url, known, unpack: Path(url.rpartition("/")[2]))
     monkeypatch.setattr(fetch, "fetch", fetched)
     monkeypatch.delenv("QLAB_DATA", raising=False)
-    assert fetch.centernet_mobilenetv3_512() == Path("centernet.json")
-    for name, known in fetch.CENTERNET_TFJS.items():
-        fetched.assert_any_call(f"{fetch.CENTERNET_TFJS_FOLDER}{name}", f"sha256:{known}")
+    assert published.centernet_mobilenetv3_512() == Path("centernet.json")
+    for name in ("centernet.json", "centernet.bin"):
+        told = fetch.KNOWN[name]
+        fetched.assert_any_call(told["url"], told["hash"], False)
     monkeypatch.setenv("QLAB_DATA", str(tmp_path))
     for part in ("saved_model", "tfjs"):  # the published files, where both are there
         local = tmp_path / "detector" / "centernet_mobilenetv3_512_coco17" / part
         local.mkdir(parents=True)
-        assert fetch.centernet_mobilenetv3_512() == local
+        assert published.centernet_mobilenetv3_512() == local
 
 
 def test_the_disk_decides_and_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path, monkeypatch):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from qlab.core import corruptions, shapes32
 from qlab.core.errors import QlabError
-from qlab.core.labelled_images import LabelledImages
+from qlab.images import corruptions, shapes32
+from qlab.images.labelled import LabelledImages
 
 IMAGES = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
 LABELS = np.array([0, 1, 2, 0, 1])

@@ -1,4 +1,4 @@
-"""TensorFlow, loaded without its chatter: `from qlab.core.tf import tf`."""
+"""TensorFlow, loaded without its chatter: `from qlab.tflite.tf import tf`."""
 
 import os
 import warnings

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from qlab.core import shapes
-from qlab.core.cache import artefact, check_drawn, code_sha256, versions
-from qlab.core.labelled_images import LabelledImages
+from qlab.core.cache import artefact, code_sha256, versions
 from qlab.core.progress import bar
+from qlab.images import shapes
+from qlab.images.labelled import LabelledImages
 
 SIZE = 32  # pixels, width and height
 CLASSES = tuple(shapes.NAMES)  # names, by label
@@ -87,7 +87,7 @@ def load(split: str, count: int, progress=iter) -> LabelledImages:
     """The first `count` images of a split; QlabError on a machine that draws other pixels."""
     made = [draw(split, index) for index in progress(range(max(count, 64)))]
     told = [image.tobytes() for image, _ in made[:64]] + [bytes(label for _, label in made[:64])]
-    check_drawn(f"shapes32 '{split}'", b"".join(told), DIGESTS[split])
+    shapes.check_drawn(f"shapes32 '{split}'", b"".join(told), DIGESTS[split])
     images, labels = zip(*made[:count], strict=True)
     return LabelledImages(np.stack(images), np.array(labels, np.int64), CLASSES)
 

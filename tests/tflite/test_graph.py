@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-from qlab.core import tflite_graph
+from qlab.tflite import graph as tflite_graph
 
 
 def test_decoding_is_what_no_weights_come_after_in_the_order_of_execution(monkeypatch):

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import qat_world
 
-from qlab.core import places, records
+from qlab.classifier import places
+from qlab.core import records
 from qlab.core.errors import QlabError
 from qlab.core.records import Record
 

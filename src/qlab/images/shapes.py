@@ -1,12 +1,15 @@
-"""The drawing primitives of `mini_coco`: ten shapes, textures, light.
+"""The drawing primitives of the embedded images: ten shapes, textures, light.
 
 Every result is in integers (Pillow's and numpy's), which are the same on every machine.
 """
 
+import hashlib
 import math
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from qlab.core.errors import QlabError
 
 Points = list[tuple[float, float]]  # corners, x and y
 
@@ -101,3 +104,13 @@ def light(rng: np.random.Generator, size: int) -> np.ndarray:
     level = int(rng.integers(200, 290))
     x, y = np.meshgrid(np.arange(size) - size // 2, np.arange(size) - size // 2)
     return np.clip(level + (gx * x + gy * y) // size, 110, 340).astype(np.int32)
+
+
+def check_drawn(what: str, content: bytes, known: str) -> None:
+    """Raise QlabError if `content`, the first items drawn from a seed, hashes to another sha256
+    than on the machines that this project's numbers come from."""
+    if hashlib.sha256(content).hexdigest() != known:
+        raise QlabError(
+            f"{what} came out different here (its first items hash to another sha256); install the "
+            "exact versions of requirements.lock: Python, Pillow and numpy draw it."
+        )

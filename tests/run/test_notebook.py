@@ -161,7 +161,7 @@ def test_a_secret_is_in_no_file_and_no_message(home, monkeypatch, capfd):
     secret_parameter = ["-p", f"model={SECRET}"]
     assert cli.main(["run", "01", *secret_parameter]) == 0
     assert cli.main(["run", "02", *secret_parameter]) == 1
-    for arguments in (["-p", f"mode={SECRET}"], ["-p", f"threads={SECRET}"], [f"--x={SECRET}"]):
+    for arguments in (["-p", f"mode={SECRET}"], ["-p", SECRET], [f"--x={SECRET}"]):
         assert cli.main(["run", "01", *arguments]) == 2
     shown = capfd.readouterr()
     _assert_no_secret(home, shown.out, shown.err)

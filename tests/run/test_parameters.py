@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from qlab.core import parameters
 from qlab.core.errors import QlabError
 from qlab.run import cli
-from qlab.run.parameters import Parameter, find_notebook, parameters_of, parse_for, read_notebook
+from qlab.run.parameters import find_notebook, parameters_of, parse_for, read_notebook
 
 CELL = """\
 from typing import Literal
@@ -31,18 +31,10 @@ layers: list[int] = [  # the first
 ]  # the last
 either: int | str = 3  # a number, or a word
 """
+DEFAULTS = {"flag": True, "count": 0, "scale": 0.0, "text": "", "ints": []}
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-VALUES = {
-    "flag": (bool, st.booleans()),
-    "count": (int, st.integers()),
-    "scale": (float, numbers),
-    "text": (str, st.text()),
-    "ints": (list[int], st.lists(st.integers())),
-    "floats": (list[float], st.lists(numbers)),
-    "texts": (list[str], st.lists(st.text())),
-    "choice": (Literal["a", 4, True], st.sampled_from(["a", 4, True])),
-}
-KINDS = {name: Parameter(kind, None) for name, (kind, _) in VALUES.items()}
+VALUES = {"flag": st.booleans(), "count": st.integers(), "scale": numbers, "text": st.text()}
+VALUES["ints"] = st.lists(st.integers())
 
 
 def read_parameters(path):
@@ -60,13 +52,16 @@ def test_the_cell_is_the_model_that_travels(notebook):
     """Names, order, types and defaults are the same; and no line of the cell is overlooked."""
     declared = read_parameters(notebook)
     cells = [c for c in read_notebook(notebook).cells if c.cell_type == "code"]
-    assert len(declared) == len(re.findall(r"^\w+: ", cells[0].source, re.M)) > 0
+    lines = [x for x in ast.parse(cells[0].source).body if isinstance(x, ast.AnnAssign)]
+    types = {x.target.id: eval(ast.unparse(x.annotation), {"Literal": Literal}) for x in lines}
     model = built("\n".join(c.source for c in cells))
     assert issubclass(model, parameters.Parameters)
-    fields = {n: (f.annotation, f.default) for n, f in model.model_fields.items()}
-    assert fields == {n: (p.type, p.default) for n, p in declared.items()}
-    assert list(fields) == list(declared)
-    assert all(type(fields[n][1]) is type(p.default) for n, p in declared.items())
+    fields = model.model_fields
+    assert list(fields) == list(declared) == list(types)
+    assert {n: (f.annotation, f.default) for n, f in fields.items()} == {
+        n: (types[n], value) for n, value in declared.items()
+    }
+    assert all(type(fields[n].default) is type(value) for n, value in declared.items())
 
 
 def built(code: str) -> type:
@@ -83,24 +78,17 @@ def test_cell_is_read(tmp_path, capsys):
     declared = read_parameters(path := written(tmp_path / "01_look.ipynb", CELL))
     assert cli.main(["parameters", str(path)]) == 0 and capsys.readouterr().out == f"{CELL}\n"
     assert list(declared) == re.findall(r"^(\w+):", CELL, re.M)
-    assert declared["threads"] == Parameter(int, 2)
-    assert declared["bits"] == Parameter(Literal[8, 4, 2], 8)
-    assert declared["layers"] == Parameter(list[int], [1, 2])
-    assert [declared["either"].parsed(text) for text in ("4", "four")] == [4, "four"]
-
-
-def test_lists_may_be_given_with_commas():
-    for text, value in {"ints=1, 2": [1, 2], "texts=a, b,1": ["a", "b", "1"], "ints=": []}.items():
-        assert list(parse_for(KINDS, [text], "n").values()) == [value]
+    assert declared == {"bits": 8, "threads": 2, "ratio": 1, "layers": [1, 2], "either": 3}
 
 
 @pytest.mark.parametrize("name", VALUES)
 @given(data=st.data())
 def test_text_of_a_value_gives_the_value_back(name, data):
-    value = data.draw(VALUES[name][1])
+    value = data.draw(VALUES[name])
     text = value if isinstance(value, str) else json.dumps(value)
-    read = parse_for(KINDS, [f"{name}={text}"], "n")[name]
+    read = parse_for(DEFAULTS, [f"{name}={text}"], "n")[name]
     assert read == value and type(read) is type(value)
+    assert parse_for(DEFAULTS, ["count=two", f"text={value}"], "n")["count"] == "two"
 
 
 def test_notebooks_are_found_by_path_number_and_stem(empty_home, monkeypatch):
@@ -120,26 +108,14 @@ def test_notebooks_are_found_by_path_number_and_stem(empty_home, monkeypatch):
 BAD_CELLS = """\
 a = 1  # no type
 a: int = 1 + b  # not a literal
-a: float = 1e999  # infinite
-a: Literal['x', 'y'] = 'z'  # not a choice
 a.b: int = 1  # no name
 a: int = = 1  # syntax
-a: int = open("trace", "w")  # runs code
-a: open("trace", "w") = 1  # runs code""".splitlines()
+a: int = open("trace", "w")  # runs code""".splitlines()
 
 
-@pytest.mark.parametrize("source", [*BAD_CELLS, "a: int = 1\na: int = 2"])
+@pytest.mark.parametrize("source", BAD_CELLS)
 def test_cells_that_are_refused(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(QlabError, match=r"^[^\n]*03_bad\.ipynb[^\n]*\.$"):
         read_parameters(written(tmp_path / "03_bad.ipynb", source))
     assert not (tmp_path / "trace").exists()
-
-
-WRONG = ["flag=1", "count=" + "9" * 5000, "scale=-Infinity", "ints=1,,2", "ints=" + "[" * 100_000]
-
-
-@pytest.mark.parametrize("given_", [*WRONG, "floats=[1e999]", "choice=b"], ids=lambda g: g[:20])
-def test_a_value_of_another_type_is_refused(given_):
-    with pytest.raises(QlabError, match=r"^02_x.ipynb cannot have [^\n]*: Input should be [^\n]*$"):
-        parse_for(KINDS, [given_], "02_x.ipynb")

@@ -66,8 +66,7 @@ def run(
         for name, value in values.items():  # the kernel works in the notebook's folder
             if isinstance(value, str) and "/" in value and os.path.exists(value):
                 values[name] = str(Path.cwd() / value)
-        defaults = {name: parameter.default for name, parameter in declared.items()}
-        profile = redact(str((defaults | values).get("profile", "none")), secrets)
+        profile = redact(str((declared | values).get("profile", "none")), secrets)
         target = _target(source, output, profile)
         # What an earlier run injected would override the defaults.
         nb.cells = [cell for cell in nb.cells if _INJECTED not in cell.metadata.get("tags", [])]

@@ -26,28 +26,9 @@ class Verdict(NamedTuple):
 
     question: str  # what is compared, in words
     difference: Estimate  # loss of the first minus loss of the last; n counts the units compared
-    p_value: float  # two-sided, of no difference
+    p_value: float  # two-sided, of no difference; NaN where nothing scatters: no test is possible
     detectable: float  # smallest difference that a 5 % test sees with 80 % power
-    method: str  # the test, in words
-
-    @property
-    def words(self) -> str:
-        """Which end hurts more, or which difference could have been seen."""
-        if math.isnan(self.p_value):
-            return "not judged (nothing scatters, so nothing can be tested)"
-        if self.p_value < 0.05 and self.difference.value != 0:
-            return f"{'first' if self.difference.value > 0 else 'last'} hurts more"
-        least = 100 * self.detectable
-        return f"no difference seen (a difference of {least:.2f} points could have been seen)"
-
-    @property
-    def sentence(self) -> str:
-        """Question, verdict and numbers, in percentage points."""
-        value, low, high = (100 * v for v in self.difference[:3])
-        return (
-            f"{self.question}: {self.words}; first minus last {value:+.2f} [{low:+.2f}, "
-            f"{high:+.2f}] points, p = {self.p_value:.3g} ({self.method})."
-        )
+    test: str  # in words
 
 
 def points_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Every public name says what it is, and the pages that pdoc makes of it hold together."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -8,35 +7,14 @@ import sys
 import pytest
 from conftest import ROOT
 
-sys.path.append(str(ROOT / "workflow"))
-import api_pages  # noqa: E402
-
 MODULES = sorted((ROOT / "src" / "qlab").rglob("*.py"))
 API = ROOT / "build" / "site" / "api"
-
-
-def fields(source: str) -> list[str]:
-    """Those without meaning; what a class takes that checks it is explained where it is given."""
-    said, missing = api_pages.comments(source), []
-    for one in (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)):
-        if one.name[0] != "_" and {ast.unparse(base) for base in one.bases} <= {
-            "NamedTuple",
-            "Protocol",
-        }:
-            found = [n.target.id for n in one.body if isinstance(n, ast.AnnAssign)]
-            told = {name.removeprefix(f"{one.name}.") for name in said}
-            told |= set(re.findall(r"\w+", ast.get_docstring(one) or ""))
-            missing += [f"{one.name}.{f}" for f in found if f[0] != "_" and f not in told]
-    return missing
 
 
 def test_every_public_name_says_what_it_is():
     call = [sys.executable, "-m", "ruff", "check", "--select", "D100,D101,D103,D104", ROOT / "src"]
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert fields('class A:\n  """x is known."""\n  x: int\n  y: int\n  z: int  # last') == ["A.y"]
-    missing = {module: fields(module.read_text(encoding="utf-8")) for module in MODULES}
-    assert {module: names for module, names in missing.items() if names} == {}
 
 
 @pytest.mark.skipif(not API.is_dir(), reason="There is no build/site: make figures site")

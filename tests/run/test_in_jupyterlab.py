@@ -40,8 +40,8 @@ def server(tmp_path):
     places = (root / "notebooks" / f"{NAME}.ipynb" for root in (ROOT, folder))
     papermill.execute_notebook(*places, {"profile": "smoke"}, prepare_only=True)
     # What JupyterLab and IPython keep of a user must not change the test, nor be changed by it.
-    own = {name: str(folder / name) for name in ("HOME", "JUPYTER_RUNTIME_DIR")}
-    environment = {k: v for k, v in os.environ.items() if k != "CI"} | own
+    environment = {k: v for k, v in os.environ.items() if k != "CI"}
+    environment |= {name: str(folder / name) for name in ("HOME", "JUPYTER_RUNTIME_DIR")}
     call = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
     call += [f"--LabApp.app_settings_dir={ROOT / 'workflow' / 'jupyterlab'}", "--allow-root"]
     call += ["--LabApp.expose_app_in_browser=True"]

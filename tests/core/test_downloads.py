@@ -14,8 +14,6 @@ from qlab.core import disk, fetch, hub, paths
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
 
-NOWHERE = "http://127.0.0.1:9"
-
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
@@ -40,7 +38,7 @@ def test_an_archive_is_fetched_checked_unpacked_and_kept(server):
     assert (first / "annotations" / "a").read_text() == "x"
     file.unlink()  # a second call needs no server
     assert fetch.fetch(f"{address}/data.zip", "sha256:0", unpack=True) == first
-    for url in (f"{address}/missing.zip", f"{NOWHERE}/none.zip"):
+    for url in (f"{address}/missing.zip", "http://127.0.0.1:9/none.zip"):
         with pytest.raises(QlabError, match=r"could not be downloaded \(\w+\); give local paths"):
             fetch.fetch(url, None)
 

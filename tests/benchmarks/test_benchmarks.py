@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -25,21 +26,24 @@ TOLD = {"passages": 9, "acc": 0.25, "perplexity": 80.0, "cpu_seconds": 3.0, "ver
 CASE = lambada.Case("wide", "random_words", Path("m"), Path("p.jsonl"), 9, 1000)
 
 
-def timed(seconds: dict[str, list[float]], kernels="xnnpack"):
-    """Made-up seconds of CenterNet's variants, as checked records."""
-    found = centernet.time_records({k: np.array(v) for k, v in seconds.items()}, 2, kernels)
-    found += [centernet._exact(name, "size_bytes", 1e6) for name in seconds]
+def checked(found):
     return records.check(records.as_table(found), "made up")
 
 
-def scored(ours: list[float], theirs: list[float]):
-    """Made-up runs of qlab and lm-evaluation-harness, as checked records."""
+def timed(seconds: dict[str, list[float]]):
+    """Made-up seconds of CenterNet's variants, as checked records."""
+    found = centernet.time_records({k: np.array(v) for k, v in seconds.items()}, 2, "xnnpack")
+    found += [centernet._exact(name, "size_bytes", 1e6) for name in seconds]
+    return checked(found)
+
+
+def scored(ours: list[float], theirs: list[float], case=CASE):
+    """Records of a case, of made-up runs of qlab and lm-evaluation-harness."""
     runs = {
         side: [lambada.Run(s, TOLD | {"peak_memory_bytes": 4}) for s in seconds]
         for side, seconds in {"qlab": ours, "lm_eval": theirs}.items()
     }
-    found = lambada.case_records(CASE, runs, {"auto": runs["lm_eval"][0]}, "16", 2)
-    return records.check(records.as_table(found), "made up")
+    return lambada.case_records(case, runs, {"auto": runs["lm_eval"][0]}, "16", 2)
 
 
 def kernel_rows():
@@ -58,7 +62,7 @@ def kernel_rows():
     "rows, metric, expected, n",
     [
         (timed({"fp32": [1, 8, 2] * 2, "fp16": [0.5, 4, 1] * 2}), "latency_ratio_p50", 0.5, 6),
-        (scored([1, 8, 2] * 2, [4, 32, 8] * 2), "times_faster", 4.0, 6),
+        (checked(scored([1, 8, 2] * 2, [4, 32, 8] * 2)), "times_faster", 4.0, 6),
         (kernel_rows(), "times_faster_decode", 8.0, 2),
     ],
 )
@@ -73,7 +77,7 @@ def test_a_ratio_of_processes_is_the_geometric_mean_of_their_medians():
     """The second process is four times as slow, for all; in it int8 takes twice its first ratio."""
     first = {"fp32": [1, 2, 9], "int8_dynamic": [2, 4, 18], "onnx_int8_dynamic": [1, 1, 1]}
     second = {"fp32": [4, 8, 36], "int8_dynamic": [16, 32, 144], "onnx_int8_dynamic": [4, 4, 4]}
-    rows = records.check(records.as_table(trained.time_records([first, second])), "made up")
+    rows = checked(trained.time_records([first, second]))
     values = rows.set_index(["variant", "metric"])["value"]
     assert values["fp32", "latency_ms_p50"] == pytest.approx(4000)
     assert values["int8_dynamic", "latency_ratio_p50"] == pytest.approx(8**0.5)
@@ -98,18 +102,11 @@ def test_unequal_results_end_the_comparison(change):
 def test_a_case_is_written_when_it_is_done_and_others_stay(tmp_path, monkeypatch):
     target, file = tmp_path / "t.csv", tmp_path / "p.jsonl"
     file.touch()
-
-    def measured(_, case, options):
-        if case.name == "smollm2":
-            raise QlabError("killed")
-        return lambada.case_records(case, runs, {}, "16", 2)
-
-    runs = {s: [lambada.Run(2.0, TOLD | {"peak_memory_bytes": 4})] * 6 for s in ("qlab", "lm_eval")}
     monkeypatch.setattr(lambada, "environment", Path)
-    monkeypatch.setattr(lambada, "measure", measured)
-    for name in ("stories", "wide", "smollm2"):
-        case = CASE._replace(name=name, file=file)
-        monkeypatch.setitem(lambada.CASES, name, lambda _, case=case: case)
+    cases = [CASE._replace(name=name, file=file) for name in ("stories", "wide", "smollm2")]
+    found = [scored([2.0] * 6, [2.0] * 6, case) for case in cases[:2]]
+    monkeypatch.setattr(lambada, "measure", Mock(side_effect=[*found, QlabError("killed")]))
+    monkeypatch.setattr(lambada, "CASES", {c.name: lambda _, case=c: case for c in cases})
     options = ["--out", str(target), "--case"]
     assert not lambada.main([*options, "stories"])
     first = lambada.before(target)[1]["stories"]

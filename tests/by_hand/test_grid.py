@@ -78,10 +78,6 @@ def test_the_output_error_is_that_of_the_outputs(real):
     direct = np.sqrt((((other - weight) @ x.T) ** 2).sum() / ((weight @ x.T) ** 2).sum())
     found = by_hand.output_error(weight, other, data.moments(patches).mean(0))
     assert found == pytest.approx(direct)
-    backs = [by_hand.round_trip(weight, by_hand.symmetric(weight, b, True)) for b in BITS]
-    off = [by_hand.weight_error(weight, back) for back in backs]
-    ratios = np.array(off[1:]) / off[:-1]
-    assert (ratios > 0.3).all() and (ratios < 0.56).all(), "each bit halves the error"
 
 
 @pytest.mark.parametrize("bits", BITS)

@@ -90,8 +90,3 @@ def test_the_front_is_what_nothing_beats(name, cost):
         assert ((front[cost] <= row[cost]) & (front["quality"] >= row["quality"])).any()
         apart = (table["quality_low"] > row["quality_high"]).any()
         assert standing[i] == "beaten" or apart
-
-
-def test_the_first_profile_with_records_is_read():
-    assert chooser.read_all("none") == {} and list(TABLES) == list(KINDS)
-    assert TABLES["classifier"]["seeds"].max() > 1  # of the long sweep

@@ -88,10 +88,3 @@ def test_a_sweeps_records_become_points_by_their_columns():
     assert found[names].to_numpy().tolist() == [rows["p"], rows["q"]]
     assert found[["share", "loss", "size_bytes"]].to_numpy().tolist() == [[0.5, 0.25, 100]] * 2
     assert found["loss_se"].tolist() == pytest.approx([0.5 / (2 * 1.96)] * 2, rel=1e-4)
-
-
-def test_the_first_and_the_last_layer_are_layers_alone_too():
-    ends = [("first", 1), ("first", 2), ("last", 1), ("last", N), ("only", 5)]
-    points = pd.DataFrame(ends, columns=["where", "k"])
-    found = places.each_alone(points, N)
-    assert found.to_numpy().tolist() == [["only", 5], ["only", 1], ["only", N]]

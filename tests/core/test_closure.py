@@ -54,9 +54,6 @@ def notebook(folder: Path, code: str) -> Path:
         ("from qlab import circle", ["__init__.py", "circle.py"]),
         ("import qlab.part", ["__init__.py", "bottom.py", "part/__init__.py", "part/inner.py"]),
         ("%matplotlib inline\n!ls\nfiles = !ls\nimport qlab.bottom", ["__init__.py", "bottom.py"]),
-        ("if True:\n    %time x = 1\n    from qlab import bottom", ["__init__.py", "bottom.py"]),
-        ("%%time\nimport qlab.bottom", ["__init__.py", "bottom.py"]),
-        ("%%bash\nimport qlab.bottom in no language", []),
     ],
 )
 def test_module_files(package, tmp_path, code, expected):

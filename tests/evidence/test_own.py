@@ -13,7 +13,7 @@ from qlab.core.errors import QlabError
 from qlab.core.records import Record
 from qlab.evidence import data, own, robustness
 from qlab.evidence import models as evidence_models
-from qlab.evidence.measure import BOTH, EMBEDDED, OURS, REAL, SIX, SIX_AND_GIVEN, wide
+from qlab.evidence.measure import BOTH, EMBEDDED, OURS, REAL, SIX_AND_GIVEN, wide
 from qlab.evidence.robustness import ALL, COUNTINGS, SPLIT
 
 NAMED = ROOT / "data" / "evidence" / "own.yaml"
@@ -169,13 +169,3 @@ def test_our_base_belief_is_tried_otherwise(weighed):
     six = robustness.rebased(weighed.task.rows, mine, 0).query("study not in @mine")
     assert six.reset_index(drop=True).equals(weighed.task.six), "published beliefs stay"
     assert {"ours_base_0", "ours_base_25", "ours_base_50"} <= set(weighed.WAYS[BOTH])
-
-
-def test_countings_say_what_hangs_on_them_and_clocks_are_ours(weighed):
-    timed = weighed.here[weighed.here["clock"]]
-    assert set(timed["part"]) == {"inference_latency", "inference_energy"}
-    assert set(timed["model"]) == {REAL, OURS, BOTH}
-    made = shown.run("04_", "def countings(", **vars(weighed))
-    found = made.countings(SIX)["hangs on counting"]
-    assert found["f1"] == "direction" and found["storage_size"] == "no"
-    assert found["inference_latency"] == "strength"  # IF-WP, PO-SP: better, by how much?

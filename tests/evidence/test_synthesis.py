@@ -1,4 +1,4 @@
-"""The paper's ten effects, both readings, robustness, meta-analysis, records, the box."""
+"""The paper's ten effects, both readings, robustness, meta-analysis, records."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from qlab.core import records
-from qlab.evidence import data, dempster, explore, intensity, measure, meta, robustness
+from qlab.evidence import dempster, intensity, measure, meta, robustness
 from qlab.evidence import models as evidence_models
 from qlab.evidence.intensity import FRAME, SCALE, parse
 from qlab.evidence.robustness import ALL
@@ -143,22 +143,7 @@ def test_records_and_back():
             assert wide.at[effect, "belief"] == reading.belief
             assert wide.at[effect, "models"] == found.models
             assert condition or wide.at[effect, "studies"] == found.studies
-    last = measure.wide(table, "six_studies", ALL)
-    assert (last["conflict_last_step_low"] <= last["conflict_last_step_high"]).all()
-    assert (last["conflict"] >= last["conflict_pairwise"] - 1e-12).all()
     assert measure.wide(table, "six_studies", "no such way").empty
     silent = rows((-7, 0, 0.5), (30, 0, 0.0))  # without belief it says nothing
     assert {record.n for record in measure.of_way("six_studies", ALL, silent)} == {1}
     assert measure.of_way("six_studies", ALL, silent.tail(1)) == []
-
-
-def test_the_box_begins_with_what_is_recorded_and_says_who_has_evidence():
-    effect, _, studies, text, _ = explore.widget(data.prepare(data.Parameters())).children
-    row = measure.wide(records.read("evidence_synthesis", "mini"), measure.SIX, ALL).loc[
-        effect.value
-    ]
-    assert f"threshold 75%, models: {row['models']}, studies: {row['studies']:.0f}:" in text.value
-    assert f"belief {row['belief']:.2f}</b> by reading (b)" in text.value
-    assert f"Conflict K of all at once {row['conflict']:.3f}." in text.value
-    effect.value, studies.value = "gpu_utilisation", ("tao_2022",)
-    assert text.value.endswith("take in one or more of gonzalez_2024, alizadeh_2025.")

@@ -42,19 +42,13 @@ def test_cards_are_whole():
     assert [(t, row) for t, rows in wanted.items() for row in rows if not CARDS[t].get(row)] == []
 
 
-@pytest.mark.parametrize("title", SETS)
-def test_hashes_of_generated_sets_are_the_codes(title):
-    """The code's are compared with what it draws whenever a set is made."""
-    stated, made = hashes(title), SETS[title]
-    assert stated == {s: made.DIGESTS[s][: len(stated[s])] for s in made.DIGESTS}
-
-
-def test_hashes_of_files_and_downloads_are_those_of_the_code():
-    files = (ROOT / "data" / "evidence").glob("*.csv")
-    assert hashes("Six studies") == {f.name: file_sha256(f)[:12] for f in files}
-    for name in ("mini_lambada", "mini_reviews"):
-        files = (ROOT / "data" / name).iterdir()
-        assert hashes(f"`{name}`") == {f.name: file_sha256(f)[:12] for f in files}
+def test_hashes_are_those_of_the_files_and_of_the_code():
+    folders = {"Six studies": "evidence/*.csv", "`mini_lambada`": "mini_lambada/*"}
+    for title, files in (folders | {"`mini_reviews`": "mini_reviews/*"}).items():
+        found = {f.name: file_sha256(f)[:12] for f in (ROOT / "data").glob(files)}
+        assert hashes(title) == found
+    for title, made in SETS.items():  # which are compared with what is drawn whenever it is made
+        assert hashes(title) == {s: made.DIGESTS[s][:12] for s in made.DIGESTS}
     known = {name: one["hash"].rpartition(":")[2][:12] for name, one in fetch.KNOWN.items()}
     assert [name for name, start in known.items() if start not in TEXT] == []
 
@@ -69,16 +63,13 @@ def test_hash_and_score_of_a_model_are_those_of_its_files(name):
     assert any(f"{score:.{n}f}"[1:] in rows["evaluation"] for n in (3, 4))
 
 
-@pytest.mark.parametrize(
-    ("model", "experiment", "metric"),
-    [
+def test_intervals_are_those_of_the_records():
+    for model, experiment, metric in (
         ("centernet_mini", "centernet_ptq", "ap"),
         ("resnet8_shapes32", "resnet_qat", "accuracy"),
         ("bert_mini_reviews", "transformer_qat", "accuracy"),
-    ],
-)
-def test_intervals_are_those_of_the_records(model, experiment, metric):
-    float_ = {"model": model, "variant": "fp32", "condition": None}
-    row = records.pick(committed.table(experiment, "mini"), metric, **float_).iloc[0]
-    written = [records.interval(row, f".{digits}f").replace("0.", ".") for digits in (3, 4)]
-    assert any(one in CARDS[of_model(model)]["evaluation"] for one in written), written
+    ):
+        float_ = {"model": model, "variant": "fp32", "condition": None}
+        row = records.pick(committed.table(experiment, "mini"), metric, **float_).iloc[0]
+        written = [records.interval(row, f".{digits}f").replace("0.", ".") for digits in (3, 4)]
+        assert any(one in CARDS[of_model(model)]["evaluation"] for one in written), written

@@ -3,7 +3,6 @@
 import contextlib
 import tarfile
 import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -16,10 +15,7 @@ from huggingface_hub.utils import filter_repo_objects
 from qlab.core import paths
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.detector import published
 from qlab.files import disk, fetch, hub
-
-NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
@@ -45,7 +41,7 @@ def test_an_archive_is_fetched_checked_unpacked_and_kept(server):
     assert (first / "annotations" / "a").read_text() == "x"
     file.unlink()  # a second call needs no server
     assert fetch.fetch(f"{address}/data.zip", "sha256:0", unpack=True) == first
-    for url in (f"{address}/missing.zip", f"{NOWHERE}/none.zip"):
+    for url in (f"{address}/missing.zip", "http://127.0.0.1:9/none.zip"):
         with pytest.raises(QlabError, match=r"could not be downloaded \(\w+\); give local paths"):
             fetch.fetch(url, None)
 
@@ -72,21 +68,6 @@ def test_no_member_leaves_the_folder(server, tmp_path, climbs):
     with contextlib.suppress(tarfile.OutsideDestinationError):
         fetch.fetch(f"{address}/data.tar.gz", None, unpack=True)
     assert [p for p in tmp_path.rglob("escaped") if ".unpacked" not in str(p)] == []
-
-
-def test_the_detector_comes_as_published_or_from_a_folder(monkeypatch, tmp_path):
-    fetched = Mock(side_effect=lambda url, known, unpack: Path(url.rpartition("/")[2]))
-    monkeypatch.setattr(fetch, "fetch", fetched)
-    monkeypatch.delenv("QLAB_DATA", raising=False)
-    assert published.centernet_mobilenetv3_512() == Path("centernet.json")
-    for name in ("centernet.json", "centernet.bin"):
-        told = fetch.KNOWN[name]
-        fetched.assert_any_call(told["url"], told["hash"], False)
-    monkeypatch.setenv("QLAB_DATA", str(tmp_path))
-    for part in ("saved_model", "tfjs"):  # the published files, where both are there
-        local = tmp_path / "detector" / "centernet_mobilenetv3_512_coco17" / part
-        local.mkdir(parents=True)
-        assert published.centernet_mobilenetv3_512() == local
 
 
 def test_the_disk_decides_and_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path, monkeypatch):

@@ -127,11 +127,8 @@ def test_failed_points_are_records_and_alone_run_again(project):
     orders(project, float="nan", rtn_w4_g64="kill")
     swept(project)
     assert ran(project) == sorted([*ALL, "rtn_w4_g64"])  # a killed one is started again
-    assert sorted(records.read_file(project / TABLE)["metric"]) == [
-        "acc",
-        sweep.FAILED,
-        sweep.FAILED,
-    ]
+    told = sorted(records.read_file(project / TABLE)["metric"])
+    assert told == ["acc", sweep.FAILED, sweep.FAILED]
     reasons = failed(project)
     assert "column 'value' must not be empty" in reasons["m-float"]
     assert reasons["m-rtn_w4_g64"].startswith("killed 2 times")

@@ -69,11 +69,11 @@ def _assert_no_secret(home, *texts):
         assert "planted" not in text
 
 
-def _cli(**environment):
+def _cli():
     """`python -m qlab run 01` in a process of its own, as yet without an end."""
     return subprocess.Popen(
         [sys.executable, "-m", "qlab", "run", "01"],
-        env={**os.environ, "PYTHONPATH": str(SOURCE.parent), **environment},
+        env={**os.environ, "PYTHONPATH": str(SOURCE.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -202,23 +202,3 @@ def test_a_killed_run_leaves_nothing_takes_its_kernel_along_and_blocks_no_other(
     assert sorted(os.listdir(home / "notebooks")) == ["01_look.ipynb", "begun"]
     _notebook(home, "print(1)")
     notebook.run("01")
-
-
-DRAW = """
-import pandas as pd
-from qlab.core import plot
-with plot.figure("bars", profile, pd.DataFrame({"x": [1]})) as (canvas, axes):
-    axes.plot([1, 2])
-"""
-
-
-def test_a_run_needs_no_home_and_no_cache(home, tmp_path, monkeypatch):
-    """All of them would lie in a file, where root cannot write either."""
-    (locked := tmp_path / "locked").touch()
-    monkeypatch.delenv("HOME", raising=False)
-    places = "XDG_CACHE_HOME MPLCONFIGDIR HF_HOME IPYTHONDIR JUPYTER_RUNTIME_DIR JUPYTER_DATA_DIR"
-    _notebook(home, DRAW)
-    process = _cli(**{name: str(locked / name) for name in places.split()})
-    said = process.communicate(timeout=120)[1]
-    assert process.returncode == 0, said
-    assert (home / "figures/mini/bars.png").is_file()

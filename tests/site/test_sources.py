@@ -63,11 +63,7 @@ def test_missing_notebooks_are_named_and_every_method_is_of_the_records(monkeypa
     shown = tables.methods(ROOT / "docs" / "site" / "methods.yaml")
     assert shown.count("<tr>") == len(listed) + 1 and "nan" not in shown
     kernels = tables.kernels(ROOT)
-    [row] = [line for line in kernels.splitlines() if "llama_q4_0" in line]
     assert kernels.count("<tr>") == 16 and "nan" not in kernels
-    assert re.findall(r">([^<]+)</", row)[:6] == [
-        "llama_q4_0", "llama.cpp", "4", "2.74 [2.46, 3.06]", "8.61 [8.17, 9.07]", "233 [233, 233]"
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("room", [*ROOMS])

@@ -1,4 +1,4 @@
-"""The network against what is known of it: an equal twin, targets that decode, its losses."""
+"""The network against what is known of it: an equal twin, and targets that decode."""
 
 from types import SimpleNamespace
 
@@ -50,19 +50,6 @@ def test_only_peaks_among_their_eight_neighbours_in_their_class_are_objects():
     np.testing.assert_allclose(boxes[0, :3, 1] * 8, [2, 4, 3])
     maps["heat"][0, 0, 7, 0], maps["size"][0, 0, 7] = 5.0, 6  # a box ends at the image
     assert centernet.decode(maps, top=1)[0][0, 0].numpy().tolist() == [0, 0.5, 0.375, 1]
-
-
-def test_the_losses_are_equations_one_to_three():
-    made = trained("losses")
-    true, logits = np.array([1.0, 0.5], np.float32), np.log([4.0, 4.0]).astype(np.float32)
-    expected = -(0.2**2 * np.log(0.8) + 0.5**4 * 0.8**2 * np.log(0.2))
-    assert float(made.focal_loss(true, logits)) == pytest.approx(expected, rel=1e-5)
-    twice = (np.tile(x, 2) for x in (true, logits))  # per object, not in total
-    assert float(made.focal_loss(*twice)) == pytest.approx(expected, rel=1e-5)
-    size = np.zeros((1, 2, 2, 3), np.float32)
-    size[0, 0, 0], size[0, 1, 1] = (4, 6, 1), (1, 1, 1)
-    answer = np.full((1, 2, 2, 2), 3, np.float32)  # wrong by 1 + 3 and by 2 + 2 at the centres
-    assert float(made.centre_l1(size, answer)) == pytest.approx(4)
 
 
 def test_a_network_that_answers_with_the_targets_scores_one(tmp_path, monkeypatch):

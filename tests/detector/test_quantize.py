@@ -80,9 +80,7 @@ def test_what_arrives_is_the_difference_of_the_two_files(tiny):
 
 
 def test_one_operator_quantized_changes_only_what_comes_after_it(tiny):
-    kinds = set(tiny.alone["kind"])  # those that the rules do not know, and decoding, are left out
-    assert "CAST" not in kinds and {"CONV_2D", DECONV, "ADD"} <= kinds
-    assert set(tiny.alone["where"]) == {"network"}
+    assert set(tiny.alone["where"]) == {"network"} and "CAST" not in set(tiny.alone["kind"])
     row = tiny.alone[tiny.alone["operator"].str.contains("offset_conv")].iloc[0]
     name, samples = row["operator"], tiny.samples[:2]
     made = noise.quantized(tiny.float_file, recipe.static_wi8_ai8(), tiny.ranges, tiny.RULE[name])

@@ -40,6 +40,19 @@ def test_missing_batches_are_said_and_used_without(folder, caplog):
         folders.cifar10(folder, "test")
 
 
+def test_the_form_of_the_official_files_is_read(folder):
+    """Python 2 with numpy 1 wrote them: protocol 2, text as bytes, numpy's old module name."""
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+        b"(I1\n(I1\nI3072\ntcnumpy\ndtype\n(S'u1'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntb"
+        b"I00\nS'" + b"A" * 3072 + b"'\ntb"
+    )
+    folder.mkdir()
+    (folder / "test_batch").write_bytes(b"(dS'data'\n" + array + b"sS'labels'\n(lI7\nas.")
+    found = folders.cifar10(folder, "test")
+    assert found.labels.tolist() == [7] and (found.images == ord("A")).all()
+
+
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("call", [os.mkdir, exec, np.fromfile, collections.OrderedDict])
 def test_a_pickle_with_a_program_in_it_is_refused_before_it_runs(folder, call, protocol):

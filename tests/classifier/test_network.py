@@ -16,7 +16,6 @@ def test_bytes_are_those_of_a_hand_count():
     conv, depthwise = 3 * 3 * 3 * 5, 3 * 3 * 5 * 2
     for layers, bits, expected in [
         (["conv"], 32, 4 * (conv + 5)),
-        (["conv"], 8, conv + 4 * 5 + 4 * 5),
         (["conv"], 4, 68 + 4 * 5 + 4 * 5),  # 135 halves
         (["depthwise"], 8, depthwise + 4 * 10 + 4 * 10),
         (["conv", "norm"], 8, conv + 4 * 5 + 4 * 5 + 4 * 4 * 5),

@@ -12,7 +12,7 @@ from qlab.core import tflite_graph
 from qlab.core.errors import QlabError
 from qlab.core.litert import interpreter, values
 from qlab.core.tf import tf
-from qlab.detector import noise, quantize, speed
+from qlab.detector import noise, quantize
 from qlab.detector.detect import Detector
 
 DECONV = "TRANSPOSE_CONV"
@@ -105,23 +105,6 @@ def test_what_adds_noise_by_itself_stays_float_and_what_noise_reached_does_not(t
     reads_decoding = [*tiny.decoding, *tflite_graph.ends(tiny.float_file)]
     relus = {o.outputs[0] for o in tiny.operators if o.kind == "RELU"}
     assert set(floats) == {*reads_decoding, tiny.alone["operator"][0], *relus}
-
-
-def test_every_operator_runs_alone_and_computes_the_same(tiny):
-    file = tiny.files["int8_static"]
-    operators, content = tflite_graph.operators(file), file.read_bytes()
-    spent = speed.time_operators(file, 1, True, repeats=2)
-    assert set(spent["kind"]) == {o.kind for o in operators} and (spent["ms"] > 0).all()
-    [(index, name)] = [(i, o.outputs[0]) for i, o in enumerate(operators) if o.kind == DECONV]
-    kept = interpreter(content, 1, keep=True)
-    kept.set_tensor(kept.get_input_details()[0]["index"], tiny.samples[0]["input_tensor"])
-    kept.invoke()
-    held = {t["name"]: t["index"] for t in kept.get_tensor_details()}
-    alone = interpreter(tflite_graph.single_operator(tflite_graph.read(file), index), 1)
-    entry, end = alone.get_input_details()[0], alone.get_output_details()[0]
-    alone.set_tensor(entry["index"], kept.get_tensor(held[entry["name"]]))
-    alone.invoke()
-    np.testing.assert_array_equal(alone.get_tensor(end["index"]), kept.get_tensor(held[name]))
 
 
 def test_a_file_is_what_its_name_says_or_is_refused(tiny):

@@ -40,6 +40,12 @@ def test_fused_and_quantized_is_what_tensorflow_computes(empty_home, kind, depth
     assert found["num_detections"] == [32]
 
 
+def test_classes_are_numbered_as_coco_numbers_them():
+    known = {0: 1, 11: 13, 25: 28, 40: 46, 60: 67, 61: 70, 62: 72, 79: 90}  # person to toothbrush
+    assert {i: tfjs.COCO_IDS[i] for i in known} == known
+    assert len(tfjs.COCO_IDS) == 80 and sorted({*tfjs.COCO_IDS}) == tfjs.COCO_IDS
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -27,10 +27,7 @@ def lively(model: keras.Model, rng) -> keras.Model:
 
 
 def toy(name: str, classes: int = 10, shape: tuple[int, int, int] = (32, 32, 3)) -> keras.Model:
-    """A network of TOYS: float32 0..255 [n, *shape] -> probabilities [n, classes].
-
-    The weighted layers are dense1, dense2 and output, or conv1, conv2, dense1 and output.
-    """
+    """A network of TOYS: float32 0..255 [n, *shape] -> probabilities [n, classes]."""
     inputs, (convolutions, dense) = keras.Input(shape, name="image"), TOYS[name]
     x = layers.Rescaling(1 / 255, name="rescale")(inputs)
     for number, width in enumerate(convolutions, 1):

@@ -22,7 +22,6 @@ def curve(
     noise: float = 0.002,
     seed: int = 0,
     where: str = "last",
-    bits: int = 8,
 ) -> pd.DataFrame:
     """A sweep over k, three seeds, whose mean loss is truth(k / N)."""
     rng = np.random.default_rng(seed)
@@ -30,7 +29,7 @@ def curve(
     ordered = sizes[::-1] if where == "last" else sizes
     share = np.concatenate([[0], np.cumsum(ordered)]) / sizes.sum()
     rows = [
-        (where, k, bits, s, share[k], truth(k / layers) + noise * rng.standard_normal(), noise,
+        (where, k, 8, s, share[k], truth(k / layers) + noise * rng.standard_normal(), noise,
          FLOAT_BYTES - SAVED_BYTES * share[k])
         for k in (range(layers + 1) if ks is None else ks)
         for s in range(3)
@@ -38,15 +37,13 @@ def curve(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def places(
-    depth: float, size: float = 0.0, layers: int = 12, noise: float = 0.001, seed: int = 0
-) -> pd.DataFrame:
-    """A sweep of all places where layers' losses add up.
+def places(depth: float, size: float = 0.0, noise: float = 0.001) -> pd.DataFrame:
+    """A sweep of all places of 12 layers whose losses add up.
 
     A layer alone costs `depth` more at the input than at the output, and `size` for each e-fold of
     parameters.
     """
-    rng = np.random.default_rng(seed)
+    layers, rng = 12, np.random.default_rng(0)
     counts = parameters(layers, spread=1.5)
     each = 0.005 + depth * np.linspace(1, 0, layers) + size * np.log(counts / counts.mean())
     chosen = {"first": lambda k: range(k), "last": lambda k: range(layers - k, layers),

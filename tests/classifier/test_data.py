@@ -68,8 +68,10 @@ def test_bad_parameters(home, given, sentence):
 
 
 def test_a_folder_of_ones_own_where_training_never_meets_test(home, tmp_path):
-    """Two classes, and one image of training is a test image too."""
-    counts = {"train/cat": 24, "train/dog": 24, "val/cat": 4, "val/dog": 4}
+    """Two classes, one of few images; one image of training is a test image too; val/ judges
+    beside test/."""
+    counts = {"train/cat": 8, "train/dog": 40, "val/cat": 4, "val/dog": 4}
+    counts |= {"test/cat": 3, "test/dog": 3}
     given = {"data": folders(tmp_path / "d", counts, 16)}
     (tmp_path / "d/train/cat/0.png").write_bytes((tmp_path / "d/val/cat/1.png").read_bytes())
     model = functional(L.Conv2D(4, 3), classes=2, shape=(16, 16, 3))
@@ -81,6 +83,7 @@ def test_a_folder_of_ones_own_where_training_never_meets_test(home, tmp_path):
     )
     assert (task.model, len(task.test)) == ("own", 8)
     assert (len(task.train), len(task.calibration)) == (36, 11)
+    assert len(set(task.calibration.labels)) == 2  # not the large class alone
     parts = [task.train, task.calibration, task.test]
     images = [image.tobytes() for part in parts for image in part.images]
     assert len(set(images)) == len(images)
@@ -93,57 +96,38 @@ def test_a_folder_of_ones_own_where_training_never_meets_test(home, tmp_path):
         bench(model, tmp_path, **given)
 
 
-def test_val_judges_beside_test_and_any_part_of_an_uneven_folder_has_all_classes(home, tmp_path):
-    counts = {f"train/c{i}": 400 if i == 9 else 8 for i in range(10)}
-    counts |= {f"{part}/c{i}": n for part, n in (("val", 2), ("test", 3)) for i in range(10)}
-    task = prepare(Parameters(profile="smoke", data=folders(tmp_path / "d", counts)))
-    assert len(task.test) == 20 and "The images of val/ judge." in task.notes
-    assert len(set(task.calibration.labels)) > 1  # not the large class alone
-
-
-@pytest.mark.slow
-def test_a_sequential_model_with_max_pooling_that_answers_with_logits(home, tmp_path):
-    body = [L.Rescaling(1 / 255), L.Conv2D(8, 3, activation="relu", name="one"), L.MaxPooling2D()]
-    body += [L.Conv2D(8, 3, activation="relu", name="two"), L.MaxPooling2D(), L.Flatten()]
-    keras.utils.set_random_seed(0)
-    made = bench(keras.Sequential([L.Input((32, 32, 3)), *body, L.Dense(10, name="d")]), tmp_path)
-    assert made.layers == ["one", "two", "d"] and made.logits
-    for method in ("ptq", "qat"):  # integers through the pooling, or an error
-        for k in (1, 2, 3):
-            found = points.answer(Point(method, "last", k), made, 2)
-            assert found.probabilities["tflite"].sum(1) == pytest.approx(1, abs=0.02)
-
-
-def test_layers_that_are_not_counted_are_told(home, tmp_path):
-    made = bench(functional(L.SeparableConv2D(8, 3, name="apart")), tmp_path)
-    assert made.layers == ["d"]
-    told = "left float, because tfmot does not know them: apart (SeparableConv2D)"
-    assert told in made.task.notes[0]
-
-
 def test_a_model_inside_a_model_is_refused(home, tmp_path):
     inner = keras.Sequential([L.Conv2D(8, 3)], name="backbone")
     with pytest.raises(QlabError, match="'backbone' is a model of its own.*input_tensor"):
         bench(functional(inner), tmp_path)
 
 
-def test_softmax_is_found_by_what_comes_out(home, tmp_path):
+def test_softmax_is_found_by_what_comes_out_and_layers_left_float_are_told(home, tmp_path):
     x = inputs = L.Input((32, 32, 3))
-    x = L.Dense(10, name="d")(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x)))
-    x = L.Activation("linear", dtype="float32")(L.Softmax()(x))
-    assert not bench(keras.Model(inputs, x), tmp_path).logits
+    x = L.GlobalAveragePooling2D()(L.SeparableConv2D(4, 3, name="apart")(x))
+    x = L.Softmax()(L.Dense(10, name="d")(x))
+    made = bench(keras.Model(inputs, L.Activation("linear", dtype="float32")(x)), tmp_path)
+    assert not made.logits and made.layers == ["d"]
+    told = "left float, because tfmot does not know them: apart (SeparableConv2D)"
+    assert told in made.task.notes[0]
 
 
 @pytest.mark.slow
-def test_grey_images_of_another_shape_run_to_the_end(home, tmp_path):
-    body = L.Conv2D(4, 3, name="c"), L.AveragePooling2D(2), L.Conv2D(4, 3, name="e")
+def test_a_sequential_model_of_grey_images_that_answers_with_logits(home, tmp_path):
     counts = {f"{part}/c{i}": 24 for part in ("train", "val") for i in range(3)}
     given = {"data": folders(tmp_path / "d", counts), "limit": 0}
-    made = bench(functional(*body, classes=3, shape=(24, 40, 1)), tmp_path, **given)
-    task = made.task
-    assert task.train.images.shape[1:] == (24, 40, 1) and "turned to grey" in task.notes[-1]
-    found = points.made([Point("ptq", "last", 3), Point("qat", "last", 2)], task, 2)
-    assert not any(answer.failed for answer in found.values())
+    body = [L.Rescaling(1 / 255), L.Conv2D(8, 3, activation="relu", name="one"), L.MaxPooling2D()]
+    body += [L.Conv2D(8, 3, name="two"), L.AveragePooling2D(), L.MaxPooling2D(), L.Flatten()]
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([L.Input((24, 40, 1)), *body, L.Dense(3, name="d")])
+    made = bench(model, tmp_path, **given)
+    assert made.layers == ["one", "two", "d"] and made.logits
+    task, shape = made.task, (24, 40, 1)
+    assert task.train.images.shape[1:] == shape and "turned to grey" in task.notes[-1]
+    chosen = [Point(method, "last", k) for method in ("ptq", "qat") for k in (1, 2, 3)]
+    found = points.made(chosen, task, 2)  # integers through the poolings, or an error
+    for answer in found.values():
+        assert answer.probabilities["tflite"].sum(1) == pytest.approx(1, abs=0.02)
     assert len(measure.worse_answers(task, made, found, 2)) == 12
 
 

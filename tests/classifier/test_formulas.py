@@ -2,13 +2,15 @@
 
 from types import SimpleNamespace as Given
 
+import committed
 import numpy as np
 import pandas as pd
 import pytest
 import qat_world
 import shown
+from test_prose import DEEP, TINY
 
-from qlab.classifier import formulas, measure, sweep
+from qlab.classifier import formulas, measure, places, sweep
 from qlab.core import records
 
 FEW = [1, 2, 4, 7, 10]  # of 10 layers
@@ -69,21 +71,6 @@ def test_a_curve_that_misses_is_said_and_one_that_fits_is_not():
     lines = (qat_world.curve(lambda x: 0.03 * x, 20, noise=1e-3, seed=seed) for seed in range(40))
     lacks = list(map(lack, lines))
     assert 0.3 < np.mean(lacks) < 0.7 and np.mean(np.array(lacks) < 0.05) <= 0.15
-    told = formulas.loss_formulas(hill[hill["k"] > 0], 20)["last"]
-    assert told.lack < 0.05 and told.left_out > 0.001
-
-
-def test_whole_values_of_k_are_left_out():
-    """Each k has its own level, its seeds agree: only a fold that splits them sees a pattern."""
-    levels = np.random.default_rng(0).normal(0.03, 0.01, 11)
-    points = qat_world.curve(lambda x: levels[round(10 * x)], 10, FEW, noise=1e-5)
-    assert formulas.cross_validated(formulas.loss_data(points, 10))[1] > 0.005
-
-
-def test_a_form_too_rich_for_a_fold_does_not_run():
-    three = qat_world.curve(lambda x: 0.02 * x**4, 10, [1, 4, 10])
-    form, _ = formulas.cross_validated(formulas.loss_data(three, 10))
-    assert form in (formulas.NONE, formulas.PROPORTIONAL)
 
 
 def test_points_without_flips_do_not_outweigh_all_others():
@@ -91,24 +78,19 @@ def test_points_without_flips_do_not_outweigh_all_others():
     points.loc[0, "loss_se"] = 0.0
     weights = formulas.loss_data(points, 20).sigma ** -2.0
     assert weights.max() <= 4 * weights.mean() * 1.1
-    exact = points.assign(loss_se=0.0, loss=0.02 * points["k"] / 20)
-    found = formulas.loss_formulas(exact, 20)["last"]
-    assert found.coefficients["b"].value == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("moved", [0.0, 0.05])
-def test_how_a_formula_predicts_what_it_has_not_seen_is_a_record(moved):
-    """In cells of the notebook: the interval holds 0 where what was left out lies in the band."""
-    points = both(lambda x: 0.02 * x, lambda x: 0.02 * x).assign(method="qat")
-    points["loss"] += moved * (points["k"] == 8)
-    scope = {"places": Given(points_table=lambda table: points), "count": 10, "found": []}
-    scope |= {"task": Given(model="m", dataset="d"), "qat_sweep": sweep, "measure": measure}
-    scope |= {"records": records, "pd": pd}
+@pytest.mark.parametrize(("place", "layers"), [("small", 22), (TINY, 10), (DEEP, 34)])
+def test_the_committed_formulas_come_from_the_committed_points(place, layers):
+    """In cells of the notebook: how a formula fits, and predicts what it has not seen."""
+    table = committed.table(sweep.EXPERIMENT, place)
+    points = places.points_table(table)
+    scope = {"places": Given(points_table=lambda _: points), "count": layers, "found": []}
+    scope |= {"task": Given(model=table["model"].iloc[0], dataset=table["dataset"].iloc[0])}
+    scope |= {"qat_sweep": sweep, "measure": measure, "records": records, "pd": pd}
     found = shown.run("03_", "def held_out", "found += measure.formula_records", **scope).found
-    table = records.check(records.as_table(found), "test")
-    rows = records.pick(table, "formula_left_out_error")
-    assert sorted(rows["where"]) == ["first", "last"] and set(rows["k"]) == {8}
-    assert (rows["value"] - 100 * moved).abs().max() < 0.5 and (rows["n"] == 3).all()
-    assert ((rows["ci_low"] < 0) & (rows["ci_high"] > 0)).tolist() == [not moved] * 2
-    fits = records.pick(table, "formula_fits")
-    assert len(fits) == 2 and ((fits["value"] > 0.01) == (not moved)).all()
+    made = records.check(records.as_table(found), "test")
+    both = made.merge(table, on=records.KEY, suffixes=("", "_kept"))
+    assert len(both) == len(made) == table["metric"].str.startswith("formula_").sum() > 0
+    for column in ("value", "ci_low", "ci_high", "n"):
+        np.testing.assert_allclose(both[column], both[f"{column}_kept"], rtol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 
 from qlab.classifier import measure, points
 from qlab.classifier.fine_tune import Settings
-from qlab.classifier.points import FLOAT, Answer, Point
+from qlab.classifier.points import Answer, Point
 from qlab.core import records, stats
 
 N = 400
@@ -86,16 +86,6 @@ def test_what_failed_is_a_record_of_that_alone():
     gone = POINTS[(POINTS["variant"] == "qat_w8a8_last4") & (POINTS["seed"] == 1)]
     assert gone[["metric", "value"]].to_numpy().tolist() == [["failed", 1]]
     assert not {"qat_w8a8_last3", "qat_w8a8_last4"} & set(SEEDS["variant"])  # a seed is missing
-
-
-def test_worse_images_are_judged_over_seeds_too():
-    whole = {FLOAT: PARENT, **ANSWERS}
-    shown = {p: a.probabilities["tflite"] for p, a in whole.items() if not a.failed}
-    table = records.as_table(measure.robustness_records(TASK, {("blur", 1): shown}))
-    records.check(table, "test")
-    rows = table[table["metric"] == "accuracy_difference_over_seeds"].set_index("variant")
-    assert rows.loc["qat_w4a8_last2", "value"] == pytest.approx(-20 / N)
-    assert rows.loc["qat_w4a8_last2", "condition"] == "blur"
 
 
 def test_a_point_that_cannot_be_made_is_told_and_the_others_are_there(monkeypatch, caplog):

@@ -70,14 +70,6 @@ def test_code_is_refused_by_the_layers_name(model, tmp_path, layer, said):
         classifier.load(described(tmp_path / "a.h5", config))
 
 
-def test_lambda_in_a_saved_model_never_runs(tmp_path):
-    inputs = keras.Input((4, 4, 3))
-    x = layers.Lambda(lambda t: tf.reduce_mean(t, (1, 2)), name="mean")(inputs)
-    keras.Model(inputs, layers.Dense(2)(x)).save(tmp_path / "model")
-    with pytest.raises(QlabError, match="the layer 'mean' is a Lambda"):
-        classifier.load(tmp_path / "model")
-
-
 def test_other_formats_say_what_they_are(model, tmp_path):
     with zipfile.ZipFile(tmp_path / "new.keras", "w") as archive:
         archive.writestr("metadata.json", '{"keras_version": "3.15.1"}')

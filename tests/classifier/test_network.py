@@ -1,15 +1,10 @@
-"""Two real workers send what the formula says; a worker that fails is told of."""
+"""Two real workers send what the formula says."""
 
 import numpy as np
 import pytest
 
 from qlab.classifier import export, network
 from qlab.classifier.model import keras
-from qlab.core.errors import QlabError
-
-needs_namespace = pytest.mark.skipif(
-    not network.possible(), reason="this machine lets nobody make a network namespace"
-)
 
 
 def test_bytes_are_those_of_a_hand_count():
@@ -21,9 +16,7 @@ def test_bytes_are_those_of_a_hand_count():
     conv, depthwise = 3 * 3 * 3 * 5, 3 * 3 * 5 * 2
     for layers, bits, expected in [
         (["conv"], 32, 4 * (conv + 5)),
-        (["conv"], 8, conv + 4 * 5 + 4 * 5),
         (["conv"], 4, 68 + 4 * 5 + 4 * 5),  # 135 halves
-        (["norm"], 4, 4 * 4 * 5),
         (["depthwise"], 8, depthwise + 4 * 10 + 4 * 10),
         (["conv", "norm"], 8, conv + 4 * 5 + 4 * 5 + 4 * 4 * 5),
     ]:
@@ -33,7 +26,7 @@ def test_bytes_are_those_of_a_hand_count():
 
 
 @pytest.mark.slow
-@needs_namespace
+@pytest.mark.skipif(not network.possible(), reason="nobody may make a network namespace here")
 def test_two_workers_send_the_gradients_and_the_ranges(tmp_path):
     """A float model, and the same with its last layer fake-quantized."""
     body = [
@@ -54,10 +47,3 @@ def test_two_workers_send_the_gradients_and_the_ranges(tmp_path):
         assert sent["step_analytic_bytes"] == 2 * (gradients + ranges)
         assert len(sent["step_bytes"]) == network.STEPS
         assert 0 < np.median(sent["step_bytes"]) / sent["step_analytic_bytes"] - 1 < 0.1
-
-
-@pytest.mark.slow
-@needs_namespace
-def test_a_worker_that_fails_is_told_of(tmp_path):
-    with pytest.raises(QlabError, match=r"two workers failed. .*There is no model at .*none\.h5"):
-        network.measure(tmp_path / "none.h5", [()])

@@ -79,7 +79,5 @@ def test_intervals_come_from_the_kept_rows(home):
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["mini", "small"])
 def test_the_committed_intervals_come_from_the_committed_rows(profile):
-    if not items.path(sweep.EXPERIMENT, profile).is_file():
-        pytest.skip(f"needs the items of a run at {profile}")
     rows = items.read(sweep.EXPERIMENT, profile)
     assert compare(rows, records.read(sweep.EXPERIMENT, profile)) > 200

@@ -5,11 +5,10 @@ import pytest
 from networks import TOYS, build, lively, toy
 
 from qlab.classifier import export, partial_qat, quantizers
-from qlab.classifier.answers import runner, tflite_probabilities
+from qlab.classifier.answers import tflite_probabilities
 from qlab.classifier.partial_qat import keras
 from qlab.core.errors import QlabError
 from qlab.tflite import graph as tflite_graph
-from qlab.tflite.tf import tf
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
@@ -65,13 +64,6 @@ def test_the_file_holds_just_the_chosen_layers_in_integers(model, tmp_path, name
     assert [name for name in layers if types[name] == f"INT{bits}"] == chosen
 
 
-def test_the_layer_before_gets_an_output_quantizer_and_no_other(model):
-    table = quantizers.wrappers(partial_qat.quantized(model, ["dense"])).set_index("layer")
-    assert list(table.index[table["weights"]]) == ["dense"]
-    assert list(table.index[table["outputs"]]) == ["pool", "dense"]
-    assert list(table.index[table["wrapped"]]) == ["pool", "flatten", "dense"]
-
-
 def test_ranges_start_where_the_float_model_has_them(model, layers):
     wrapped = partial_qat.quantized(model, layers)
     quantizers.calibrate(wrapped, model, IMAGES, batch=4)
@@ -118,27 +110,6 @@ def test_ptq_leaves_a_layer_without_weights_float(float_file, layers, tmp_path):
         types = tflite_graph.tensor_types(file)
         pooled.append(next(types[output] for output in outputs if "pool" in output))
     assert pooled == ["INT8", "FLOAT32"]
-
-
-def test_ptq_follows_through_an_operator_of_several_outputs(tmp_path):
-    inputs = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
-    model = keras.Model(inputs, keras.layers.Add(name="add")(tf.split(x, 2, -1)))
-    file = tmp_path / "split.tflite"
-    file.write_bytes(export.convert(model))
-    [split] = [o for o in tflite_graph.operators(file) if o.kind == "SPLIT"]
-    file.write_bytes(export.ptq(file, ["conv"], 8, IMAGES[:, :8, :8]))
-    types = tflite_graph.tensor_types(file)
-    assert {types[name] for name in split.outputs} == {"INT8"} and len(split.outputs) == 2
-
-
-def test_widened_4_bit_weights_are_the_same_numbers(float_file, layers, tmp_path):
-    file = tmp_path / "four.tflite"
-    file.write_bytes(four := export.ptq(float_file, layers[-3:], 4, IMAGES))
-    export.check(file, layers, layers[-3:], 4)
-    eight = tflite_graph.widened(file)
-    assert "INT4" not in tflite_graph.tensor_types(eight).values()
-    assert np.array_equal(*(runner(content, 1, 8)(IMAGES) for content in (four, eight)))
 
 
 def test_files_of_4_bit_training_hold_4_bits_and_answer_as_the_graph(model, layers, tmp_path):

@@ -1,13 +1,12 @@
 """Times of fresh processes: what each is told, and what comes of several."""
 
 import json
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from qlab.classifier import answers, named, speed
+from qlab.classifier import named, speed
 from qlab.classifier.fine_tune import Settings
 from qlab.classifier.points import FLOAT, Answer, Point
 from qlab.core import records, timing
@@ -20,15 +19,6 @@ def test_a_fresh_process_times_steps_of_each_model():
     told |= {"settings": Settings(1, 4, frozen=True), "logits": False, "rounds": 2}
     [seconds] = timing.in_processes(speed.__name__, told, 1)
     assert np.shape(seconds) == (2, 2) and np.min(seconds) > 0
-
-
-def test_a_file_of_more_work_takes_longer_in_the_same_rounds(tmp_path, monkeypatch):
-    files = [tmp_path / "less", tmp_path / "more"]
-    for file, seconds in zip(files, ("0.001", "0.02"), strict=True):
-        file.write_text(seconds)
-    monkeypatch.setattr(answers, "runner", lambda said, *_: lambda _: time.sleep(float(said)))
-    one, two = speed.file_rounds([str(f) for f in files], [1, 32, 32, 3], 1, 3)
-    assert len(one) == len(two) == 3 and all(x < y for x, y in zip(one, two, strict=True))
 
 
 def test_several_processes_have_one_figure_each(tmp_path, monkeypatch):

@@ -43,18 +43,6 @@ def test_figures_are_pycocotools_where_an_image_is_seen_as_often_as_it_weighs(se
             assert mine == pytest.approx(theirs, abs=1e-12), name
 
 
-def test_undefined_figures_are_left_out_and_size_classes_can_be_skipped():
-    world, results = random_world(5)
-    for a in world.anns.values():
-        a["area"] = 500.0  # small, all of them
-    ids = sorted(world.imgs)
-    whole, overall = (
-        average_precision.judged(world, results, ids, 20, 0, alone).figures for alone in (0, 1)
-    )
-    assert "ap_small" in whole and not {"ap_medium", "ap_large"} & set(whole)
-    assert "ap_small" not in overall and overall.items() <= whole.items()
-
-
 def results_of(rows: pd.DataFrame) -> list[dict]:
     """Kept detections as entries of a COCO results file; where no box is kept, it is a point."""
     boxes = rows[average_precision.BOX].fillna(0).to_numpy(float) / average_precision.PIXEL

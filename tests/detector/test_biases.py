@@ -58,7 +58,7 @@ def off(content: bytes, file) -> dict[str, np.ndarray]:
     return {n: np.abs(np.stack(ours[n]) - np.stack(floats[n])) for n in names}
 
 
-def test_exactly_the_dead_filters_are_found(dead, tmp_path):
+def test_exactly_the_dead_filters_are_found(dead):
     file, made, _ = dead
     found = biases.cut_off(made, file)
     assert sorted(found["kind"]) == sorted(KINDS)
@@ -68,23 +68,18 @@ def test_exactly_the_dead_filters_are_found(dead, tmp_path):
     assert biases.cut_off(file, file).empty  # a float file has no integer biases
 
 
-def test_a_mended_channel_answers_again_and_the_others_as_before(dead):
-    file, made, _ = dead
+def test_a_mended_channel_answers_again_and_the_others_as_before(dead, tmp_path):
+    """A file whose biases fit is returned as it is."""
+    file, made, bits = dead
     content, step = made.read_bytes(), tflite_graph.tensor_scales(made)
-    cut, mended = (off(c, file) for c in (content, biases.mended(content, file)))
+    whole = biases.mended(content, file)
+    assert biases.mended(whole, file) is whole
+    cut, mended = (off(c, file) for c in (content, whole))
     assert len(cut) == len(KINDS)
     for name in cut:
         assert cut[name][..., 1].min() > 0.1, name
         assert mended[name][..., 1].max() <= step[name], name
         np.testing.assert_array_equal(mended[name][..., 0], cut[name][..., 0], name)
-
-
-def test_a_file_whose_biases_fit_is_returned_as_it_is(dead, tmp_path):
-    file, made, bits = dead
-    mended = biases.mended(made.read_bytes(), file)
-    assert biases.mended(mended, file) is mended
-    (tmp_path / "mended.tflite").write_bytes(mended)
-    assert biases.cut_off(tmp_path / "mended.tflite", file).empty
     usual = converted(tmp_path, layers(1.0))
     content = quantized(usual, bits)
     assert biases.mended(content, usual) is content
@@ -117,18 +112,8 @@ def test_what_a_mended_filter_no_longer_says_is_below_the_bound(bits, tmp_path):
         assert 0 == lost[0].max() < lost[1].sum() <= 2**14 * lost[1].size / biases.ROOM, name
 
 
-def joined(content: bytes) -> bytes:
-    """The same with one buffer for both biases, as a tool that removes copies leaves it."""
-    model = tflite_graph.read(content)
-    first, second = (o for o in model.subgraphs[0].operators if len(o.inputs) == 3)
-    tensors = model.subgraphs[0].tensors
-    assert first.inputs[1] == second.inputs[1]  # one tensor of weights
-    tensors[second.inputs[2]].buffer = tensors[first.inputs[2]].buffer
-    return tflite_graph.packed(model)
-
-
 @pytest.mark.parametrize("bits", [8, 16])
-def test_layers_that_share_weights_and_biases_are_mended_together(bits, tmp_path):
+def test_layers_that_share_weights_are_mended_each(bits, tmp_path):
     """Two layers with one filter, the second's input a hundredth."""
     tf.random.set_seed(0)
     weights = tf.random.uniform((3, 3, 2, 2), -0.2, 0.2) * tf.constant([1, 1e-9])
@@ -138,8 +123,7 @@ def test_layers_that_share_weights_and_biases_are_mended_together(bits, tmp_path
         return {k: tf.nn.conv2d(v, weights, 1, "SAME") + [1, 0.25] for k, v in pair.items()}
 
     file = converted(tmp_path, serve)
-    content = joined(quantized(file, bits))
-    mended = biases.mended(content, file)
+    mended = biases.mended(quantized(file, bits), file)
     found = off(mended, file)
     assert len(found) == 2
     for one in found.values():

@@ -21,22 +21,16 @@ def ap(table, variant: str) -> float:
 def test_float_scores_what_is_published_and_whole_graph_int8_collapses(real_data, home):
     """FastestDet on the 128 real images, calibrated on synthetic ones so that all 128 judge. Of
     int8 .057 was measured. (.024 while class ids such as 71.9 were cut to 71.)"""
-    calibration = mini_coco.kept("calibration", 32) / "calibration"
-    given = data.Parameters(
-        profile="smoke",  # of intervals by fewer resamples
-        model=str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model"),
-        **images(real_data),
-        calibration_images=str(calibration),
-        calibration_limit=32,
-        limit=128,
-        input_size=352,
-    )
+    synthetic = str(mini_coco.kept("calibration", 32) / "calibration")
+    how = {"calibration_images": synthetic, "calibration_limit": 32, "limit": 128}
+    model = str(real_data / "detector" / "fastestdet_352_coco17" / "saved_model")
+    how |= {"profile": "smoke", "model": model, "input_size": 352}  # few resamples
+    given = data.Parameters(**how, **images(real_data))
     task = data.prepare(given)
     made = notebook01.run(task, *notebook01.TOOLS, "VARIANTS = ")
     found = measure.detect(task, made.files)
     table = accuracy(task, found)
-    assert ap(table, "fp32") == pytest.approx(0.160, abs=0.002)
-    assert ap(table, "fp16") == pytest.approx(0.160, abs=0.002)
+    assert [ap(table, v) for v in ("fp32", "fp16")] == pytest.approx([0.160] * 2, abs=0.002)
     assert ap(table, "int8_dynamic") == pytest.approx(0.158, abs=0.004)
     assert ap(table, "int8_static") < 0.4 * ap(table, "fp32")
     assert value(table, "int8_static", "ap_difference")["ci_high"] < -0.08

@@ -143,7 +143,7 @@ TASK = SimpleNamespace(
 )  # fmt: skip
 
 
-def variants(names, adapter=None):
+def variants(names):
     """As `build` makes them; at 2 bits by GPTQ."""
     how = {n: Library(None, 32) if n == "fp32" else Library("gptq", 2, 64) for n in names}
-    return {n: Variant(n, how[n], Path("f"), adapter) for n in names}
+    return {n: Variant(n, how[n], Path("f")) for n in names}

@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import committed
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_llama import TASK, N, scores, variants
+from tiny_llama import TASK, N, scores
 
 from qlab.core import items, records
 from qlab.language import build, lambada, measure, scoring, training
@@ -21,7 +22,9 @@ Q, COSTS = "gptq_w2_g64", ["train_seconds", "trained_parameters", "adapter_bytes
 def test_sides_are_compared_with_float_and_neighbours_with_each_other_on_the_same_passages():
     layers = {"attention": ["a", "b", "c"], "MLP": ["d"], "first": ["a"], "last": ["d"]}
     lost = {"attention": -3.0, "MLP": -1.5, "first": -1.0, "last": -4.0}  # before it is -1
-    built, right = variants(["fp32", Q]), np.arange(N) % 2  # rank 0 or 1
+    how = {"fp32": Library(None, 32), Q: Library("gptq", 2, 64)}
+    built = {name: build.Variant(name, one, Path()) for name, one in how.items()}
+    right = np.arange(N) % 2  # rank 0 or 1
     sided = {(Q, s): dataclasses.replace(built[Q], name=f"x {s}", layers=()) for s in layers}
     found = {"fp32": scores(right)}
     found |= {f"x {side}": scores(right + (side == "last"), p) for side, p in lost.items()}

@@ -13,21 +13,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from qlab.core import provenance
 from qlab.language import data
-from qlab.language.build import Variant
 from qlab.language.lambada import Encoded, Passage
-from qlab.language.quantized import Library
 from qlab.language.scoring import TOP, Scores
 
 SHAPE = {  # widths that can be packed
-    "vocab_size": 300,
-    "hidden_size": 64,
-    "intermediate_size": 192,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
+    "vocab_size": 300, "hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
     "tie_word_embeddings": True,
-}
+}  # fmt: skip
 _WINDOW = {"head_dim": 16, "sliding_window": 8}  # shorter than the passages
 _OWN = {  # what a family has beside SHAPE, under transformers' name for it
     "llama": {}, "qwen2": {}, "qwen3": {"head_dim": 32}, "mistral": _WINDOW,
@@ -141,9 +134,3 @@ TASK = SimpleNamespace(
     tokenizer=SimpleNamespace(decode=lambda ids: f" w{ids[0]}"),
     processor=lambda share="": provenance.device(share) if share else provenance.processor(),
 )  # fmt: skip
-
-
-def variants(names, adapter=None):
-    """As `build` makes them; at 2 bits by GPTQ."""
-    how = {n: Library(None, 32) if n == "fp32" else Library("gptq", 2, 64) for n in names}
-    return {n: Variant(n, how[n], Path("f"), adapter) for n in names}

@@ -75,12 +75,8 @@ def test_the_data_folder_is_searched(own, tmp_path, monkeypatch):
         assert prepare("full", model=name).folder == data / "llm" / "small"
 
 
-NAMES = {"full": "meta-llama/Llama-3.2-3B", "small": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-
-
-@pytest.mark.parametrize("profile", NAMES)
-def test_real_profiles_download_small_files_then_weights(own, tmp_path, monkeypatch, profile):
-    asked, model = [], NAMES[profile]
+def test_a_real_profile_downloads_small_files_then_weights(own, tmp_path, monkeypatch):
+    asked, model = [], "HuggingFaceTB/SmolLM2-135M-Instruct"
 
     def download(name, weights=True):
         asked.append((name, weights))
@@ -88,11 +84,11 @@ def test_real_profiles_download_small_files_then_weights(own, tmp_path, monkeypa
 
     monkeypatch.setattr(hub, "model", download)
     monkeypatch.setattr(fetch, "fetch", lambda *_: tmp_path / "own.jsonl")
-    assert prepare(profile).model == model.rsplit("/", 1)[1]
+    assert prepare("small").model == "SmolLM2-135M-Instruct"
     assert asked == [(model, False), (model, True)]
     memory(monkeypatch, 10**4)
     with pytest.raises(QlabError, match="The CPU needs"):
-        prepare(profile, model="someone/else")
+        prepare("small", model="someone/else")
     assert asked[2:] == [("someone/else", False)]  # no gigabytes for a machine too small for them
 
 

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import tiny_llama
 import torch
-from tiny_llama import FAMILIES
+from tiny_llama import FAMILIES, PASSAGES
 from torch.nn.functional import nll_loss
 
 from qlab.language import decoder, gptq, scoring, speed, streaming
 from qlab.language.checkpoint import INDEX
 
-PASSAGES = tiny_llama.PASSAGES
 FOUR = {"load_in_4bit": True}
 TWICE = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
 
@@ -105,11 +104,10 @@ def test_names_in_the_file_may_lack_the_trunks(family, tmp_path, made):
     tiny_llama.save(FAMILIES["gpt2"], tmp_path)
     tensors = {n.removeprefix("transformer."): t for n, t in tiny_llama.stored(family).items()}
     tiny_llama.rewrite(tmp_path, tensors)
-    expected = tiny_llama.logits(streaming.load_dense(family))
-    assert torch.equal(tiny_llama.logits(streaming.load_dense(tmp_path)), expected)
-    method = gptq.RoundToNearest(4, 32)
-    found, expected = (streaming.load_dense(made(method, of=f)) for f in (tmp_path, family))
-    assert torch.equal(tiny_llama.logits(found), tiny_llama.logits(expected))
+    packed = (made(gptq.RoundToNearest(4, 32), of=folder) for folder in (tmp_path, family))
+    for found, expected in ((tmp_path, family), packed):
+        ours, theirs = map(streaming.load_dense, (found, expected))
+        assert torch.equal(tiny_llama.logits(ours), tiny_llama.logits(theirs))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3_text"])

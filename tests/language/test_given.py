@@ -21,9 +21,6 @@ def prepare(home, tmp_path):
     return partial(tiny_llama.prepare, passages=tiny_llama.jsonl(tmp_path / "own.jsonl", texts))
 
 
-# GGUF
-
-
 def turned(name: str, weight: np.ndarray) -> np.ndarray:
     """Queries' and keys' rows as llama.cpp orders them: what rotates together side by side."""
     heads = {"attn_q.weight": 4, "attn_k.weight": 2}.get(name.split(".", 2)[-1])
@@ -99,9 +96,6 @@ def test_a_published_gguf_file(home, real_data):
     assert (folder.parent / checkpoint.KINDS).read_text() == "Q4_1, F32, Q8_0"
 
 
-# Quantized already
-
-
 def test_a_gptq_folder_is_measured_as_it_is(prepare, source, made, tmp_path):
     folder = made(Gptq(4, 32))
     alone, beside = (prepare(model=str(folder), parent=named) for named in ("", str(source)))
@@ -123,15 +117,6 @@ def test_a_gptq_folder_is_measured_as_it_is(prepare, source, made, tmp_path):
     for wrong in (folder, tmp_path / "narrow"):
         with pytest.raises(QlabError, match="is quantized itself, or its layers are not those"):
             prepare(model=str(folder), parent=str(wrong))
-
-
-def test_autorounds_own_folder_in_gptqs_format_is_read(made):
-    folder = made(RoundToNearest(4, 32))
-    expected = tiny_llama.logits(streaming.load_dense(folder))
-    its = {"quant_method": "auto-round", "bits": 4, "group_size": 32, "sym": True}
-    its["packing_format"] = "auto_round:auto_gptq"
-    tiny_llama.edit(folder / "config.json", quantization_config=its)
-    assert torch.equal(tiny_llama.logits(streaming.load_dense(folder)), expected)
 
 
 def test_columns_in_another_order_are_read_dense_and_not_multiplied(made):
@@ -179,7 +164,7 @@ def test_awq_is_read_as_dense_weights(prepare, source, tmp_path):
         streaming.load_packed(task.as_is)
 
 
-def test_formats_that_are_not_read_are_refused(source, tmp_path):
+def test_formats_that_are_not_read_are_refused_and_autorounds_own_is(source, tmp_path):
     four = {"bits": 4, "group_size": 64}
     for settings in (
         {"quant_method": "hqq"},
@@ -190,3 +175,7 @@ def test_formats_that_are_not_read_are_refused(source, tmp_path):
         streaming.write_beside(source, tmp_path, settings)
         with pytest.raises(QlabError, match="not read"):
             streaming.stored(tmp_path)
+    its = {"quant_method": "auto-round", "packing_format": "auto_round:auto_gptq", **four}
+    streaming.write_beside(source, tmp_path, its)
+    found = streaming.stored(tmp_path)
+    assert isinstance(found, RoundToNearest) and found.settings() == {"kind": "autoround", **four}

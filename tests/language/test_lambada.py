@@ -47,11 +47,6 @@ def harness_pair(text: str, tokenizer) -> tuple[list[int], list[int]]:
     return beginning, whole[len(beginning) :]
 
 
-def read(folder, *lines: str):
-    (folder / "test.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    return lambada.read(folder / "test.jsonl")
-
-
 @pytest.mark.parametrize("bos", [True, False])
 def test_tokens_are_the_harness_tokens(bos):
     chosen = tokenizer(bos)
@@ -83,8 +78,9 @@ def test_a_byte_order_mark_windows_line_ends_and_white_space_after_the_word(tmp_
 @pytest.mark.parametrize("line", ['{"text": "a b"', '{"text": 7}', '["a b"]', '{"text": "alone"}'])
 def test_a_line_that_is_no_passage_is_named(tmp_path, line):
     wrong = "a passage needs a context, a space and" if "alone" in line else "expected .*Error"
+    (tmp_path / "w.jsonl").write_text(f'{{"text": "a b"}}\n{line}')
     with pytest.raises(QlabError, match=f"line 2: {wrong}"):
-        read(tmp_path, '{"text": "a b"}', line)
+        lambada.read(tmp_path / "w.jsonl")
 
 
 def test_a_word_that_the_tokenizer_merges_with_its_context_is_refused():

@@ -51,24 +51,9 @@ def test_the_error_is_that_of_the_outputs_of_the_float_models_layer(source, made
         assert row.value == pytest.approx(float(expected), rel=1e-3)
 
 
-def test_no_output_changes_but_every_scaled_weight_does_and_the_seed_takes_it_back(tmp_path):
+def test_kurtosis_is_the_mean_over_layers_and_more_where_channels_are_spread(tmp_path):
     model = tiny_llama.write(tmp_path)
-    before, weights = tiny_llama.logits(model), {n: p.clone() for n, p in model.named_parameters()}
     outliers.spread(model, seed=3, strength=0.7)
-    assert torch.allclose(tiny_llama.logits(model), before, rtol=1e-4, atol=1e-4)
-    unchanged = [n for n, p in model.named_parameters() if torch.equal(p, weights[n])]
-    assert unchanged == ["model.embed_tokens.weight", "model.norm.weight"]
-    outliers.spread(model, 3, -0.7)
-    name = "model.layers.1.mlp.down_proj.weight"
-    assert torch.allclose(model.get_parameter(name), weights[name], rtol=1e-5)
-
-
-@pytest.mark.parametrize(("strength", "more"), [(0.0, 0), (0.7, 1)])
-def test_kurtosis_is_the_mean_over_layers_and_more_where_channels_are_spread(
-    tmp_path, strength, more
-):
-    model = tiny_llama.write(tmp_path)
-    outliers.spread(model, 3, strength)
     model.save_pretrained(tmp_path)
     entered, of = inputs(streaming.load_dense(tmp_path)), model.get_submodule
     parts = ((of(name).weight.detach() for name in entered), entered.values())
@@ -76,7 +61,7 @@ def test_kurtosis_is_the_mean_over_layers_and_more_where_channels_are_spread(
     made = measure.kurtosis_records(task(tmp_path), build.Variant("v", Library(None, 32), ""))
     assert [(r.part, r.n) for r in made] == [("weights", 14), ("inputs", 14)]
     assert [r.value for r in made] == pytest.approx(expected, rel=1e-3)
-    assert made[0].value > more
+    assert made[0].value > 1
 
 
 def test_parts_add_up_to_the_files(made):

@@ -1,7 +1,7 @@
 """What experiment `llama_gptq` records, and its intervals, computed again from items."""
 
 import dataclasses
-import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,78 +9,22 @@ import committed
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_llama import TASK, N, scores, variants
+from tiny_llama import TASK, N, scores
 
 from qlab.core import items, records
-from qlab.language import build, lambada, measure, plots, scoring
+from qlab.language import build, lambada, measure, scoring, training
 from qlab.language.quantized import Library
 from qlab.language.scoring import TOP, Metric
 
-Q, LORA = "gptq_w2_g64", "gptq_w2_g64_lora"
-
-
-def value(table, variant, metric, k=None):
-    (row,) = records.pick(table, metric, variant=variant, k=k).to_dict("records")
-    return row
-
-
-def test_flips_add_up_and_what_is_derived_follows():
-    """In the committed records, which the committed items give (below)."""
-    table = plots.whole(committed.table("llama_gptq", "mini"))
-    compared = records.pick(table, "flips_lost")
-    assert len(compared) > 10 and "fp32" not in set(compared["variant"])
-    for variant, n in zip(compared["variant"], compared["n"], strict=True):
-
-        def of(metric, k=None, variant=variant):
-            return value(table, variant, metric, k)["value"]
-
-        changes = {k: of("top_first_token_difference", k) for k in scoring.TOPS}
-        assert changes[5] == pytest.approx((of("flips_gained") - of("flips_lost")) / n)
-        assert of("gap_growth_k1_k10") == pytest.approx(changes[1] - changes[10])
-        for k, change in changes.items():
-            before = of("top_first_token", k, "fp32")
-            assert change == pytest.approx(of("top_first_token", k) - before)
-        loss = of("log_likelihood") - of("log_likelihood", variant="fp32")
-        assert of("log_likelihood_difference") == pytest.approx(loss)
-        assert of("perplexity") == pytest.approx(np.exp(-of("log_likelihood")))
-
-
-def test_recovery_is_a_share_of_what_was_lost(tmp_path):
-    whole, broken = np.zeros(N, int), np.where(np.arange(N) < 100, 9, 0)
-    half = np.where(np.arange(N) < 50, 9, 0)
-    built = variants(["fp32", Q]) | variants([LORA], tmp_path / "adapter")
-    cost = {"train_seconds": 3.5, "trained_parameters": 10, "adapter_bytes": 40}
-    (tmp_path / "adapter").mkdir()
-    (tmp_path / "adapter" / "cost.json").write_text(json.dumps(cost))
-
-    def recovered(*ranks):
-        found = dict(zip(built, map(scores, ranks), strict=True))
-        rows = scoring.table(TASK, found)
-        return records.as_table(measure.recovery_records(TASK, built, rows, 0))
-
-    table = recovered(whole, broken, half)
-    share = value(table, LORA, "recovered_share")
-    assert share["value"] == pytest.approx(0.5) and share["ci_low"] < 0.5 < share["ci_high"]
-    assert value(table, LORA, "recovery_difference")["value"] == pytest.approx(0.25)
-    seconds = value(table, LORA, "train_seconds")
-    assert (
-        seconds["value"] == 3.5
-        and seconds["clock"]
-        and seconds["method"] == "gptq_lora"
-        and seconds["bits"] == 2
-    )
-    assert records.pick(recovered(whole, whole, whole), "recovered_share").empty  # none was lost
-    # Float with an adapter knows more than float: what is still lost is told of it.
-    built |= variants(["fp32_lora"], tmp_path / "adapter")
-    table = recovered(broken, broken, half, np.where(np.arange(N) < 25, 9, 0))
-    assert value(table, LORA, "trained_alike_difference")["value"] == pytest.approx(-0.125)
-    assert records.pick(table, "trained_alike_difference", variant="fp32_lora").empty
+Q, COSTS = "gptq_w2_g64", ["train_seconds", "trained_parameters", "adapter_bytes"]
 
 
 def test_sides_are_compared_with_float_and_neighbours_with_each_other_on_the_same_passages():
     layers = {"attention": ["a", "b", "c"], "MLP": ["d"], "first": ["a"], "last": ["d"]}
     lost = {"attention": -3.0, "MLP": -1.5, "first": -1.0, "last": -4.0}  # before it is -1
-    built, right = variants(["fp32", Q]), np.arange(N) % 2  # rank 0 or 1
+    how = {"fp32": Library(None, 32), Q: Library("gptq", 2, 64)}
+    built = {name: build.Variant(name, one, Path()) for name, one in how.items()}
+    right = np.arange(N) % 2  # rank 0 or 1
     sided = {(Q, s): dataclasses.replace(built[Q], name=f"x {s}", layers=()) for s in layers}
     found = {"fp32": scores(right)}
     found |= {f"x {side}": scores(right + (side == "last"), p) for side, p in lost.items()}
@@ -118,24 +62,28 @@ def test_hits_are_ranks_below_k_and_each_reading_has_its_own():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["mini", "small"])
-def test_the_committed_intervals_are_those_of_the_committed_items(profile):
-    told = committed.table("llama_gptq", profile)
+def test_the_committed_intervals_are_those_of_the_committed_items(profile, tmp_path):
+    told, built = committed.table("llama_gptq", profile), {}
     heads = told.drop_duplicates("variant")[["variant", "method", "bits", "group_size"]]
-    variants = {
-        name: build.Variant(name, Library(*(None if pd.isna(x) else x for x in about)), Path())
-        for name, *about in heads.itertuples(index=False)
-    }
+    heads = heads.astype(object).where(heads.notna(), None)
+    for name, method, *about in heads.itertuples(index=False):
+        (folder := tmp_path / name).mkdir()
+        cost = records.pick(told, COSTS, variant=name).set_index("metric")["value"]
+        cost.to_json(folder / training.COST)
+        how = Library(re.sub("_?lora", "", method or "") or None, *about)
+        built[name] = build.Variant(name, how, folder, folder if name.endswith("_lora") else None)
     made = []
     for (model, dataset), rows in items.read("llama_gptq", profile).groupby(["model", "dataset"]):
-        task = SimpleNamespace(model=model, dataset=dataset)
+        task = SimpleNamespace(model=model, dataset=dataset, processor=lambda: "a")
         alone = rows["condition"] == scoring.LAST_SENTENCE
-        made += measure.judged_records(task, variants, rows[~alone], 0)
-        made += measure.last_sentence_records(task, variants, rows[alone])
+        made += measure.judged_records(task, built, rows[~alone], 0)
+        made += measure.last_sentence_records(task, built, rows[alone])
+        made += measure.recovery_records(task, built, rows[~alone], 0)
     found = records.as_table(made)
-    metrics = set(found["metric"])
-    assert {"perplexity", "gap_growth_k1_k10", "kl_divergence", *measure.FLIPS} <= metrics
+    metrics = {"perplexity", "gap_growth_k1_k10", "kl_divergence", *measure.FLIPS, *COSTS}
+    assert metrics | {"recovered_share", "trained_alike_difference"} <= set(found["metric"])
     found, told = (
-        records.pick(table, list(metrics), part=None)  # of parts of the layers no items are kept
+        records.pick(table, list(set(found["metric"])), part=None)  # of parts there are no items
         .drop(columns=["device", "parent"])
         .sort_values(records.KEY, ignore_index=True)
         for table in (records.check(found, "what was computed again"), told)

@@ -1,6 +1,7 @@
 """What is not finite, ties, divergence; wrong answers are of a kind, and can be read."""
 
 import copy
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,14 +14,8 @@ from qlab.language import checkpoint, scoring
 from qlab.language.lambada import Encoded, Passage
 
 
-def test_batches_hold_each_passage_once_and_little_padding():
-    lengths = np.random.default_rng(0).integers(20, 400, 5000).tolist()
-    found = scoring.batches(lengths, 4096)
-    assert sorted(i for b in found for i in b) == list(range(5000))
-    padded = [len(b) * max(lengths[i] for i in b) for b in found]
-    assert max(padded) <= 4096 and max(lengths) == lengths[found[0][0]]
-    assert sum(padded) < 1.01 * sum(lengths)
-    assert scoring.batches([10, 50], 20) == [[1], [0]]
+def test_batches_have_the_longest_first_and_at_most_so_many_tokens_with_padding():
+    assert scoring.batches([6, 50, 5, 11], 22) == [[1], [3, 0], [2]]
 
 
 def test_equally_probable_tokens_share_the_better_rank_and_the_first_is_greedy(tmp_path):
@@ -80,13 +75,11 @@ KINDS = {  # of a piece of the vocabulary
     "Ġ,": "punctuation or end",
     "Ġ": "punctuation or end",
     "<|end_of_text|>": "punctuation or end",
-    "</s>": "punctuation or end",
     "ven": "fragment",
     "ĠMar": "the right beginning",
     "ĠBo": "from the passage",
     "▁Bolas": "from the passage",
     "Ġthe": "function word",
-    "ĠHe": "function word",
     "Ġhouse": "another word",
 }
 PIECES = list(KINDS)
@@ -113,13 +106,9 @@ def test_an_id_that_the_tokenizer_has_no_word_for_is_an_end(tmp_path):
 
 
 def test_only_wrong_answers_are_sorted_by_kind():
-    first = np.array([[PIECES.index("ĠMar")] * 10, [PIECES.index("Ġthe")] * 10])
-    found = {
-        "fp32": tiny_llama.scores([0, 3], top_tokens=first),
-        "w2": tiny_llama.scores([9, 9], top_tokens=np.full((2, 10), PIECES.index("Ġ,"))),
-    }
-    table = scoring.kinds(found, [PASSAGE] * 2, WORDS).set_index(["variant", "kind"])
-    assert len(table) == 2 * len(scoring.KINDS)
-    assert table.loc[("fp32", "function word")].tolist() == [1, 1]
-    assert table.loc[("w2", "punctuation or end")].tolist() == [2, 2]
-    assert table["count"].sum() == 3
+    top = np.arange(len(KINDS))[:, None].repeat(scoring.TOP, axis=1)
+    found = {"w2": tiny_llama.scores([3, 0] + [3] * (len(KINDS) - 2), top_tokens=top)}
+    table = scoring.kinds(found, [PASSAGE] * len(KINDS), WORDS)
+    counts = Counter(kind for kind in KINDS.values()) - Counter(["punctuation or end"])
+    assert dict(zip(table["kind"], table["count"], strict=True)) == counts
+    assert set(table["wrong"]) == {len(KINDS) - 1}

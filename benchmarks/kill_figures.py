@@ -66,7 +66,7 @@ def main(profile: str = "smoke", kills: int = 20, seed: int = 0) -> None:
         table = compare.compare(*(compare.load(one, profile) for one in (reference, victim)))
         table = table[~table["clock"] | table["kind"].isin(["only in A", "only in B"])]
         if (table["kind"] != "equal").any():
-            found.append(compare.report(table, False, 50))
+            found.append(compare.report(table, 50))
         print(f"Kill {number} at {moment:.0f} of {seconds:.0f} s:", *(found or ["as if nothing"]))
         broken |= bool(found)
         shutil.rmtree(victim)

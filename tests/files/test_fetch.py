@@ -15,7 +15,7 @@ from huggingface_hub.utils import filter_repo_objects
 from qlab.core import paths
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.files import disk, fetch, hub
+from qlab.files import fetch, hub
 
 
 @pytest.fixture
@@ -68,21 +68,6 @@ def test_no_member_leaves_the_folder(server, tmp_path, climbs):
     with contextlib.suppress(tarfile.OutsideDestinationError):
         fetch.fetch(f"{address}/data.tar.gz", None, unpack=True)
     assert [p for p in tmp_path.rglob("escaped") if ".unpacked" not in str(p)] == []
-
-
-def test_the_disk_decides_and_what_kaggle_keeps_has_a_limit_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=30 * 10**9))
-    assert disk.free(paths.build() / "not" / "there" / "yet") == 30 * 10**9
-    disk.refuse(28 * 10**9, "It", "Take less")
-    with pytest.raises(QlabError, match="It will take about 29,000 MB in .*, where 30,000"):
-        disk.refuse(29 * 10**9, "It", "Take less")
-    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
-    monkeypatch.setenv("QLAB_KAGGLE", str(tmp_path))
-    home = tmp_path / "working" / "qlab"
-    home.mkdir(parents=True)
-    (home / "made").write_bytes(bytes(3000))
-    assert disk.free(home / "build") == disk.KAGGLE_LIMIT - 3000
-    assert disk.free(tmp_path / "temp") == 30 * 10**9
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from conftest import NOTEBOOKS, ROOT
 
 from qlab.core import cache, paths, secrets
 from qlab.core.errors import QlabError
-from qlab.files import disk
 
 HERE = ROOT / "workflow" / "kaggle"
 sys.path.append(str(HERE))
@@ -66,21 +65,21 @@ def test_what_the_table_names_is_found_however_it_is_mounted(kaggle, newer):
     assert [s.split()[1] for s in said] == list(table)
 
 
-@pytest.mark.parametrize("room", [True, False])
-def test_earlier_work_goes_on_and_is_not_made_again(kaggle, monkeypatch, room):
+@pytest.mark.parametrize("fits", [True, False])
+def test_earlier_work_goes_on_and_is_not_made_again(kaggle, monkeypatch, fits):
     earlier = kaggle / "input" / "notebooks" / "me" / "qlab-02" / "qlab"
     monkeypatch.setenv("QLAB_HOME", str(earlier))
     found = cache.artefact("toy", {"a": 1}, lambda f: file(f / "it" / "x", "old") and None)
     file(earlier / "data" / "results" / "mini" / "mine.csv", "old")
     for path in earlier.rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    monkeypatch.setattr(disk, "KAGGLE_LIMIT", disk.KAGGLE_LIMIT if room else 10)
+    monkeypatch.setattr(session, "OUTPUT", session.OUTPUT if fits else 10)
     own = file(kaggle / "working" / "qlab" / "data" / "results" / "mini" / "mine.csv", "own")
     said = "\n".join(session.prepare(ROOT))
-    assert ("what it made is copied" in said) == room != ("linked, for want of room" in said)
+    assert ("what it made is copied" in said) == fits != ("linked, for want of room" in said)
     never = {}  # a KeyError, if it were made again
     found = cache.artefact("toy", {"a": 1}, lambda _: never["made again"])
-    assert (found / "it" / "x").read_text() == "old" and (found / "it" / "x").is_symlink() != room
+    assert (found / "it" / "x").read_text() == "old" and (found / "it" / "x").is_symlink() != fits
     assert found.parent.stat().st_mode & 0o200 and own.read_text() == "own"  # it can be written to
 
 

@@ -1,6 +1,7 @@
 """Variants of the embedded Llama: what is refused before work, what is kept, what they score."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import shown
@@ -11,7 +12,6 @@ from tiny_llama import prepare
 
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.files import disk
 from qlab.language import build, data, decoder, outliers, scoring, streaming
 from qlab.language.gptq import Gptq, RoundToNearest
 from qlab.language.quantized import Library
@@ -37,7 +37,7 @@ def test_what_was_made_is_kept_and_what_does_not_fit_the_disk_is_refused(home, m
     with monkeypatch.context() as patch:
         patch.setattr(scoring, "score", None)
         patch.setattr(streaming, "quantize_folder", None)
-        patch.setattr(disk, "free", lambda _: 1000)
+        patch.setattr(build.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
         assert build.folders(task, TWO) == built  # what is there needs no room
         second = build.evaluate(task, built)
         with pytest.raises(QlabError, match=r"Quantizing llama_mini .* MB"):

@@ -1,4 +1,4 @@
-"""Two runs compared: what is equal, what differs, what got worse, what is not judged."""
+"""Two runs compared: what is equal, what differs, what is not judged."""
 
 import dataclasses
 
@@ -7,15 +7,14 @@ import pytest
 from qlab.core import records
 from qlab.core.records import Record
 from qlab.run import cli
-from qlab.run.compare import compare, passes
+from qlab.run.compare import compare
 
-RATIO, TIME = "latency_ratio", "latency_ms_p90"
+TIME = "latency_ms_p90"
 METRICS = {  # unit, clock, better
     "accuracy": ("1", False, 1),
     "size_bytes": ("byte", False, -1),
     "size_gzip_bytes": ("byte", False, -1),
     TIME: ("ms", True, -1),
-    RATIO: ("1", True, -1),
 }
 
 
@@ -34,28 +33,20 @@ def kind(a: Record, b: Record) -> str:
 SAID = [
     # Without a clock: floats to the tolerance, counts exactly, compressed bytes nearly.
     (one(value=0.9), one(value=0.9 + 1e-7), "equal"),
-    (one(value=0.9), one(value=0.9 - 1e-5), "regressed"),
-    (one(value=0.9, low=0.8, high=0.95), one(value=0.89, low=0.79, high=0.94), "different"),
-    (one("size_bytes", 10_000_000), one("size_bytes", 10_000_001), "regressed"),
+    (one(value=0.9), one(value=0.9 - 1e-5), "different"),
+    (one("size_bytes", 10_000_000), one("size_bytes", 10_000_001), "different"),
     (one("size_gzip_bytes", 290_006), one("size_gzip_bytes", 290_003), "equal"),
     (one(n=100), one(n=101), "different"),
     (one(low=0.8, high=1.0), one(), "different"),
     (one(device="A"), one(device="B"), "equal"),
-    # On a clock: by intervals; absolute times do not fail, nothing is said of two processors.
-    (one(TIME, 1), one(TIME, 9), "unjudged"),
-    (one(TIME, 1, 0, 2), one(TIME, 9, 8, 10), "drifted"),
-    (one(RATIO, 1, 0, 2), one(RATIO, 9, 8, 10), "regressed"),
-    (one(RATIO, 9, 8, 10), one(RATIO, 1, 0, 2), "improved"),
-    (one(RATIO, 1, 0, 2), one(RATIO, 3, 2, 4), "within"),  # ends meet
-    (one(RATIO, 1, 0, 2, device="A"), one(RATIO, 9, 8, 10, device="B"), "elsewhere"),
+    (one(TIME, 1), one(TIME, 9), "clock"),
+    (one(TIME, 1), one(TIME, 1, clock=False), "different"),
 ]
 
 
 @pytest.mark.parametrize(("a", "b", "expected"), SAID)
 def test_what_is_said_of_one_record(a, b, expected):
     assert kind(a, b) == expected
-    fine = expected in ("equal", "unjudged", "drifted", "within", "elsewhere", "improved")
-    assert passes(compare(records.as_table([a]), records.as_table([b]))) == fine
 
 
 def test_a_claims_verdict_is_compared_and_makes_no_other_record():
@@ -64,7 +55,7 @@ def test_a_claims_verdict_is_compared_and_makes_no_other_record():
     untested = dataclasses.replace(claim, metric="not_tested", model="none", dataset="none")
     assert [kind(claim, c) for c in (claim, other, untested)] == ["equal", *["different"] * 2]
     timed = dataclasses.replace(claim, clock=True)
-    assert kind(timed, dataclasses.replace(timed, metric="undecided")) == "unjudged"
+    assert kind(timed, dataclasses.replace(timed, metric="undecided")) == "clock"
 
 
 def test_the_command_says_it_of_clones_folders_and_files(tmp_path, capsys):
@@ -75,11 +66,11 @@ def test_the_command_says_it_of_clones_folders_and_files(tmp_path, capsys):
     records.write_to(b := tmp_path / "b.csv", records.as_table([sizes[0], *others]), {})
     a, clone, b = str(a), str(tmp_path / "clone"), str(b)
     assert cli.main(["compare", a, clone, "--profile", "smoke"]) == 0
-    assert capsys.readouterr().out.startswith("PASSED: 4 of 4 deterministic records are equal; ")
+    assert capsys.readouterr().out.startswith("PASSED: 4 of 4 deterministic records are equal.")
     assert cli.main(["compare", clone, b, "--profile", "smoke", "--rows", "2"]) == 1
     said = capsys.readouterr().out
-    assert said.startswith("FAILED: 1 of 4 deterministic records are equal; 3 of all 5 regressed.")
+    assert said.startswith("FAILED: 1 of 4 deterministic records are equal.")
     assert "1001" in said and "7777" in said and "... and 1 more (--rows)" in said
-    assert "only in A" in said and cli.main(["compare", b, a, "--regressions-only"]) == 0
+    assert "only in A" in said and cli.main(["compare", b, a]) == 1
     assert "only in B" in capsys.readouterr().out
     assert cli.main(["compare", a, b, "--tolerance", "1"]) == 2

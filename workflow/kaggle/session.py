@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LIMIT = 12 * 3600  # seconds of a session
+OUTPUT = 20 * 10**9  # bytes that a session may leave in /kaggle/working
 SPARE = 45 * 60  # seconds left for the piece of work that has begun, and for saving
 PARTS = ("data", "figures", "notebooks")  # of the project, needed in QLAB_HOME
 
@@ -63,7 +64,6 @@ def prepare(project: Path) -> Iterator[str]:
     from tqdm import tqdm
 
     from qlab.core import paths, progress
-    from qlab.files import disk
 
     kaggle = paths.kaggle()
     if kaggle is None:
@@ -74,9 +74,9 @@ def prepare(project: Path) -> Iterator[str]:
         copy(project / part, home / part)
     outputs = [p for n in (1, 3) for p in kaggle.glob("input/" + "*/" * n + "qlab/build")]
     for old in outputs:
-        room = 2 * disk.used(old.parent) <= disk.free(home)
-        copy(old.parent, home, shutil.copyfile if room else os.symlink)
-        how = "copied" if room else "linked, for want of room: attach it next time too"
+        fits = 2 * used(old.parent) <= room(kaggle / "working")
+        copy(old.parent, home, shutil.copyfile if fits else os.symlink)
+        how = "copied" if fits else "linked, for want of room: attach it next time too"
         yield f"Found the output of an earlier run in {old.parent}: what it made is {how}."
     if "QLAB_DATA" not in os.environ:
         os.environ["QLAB_DATA"] = str(kaggle / "temp" / "qlab-data")
@@ -93,7 +93,18 @@ def prepare(project: Path) -> Iterator[str]:
         os.environ["QLAB_STOP_AT"] = str(int(time.time() + LIMIT - SPARE))
     left = (progress.stop_at() - time.time()) / 3600
     yield f"No piece of work is begun after {left:.1f} hours from now (QLAB_STOP_AT)."
-    yield f"Results go to {home}, where {tqdm.format_sizeof(disk.free(home), 'B')} can be written."
+    left = tqdm.format_sizeof(room(kaggle / "working"), "B")
+    yield f"Results go to {home}, where {left} can be written."
+
+
+def room(working: Path) -> int:
+    """Bytes that can still be written to /kaggle/working, whose content has a limit of its own."""
+    return max(0, min(shutil.disk_usage(working).free, OUTPUT - used(working)))
+
+
+def used(folder: Path) -> int:
+    """Bytes of all files below a folder; a link counts with its own size, not its target's."""
+    return sum(p.lstat().st_size for p in folder.rglob("*") if p.is_symlink() or p.is_file())
 
 
 def online() -> bool:

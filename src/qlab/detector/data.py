@@ -22,10 +22,7 @@ from qlab.images.files import read_image
 EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}
 CALIBRATION = {"smoke": 16, "mini": 100, "small": 60, "full": 100}  # images per profile
 # Models of the profiles that use COCO's photos; records name them after these functions.
-PUBLISHED = {
-    "small": published.centernet_mobilenetv3_512,
-    "full": published.centernet_r50v2_512,
-}
+PUBLISHED = {"small": published.centernet_mobilenetv3_512, "full": published.centernet_r50v2_512}
 FULL_SIZE = 512  # pixels; the zoo's CenterNet takes any size and was scored at this one
 
 
@@ -114,6 +111,11 @@ def prepare(given: Parameters) -> Task:
         ids = ids[count:]
         told = f"the first {len(files)} images calibrate, the other {len(ids)} may evaluate"
         notes.append(f"No calibration_images given: {told}.")
+    if not files and folder.suffix != ".tflite":
+        raise QlabError(
+            "There is no image to calibrate on: name a folder of some by the parameter "
+            "'calibration_images', or give at least four to evaluate."
+        )
     # Some of train2017 calibrate, and are left out of the evaluation.
     ids = ids[: limit and limit + len(files) * (dataset == "coco_train2017") or None]
     found = coco_tools.image_paths(coco, ids, pictures)

@@ -4,11 +4,9 @@ The conversions themselves are in notebook 01, as calls of the libraries.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-
-import numpy as np
 
 from qlab.core import cache
 from qlab.core.errors import QlabError
@@ -62,13 +60,6 @@ def graph(folder: Path, size: tuple[int, int]):
     concrete = detect.get_concrete_function()
     concrete.model = model  # keeps the weights alive
     return concrete
-
-
-def calibration_samples(images: Iterable[np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """Calibration images (uint8 [*size, 3]) as inputs of the signature; QlabError: none."""
-    if samples := [{"input_tensor": image[None]} for image in images]:
-        return samples
-    raise QlabError("The calibration set is empty: give images with calibration_images.")
 
 
 def check(content: bytes, kind: str | None, floats: Collection[str] = ()) -> bytes:

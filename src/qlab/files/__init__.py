@@ -1,5 +1,5 @@
 """Models and data as files.
 
 `fetch` downloads, `hub` gets models of Hugging Face, `embedded` the project's own; `take` copies a
-variant for use elsewhere, `disk` knows what room there is.
+variant for use elsewhere.
 """

@@ -19,10 +19,9 @@ import pandas as pd
 import torch
 from peft import PeftModel
 
-from qlab.core import cache, processes
+from qlab.core import cache, paths, processes
 from qlab.core.errors import QlabError
 from qlab.core.progress import bar
-from qlab.files import disk
 from qlab.files.take import along, card
 from qlab.language import checkpoint, decoder, lambada, scoring, streaming, training
 from qlab.language.data import Task
@@ -90,7 +89,13 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
     missing = [n for n in making if not cache.address("decoder", made_by[n]).is_dir()]
     left = sum(making[n].bits for n in missing)
     least = left * decoder.count(decoder.empty(checkpoint.read_config(task.folder))) // 8
-    disk.refuse(least, f"Quantizing {task.model}", "Choose fewer with the parameter 'variants'")
+    if least > (free := shutil.disk_usage(paths.home()).free):
+        needs, has = (f"{n / 1e6:,.0f} MB" for n in (least, free))
+        raise QlabError(
+            f"Quantizing {task.model} will take {needs} in {paths.build()}, where {has} can be "
+            "written. Choose fewer with the parameter 'variants', free some space, or set "
+            "QLAB_HOME to a folder with more."
+        )
     fill = {n: partial(_fill, task, n, how) for n, how in making.items()}
     calls = {n: partial(cache.artefact, "decoder", made_by[n], fill[n]) for n in making}
     made = each(task, calls, progress)

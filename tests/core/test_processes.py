@@ -7,6 +7,7 @@ import sys
 import time
 
 import cloudpickle
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -64,6 +65,17 @@ def test_the_processes_have_what_the_caller_has_now(monkeypatch, tmp_path):
         own = (home / "build", str(home), limits)
         assert processes.starmap(inherited, [(), ()], 2) == [own] * 2
     assert processes.starmap(torch.get_num_threads, [(), ()], 2) == [1, 1]
+
+
+def test_large_arrays_arrive_as_writable_as_they_left_and_numbers_are_the_same():
+    given = [(np.random.default_rng(seed).normal(size=(400, 400)),) for seed in range(2)]
+    one, two = (processes.starmap(spectrum, given, count) for count in (1, 2))
+    assert [found.tobytes() for found in one] == [found.tobytes() for found in two]
+
+
+def spectrum(array):
+    array *= 1
+    return np.linalg.svd(array)[1]
 
 
 def interrupted(items):

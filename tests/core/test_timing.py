@@ -1,4 +1,4 @@
-"""Clocks and memory; and a run out of time, which stops between two pieces of work."""
+"""Clocks, memory, meters; and a run out of time, which stops between two pieces of work."""
 
 import os
 import time
@@ -56,6 +56,28 @@ def test_peak_memory_is_the_childs_own_and_resident():
     small, large = (int(timing.fresh(["-c", code + told])) for code in (lazy, busy))
     assert large - small == pytest.approx(200e6, rel=0.15)
     assert small < len(ours) and small % 1024 == 0
+
+
+def test_energy_is_what_calls_take_beyond_an_idle_processor(tmp_path, monkeypatch):
+    """A processor of 2 W, and 3 J more a call of .1 s, by a clock that only work moves."""
+    now, call = [0.0], [3.0]
+    meter, rest = tmp_path / "energy_uj", lambda s: pass_time(s, 2 * s)
+
+    def pass_time(seconds, joules):
+        now[0] += seconds
+        meter.write_text(str(int(meter.read_text()) + round(1e6 * joules)))
+
+    monkeypatch.setattr(timing, "RAPL", meter)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.time, "sleep", rest)
+    work = lambda: pass_time(0.1, 0.2 + call[0])  # noqa: E731
+    assert timing.energy(work) is None  # no meter
+    meter.write_text("1000000")
+    joules, calls = timing.energy(work)
+    assert joules == pytest.approx(3) and 299 <= calls <= 301
+    call[0] = -1000.0  # the counter wraps around
+    meter.write_text("9" * 15)
+    assert timing.energy(work, 0.3) is None
 
 
 def test_work_stops_where_the_time_is_up(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The environment: one set of versions everywhere, for three Pythons."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -59,3 +60,16 @@ def test_triton_lives_beside_tensorflow_as_long_as_qlab_came_first():
     """PyTorch for CUDA brings Triton."""
     done = side_packages.run_with(["triton==3.7.1"], "import qlab, tensorflow, triton")
     assert done.returncode == 0, done.stderr
+
+
+def test_make_takes_the_first_python_that_serves(tmp_path):
+    """One is too new, and the name of one lies, as shims do."""
+    for name in ("make", "sh", "tr"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    for name, told in {"python3.13": "2, 7", "python3.12": "3, 12", "python3": "3, 14"}.items():
+        code = f"import sys; sys.version_info = ({told}); exec(sys.argv[1])"
+        (tmp_path / name).write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}" "$2"\n')
+        (tmp_path / name).chmod(0o755)
+    call = ["make", "--eval=chosen: ; @echo $(PYTHON);", "chosen"]
+    done = subprocess.run(call, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True)
+    assert done.stdout.decode().strip() == "python3.12", done.stderr

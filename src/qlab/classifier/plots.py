@@ -103,7 +103,7 @@ def shaded(
     rows: pd.DataFrame, name: str, profile: str, index: str, columns: list[str], title: str
 ) -> None:
     """Draw points minus float's, from `compared`, as a table with 95 % intervals; red is worse."""
-    told = [records.interval(r, "+.1f", POINTS).replace(" ", "\n", 1) for _, r in rows.iterrows()]
+    told = [records.interval(r, "+z.1f", POINTS).replace(" ", "\n", 1) for _, r in rows.iterrows()]
     rows = rows.assign(points=rows["value"] * POINTS, told=told)
     shown = rows.pivot(index=index, columns=columns, values=["points", "told"])
     size = 3 + 0.85 * len(shown["points"].columns), 1.8 + 0.42 * len(shown)

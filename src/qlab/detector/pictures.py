@@ -64,7 +64,7 @@ def boxes(task: Task, found: Detections) -> None:
     columns = ["variant", "score", "image_id", "category_id", "bbox"]
     drawn = pd.DataFrame([{"variant": v} | r for v in shown for r in shown[v]], columns=columns)
     drawn[["x", "y", "width", "height"]] = drawn.pop("bbox").tolist()
-    layout = {"nrows": 2, "ncols": len(shown), "figsize": (1.7 * len(shown), 4)}
+    layout = {"nrows": 2, "ncols": len(shown), "figsize": (2.3 * len(shown), 5)}
     with plot.figure("centernet_boxes", task.place, drawn, **layout) as (canvas, axes):
         for i, line in zip(ids, axes, strict=True):
             for axis, (variant, entries) in zip(line, shown.items(), strict=True):

@@ -157,7 +157,8 @@ def operators(table: pd.DataFrame, profile: str) -> None:
             axis.set(xlabel="ms per image; black tick: the whole graph", ylabel="", title=title)
             axis.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
-        canvas.suptitle(f"{table['model'].iloc[0]}: where the time goes", fontsize=10)
+        told = f"{table['model'].iloc[0]}, {rows['device'].iloc[0]}: where the time goes"
+        canvas.suptitle(f"{told}; pieces: operators alone, median of 5", fontsize=10)
         canvas.legend(*axes[0].get_legend_handles_labels(), ncols=3, **_BELOW)
 
 

@@ -27,7 +27,7 @@ from qlab.core.cache import file_sha256
 from qlab.core.records import Record, interval, pick
 from qlab.detector import data, detect
 from qlab.detector.average_precision import difference, judged
-from qlab.images.files import read_image
+from qlab.images.photos import read_image
 
 NAME = "centernet_mobilenetv3_512"
 RECORD = bench.recorder(NAME)

@@ -160,9 +160,10 @@ def fingerprint(experiment: str) -> str:
     lock = Path(__file__).resolve().parents[1] / "requirements.lock"
     files |= {lock.name: lock} if lock.is_file() else {}
     own = Path(module.__file__)
-    files |= closure.imported(own.read_text(encoding="utf-8"), own.name)
-    tables = {f"{one.parent.name}/{one.name}": one for one in dependencies.tables(files.values())}
-    files |= tables | {one.name: one for one in (Path(__file__), *own.parent.glob("*.py"))}
+    modules = closure.imported(own.read_text(encoding="utf-8"), own.name)
+    tables = dependencies.tables(modules.values())
+    files |= modules | {f"{one.parent.name}/{one.name}": one for one in tables}
+    files |= {one.name: one for one in (Path(__file__), own, own.with_name("point.py"))}
     return hash_json({name: file_sha256(file) for name, file in files.items()})
 
 

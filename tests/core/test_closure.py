@@ -1,4 +1,4 @@
-"""Which qlab modules a notebook depends on."""
+"""Which modules a notebook, or a cached file, depends on, and which tables beside them."""
 
 import json
 import sys
@@ -57,11 +57,11 @@ def notebook(folder: Path, code: str) -> Path:
     ],
 )
 def test_module_files(package, tmp_path, code, expected):
-    (package / "metrics.yaml").write_text("a: {unit: s}")
+    (package / "words.yaml").write_text("a: b")
     (package / "other").mkdir()
     (package / "other" / "metrics.yaml").write_text("b: {unit: s}")
     found = dependencies.module_files(notebook(tmp_path, code))
-    expected = [*expected, "metrics.yaml"] if expected else []  # those of the room, no others
+    expected = [*expected, "words.yaml"] if expected else []  # those of the room, no others
     assert [str(path.relative_to(package)) for path in found] == sorted(expected)
 
 

@@ -10,7 +10,7 @@ from tiny_coco import random_world, summary
 
 from qlab.core.errors import QlabError
 from qlab.detector import coco, mini_coco
-from qlab.images.files import AsStored
+from qlab.images.photos import AsStored
 
 GOOD = {
     "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}],

@@ -16,7 +16,7 @@ from qlab.detector import data, mini_coco, published, quantize
 from qlab.detector.data import Parameters, prepare
 from qlab.detector.detect import Size
 from qlab.files import fetch
-from qlab.images.files import AsStored
+from qlab.images.photos import AsStored
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_copies_judge_once_and_never_calibrate_too_and_exif_is_read(own, tmp_pat
         ({"annotations": ""}, "'annotations' and 'images' come together"),
         ({"images": "/no/such/images"}, "/no/such/images lacks 10 of the 10 annotated images"),
         ({"calibration_limit": 40}, "The 0 images left to evaluate"),
-        ({"calibration_images": "/dev"}, "There is no image to calibrate on: name a folder"),
+        ({"calibration_images": "."}, "There is no image to calibrate on: name a folder"),
         ({"input_size": 0}, "of any x any pixels .* 'input_size' asks for none: give"),
         ({"model": "a.tflite", "input_size": 64}, "of 8 x 8 pixels .* asks for 64"),
     ],

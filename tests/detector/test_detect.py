@@ -14,7 +14,7 @@ from tiny_coco import written_world
 from qlab.core.errors import QlabError
 from qlab.detector import data, detect
 from qlab.detector.detect import Detector
-from qlab.images.files import AsStored
+from qlab.images.photos import AsStored
 from qlab.tflite import graph as tflite_graph
 from qlab.tflite.tf import tf
 

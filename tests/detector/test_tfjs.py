@@ -7,7 +7,7 @@ from tiny_tfjs import RNG, write
 from qlab.core.errors import QlabError
 from qlab.detector import quantize, tfjs
 from qlab.detector.detect import resized
-from qlab.images.files import read_image
+from qlab.images.photos import read_image
 from qlab.tflite.tf import tf
 
 STEPS = {"Relu": tf.nn.relu, "Relu6": tf.nn.relu6, "Elu": tf.nn.elu}

@@ -37,7 +37,8 @@ def test_what_was_made_is_kept_and_what_does_not_fit_the_disk_is_refused(home, m
     with monkeypatch.context() as patch:
         patch.setattr(scoring, "score", None)
         patch.setattr(streaming, "quantize_folder", None)
-        patch.setattr(build.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        little = {home / "build": SimpleNamespace(free=1000)}  # that folder and no other
+        patch.setattr(build.shutil, "disk_usage", little.__getitem__)
         assert build.folders(task, TWO) == built  # what is there needs no room
         second = build.evaluate(task, built)
         with pytest.raises(QlabError, match=r"Quantizing llama_mini .* MB"):

@@ -49,7 +49,7 @@ def test_a_fit_gpu_is_taken_and_an_unfit_one_leaves_a_small_model_to_the_cpu(cho
     assert choose(LLAMA_3B, T4)[:2] == choose(LLAMA_3B, T4, "cuda")[:2] == ("cuda", "float16")
     assert f"about {NEED:.1f} GB of its" in choose(LLAMA_3B, T4).sentence
     assert choose(LLAMA_3B, P100, "cpu")[:2] == choose(SMALL, P100)[:2] == ("cpu", "float32")
-    assert choose(SMALL, P100).sentence.startswith(device.introduce(P100))
+    assert choose(SMALL, P100).sentence.startswith(device.unfit(P100, 0))
 
 
 FULL = T4._replace(free=int(NEED * 0.99e9))

@@ -93,8 +93,8 @@ def prepare(project: Path) -> Iterator[str]:
         os.environ["QLAB_STOP_AT"] = str(int(time.time() + LIMIT - SPARE))
     left = (progress.stop_at() - time.time()) / 3600
     yield f"No piece of work is begun after {left:.1f} hours from now (QLAB_STOP_AT)."
-    left = tqdm.format_sizeof(room(kaggle / "working"), "B")
-    yield f"Results go to {home}, where {left} can be written."
+    free = tqdm.format_sizeof(room(kaggle / "working"), "B")
+    yield f"Results go to {home}, where {free} can be written."
 
 
 def room(working: Path) -> int:
@@ -181,6 +181,7 @@ def gpu() -> str:
     """
     if shutil.which("nvidia-smi") is None:
         return "There is no GPU, and only profile=full of notebook 02 needs one."
-    code = "from qlab.language import device; print(device.introduce(device.look()))"
+    code = "from qlab.language import device; gpu = device.look(); print(device.unfit(gpu, 0) or "
+    code += "f'The GPU is a {gpu.name} with {gpu.free / 1e9:.1f} GB free', end='.')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     return done.stdout.strip() or f"PyTorch could not look at the GPU: {done.stderr[-300:]}"

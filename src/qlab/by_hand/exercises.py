@@ -34,8 +34,7 @@ class Exercise(NamedTuple):
 
 
 _TEXTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
-_NAMES = ("scale", "size", "gradient", "second_weight")
-scale, size, gradient, second_weight = (Exercise(**_TEXTS[name]) for name in _NAMES)
+scale, size, gradient, second_weight = (Exercise(**told) for told in _TEXTS.values())
 
 
 def bits(answer: int | None, weight: np.ndarray) -> str:

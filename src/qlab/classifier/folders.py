@@ -15,8 +15,8 @@ from numpy._core import multiarray
 from PIL import Image, ImageOps
 
 from qlab.core.errors import QlabError
-from qlab.images.files import read_image
 from qlab.images.labelled import LabelledImages
+from qlab.images.photos import read_image
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from qlab.core.cache import file_sha256
 from qlab.core.errors import QlabError
-from qlab.images.files import AsStored, header
+from qlab.images.photos import AsStored, header
 
 # pandas and Windows write 1.0, "1" and NaN: accepted where exact, with NaN as nothing.
 _NUMBER = Annotated[float, Field(allow_inf_nan=False, gt=-1e300, lt=1e300)]

@@ -16,7 +16,7 @@ from qlab.detector import centernet, mini_coco, published, quantize, tfjs
 from qlab.detector import coco as coco_tools
 from qlab.detector.detect import Detector, Size, resized
 from qlab.files import fetch
-from qlab.images.files import read_image
+from qlab.images.photos import read_image
 
 # Images per profile; 0 means all that the annotations list.
 EVALUATION = {"smoke": 24, "mini": 400, "small": 0, "full": 0}

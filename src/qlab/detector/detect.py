@@ -16,7 +16,7 @@ from qlab.core import timing
 from qlab.core.cache import artefact, code_sha256, file_sha256, versions
 from qlab.core.errors import QlabError
 from qlab.images.corruptions import corrupt
-from qlab.images.files import AsStored, read_image
+from qlab.images.photos import AsStored, read_image
 from qlab.tflite import graph as tflite_graph
 from qlab.tflite.litert import interpreter
 

@@ -13,7 +13,7 @@ from qlab.core import live, plot
 from qlab.detector import coco
 from qlab.detector.data import Task
 from qlab.detector.measure import FOUND_SCORE, Detections, judged_ids, parent_of
-from qlab.images.files import read_image
+from qlab.images.photos import read_image
 
 # COCO's licences that allow a photo to be shown to all, by their id in the annotations.
 OPEN = {4: "CC BY 2.0", 5: "CC BY-SA 2.0", 7: "no known restrictions", 8: "US government work"}

@@ -8,6 +8,7 @@ from qlab.core.errors import QlabError
 from qlab.core.progress import bar
 from qlab.files import fetch
 
+# Not in downloads.yaml: photos have their hashes in data/coco_calibration.csv, kagglehub none.
 TRAIN_IMAGES = "http://images.cocodataset.org/train2017/"
 HANDLE = "tensorflow/centernet-resnet/tensorFlow2/50v2-512x512/1"  # on Kaggle Models
 # Names of its folder in the zoo and on Kaggle.

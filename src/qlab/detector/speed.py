@@ -11,7 +11,7 @@ from qlab.core.records import Record
 from qlab.detector import detect
 from qlab.detector.data import Task
 from qlab.detector.measure import RECORD, Files, parent_of
-from qlab.images import files as images
+from qlab.images import photos as images
 from qlab.tflite import graph as tflite_graph
 from qlab.tflite import litert
 

@@ -1,5 +1,5 @@
 """Images that several experiments share.
 
-`files` reads photos, `labelled` holds images with a class each, `shapes` draws, `shapes32` is a
+`photos` reads them, `labelled` holds images with a class each, `shapes` draws, `shapes32` is a
 data set of drawn ones, `corruptions` spoils images.
 """

@@ -89,7 +89,8 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
     missing = [n for n in making if not cache.address("decoder", made_by[n]).is_dir()]
     left = sum(making[n].bits for n in missing)
     least = left * decoder.count(decoder.empty(checkpoint.read_config(task.folder))) // 8
-    if least > (free := shutil.disk_usage(paths.home()).free):
+    build = next(p for p in (paths.build(), *paths.build().parents) if p.exists())
+    if least > (free := shutil.disk_usage(build).free):
         needs, has = (f"{n / 1e6:,.0f} MB" for n in (least, free))
         raise QlabError(
             f"Quantizing {task.model} will take {needs} in {paths.build()}, where {has} can be "

@@ -39,31 +39,25 @@ def look() -> Gpu | None:
     return Gpu(name, capability, cuda.mem_get_info()[0], tuple(cuda.get_arch_list()))
 
 
-def introduce(gpu: Gpu | None) -> str:
-    """A sentence about a machine's GPU, before there is a model to judge it by."""
-    free = gpu and f"The GPU is a {gpu.name} with {gpu.free / 1e9:.1f} GB free"
-    return f"{_unfit(gpu, 0) or free}."
-
-
 def choose(config: PretrainedConfig, asked: str = "auto") -> Choice:
     """Device and dtype for a model; `asked` is auto, cpu or cuda. `auto` takes a usable GPU, else
     the CPU, but beside an unusable GPU only up to SMALL bytes. QlabError if neither will do."""
     count = decoder.count(decoder.empty(config))
     gpu = None if asked == "cpu" else look()
     half, whole, free = count * 2 * SPARE, count * 4 * SPARE, psutil.virtual_memory().available
-    unfit = _unfit(gpu, half)
-    if not unfit:
+    why = unfit(gpu, half)
+    if not why:
         # The card computes in bfloat16 from 8.0 on (Ampere).
         dtype = "bfloat16" if gpu.capability >= (8, 0) else "float16"
         said = f"Runs on the GPU {gpu.name} in {dtype}: about {half / 1e9:.1f} GB of its"
         return Choice("cuda", dtype, f"{said} {gpu.free / 1e9:.1f} GB free are needed.")
     if asked == "cuda" or (gpu and whole > SMALL * SPARE):
-        raise QlabError(f"{unfit}, or set device=cpu, which is slow.")
+        raise QlabError(f"{why}, or set device=cpu, which is slow.")
     if whole > free:
         needs = f"about {whole / 1e9:.1f} GB of memory for this model in float32"
         told = f"The CPU needs {needs} and {free / 1e9:.1f} GB are free"
         raise QlabError(f"{told}; take a smaller model, or another machine.")
-    return Choice("cpu", "float32", f"{unfit}. " * bool(gpu) + "Runs on the CPU in float32.")
+    return Choice("cpu", "float32", f"{why}. " * bool(gpu) + "Runs on the CPU in float32.")
 
 
 def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
@@ -74,7 +68,7 @@ def has_kernels(capability: tuple[int, int], kernels: tuple[str, ...]) -> bool:
     return any(v <= capability and (portable or v[0] == capability[0]) for portable, v in built)
 
 
-def _unfit(gpu: Gpu | None, need: float) -> str:
+def unfit(gpu: Gpu | None, need: float) -> str:
     """Why a GPU cannot be used and what to do about it, without the full stop; empty if it can."""
     if gpu is None:
         none = "There is no GPU that PyTorch can see (Kaggle: Settings, Accelerator, T4 x2)"

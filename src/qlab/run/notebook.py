@@ -1,4 +1,4 @@
-"""papermill, made strict: everything is checked before a kernel starts, nothing is half-written.
+"""papermill, made strict: what is named is checked before a kernel starts, nothing is half-written.
 
 papermill itself saves its output again and again while it runs, secrets and all. Here it fills a
 notebook in memory, and a redacted copy of that is written once, at the end.
@@ -53,9 +53,10 @@ def run(
     """Execute a notebook (a path, a number or a stem) with parameters given as `name=value`.
 
     Returns the executed copy: `output`, or `build/<profile>/notebooks/<stem>.ipynb`. Raises
-    QlabError before a kernel starts if anything given is wrong, and NotebookFailed if a cell fails
-    or the kernel dies: `<stem>.failed.ipynb` then has the notebook as far as it ran, and an earlier
-    output is left untouched. Messages and files are free of secrets.
+    QlabError before a kernel starts if a notebook, name or path is wrong, and NotebookFailed if a
+    cell fails (an early one checks types and ranges) or the kernel dies: `<stem>.failed.ipynb` then
+    has the notebook as far as it ran, and an earlier output is left untouched. Messages and files
+    are free of secrets.
     """
     secrets = known()
     try:

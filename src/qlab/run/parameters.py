@@ -61,18 +61,25 @@ def parameters_cell(nb: Any, title: str) -> str:
 
 def parameters_of(nb: Any, title: str) -> dict[str, Any]:
     """Names and values that a notebook declares, in order; `title` names it in a QlabError."""
-    code = parameters_cell(nb, title)
+    found: dict[str, Any] = {}
+    line = parameters_cell(nb, title)
     try:
-        lines = [line for line in ast.parse(code).body if not isinstance(line, ast.ImportFrom)]
-        return {line.target.id: ast.literal_eval(line.value) for line in lines}
+        for statement in ast.parse(line).body:
+            line = ast.unparse(statement)
+            if line != "from typing import Literal":
+                name, value = statement.target.id, ast.literal_eval(statement.value)
+                if not isinstance(statement, ast.AnnAssign) or name in found:
+                    raise ValueError("another statement, or the same name again")
+                found[name] = value
     except (AttributeError, SyntaxError, TypeError, ValueError) as error:
-        needed = "must hold lines `name: type = literal`"
-        raise QlabError(f"The parameters cell of {title} {needed}; found {error}.") from error
+        told = f"lines `name: type = literal`, each name once, and not `{' '.join(line.split())}`"
+        raise QlabError(f"The parameters cell of {title} must hold {told}.") from error
+    return found
 
 
 def parse_for(declared: dict[str, Any], assignments: Iterable[str], title: str) -> dict[str, Any]:
     """The values of texts `name=value`, for parameters with such defaults: where the default is a
-    text, the text itself, else what it means in JSON or Python. `title` names the notebook in a
+    text, the text itself, else what it spells in Python. `title` names the notebook in a
     QlabError: no value, a name that is unknown or given twice."""
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -89,8 +96,7 @@ def parse_for(declared: dict[str, Any], assignments: Iterable[str], title: str) 
 
 
 def _read(text: str) -> Any:
-    """The value of a text read as JSON, else as Python; else the text itself."""
-    for read in (json.loads, ast.literal_eval):
-        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            return read(text)
+    """The value that a text spells in Python; else the text itself."""
+    with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        return ast.literal_eval(text)
     return text

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from qlab.core.errors import QlabError
-from qlab.images.files import AsStored, header, read_image
+from qlab.images.photos import AsStored, header, read_image
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "1"])

@@ -54,8 +54,8 @@ def judge_all(evidence: Evidence) -> pd.DataFrame:
     and `reason`; the `term` that decides the verdict and the `facts` that were read, None where it
     was not tested; the term's `figure`, as text and in numbers; the verdicts with bounds `half` and
     `twice` as wide; `p`, at which the verdict would turn; and `p_holm`, the same adjusted by Holm's
-    method over the measured claims of one source and tier. A claim of such a family whose `p_holm`
-    is 0.05 or more is undecided.
+    method over the measured claims of one source and tier, those outside their scope apart. A claim
+    of such a family whose `p_holm` is 0.05 or more is undecided.
     """
     told, rows = claims.read(), []
     for name, claim in told.claims.items():
@@ -67,7 +67,7 @@ def judge_all(evidence: Evidence) -> pd.DataFrame:
             rows.append(about | here | judge(claim, evidence, tier))
     table = pd.DataFrame(rows).set_index(["id", "tier"]).astype({"p": float})
     measured = table[(table["kind"] == "measured") & table["p"].notna()]
-    family = measured.groupby(["source", "tier"])["p"]
+    family = measured.groupby(["source", "tier", "inside"])["p"]
     holm = family.transform(lambda p: multipletests(p, method="holm")[1]).reindex(table.index)
     verdict = table["verdict"].mask(holm >= 0.05, UNDECIDED)
     return table.assign(p_holm=holm.fillna(table["p"]), verdict=verdict)

@@ -107,6 +107,7 @@ def test_the_table_is_the_union_of_the_points_and_a_mere_touch_runs_none(finishe
 def test_only_points_that_are_new_or_depend_on_a_change_run(project):
     two = ["float", "rtn_w2_g64"]
     room, point = "src/qlab/language", "workflow/swept/llama_gptq.py"
+    (project / "data" / "other.yaml").write_text("beside what a point reads: no part of it")
     for bits, edited, expected in (
         ("8, 2", f"{room}/toy_other.py", ["rtn_w8_g64"]),
         ("2", f"{room}/toy_deep.py", two),

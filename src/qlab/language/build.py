@@ -90,7 +90,7 @@ def folders(task: Task, making: Making, progress=iter) -> Variants:
     left = sum(making[n].bits for n in missing)
     least = left * decoder.count(decoder.empty(checkpoint.read_config(task.folder))) // 8
     build = next(p for p in (paths.build(), *paths.build().parents) if p.exists())
-    if least > (free := shutil.disk_usage(build).free):
+    if 1.05 * least > (free := shutil.disk_usage(build).free):  # 5 % for headers and records
         needs, has = (f"{n / 1e6:,.0f} MB" for n in (least, free))
         raise QlabError(
             f"Quantizing {task.model} will take {needs} in {paths.build()}, where {has} can be "
